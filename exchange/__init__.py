@@ -1,0 +1,1 @@
+"""The boundary to an exchange. Knows Binance; knows neither Django nor our tables."""

@@ -1,0 +1,44 @@
+"""Four honest errors, each named for what the caller does next. Nothing else leaves this room."""
+
+from __future__ import annotations
+
+
+class ExchangeError(Exception):
+    """What an exchange's answer, or its silence, means for us.
+
+    ``code`` is the exchange's own (0 when there was none), ``status`` the HTTP status (0 when no
+    answer came), ``excerpt`` at most 500 characters of the body. Never holds a key or a signature.
+    ``retry_after`` is in seconds where the exchange told it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int = 0,
+        status: int = 0,
+        excerpt: str = "",
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = status
+        self.excerpt = excerpt
+        self.retry_after = retry_after
+
+
+class OrderRejected(ExchangeError):
+    """The exchange said no. Nothing is on the book; sending the same again is pointless."""
+
+
+class OutcomeUnknown(ExchangeError):
+    """The order may or may not exist. Ask by client order id before doing anything else."""
+
+
+class ExchangeUnavailable(ExchangeError):
+    """The request never reached the book. Wait, then try again."""
+
+
+class CredentialsRefused(ExchangeError):
+    """A person has to mend the API key. Stop trading on this account."""

@@ -1,0 +1,110 @@
+"""What we need from an exchange. One implementation speaks to Binance; tests mount the simulator under it.
+
+Nothing here stamps the time, retries or sends twice: the caller fixes the time frame of each
+request (``Stamp``) before it is sent, and decides what an answer means. Every method raises only
+the errors of ``exchange.errors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from exchange.types import (
+    AccountConfig,
+    BalanceView,
+    LeverageBracket,
+    MarginType,
+    MarkPrice,
+    NewOrder,
+    OrderRef,
+    OrderView,
+    Permissions,
+    PositionView,
+    Stamp,
+    SymbolConfig,
+    TradeView,
+    WireRequest,
+)
+
+
+class PublicExchange(Protocol):
+    """What needs no key."""
+
+    def server_time(self) -> int: ...
+
+    def exchange_info(self) -> Mapping[str, Any]:
+        """Return ``GET /fapi/v1/exchangeInfo`` as it is, numbers as text."""
+        ...
+
+    def mark_prices(self, symbol: str | None = None) -> Sequence[MarkPrice]: ...
+
+
+class Exchange(PublicExchange, Protocol):
+    """One account's way to its exchange. Safe to use from several threads."""
+
+    # Changing something: first make the request (pure), commit it, then send exactly that.
+    def submit_request(self, order: NewOrder) -> WireRequest: ...
+
+    def test_request(self, order: NewOrder) -> WireRequest:
+        """The same order for ``/fapi/v1/order/test``. Raises ValueError for a conditional one."""
+        ...
+
+    def cancel_request(self, ref: OrderRef) -> WireRequest: ...
+
+    def send(
+        self, request: WireRequest, *, stamp: Stamp, timeout_ms: int | None = None
+    ) -> OrderView | None:
+        """Send one committed order request, once. ``None``: accepted without an order (test).
+
+        A cancelled conditional order comes back with state CANCELED and only its ids filled in.
+        """
+        ...
+
+    # Reading. ``at`` is the exchange time we stamp the question with.
+    def find_order(self, ref: OrderRef, *, at: int, timeout_ms: int | None = None) -> OrderView | None:
+        """Look one order up by our client id; ``None`` when the exchange shows none (-2013).
+
+        For a triggered conditional order, ``executed`` and ``average_price`` are its child's.
+        """
+        ...
+
+    def open_orders(self, symbol: str | None = None, *, at: int) -> Sequence[OrderView]:
+        """Everything that rests: ordinary and conditional orders together."""
+        ...
+
+    def order_history(self, symbol: str, *, since: int, at: int) -> Sequence[OrderView]:
+        """Ordinary and conditional orders of one symbol from ``since`` on, whatever their state."""
+        ...
+
+    def trades(self, symbol: str, *, since: int, at: int, order_id: int | None = None) -> Sequence[TradeView]: ...
+
+    def positions(
+        self, symbol: str | None = None, *, at: int, timeout_ms: int | None = None
+    ) -> Sequence[PositionView]: ...
+
+    def balances(self, *, at: int) -> Sequence[BalanceView]: ...
+
+    def account_config(self, *, at: int) -> AccountConfig: ...
+
+    def symbol_configs(self, symbol: str | None = None, *, at: int) -> Sequence[SymbolConfig]: ...
+
+    def leverage_brackets(self, symbol: str, *, at: int) -> Sequence[LeverageBracket]: ...
+
+    def permissions(self, *, at: int) -> Permissions | None:
+        """What the key may do; ``None`` where this environment cannot tell."""
+        ...
+
+    # Settings of account and symbol: read back rather than trusted.
+    def set_leverage(self, symbol: str, leverage: int, *, stamp: Stamp) -> None: ...
+
+    def set_margin_type(self, symbol: str, margin_type: MarginType, *, stamp: Stamp) -> None:
+        """Already so (-4046) counts as done."""
+        ...
+
+    # User stream: the key is asked for here, the socket is the stream's own business.
+    def listen_key(self) -> str: ...
+
+    def keep_listen_key(self) -> None:
+        """Extend it. Raises OrderRejected (-1125) when it is gone: ask for a new one."""
+        ...

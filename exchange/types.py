@@ -1,0 +1,316 @@
+"""The field's words as frozen values: what we ask an exchange and what it tells us.
+
+Prices and quantities are ``Decimal``. Times are the exchange's, in milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+ZERO: Final = Decimal(0)
+
+
+class Side(enum.StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class PositionSide(enum.StrEnum):
+    BOTH = "BOTH"
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+
+class PositionMode(enum.StrEnum):
+    ONE_WAY = "ONE_WAY"
+    HEDGE = "HEDGE"
+
+
+class MarginType(enum.StrEnum):
+    CROSSED = "CROSSED"
+    ISOLATED = "ISOLATED"
+
+
+class OrderType(enum.StrEnum):
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+    STOP = "STOP"
+    STOP_MARKET = "STOP_MARKET"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
+    TRAILING_STOP_MARKET = "TRAILING_STOP_MARKET"
+
+    @property
+    def is_conditional(self) -> bool:
+        """Conditional orders live on ``/fapi/v1/algoOrder``, with ids and lists of their own."""
+        return self not in (OrderType.LIMIT, OrderType.MARKET)
+
+
+class TimeInForce(enum.StrEnum):
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTX = "GTX"
+
+
+class WorkingType(enum.StrEnum):
+    CONTRACT_PRICE = "CONTRACT_PRICE"
+    MARK_PRICE = "MARK_PRICE"
+
+
+class OrderState(enum.StrEnum):
+    """Where an order stands on the exchange; ordinary and conditional orders in one vocabulary."""
+
+    NEW = "NEW"  # rests, nothing executed, not triggered
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    TRIGGERING = "TRIGGERING"  # conditional: its level was met, it is on its way to the engine
+    TRIGGERED = "TRIGGERED"  # conditional: its child order exists
+    FILLED = "FILLED"
+    FINISHED = "FINISHED"  # conditional: its child ended; only `executed` tells whether it filled
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"  # also EXPIRED_IN_MATCH; may carry fills
+    REJECTED = "REJECTED"
+    UNKNOWN = "UNKNOWN"  # a word we do not know yet; `raw` has it
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL_STATES
+
+
+FINAL_STATES: Final = frozenset(
+    {
+        OrderState.FILLED,
+        OrderState.FINISHED,
+        OrderState.CANCELED,
+        OrderState.EXPIRED,
+        OrderState.REJECTED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """One order as we mean it. ``client_id`` is ours, chosen and saved before anything is sent.
+
+    ``position_side`` is BOTH in one-way mode; in hedge mode it is LONG or SHORT, always sent, and
+    ``reduce_only`` is never sent. ``close_position`` excludes ``quantity`` and ``reduce_only``.
+    """
+
+    client_id: str
+    symbol: str
+    side: Side
+    type: OrderType
+    position_side: PositionSide = PositionSide.BOTH
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    time_in_force: TimeInForce | None = None
+    working_type: WorkingType | None = None
+    price_protect: bool | None = None
+    reduce_only: bool = False
+    close_position: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRef:
+    """How to find one order again. Conditional orders answer to their own endpoints."""
+
+    symbol: str
+    client_id: str
+    conditional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """One request exactly as it will travel, without timestamp, recvWindow and signature.
+
+    ``params`` are plain texts in the order they are sent. This is what a journal row keeps.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The time frame of one signed request: exchange clock and window, both in milliseconds."""
+
+    timestamp: int
+    recv_window: int
+
+    @property
+    def expires_at(self) -> int:
+        """After this exchange time the request can no longer execute."""
+        return self.timestamp + self.recv_window
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order as the exchange shows it, in an answer, a look-up, a list or an event.
+
+    ``executed`` and ``average_price`` of a conditional order are its child's. ``quantity`` is what
+    the exchange echoed, which may be less than we asked for. ``average_price`` is ``None`` where
+    the exchange did not say (placement answers since July 2026).
+    """
+
+    client_id: str
+    symbol: str
+    side: Side
+    type: OrderType | None
+    state: OrderState
+    position_side: PositionSide
+    quantity: Decimal
+    executed: Decimal
+    updated_at: int
+    conditional: bool
+    order_id: int | None = None  # ordinary order, or the child of a triggered conditional one
+    algo_id: int | None = None
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    average_price: Decimal | None = None
+    close_position: bool = False
+    reduce_only: bool = False
+    reason: str = ""  # conditional: `rm`; ordinary: `er`, in words
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TradeView:
+    """One execution. ``client_id`` is empty where the exchange does not tell it (userTrades)."""
+
+    trade_id: int
+    order_id: int
+    symbol: str
+    side: Side
+    position_side: PositionSide
+    price: Decimal
+    quantity: Decimal
+    commission: Decimal
+    commission_asset: str
+    realized_pnl: Decimal
+    maker: bool
+    time: int
+    client_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionView:
+    """A position; ``quantity`` is signed (short is negative), flat ones may be missing from lists."""
+
+    symbol: str
+    position_side: PositionSide
+    quantity: Decimal
+    entry_price: Decimal
+    mark_price: Decimal | None = None
+    liquidation_price: Decimal | None = None
+    unrealized_pnl: Decimal = ZERO
+    updated_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceView:
+    account_alias: str
+    asset: str
+    balance: Decimal
+    available: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class AccountConfig:
+    can_trade: bool
+    position_mode: PositionMode
+    multi_assets: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolConfig:
+    symbol: str
+    leverage: int
+    margin_type: MarginType
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What an API key may do (``/sapi/v1/account/apiRestrictions``)."""
+
+    reading: bool
+    futures: bool
+    withdrawals: bool
+    ip_restricted: bool
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LeverageBracket:
+    """One step of the notional table: above ``floor`` up to ``cap`` (in margin asset)."""
+
+    leverage_max: int
+    floor: Decimal
+    cap: Decimal
+    maintenance_rate: Decimal
+    maintenance_amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class MarkPrice:
+    symbol: str
+    mark: Decimal
+    time: int
+
+
+# --- what the user stream tells -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvent:
+    """ORDER_TRADE_UPDATE or ALGO_UPDATE. ``trade`` is set when this event is an execution."""
+
+    order: OrderView
+    time: int
+    trade: TradeView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PositionEvent:
+    """ACCOUNT_UPDATE: only what changed. ``reason`` is Binance's word (ORDER, FUNDING_FEE, …)."""
+
+    positions: tuple[PositionView, ...]
+    reason: str
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigEvent:
+    """ACCOUNT_CONFIG_UPDATE: the leverage of one symbol changed."""
+
+    symbol: str
+    leverage: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamExpired:
+    """The listen key is dead; the socket stays open and silent. Reconnect."""
+
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class OtherEvent:
+    """An event we keep but do not act on."""
+
+    name: str
+    time: int
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+StreamEvent = OrderEvent | PositionEvent | ConfigEvent | StreamExpired | OtherEvent
