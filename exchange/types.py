@@ -267,6 +267,15 @@ class MarkPrice:
     time: int
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where one environment lives. ``stream`` is the root: routes are added by us. ``sapi`` may be empty."""
+
+    rest: str
+    stream: str
+    sapi: str = ""
+
+
 # --- what the user stream tells -------------------------------------------------------------
 
 
