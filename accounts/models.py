@@ -1,0 +1,133 @@
+"""Who we trade as: accounts of an exchange, their keys (apart), and what is set per symbol."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, ClassVar
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from simple_history.models import HistoricalRecords
+
+from accounts.fields import SecretTextField
+from exchange.types import MarginType, PositionMode
+
+PERMISSIONS_UNAVAILABLE = "not available here"
+
+
+class Environment(models.TextChoices):
+    PAPER = "PAPER", "Paper"
+    TESTNET = "TESTNET", "Testnet"
+    LIVE = "LIVE", "Live"
+
+
+class PositionModeChoice(models.TextChoices):
+    ONE_WAY = PositionMode.ONE_WAY.value, "One-way"
+    HEDGE = PositionMode.HEDGE.value, "Hedge"
+
+
+class MarginTypeChoice(models.TextChoices):
+    CROSSED = MarginType.CROSSED.value, "Crossed"
+    ISOLATED = MarginType.ISOLATED.value, "Isolated"
+
+
+class ExchangeAccount(models.Model):
+    """One account of the exchange, entered once. Holds nothing secret."""
+
+    name = models.CharField(max_length=64, unique=True)
+    environment = models.CharField(max_length=8, choices=Environment.choices)
+    is_active = models.BooleanField(
+        "active", default=True, help_text="New trios are accepted. What already lives is protected either way."
+    )
+    position_mode = models.CharField(
+        max_length=8, choices=PositionModeChoice.choices, help_text="As read from the exchange."
+    )
+    account_alias = models.CharField(
+        max_length=64, blank=True, help_text="The exchange's own name for this account."
+    )
+    key_hash = models.CharField(max_length=64, unique=True, editable=False)
+    key_fingerprint = models.CharField("key fingerprint", max_length=8, editable=False)
+    can_trade = models.BooleanField(default=True)
+    permissions = models.JSONField(default=dict, blank=True)
+    permissions_note = models.CharField("permissions", max_length=200, blank=True)
+    last_checked_at = models.DateTimeField("last check", null=True, blank=True)
+    notes = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["environment", "account_alias"],
+                condition=~Q(account_alias=""),
+                name="account_alias_once_per_environment",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.get_environment_display()})"
+
+
+class Credential(models.Model):
+    """An account's API key and secret, sealed. ``accounts.gateways`` is the only one to open them."""
+
+    account = models.OneToOneField(
+        ExchangeAccount, on_delete=models.CASCADE, primary_key=True, related_name="credential"
+    )
+    api_key = SecretTextField()
+    api_secret = SecretTextField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"credential of account {self.account_id}"
+
+
+class SymbolSetting(models.Model):
+    """Leverage and margin type of one symbol on one account: as read, and as wanted."""
+
+    account = models.ForeignKey(ExchangeAccount, on_delete=models.CASCADE, related_name="symbol_settings")
+    symbol = models.CharField(max_length=32)
+    leverage = models.PositiveSmallIntegerField(null=True, blank=True, help_text="As read from the exchange.")
+    margin_type = models.CharField(max_length=8, choices=MarginTypeChoice.choices, blank=True)
+    wanted_leverage = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(125)]
+    )
+    wanted_margin_type = models.CharField(
+        max_length=8, choices=MarginTypeChoice.choices, null=True, blank=True, default=None
+    )
+    read_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["symbol"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "symbol"], name="setting_once_per_account_and_symbol"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} on account {self.account_id}"
+
+
+def key_hash(environment: str, api_key: str) -> str:
+    """Identify a key without holding it. API keys are random and long, so no salt is needed."""
+    return hashlib.sha256(f"{environment}:{api_key}".encode()).hexdigest()
+
+
+def key_fingerprint(api_key: str) -> str:
+    """Eight hex digits a person can compare."""
+    return hashlib.sha256(api_key.encode()).hexdigest()[:8]
+
+
+def permissions_as_json(permissions: Any) -> dict[str, Any]:
+    """Keep what was said about a key's permissions; ``{}`` where nothing was."""
+    if permissions is None:
+        return {}
+    return {
+        "reading": permissions.reading,
+        "futures": permissions.futures,
+        "withdrawals": permissions.withdrawals,
+        "ip_restricted": permissions.ip_restricted,
+    }
