@@ -1,0 +1,75 @@
+"""Whether this installation is well, for people (the dashboard) and machines (/healthz, /metrics)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from django.apps import apps
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from redis.exceptions import RedisError
+
+from backoffice import queues as redis_queues
+from backoffice.embedded import EmbeddedServersError
+
+BEAT_FRESH: Final = timedelta(seconds=10)  # older than that, a runworker counts as dead
+
+
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """Answer 200 when database and Redis answer and a runworker lives, 503 otherwise. No secrets, no counts."""
+    report: dict[str, Any] = {"database": _database_answers(), "redis": redis_queues.answering(), "worker": False}
+    report["last_heartbeat"] = None
+    if report["database"] and (beats := heartbeats()):
+        newest = beats[0]
+        report["worker"] = newest["alive"]
+        report["last_heartbeat"] = newest["beat"].isoformat()
+    report["ok"] = bool(report["database"] and report["redis"] and report["worker"])
+    return JsonResponse(report, status=200 if report["ok"] else 503)
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Export Prometheus metrics to staff only: they tell how much is traded."""
+    if not (request.user.is_active and request.user.is_staff):
+        raise PermissionDenied("Metrics are for staff: sign in first.")
+    from django_prometheus.exports import ExportToDjangoView
+
+    answer: HttpResponse = ExportToDjangoView(request)
+    return answer
+
+
+def heartbeats() -> list[dict[str, Any]]:
+    """Return ``[{"name", "beat", "alive"}]``, newest first; empty when no worker ever ran."""
+    try:
+        model = apps.get_model("orders", "Heartbeat")
+        rows = list(model._default_manager.order_by("-beat")[:50])
+    except (LookupError, DatabaseError):
+        return []
+    now = timezone.now()
+    return [{"name": str(row), "beat": row.beat, "alive": now - row.beat < BEAT_FRESH} for row in rows]
+
+
+def queues() -> list[dict[str, Any]]:
+    """Return ``[{"name", "waiting"}]``; ``waiting`` is None when Redis does not answer."""
+    found: list[dict[str, Any]] = []
+    for name in redis_queues.names():
+        try:
+            waiting: int | None = redis_queues.queue(name).count
+        except (RedisError, EmbeddedServersError):
+            waiting = None
+        found.append({"name": name, "waiting": waiting})
+    return found
+
+
+def _database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except (DatabaseError, EmbeddedServersError):
+        return False
+    return True

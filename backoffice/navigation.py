@@ -1,0 +1,37 @@
+"""The sidebar: what exists and what this person may see."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+# title, symbol, (app, model), permission to view
+ENTRIES: Final = (
+    ("Trading", "Trio orders", "account_tree", "orders", "trioorder"),
+    ("Trading", "Slots", "grid_view", "orders", "slot"),
+    ("Trading", "Journal", "receipt_long", "orders", "request"),
+    ("Set-up", "Accounts", "key", "accounts", "exchangeaccount"),
+    ("Set-up", "Symbols", "currency_bitcoin", "orders", "symbol"),
+    ("Running", "Workers", "favorite", "orders", "heartbeat"),
+    ("Running", "Users", "person", "auth", "user"),
+    ("Running", "Groups", "group", "auth", "group"),
+)
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return unfold's navigation: only models that are registered and that the visitor may view."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for group, title, icon, app, model in ENTRIES:
+        try:
+            link = reverse(f"admin:{app}_{model}_changelist")
+        except NoReverseMatch:
+            continue
+        if request.user.has_perm(f"{app}.view_{model}") or request.user.has_perm(f"{app}.change_{model}"):
+            groups.setdefault(group, []).append({"title": title, "icon": icon, "link": link})
+    home = [{"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}]
+    return [
+        {"title": "", "separator": False, "items": home},
+        *({"title": title, "separator": True, "items": items} for title, items in groups.items()),
+    ]

@@ -1,0 +1,71 @@
+"""The doorbell: rings an RQ job when the transaction is through, and never fails who rings it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db import transaction
+from django_rq import get_queue
+from django_rq.queues import DjangoRQ
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from backoffice import embedded
+
+logger = logging.getLogger(__name__)
+_connections = threading.local()
+
+
+def names() -> list[str]:
+    """Return the names of our queues."""
+    return list(settings.RQ_QUEUES)
+
+
+def connection() -> redis.Redis:
+    """Return this thread's connection: one second of patience and no retries, for somebody waits for a page."""
+    found: redis.Redis | None = getattr(_connections, "redis", None)
+    if found is None:
+        if settings.EMBEDDED_REDIS:
+            embedded.ensure()
+        found = redis.Redis.from_url(
+            settings.REDIS_URL,
+            socket_connect_timeout=1,
+            socket_timeout=1,
+            retry=Retry(NoBackoff(), 0),  # the default waits for seconds when Redis is down
+        )
+        _connections.redis = found
+    return found
+
+
+def queue(name: str = "orders") -> DjangoRQ:
+    """Return a queue that enqueues at once, on the impatient connection."""
+    return get_queue(name, commit_mode="auto", connection=connection())
+
+
+def answering() -> bool:
+    """Tell whether Redis answers."""
+    try:
+        return bool(connection().ping())
+    except (RedisError, embedded.EmbeddedServersError):
+        return False
+
+
+def ring(job: Callable[..., Any], *arguments: int | str, queue_name: str = "orders") -> None:
+    """Enqueue a job once the transaction under way commits. A dead Redis is logged, never raised.
+
+    Only ids and words go into a job; the truth is in the database, and runworker finds what was not rung for.
+    """
+
+    def enqueue() -> None:
+        try:
+            queue(queue_name).enqueue(job, *arguments, result_ttl=0, failure_ttl=86_400)
+        except (RedisError, OSError, embedded.EmbeddedServersError) as error:
+            logger.warning("The queue does not answer (%s); runworker will find the work.", type(error).__name__)
+
+    transaction.on_commit(enqueue, robust=True)

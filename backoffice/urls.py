@@ -1,0 +1,17 @@
+"""Addresses: the admin, and two for machines. django-rq's own pages are deliberately absent."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+from django.views.generic.base import RedirectView
+
+from backoffice import health
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", admin.site.urls),
+    path("healthz", health.healthz, name="healthz"),
+    path("metrics", health.metrics, name="metrics"),
+    path("favicon.ico", RedirectView.as_view(url="/static/backoffice/favicon.svg")),
+]

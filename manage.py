@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Django's command line. A wrong setting ends in one sentence and exit code 2, not in a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> int:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
+    try:
+        from django.core.exceptions import ImproperlyConfigured
+        from django.core.management import execute_from_command_line
+    except ImportError:
+        sys.stderr.write("Django is not installed here: run `make setup`, then use .venv/bin/python manage.py.\n")
+        return 2
+    try:
+        from django.conf import settings
+
+        _ = settings.DEBUG  # reads the environment now, where a complaint can be told plainly
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    from backoffice.embedded import EmbeddedServersError
+
+    try:
+        execute_from_command_line(sys.argv)
+    except EmbeddedServersError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

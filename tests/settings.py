@@ -1,0 +1,28 @@
+"""The settings under test: our own, with keys of their own and without what a person keeps in .env.
+
+The values go into the environment, so that processes started by a test have them too. An explicit
+DATABASE_URL or REDIS_URL is kept: the suite may run on servers of one's own.
+"""
+
+import os
+
+for _name in [name for name in os.environ if name.startswith("BINANCE_")]:
+    del os.environ[_name]
+for _name in ("ALLOWED_HOSTS", "HTTPS_ONLY", "WORKER_SYMBOLS", "TIMEFRAME", "RECV_WINDOW_MS", "PROTECT_TIMEOUT_MS"):
+    os.environ.pop(_name, None)
+for _name in ("NAKED_LIMIT_MS", "TAKEOVER_MS", "ABSENCE_MARGIN_MS", "SWEEP_SECONDS", "WEB_PORT"):
+    os.environ.pop(_name, None)
+os.environ |= {
+    "ENV_FILE": "",
+    "DEBUG": "true",
+    "SECRET_KEY": "tests-only-3c1f9a7e5d2b8064-never-use-elsewhere",
+    "CREDENTIALS_MASTER_KEY": "tests-only-7b0d4e9f1a6c5283-never-use-elsewhere",
+    "DRY_RUN_MODE": "true",
+    "ALLOW_LIVE": "false",
+}
+
+from backoffice.settings import *  # noqa: E402, F403
+from backoffice.settings import LOGGING  # noqa: E402
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the slow one only costs the suite time
+LOGGING["root"]["level"] = "WARNING"

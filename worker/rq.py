@@ -1,0 +1,31 @@
+"""The RQ worker: warm connections, JSON jobs only, and it outlives a lost database connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import close_old_connections
+from rq.job import Job
+from rq.queue import Queue
+from rq.serializers import JSONSerializer
+from rq.worker import SimpleWorker
+
+from backoffice import embedded
+
+
+class DjangoWorker(SimpleWorker):
+    """Run jobs in this process. A fork for each would cost its TLS handshake with the exchange."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if settings.EMBEDDED_REDIS or settings.EMBEDDED_DATABASE:
+            embedded.ensure()  # Redis is touched before the database, whose backend would do it
+        # rqworker defaults to pickle whatever the queue says. A pickled job can run anything: it is refused.
+        super().__init__(*args, **(kwargs | {"serializer": JSONSerializer}))
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        close_old_connections()
+        try:
+            super().execute_job(job, queue)
+        finally:
+            close_old_connections()
