@@ -24,6 +24,11 @@ def fernet() -> MultiFernet:
     return MultiFernet([Fernet(hkdf.derive_fernet_key(key)) for key in settings.FERNET_KEYS])
 
 
+def newest_fernet() -> Fernet:
+    """Build the cipher of the first key alone: what it decrypts needs no rotation."""
+    return Fernet(hkdf.derive_fernet_key(settings.FERNET_KEYS[0]))
+
+
 class Sealed:
     """Ciphertext as it came from the database. Opened only by ``reveal``.
 

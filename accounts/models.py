@@ -38,7 +38,9 @@ class ExchangeAccount(models.Model):
     name = models.CharField(max_length=64, unique=True)
     environment = models.CharField(max_length=8, choices=Environment.choices)
     is_active = models.BooleanField(
-        "active", default=True, help_text="New trios are accepted. What already lives is protected either way."
+        "active",
+        default=True,
+        help_text="New trios are accepted. What already lives is protected either way.",
     )
     position_mode = models.CharField(
         max_length=8, choices=PositionModeChoice.choices, help_text="As read from the exchange."

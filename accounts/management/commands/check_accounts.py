@@ -1,0 +1,56 @@
+"""Test the connection of every account."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from accounts.errors import AccountsError, InvalidAccount
+from accounts.management.script import REFUSED, Answer, ScriptCommand
+from accounts.models import ExchangeAccount
+from accounts.services import account_test
+
+
+class Command(ScriptCommand):
+    help = (
+        "Connect to the exchange with every account's key and say, one line each, what it may do, its balance,"
+        " position mode and clock offset. Exit code 2 when one of them has a problem."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--account", metavar="NAME", help="only this one")
+
+    def answer(self, **options: Any) -> Answer:
+        accounts = ExchangeAccount.objects.order_by("name")
+        if name := options["account"]:
+            accounts = accounts.filter(name=name)
+            if not accounts.exists():
+                raise InvalidAccount(f"There is no account named “{name}”.")
+        found, lines = [], []
+        for account in accounts:
+            try:
+                check = account_test(account)
+            except AccountsError as error:
+                line, problems = f"{account.name}: {error.sentence}", [error.sentence]
+            else:
+                problems = list(check.problems)
+                line = " ".join((check.sentence, *check.remarks, *check.problems))
+            lines.append(line)
+            self.stderr.write(line) if options["json"] else None
+            found.append(
+                {
+                    "account": account.pk,
+                    "name": account.name,
+                    "environment": account.environment,
+                    "position_mode": account.position_mode,
+                    "permissions": account.permissions_note,
+                    "problems": problems,
+                }
+            )
+        bad = sum(bool(entry["problems"]) for entry in found)
+        return Answer(
+            document={"accounts": found, "problems": bad},
+            sentence="\n".join(lines) or "There are no accounts yet: enter one with “manage.py add_account”.",
+            exit_code=REFUSED if bad else 0,
+        )

@@ -1,0 +1,45 @@
+"""Re-encrypt all credentials under the newest master key."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from accounts.gateways import rotate
+from accounts.management.script import REFUSED, Answer, ScriptCommand
+
+PROGRESS_SECONDS = 1.0
+
+
+class Command(ScriptCommand):
+    help = (
+        "Re-encrypt every stored API key with the first key of CREDENTIALS_MASTER_KEY. To rotate: put the new key"
+        " in front (new,old), restart all processes, run this, then drop the old key and restart again."
+        " Safe to repeat: what is already under the first key is left alone."
+    )
+
+    def answer(self, **options: Any) -> Answer:
+        told_at = time.monotonic()
+
+        def progress(done: int, total: int) -> None:
+            nonlocal told_at
+            if time.monotonic() - told_at >= PROGRESS_SECONDS:
+                told_at = time.monotonic()
+                self.stderr.write(f"{done} of {total}")
+
+        result = rotate(progress)
+        sentence = f"{result.rotated} re-encrypted, {result.already} were under the first key already."
+        if result.unreadable:
+            sentence += (
+                f" {len(result.unreadable)} cannot be decrypted with any configured key"
+                f" ({', '.join(result.unreadable)}): add the key they were stored under, or replace them."
+            )
+        return Answer(
+            document={
+                "rotated": result.rotated,
+                "already": result.already,
+                "unreadable": list(result.unreadable),
+            },
+            sentence=sentence,
+            exit_code=REFUSED if result.unreadable else 0,
+        )

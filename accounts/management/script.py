@@ -1,0 +1,74 @@
+"""Commands that scripts drive: one JSON document on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from abc import abstractmethod
+from argparse import ArgumentParser
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import OperationalError, ProgrammingError
+
+from accounts.errors import AccountsError
+
+REFUSED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command found: for programs, for people, and the exit code."""
+
+    document: dict[str, Any]
+    sentence: str
+    exit_code: int = 0
+
+
+class ScriptCommand(BaseCommand):
+    """A verb for scripts. Subclasses implement ``answer`` and may raise AccountsError to refuse (exit code 2)."""
+
+    requires_system_checks: Any = []
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        if "--json" in sys.argv:
+
+            def error(message: str) -> NoReturn:
+                parser.print_usage(sys.stderr)
+                self._refuse(f"{message}.", as_json=True)
+
+            parser.error = error  # type: ignore[method-assign]  # bad options are bad input like any other
+        return parser
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON document instead of a sentence"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        as_json = bool(options["json"])
+        try:
+            answer = self.answer(**options)
+        except AccountsError as error:
+            self._refuse(error.sentence, as_json=as_json)
+        except ProgrammingError:
+            self._refuse("The database has no tables of ours yet: run “manage.py migrate”.", as_json=as_json)
+        except OperationalError as error:
+            reason = (str(error).strip() or "no reason given").splitlines()[0]
+            self._refuse(f"The database does not answer: {reason}", as_json=as_json)
+        self.stdout.write(json.dumps(answer.document, ensure_ascii=False) if as_json else answer.sentence)
+        if answer.exit_code:
+            sys.exit(answer.exit_code)
+
+    @abstractmethod
+    def answer(self, **options: Any) -> Answer:
+        """Do the thing. Raises AccountsError to refuse."""
+
+    def _refuse(self, sentence: str, *, as_json: bool) -> NoReturn:
+        if as_json:
+            self.stdout.write(json.dumps({"error": sentence}, ensure_ascii=False))
+        else:
+            self.stderr.write(sentence)
+        sys.exit(REFUSED)

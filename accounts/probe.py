@@ -1,0 +1,101 @@
+"""Look at an account through its key: what it is, what it may do, what speaks against using it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from accounts.clock import ClockReading, clock_read
+from accounts.models import PERMISSIONS_UNAVAILABLE, Environment
+from accounts.sentences import told_plainly
+from exchange.errors import ExchangeError
+from exchange.port import Exchange
+from exchange.types import BalanceView, Permissions, PositionMode
+
+WITHDRAWALS_ALLOWED = (
+    "This API key may withdraw money: keys that may withdraw are refused."
+    " Take the permission “Enable Withdrawals” away from it on the exchange and try again."
+)
+MULTI_ASSETS = (
+    "This account is in multi-assets mode, where margin cannot be accounted for per symbol."
+    " Switch it to single-asset mode on the exchange and try again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountProbe:
+    """What the exchange told. ``problems`` are sentences, each a reason not to take new risk here."""
+
+    position_mode: PositionMode
+    can_trade: bool
+    account_alias: str
+    balances: tuple[BalanceView, ...]
+    permissions: Permissions | None
+    clock: ClockReading
+    problems: tuple[str, ...]
+
+    @property
+    def permissions_note(self) -> str:
+        return permissions_note(self.permissions)
+
+    @property
+    def balance_text(self) -> str:
+        """Name what is held, or say that nothing is."""
+        held = [b for b in self.balances if b.balance]
+        return ", ".join(f"{_money(b.balance)} {b.asset}" for b in held) or "nothing"
+
+
+def probe(environment: str, exchange: Exchange) -> AccountProbe:
+    """Ask the exchange about the key's account. Raises AccountsError when it does not answer usefully."""
+    with told_plainly(environment):
+        clock = clock_read(environment)
+        at = clock.exchange
+        config = exchange.account_config(at=at)
+        balances = tuple(exchange.balances(at=at))
+        permissions = _permissions(environment, exchange, at)
+    problems = []
+    if permissions is not None and permissions.withdrawals:
+        problems.append(WITHDRAWALS_ALLOWED)
+    if config.multi_assets:
+        problems.append(MULTI_ASSETS)
+    return AccountProbe(
+        position_mode=config.position_mode,
+        can_trade=config.can_trade and (permissions is None or permissions.futures) and not problems,
+        account_alias=_alias(balances),
+        balances=balances,
+        permissions=permissions,
+        clock=clock,
+        problems=tuple(problems),
+    )
+
+
+def permissions_note(permissions: Permissions | None) -> str:
+    """Say what a key may do, in a few words."""
+    if permissions is None:
+        return PERMISSIONS_UNAVAILABLE
+    words = [
+        "reading" if permissions.reading else "no reading",
+        "futures" if permissions.futures else "no futures",
+        "WITHDRAWALS" if permissions.withdrawals else "no withdrawals",
+        "bound to addresses" if permissions.ip_restricted else "from any address",
+    ]
+    return ", ".join(words)
+
+
+def _permissions(environment: str, exchange: Exchange, at: int) -> Permissions | None:
+    try:
+        return exchange.permissions(at=at)
+    except ExchangeError:
+        # Only where real money is must the audit have been answered; test exchanges often lack it.
+        if environment == Environment.LIVE:
+            raise
+        return None
+
+
+def _alias(balances: Sequence[BalanceView]) -> str:
+    return next((b.account_alias for b in balances if b.account_alias), "")
+
+
+def _money(value: Decimal) -> str:
+    return format(value.quantize(Decimal("0.01")) if value >= 1 else value.normalize(), "f")

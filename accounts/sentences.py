@@ -1,0 +1,67 @@
+"""What the exchange said, as a sentence for the operator. One place, used by forms and commands alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from accounts.errors import AccountsError, ClockOff, ExchangeUnreachable, KeyRefused, SettingsRefused
+from accounts.gateways import stream_endpoints
+from accounts.models import Environment
+from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailable, OutcomeUnknown
+
+WRONG_SIGNATURE = -1022
+CLOCK_CODES = (-1021, -5028)
+
+
+@contextmanager
+def told_plainly(environment: str) -> Iterator[None]:
+    """Turn the exchange's errors into ours."""
+    try:
+        yield
+    except ExchangeError as error:
+        raise plain(environment, error) from None
+
+
+def plain(environment: str, error: ExchangeError) -> AccountsError:
+    """Say in one sentence what an exchange error means for an account and what to do about it."""
+    label = Environment(environment).label
+    if error.code == WRONG_SIGNATURE:
+        return KeyRefused(
+            "The exchange refused the signature (-1022): the API secret does not belong to this API key."
+            " Enter the secret again.",
+            field="new_secret",
+        )
+    if error.code in CLOCK_CODES:
+        return ClockOff(
+            f"The exchange refused our time ({error.code}): this machine's clock and the exchange's differ."
+            " Set the clock (chrony, systemd-timesyncd) and try again."
+        )
+    if isinstance(error, CredentialsRefused):
+        return KeyRefused(
+            f"The exchange refused the API key ({_code(error)}): it does not exist on {label}, this address is not"
+            f" on its list, or it may not use futures. Check that the key was made for {label}.",
+            field="api_key",
+        )
+    if isinstance(error, ExchangeUnavailable | OutcomeUnknown):
+        return unreachable(environment, error)
+    return SettingsRefused(f"The exchange refused ({_code(error)}): {error.message}")
+
+
+def unreachable(environment: str, error: ExchangeError | None = None) -> ExchangeUnreachable:
+    """Name the address that does not answer, and for PAPER how to start our simulator."""
+    url = stream_endpoints(environment).rest
+    said = f" ({_code(error)})" if error is not None and (error.code or error.status) else ""
+    if environment == Environment.PAPER:
+        return ExchangeUnreachable(
+            f"The simulator does not answer at {url}{said}: start it with “make demo”, or with"
+            " “python -m simulator --port …”, then try again."
+        )
+    return ExchangeUnreachable(
+        f"The exchange does not answer at {url}{said}: check the network and"
+        f" BINANCE_{environment}_REST_URL, then try again."
+    )
+
+
+def _code(error: ExchangeError) -> str:
+    return str(error.code) if error.code else f"HTTP {error.status}" if error.status else "no answer"

@@ -1,0 +1,132 @@
+"""Leverage and margin type per account and symbol: read, wanted, set while nothing is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts import gateways
+from accounts.clock import exchange_time
+from accounts.errors import SettingsRefused
+from accounts.models import ExchangeAccount, SymbolSetting
+from accounts.sentences import told_plainly
+from exchange.errors import OutcomeUnknown
+from exchange.port import Exchange
+from exchange.types import MarginType, Stamp, SymbolConfig
+
+
+def symbol_settings_read(account: ExchangeAccount) -> int:
+    """Read leverage and margin type of every symbol in one request. Returns how many. Raises AccountsError."""
+    with told_plainly(account.environment):
+        exchange = gateways.exchange_for(account.pk)
+        configs = exchange.symbol_configs(at=exchange_time(account.environment))
+    return settings_store(account, configs)
+
+
+def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) -> int:
+    """Keep what was read; wishes stay as they are. Returns how many symbols."""
+    now = timezone.now()
+    rows = [
+        SymbolSetting(
+            account=account,
+            symbol=config.symbol,
+            leverage=config.leverage,
+            margin_type=config.margin_type.value,
+            read_at=now,
+        )
+        for config in configs
+    ]
+    SymbolSetting.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["account", "symbol"],
+        update_fields=["leverage", "margin_type", "read_at"],
+    )
+    return len(rows)
+
+
+def symbol_setting_want(
+    account: ExchangeAccount, symbol: str, *, leverage: int | None, margin_type: str | None
+) -> SymbolSetting:
+    """Note what is wanted for a symbol; None = as the exchange has it. Nothing is sent."""
+    row, _ = SymbolSetting.objects.update_or_create(
+        account=account,
+        symbol=symbol,
+        defaults={"wanted_leverage": leverage, "wanted_margin_type": margin_type or None},
+    )
+    return row
+
+
+def symbol_settings_apply(account: ExchangeAccount, symbol: str) -> SymbolSetting:
+    """Set margin type, then leverage, to what is wanted, and read back what came of it.
+
+    Raises SettingsRefused when something is open on the symbol, the exchange refuses, or what it shows
+    afterwards is not what is wanted; other AccountsErrors when it does not answer.
+    """
+    row = SymbolSetting.objects.filter(account=account, symbol=symbol).first()
+    if row is None or (row.wanted_leverage is None and not row.wanted_margin_type):
+        raise SettingsRefused(f"Nothing is wanted for {symbol} on “{account.name}”: enter a wish first.")
+    with told_plainly(account.environment):
+        exchange = gateways.exchange_for(account.pk)
+        at = exchange_time(account.environment)
+        if what := _what_is_open(exchange, symbol, at):
+            raise SettingsRefused(
+                f"Leverage and margin type of {symbol} are not touched while {what}:"
+                " close and cancel it first."
+            )
+        row = _read_back(account, exchange, symbol, at)
+        stamp = Stamp(timestamp=at, recv_window=settings.RECV_WINDOW_MS)
+        try:
+            if row.wanted_margin_type and row.wanted_margin_type != row.margin_type:
+                exchange.set_margin_type(symbol, MarginType(row.wanted_margin_type), stamp=stamp)
+            if row.wanted_leverage is not None and row.wanted_leverage != row.leverage:
+                exchange.set_leverage(symbol, row.wanted_leverage, stamp=stamp)
+        except OutcomeUnknown:
+            pass  # reading back tells
+        row = _read_back(account, exchange, symbol, exchange_time(account.environment))
+    if sentence := _mismatch(row, account):
+        raise SettingsRefused(sentence)
+    return row
+
+
+def symbol_setting_problem(account: ExchangeAccount, symbol: str) -> str | None:
+    """Say why a trio must not be placed with the symbol's settings; None when all is as wanted.
+
+    Looks at our table only: it is asked in every placement and must not cost a request.
+    """
+    row = SymbolSetting.objects.filter(account=account, symbol=symbol).first()
+    return None if row is None else _mismatch(row, account)
+
+
+def _mismatch(row: SymbolSetting, account: ExchangeAccount) -> str | None:
+    differs = []
+    if row.wanted_leverage is not None and row.wanted_leverage != row.leverage:
+        differs.append(f"leverage is {row.leverage or 'not known'}, wanted is {row.wanted_leverage}")
+    if row.wanted_margin_type and row.wanted_margin_type != row.margin_type:
+        differs.append(f"margin type is {row.margin_type or 'not known'}, wanted is {row.wanted_margin_type}")
+    if not differs:
+        return None
+    return (
+        f"{row.symbol} on “{account.name}” is not set as wanted: {'; '.join(differs)}."
+        " Apply leverage and margin on the account's page, or change what is wanted."
+    )
+
+
+def _what_is_open(exchange: Exchange, symbol: str, at: int) -> str | None:
+    if any(p.symbol == symbol and p.quantity for p in exchange.positions(symbol, at=at)):
+        return "a position is open"
+    if any(o.symbol == symbol for o in exchange.open_orders(symbol, at=at)):
+        return "an order rests"
+    return None
+
+
+def _read_back(account: ExchangeAccount, exchange: Exchange, symbol: str, at: int) -> SymbolSetting:
+    configs = [c for c in exchange.symbol_configs(symbol, at=at) if c.symbol == symbol]
+    if not configs:
+        raise SettingsRefused(
+            f"The exchange shows no settings for {symbol}: is it a symbol of this exchange?"
+        )
+    settings_store(account, configs)
+    return SymbolSetting.objects.get(account=account, symbol=symbol)
