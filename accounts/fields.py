@@ -75,7 +75,7 @@ class SecretTextField(Base):
             return connection.Database.Binary(value.ciphertext)
         return super().get_db_prep_save(value, connection)
 
-    def value_from_object(self, obj: models.Model) -> str:
+    def value_from_object(self, obj: models.Model) -> Any:
         return ""
 
     def value_to_string(self, obj: Any) -> str:

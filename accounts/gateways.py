@@ -134,8 +134,8 @@ def _secrets(account_id: int, name: str) -> tuple[str, str]:
         api_key, api_secret = credential.api_key.reveal(), credential.api_secret.reveal()
     except InvalidToken:
         raise CredentialsUnreadable(
-            f"The stored API key of “{name}” cannot be decrypted: CREDENTIALS_MASTER_KEY is not the one it was"
-            " stored under. Put the old key back (after a comma), or use “Replace credentials”."
+            f"The stored API key of “{name}” cannot be decrypted: CREDENTIALS_MASTER_KEY is not the one it"
+            " was stored under. Put the old key back (after a comma), or use “Replace credentials”."
         ) from None
     if not api_key or not api_secret:  # a row loaded from a dump: dumps never hold secrets
         raise CredentialsUnreadable(

@@ -57,7 +57,8 @@ def provision(
             raise unreachable(Environment.PAPER) from None
     if answer.status_code == HTTPStatus.CONFLICT:
         raise KeyRefused(
-            "The simulator knows this API key with another secret: enter that secret, or choose another API key.",
+            "The simulator knows this API key with another secret: enter that secret, or choose another"
+            " API key.",
             field="new_secret",
         )
     if answer.status_code == HTTPStatus.BAD_REQUEST and (said := _error(answer)):

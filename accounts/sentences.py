@@ -39,8 +39,8 @@ def plain(environment: str, error: ExchangeError) -> AccountsError:
         )
     if isinstance(error, CredentialsRefused):
         return KeyRefused(
-            f"The exchange refused the API key ({_code(error)}): it does not exist on {label}, this address is not"
-            f" on its list, or it may not use futures. Check that the key was made for {label}.",
+            f"The exchange refused the API key ({_code(error)}): it does not exist on {label}, this address"
+            f" is not on its list, or it may not use futures. Check that the key was made for {label}.",
             field="api_key",
         )
     if isinstance(error, ExchangeUnavailable | OutcomeUnknown):

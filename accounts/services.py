@@ -147,8 +147,8 @@ def account_store(draft: AccountDraft, account: ExchangeAccount | None = None) -
             account.save()
             Credential.objects.create(
                 account=account,
-                api_key=draft.api_key,  # type: ignore[misc]  # sealed on its way into the database
-                api_secret=draft.api_secret,  # type: ignore[misc]
+                api_key=draft.api_key,
+                api_secret=draft.api_secret,
             )
             settings_store(account, draft.symbol_configs)
     except IntegrityError:
@@ -169,7 +169,8 @@ def account_test(account: ExchangeAccount) -> AccountCheck:
     remarks = []
     if seen.position_mode != account.position_mode:
         remarks.append(
-            f"The position mode on the exchange is now {seen.position_mode} (it was {account.position_mode} here)."
+            f"The position mode on the exchange is now {seen.position_mode}"
+            f" (it was {account.position_mode} here)."
         )
     if seen.account_alias:
         _refuse_duplicate(Environment(account.environment), alias=seen.account_alias, but=account)
@@ -194,7 +195,10 @@ def account_test(account: ExchangeAccount) -> AccountCheck:
 def account_replace_credentials(
     *, account: ExchangeAccount, api_key: str, api_secret: str
 ) -> ExchangeAccount:
-    """Put another key of the *same* account of the exchange in place. Raises AccountsError; then nothing changes."""
+    """Put another key of the *same* account of the exchange in place.
+
+    Raises AccountsError; then nothing changes.
+    """
     api_key, api_secret = _credentials(api_key, api_secret)
     place = Environment(account.environment)
     _refuse_duplicate(place, api_key=api_key, but=account)
@@ -240,8 +244,8 @@ def position_mode_problem(account: ExchangeAccount, position_side: str) -> str |
         )
     if not hedge and position_side != PositionSide.BOTH:
         return (
-            f"“{account.name}” is in one-way mode and has no {position_side} side: leave the position side out,"
-            " or switch the account to hedge mode on the exchange and test the connection."
+            f"“{account.name}” is in one-way mode and has no {position_side} side: leave the position side"
+            " out, or switch the account to hedge mode on the exchange and test the connection."
         )
     return None
 
@@ -301,7 +305,9 @@ def _refuse_duplicate(
     alias: str = "",
     but: ExchangeAccount | None = None,
 ) -> None:
-    others = ExchangeAccount.objects.exclude(pk=but.pk if but else None)
+    others = ExchangeAccount.objects.all()
+    if but is not None:
+        others = others.exclude(pk=but.pk)
     if name and others.filter(name=name).exists():
         raise AccountExists(f"There is an account named “{name}” already: choose another name.", field="name")
     if api_key and (known := others.filter(key_hash=key_hash(environment, api_key)).first()):

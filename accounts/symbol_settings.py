@@ -18,7 +18,10 @@ from exchange.types import MarginType, Stamp, SymbolConfig
 
 
 def symbol_settings_read(account: ExchangeAccount) -> int:
-    """Read leverage and margin type of every symbol in one request. Returns how many. Raises AccountsError."""
+    """Read leverage and margin type of every symbol in one request. Returns how many.
+
+    Raises AccountsError.
+    """
     with told_plainly(account.environment):
         exchange = gateways.exchange_for(account.pk)
         configs = exchange.symbol_configs(at=exchange_time(account.environment))

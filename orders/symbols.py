@@ -59,7 +59,7 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """How many symbols were new, changed and the same; ``gone`` are no longer listed, ``skipped`` unreadable."""
+    """How many symbols were new, changed, the same, no longer listed (``gone``), unreadable (``skipped``)."""
 
     environment: str
     total: int
@@ -183,7 +183,7 @@ def _amount(value: Any) -> Decimal | None:
 
 
 def _too_long(column: str, text: Any) -> bool:
-    limit = Symbol._meta.get_field(column).max_length
+    limit = getattr(Symbol._meta.get_field(column), "max_length", None)
     return limit is not None and len(str(text)) > limit
 
 

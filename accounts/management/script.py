@@ -27,9 +27,9 @@ class Answer:
 
 
 class ScriptCommand(BaseCommand):
-    """A verb for scripts. Subclasses implement ``answer`` and may raise AccountsError to refuse (exit code 2)."""
+    """A verb for scripts. ``answer`` does it, or raises AccountsError to refuse (exit code 2)."""
 
-    requires_system_checks: Any = []
+    requires_system_checks: Any = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)

@@ -13,8 +13,8 @@ from accounts.services import account_test
 
 class Command(ScriptCommand):
     help = (
-        "Connect to the exchange with every account's key and say, one line each, what it may do, its balance,"
-        " position mode and clock offset. Exit code 2 when one of them has a problem."
+        "Connect to the exchange with every account's key and say, one line each, what it may do, its"
+        " balance, position mode and clock offset. Exit code 2 when one of them has a problem."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -13,8 +13,8 @@ PROGRESS_SECONDS = 1.0
 
 class Command(ScriptCommand):
     help = (
-        "Re-encrypt every stored API key with the first key of CREDENTIALS_MASTER_KEY. To rotate: put the new key"
-        " in front (new,old), restart all processes, run this, then drop the old key and restart again."
+        "Re-encrypt every stored API key with the first key of CREDENTIALS_MASTER_KEY. To rotate: put the new"
+        " key in front (new,old), restart all processes, run this, then drop the old key and restart again."
         " Safe to repeat: what is already under the first key is left alone."
     )
 
