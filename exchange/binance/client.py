@@ -1,0 +1,454 @@
+"""Binance USDⓈ-M Futures behind our port, through Binance's own library.
+
+How a request travels is ``wire``'s, what an answer means ``errors``' and ``mapping``'s. Nothing here
+stamps the time or sends twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from requests.adapters import BaseAdapter
+
+from exchange.binance import mapping, outgoing
+from exchange.binance.errors import MARGIN_TYPE_ALREADY, NO_SUCH_ORDER, refused_item
+from exchange.binance.mapping import ForeignShape
+from exchange.binance.wire import Wire
+from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailable, OrderRejected
+from exchange.types import (
+    AccountConfig,
+    BalanceView,
+    Endpoints,
+    LeverageBracket,
+    MarginType,
+    MarkPrice,
+    NewOrder,
+    OrderRef,
+    OrderView,
+    Permissions,
+    PositionView,
+    Stamp,
+    SymbolConfig,
+    TradeView,
+    WireRequest,
+)
+
+WINDOW_MS: Final = 7 * 24 * 3600 * 1000 - 1  # no list looks further than a week at once
+PAGE_MAX: Final = 1000
+FOLLOW_MIN_MS: Final = 50
+_T = TypeVar("_T")
+
+
+class BinancePublic:
+    """What Binance tells without a key. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        timeout_ms: int = 5000,
+        transport: BaseAdapter | None = None,
+    ) -> None:
+        self._start(endpoints, api_key="", api_secret="", timeout_ms=timeout_ms, transport=transport)
+
+    def _start(
+        self,
+        endpoints: Endpoints,
+        *,
+        api_key: str,
+        api_secret: str,
+        timeout_ms: int,
+        transport: BaseAdapter | None,
+    ) -> None:
+        if urlsplit(endpoints.rest).scheme not in ("http", "https") or not urlsplit(endpoints.rest).hostname:
+            raise ValueError(
+                f"The exchange's REST address must be like https://fapi.binance.com, not {endpoints.rest!r}."
+            )
+        if timeout_ms <= 0:
+            raise ValueError(
+                f"The exchange's timeout must be a positive number of milliseconds, not {timeout_ms}."
+            )
+        self._endpoints = endpoints
+        self._timeout_ms = timeout_ms
+        self._wire = Wire(
+            endpoints, api_key=api_key, api_secret=api_secret, timeout_ms=timeout_ms, transport=transport
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self._endpoints.rest}>"
+
+    def server_time(self, *, timeout_ms: int | None = None) -> int:
+        """Return the exchange's clock, in milliseconds."""
+        return self._public("/fapi/v1/time", {}, _server_time, timeout_ms=timeout_ms)
+
+    def exchange_info(self) -> Mapping[str, Any]:
+        """Return ``GET /fapi/v1/exchangeInfo`` as it is, numbers as text."""
+        return self._public("/fapi/v1/exchangeInfo", {}, _exchange_info)
+
+    def mark_prices(self, symbol: str | None = None) -> Sequence[MarkPrice]:
+        """Return the mark price of one symbol, or of all."""
+        return self._public("/fapi/v1/premiumIndex", _some(symbol=symbol), _one_or_all(mapping.mark_price))
+
+    def _public(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        read: Callable[[Any], _T],
+        *,
+        timeout_ms: int | None = None,
+    ) -> _T:
+        return self._wire.ask(
+            "GET", path, params, timeout_ms=timeout_ms or self._timeout_ms, reading=True, read=read
+        )
+
+
+class BinanceExchange(BinancePublic):
+    """One account at Binance: implements ``exchange.port.Exchange``. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        api_key: str,
+        api_secret: str,
+        timeout_ms: int = 5000,
+        recv_window: int = 5000,
+        transport: BaseAdapter | None = None,
+    ) -> None:
+        for name, value in (("API key", api_key), ("API secret", api_secret)):
+            if not value or not value.isascii() or not value.isprintable() or " " in value:
+                raise CredentialsRefused(
+                    f"The {name} is empty or holds characters no key has: enter it again, without blanks."
+                )
+        outgoing.check_stamp(Stamp(timestamp=1, recv_window=recv_window))
+        self._recv_window = recv_window
+        self._start(
+            endpoints, api_key=api_key, api_secret=api_secret, timeout_ms=timeout_ms, transport=transport
+        )
+
+    # --- orders: first the request (pure), then exactly that, once ---------------------------
+
+    def submit_request(self, order: NewOrder) -> WireRequest:
+        """Make the request that places ``order``. Raises ValueError for what Binance would refuse."""
+        return outgoing.submit_request(order)
+
+    def test_request(self, order: NewOrder) -> WireRequest:
+        """Make the request that only checks ``order``. Raises ValueError for a conditional one."""
+        return outgoing.test_request(order)
+
+    def cancel_request(self, ref: OrderRef) -> WireRequest:
+        """Make the request that cancels one order by our client id."""
+        return outgoing.cancel_request(ref)
+
+    def batch_request(self, orders: Sequence[NewOrder]) -> WireRequest:
+        """Make one request for up to 5 ordinary orders. Raises ValueError for more."""
+        return outgoing.batch_request(orders)
+
+    def send(self, request: WireRequest, *, stamp: Stamp, timeout_ms: int | None = None) -> OrderView | None:
+        """Send one committed order request, once. ``None``: accepted without an order (test).
+
+        Raises ValueError before anything leaves when request or stamp is not sendable.
+        """
+        outgoing.check_sendable(request)
+        return self._change(request, _acknowledgement(request), stamp=stamp, timeout_ms=timeout_ms)
+
+    def send_batch(
+        self, request: WireRequest, *, stamp: Stamp, timeout_ms: int | None = None
+    ) -> Sequence[OrderView | ExchangeError]:
+        """Send one batch, once. Each item is an order, or the error that it met."""
+        if (request.method, request.path) != ("POST", outgoing.BATCH):
+            raise ValueError(f"{request.method} {request.path} is not a batch of orders.")
+
+        def read(body: Any) -> Sequence[OrderView | ExchangeError]:
+            return [
+                refused_item(item)
+                if isinstance(item, dict) and "orderId" not in item
+                else mapping.order_view(item)
+                for item in mapping.a_list(body)
+            ]
+
+        return self._change(request, read, stamp=stamp, timeout_ms=timeout_ms)
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def find_order(self, ref: OrderRef, *, at: int, timeout_ms: int | None = None) -> OrderView | None:
+        """Look one order up by our client id; ``None`` when the exchange shows none (yet).
+
+        For a triggered conditional order the order born at its trigger is read as well, in the time left.
+        """
+        ends = time.monotonic() + (timeout_ms or self._timeout_ms) / 1000
+        if not ref.conditional:
+            params = {"symbol": ref.symbol, "origClientOrderId": ref.client_id}
+            return self._find(outgoing.ORDER, params, mapping.order_view, at=at, timeout_ms=timeout_ms)
+        params = {"clientAlgoId": ref.client_id}
+        order = self._find(outgoing.ALGO_ORDER, params, mapping.algo_view, at=at, timeout_ms=timeout_ms)
+        if order is None or order.order_id is None:
+            return None if order is None else mapping.with_child(order, None)
+        child = self._find(
+            outgoing.ORDER,
+            {"symbol": order.symbol, "orderId": str(order.order_id)},
+            mapping.order_view,
+            at=at,
+            timeout_ms=max(FOLLOW_MIN_MS, round((ends - time.monotonic()) * 1000)),
+        )
+        return mapping.with_child(order, child)
+
+    def open_orders(self, symbol: str | None = None, *, at: int) -> Sequence[OrderView]:
+        """Return everything that rests: ordinary and conditional orders together."""
+        params = _some(symbol=symbol)
+        # Conditional ones first: one that triggers in between is then seen twice rather than never.
+        conditional = self._signed("/fapi/v1/openAlgoOrders", params, _each(mapping.algo_view), at=at)
+        ordinary = self._signed("/fapi/v1/openOrders", params, _each(mapping.order_view), at=at)
+        return [*ordinary, *mapping.with_children(conditional, ordinary)]
+
+    def order_history(self, symbol: str, *, since: int, at: int) -> Sequence[OrderView]:
+        """Return ordinary and conditional orders of one symbol from ``since`` on, whatever their state."""
+        conditional = self._history(
+            "/fapi/v1/allAlgoOrders", symbol, mapping.algo_view, "createTime", since=since, at=at
+        )
+        ordinary = self._history("/fapi/v1/allOrders", symbol, mapping.order_view, "time", since=since, at=at)
+        return [*ordinary, *mapping.with_children(conditional, ordinary)]
+
+    def trades(self, symbol: str, *, since: int, at: int, order_id: int | None = None) -> Sequence[TradeView]:
+        """Return our executions on one symbol from ``since`` on, oldest first; of one order where given."""
+        found: dict[int, TradeView] = {}
+        if order_id is not None:
+            frames = iter([{"orderId": str(order_id)}])
+        else:
+            frames = ({"startTime": str(start), "endTime": str(end)} for start, end in _windows(since, at))
+        for frame in frames:
+            page = self._trades({"symbol": symbol, **frame, "limit": str(PAGE_MAX)}, at=at)
+            found |= {trade.trade_id: trade for trade in page}
+            if len(page) < PAGE_MAX:
+                continue
+            # A full page: go on by id, for a thousand fills may share one millisecond.
+            while len(page) == PAGE_MAX:
+                first = max(trade.trade_id for trade in page) + 1
+                page = self._trades({"symbol": symbol, "fromId": str(first), "limit": str(PAGE_MAX)}, at=at)
+                found |= {trade.trade_id: trade for trade in page}
+            break
+        wanted = (
+            trade for trade in found.values() if order_id in (None, trade.order_id) and trade.time >= since
+        )
+        return sorted(wanted, key=lambda trade: (trade.time, trade.trade_id))
+
+    def positions(
+        self, symbol: str | None = None, *, at: int, timeout_ms: int | None = None
+    ) -> Sequence[PositionView]:
+        """Return open positions; Binance leaves flat symbols out."""
+        return self._signed(
+            "/fapi/v3/positionRisk",
+            _some(symbol=symbol),
+            _each(mapping.position_view),
+            at=at,
+            timeout_ms=timeout_ms,
+        )
+
+    def balances(self, *, at: int) -> Sequence[BalanceView]:
+        return self._signed("/fapi/v3/balance", {}, _each(mapping.balance_view), at=at)
+
+    def account_config(self, *, at: int) -> AccountConfig:
+        return self._signed("/fapi/v1/accountConfig", {}, mapping.account_config, at=at)
+
+    def symbol_configs(self, symbol: str | None = None, *, at: int) -> Sequence[SymbolConfig]:
+        return self._signed(
+            "/fapi/v1/symbolConfig", _some(symbol=symbol), _one_or_all(mapping.symbol_config), at=at
+        )
+
+    def leverage_brackets(self, symbol: str, *, at: int) -> Sequence[LeverageBracket]:
+        return self._signed(
+            "/fapi/v1/leverageBracket",
+            {"symbol": symbol},
+            lambda body: mapping.leverage_brackets(body, symbol=symbol),
+            at=at,
+        )
+
+    def permissions(self, *, at: int) -> Permissions | None:
+        """Return what the key may do; ``None`` where this environment has no such page."""
+        if not self._endpoints.sapi:
+            return None
+        try:
+            return self._signed(
+                "/sapi/v1/account/apiRestrictions", {}, mapping.permissions, at=at, base=self._endpoints.sapi
+            )
+        except OrderRejected as refused:
+            if refused.status in (404, 405):
+                return None
+            raise
+
+    # --- settings: read back rather than trusted ----------------------------------------------
+
+    def set_leverage(self, symbol: str, leverage: int, *, stamp: Stamp) -> None:
+        """Set one symbol's leverage. OutcomeUnknown: read ``symbol_configs`` back."""
+        params = {"symbol": symbol, "leverage": str(leverage)}
+        self._change(WireRequest("POST", "/fapi/v1/leverage", params), mapping.an_object, stamp=stamp)
+
+    def set_margin_type(self, symbol: str, margin_type: MarginType, *, stamp: Stamp) -> None:
+        """Set one symbol's margin type. Already so (-4046) counts as done."""
+        params = {"symbol": symbol, "marginType": margin_type.value}
+        try:
+            self._change(WireRequest("POST", "/fapi/v1/marginType", params), mapping.an_object, stamp=stamp)
+        except OrderRejected as refused:
+            if refused.code != MARGIN_TYPE_ALREADY:
+                raise
+
+    # --- user stream --------------------------------------------------------------------------
+
+    def listen_key(self) -> str:
+        """Return the account's listen key, made or extended for 60 minutes."""
+        return self._listen_key("POST", lambda body: mapping.text(mapping.an_object(body), "listenKey"))
+
+    def keep_listen_key(self) -> None:
+        """Extend the listen key. Raises OrderRejected (-1125) when it is gone: ask for a new one."""
+        self._listen_key("PUT", mapping.an_object)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _listen_key(self, method: str, read: Callable[[Any], _T]) -> _T:
+        # Asking again is harmless, so an answer lost is like one never given: `reading`.
+        return self._wire.ask(
+            method, "/fapi/v1/listenKey", {}, timeout_ms=self._timeout_ms, reading=True, read=read
+        )
+
+    def _change(
+        self,
+        request: WireRequest,
+        read: Callable[[Any], _T],
+        *,
+        stamp: Stamp,
+        timeout_ms: int | None = None,
+    ) -> _T:
+        outgoing.check_stamp(stamp)
+        return self._wire.ask(
+            request.method,
+            request.path,
+            {**request.params, "recvWindow": str(stamp.recv_window), "timestamp": str(stamp.timestamp)},
+            timeout_ms=timeout_ms or self._timeout_ms,
+            reading=False,
+            read=read,
+            signed=True,
+        )
+
+    def _signed(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        read: Callable[[Any], _T],
+        *,
+        at: int,
+        timeout_ms: int | None = None,
+        base: str | None = None,
+    ) -> _T:
+        return self._wire.ask(
+            "GET",
+            path,
+            {**params, "recvWindow": str(self._recv_window), "timestamp": str(at)},
+            timeout_ms=timeout_ms or self._timeout_ms,
+            reading=True,
+            read=read,
+            signed=True,
+            base=base,
+        )
+
+    def _find(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        read: Callable[[Any], OrderView],
+        *,
+        at: int,
+        timeout_ms: int | None,
+    ) -> OrderView | None:
+        try:
+            return self._signed(path, params, read, at=at, timeout_ms=timeout_ms)
+        except ExchangeUnavailable as silent:
+            if silent.code == NO_SUCH_ORDER and silent.status in (400, 404):
+                return None
+            raise
+
+    def _history(
+        self,
+        path: str,
+        symbol: str,
+        read: Callable[[Any], OrderView],
+        born: str,
+        *,
+        since: int,
+        at: int,
+    ) -> list[OrderView]:
+        found: dict[int | None, OrderView] = {}
+        for start, end in _windows(since, at):
+            while True:
+                frame = {"startTime": str(start), "endTime": str(end), "limit": str(PAGE_MAX)}
+                page = self._signed(path, {"symbol": symbol, **frame}, _each(read), at=at)
+                fresh = {_id(order): order for order in page if _id(order) not in found}
+                found |= fresh
+                if len(page) < PAGE_MAX or not fresh:
+                    break
+                start = max(start, *(mapping.integer(order.raw, born, fallback=0) for order in page))
+        return list(found.values())
+
+    def _trades(self, params: Mapping[str, str], *, at: int) -> list[TradeView]:
+        return self._signed("/fapi/v1/userTrades", params, _each(mapping.trade_view), at=at)
+
+
+def _acknowledgement(request: WireRequest) -> Callable[[Any], OrderView | None]:
+    """Say how the answer to this request reads; an answer about another order is a foreign one."""
+    params = request.params
+    if request.path == outgoing.ORDER_TEST:
+        return _tried_out
+    if request.path == outgoing.ALGO_ORDER and request.method == "DELETE":
+        return lambda body: mapping.cancelled_algo(body, client_id=params["clientAlgoId"])
+    view = mapping.algo_view if request.path == outgoing.ALGO_ORDER else mapping.order_view
+
+    def read(body: Any) -> OrderView:
+        order = view(body)
+        asked = (
+            params.get("clientAlgoId") or params.get("newClientOrderId") or params.get("origClientOrderId")
+        )
+        if order.client_id != asked or order.symbol != params.get("symbol", order.symbol):
+            raise ForeignShape("the answer is about another order")
+        return order
+
+    return read
+
+
+def _tried_out(body: Any) -> None:
+    mapping.an_object(body)
+
+
+def _id(order: OrderView) -> int | None:
+    return order.algo_id if order.conditional else order.order_id
+
+
+def _windows(since: int, until: int) -> Iterator[tuple[int, int]]:
+    start = since
+    while start <= until:
+        end = min(start + WINDOW_MS, until)
+        yield start, end
+        start = end + 1
+
+
+def _some(**params: str | None) -> dict[str, str]:
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _each(read: Callable[[Any], _T]) -> Callable[[Any], list[_T]]:
+    return lambda body: [read(row) for row in mapping.a_list(body)]
+
+
+def _one_or_all(read: Callable[[Any], _T]) -> Callable[[Any], list[_T]]:
+    return lambda body: [read(row) for row in (body if isinstance(body, list) else [body])]
+
+
+def _server_time(body: Any) -> int:
+    return mapping.integer(mapping.an_object(body), "serverTime")
+
+
+def _exchange_info(body: Any) -> Mapping[str, Any]:
+    info = mapping.an_object(body)
+    mapping.a_list(info.get("symbols"))
+    return info
