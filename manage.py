@@ -13,7 +13,7 @@ def main() -> int:
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
     except ImportError:
-        sys.stderr.write("Django is not installed here: run `make setup`, then use .venv/bin/python manage.py.\n")
+        sys.stderr.write("Django is missing here: run `make setup`, then use .venv/bin/python manage.py.\n")
         return 2
     try:
         from django.conf import settings

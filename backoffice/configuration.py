@@ -15,7 +15,7 @@ KEY_LENGTH_MIN: Final = 32
 KEY_CHARACTERS_MIN: Final = 8
 RECV_WINDOW_MAX: Final = 60_000
 TRUE: Final = frozenset({"true", "1", "yes", "on", "y", "t"})
-FALSE: Final = frozenset({"false", "0", "no", "off", "n", "f", ""})
+FALSE: Final = frozenset({"false", "0", "no", "off", "n", "f"})
 POSTGRES_SCHEMES: Final = frozenset({"postgres", "postgresql", "psql", "pgsql"})
 REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
 TIMEFRAMES: Final = (
@@ -35,13 +35,16 @@ class Configuration:
         self.env = env
 
     def text(self, name: str, default: str = "") -> str:
+        raw = str(self.env.ENVIRON.get(name, ""))
+        if raw.startswith("$"):
+            return raw.strip()  # a key may begin with $; django-environ would take it for another's name
         return str(self.env.str(name, default=default)).strip()
 
     def texts(self, name: str, default: str = "") -> list[str]:
         return [part.strip() for part in self.text(name, default).split(",") if part.strip()]
 
     def flag(self, name: str, *, default: bool) -> bool:
-        value = self.text(name, str(default)).lower()
+        value = self.text(name).lower() or str(default).lower()  # an empty line in .env is no answer
         if value not in TRUE | FALSE:
             raise ImproperlyConfigured(f"{name} is {value!r}: write true or false.")
         return value in TRUE
@@ -49,7 +52,9 @@ class Configuration:
     def number(self, name: str, default: int, *, least: int, most: int, unit: str) -> int:
         value = self.text(name) or str(default)
         if not re.fullmatch(r"[+-]?[0-9_]{1,12}", value):
-            raise ImproperlyConfigured(f"{name} is {value!r}: write a whole number of {unit}, for example {default}.")
+            raise ImproperlyConfigured(
+                f"{name} is {value!r}: write a whole number of {unit}, for example {default}."
+            )
         number = int(value)
         if not least <= number <= most:
             raise ImproperlyConfigured(f"{name} is {number}: it must be between {least} and {most} {unit}.")
@@ -69,11 +74,13 @@ class Configuration:
         keys = self.texts("CREDENTIALS_MASTER_KEY")
         if not keys:
             raise ImproperlyConfigured(
-                "CREDENTIALS_MASTER_KEY is missing: API secrets cannot be stored without it. Run `make setup`, "
-                "which writes a fresh one to .env, or set it to 50 random characters."
+                "CREDENTIALS_MASTER_KEY is missing: API secrets cannot be stored without it. Run "
+                "`make setup`, which writes a fresh one to .env, or set it to 50 random characters."
             )
         for number, key in enumerate(keys, start=1):
-            _require_strong("CREDENTIALS_MASTER_KEY" if len(keys) == 1 else f"Key {number} of CREDENTIALS_MASTER_KEY", key)
+            _require_strong(
+                "CREDENTIALS_MASTER_KEY" if len(keys) == 1 else f"Key {number} of CREDENTIALS_MASTER_KEY", key
+            )
         return keys
 
     def database(self, *, debug: bool) -> dict[str, Any] | None:
@@ -84,7 +91,7 @@ class Configuration:
                 return None
             raise ImproperlyConfigured(
                 "DATABASE_URL is missing: with DEBUG=false name your PostgreSQL, as in "
-                "DATABASE_URL=postgresql://user:password@host:5432/trio, or set DEBUG=true to use the local one."
+                "DATABASE_URL=postgresql://user:password@host:5432/trio, or set DEBUG=true for the local one."
             )
         value = self.text(name)
         scheme = value.partition(":")[0].lower()
@@ -131,7 +138,9 @@ class Configuration:
         found = {
             "rest": self._url(f"BINANCE_{environment}_REST_URL", standard.rest, ("http", "https")),
             "stream": self._url(f"BINANCE_{environment}_STREAM_URL", standard.stream, ("ws", "wss")),
-            "sapi": self._url(f"BINANCE_{environment}_SAPI_URL", standard.sapi, ("http", "https"), optional=True),
+            "sapi": self._url(
+                f"BINANCE_{environment}_SAPI_URL", standard.sapi, ("http", "https"), optional=True
+            ),
         }
         return Endpoints(**found)
 
@@ -148,7 +157,9 @@ class Configuration:
         except ValueError:
             good = False
         if not good:
-            raise ImproperlyConfigured(f"{name} is {value!r}: write {schemes[-1]}://host or {schemes[0]}://host:port.")
+            raise ImproperlyConfigured(
+                f"{name} is {value!r}: write {schemes[-1]}://host or {schemes[0]}://host:port."
+            )
         return value
 
     def timeframe(self) -> str:
@@ -161,7 +172,9 @@ class Configuration:
         found = [symbol.upper() for symbol in self.texts(name)]
         for symbol in found:
             if not re.fullmatch(r"[\w]{2,40}", symbol):
-                raise ImproperlyConfigured(f"{name} holds {symbol!r}: write symbols with commas, as in BTCUSDT,ETHUSDT.")
+                raise ImproperlyConfigured(
+                    f"{name} holds {symbol!r}: write symbols with commas, as in BTCUSDT,ETHUSDT."
+                )
         return list(dict.fromkeys(found))
 
 

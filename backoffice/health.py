@@ -21,8 +21,12 @@ BEAT_FRESH: Final = timedelta(seconds=10)  # older than that, a runworker counts
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when database and Redis answer and a runworker lives, 503 otherwise. No secrets, no counts."""
-    report: dict[str, Any] = {"database": _database_answers(), "redis": redis_queues.answering(), "worker": False}
+    """Answer 200 when database and Redis answer and a runworker lives, 503 otherwise."""
+    report: dict[str, Any] = {
+        "database": _database_answers(),
+        "redis": redis_queues.answering(),
+        "worker": False,
+    }
     report["last_heartbeat"] = None
     if report["database"] and (beats := heartbeats()):
         newest = beats[0]

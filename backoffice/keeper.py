@@ -113,14 +113,14 @@ class Keeper:
             self.failures = 0
 
     def start(self, name: str) -> None:
-        """Start one server. Only from the main thread: PR_SET_PDEATHSIG fires when the starting thread ends."""
+        """Start one server. Main thread only: PR_SET_PDEATHSIG fires when the starting thread ends."""
         command = self.commands[name]()
         keeper = os.getpid()
         on_death = signal.SIGINT if name == "postgres" else signal.SIGTERM
         with log_file(self.run, name).open("ab") as log:
             child = subprocess.Popen(  # noqa: S603 - the servers from our own wheels
                 command,
-                preexec_fn=lambda: follow(keeper, on_death),  # noqa: PLW1509 - prctl only, before exec
+                preexec_fn=lambda: follow(keeper, on_death),  # prctl only
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -10,7 +10,7 @@ import structlog
 
 HIDDEN: Final = "[hidden]"
 SECRET_NAMES: Final = re.compile(
-    r"secret|signature|password|passwd|token|api_?key|x-mbx-apikey|master_?key|authorization|cookie", re.IGNORECASE
+    r"secret|signature|passw|token|api_?key|mbx-apikey|master_?key|authorization|cookie", re.IGNORECASE
 )
 # In texts: what follows such a name in a query string, a header or a repr.
 SECRET_TEXTS: Final = re.compile(

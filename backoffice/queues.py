@@ -11,10 +11,10 @@ import redis
 from django.conf import settings
 from django.db import transaction
 from django_rq import get_queue
-from django_rq.queues import DjangoRQ
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from rq.queue import Queue
 
 from backoffice import embedded
 
@@ -28,7 +28,7 @@ def names() -> list[str]:
 
 
 def connection() -> redis.Redis:
-    """Return this thread's connection: one second of patience and no retries, for somebody waits for a page."""
+    """Return this thread's connection: a second of patience, no retries: somebody waits for a page."""
     found: redis.Redis | None = getattr(_connections, "redis", None)
     if found is None:
         if settings.EMBEDDED_REDIS:
@@ -43,7 +43,7 @@ def connection() -> redis.Redis:
     return found
 
 
-def queue(name: str = "orders") -> DjangoRQ:
+def queue(name: str = "orders") -> Queue:
     """Return a queue that enqueues at once, on the impatient connection."""
     return get_queue(name, commit_mode="auto", connection=connection())
 
@@ -66,6 +66,6 @@ def ring(job: Callable[..., Any], *arguments: int | str, queue_name: str = "orde
         try:
             queue(queue_name).enqueue(job, *arguments, result_ttl=0, failure_ttl=86_400)
         except (RedisError, OSError, embedded.EmbeddedServersError) as error:
-            logger.warning("The queue does not answer (%s); runworker will find the work.", type(error).__name__)
+            logger.warning("No answer from the queue (%s); runworker finds the work.", type(error).__name__)
 
     transaction.on_commit(enqueue, robust=True)

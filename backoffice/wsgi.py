@@ -13,4 +13,4 @@ try:
     application = get_wsgi_application()
 except ImproperlyConfigured as error:
     sys.stderr.write(f"{error}\n")
-    sys.exit(4)  # gunicorn's own word for "the application cannot be loaded": it stops instead of trying for ever
+    sys.exit(4)  # gunicorn's word for "cannot be loaded": it stops instead of trying for ever

@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
             embedded.ensure()  # once, in the controller: the workers find the servers running
         worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
         url = embedded.redis_url(REDIS_DATABASE_FIRST + int(worker) % 15)
-        settings.REDIS_URL = url
+        settings.REDIS_URL = os.environ["REDIS_URL"] = url  # processes started by a test use it too
         for queue in settings.RQ_QUEUES.values():
             queue["URL"] = url
 
@@ -46,6 +46,6 @@ def redis_queue() -> Iterator[Any]:
     from backoffice import queues
 
     queue = queues.queue("orders")
-    queue.empty()
+    queue.empty()  # type: ignore[no-untyped-call]
     yield queue
-    queue.empty()
+    queue.empty()  # type: ignore[no-untyped-call]

@@ -6,12 +6,20 @@ DATABASE_URL or REDIS_URL is kept: the suite may run on servers of one's own.
 
 import os
 
-for _name in [name for name in os.environ if name.startswith("BINANCE_")]:
-    del os.environ[_name]
-for _name in ("ALLOWED_HOSTS", "HTTPS_ONLY", "WORKER_SYMBOLS", "TIMEFRAME", "RECV_WINDOW_MS", "PROTECT_TIMEOUT_MS"):
-    os.environ.pop(_name, None)
-for _name in ("NAKED_LIMIT_MS", "TAKEOVER_MS", "ABSENCE_MARGIN_MS", "SWEEP_SECONDS", "WEB_PORT"):
-    os.environ.pop(_name, None)
+OURS = (
+    *("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "HTTPS_ONLY", "WEB_PORT", "WORKER_SYMBOLS", "TIMEFRAME"),
+    *(
+        "RECV_WINDOW_MS",
+        "PROTECT_TIMEOUT_MS",
+        "NAKED_LIMIT_MS",
+        "TAKEOVER_MS",
+        "ABSENCE_MARGIN_MS",
+        "SWEEP_SECONDS",
+    ),
+)
+for _name in list(os.environ):
+    if _name in OURS or _name.startswith("BINANCE_"):
+        del os.environ[_name]
 os.environ |= {
     "ENV_FILE": "",
     "DEBUG": "true",

@@ -1,0 +1,84 @@
+# Needs python3 (3.11 or newer, with venv) and make. Everything else comes into .tool and .venv.
+PY ?= python3
+PIPENV_VERSION := 2026.10.3
+BIN := .venv/bin
+SHELL := /bin/sh
+ONCE ?=
+PYTEST_ARGS ?=
+# Two workers pay off once the suite takes minutes; for less, starting them costs more than they give.
+PYTEST_WORKERS ?= 0
+
+export PIPENV_IGNORE_VIRTUALENVS := 1
+export PIPENV_VENV_IN_PROJECT := 1
+export PIPENV_NOSPIN := 1
+export PIPENV_VERBOSITY := -1
+# A .env is for the application alone; pipenv would hand it to what it starts.
+export PIPENV_DONT_LOAD_ENV := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONUNBUFFERED := 1
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIPENV_PIPFILE
+
+.PHONY: help setup demo run test check lint format lock clean
+.DEFAULT_GOAL := help
+
+help: ## show this
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/.synced .env .run/.migrated ## install everything, write .env, make the local database
+
+demo: setup ## start everything, place trios and narrate them; ONCE=1: headless, then exit
+	@$(BIN)/python manage.py demo $(if $(filter-out 0,$(ONCE)),--once)
+
+run: setup ## start simulator, workers and web in the foreground; Ctrl-C stops them
+	@$(BIN)/python -m backoffice.leftovers --end
+	@mkdir -p .run/logs
+	@exec $(BIN)/python -m backoffice.serve supervisord
+
+test: setup ## run the whole test suite
+	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+check: setup ## what CI runs: lint, format, types, tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy .
+	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+lint: .venv/.synced ## lint and types only
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy .
+
+format: .venv/.synced ## sort imports, format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: .tool/.pipenv-$(PIPENV_VERSION) ## resolve the dependencies anew (the lock names no host)
+	@.tool/bin/pipenv lock
+	@$(PY) backoffice/lockfile.py Pipfile.lock
+
+clean: ## remove what was installed and cached; keeps .env and the data under .run
+	rm -rf .venv .tool .mypy_cache .ruff_cache .pytest_cache .hypothesis staticfiles test-results
+
+.tool/.pipenv-$(PIPENV_VERSION):
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PY) is older or missing. Name another one: make PY=python3.12" >&2; exit 1; }
+	@$(PY) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PY) has no venv: install it (Debian, Ubuntu: apt-get install python3-venv), then run make again." >&2; exit 1; }
+	@echo "installing pipenv into .tool"
+	@rm -rf .tool && $(PY) -m venv .tool
+	@.tool/bin/python -m pip install -q 'pipenv==$(PIPENV_VERSION)' || \
+	  { echo "pipenv could not be installed: is a package index reachable (pip's own settings apply)?" >&2; exit 1; }
+	@touch $@
+
+.venv/.synced: Pipfile.lock | .tool/.pipenv-$(PIPENV_VERSION)
+	@echo "installing the locked packages into .venv (a minute the first time)"
+	@.tool/bin/pipenv sync --dev >.tool/sync.log 2>&1 || { cat .tool/sync.log >&2; exit 1; }
+	@touch $@
+
+.env: | .venv/.synced
+	@$(BIN)/python backoffice/setup_env.py
+
+.run/.migrated: $(wildcard */migrations/*.py) | .venv/.synced .env
+	@mkdir -p .run && chmod 700 .run
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@touch $@
