@@ -1,0 +1,126 @@
+"""Who covers a position, and for how long nobody did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from exchange.types import ZERO, PositionMode
+from orders.domain.snapshot import Ask, LegView, TrioSnapshot
+from orders.domain.words import Form, LegState, Role
+
+
+def leg_covers(leg: LegView, trio: TrioSnapshot) -> Decimal:
+    """Return how much of the position this stop covers now.
+
+    Only an acknowledged stop covers. closePosition covers all; a one-way reduce-only quantity is cut to
+    the position by the exchange; a hedge quantity above the position may be refused whole at trigger,
+    so it counts for nothing.
+    """
+    position = trio.position
+    if leg.role is not Role.STOP_LOSS or not leg.live or not leg.acknowledged:
+        return ZERO
+    if leg.cancel in (Ask.IN_THE_AIR, Ask.DOUBT):
+        return ZERO
+    if leg.look_at is not None and leg.looks > 0:  # a due read did not show it
+        return ZERO
+    if leg.triggered_ts is not None and trio.now_ts - leg.triggered_ts > trio.policies.naked_limit:
+        return ZERO
+    if leg.form is Form.CLOSE_POSITION:
+        return position
+    open_quantity = leg.quantity - leg.filled
+    if trio.spec.mode is PositionMode.HEDGE:
+        return open_quantity if open_quantity <= position else ZERO
+    return min(open_quantity, position)
+
+
+def covered(trio: TrioSnapshot) -> Decimal:
+    return min(trio.position, sum((leg_covers(leg, trio) for leg in trio.of(Role.STOP_LOSS)), ZERO))
+
+
+def is_uncovered(trio: TrioSnapshot) -> bool:
+    return not trio.spec.entry_only and trio.position > 0 and covered(trio) < trio.position
+
+
+def uncovered_since_ts(trio: TrioSnapshot) -> int:
+    """Return the exchange time at which the present gap opened, as far as our facts tell."""
+    fills = [leg.filled_ts for leg in trio.of(Role.ENTRY) if leg.filled_ts]
+    first = min(fills) if fills else trio.book.as_of
+    stops = trio.of(Role.STOP_LOSS)
+    endings = [leg.ended_ts for leg in stops if leg.acknowledged and leg.ended_ts]
+    if endings:
+        return max(first, max(endings))
+    triggered = [leg.triggered_ts for leg in stops if leg.triggered_ts and leg.state is LegState.TRIGGERED]
+    if triggered:
+        return max(first, max(triggered))
+    if trio.spec.mode is PositionMode.HEDGE or any(leg.acknowledged for leg in stops):
+        latest = max(fills) if fills else trio.book.as_of
+        return latest if any(leg.acknowledged and leg.live for leg in stops) else first
+    return first
+
+
+# --- accounting: from facts alone, after the event -------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One fill: when (exchange ms) and by how much the position grew (entry) or shrank (the rest)."""
+
+    time_ts: int
+    change: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Guarding:
+    """One stop, from the moment the exchange had it until it was gone (``None``: still there)."""
+
+    since_ts: int
+    until_ts: int | None
+    quantity: Decimal | None  # None: closePosition, whatever there is
+    exact: bool = False  # hedge quantity leg: counts only when not above the position
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """How long a position was not fully covered, in milliseconds of exchange time."""
+
+    total: int
+    longest: int
+    open_since_ts: int | None
+
+
+def gaps(executions: Iterable[Execution], guards: Iterable[Guarding], *, until_ts: int) -> Gaps:
+    """Measure the uncovered intervals up to ``until_ts`` from executions and stops."""
+    executions = sorted(executions, key=lambda e: e.time_ts)
+    guards = list(guards)
+    moments = sorted(
+        {e.time_ts for e in executions}
+        | {g.since_ts for g in guards}
+        | {g.until_ts for g in guards if g.until_ts is not None}
+    )
+    total = longest = 0
+    since: int | None = None
+    for moment in moments:
+        if moment > until_ts:
+            break
+        position = sum((e.change for e in executions if e.time_ts <= moment), ZERO)
+        naked = position > 0 and _cover_at(guards, moment, position) < position
+        if naked and since is None:
+            since = moment
+        elif not naked and since is not None:
+            total, longest, since = total + moment - since, max(longest, moment - since), None
+    if since is not None:
+        total, longest = total + until_ts - since, max(longest, until_ts - since)
+    return Gaps(total, longest, since)
+
+
+def _cover_at(guards: list[Guarding], moment: int, position: Decimal) -> Decimal:
+    cover = ZERO
+    for guard in guards:
+        if guard.since_ts > moment or (guard.until_ts is not None and guard.until_ts <= moment):
+            continue
+        if guard.quantity is None:
+            return position
+        cover += guard.quantity if not guard.exact or guard.quantity <= position else ZERO
+    return cover

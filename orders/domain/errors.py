@@ -1,0 +1,23 @@
+"""What the trading core refuses. Every message is a sentence an operator can act on."""
+
+from __future__ import annotations
+
+
+class OrdersError(Exception):
+    """Base of everything the trading core refuses."""
+
+
+class IllegalTransition(OrdersError):
+    """This verb does not apply to a trio in this state."""
+
+
+class TrioRefused(OrdersError):
+    """A rule, a limit or a gate refuses the trio. Nothing was changed."""
+
+
+class RuleBroken(TrioRefused):
+    """A trading rule of the exchange is broken. ``field`` names the input to mend."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field

@@ -1,0 +1,247 @@
+"""May this trio be placed? The exchange's own rules, each with a sentence an operator can act on.
+
+Codes in comments are what Binance would answer; asking here first keeps the market untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from exchange.types import ZERO, LeverageBracket, OrderType, PositionMode, PositionSide, Side
+from orders.domain.errors import RuleBroken
+from orders.domain.rounding import entry_to_tick, on_grid, plain, quantity_down, quantity_up
+from orders.domain.snapshot import Spec
+
+MARKET_MARGIN = Decimal("1.02")  # a MARKET order's notional is judged at about the mark price
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A symbol's filters. ``None``: the exchange states no such rule."""
+
+    symbol: str
+    trading: bool
+    status: str
+    tick_size: Decimal | None = None
+    price_min: Decimal | None = None
+    price_max: Decimal | None = None
+    step_size: Decimal | None = None
+    quantity_min: Decimal | None = None
+    quantity_max: Decimal | None = None
+    market_step_size: Decimal | None = None
+    market_quantity_min: Decimal | None = None
+    market_quantity_max: Decimal | None = None
+    notional_min: Decimal | None = None
+    multiplier_up: Decimal | None = None
+    multiplier_down: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What the market and the account look like while planning. ``None``: not known."""
+
+    mark_price: Decimal | None = None
+    leverage: int | None = None
+    isolated: bool = False
+    wallet: Decimal | None = None
+    brackets: Sequence[LeverageBracket] = ()
+
+
+def check(spec: Spec, rules: Rules, market: Market) -> None:
+    """Raise RuleBroken with the first rule that ``spec`` breaks."""
+    for problem in problems(spec, rules, market):
+        raise problem
+
+
+def problems(spec: Spec, rules: Rules, market: Market) -> Iterable[RuleBroken]:
+    """Yield every broken rule, in the order in which a person would mend them."""
+    if not rules.trading:
+        yield RuleBroken(
+            "symbol", f"{rules.symbol} is not trading now (status {rules.status}). Choose another symbol."
+        )
+        return
+    yield from _sides(spec)
+    yield from _quantity(spec, rules)
+    yield from _prices(spec, rules)
+    yield from _levels(spec, market)
+    yield from _market(spec, rules, market)
+
+
+def _sides(spec: Spec) -> Iterable[RuleBroken]:
+    if spec.mode is PositionMode.HEDGE:
+        wanted = PositionSide.LONG if spec.side is Side.BUY else PositionSide.SHORT
+        if spec.position_side is not wanted:
+            yield RuleBroken(
+                "position_side",
+                f"The account is in hedge mode: a {spec.side} entry opens {wanted}, "
+                f"so position side must be {wanted}, not {spec.position_side}.",
+            )
+    elif spec.position_side is not PositionSide.BOTH:
+        yield RuleBroken(
+            "position_side",
+            f"The account is in one-way mode: position side must be BOTH, not {spec.position_side}.",
+        )
+    if (spec.stop_loss is None) != (spec.take_profit is None):
+        missing = "stop_loss" if spec.stop_loss is None else "take_profit"
+        yield RuleBroken(missing, "A trio needs both a stop-loss and a take-profit.")
+
+
+def _quantity(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
+    quantity, step = spec.quantity, rules.step_size
+    least = max(rules.quantity_min or ZERO, rules.market_quantity_min or ZERO)  # it leaves as one market order
+    most = min(
+        rules.market_quantity_max or Decimal("Infinity"), rules.quantity_max or Decimal("Infinity")
+    )
+    if quantity <= 0:
+        yield RuleBroken("quantity", "The quantity must be greater than zero.")  # -4003
+    elif not on_grid(quantity, step) or not on_grid(quantity, rules.market_step_size):
+        assert step is not None
+        lower, upper = quantity_down(quantity, step=step), quantity_up(quantity, step=step)
+        yield RuleBroken(  # -4023, -1111
+            "quantity",
+            f"Quantity {plain(quantity)} is not a whole number of steps of {plain(step)}: "
+            f"use {plain(lower) if lower > 0 else plain(upper)} or {plain(upper if lower > 0 else upper + step)}.",
+        )
+    elif quantity < least:
+        yield RuleBroken(  # -4004
+            "quantity",
+            f"Quantity {plain(quantity)} is below the minimum of {plain(least)} for {rules.symbol}.",
+        )
+    elif quantity > most:
+        yield RuleBroken(  # -4005
+            "quantity",
+            f"Quantity {plain(quantity)} is above {plain(most)}, the most that {rules.symbol} lets out "
+            "in one market order; a trio must be able to leave in one.",
+        )
+
+
+def _prices(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
+    priced = [("price", "entry price", spec.price)] if spec.entry_type is OrderType.LIMIT else []
+    if spec.entry_type is OrderType.LIMIT and spec.price is None:
+        yield RuleBroken("price", "A LIMIT entry needs a price.")
+    if spec.entry_type is OrderType.MARKET and spec.price is not None:
+        yield RuleBroken("price", "A MARKET entry takes no price: leave it empty, or choose LIMIT.")
+    priced += [("stop_loss", "stop-loss", spec.stop_loss), ("take_profit", "take-profit", spec.take_profit)]
+    for field, name, price in priced:
+        if price is None:
+            continue
+        if price <= 0:
+            yield RuleBroken(field, f"The {name} must be greater than zero.")  # -4001, -4006
+        elif not on_grid(price, rules.tick_size):
+            assert rules.tick_size is not None
+            lower = entry_to_tick(price, tick=rules.tick_size, side=Side.BUY)
+            yield RuleBroken(  # -4014
+                field,
+                f"The {name} {plain(price)} is not a whole number of ticks of {plain(rules.tick_size)}: "
+                f"use {plain(lower)} or {plain(lower + rules.tick_size)}.",
+            )
+        elif rules.price_min is not None and price < rules.price_min:
+            yield RuleBroken(field, f"The {name} {plain(price)} is below the lowest price {plain(rules.price_min)}.")
+        elif rules.price_max is not None and price > rules.price_max:
+            yield RuleBroken(field, f"The {name} {plain(price)} is above the highest price {plain(rules.price_max)}.")
+
+
+def _levels(spec: Spec, market: Market) -> Iterable[RuleBroken]:
+    stop, target = spec.stop_loss, spec.take_profit
+    if stop is None or target is None:
+        return
+    long = spec.side is Side.BUY
+    below, above = ("below", "above") if long else ("above", "below")
+    names = ["entry price"] if spec.entry_type is OrderType.LIMIT else []
+    references = [(names[0], spec.price)] if names else []
+    if market.mark_price is not None:
+        references.append(("mark price", market.mark_price))
+    for name, reference in references:
+        if reference is None:
+            continue
+        if stop == reference:
+            yield RuleBroken("stop_loss", f"The stop-loss lies exactly on the {name} {plain(reference)}.")
+        elif (stop > reference) == long:
+            yield RuleBroken(  # -2021
+                "stop_loss",
+                f"The stop-loss {plain(stop)} is on the wrong side: for a {spec.side} entry it must lie "
+                f"{below} the {name} {plain(reference)}.",
+            )
+        if name == "mark price" and spec.entry_type is OrderType.LIMIT:
+            continue  # a target between the market and a resting entry is sound: it goes on first fill
+        if target == reference:
+            yield RuleBroken("take_profit", f"The take-profit lies exactly on the {name} {plain(reference)}.")
+        elif (target < reference) == long:
+            yield RuleBroken(
+                "take_profit",
+                f"The take-profit {plain(target)} is on the wrong side: for a {spec.side} entry it must lie "
+                f"{above} the {name} {plain(reference)}.",
+            )
+    price = spec.price if spec.entry_type is OrderType.LIMIT else market.mark_price
+    liquidation = liquidation_price(spec, market, price)
+    if liquidation is not None and (stop <= liquidation if long else stop >= liquidation):
+        yield RuleBroken(
+            "stop_loss",
+            f"The stop-loss {plain(stop)} lies beyond the estimated liquidation price "
+            f"{plain(liquidation.quantize(Decimal('1E-8')))} at {market.leverage}x: the position would be "
+            "liquidated first. Move the stop closer, or lower the leverage.",
+        )
+
+
+def _market(spec: Spec, rules: Rules, market: Market) -> Iterable[RuleBroken]:
+    mark = market.mark_price
+    limit = spec.entry_type is OrderType.LIMIT
+    if limit and spec.price is not None and mark is not None:
+        if spec.side is Side.BUY and rules.multiplier_up and spec.price > mark * rules.multiplier_up:
+            highest = entry_to_tick(mark * rules.multiplier_up, tick=rules.tick_size or ZERO, side=Side.BUY)
+            yield RuleBroken(  # -4016
+                "price",
+                f"Price {plain(spec.price)} is too far above the mark price {plain(mark)}: "
+                f"the exchange accepts at most {plain(highest)}.",
+            )
+        if spec.side is Side.SELL and rules.multiplier_down and spec.price < mark * rules.multiplier_down:
+            lowest = entry_to_tick(mark * rules.multiplier_down, tick=rules.tick_size or ZERO, side=Side.SELL)
+            yield RuleBroken(  # -4024
+                "price",
+                f"Price {plain(spec.price)} is too far below the mark price {plain(mark)}: "
+                f"the exchange accepts at least {plain(lowest)}.",
+            )
+    least = smallest_quantity(spec, rules, mark)
+    if least is not None and spec.quantity > 0 and spec.quantity < least:
+        notional = rules.notional_min or ZERO
+        yield RuleBroken(  # -4164
+            "quantity",
+            f"The order is too small: {rules.symbol} wants a notional of at least {plain(notional)}, "
+            f"so the quantity must be at least {plain(least)}.",
+        )
+
+
+def smallest_quantity(spec: Spec, rules: Rules, mark_price: Decimal | None) -> Decimal | None:
+    """Return the least quantity that satisfies minimum, step and notional; ``None`` when not knowable."""
+    price = spec.price if spec.entry_type is OrderType.LIMIT else mark_price
+    least = max(rules.quantity_min or ZERO, rules.market_quantity_min or ZERO)
+    step = rules.step_size or least
+    if rules.notional_min and price:
+        margin = Decimal(1) if spec.entry_type is OrderType.LIMIT else MARKET_MARGIN
+        least = max(least, rules.notional_min * margin / price)
+    elif rules.notional_min:
+        return None
+    return quantity_up(least, step=step) if step > 0 else least
+
+
+def liquidation_price(spec: Spec, market: Market, price: Decimal | None) -> Decimal | None:
+    """Estimate where the position would be liquidated; ``None`` when there is too little to tell.
+
+    Isolated: the initial margin carries it alone. Crossed: the whole wallet does. Fees are left out.
+    """
+    if price is None or not market.leverage or not market.brackets or price <= 0:
+        return None
+    notional = price * spec.quantity
+    bracket = next((b for b in market.brackets if notional <= b.cap), market.brackets[-1])
+    margin = notional / market.leverage
+    if not market.isolated:
+        if market.wallet is None:
+            return None
+        margin = max(margin, market.wallet)
+    rate, amount, quantity = bracket.maintenance_rate, bracket.maintenance_amount, spec.quantity
+    if spec.side is Side.BUY:
+        level = (notional - margin - amount) / (quantity * (1 - rate))
+        return max(level, ZERO)
+    return (notional + margin + amount) / (quantity * (1 + rate))

@@ -1,0 +1,223 @@
+"""What a decision is made from: one trio as the database shows it under its row lock.
+
+Two clocks, both in milliseconds: names ending in ``_ts`` are exchange time, all others are the
+database's (``now``). Quantities are on the trio's own side: a position of ours is positive.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from exchange.types import ZERO, OrderType, PositionMode, PositionSide, Side, TimeInForce, WorkingType
+from orders.domain.words import Cause, Form, LegState, Protection, Role, TargetPolicy, TrioState
+
+
+class Ask(enum.StrEnum):
+    """Where a request of ours stands."""
+
+    NONE = "NONE"
+    IN_THE_AIR = "IN_THE_AIR"
+    DOUBT = "DOUBT"
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """Bounds, in milliseconds (``backoffice.settings`` documents each)."""
+
+    patience: int = 600
+    naked_limit: int = 2000
+    absence_margin: int = 10_000
+    recv_window: int = 5000
+    look_again: int = 1000
+    back_off: int = 200
+    book_age_max: int = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """The trio as a person meant it, already in whole ticks and steps."""
+
+    side: Side
+    position_side: PositionSide
+    mode: PositionMode
+    quantity: Decimal
+    entry_type: OrderType
+    protection: Protection
+    price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    target_policy: TargetPolicy = TargetPolicy.ROLL_BACK
+
+    @property
+    def exit_side(self) -> Side:
+        return self.side.opposite
+
+    @property
+    def entry_only(self) -> bool:
+        return self.stop_loss is None and self.take_profit is None
+
+
+@dataclass(frozen=True, slots=True)
+class LegView:
+    """One order of the trio. ``asked`` is about placing it, ``cancel`` about taking it back."""
+
+    client_id: str
+    role: Role
+    generation: int
+    form: Form
+    state: LegState
+    quantity: Decimal = ZERO
+    trigger_price: Decimal | None = None
+    filled: Decimal = ZERO
+    acknowledged: bool = False
+    asked: Ask = Ask.NONE
+    asked_at: int = 0
+    asked_ts: int = 0
+    expires_ts: int = 0
+    cancel: Ask = Ask.NONE
+    cancel_at: int = 0
+    refused_code: int = 0
+    refused_text: str = ""
+    accepted_ts: int | None = None
+    triggered_ts: int | None = None
+    filled_ts: int | None = None
+    ended_ts: int | None = None
+    seen_ts: int | None = None
+    retry_at: int | None = None
+    look_at: int | None = None
+    looking_since: int | None = None
+    looks: int = 0
+    late: bool = False  # was written off, then turned up
+
+    @property
+    def live(self) -> bool:
+        return self.state.is_live
+
+    @property
+    def executed(self) -> bool:
+        return self.filled > 0
+
+    @property
+    def pending(self) -> bool:
+        """Sent, and its fate not known yet."""
+        return self.state is LegState.SUBMITTED
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """The slot as the exchange last showed it. ``opposite`` is a stranger's one-way position."""
+
+    quantity: Decimal = ZERO
+    opposite: Decimal = ZERO
+    as_of: int = 0
+    from_event: bool = False
+    flat_since: int | None = None
+    mark_price: Decimal | None = None
+    mark_as_of: int = 0
+    strangers: tuple[str, ...] = ()
+    placeable: bool = False  # young enough, its watch alive, its stream unbroken since
+    not_placeable: str = ""  # and if not, why, in words
+
+
+@dataclass(frozen=True, slots=True)
+class TrioSnapshot:
+    spec: Spec
+    state: TrioState
+    now: int
+    now_ts: int
+    stem: str = "test-1"  # what all client ids of this trio begin with
+    cause: Cause | None = None
+    reason: str = ""
+    legs: tuple[LegView, ...] = ()
+    book: Book = field(default_factory=Book)
+    policies: Policies = field(default_factory=Policies)
+    cancel_wanted: bool = False
+    close_wanted: bool = False
+    panic_wanted: bool = False
+    place_before: int | None = None
+    good_till: int | None = None
+    worker_alive: bool = True
+    dry_run: bool = False
+    dry_run_passed: bool = False
+    refusal: str = ""  # a limit or setting that forbids new risk, in words
+    question: str = ""
+    observing_since: int | None = None
+    uncovered_known_at: int | None = None
+
+    # --- legs by role -----------------------------------------------------------------------
+
+    def of(self, role: Role) -> tuple[LegView, ...]:
+        return tuple(leg for leg in self.legs if leg.role is role)
+
+    def newest(self, role: Role) -> LegView | None:
+        legs = self.of(role)
+        return legs[-1] if legs else None
+
+    @property
+    def entry(self) -> LegView | None:
+        return self.newest(Role.ENTRY)
+
+    @property
+    def guards(self) -> tuple[LegView, ...]:
+        """Stops and targets: the legs in the narrow sense."""
+        return tuple(leg for leg in self.legs if leg.role in (Role.STOP_LOSS, Role.TAKE_PROFIT))
+
+    # --- what we hold -----------------------------------------------------------------------
+
+    @property
+    def bought(self) -> Decimal:
+        """Entry quantity executed so far."""
+        return _sum(leg.filled for leg in self.of(Role.ENTRY))
+
+    @property
+    def sold(self) -> Decimal:
+        """Quantity our own legs and exits have taken off again."""
+        return _sum(leg.filled for leg in self.legs if leg.role is not Role.ENTRY)
+
+    @property
+    def ours(self) -> Decimal:
+        return max(ZERO, self.bought - self.sold)
+
+    @property
+    def executed_ts(self) -> int:
+        """Exchange time of the newest execution we know of, 0 before any."""
+        return max((leg.filled_ts or 0 for leg in self.legs), default=0)
+
+    @property
+    def book_is_newer(self) -> bool:
+        return self.book.as_of >= self.executed_ts
+
+    @property
+    def flat_believed(self) -> bool:
+        """Does the book say flat, and is it to be believed?
+
+        Against a known fill it takes an event later than the fill, or a second look a second after the
+        first: position look-ups lag.
+        """
+        if self.book.quantity > 0 or not self.book_is_newer:
+            return False
+        if self.ours == 0 or (self.book.from_event and self.executed_ts):
+            return True
+        since = self.book.flat_since
+        return since is not None and since >= self.executed_ts and self.book.as_of - since >= 1000
+
+    @property
+    def position(self) -> Decimal:
+        """Quantity on our side, as far as anybody knows."""
+        if self.book_is_newer:
+            return self.book.quantity if self.book.quantity > 0 or self.flat_believed else self.ours
+        return self.ours
+
+
+def _sum(values: Iterable[Decimal]) -> Decimal:
+    return sum(values, ZERO)
+
+
+STOP_WORKING_TYPE = WorkingType.MARK_PRICE
+TARGET_WORKING_TYPE = WorkingType.CONTRACT_PRICE

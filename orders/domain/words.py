@@ -1,0 +1,151 @@
+"""The closed vocabularies of a trio order's life. Values are what tables, scripts and logs show."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Role(enum.StrEnum):
+    ENTRY = "ENTRY"
+    STOP_LOSS = "STOP_LOSS"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    EXIT = "EXIT"
+
+    @property
+    def letter(self) -> str:
+        """The role's place in a client id: ``<install>-<trio>-<letter><generation>``."""
+        return {"ENTRY": "e", "STOP_LOSS": "s", "TAKE_PROFIT": "p", "EXIT": "x"}[self.value]
+
+    @property
+    def words(self) -> str:
+        return self.value.lower().replace("_", "-")
+
+
+class Form(enum.StrEnum):
+    """How much of a position an order is meant for."""
+
+    QUANTITY = "QUANTITY"
+    CLOSE_POSITION = "CLOSE_POSITION"
+
+    @property
+    def other(self) -> Form:
+        return Form.QUANTITY if self is Form.CLOSE_POSITION else Form.CLOSE_POSITION
+
+
+class Protection(enum.StrEnum):
+    """When the legs go out: before the entry, or on its first fill."""
+
+    PRE_ARMED = "PRE_ARMED"
+    ON_FIRST_FILL = "ON_FIRST_FILL"
+
+
+class TargetPolicy(enum.StrEnum):
+    """What to do when the exchange refuses the take-profit of a filled trio."""
+
+    ROLL_BACK = "ROLL_BACK"
+    KEEP_STOP = "KEEP_STOP"
+
+
+class LegState(enum.StrEnum):
+    PLANNED = "PLANNED"  # its request never reached the book; the same id may go out again
+    SUBMITTED = "SUBMITTED"  # sent, fate unknown
+    ACCEPTED = "ACCEPTED"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    TRIGGERED = "TRIGGERED"  # its level was met; an ordinary child order is on its way
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+    WRITTEN_OFF = "WRITTEN_OFF"  # proved absent, watched for 24 h all the same
+
+    @property
+    def is_live(self) -> bool:
+        return self in (LegState.ACCEPTED, LegState.PARTIALLY_FILLED, LegState.TRIGGERED)
+
+    @property
+    def is_final(self) -> bool:
+        return self in (
+            LegState.FILLED,
+            LegState.CANCELLED,
+            LegState.EXPIRED,
+            LegState.REJECTED,
+            LegState.WRITTEN_OFF,
+        )
+
+
+class TrioState(enum.StrEnum):
+    DRAFT = "DRAFT"
+    QUEUED = "QUEUED"
+    PLACING = "PLACING"
+    WORKING = "WORKING"
+    WITHDRAWING = "WITHDRAWING"
+    OPEN = "OPEN"
+    ROLLING_BACK = "ROLLING_BACK"
+    EXITING = "EXITING"
+    LATE = "LATE"
+    CLOSED = "CLOSED"
+    ROLLED_BACK = "ROLLED_BACK"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    REFUSED = "REFUSED"
+    DRY_RUN = "DRY_RUN"
+
+    @property
+    def is_end(self) -> bool:
+        return self in ENDS
+
+
+ENDS = frozenset(
+    {
+        TrioState.CLOSED,
+        TrioState.ROLLED_BACK,
+        TrioState.CANCELLED,
+        TrioState.EXPIRED,
+        TrioState.REFUSED,
+        TrioState.DRY_RUN,
+    }
+)
+
+
+class Cause(enum.StrEnum):
+    """Why a trio left the straight way. For a CLOSED trio this is its result."""
+
+    # results of a position
+    TAKE_PROFIT = "TAKE_PROFIT"
+    STOP_LOSS = "STOP_LOSS"
+    MANUAL = "MANUAL"
+    PANIC = "PANIC"
+    TIME = "TIME"
+    UNCOVERED = "UNCOVERED"
+    LEVEL_PASSED = "LEVEL_PASSED"
+    LIQUIDATED = "LIQUIDATED"
+    OUTSIDE = "OUTSIDE"
+    LATE = "LATE"
+    # before there was one
+    CANCEL_WANTED = "CANCEL_WANTED"
+    GOOD_TILL = "GOOD_TILL"
+    PLACE_BEFORE = "PLACE_BEFORE"
+    LIMIT = "LIMIT"
+    STOP_GONE = "STOP_GONE"
+    ENTRY_ENDED = "ENTRY_ENDED"  # IOC, FOK, GTX, self-trade, delisted
+    ENTRY_CANCELLED = "ENTRY_CANCELLED"  # in the app
+    ENTRY_REFUSED = "ENTRY_REFUSED"
+    ENTRY_ABSENT = "ENTRY_ABSENT"
+    STOP_REFUSED = "STOP_REFUSED"
+    TARGET_REFUSED = "TARGET_REFUSED"
+
+
+class RequestKind(enum.StrEnum):
+    SUBMIT = "SUBMIT"
+    CANCEL = "CANCEL"
+    TEST = "TEST"
+
+
+class Verdict(enum.StrEnum):
+    """What one request came to."""
+
+    ACCEPTED = "ACCEPTED"
+    REFUSED = "REFUSED"
+    NOT_EXECUTED = "NOT_EXECUTED"  # certainly never reached the book
+    UNKNOWN = "UNKNOWN"
+    KEY_REFUSED = "KEY_REFUSED"

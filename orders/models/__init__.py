@@ -1,0 +1,22 @@
+"""Tables of the trading core. The database is the truth; the queue only a nudge."""
+
+from orders.models.book import Slot
+from orders.models.journal import Fill, Outcome, Request, TrioEvent
+from orders.models.liveness import Clock, Heartbeat, Install, Watch
+from orders.models.symbols import Symbol
+from orders.models.trio import Leg, TrioOrder
+
+__all__ = [
+    "Clock",
+    "Fill",
+    "Heartbeat",
+    "Install",
+    "Leg",
+    "Outcome",
+    "Request",
+    "Slot",
+    "Symbol",
+    "TrioEvent",
+    "TrioOrder",
+    "Watch",
+]

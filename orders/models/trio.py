@@ -1,0 +1,186 @@
+"""A trio order and its legs."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.validators import MinValueValidator
+from django.db import models
+
+from accounts.models import ExchangeAccount
+from exchange.types import OrderType, PositionSide, Side, TimeInForce
+from orders.domain.words import Form, LegState, Protection, Role, TargetPolicy, TrioState
+from orders.models.book import Slot
+from orders.models.fields import amount
+from orders.models.symbols import Symbol
+
+POSITIVE = [MinValueValidator(Decimal("1E-16"), "must be greater than zero")]
+
+
+class TrioOrder(models.Model):
+    """One decision: an entry, a stop-loss and a take-profit that live and die together.
+
+    Prices are in the quote asset, quantities in the base asset. Only a DRAFT can be edited; everything
+    after is a verb. ``stop_loss`` and ``take_profit`` are both empty for an entry-only check
+    (``smoke_order``), which is closed the moment it fills.
+    """
+
+    account = models.ForeignKey(ExchangeAccount, on_delete=models.PROTECT, related_name="trios")
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="trios")
+    side = models.CharField(max_length=4, choices=[(s.value, s.value) for s in Side])
+    position_side = models.CharField(
+        max_length=5, choices=[(s.value, s.value) for s in PositionSide], default=PositionSide.BOTH.value
+    )
+    quantity = amount(validators=POSITIVE)
+    entry_type = models.CharField(
+        max_length=6, choices=[("MARKET", "MARKET"), ("LIMIT", "LIMIT")], default="MARKET"
+    )
+    price = amount(null=True, blank=True, validators=POSITIVE)
+    time_in_force = models.CharField(
+        max_length=3, choices=[(t.value, t.value) for t in TimeInForce], default=TimeInForce.GTC.value
+    )
+    stop_loss = amount(null=True, blank=True, validators=POSITIVE)
+    take_profit = amount(null=True, blank=True, validators=POSITIVE)
+    protection = models.CharField(max_length=13, choices=[(p.value, p.value) for p in Protection], blank=True)
+    target_policy = models.CharField(
+        max_length=9, choices=[(p.value, p.value) for p in TargetPolicy], default=TargetPolicy.ROLL_BACK.value
+    )
+    good_till = models.DateTimeField(null=True, blank=True)
+
+    state = models.CharField(
+        max_length=12, choices=[(s.value, s.value) for s in TrioState], default=TrioState.DRAFT.value
+    )
+    result = models.CharField(max_length=16, blank=True)
+    cause = models.CharField(max_length=16, blank=True)
+    reason = models.TextField(blank=True)
+    question = models.TextField(blank=True)
+
+    slot = models.ForeignKey(Slot, null=True, blank=True, on_delete=models.PROTECT, related_name="trios")
+    holds_slot = models.BooleanField(default=False)
+    place_before = models.DateTimeField(null=True, blank=True)
+    wake_at = models.DateTimeField(null=True, blank=True)
+    cancel_wanted_at = models.DateTimeField(null=True, blank=True)
+    close_wanted_at = models.DateTimeField(null=True, blank=True)
+    panic_wanted_at = models.DateTimeField(null=True, blank=True)
+    observing_since = models.DateTimeField(null=True, blank=True)
+    uncovered_known_at = models.DateTimeField(null=True, blank=True)
+    uncovered_ms = models.BigIntegerField(default=0)
+    uncovered_longest_ms = models.BigIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+
+    source = models.CharField(max_length=24, default="admin")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    queued_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    SPEC_FIELDS: ClassVar = (
+        "account",
+        "symbol",
+        "side",
+        "position_side",
+        "quantity",
+        "entry_type",
+        "price",
+        "time_in_force",
+        "stop_loss",
+        "take_profit",
+        "protection",
+        "target_policy",
+        "good_till",
+    )
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = "trio order"
+        permissions = (
+            ("place_trioorder", "Can place trio orders"),
+            ("cancel_trioorder", "Can cancel trio orders"),
+            ("close_trioorder", "Can close trio orders at market"),
+        )
+        constraints = (
+            models.UniqueConstraint(
+                fields=("slot",), condition=models.Q(holds_slot=True), name="slot_held_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(holds_slot=False) | models.Q(slot__isnull=False), name="holder_has_slot"
+            ),
+        )
+        indexes = (
+            models.Index(fields=("wake_at",), condition=models.Q(wake_at__isnull=False), name="trio_due"),
+            models.Index(fields=("state",), name="trio_state"),
+        )
+
+    def __str__(self) -> str:
+        return f"Trio {self.pk} {self.side} {self.symbol.symbol}" if self.pk else "New trio order"
+
+    @property
+    def trio_state(self) -> TrioState:
+        return TrioState(self.state)
+
+    @property
+    def is_entry_only(self) -> bool:
+        return self.stop_loss is None and self.take_profit is None
+
+    @property
+    def is_over(self) -> bool:
+        return self.trio_state.is_end
+
+
+class Leg(models.Model):
+    """One order of a trio, each generation its own row. Times suffixed ``_ts`` are exchange milliseconds."""
+
+    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="legs")
+    role = models.CharField(max_length=11, choices=[(r.value, r.value) for r in Role])
+    generation = models.PositiveIntegerField()
+    client_id = models.CharField(max_length=36, unique=True)
+    form = models.CharField(max_length=14, choices=[(f.value, f.value) for f in Form])
+    type = models.CharField(max_length=20, choices=[(t.value, t.value) for t in OrderType])
+    side = models.CharField(max_length=4, choices=[(s.value, s.value) for s in Side])
+    quantity = amount(default=Decimal(0))
+    price = amount(null=True)
+    trigger_price = amount(null=True)
+
+    state = models.CharField(
+        max_length=16, choices=[(s.value, s.value) for s in LegState], default=LegState.PLANNED.value
+    )
+    filled = amount(default=Decimal(0))
+    average_price = amount(null=True)
+    acknowledged = models.BooleanField(default=False)
+    late = models.BooleanField(default=False, help_text="Was written off, then turned up.")
+    order_id = models.BigIntegerField(null=True)
+    algo_id = models.BigIntegerField(null=True)
+    refused_code = models.IntegerField(default=0)
+    refused_text = models.TextField(blank=True)
+
+    accepted_ts = models.BigIntegerField(null=True)
+    triggered_ts = models.BigIntegerField(null=True)
+    filled_ts = models.BigIntegerField(null=True)
+    ended_ts = models.BigIntegerField(null=True)
+    seen_ts = models.BigIntegerField(null=True)
+
+    retry_at = models.DateTimeField(null=True)
+    look_at = models.DateTimeField(null=True)
+    looking_since = models.DateTimeField(null=True)
+    looked_ts = models.BigIntegerField(null=True)
+    looks = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=("trio", "role", "generation"), name="leg_once_per_generation"),
+        )
+        indexes = (models.Index(fields=("order_id",), name="leg_order_id"),)
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.generation} of trio {self.trio_id}"
+
+    @property
+    def is_conditional(self) -> bool:
+        return OrderType(self.type).is_conditional
