@@ -12,6 +12,7 @@ from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailab
 
 WRONG_SIGNATURE = -1022
 CLOCK_CODES = (-1021, -5028)
+KEY_CODES = (-1002, -1109, -2008, -2014, -2015, -2017)
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def plain(environment: str, error: ExchangeError) -> AccountsError:
             f"The exchange refused our time ({error.code}): this machine's clock and the exchange's differ."
             " Set the clock (chrony, systemd-timesyncd) and try again."
         )
-    if isinstance(error, CredentialsRefused):
+    if error.code in KEY_CODES or (isinstance(error, CredentialsRefused) and not error.code):
         return KeyRefused(
             f"The exchange refused the API key ({_code(error)}): it does not exist on {label}, this address"
             f" is not on its list, or it may not use futures. Check that the key was made for {label}.",
@@ -52,6 +53,10 @@ def unreachable(environment: str, error: ExchangeError | None = None) -> Exchang
     """Name the address that does not answer, and for PAPER how to start our simulator."""
     url = stream_endpoints(environment).rest
     said = f" ({_code(error)})" if error is not None and (error.code or error.status) else ""
+    if error is not None and error.retry_after:
+        return ExchangeUnreachable(
+            f"The exchange at {url} asks us to wait{said}: try again in {error.retry_after} seconds."
+        )
     if environment == Environment.PAPER:
         return ExchangeUnreachable(
             f"The simulator does not answer at {url}{said}: start it with “make demo”, or with"

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts import gateways, paper
-from accounts.errors import AccountExists, AccountsError, AccountUnsuitable, InvalidAccount, WrongPositionMode
+from accounts.errors import AccountExists, AccountUnsuitable, InvalidAccount, WrongPositionMode
 from accounts.models import (
     Credential,
     Environment,
@@ -103,7 +103,7 @@ def account_prepare(
 ) -> AccountDraft:
     """Make every check, here and at the exchange, and store nothing. Raises AccountsError."""
     place = _environment(environment)
-    name = _name(name)
+    name = account_name(name)
     api_key, api_secret = _credentials(api_key, api_secret)
     if place is not Environment.PAPER and (balance is not None or position_mode is not None):
         raise InvalidAccount(
@@ -266,7 +266,8 @@ def _environment(text: str) -> Environment:
         ) from None
 
 
-def _name(text: str) -> str:
+def account_name(text: str) -> str:
+    """Return a name fit for an account. Raises InvalidAccount."""
     name = text.strip()
     if not name:
         raise InvalidAccount("The account needs a name.", field="name")
@@ -336,18 +337,3 @@ def _take_over(account: ExchangeAccount, seen: AccountProbe, *, now: datetime.da
 def _take_key(account: ExchangeAccount, api_key: str) -> None:
     account.key_hash = key_hash(account.environment, api_key)
     account.key_fingerprint = key_fingerprint(api_key)
-
-
-__all__ = [
-    "AccountCheck",
-    "AccountDraft",
-    "AccountsError",
-    "account_add",
-    "account_prepare",
-    "account_provision",
-    "account_replace_credentials",
-    "account_store",
-    "account_test",
-    "position_mode_problem",
-    "require_position_mode",
-]

@@ -94,6 +94,22 @@ def symbol_settings_apply(account: ExchangeAccount, symbol: str) -> SymbolSettin
     return row
 
 
+def symbol_settings_apply_all(account: ExchangeAccount) -> tuple[list[SymbolSetting], list[str]]:
+    """Apply every wish that is not as wanted yet. Returns the rows set and the sentences of the refused.
+
+    Raises AccountsError when the exchange does not answer: then the rest waits.
+    """
+    done, refused = [], []
+    for row in list(SymbolSetting.objects.filter(account=account)):
+        if _mismatch(row, account) is None:
+            continue
+        try:
+            done.append(symbol_settings_apply(account, row.symbol))
+        except SettingsRefused as error:
+            refused.append(error.sentence)
+    return done, refused
+
+
 def symbol_setting_problem(account: ExchangeAccount, symbol: str) -> str | None:
     """Say why a trio must not be placed with the symbol's settings; None when all is as wanted.
 

@@ -1,0 +1,290 @@
+"""The accounts' pages. Every action that asks or changes something is a POST behind a dialog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import unfold.admin
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.decorators import action, display
+
+from accounts.errors import AccountExists, AccountsError
+from accounts.forms import AccountAddForm, AccountChangeForm, CredentialsForm, SymbolSettingForm
+from accounts.models import Environment, ExchangeAccount, SymbolSetting
+from accounts.services import account_replace_credentials, account_store, account_test
+from accounts.symbol_settings import (
+    symbol_setting_want,
+    symbol_settings_apply,
+    symbol_settings_apply_all,
+    symbol_settings_read,
+)
+
+if TYPE_CHECKING:
+    AccountBase = admin.ModelAdmin[ExchangeAccount]
+    SettingBase = admin.ModelAdmin[SymbolSetting]
+    InlineBase = admin.TabularInline[SymbolSetting, ExchangeAccount]
+else:
+
+    class AccountBase(SimpleHistoryAdmin, unfold.admin.ModelAdmin):
+        pass
+
+    SettingBase = unfold.admin.ModelAdmin
+    InlineBase = unfold.admin.TabularInline
+
+ENVIRONMENT_COLOURS = {
+    Environment.PAPER.label: "info",
+    Environment.TESTNET.label: "warning",
+    Environment.LIVE.label: "danger",
+}
+secrets_stay_out_of_error_pages = method_decorator(sensitive_post_parameters("api_key", "new_secret"))
+
+
+class WantedSettingInline(InlineBase):
+    """Only symbols somebody has wishes for: what was merely read would be hundreds of rows."""
+
+    model = SymbolSetting
+    verbose_name_plural = "wanted leverage and margin type"
+    fields = ("symbol", "wanted_leverage", "wanted_margin_type", "leverage", "margin_type", "read_at")
+    readonly_fields = ("symbol", "leverage", "margin_type", "read_at")
+    extra = 0
+    can_delete = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SymbolSetting]:
+        wishes = Q(wanted_leverage__isnull=False) | Q(wanted_margin_type__isnull=False)
+        return super().get_queryset(request).filter(wishes)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(ExchangeAccount)
+class ExchangeAccountAdmin(AccountBase):
+    list_display = (
+        "name",
+        "environment_badge",
+        "is_active",
+        "position_mode",
+        "can_trade",
+        "key_fingerprint",
+        "permissions_note",
+        "last_checked_at",
+    )
+    list_filter = ("environment", "is_active", "position_mode")
+    search_fields = ("name", "key_fingerprint")
+    inlines = (WantedSettingInline,)
+    actions_detail: ClassVar = [
+        "test",
+        "replace_credentials",
+        {
+            "title": "Leverage and margin",
+            "items": ["want_settings", "apply_settings", "read_settings"],
+        },
+    ]
+
+    # --- what is shown and what may be changed ---
+
+    def get_form(
+        self, request: HttpRequest, obj: ExchangeAccount | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        kwargs["form"] = AccountChangeForm if obj else AccountAddForm
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: ExchangeAccount | None = None) -> Any:
+        if obj is None:
+            return ("name", "environment", "api_key", "new_secret", "notes")
+        return ("name", "is_active", "notes", *self.get_readonly_fields(request, obj))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ExchangeAccount | None = None) -> Any:
+        if obj is None:
+            return ()
+        return (
+            "environment",
+            "position_mode",
+            "key_fingerprint",
+            "permissions_note",
+            "can_trade",
+            "account_alias",
+            "last_checked_at",
+            "created_at",
+        )
+
+    def get_inlines(self, request: HttpRequest, obj: ExchangeAccount | None) -> Any:
+        return self.inlines if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # trios and their journal refer to it: switch it off instead
+
+    def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True  # going back in history must not bring back what the exchange told then
+
+    @display(description="Environment", ordering="environment", label=ENVIRONMENT_COLOURS)
+    def environment_badge(self, account: ExchangeAccount) -> str:
+        return account.get_environment_display()
+
+    # --- adding ---
+
+    @secrets_stay_out_of_error_pages
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except AccountExists as error:  # two people entered it at the same moment; nothing is stored
+            messages.error(request, error.sentence)
+            return HttpResponseRedirect(reverse("admin:accounts_exchangeaccount_changelist"))
+
+    def save_model(self, request: HttpRequest, obj: ExchangeAccount, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+        else:
+            account_store(form.draft, obj)
+            messages.info(request, f"{obj.name}: permissions: {obj.permissions_note}.")
+
+    # --- actions ---
+
+    @action(
+        description="Test connection",
+        url_path="test",
+        permissions=["change"],
+        dialog={
+            "title": "Test connection?",
+            "description": "Asks the exchange for permissions, balance, position mode and time.",
+            "form_submit_text": "Test",
+        },
+    )
+    def test(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        def verb(account: ExchangeAccount) -> str:
+            check = account_test(account)
+            for sentence in (*check.remarks, *check.problems):
+                messages.warning(request, sentence)
+            return check.sentence
+
+        return self._told(request, object_id, verb)
+
+    @action(
+        description="Replace credentials",
+        url_path="replace-credentials",
+        permissions=["change"],
+        dialog={
+            "title": "Replace credentials",
+            "description": "Another key of the same account of the exchange. Checked before it is stored.",
+            "form_submit_text": "Check and replace",
+            "form_class": CredentialsForm,
+        },
+    )
+    @secrets_stay_out_of_error_pages
+    def replace_credentials(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        def verb(account: ExchangeAccount) -> str:
+            secret = form.cleaned_data["new_secret"]
+            account_replace_credentials(
+                account=account, api_key=form.cleaned_data["api_key"], api_secret=secret
+            )
+            return f"{account.name}: the credentials were replaced. Fingerprint: {account.key_fingerprint}."
+
+        return self._told(request, object_id, verb)
+
+    @action(
+        description="Set for a symbol",
+        url_path="symbol-setting",
+        permissions=["change"],
+        dialog={
+            "title": "Leverage and margin of a symbol",
+            "description": "Noted as wanted and set on the exchange, if nothing is open on the symbol.",
+            "form_submit_text": "Set",
+            "form_class": SymbolSettingForm,
+        },
+    )
+    def want_settings(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        wish = form.cleaned_data
+
+        def verb(account: ExchangeAccount) -> str:
+            symbol_setting_want(
+                account, wish["symbol"], leverage=wish["leverage"], margin_type=wish["margin_type"]
+            )
+            row = symbol_settings_apply(account, wish["symbol"])
+            return f"{row.symbol}: leverage {row.leverage}, margin type {row.margin_type}."
+
+        return self._told(request, object_id, verb)
+
+    @action(
+        description="Apply leverage and margin",
+        url_path="apply-settings",
+        permissions=["change"],
+        dialog={
+            "title": "Apply leverage and margin?",
+            "description": "Sets what is wanted for every symbol that differs and has nothing open.",
+            "form_submit_text": "Apply",
+        },
+    )
+    def apply_settings(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        def verb(account: ExchangeAccount) -> str:
+            done, refused = symbol_settings_apply_all(account)
+            for sentence in refused:
+                messages.error(request, sentence)
+            return f"{account.name}: {len(done)} set as wanted, {len(refused)} refused."
+
+        return self._told(request, object_id, verb)
+
+    @action(
+        description="Read from the exchange",
+        url_path="read-settings",
+        permissions=["change"],
+        dialog={
+            "title": "Read leverage and margin?",
+            "description": "Reads what the exchange has set for every symbol; changes nothing there.",
+            "form_submit_text": "Read",
+        },
+    )
+    def read_settings(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._told(
+            request,
+            object_id,
+            lambda account: f"{account.name}: settings of {symbol_settings_read(account)} symbols read.",
+        )
+
+    def _told(
+        self, request: HttpRequest, object_id: str, verb: Callable[[ExchangeAccount], str]
+    ) -> HttpResponse:
+        """Do it, say what came of it, and go back to the account's page."""
+        account = self.get_object(request, object_id)
+        if account is None:
+            messages.error(request, "This account is gone.")
+            return HttpResponse(headers={"HX-Redirect": reverse("admin:accounts_exchangeaccount_changelist")})
+        try:
+            messages.success(request, verb(account))
+        except AccountsError as error:
+            messages.error(request, error.sentence)
+        page = reverse("admin:accounts_exchangeaccount_change", args=[account.pk])
+        return HttpResponse(headers={"HX-Redirect": page})  # htmx swallows a 302
+
+
+@admin.register(SymbolSetting)
+class SymbolSettingAdmin(SettingBase):
+    """What the exchange has set, for looking things up; wishes are entered on the account's page."""
+
+    list_display = (
+        "symbol",
+        "account",
+        "leverage",
+        "margin_type",
+        "wanted_leverage",
+        "wanted_margin_type",
+        "read_at",
+    )
+    list_filter = ("account", "margin_type")
+    list_select_related = ("account",)
+    search_fields = ("symbol",)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,0 +1,116 @@
+"""Forms of the accounts' pages. Secrets are write-only: no form ever renders one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from unfold.forms import BaseDialogForm
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from accounts.errors import AccountsError
+from accounts.models import ExchangeAccount, MarginTypeChoice
+from accounts.services import AccountDraft, account_name, account_prepare
+
+if TYPE_CHECKING:
+    ModelFormBase = forms.ModelForm[ExchangeAccount]
+    DialogBase = forms.Form
+else:
+    ModelFormBase = forms.ModelForm
+    DialogBase = BaseDialogForm
+
+
+def _key_field() -> forms.CharField:
+    widget = UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "spellcheck": "false"})
+    return forms.CharField(
+        label="API key",
+        widget=widget,
+        help_text="Without the permission to withdraw. Shown later as a fingerprint.",
+    )
+
+
+def _secret_field() -> forms.CharField:
+    widget = UnfoldAdminPasswordWidget(render_value=False, attrs={"autocomplete": "new-password"})
+    return forms.CharField(
+        label="API secret",
+        widget=widget,
+        strip=False,
+        help_text="Stored encrypted; it cannot be shown again.",
+    )
+
+
+class AccountAddForm(ModelFormBase):
+    """A new account: checked with the exchange before anything is stored."""
+
+    api_key = _key_field()
+    new_secret = _secret_field()
+    draft: AccountDraft
+
+    class Meta:
+        model = ExchangeAccount
+        fields = ("name", "environment", "notes")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if self.errors:
+            return cleaned  # first what is plainly missing; the exchange is asked once all is there
+        try:
+            self.draft = account_prepare(
+                name=cleaned["name"],
+                environment=cleaned["environment"],
+                api_key=cleaned["api_key"],
+                api_secret=cleaned["new_secret"],
+                notes=cleaned["notes"],
+            )
+        except AccountsError as error:
+            self.add_error(error.field if error.field in self.fields else None, error.sentence)
+        return cleaned
+
+
+class AccountChangeForm(ModelFormBase):
+    """What a person may change by hand; the rest is read from the exchange."""
+
+    class Meta:
+        model = ExchangeAccount
+        fields = ("name", "is_active", "notes")
+
+    def clean_name(self) -> str:
+        try:
+            return account_name(self.cleaned_data["name"])
+        except AccountsError as error:
+            raise forms.ValidationError(error.sentence) from None
+
+
+class CredentialsForm(DialogBase):
+    """Another key of the same account."""
+
+    api_key = _key_field()
+    new_secret = _secret_field()
+
+
+class SymbolSettingForm(DialogBase):
+    """What is wanted for one symbol; left empty = as the exchange has it."""
+
+    symbol = forms.CharField(max_length=32, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}))
+    leverage = forms.IntegerField(
+        min_value=1, max_value=125, required=False, widget=UnfoldAdminIntegerFieldWidget()
+    )
+    margin_type = forms.ChoiceField(
+        required=False,
+        choices=[("", "as it is"), *MarginTypeChoice.choices],
+        widget=UnfoldAdminSelectWidget(),
+    )
+
+    def clean_symbol(self) -> str:
+        return str(self.cleaned_data["symbol"]).strip().upper()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors and cleaned.get("leverage") is None and not cleaned.get("margin_type"):
+            raise forms.ValidationError("Name a leverage, a margin type, or both.")
+        return cleaned
