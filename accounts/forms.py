@@ -112,5 +112,6 @@ class SymbolSettingForm(DialogBase):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if not self.errors and cleaned.get("leverage") is None and not cleaned.get("margin_type"):
-            raise forms.ValidationError("Name a leverage, a margin type, or both.")
+            # At a field, for unfold's dialog does not show errors of the form as a whole.
+            self.add_error("leverage", "Name a leverage, a margin type, or both.")
         return cleaned
