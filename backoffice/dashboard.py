@@ -26,21 +26,22 @@ def environment_badge(request: HttpRequest) -> list[str]:
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add counts of trios by state, live workers and the queue's reachability to the index page."""
-    context["trio_states"] = trio_states()
-    context["trio_link"] = _link("admin:orders_trioorder_changelist")
+    may_see = request.user.has_perm("orders.view_trioorder")
+    context["trio_states"] = trio_states() if may_see else None
     context["heartbeats"] = health.heartbeats()
     context["queues"] = health.queues()
     return context
 
 
 def trio_states() -> list[dict[str, Any]]:
-    """Return ``[{"state", "count"}]``, most frequent first; nothing when there is no such table yet."""
-    try:
-        model = apps.get_model("orders", "TrioOrder")
-    except LookupError:
-        return []
+    """Return ``[{"state", "count", "link"}]``, most frequent first."""
+    model = apps.get_model("orders", "TrioOrder")
+    link = _link("admin:orders_trioorder_changelist")
     counted = model._default_manager.order_by().values("state").annotate(count=Count("pk"))
-    return sorted((dict(row) for row in counted), key=lambda row: -row["count"])
+    return sorted(
+        ({**row, "link": f"{link}?state__exact={row['state']}"} for row in counted),
+        key=lambda row: -row["count"],
+    )
 
 
 def _link(name: str) -> str:

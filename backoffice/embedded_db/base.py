@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import psycopg2
 from django.db.backends.postgresql import base
@@ -11,19 +11,25 @@ from psycopg2 import errors
 
 from backoffice import embedded
 
+ATTEMPTS: Final = 3
+
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """Start or mend the local servers before each new connection; make our database once."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        wanted = conn_params.get("dbname") or conn_params.get("database")
+        for _ in range(ATTEMPTS - 1):
+            embedded.ensure()
+            try:
+                return super().get_new_connection(conn_params)
+            except psycopg2.OperationalError as error:
+                if "does not exist" not in str(error):
+                    continue  # it died between its answer to ensure() and now: mend it again
+                if wanted != embedded.DATABASE:
+                    raise
+            create_database(embedded.DATABASE)
         embedded.ensure()
-        try:
-            return super().get_new_connection(conn_params)
-        except psycopg2.OperationalError as error:
-            wanted = conn_params.get("dbname") or conn_params.get("database")
-            if wanted != embedded.DATABASE or "does not exist" not in str(error):
-                raise
-        create_database(embedded.DATABASE)
         return super().get_new_connection(conn_params)
 
 

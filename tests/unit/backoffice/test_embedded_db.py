@@ -1,0 +1,52 @@
+"""Django's database on the local server comes into being with the first connection."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests.unit.backoffice.processes import bare_environment, run
+from tests.unit.backoffice.test_settings import GOOD
+
+HEAL = """
+import os, signal
+import django
+django.setup()
+from django.db import connection, close_old_connections
+from django.db.utils import OperationalError, InterfaceError
+from backoffice import embedded
+def one():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_database()")
+        return cursor.fetchone()[0]
+print(one())
+os.kill(int((embedded.run_dir() / "postgres.pid").read_text()), signal.SIGKILL)
+while True:  # a session may outlive its server by a moment
+    try:
+        one()
+    except (OperationalError, InterfaceError):
+        break
+close_old_connections()
+print(one())
+"""
+
+
+def test_the_database_is_made_once_and_comes_back_after_a_kill() -> None:
+    # Given a run folder without anything in it
+    folder = Path(tempfile.mkdtemp(prefix="trio-test-"))
+    environment = bare_environment(
+        **GOOD, TRIO_RUN_DIR=str(folder / "run"), DJANGO_SETTINGS_MODULE="backoffice.settings"
+    )
+
+    # When one process uses the ORM, kills PostgreSQL and goes on
+    done = run("-c", HEAL, environment=environment)
+
+    # Then both times it was served
+    assert (done.stdout.split(), done.returncode) == (["trio", "trio"], 0), done.stderr
+    run("-m", "backoffice.embedded", "stop", environment=environment)
+    sockets = run(
+        "-c", "from backoffice import embedded; print(embedded.sockets_dir())", environment=environment
+    )
+    shutil.rmtree(sockets.stdout.strip())
+    shutil.rmtree(folder)

@@ -1,0 +1,76 @@
+"""The rooms stay apart: what must not know Django does not, and the simulator shares nothing with the adapter."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backoffice.embedded import CHECKOUT
+from tests.unit.backoffice.processes import bare_environment, run
+
+PURE = ("orders/domain", "exchange", "simulator")
+DJANGO = {"django", "backoffice", "accounts", "worker", "unfold", "django_rq"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: say where from"
+            yield node.module or ""
+
+
+def files(room: str) -> list[Path]:
+    found = sorted((CHECKOUT / room).rglob("*.py"))
+    assert found, f"{room} is empty: the test has gone blind"
+    return found
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_a_pure_room_imports_no_django_and_no_outer_room(room: str) -> None:
+    outer = DJANGO | ({"orders"} if room != "orders/domain" else set())
+
+    wrong = [
+        (path.name, name) for path in files(room) for name in imports(path) if name.split(".")[0] in outer
+    ]
+
+    assert wrong == []
+
+
+def test_the_domain_knows_of_orders_only_itself() -> None:
+    wrong = [
+        (path.name, name)
+        for path in files("orders/domain")
+        for name in imports(path)
+        if name.split(".")[0] == "orders" and not name.startswith("orders.domain")
+    ]
+
+    assert wrong == []
+
+
+def test_simulator_and_exchange_share_no_code() -> None:
+    # Sharing a mapping, they would agree on the same mistake
+    assert not [
+        path for path in files("simulator") for name in imports(path) if name.split(".")[0] == "exchange"
+    ]
+    assert not [
+        path for path in files("exchange") for name in imports(path) if name.split(".")[0] == "simulator"
+    ]
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_importing_a_pure_room_loads_no_django(room: str) -> None:
+    modules = [
+        str(path.relative_to(CHECKOUT).with_suffix("")).replace("/", ".").removesuffix(".__init__")
+        for path in files(room)
+        if path.name != "__main__.py"
+    ]
+    code = f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; print('django' in sys.modules)"
+
+    done = run("-c", code, environment=bare_environment())
+
+    assert done.stdout.strip() == "False", done.stderr
