@@ -144,6 +144,8 @@ class ExchangeAccountAdmin(AccountBase):
         else:
             account_store(form.draft, obj)
             messages.info(request, f"{obj.name}: permissions: {obj.permissions_note}.")
+            if not obj.can_trade:
+                messages.warning(request, f"{obj.name}: the exchange says that it may not trade.")
 
     # --- actions ---
 

@@ -12,6 +12,7 @@ from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailab
 
 WRONG_SIGNATURE = -1022
 CLOCK_CODES = (-1021, -5028)
+NOT_AN_EXCHANGE = (200, 404, 405)  # answered, but in a foreign form or from a page that is not there
 KEY_CODES = (-1002, -1109, -2008, -2014, -2015, -2017)
 
 
@@ -43,6 +44,11 @@ def plain(environment: str, error: ExchangeError) -> AccountsError:
             f"The exchange refused the API key ({_code(error)}): it does not exist on {label}, this address"
             f" is not on its list, or it may not use futures. Check that the key was made for {label}.",
             field="api_key",
+        )
+    if not error.code and error.status in NOT_AN_EXCHANGE:
+        return ExchangeUnreachable(
+            f"What answers at {stream_endpoints(environment).rest} does not speak like the exchange"
+            f" (HTTP {error.status}): check BINANCE_{environment}_REST_URL."
         )
     if isinstance(error, ExchangeUnavailable | OutcomeUnknown):
         return unreachable(environment, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import secrets
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -224,6 +225,32 @@ def account_replace_credentials(
             account=account, defaults={"api_key": api_key, "api_secret": api_secret}
         )
     gateways.forget(account.pk)
+    return account
+
+
+def paper_account_ensure(
+    *, name: str, balance: Decimal | None = None, position_mode: str | None = None
+) -> ExchangeAccount:
+    """Return the PAPER account of that name, made with a fresh key when missing, known to the simulator.
+
+    For demo and smoke orders. Raises AccountsError, also when the name belongs to another environment.
+    """
+    account = ExchangeAccount.objects.filter(name=name).first()
+    if account is None:
+        return account_add(
+            name=name,
+            environment=Environment.PAPER,
+            api_key=secrets.token_hex(32),
+            api_secret=secrets.token_hex(32),
+            balance=balance,
+            position_mode=position_mode,
+        )
+    if account.environment != Environment.PAPER:
+        raise InvalidAccount(
+            f"“{name}” is a {account.environment} account: choose another name for the PAPER one.",
+            field="name",
+        )
+    account_provision(account)  # the simulator may have been started afresh
     return account
 
 

@@ -55,6 +55,7 @@ class Command(ScriptCommand):
                 f"Account {account.pk}, “{account.name}”, {account.environment},"
                 f" {account.get_position_mode_display().lower()} mode, is entered."
                 f" Permissions: {account.permissions_note}. Key fingerprint: {account.key_fingerprint}."
+                + ("" if account.can_trade else " The exchange says that it may not trade.")
             ),
         )
 

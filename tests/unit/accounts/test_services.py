@@ -27,6 +27,7 @@ from accounts.services import (
     account_replace_credentials,
     account_store,
     account_test,
+    paper_account_ensure,
     position_mode_problem,
 )
 from accounts.symbol_settings import symbol_setting_problem
@@ -218,6 +219,43 @@ def test_a_paper_account_is_made_known_to_our_simulator_first(add: Add, venue: V
     venue.customers.clear()
     assert account_provision(account) is True
     assert account_test(account).is_good
+
+
+def test_a_paper_account_is_made_once_and_found_again(venue: Venue) -> None:
+    # Given our simulator
+    venue.simulates = True
+
+    # When the demo's account is asked for, and asked for again after the simulator forgot everybody
+    account = paper_account_ensure(name="demo", position_mode="HEDGE")
+    venue.customers.clear()
+    again = paper_account_ensure(name="demo")
+
+    # Then it is the same account with the same key, and it works
+    assert again == account
+    assert account_test(again).is_good
+    assert again.position_mode == "HEDGE"
+
+
+def test_a_name_taken_elsewhere_is_no_paper_account(add: Add) -> None:
+    add(name="demo")
+    with pytest.raises(InvalidAccount, match="is a TESTNET account"):
+        paper_account_ensure(name="demo")
+
+
+def test_something_that_is_no_exchange_is_told_as_such(add: Add, venue: Venue) -> None:
+    venue.stranger = True
+    with pytest.raises(
+        ExchangeUnreachable, match=r"does not speak like the exchange .*BINANCE_TESTNET_REST_URL"
+    ):
+        add()
+    assert nothing_is_stored()
+
+
+def test_an_account_that_may_not_trade_is_kept_and_marked(add: Add, venue: Venue) -> None:
+    venue.customer(KEY, SECRET, can_trade=False)
+    account = add()
+    assert account.can_trade is False
+    assert "may not trade futures" in account_test(account).problems[0]
 
 
 def test_a_paper_key_known_with_another_secret_is_refused(add: Add, venue: Venue) -> None:

@@ -43,7 +43,7 @@ class Customer:
 
 
 class Venue(BaseAdapter):
-    """The exchange's answers. ``clock_ahead`` in ms; ``silent`` = nothing listens; ``simulates`` = ours."""
+    """The exchange's answers. ``clock_ahead`` in ms; ``silent`` = nothing listens; ``stranger`` = no exchange; ``simulates`` = ours."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,6 +51,7 @@ class Venue(BaseAdapter):
         self.requests: list[tuple[str, str]] = []
         self.clock_ahead = 0
         self.silent = False
+        self.stranger = False
         self.simulates = False
         self.audits = True
         self.deaf_to_settings = False
@@ -84,6 +85,8 @@ class Venue(BaseAdapter):
     def answer(
         self, method: str, path: str, query: str, request: requests.PreparedRequest
     ) -> tuple[int, Any]:
+        if self.stranger:
+            return 200, ["a page of somebody else"]
         if path == "/fapi/v1/time":
             return 200, {"serverTime": self.now()}
         if path == "/fapi/v1/exchangeInfo":

@@ -7,12 +7,14 @@ import gzip
 import io
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 
 import simulator
 from accounts.errors import AccountsError, ExchangeUnreachable
@@ -184,6 +186,20 @@ def test_an_empty_answer_or_none_at_all_keeps_what_we_know(listed: dict[str, Any
     assert Symbol.objects.filter(status="TRADING").count() == 559
     with pytest.raises(AccountsError, match="choose one of PAPER, TESTNET, LIVE"):
         symbols_sync("MOON")
+
+
+@pytest.mark.django_db(transaction=True, available_apps=["accounts", "orders"])
+def test_two_syncs_at_once_do_not_hurt_each_other(listed: dict[str, Any]) -> None:
+    def sync() -> None:
+        try:
+            symbols_sync("PAPER")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        for done in [pool.submit(sync) for _ in range(3)]:
+            done.result(timeout=30)
+    assert Symbol.objects.count() == 660
 
 
 def test_the_command_tells_scripts_and_people(listed: dict[str, Any], venue: Venue) -> None:
