@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from urllib.parse import parse_qsl
 
 import pytest
 import requests
@@ -71,11 +72,11 @@ def signature_of(request: Request) -> str:
 
 
 def test_the_published_signature_vector_is_met(exchange: BinanceExchange, peer: Peer) -> None:
-    params = dict(
-        pair.split("=")
-        for pair in "symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=1&price=9000&timeInForce=GTC"
-        "&recvWindow=5000&timestamp=1591702613943".split("&")
+    vector = (
+        "symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=1&price=9000&timeInForce=GTC"
+        "&recvWindow=5000&timestamp=1591702613943"
     )
+    params = dict(parse_qsl(vector))
     exchange._wire.ask(
         "POST", "/fapi/v1/order", params, timeout_ms=5000, reading=False, read=str, signed=True
     )
