@@ -90,10 +90,10 @@ def _sides(spec: Spec) -> Iterable[RuleBroken]:
 
 def _quantity(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
     quantity, step = spec.quantity, rules.step_size
-    least = max(rules.quantity_min or ZERO, rules.market_quantity_min or ZERO)  # it leaves as one market order
-    most = min(
-        rules.market_quantity_max or Decimal("Infinity"), rules.quantity_max or Decimal("Infinity")
-    )
+    least = max(
+        rules.quantity_min or ZERO, rules.market_quantity_min or ZERO
+    )  # it leaves as one market order
+    most = min(rules.market_quantity_max or Decimal("Infinity"), rules.quantity_max or Decimal("Infinity"))
     if quantity <= 0:
         yield RuleBroken("quantity", "The quantity must be greater than zero.")  # -4003
     elif not on_grid(quantity, step) or not on_grid(quantity, rules.market_step_size):
@@ -138,9 +138,13 @@ def _prices(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
                 f"use {plain(lower)} or {plain(lower + rules.tick_size)}.",
             )
         elif rules.price_min is not None and price < rules.price_min:
-            yield RuleBroken(field, f"The {name} {plain(price)} is below the lowest price {plain(rules.price_min)}.")
+            yield RuleBroken(
+                field, f"The {name} {plain(price)} is below the lowest price {plain(rules.price_min)}."
+            )
         elif rules.price_max is not None and price > rules.price_max:
-            yield RuleBroken(field, f"The {name} {plain(price)} is above the highest price {plain(rules.price_max)}.")
+            yield RuleBroken(
+                field, f"The {name} {plain(price)} is above the highest price {plain(rules.price_max)}."
+            )
 
 
 def _levels(spec: Spec, market: Market) -> Iterable[RuleBroken]:

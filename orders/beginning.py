@@ -1,0 +1,160 @@
+"""Begin: commit exactly what is about to be asked, and when to look again. Sends nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from exchange.port import Exchange
+from exchange.types import ZERO, NewOrder, OrderRef, Stamp, WireRequest
+from orders.calls import Call, LookCall, ObserveCall, SendCall
+from orders.clock import to_ms
+from orders.domain.lifecycle import cover_deadline_ts
+from orders.domain.steps import Cancel, Confirm, Decision, Exit, Observe, Plan, Submit
+from orders.domain.words import LegState, RequestKind, Role, TrioState
+from orders.facts import note
+from orders.models import Leg, Request, TrioOrder
+
+WITNESS_MS = 60_000  # how far before its own time an order's history is searched
+
+
+def begin(
+    trio: TrioOrder, decision: Decision, *, exchange: Exchange, now: datetime, offset_ms: int, asked_by: str
+) -> list[Call]:
+    """Commit the rows of a step and return the calls they stand for. Runs under the trio's row lock."""
+    at = to_ms(now) + offset_ms
+    beginning = _Beginning(trio, decision, exchange, now, at, asked_by)
+    calls = list(beginning.calls())
+    trio.wake_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)
+    trio.save(update_fields=["wake_at", "observing_since", "updated_at"])
+    return calls
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    trio: TrioOrder
+    decision: Decision
+    exchange: Exchange
+    now: datetime
+    at: int
+    asked_by: str
+
+    def calls(self) -> Iterator[Call]:
+        match self.decision.step:
+            case Submit(plans, test):
+                for plan in plans:
+                    yield self._submit(plan, test=test)
+            case Exit(plan, cancels):
+                yield self._submit(plan, test=False)
+                for client_id in cancels:
+                    yield self._cancel(client_id)
+            case Cancel(client_ids):
+                for client_id in client_ids:
+                    yield self._cancel(client_id)
+            case Confirm(client_id):
+                yield self._look(client_id)
+            case Observe():
+                self.trio.observing_since = self.now
+                yield ObserveCall(self.trio.symbol.symbol, self.at, settings.PROTECT_TIMEOUT_MS)
+            case step:
+                raise AssertionError(f"nothing to begin for {step}")
+
+    def _submit(self, plan: Plan, *, test: bool) -> SendCall:
+        order = replace(plan.order, symbol=self.trio.symbol.symbol)
+        leg = self._leg(plan, order, state=LegState.PLANNED if test else LegState.SUBMITTED)
+        wire = self.exchange.test_request(order) if test else self.exchange.submit_request(order)
+        if not test:
+            note(self.trio, "request", _sending(plan, order), at=self.now, client_id=order.client_id)
+        return self._commit(leg, RequestKind.TEST if test else RequestKind.SUBMIT, wire)
+
+    def _leg(self, plan: Plan, order: NewOrder, *, state: LegState) -> Leg:
+        leg, new = Leg.objects.get_or_create(
+            client_id=order.client_id,
+            defaults={
+                "trio": self.trio,
+                "role": plan.role,
+                "generation": plan.generation,
+                "form": plan.form,
+                "type": order.type,
+                "side": order.side,
+                "quantity": order.quantity or ZERO,
+                "price": order.price,
+                "trigger_price": order.trigger_price,
+                "state": state,
+            },
+        )
+        if not new:
+            if not plan.again or leg.trio_id != self.trio.pk:
+                raise AssertionError(f"{order.client_id} would be sent twice")
+            leg.state, leg.retry_at, leg.look_at, leg.looks = state, None, None, 0
+            leg.quantity = order.quantity or ZERO
+            leg.save()
+        return leg
+
+    def _cancel(self, client_id: str) -> SendCall:
+        leg = Leg.objects.get(client_id=client_id)
+        leg.retry_at = None
+        leg.save(update_fields=["retry_at"])
+        note(
+            self.trio, "request", f"Cancelling the {Role(leg.role).words}.", at=self.now, client_id=client_id
+        )
+        return self._commit(leg, RequestKind.CANCEL, self.exchange.cancel_request(self._ref(leg)))
+
+    def _look(self, client_id: str) -> LookCall:
+        leg = Leg.objects.get(client_id=client_id)
+        leg.looking_since = self.now
+        leg.save(update_fields=["looking_since"])
+        newest = leg.requests.filter(kind=RequestKind.SUBMIT).order_by("-id").first()
+        since = None
+        if newest is not None and leg.role == Role.ENTRY and not leg.acknowledged:
+            proof = newest.timestamp + newest.recv_window + settings.ABSENCE_MARGIN_MS
+            since = newest.timestamp - WITNESS_MS if self.at > proof else None
+        return LookCall(leg.pk, self._ref(leg), self.at, settings.PROTECT_TIMEOUT_MS, since)
+
+    def _ref(self, leg: Leg) -> OrderRef:
+        return OrderRef(self.trio.symbol.symbol, leg.client_id, leg.is_conditional)
+
+    def _commit(self, leg: Leg, kind: RequestKind, wire: WireRequest) -> SendCall:
+        payload = dict(wire.params)
+        request = Request.objects.create(
+            trio=self.trio,
+            leg=leg,
+            kind=kind,
+            method=wire.method,
+            path=wire.path,
+            payload=payload,
+            payload_hash=hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest(),
+            timestamp=self.at,
+            recv_window=settings.RECV_WINDOW_MS,
+            timeout_ms=self._timeout(Role(leg.role), kind),
+            begun_at=self.now,
+            asked_by=self.asked_by,
+        )
+        stamp = Stamp(request.timestamp, request.recv_window)
+        return SendCall(request.pk, leg.pk, kind, wire, stamp, request.timeout_ms)
+
+    def _timeout(self, role: Role, kind: RequestKind) -> int:
+        """The entry may take its time; all else is about protection, and clipped to cover's deadline."""
+        if role is Role.ENTRY and kind is not RequestKind.CANCEL:
+            return int(settings.BINANCE_TIMEOUT_MS)
+        timeout = int(settings.PROTECT_TIMEOUT_MS)
+        if role is Role.STOP_LOSS and self.decision.uncovered and self.decision.trio.state is TrioState.OPEN:
+            left = cover_deadline_ts(self.decision.trio) - self.at
+            timeout = max(100, min(timeout, left))
+        return timeout
+
+
+def _sending(plan: Plan, order: NewOrder) -> str:
+    what = plan.role.words
+    if plan.generation > 1:
+        what += f" {plan.generation}"
+    how = order.type.value.lower().replace("_", " ")
+    amount = "the whole position" if order.close_position else format(order.quantity or 0, "f")
+    level = f", trigger {order.trigger_price:f}" if order.trigger_price is not None else ""
+    price = f" at {order.price:f}" if order.price is not None else ""
+    return f"Sending the {what}: {order.side} {amount} {how}{price}{level}."

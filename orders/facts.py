@@ -1,0 +1,207 @@
+"""What the exchange tells us, written down. Every function is idempotent and monotonic.
+
+A fact is one short transaction: it locks the trio's row, is taken in, and wakes the trio at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from exchange.types import ZERO, OrderEvent, OrderView, PositionSide, PositionView, TradeView
+from orders.clock import db_now
+from orders.domain.merging import LegFacts, merge
+from orders.domain.rounding import plain
+from orders.domain.words import Form, LegState, Role
+from orders.models import Fill, Leg, Slot, TrioEvent, TrioOrder
+
+FACT_FIELDS = (
+    "quantity",
+    "filled",
+    "average_price",
+    "acknowledged",
+    "late",
+    "order_id",
+    "algo_id",
+    "refused_text",
+    "accepted_ts",
+    "triggered_ts",
+    "filled_ts",
+    "ended_ts",
+    "seen_ts",
+)
+
+
+def note(trio: TrioOrder, kind: str, text: str, *, at: datetime | None = None, **data: Any) -> None:
+    """Add one line to a trio's story."""
+    TrioEvent.objects.create(trio=trio, at=at or db_now(), kind=kind, text=text, data=data)
+
+
+def wake(trio: TrioOrder, now: datetime) -> None:
+    TrioOrder.objects.filter(pk=trio.pk).update(wake_at=now)
+
+
+# --- one order --------------------------------------------------------------------------------
+
+
+def leg_take_in(leg: Leg, view: OrderView, *, certain: bool, now: datetime) -> bool:
+    """Merge what the exchange shows of one order into its leg; return whether anything changed.
+
+    The caller holds the trio's row lock.
+    """
+    before = LegFacts(
+        conditional=leg.is_conditional,
+        form=Form(leg.form),
+        state=LegState(leg.state),
+        **{name: getattr(leg, name) for name in FACT_FIELDS},
+    )
+    after, look = merge(before, view, certain=certain)
+    changed = after != replace(before, seen_ts=after.seen_ts)
+    for name in FACT_FIELDS:
+        setattr(leg, name, getattr(after, name))
+    leg.state = after.state
+    if look:
+        leg.look_at = leg.look_at or now
+    else:
+        leg.look_at, leg.looks, leg.looking_since = None, 0, None
+    leg.save()
+    if after.state != before.state or after.filled != before.filled:
+        note(leg.trio, "leg", _leg_line(leg), at=now, client_id=leg.client_id)
+    return changed
+
+
+def _leg_line(leg: Leg) -> str:
+    name = Role(leg.role).words.capitalize()
+    if leg.generation > 1:
+        name += f" {leg.generation}"
+    words = {
+        LegState.ACCEPTED: "rests on the exchange",
+        LegState.TRIGGERED: "was triggered",
+        LegState.PARTIALLY_FILLED: "is partly filled",
+        LegState.FILLED: "is filled",
+        LegState.CANCELLED: "is cancelled",
+        LegState.EXPIRED: "expired",
+        LegState.REJECTED: "was refused",
+    }.get(LegState(leg.state), leg.state.lower())
+    amount = f": {plain(leg.filled)}" if leg.filled else ""
+    price = f" at {plain(leg.average_price)}" if leg.filled and leg.average_price else ""
+    level = f" (trigger {plain(leg.trigger_price)})" if leg.trigger_price and not leg.filled else ""
+    return f"{name} {words}{amount}{price}{level}."
+
+
+def fill_book(leg: Leg, trade: TradeView) -> bool:
+    """Book one execution; return whether it was new."""
+    _, new = Fill.objects.get_or_create(
+        account_id=leg.trio.account_id,
+        symbol=trade.symbol,
+        trade_id=trade.trade_id,
+        defaults={
+            "trio": leg.trio,
+            "leg": leg,
+            "order_id": trade.order_id,
+            "side": trade.side,
+            "price": trade.price,
+            "quantity": trade.quantity,
+            "commission": trade.commission,
+            "commission_asset": trade.commission_asset or "",
+            "realized_pnl": trade.realized_pnl,
+            "maker": trade.maker,
+            "time_ts": trade.time,
+        },
+    )
+    return new
+
+
+def leg_find(account_id: int, view: OrderView) -> Leg | None:
+    """Return our leg behind an order the exchange shows, by client id, else by the ids it told us."""
+    ids = Q(client_id=view.client_id)
+    if view.order_id:
+        ids |= Q(order_id=view.order_id)
+    if view.algo_id:
+        ids |= Q(algo_id=view.algo_id)
+    legs = Leg.objects.filter(ids, trio__account_id=account_id).select_related("trio")
+    return min(legs, key=lambda leg: leg.client_id != view.client_id, default=None)
+
+
+def order_fact(account_id: int, event: OrderEvent) -> int | None:
+    """Take in an order event; return the trio it woke, if it is one of ours."""
+    return order_seen(account_id, event.order, trades=(event.trade,) if event.trade else ())
+
+
+def order_seen(
+    account_id: int, view: OrderView, *, trades: Iterable[TradeView] = (), certain: bool = False
+) -> int | None:
+    """Take in one order as the exchange shows it; return the trio it woke, if anything was new."""
+    found = leg_find(account_id, view)
+    if found is None:
+        return None
+    with transaction.atomic():
+        trio = TrioOrder.objects.select_for_update().get(pk=found.trio_id)
+        leg = Leg.objects.get(pk=found.pk)
+        leg.trio = trio
+        now = db_now()
+        changed = leg_take_in(leg, view, certain=certain, now=now)
+        for trade in trades:
+            changed |= fill_book(leg, trade)
+        if not changed:
+            return None
+        wake(trio, now)
+    return trio.pk
+
+
+# --- the slot book ----------------------------------------------------------------------------
+
+
+def position_fact(
+    account_id: int, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
+) -> int | None:
+    """Take in a position; return the trio holding the slot, woken, if anything changed there."""
+    slot, _ = Slot.objects.get_or_create(
+        account_id=account_id, symbol=view.symbol, position_side=view.position_side
+    )
+    holder = TrioOrder.objects.filter(slot=slot, holds_slot=True).values_list("pk", flat=True).first()
+    with transaction.atomic():
+        trio = TrioOrder.objects.select_for_update().get(pk=holder) if holder else None
+        if not slot_take_in(slot.pk, view, as_of=as_of, from_event=from_event, strangers=strangers):
+            return None
+        if trio is None:
+            return None
+        wake(trio, db_now())
+    return holder
+
+
+def slot_take_in(
+    slot_id: int, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
+) -> bool:
+    """Write a position into the book unless something newer is there; return whether it differs."""
+    slot = Slot.objects.select_for_update().get(pk=slot_id)
+    changed = False
+    if as_of >= slot.as_of:
+        changed = slot.quantity != view.quantity or (view.quantity == 0 and slot.flat_since is None)
+        if view.quantity != 0:
+            slot.flat_since = None
+        elif slot.flat_since is None or slot.quantity != 0:
+            slot.flat_since = as_of
+        else:
+            changed |= as_of - slot.flat_since >= 1000 > slot.as_of - slot.flat_since
+        slot.quantity, slot.as_of, slot.from_event = view.quantity, as_of, from_event
+        slot.entry_price = view.entry_price
+        slot.liquidation_price = view.liquidation_price or slot.liquidation_price
+        if view.mark_price and as_of >= slot.mark_as_of:
+            slot.mark_price, slot.mark_as_of = view.mark_price, as_of
+    if strangers is not None and as_of >= slot.strangers_as_of:
+        changed |= slot.strangers != strangers
+        slot.strangers, slot.strangers_as_of = strangers, as_of
+    slot.save()
+    return changed
+
+
+def flat_view(symbol: str, position_side: str) -> PositionView:
+    """Return the position of a slot that the exchange's list left out: none."""
+    return PositionView(symbol, PositionSide(position_side), Decimal(0), ZERO)

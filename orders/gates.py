@@ -1,0 +1,51 @@
+"""What forbids new risk. Protection, exits and cancels never ask here (P10)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+
+from accounts.models import Environment
+from accounts.symbol_settings import symbol_setting_problem
+from orders.clock import db_now
+from orders.domain.words import Protection
+from orders.install import install_refusal
+from orders.models import Heartbeat, TrioOrder
+
+HEARTBEAT_SECONDS = 10
+NO_WORKER = "No runworker is alive, so nobody would watch the position. Start one (“manage.py runworker”), then try again."
+
+
+def worker_alive() -> bool:
+    """Has any runworker beaten within the last ten seconds?"""
+    return Heartbeat.objects.filter(beat__gt=db_now() - timedelta(seconds=HEARTBEAT_SECONDS)).exists()
+
+
+def new_risk_refusal(trio: TrioOrder) -> str:
+    """Say why this trio may not open anything, from the database alone; nothing when it may."""
+    account = trio.account
+    if not account.is_active:
+        return f"The account {account.name} is switched off: activate it, or choose another."
+    if not account.can_trade:
+        return f"The exchange does not let {account.name} trade. Look at the account in the exchange's app."
+    if account.environment == Environment.LIVE and not settings.ALLOW_LIVE:
+        return "Live trading is switched off (ALLOW_LIVE=false): real money needs ALLOW_LIVE=true."
+    if account.environment == Environment.LIVE and trio.protection == Protection.PRE_ARMED:
+        return (
+            "PRE_ARMED is not proved for this live account yet: choose ON_FIRST_FILL, "
+            "which arms the legs the moment the entry fills."
+        )
+    if refusal := install_refusal():
+        return refusal
+    if not trio.symbol.is_trading:
+        return (
+            f"{trio.symbol.symbol} is not trading now (status {trio.symbol.status}). Choose another symbol."
+        )
+    return symbol_setting_problem(account, trio.symbol.symbol) or ""
+
+
+def is_dry_run(trio: TrioOrder) -> bool:
+    """Must this trio end as a dry run? ``smoke_order`` is exempt: it is an explicit command."""
+    paper = trio.account.environment == Environment.PAPER
+    return bool(settings.DRY_RUN_MODE) and not paper and trio.source != "smoke_order"

@@ -1,0 +1,31 @@
+"""RQ entry points: an id in, nothing out. Safe to run twice, or never: runworker finds what is due."""
+
+from __future__ import annotations
+
+import logging
+
+from orders.models import TrioOrder
+
+logger = logging.getLogger(__name__)
+
+
+def place(trio_id: int) -> None:
+    """Prepare the symbol's settings when nothing is open there yet, then carry the trio forward."""
+    advance(trio_id)
+
+
+def advance(trio_id: int) -> None:
+    """Carry one trio as far as it will go now."""
+    from orders.placement import service
+
+    try:
+        service().advance(trio_id)
+    except TrioOrder.DoesNotExist:
+        logger.warning("job for trio %s, which does not exist", trio_id)
+
+
+def sync_symbols(environment: str) -> None:
+    """Read the exchange's symbols into our table."""
+    from orders.symbols import symbols_sync
+
+    symbols_sync(environment)

@@ -1,0 +1,249 @@
+"""OrderPlacementService: the one mechanism. Everything that happens to a trio goes through ``advance``.
+
+in one short transaction: lock the trio's row, decide, commit what is about to be asked and when to
+look again; ask, with no transaction open; in one short transaction: lock, write down what came of
+it, and decide again. A committed request is its own claim: it is sent by who committed it, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import OperationalError, connection, transaction
+
+from accounts.errors import AccountsError
+from accounts.gateways import exchange_for
+from backoffice import queues
+from exchange.errors import ExchangeError
+from exchange.port import Exchange
+from orders import recording
+from orders.beginning import begin
+from orders.calls import Answer, Call
+from orders.clock import clock_measure, db_now, from_ms, offset_ms
+from orders.domain.steps import AskPerson, Done, Rest, Step, decide
+from orders.domain.words import TrioState
+from orders.facts import note
+from orders.install import install_token
+from orders.models import TrioOrder
+from orders.snapshots import snapshot_of
+
+logger = logging.getLogger(__name__)
+
+INCARNATION = f"{socket.gethostname()[:40]}:{os.getpid()}"
+_pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="exchange")
+
+
+class InsideTransaction(RuntimeError):
+    """The exchange was about to be asked with a transaction open: what it says could be rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one decision came to: the step, and the calls it committed."""
+
+    step: Step
+    calls: tuple[Call, ...] = ()
+
+
+class OrderPlacementService:
+    """Carries trios forward. Holds no state of its own: any process may advance any trio at any time."""
+
+    def __init__(self, *, gateway: Callable[[int], Exchange] = exchange_for, asked_by: str = "") -> None:
+        self._gateway = gateway
+        self._asked_by = asked_by or INCARNATION
+
+    def advance(self, trio_id: int) -> Step:
+        """Carry a trio as far as it will go now. Safe to repeat, at once, from anywhere.
+
+        Returns the step it rests on. Raises TrioOrder.DoesNotExist for an unknown trio, and
+        AccountsError when the account's key cannot be read.
+        """
+        _refuse_inside_transaction()
+        state, account_id, environment = TrioOrder.objects.values_list(
+            "state", "account_id", "account__environment"
+        ).get(pk=trio_id)
+        if state == TrioState.DRAFT:
+            return Rest(None)
+        try:
+            exchange = self._gateway(account_id)
+        except AccountsError as error:
+            self._unreachable(trio_id, str(error))
+            return Rest(None)
+        offset = self._offset(trio_id, environment)
+        if offset is None:
+            return Rest(None)
+        queue_alive = state not in (TrioState.QUEUED, TrioState.PLACING) or queues.answering()
+        turn = self._turn(trio_id, offset=offset, queue_alive=queue_alive, exchange=exchange)
+        asked: set[Future[Answer]] = set()
+        while True:
+            asked |= {_pool.submit(perform, call, exchange) for call in turn.calls}
+            if not asked:
+                return turn.step
+            done, asked = wait(asked, return_when=FIRST_COMPLETED)
+            for future in done:
+                answer = future.result()
+                if answer.clock_refused:
+                    offset = self._measure(environment, offset)
+                turn = self._turn(
+                    trio_id, offset=offset, queue_alive=queue_alive, exchange=exchange, answer=answer
+                )
+                asked |= {_pool.submit(perform, call, exchange) for call in turn.calls}
+            turn = Turn(turn.step)
+
+    # --- one transaction ----------------------------------------------------------------------
+
+    def _turn(
+        self,
+        trio_id: int,
+        *,
+        offset: int,
+        queue_alive: bool,
+        exchange: Exchange,
+        answer: Answer | None = None,
+    ) -> Turn:
+        """Lock, record ``answer``, decide, begin. A lock that cannot be had is tried again."""
+        for attempt in range(5):
+            try:
+                with transaction.atomic(durable=True):
+                    return self._locked_turn(trio_id, offset, queue_alive, exchange, answer)
+            except OperationalError as error:
+                # Somebody paused while holding the row, or the connection broke. Past these tries our
+                # answer is a lost answer: the request's row says that its fate is to be looked up.
+                logger.warning("trio %s: a turn did not get through (%s)", trio_id, _first_line(error))
+                if attempt == 4:
+                    raise
+                connection.close_if_unusable_or_obsolete()
+        raise AssertionError("unreachable")
+
+    def _locked_turn(
+        self, trio_id: int, offset: int, queue_alive: bool, exchange: Exchange, answer: Answer | None
+    ) -> Turn:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SET LOCAL lock_timeout = '1s'; SET LOCAL idle_in_transaction_session_timeout = '5s'"
+            )
+        trio = (
+            TrioOrder.objects.select_for_update(of=("self",))
+            .select_related("account", "symbol", "slot")
+            .get(pk=trio_id)
+        )
+        if answer is not None:
+            recording.record(trio, answer, now=db_now(), offset_ms=offset)
+        try:
+            with transaction.atomic():  # a savepoint: a decision that raises keeps the answer
+                return self._decide(trio, offset, queue_alive, exchange)
+        except OperationalError:
+            raise
+        except Exception as error:
+            logger.exception("trio %s: its decision raised; what covers it stays", trio_id)
+            return self._failed(trio_id, error)
+
+    def _decide(self, trio: TrioOrder, offset: int, queue_alive: bool, exchange: Exchange) -> Turn:
+        install = install_token()
+        for _ in range(4):
+            now = db_now()
+            snapshot = snapshot_of(trio, now=now, offset_ms=offset, install=install, queue_alive=queue_alive)
+            decision = decide(snapshot)
+            recording.settle(trio, decision)
+            step = decision.step
+            if isinstance(step, AskPerson):
+                trio.question = step.question
+                trio.save(update_fields=["question", "updated_at"])
+                note(trio, "question", step.question, at=now)
+                continue
+            if isinstance(step, Rest | Done):
+                until = step.until if isinstance(step, Rest) else None
+                trio.wake_at = None if until is None else from_ms(max(until, snapshot.now + 1))
+                trio.failures = 0
+                trio.save(update_fields=["wake_at", "failures", "updated_at"])
+                return Turn(step)
+            calls = begin(
+                trio, decision, exchange=exchange, now=now, offset_ms=offset, asked_by=self._asked_by
+            )
+            return Turn(step, tuple(calls))
+        raise AssertionError("a trio keeps asking the same question")
+
+    def _failed(self, trio_id: int, error: Exception) -> Turn:
+        trio = TrioOrder.objects.get(pk=trio_id)
+        trio.failures += 1
+        pause = min(60, 2 ** min(trio.failures, 6))
+        trio.question = trio.question or (
+            "Something in this system went wrong while deciding about this trio. What covers it stays on the "
+            "exchange. Look at it there, and report the error in the log."
+        )
+        trio.wake_at = db_now() + timedelta(seconds=pause)
+        trio.save(update_fields=["failures", "question", "wake_at", "updated_at"])
+        note(trio, "failure", f"Deciding failed ({type(error).__name__}); tried again in {pause} s.")
+        return Turn(Rest(None))
+
+    # --- what has to be there first -----------------------------------------------------------
+
+    def _unreachable(self, trio_id: int, why: str) -> None:
+        """The account's key cannot be read: nothing new is opened; what lives is asked about and waits."""
+        with transaction.atomic():
+            trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
+            if trio.trio_state is TrioState.QUEUED:
+                trio.state, trio.reason, trio.holds_slot = TrioState.REFUSED, why, False
+                trio.ended_at, trio.wake_at = db_now(), None
+                trio.save()
+                note(trio, "state", f"QUEUED → REFUSED. {why}")
+        self._pause(trio_id, why, seconds=5, ask=True)
+
+    def _offset(self, trio_id: int, environment: str) -> int | None:
+        try:
+            return offset_ms(environment)
+        except ExchangeError as error:
+            self._pause(trio_id, f"The exchange's clock cannot be read: {error}", seconds=1, ask=False)
+            return None
+
+    def _measure(self, environment: str, known: int) -> int:
+        try:
+            return clock_measure(environment).offset_ms
+        except ExchangeError:
+            return known
+
+    def _pause(self, trio_id: int, why: str, *, seconds: int, ask: bool) -> None:
+        with transaction.atomic():
+            trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
+            trio.wake_at = None if trio.is_over else db_now() + timedelta(seconds=seconds)
+            if ask and not trio.is_over and trio.question != why:
+                trio.question = why
+                note(trio, "question", why)
+            trio.save(update_fields=["wake_at", "question", "updated_at"])
+
+
+def perform(call: Call, exchange: Exchange) -> Answer:
+    """Ask the exchange what was committed, once. Never raises: silence is an answer too."""
+    started = time.monotonic_ns()
+
+    def latency() -> int:
+        return (time.monotonic_ns() - started) // 1_000_000
+
+    try:
+        return call.ask(exchange, latency)
+    except ExchangeError as error:
+        return Answer(call, error=error, latency_ms=latency())
+    except Exception as error:  # a bug of ours after the request may have left: its fate is unknown
+        logger.exception("an exchange call failed in our own code")
+        return Answer(call, bug=f"{type(error).__name__} in our own code", latency_ms=latency())
+
+
+def _refuse_inside_transaction() -> None:
+    if connection.in_atomic_block:
+        raise InsideTransaction("The exchange must not be asked while a database transaction is open.")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def service() -> OrderPlacementService:
+    """Return the service as every job, command and worker uses it."""
+    return OrderPlacementService()

@@ -1,0 +1,252 @@
+"""Finish: what came of a call, and the turns a decision implies, written down under the row lock."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from exchange.errors import CredentialsRefused, ExchangeError
+from exchange.types import ZERO, PositionMode, PositionSide, PositionView
+from orders.calls import Answer, LookCall, ObserveCall, SendCall
+from orders.clock import from_ms, to_ms
+from orders.domain.coverage import Execution, Gaps, Guarding, gaps
+from orders.domain.steps import Decision, Done
+from orders.domain.words import Form, LegState, RequestKind, Role, TrioState, Verdict
+from orders.facts import flat_view, leg_take_in, note, slot_take_in
+from orders.models import Leg, Outcome, Request, Slot, TrioOrder
+
+BACK_OFF_MS = 200
+KEY_BACK_OFF_MS = 5000
+LOOK_AGAIN_MS = 1000
+
+
+def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) -> None:
+    """Write down what came of a call. Idempotent; the caller holds the trio's row lock."""
+    now_ts = to_ms(now) + offset_ms
+    match answer.call:
+        case SendCall() as call:
+            _record_sent(trio, call, answer, now=now, now_ts=now_ts)
+        case LookCall() as call:
+            _record_look(trio, call, answer, now=now)
+        case ObserveCall() as call:
+            _record_observed(trio, call, answer)
+
+
+def _record_sent(trio: TrioOrder, call: SendCall, answer: Answer, *, now: datetime, now_ts: int) -> None:
+    request = Request.objects.get(pk=call.request_id)
+    leg = Leg.objects.get(pk=call.leg_id)
+    leg.trio = trio
+    error, verdict = answer.error, answer.verdict
+    Outcome.objects.create(
+        request=request,
+        verdict=verdict,
+        status=error.status if error else 0 if answer.bug else 200,
+        code=error.code if error else 0,
+        message=answer.bug or (error.message[:500] if error else ""),
+        latency_ms=answer.latency_ms,
+        received_at=now,
+    )
+    if verdict is not Verdict.ACCEPTED:
+        what = Role(leg.role).words + (" cancel" if call.kind is RequestKind.CANCEL else "")
+        said = answer.bug or (error.message if error else "")
+        note(trio, "answer", f"{what.capitalize()}: {_verdict_words(verdict)} ({said}).", at=now)
+    if call.kind is RequestKind.CANCEL:
+        _record_cancel(leg, answer, now=now)
+    elif call.kind is RequestKind.TEST:
+        _record_test(leg, answer, now=now)
+    else:
+        _record_submit(trio, leg, answer, now=now, now_ts=now_ts)
+
+
+def _record_submit(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime, now_ts: int) -> None:
+    error = answer.error
+    pending = leg.state == LegState.SUBMITTED
+    match answer.verdict:
+        case Verdict.ACCEPTED if answer.view is not None:
+            leg_take_in(leg, answer.view, certain=False, now=now)
+        case Verdict.REFUSED if pending and error is not None:
+            leg.state = LegState.REJECTED
+            leg.refused_code, leg.refused_text, leg.ended_ts = error.code, error.message, now_ts
+            if leg.role == Role.EXIT:
+                refused = trio.legs.filter(role=Role.EXIT, state=LegState.REJECTED).count()
+                leg.retry_at = now + timedelta(milliseconds=min(5000, BACK_OFF_MS * 2 ** min(refused, 5)))
+            leg.save()
+        case Verdict.NOT_EXECUTED if pending and error is not None:
+            leg.state = LegState.PLANNED
+            leg.retry_at = now + _pause(error)
+            leg.save()
+        case Verdict.KEY_REFUSED if pending and error is not None:
+            _key_refused(trio, leg, error, now=now, now_ts=now_ts)
+        case _:
+            pass  # in doubt: the request's row says so, and it is looked up after patience
+
+
+def _key_refused(trio: TrioOrder, leg: Leg, error: ExchangeError, *, now: datetime, now_ts: int) -> None:
+    """No new risk under a refused key; what protects is tried again every five seconds."""
+    leg.refused_code, leg.refused_text = error.code, error.message
+    if trio.trio_state in (TrioState.PLACING, TrioState.QUEUED) or leg.role == Role.ENTRY:
+        leg.state, leg.ended_ts = LegState.REJECTED, now_ts
+    else:
+        leg.state, leg.retry_at = LegState.PLANNED, now + timedelta(milliseconds=KEY_BACK_OFF_MS)
+        trio.question = (
+            f"The exchange refuses the account's API key ({error.message}). Mend it with “Replace credentials”; "
+            "what protects this position is tried again every five seconds."
+        )
+        trio.save(update_fields=["question", "updated_at"])
+    leg.save()
+
+
+def _record_cancel(leg: Leg, answer: Answer, *, now: datetime) -> None:
+    if answer.verdict is Verdict.ACCEPTED and answer.view is not None:
+        leg_take_in(leg, answer.view, certain=False, now=now)
+    elif answer.verdict in (Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED) and answer.error is not None:
+        leg.retry_at = now + _pause(answer.error)
+        leg.save(update_fields=["retry_at"])
+    elif not LegState(leg.state).is_final:
+        leg.look_at = leg.look_at or now  # gone, triggered or never there: read it
+        leg.save(update_fields=["look_at"])
+
+
+def _record_test(leg: Leg, answer: Answer, *, now: datetime) -> None:
+    error = answer.error
+    if answer.verdict in (Verdict.REFUSED, Verdict.KEY_REFUSED) and error is not None:
+        leg.state = LegState.REJECTED
+        leg.refused_code, leg.refused_text = error.code, error.message
+    elif answer.verdict is not Verdict.ACCEPTED:
+        leg.retry_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+    leg.save()
+
+
+def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: datetime) -> None:
+    leg = Leg.objects.get(pk=call.leg_id)
+    leg.trio = trio
+    leg.looking_since = None
+    if answer.error is not None or answer.bug:
+        leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+        leg.save(update_fields=["looking_since", "look_at"])
+        return
+    leg.looked_ts = max(leg.looked_ts or 0, call.at)
+    if answer.view is not None:
+        leg_take_in(leg, answer.view, certain=True, now=now)
+        if LegState(leg.state).is_live and _cancel_refused(leg):
+            leg.retry_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+            leg.save(update_fields=["retry_at"])
+        return
+    leg.looks += 1
+    leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+    if not LegState(leg.state).is_final and _proved_absent(leg, call, answer):
+        leg.state, leg.ended_ts, leg.look_at = LegState.WRITTEN_OFF, call.at, None
+        note(trio, "leg", f"{Role(leg.role).words.capitalize()} is proved absent; it is written off.", at=now)
+    leg.save()
+
+
+def _proved_absent(leg: Leg, call: LookCall, answer: Answer) -> bool:
+    """Absence is believed only when asked after the request could no longer execute, plus the margin."""
+    margin = settings.ABSENCE_MARGIN_MS
+    newest = leg.requests.filter(kind=RequestKind.SUBMIT).order_by("-id").first()
+    if leg.acknowledged:
+        return call.at > (leg.seen_ts or 0) + margin
+    if newest is None or call.at <= newest.timestamp + newest.recv_window + margin:
+        return False
+    return leg.role != Role.ENTRY or answer.witnessed
+
+
+def _cancel_refused(leg: Leg) -> bool:
+    newest = leg.requests.filter(kind=RequestKind.CANCEL).select_related("outcome").order_by("-id").first()
+    outcome = getattr(newest, "outcome", None)
+    return outcome is not None and outcome.verdict == Verdict.REFUSED
+
+
+def _record_observed(trio: TrioOrder, call: ObserveCall, answer: Answer) -> None:
+    if answer.error is not None or answer.bug:
+        return  # asked in vain: it counts as being asked until patience is over, then again
+    observe(trio.account_id, call.symbol, answer.positions, mode=trio.account.position_mode, at=call.at)
+    if trio.slot_id is not None:
+        trio.slot = Slot.objects.get(pk=trio.slot_id)
+    trio.observing_since = None
+    trio.save(update_fields=["observing_since", "updated_at"])
+
+
+def observe(account_id: int, symbol: str, positions: tuple[PositionView, ...], *, mode: str, at: int) -> None:
+    """Write one symbol's positions into the book; sides that are not listed are flat."""
+    sides = [PositionSide.BOTH] if mode == PositionMode.ONE_WAY else [PositionSide.LONG, PositionSide.SHORT]
+    listed = {view.position_side: view for view in positions if view.symbol == symbol}
+    for side in sides:
+        slot, _ = Slot.objects.get_or_create(account_id=account_id, symbol=symbol, position_side=side)
+        slot_take_in(slot.pk, listed.get(side) or flat_view(symbol, side), as_of=at, from_event=False)
+
+
+# --- what a decision implies ------------------------------------------------------------------
+
+
+def settle(trio: TrioOrder, decision: Decision) -> None:
+    """Write down the turns that the facts implied; an end gives the slot back."""
+    settled, step = decision.trio, decision.step
+    now = from_ms(settled.now)
+    before, after = trio.state, step.state if isinstance(step, Done) else settled.state
+    changes: dict[str, Any] = {}
+    if after != before:
+        changes |= {"state": after, "cause": settled.cause or "", "reason": settled.reason}
+        if after.is_end:
+            changes |= {"ended_at": now, "holds_slot": False, "question": ""}
+        if after is TrioState.CLOSED:
+            changes["result"] = settled.cause or ""
+    known = settled.uncovered_known_at if decision.uncovered else None
+    known_at = None if known is None else from_ms(known)
+    if known_at != trio.uncovered_known_at:
+        changes["uncovered_known_at"] = known_at
+    measured = measure(trio, until_ts=settled.now_ts)
+    if (measured.total, measured.longest) != (trio.uncovered_ms, trio.uncovered_longest_ms):
+        changes |= {"uncovered_ms": measured.total, "uncovered_longest_ms": measured.longest}
+    if not changes:
+        return
+    for name, value in changes.items():
+        setattr(trio, name, value)
+    trio.save(update_fields=[*changes, "updated_at"])
+    if after != before:
+        result = f" by {trio.result}" if trio.result else ""
+        note(trio, "state", f"{before} → {after}{result}. {trio.reason}".strip(), at=now, cause=trio.cause)
+
+
+def measure(trio: TrioOrder, *, until_ts: int) -> Gaps:
+    """Measure from the trio's executions and stops for how long its position was not covered."""
+    if trio.is_entry_only:
+        return Gaps(0, 0, None)
+    executions: list[Execution] = []
+    guards: list[Guarding] = []
+    hedge = trio.account.position_mode == PositionMode.HEDGE
+    booked: dict[int, list[tuple[int, Any]]] = {}
+    for leg_id, time_ts, quantity in trio.fills.values_list("leg_id", "time_ts", "quantity"):
+        booked.setdefault(leg_id, []).append((time_ts, quantity))
+    for leg in trio.legs.all():
+        sign = 1 if leg.role == Role.ENTRY else -1
+        parts = booked.get(leg.pk, [])
+        rest = leg.filled - sum((quantity for _, quantity in parts), ZERO)
+        if rest > 0:  # told by an answer, its executions not yet
+            parts = [*parts, (leg.filled_ts or until_ts, rest)]
+        executions += [Execution(time_ts, sign * quantity) for time_ts, quantity in parts]
+        if leg.role == Role.STOP_LOSS and leg.accepted_ts is not None:
+            whole = leg.form == Form.CLOSE_POSITION
+            guards.append(
+                Guarding(leg.accepted_ts, leg.ended_ts, None if whole else leg.quantity, exact=hedge)
+            )
+    return gaps(executions, guards, until_ts=until_ts)
+
+
+def _pause(error: ExchangeError) -> timedelta:
+    if isinstance(error, CredentialsRefused):
+        return timedelta(milliseconds=KEY_BACK_OFF_MS)
+    if error.retry_after:
+        return timedelta(seconds=error.retry_after)
+    return timedelta(milliseconds=BACK_OFF_MS)
+
+
+def _verdict_words(verdict: Verdict) -> str:
+    return {
+        Verdict.REFUSED: "refused",
+        Verdict.NOT_EXECUTED: "did not reach the book",
+        Verdict.UNKNOWN: "fate unknown",
+        Verdict.KEY_REFUSED: "the key was refused",
+    }[verdict]

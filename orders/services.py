@@ -1,0 +1,271 @@
+"""The verbs on trios. Each is one short transaction that leaves a wish and rings the bell, or a clear refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from accounts.errors import AccountsError
+from accounts.gateways import exchange_for, public_exchange
+from accounts.models import Environment, ExchangeAccount, SymbolSetting
+from backoffice import queues
+from exchange.errors import ExchangeError
+from exchange.types import LeverageBracket, MarginType, PositionMode, PositionSide, Side
+from orders import gates, jobs
+from orders.clock import db_now, exchange_now_ms
+from orders.domain import planning
+from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
+from orders.domain.lifecycle import Turn, transition
+from orders.domain.rounding import plain
+from orders.domain.words import Protection, TrioState
+from orders.facts import note
+from orders.models import Slot, Symbol, TrioOrder, Watch
+from orders.snapshots import spec_of
+
+PLACE_BEFORE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the market and the account looked like when a trio was checked."""
+
+    mark_price: Decimal | None
+    wallet: Decimal | None = None
+    brackets: Sequence[LeverageBracket] = ()
+
+
+def protection_default(environment: str) -> Protection:
+    """Armed before the entry on PAPER; on first fill where the exchange's answer to that is not proved."""
+    return Protection.PRE_ARMED if environment == Environment.PAPER else Protection.ON_FIRST_FILL
+
+
+def symbol_get(environment: str, name: str) -> Symbol:
+    """Return a symbol by name. Raises RuleBroken with what to do when there is none."""
+    found = Symbol.objects.filter(environment=environment, symbol=name.strip().upper()).first()
+    if found is not None:
+        return found
+    if not Symbol.objects.filter(environment=environment).exists():
+        raise RuleBroken(
+            "symbol",
+            f"No symbols of {environment} are known yet: run “manage.py sync_symbols --environment {environment}”.",
+        )
+    raise RuleBroken(
+        "symbol", f"{name} is not a symbol of {environment}. Check its spelling, or sync the symbols."
+    )
+
+
+def trio_draft(*, account: ExchangeAccount, symbol: Symbol, side: str, **fields: Any) -> TrioOrder:
+    """Return an unsaved draft with what is not said filled in: position side and protection."""
+    trio = TrioOrder(account=account, symbol=symbol, side=side, **fields)
+    trio_complete(trio)
+    return trio
+
+
+def trio_complete(trio: TrioOrder) -> None:
+    """Fill in what a person need not say: the position side of the account's mode, the protection."""
+    hedge = trio.account.position_mode == PositionMode.HEDGE
+    if hedge and trio.position_side in ("", PositionSide.BOTH):
+        trio.position_side = PositionSide.LONG if trio.side == Side.BUY else PositionSide.SHORT
+    elif not trio.position_side:
+        trio.position_side = PositionSide.BOTH
+    if not trio.protection:
+        trio.protection = protection_default(trio.account.environment)
+
+
+# --- checking ---------------------------------------------------------------------------------
+
+
+def rules_of(symbol: Symbol) -> planning.Rules:
+    return planning.Rules(
+        symbol=symbol.symbol,
+        trading=symbol.is_trading,
+        status=symbol.status,
+        **{
+            name: getattr(symbol, name)
+            for name in (
+                "tick_size",
+                "price_min",
+                "price_max",
+                "step_size",
+                "quantity_min",
+                "quantity_max",
+                "market_step_size",
+                "market_quantity_min",
+                "market_quantity_max",
+                "notional_min",
+                "multiplier_up",
+                "multiplier_down",
+            )
+        },
+    )
+
+
+def market_read(account: ExchangeAccount, symbol: Symbol, *, wallet: Decimal | None = None) -> Reading:
+    """Ask the exchange for what checking needs. Raises TrioRefused with a sentence when it cannot be read."""
+    name = symbol.symbol
+    try:
+        marks = public_exchange(account.environment).mark_prices(name)
+        exchange = exchange_for(account.pk)
+        brackets = exchange.leverage_brackets(name, at=exchange_now_ms(account.environment))
+        if wallet is None:
+            balances = exchange.balances(at=exchange_now_ms(account.environment))
+            wallet = next((b.balance for b in balances if b.asset == symbol.margin_asset), None)
+    except (ExchangeError, AccountsError) as error:
+        raise TrioRefused(
+            f"The exchange ({account.environment}) could not be asked about {name}: {error} Nothing was placed."
+        ) from error
+    mark = next((m.mark for m in marks if m.symbol == name), None)
+    return Reading(mark_price=mark, wallet=wallet, brackets=brackets)
+
+
+def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:
+    """Raise TrioRefused (RuleBroken names the field) when the trio could not be placed as it is."""
+    if refusal := gates.new_risk_refusal(trio):
+        raise TrioRefused(refusal)
+    reading = reading or market_read(trio.account, trio.symbol)
+    setting = SymbolSetting.objects.filter(account=trio.account, symbol=trio.symbol.symbol).first()
+    market = planning.Market(
+        mark_price=reading.mark_price,
+        leverage=setting.leverage if setting else None,
+        isolated=bool(setting and setting.margin_type == MarginType.ISOLATED),
+        wallet=reading.wallet,
+        brackets=reading.brackets,
+    )
+    planning.check(spec_of(trio), rules_of(trio.symbol), market)
+    return reading
+
+
+# --- the verbs --------------------------------------------------------------------------------
+
+
+def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> TrioOrder:
+    """Accept a draft for placement and ring the bell.
+
+    Raises TrioRefused (a rule, limit or gate; the draft stays as it was) or IllegalTransition (it is
+    no draft any more: a trio is placed once).
+    """
+    draft = TrioOrder.objects.select_related("account", "symbol").get(pk=trio_id)
+    if draft.trio_state is not TrioState.DRAFT:
+        raise IllegalTransition(
+            f"Trio {trio_id} was placed already (it is {draft.state}); it is never placed twice."
+        )
+    trio_check(draft, reading)
+    if not gates.worker_alive():
+        raise TrioRefused(gates.NO_WORKER)
+    slot, _ = Slot.objects.get_or_create(
+        account=draft.account, symbol=draft.symbol.symbol, position_side=draft.position_side
+    )
+    _slot_free(draft, slot)
+    try:
+        with transaction.atomic(durable=True):
+            trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
+            transition(trio.trio_state, Turn.QUEUED)
+            if (trio.updated_at, trio.quantity) != (draft.updated_at, draft.quantity):
+                raise TrioRefused(
+                    "The draft was changed while it was being checked. Look at it, then place it."
+                )
+            now = db_now()
+            trio.state, trio.slot, trio.holds_slot = TrioState.QUEUED, slot, True
+            trio.queued_at, trio.place_before = now, now + timedelta(seconds=PLACE_BEFORE_SECONDS)
+            trio.wake_at = now + timedelta(milliseconds=500)  # the job is at it; if it got lost, runworker is
+            trio.save()
+            note(trio, "state", f"DRAFT → QUEUED by {by}.", at=now, by=by)
+            queues.ring(jobs.place, trio_id)
+    except IntegrityError as error:
+        if "slot_held_once" not in str(error):
+            raise
+        _slot_free(draft, slot)
+        raise TrioRefused(f"{slot} is taken by another trio. Wait until that one has ended.") from None
+    return trio
+
+
+def _slot_free(draft: TrioOrder, slot: Slot) -> None:
+    holder = TrioOrder.objects.filter(slot=slot, holds_slot=True).exclude(pk=draft.pk).first()
+    if holder is not None:
+        raise TrioRefused(
+            f"{slot} is taken by trio {holder.pk} ({holder.state}): one trio at a time. "
+            "Cancel or close that one, or wait until it has ended."
+        )
+    watch = Watch.objects.filter(account=draft.account).first()
+    if watch is not None and slot.quantity:
+        raise TrioRefused(
+            f"{slot} already holds a position of {plain(slot.quantity)} that is not ours. "
+            "Close it, then place the trio."
+        )
+    if slot.strangers:
+        raise TrioRefused(
+            f"{slot} already holds an order that is not ours ({', '.join(slot.strangers[:3])}). "
+            "Cancel it, then place the trio."
+        )
+
+
+def trio_cancel(*, trio_id: int, by: str) -> TrioOrder:
+    """Withdraw what is unfilled; never touches cover. Raises IllegalTransition on an ended trio."""
+    return _wish(trio_id, "cancel_wanted_at", by=by, verb="Cancel")
+
+
+def trio_close(*, trio_id: int, by: str) -> TrioOrder:
+    """Close at market what is filled and withdraw the rest. Raises IllegalTransition on an ended trio."""
+    return _wish(trio_id, "close_wanted_at", by=by, verb="Close")
+
+
+def trio_panic(*, trio_id: int, by: str) -> TrioOrder:
+    """Close at market as part of a panic."""
+    return _wish(trio_id, "panic_wanted_at", by=by, verb="Panic")
+
+
+def trio_refresh(*, trio_id: int, by: str) -> TrioOrder:
+    """Have everything of this trio that lives looked up again."""
+    with transaction.atomic(durable=True):
+        trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
+        if trio.trio_state is TrioState.DRAFT:
+            raise IllegalTransition("A draft has nothing on the exchange to refresh.")
+        now = db_now()
+        trio.legs.filter(state__in=("SUBMITTED", "ACCEPTED", "PARTIALLY_FILLED", "TRIGGERED")).update(
+            look_at=now
+        )
+        trio.wake_at = now
+        trio.save(update_fields=["wake_at", "updated_at"])
+        note(trio, "wish", f"Refresh asked for by {by}.", at=now, by=by)
+        queues.ring(jobs.advance, trio_id)
+    return trio
+
+
+def trio_answer(*, trio_id: int, by: str) -> TrioOrder:
+    """Take note that a person has seen a trio's question and lets it go on as it is."""
+    with transaction.atomic(durable=True):
+        trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
+        note(trio, "answer", f"“{trio.question}”: left as it is by {by}.", by=by)
+        trio.question = ""
+        trio.wake_at = db_now()
+        trio.save(update_fields=["question", "wake_at", "updated_at"])
+        queues.ring(jobs.advance, trio_id)
+    return trio
+
+
+def _wish(trio_id: int, field: str, *, by: str, verb: str) -> TrioOrder:
+    with transaction.atomic(durable=True):
+        trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
+        if trio.is_over:
+            raise IllegalTransition(
+                f"Trio {trio_id} has ended ({trio.state}); there is nothing to {verb.lower()}."
+            )
+        now: datetime = db_now()
+        if trio.trio_state is TrioState.DRAFT:
+            trio.state = transition(trio.trio_state, Turn.WITHDRAWN)
+            trio.reason, trio.ended_at = "Withdrawn as a draft.", now
+            trio.save()
+            note(trio, "state", f"DRAFT → CANCELLED by {by}.", at=now, by=by)
+            return trio
+        if getattr(trio, field) is None:
+            setattr(trio, field, now)
+        trio.wake_at = now
+        trio.save(update_fields=[field, "wake_at", "updated_at"])
+        note(trio, "wish", f"{verb} asked for by {by}.", at=now, by=by)
+        queues.ring(jobs.advance, trio_id)
+    return trio

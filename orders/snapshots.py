@@ -1,0 +1,219 @@
+"""From rows to the snapshot a decision is made from. Called under the trio's row lock."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+
+from exchange.types import ZERO, OrderType, PositionMode, PositionSide, Side, TimeInForce
+from orders import gates
+from orders.clock import to_ms
+from orders.domain import ids
+from orders.domain.rounding import plain, scaled
+from orders.domain.snapshot import Ask, Book, LegView, Policies, Spec, TrioSnapshot
+from orders.domain.words import (
+    Cause,
+    Form,
+    LegState,
+    Protection,
+    RequestKind,
+    Role,
+    TargetPolicy,
+    TrioState,
+    Verdict,
+)
+from orders.models import Leg, Request, Slot, TrioOrder, Watch
+
+ASKED = {
+    Verdict.ACCEPTED: Ask.DONE,
+    Verdict.REFUSED: Ask.REFUSED,
+    Verdict.KEY_REFUSED: Ask.REFUSED,
+    Verdict.UNKNOWN: Ask.DOUBT,
+    Verdict.NOT_EXECUTED: Ask.NONE,
+}
+QUEUE_SILENT = "The queue (Redis) does not answer, so nothing new is opened."
+
+
+def policies() -> Policies:
+    return Policies(
+        patience=settings.PROTECT_TIMEOUT_MS,
+        naked_limit=settings.NAKED_LIMIT_MS,
+        absence_margin=settings.ABSENCE_MARGIN_MS,
+        recv_window=settings.RECV_WINDOW_MS,
+        book_age_max=2 * 1000 * settings.SWEEP_SECONDS,
+    )
+
+
+def spec_of(trio: TrioOrder) -> Spec:
+    """Return what a person meant, with each number in the symbol's own decimals."""
+    symbol = trio.symbol
+
+    def price(value: Decimal | None) -> Decimal | None:
+        return value if value is None or not symbol.tick_size else scaled(value, symbol.tick_size)
+
+    return Spec(
+        side=Side(trio.side),
+        position_side=PositionSide(trio.position_side),
+        mode=PositionMode(trio.account.position_mode),
+        quantity=scaled(trio.quantity, symbol.step_size) if symbol.step_size else trio.quantity,
+        entry_type=OrderType(trio.entry_type),
+        protection=Protection(trio.protection),
+        price=price(trio.price),
+        time_in_force=TimeInForce(trio.time_in_force),
+        stop_loss=price(trio.stop_loss),
+        take_profit=price(trio.take_profit),
+        target_policy=TargetPolicy(trio.target_policy),
+    )
+
+
+def snapshot_of(
+    trio: TrioOrder, *, now: datetime, offset_ms: int, install: str, queue_alive: bool = True
+) -> TrioSnapshot:
+    """Read everything a decision about ``trio`` hinges on. ``now`` was read after its lock."""
+    now_ms = to_ms(now)
+    rules = policies()
+    requests = list(trio.requests.select_related("outcome").order_by("id"))
+    legs = tuple(
+        leg_view(leg, [r for r in requests if r.leg_id == leg.pk], now=now_ms, rules=rules)
+        for leg in trio.legs.order_by("id")
+    )
+    placing = trio.trio_state in (TrioState.QUEUED, TrioState.PLACING)
+    alive = gates.worker_alive() if placing else True
+    dry_run = gates.is_dry_run(trio)
+    refusal = gates.new_risk_refusal(trio) if placing else ""
+    if placing and trio.trio_state is TrioState.PLACING and dry_run and not refusal:
+        refusal = "DRY_RUN_MODE is on: nothing new is opened."
+    return TrioSnapshot(
+        spec=spec_of(trio),
+        state=trio.trio_state,
+        now=now_ms,
+        now_ts=now_ms + offset_ms,
+        stem=ids.stem(install, trio.pk),
+        cause=Cause(trio.cause) if trio.cause else None,
+        reason=trio.reason,
+        legs=legs,
+        book=book_of(
+            trio, now=now, now_ts=now_ms + offset_ms, rules=rules, queue_alive=queue_alive, alive=alive
+        ),
+        policies=rules,
+        cancel_wanted=trio.cancel_wanted_at is not None,
+        close_wanted=trio.close_wanted_at is not None,
+        panic_wanted=trio.panic_wanted_at is not None,
+        place_before=_ms(trio.place_before),
+        good_till=_ms(trio.good_till),
+        worker_alive=alive,
+        dry_run=dry_run and trio.trio_state is TrioState.QUEUED,
+        dry_run_passed=dry_run and any(_tested(request) for request in requests),
+        refusal=refusal,
+        question=trio.question,
+        observing_since=_ms(trio.observing_since),
+        uncovered_known_at=_ms(trio.uncovered_known_at),
+    )
+
+
+def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) -> LegView:
+    """Return one order with where its placing and its cancelling stand."""
+    submits = [r for r in requests if r.kind == RequestKind.SUBMIT]
+    cancels = [r for r in requests if r.kind == RequestKind.CANCEL]
+    asked = _ask(submits[-1], now=now, patience=rules.patience) if submits else Ask.NONE
+    cancel = _ask(cancels[-1], now=now, patience=rules.patience) if cancels else Ask.NONE
+    if (
+        cancels
+        and leg.looked_ts is not None
+        and leg.looked_ts > cancels[-1].timestamp
+        and cancel is not Ask.DONE
+    ):
+        cancel = Ask.NONE  # it was looked up since and still lives: ask once more
+    return LegView(
+        client_id=leg.client_id,
+        role=Role(leg.role),
+        generation=leg.generation,
+        form=Form(leg.form),
+        state=LegState(leg.state),
+        quantity=leg.quantity,
+        trigger_price=leg.trigger_price,
+        filled=leg.filled,
+        acknowledged=leg.acknowledged,
+        asked=asked,
+        asked_at=to_ms(submits[-1].begun_at) if submits else 0,
+        asked_ts=submits[-1].timestamp if submits else 0,
+        expires_ts=submits[-1].timestamp + submits[-1].recv_window if submits else 0,
+        cancel=cancel,
+        cancel_at=to_ms(cancels[-1].begun_at) if cancels else 0,
+        refused_code=leg.refused_code,
+        refused_text=leg.refused_text,
+        accepted_ts=leg.accepted_ts,
+        triggered_ts=leg.triggered_ts,
+        filled_ts=leg.filled_ts,
+        ended_ts=leg.ended_ts,
+        seen_ts=leg.seen_ts,
+        retry_at=_ms(leg.retry_at),
+        look_at=_ms(leg.look_at),
+        looking_since=_ms(leg.looking_since),
+        looks=leg.looks,
+        late=leg.late,
+    )
+
+
+def book_of(
+    trio: TrioOrder, *, now: datetime, now_ts: int, rules: Policies, queue_alive: bool, alive: bool
+) -> Book:
+    """Return the slot as the exchange last showed it, on the trio's own side."""
+    slot = trio.slot
+    if slot is None:
+        return Book()
+    watch = Watch.objects.filter(account_id=trio.account_id).first()
+    long = trio.side == Side.BUY
+    signed = slot.quantity if long else -slot.quantity
+    # A slot without facts of its own was not there when the account was last swept: it was flat then.
+    as_of = slot.as_of or (watch.swept_ts if watch else 0)
+    why = "" if alive else gates.NO_WORKER
+    why = why or ("" if queue_alive else QUEUE_SILENT) or _watch_trouble(watch, now=now)
+    if not why and now_ts - as_of > rules.book_age_max:
+        why = "What the exchange holds was not read recently enough; the next sweep will do it."
+    return Book(
+        quantity=max(signed, ZERO),
+        opposite=max(-signed, ZERO),
+        as_of=as_of,
+        from_event=slot.from_event,
+        flat_since=slot.flat_since,
+        mark_price=slot.mark_price,
+        mark_as_of=slot.mark_as_of,
+        strangers=tuple(slot.strangers),
+        placeable=not why,
+        not_placeable=why,
+    )
+
+
+def _watch_trouble(watch: Watch | None, *, now: datetime) -> str:
+    takeover = timedelta(milliseconds=settings.TAKEOVER_MS)
+    if watch is None or watch.beat is None or now - watch.beat > takeover:
+        return "Nobody watches the account yet: wait for a runworker to take it."
+    if watch.stream_since is None:
+        return "The account's event stream is not connected; it is being connected again."
+    if watch.swept_at is None or watch.swept_at < watch.stream_since:
+        return "The account is being read for the first time since its stream connected."
+    return ""
+
+
+def slot_text(slot: Slot) -> str:
+    """Return what a slot holds, in words."""
+    return "flat" if not slot.quantity else plain(slot.quantity)
+
+
+def _ask(request: Request, *, now: int, patience: int) -> Ask:
+    outcome = getattr(request, "outcome", None)
+    if outcome is None:
+        return Ask.IN_THE_AIR if now < to_ms(request.begun_at) + patience else Ask.DOUBT
+    return ASKED[Verdict(outcome.verdict)]
+
+
+def _tested(request: Request) -> bool:
+    outcome = getattr(request, "outcome", None)
+    return request.kind == RequestKind.TEST and outcome is not None and outcome.verdict == Verdict.ACCEPTED
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else to_ms(moment)
