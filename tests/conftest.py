@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +14,25 @@ import pytest
 # Playwright's sync API runs an event loop in the test's thread; Django would refuse the database beside it.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
 
-REDIS_DATABASE_FIRST = 1  # 0 belongs to a demo that may be running from this checkout
+BERTHS = range(1, 16)  # numbered databases of the local Redis; 0 belongs to a demo that may be running
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+_berths: list[int] = []  # descriptors whose locks the kernel drops when this process ends
+
+
+def take_berth(run: Path) -> int:
+    """Take a number nobody else tests with now, so that suites may run side by side in one checkout."""
+    for number in BERTHS:
+        fd = os.open(run / f"tests-{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            continue
+        _berths.append(fd)
+        return number
+    raise pytest.UsageError("Fifteen test processes run in this checkout already: wait for one to end.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,8 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
         if not hasattr(config, "workerinput"):
             embedded.ensure()  # once, in the controller: the workers find the servers running
-        worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-        url = embedded.redis_url(REDIS_DATABASE_FIRST + int(worker) % 15)
+        berth = take_berth(embedded.run_dir())
+        url = embedded.redis_url(berth)
+        if settings.EMBEDDED_DATABASE:
+            from django.db import connections
+
+            connections.settings["default"]["TEST"]["NAME"] = f"test_{embedded.DATABASE}_{berth}"
         settings.REDIS_URL = os.environ["REDIS_URL"] = url  # processes started by a test use it too
         for queue in settings.RQ_QUEUES.values():
             queue["URL"] = url
