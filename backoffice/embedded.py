@@ -71,8 +71,8 @@ def ensure() -> None:
     with _lock:
         run = run_dir()
         _private_folder(run)
-        _private_folder(sockets_dir())
         _become_user(run)
+        _private_folder(sockets_dir())  # after that: a keeper that stops takes the folder along
         if not answering():
             _wait_for_keeper(run)
 

@@ -53,6 +53,7 @@ class Keeper:
         }
         self.started: dict[str, float] = {}
         self.stopping = False
+        self.alone = False
         self.failures = 0
         self.wake_read, self.wake_write = os.pipe()
         os.set_blocking(self.wake_write, False)
@@ -86,6 +87,7 @@ class Keeper:
     def wait_for_last_user(self) -> None:
         fd = os.open(self.run / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX)  # granted when the last user is gone; held to the end of this process
+        self.alone = True
         self.stopping = True
         os.write(self.wake_write, b"x")
 
@@ -223,6 +225,8 @@ class Keeper:
         for name in self.children:
             (self.run / f"{name}.pid").unlink(missing_ok=True)
         (self.run / "keeper.pid").unlink(missing_ok=True)
+        if self.alone:
+            shutil.rmtree(self.sockets, ignore_errors=True)  # nobody waits there; leave no litter
 
 
 def follow(parent: int, how: int) -> None:

