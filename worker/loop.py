@@ -1,0 +1,62 @@
+"""What ``runworker`` does, as an object that other commands can keep running for their own duration."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+
+from django.db import OperationalError, close_old_connections
+
+from orders.clock import db_now
+from orders.models import Heartbeat
+from orders.placement import INCARNATION, OrderPlacementService
+from worker.due import Advancer, due_once
+from worker.watching import Watcher
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25
+
+
+class WorkerLoop:
+    """Heartbeat, watches and the poll of due trios, every 250 ms, until told to stop."""
+
+    def __init__(self, *, service: OrderPlacementService | None = None) -> None:
+        self.process = f"{INCARNATION}:{uuid.uuid4().hex[:6]}"
+        self.stopping = threading.Event()
+        self.advancer = Advancer(service=service)
+        self.watcher = Watcher(call=self.advancer.call, holder=self.process)
+        self._started_at = db_now()
+
+    def once(self) -> int:
+        """One pass of everything. Returns how many trios were due."""
+        Heartbeat.objects.update_or_create(
+            process=self.process,
+            defaults={"beat": db_now()},
+            create_defaults={"beat": db_now(), "started_at": self._started_at},
+        )
+        self.watcher.beat()
+        return due_once(self.advancer)
+
+    def run(self) -> None:
+        """Go on until ``stopping`` is set; a lost database is waited for, nothing is given up."""
+        while not self.stopping.is_set():
+            began = time.monotonic()
+            close_old_connections()
+            try:
+                self.once()
+            except OperationalError as error:
+                logger.warning("the database does not answer: %s", str(error).splitlines()[0])
+            self.stopping.wait(max(0.0, POLL_SECONDS - (time.monotonic() - began)))
+        self.close()
+
+    def close(self) -> None:
+        """Finish what is under way, give the watches back, take the heartbeat off."""
+        try:
+            self.watcher.stop()
+            self.advancer.stop()
+            Heartbeat.objects.filter(process=self.process).delete()
+        except OperationalError as error:
+            logger.warning("the database does not answer at the end: %s", str(error).splitlines()[0])

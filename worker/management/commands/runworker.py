@@ -1,0 +1,56 @@
+"""``manage.py runworker``: the continuous loop that watches, protects and reconciles."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from worker.loop import POLL_SECONDS, WorkerLoop
+
+READY_SECONDS = 30
+
+
+class Command(BaseCommand):
+    help = (
+        "Watch every active account: read its event stream, sweep it against our books, and carry every trio "
+        "that is due forward. Run as many as you like, on as many machines as you like: each account is watched "
+        "by one of them at a time, and taken over when that one dies. Stops cleanly on SIGTERM and Ctrl-C."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--once",
+            action="store_true",
+            help="make one complete pass (sweep every account, carry forward what is due), then stop",
+        )
+
+    def handle(self, *args: Any, once: bool = False, **options: Any) -> None:
+        loop = WorkerLoop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: loop.stopping.set())
+        if once:
+            self._once(loop)
+            return
+        self.stderr.write(f"runworker {loop.process} is at work; stop it with Ctrl-C or SIGTERM.")
+        loop.run()
+
+    def _once(self, loop: WorkerLoop) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        passes = 0
+        try:
+            while time.monotonic() < deadline and not loop.stopping.is_set():
+                due = loop.once()
+                passes += 1
+                if passes > 1 and not due and loop.watcher.ready and loop.advancer.idle:
+                    self.stderr.write("One complete pass is done.")
+                    return
+                loop.stopping.wait(POLL_SECONDS)
+        finally:
+            loop.close()
+        if not loop.stopping.is_set():
+            raise CommandError(
+                f"Not every account could be read within {READY_SECONDS} s; the log says why.", returncode=1
+            )

@@ -1,0 +1,136 @@
+"""The sweep: the exchange against our books. Every difference becomes a fact; the mechanism acts on it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import F, Sum
+from django.db.models.functions import Coalesce
+
+from accounts.gateways import exchange_for
+from accounts.models import ExchangeAccount
+from exchange.port import Exchange
+from exchange.types import ZERO, OrderView, PositionMode, PositionSide, Side
+from orders.clock import clock_measure, db_now, exchange_now_ms
+from orders.domain.rounding import plain
+from orders.domain.words import LegState
+from orders.facts import fill_book, flat_view, order_seen, position_fact, wake
+from orders.models import Leg, TrioOrder, Watch
+
+logger = logging.getLogger(__name__)
+
+LIVE = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED, LegState.TRIGGERED)
+GRACE_MS = 2000  # an order this young may be missing from a list that lags
+TRADES_BEFORE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one complete sweep found: when it was asked (exchange ms), and which trios it woke."""
+
+    at: int
+    woken: frozenset[int]
+
+
+def sweep(account: ExchangeAccount, *, renew_clock: bool = True) -> Swept:
+    """Read everything the account holds and write the differences down.
+
+    Raises ExchangeError or AccountsError when it could not be read whole; then nothing hinges on it.
+    """
+    exchange = exchange_for(account.pk)
+    if renew_clock:
+        clock_measure(account.environment)
+    at = exchange_now_ms(account.environment)
+    positions = list(exchange.positions(at=at))
+    orders = list(exchange.open_orders(at=at))
+    woken: set[int | None] = set()
+    for order in orders:
+        woken.add(order_seen(account.pk, order))
+    woken |= set(_missing_orders(account, orders, at=at))
+    strangers = _strangers(account, orders)
+    listed = {(view.symbol, view.position_side): view for view in positions}
+    known = {(slot.symbol, PositionSide(slot.position_side)) for slot in account.slots.all()}
+    for symbol, side in known | set(listed) | set(strangers):
+        view = listed.get((symbol, side)) or flat_view(symbol, side)
+        found = strangers.get((symbol, side), [])
+        woken.add(position_fact(account.pk, view, as_of=at, from_event=False, strangers=found))
+    woken |= set(_missing_trades(account, exchange))
+    return Swept(at, frozenset(trio for trio in woken if trio is not None))
+
+
+def _missing_orders(account: ExchangeAccount, orders: Iterable[OrderView], *, at: int) -> Iterable[int]:
+    """Have those of our live orders looked up that the exchange's lists do not show (any more)."""
+    shown = {order.client_id for order in orders}
+    legs = Leg.objects.filter(trio__account=account, state__in=LIVE, look_at=None).select_related("trio")
+    for leg in legs:
+        if leg.client_id in shown or (leg.seen_ts or 0) > at - GRACE_MS:
+            continue
+        with transaction.atomic():
+            trio = TrioOrder.objects.select_for_update().get(pk=leg.trio_id)
+            now = db_now()
+            if Leg.objects.filter(pk=leg.pk, state__in=LIVE, look_at=None).update(look_at=now):
+                wake(trio, now)
+                yield trio.pk
+
+
+def _missing_trades(account: ExchangeAccount, exchange: Exchange) -> Iterable[int]:
+    """Fetch the executions of orders that filled more than our book of executions explains."""
+    legs = (
+        Leg.objects.filter(trio__account=account, filled__gt=0)
+        .annotate(booked=Coalesce(Sum("fills__quantity"), ZERO))
+        .filter(filled__gt=F("booked"), order_id__isnull=False)
+        .select_related("trio", "trio__symbol")
+    )
+    for leg in legs:
+        assert leg.order_id is not None
+        since = (leg.accepted_ts or leg.filled_ts or 0) - TRADES_BEFORE_MS
+        trades = exchange.trades(
+            leg.trio.symbol.symbol,
+            since=since,
+            at=exchange_now_ms(account.environment),
+            order_id=leg.order_id,
+        )
+        new = [fill_book(leg, trade) for trade in trades]
+        if any(new):
+            wake(leg.trio, db_now())
+            yield leg.trio_id
+
+
+def _strangers(
+    account: ExchangeAccount, orders: Iterable[OrderView]
+) -> dict[tuple[str, PositionSide], list[str]]:
+    """Describe the resting orders that belong to no trio of ours that still lives, by slot."""
+    orders = list(orders)
+    ours = set(
+        Leg.objects.filter(
+            client_id__in=[order.client_id for order in orders], trio__holds_slot=True
+        ).values_list("client_id", flat=True)
+    )
+    found: dict[tuple[str, PositionSide], list[str]] = {}
+    for order in orders:
+        if order.client_id in ours:
+            continue
+        side = order.position_side
+        if account.position_mode == PositionMode.ONE_WAY:
+            side = PositionSide.BOTH
+        amount = "whole position" if order.close_position else plain(order.quantity)
+        price = order.trigger_price or order.price
+        at = f" at {plain(price)}" if price else ""
+        text = f"{Side(order.side)} {amount}{at}, id {order.client_id}"
+        found.setdefault((order.symbol, side), []).append(text)
+    return found
+
+
+def sweep_and_note(account: ExchangeAccount, incarnation: str, *, call: Callable[[int], None]) -> Swept:
+    """Sweep, note it on the watch if it is still ours, and call for the trios it woke."""
+    asked_at = db_now()
+    swept = sweep(account)
+    Watch.objects.filter(account=account, incarnation=incarnation).update(
+        swept_at=asked_at, swept_ts=swept.at, note=""
+    )
+    for trio_id in swept.woken:
+        call(trio_id)
+    return swept

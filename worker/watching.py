@@ -1,0 +1,244 @@
+"""Watching accounts: one incarnation of one process at a time holds an account's stream and sweeps.
+
+Gaining a watch means: connect the stream, then sweep until a sweep is complete; before that no entry of
+the account begins. A holder whose beat matches no row any more drops its stream at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import close_old_connections
+from django.db.models import Q, QuerySet
+
+from accounts.errors import AccountsError
+from accounts.gateways import exchange_for, stream_endpoints
+from accounts.models import ExchangeAccount, SymbolSetting
+from accounts.symbol_settings import symbol_settings_read
+from exchange.binance.streams import Connected, Disconnected, UserStream
+from exchange.errors import CredentialsRefused, ExchangeError
+from exchange.types import ConfigEvent, OrderEvent, PositionEvent, StreamEvent
+from orders.clock import db_now
+from orders.domain.words import ENDS, TrioState
+from orders.facts import order_fact, position_fact
+from orders.models import TrioOrder, Watch
+from orders.placement import INCARNATION
+from worker.sweep import sweep_and_note
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+
+
+def accounts_to_watch() -> list[ExchangeAccount]:
+    """Every active account, and every other on which something of ours still lives."""
+    living = TrioOrder.objects.exclude(state__in=[*ENDS, TrioState.DRAFT]).values("account_id")
+    return list(
+        ExchangeAccount.objects.filter(Q(is_active=True) | Q(pk__in=living)).filter(credential__isnull=False)
+    )
+
+
+class Watcher:
+    """All the watches this process holds. ``beat`` is called from its poll; everything slow is elsewhere."""
+
+    def __init__(self, *, call: Callable[[int], None], holder: str = INCARNATION) -> None:
+        self.holder = holder
+        self._call = call
+        self._held: dict[int, AccountWatch] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="streams", daemon=True)
+        self._thread.start()
+        # Facts of one account are taken in one after the other; different accounts share four threads.
+        self.readers = [ThreadPoolExecutor(1, thread_name_prefix=f"facts-{n}") for n in range(4)]
+        self.sweepers = ThreadPoolExecutor(4, thread_name_prefix="sweep")
+
+    def beat(self) -> None:
+        """Beat what is held, drop what was taken, take what nobody holds."""
+        now = db_now()
+        for account_id, watch in list(self._held.items()):
+            if not Watch.objects.filter(account_id=account_id, incarnation=watch.incarnation).update(
+                beat=now
+            ):
+                logger.warning("the watch of account %s was taken over", account_id)
+                self._drop(account_id)
+        wanted = {account.pk: account for account in accounts_to_watch()}
+        for account_id in list(self._held):
+            if account_id not in wanted:
+                self._release(account_id)
+        for account_id, account in wanted.items():
+            if account_id not in self._held and (incarnation := self._take(account_id)):
+                watch = AccountWatch(account, incarnation, self)
+                self._held[account_id] = watch
+                watch.start(self._loop)
+        for watch in self._held.values():
+            watch.sweep_when_due()
+
+    def _take(self, account_id: int) -> str:
+        Watch.objects.get_or_create(account_id=account_id)
+        now = db_now()
+        stale = now - timedelta(milliseconds=settings.TAKEOVER_MS - 500)
+        incarnation = uuid.uuid4().hex
+        taken = Watch.objects.filter(Q(beat=None) | Q(beat__lt=stale), account_id=account_id).update(
+            incarnation=incarnation,
+            holder=self.holder,
+            beat=now,
+            stream_since=None,
+            swept_at=None,
+            note="being connected",
+        )
+        return incarnation if taken else ""
+
+    def _drop(self, account_id: int) -> None:
+        self._held.pop(account_id).stop()
+
+    def _release(self, account_id: int) -> None:
+        watch = self._held[account_id]
+        self._drop(account_id)
+        Watch.objects.filter(account_id=account_id, incarnation=watch.incarnation).update(
+            beat=None, stream_since=None, note="released"
+        )
+
+    def call(self, trio_id: int) -> None:
+        self._call(trio_id)
+
+    @property
+    def ready(self) -> bool:
+        """Has every held account been swept since its stream connected?"""
+        return all(watch.swept.is_set() for watch in self._held.values())
+
+    def stop(self) -> None:
+        """Give every watch back, so that another process need not wait for its beat to go stale."""
+        for account_id in list(self._held):
+            self._release(account_id)
+        for pool in [*self.readers, self.sweepers]:
+            pool.shutdown(wait=True)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+
+
+class AccountWatch:
+    """One account's stream and sweeps, as long as this incarnation holds its watch."""
+
+    def __init__(self, account: ExchangeAccount, incarnation: str, watcher: Watcher) -> None:
+        self.account = account
+        self.incarnation = incarnation
+        self.swept = threading.Event()
+        self._watcher = watcher
+        self._reader = watcher.readers[account.pk % len(watcher.readers)]
+        self._stopped = threading.Event()
+        self._task: asyncio.Future[None] | None = None
+        self._sweeping: Future[None] | None = None
+        self._sweep_at = 0.0
+        self._connected = False
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        asyncio.run_coroutine_threadsafe(self._begin(), loop)
+
+    async def _begin(self) -> None:
+        self._task = asyncio.ensure_future(self._listen())
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+
+    async def _listen(self) -> None:
+        """Read the stream for ever; what it says is taken in elsewhere, in order."""
+        while not self._stopped.is_set():
+            try:
+                exchange = await asyncio.to_thread(exchange_for, self.account.pk)
+            except AccountsError as error:
+                self._take_in(Disconnected(str(error), retry_in=5))
+                await asyncio.sleep(5)
+                continue
+            stream = UserStream(
+                stream_endpoints(self.account.environment),
+                listen_key=exchange.listen_key,
+                keep_listen_key=exchange.keep_listen_key,
+            )
+            async with contextlib.aclosing(stream.events()) as events:
+                async for event in events:
+                    self._take_in(event)
+
+    def _take_in(self, event: Connected | Disconnected | StreamEvent) -> None:
+        if not self._stopped.is_set():
+            self._reader.submit(self._fact, event)
+
+    def _fact(self, event: Connected | Disconnected | StreamEvent) -> None:
+        close_old_connections()
+        if self._stopped.is_set():
+            return
+        try:
+            self._write(event)
+        except Exception:  # the sweep finds what was not taken in
+            logger.exception("account %s: an event could not be taken in", self.account.pk)
+            self._sweep_at = 0.0
+
+    def _write(self, event: Connected | Disconnected | StreamEvent) -> None:
+        woken: set[int | None] = set()
+        match event:
+            case Connected():
+                self._mine().update(stream_since=db_now(), note="connected, being read")
+                self._connected, self._sweep_at = True, 0.0
+                self.swept.clear()
+                self.sweep_when_due()
+            case Disconnected(reason=reason, error=error):
+                self._connected = False
+                if isinstance(error, CredentialsRefused):
+                    reason = f"The exchange refuses the account's API key: {reason}"
+                self._mine().update(stream_since=None, note=reason[:500])
+                logger.warning("account %s: stream gone: %s", self.account.pk, reason)
+            case OrderEvent():
+                woken.add(order_fact(self.account.pk, event))
+            case PositionEvent():
+                for view in event.positions:
+                    woken.add(position_fact(self.account.pk, view, as_of=event.time, from_event=True))
+            case ConfigEvent():
+                SymbolSetting.objects.filter(account=self.account, symbol=event.symbol).update(
+                    leverage=event.leverage, read_at=db_now()
+                )
+            case _:
+                logger.info("account %s: %s", self.account.pk, event)
+        for trio_id in woken:
+            if trio_id is not None:
+                self._watcher.call(trio_id)
+
+    def _mine(self) -> QuerySet[Watch]:
+        return Watch.objects.filter(account=self.account, incarnation=self.incarnation)
+
+    # --- sweeps -----------------------------------------------------------------------------------
+
+    def sweep_when_due(self) -> None:
+        """Start a sweep when one is due and none is under way. Also without a stream: it is the backstop."""
+        busy = self._sweeping is not None and not self._sweeping.done()
+        if busy or self._stopped.is_set() or db_now().timestamp() < self._sweep_at:
+            return
+        self._sweeping = self._watcher.sweepers.submit(self._sweep)
+
+    def _sweep(self) -> None:
+        close_old_connections()
+        connected = self._connected
+        try:
+            if not self.swept.is_set():
+                symbol_settings_read(self.account)
+            sweep_and_note(self.account, self.incarnation, call=self._watcher.call)
+        except (ExchangeError, AccountsError) as error:
+            self._sweep_at = db_now().timestamp() + RETRY_SECONDS
+            self._mine().update(note=f"could not be read: {error}"[:500])
+            logger.warning("account %s: sweep failed: %s", self.account.pk, error)
+            return
+        except Exception:
+            self._sweep_at = db_now().timestamp() + RETRY_SECONDS
+            logger.exception("account %s: sweep failed", self.account.pk)
+            return
+        self._sweep_at = db_now().timestamp() + settings.SWEEP_SECONDS
+        if connected:
+            self.swept.set()
