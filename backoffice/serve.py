@@ -60,6 +60,11 @@ def simulator() -> list[str]:
 
 
 def supervisord() -> list[str]:
+    from django.conf import settings
+
+    sys.stderr.write(
+        f"Web: http://127.0.0.1:{settings.WEB_PORT}/admin/   Logs: .run/logs   Ctrl-C stops all.\n"
+    )
     return [sys.executable, "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
 
 

@@ -42,7 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from backoffice import embedded
 
         if not hasattr(config, "workerinput"):
-            embedded.ensure()  # once, in the controller: the workers find the servers running
+            try:
+                embedded.ensure()  # once, in the controller: the workers find the servers running
+            except embedded.EmbeddedServersError as error:
+                raise pytest.UsageError(str(error)) from error
         berth = take_berth(embedded.run_dir())
         url = embedded.redis_url(berth)
         if settings.EMBEDDED_DATABASE:
