@@ -7,15 +7,26 @@ stamps the time or sends twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from requests.adapters import BaseAdapter
 
 from exchange.binance import mapping, outgoing
+from exchange.binance.answers import (
+    PAGE_MAX,
+    acknowledgement,
+    each,
+    exchange_id,
+    one_or_all,
+    server_time_ms,
+    some,
+    whole_info,
+    windows,
+)
 from exchange.binance.errors import MARGIN_TYPE_ALREADY, NO_SUCH_ORDER, refused_item
-from exchange.binance.mapping import ForeignShape
+from exchange.binance.transport import Usage
 from exchange.binance.wire import Wire
 from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailable, OrderRejected
 from exchange.types import (
@@ -36,8 +47,6 @@ from exchange.types import (
     WireRequest,
 )
 
-WINDOW_MS: Final = 7 * 24 * 3600 * 1000 - 1  # no list looks further than a week at once
-PAGE_MAX: Final = 1000
 FOLLOW_MIN_MS: Final = 50
 _T = TypeVar("_T")
 
@@ -80,17 +89,22 @@ class BinancePublic:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {self._endpoints.rest}>"
 
+    @property
+    def usage(self) -> Usage:
+        """Request weight and order counts as the last answer told them, refusals included."""
+        return self._wire.usage
+
     def server_time(self, *, timeout_ms: int | None = None) -> int:
         """Return the exchange's clock, in milliseconds."""
-        return self._public("/fapi/v1/time", {}, _server_time, timeout_ms=timeout_ms)
+        return self._public("/fapi/v1/time", {}, server_time_ms, timeout_ms=timeout_ms)
 
     def exchange_info(self) -> Mapping[str, Any]:
         """Return ``GET /fapi/v1/exchangeInfo`` as it is, numbers as text."""
-        return self._public("/fapi/v1/exchangeInfo", {}, _exchange_info)
+        return self._public("/fapi/v1/exchangeInfo", {}, whole_info)
 
     def mark_prices(self, symbol: str | None = None) -> Sequence[MarkPrice]:
         """Return the mark price of one symbol, or of all."""
-        return self._public("/fapi/v1/premiumIndex", _some(symbol=symbol), _one_or_all(mapping.mark_price))
+        return self._public("/fapi/v1/premiumIndex", some(symbol=symbol), one_or_all(mapping.mark_price))
 
     def _public(
         self,
@@ -153,7 +167,7 @@ class BinanceExchange(BinancePublic):
         Raises ValueError before anything leaves when request or stamp is not sendable.
         """
         outgoing.check_sendable(request)
-        return self._change(request, _acknowledgement(request), stamp=stamp, timeout_ms=timeout_ms)
+        return self._change(request, acknowledgement(request), stamp=stamp, timeout_ms=timeout_ms)
 
     def send_batch(
         self, request: WireRequest, *, stamp: Stamp, timeout_ms: int | None = None
@@ -198,10 +212,10 @@ class BinanceExchange(BinancePublic):
 
     def open_orders(self, symbol: str | None = None, *, at: int) -> Sequence[OrderView]:
         """Return everything that rests: ordinary and conditional orders together."""
-        params = _some(symbol=symbol)
+        params = some(symbol=symbol)
         # Conditional ones first: one that triggers in between is then seen twice rather than never.
-        conditional = self._signed("/fapi/v1/openAlgoOrders", params, _each(mapping.algo_view), at=at)
-        ordinary = self._signed("/fapi/v1/openOrders", params, _each(mapping.order_view), at=at)
+        conditional = self._signed("/fapi/v1/openAlgoOrders", params, each(mapping.algo_view), at=at)
+        ordinary = self._signed("/fapi/v1/openOrders", params, each(mapping.order_view), at=at)
         return [*ordinary, *mapping.with_children(conditional, ordinary)]
 
     def order_history(self, symbol: str, *, since: int, at: int) -> Sequence[OrderView]:
@@ -218,7 +232,7 @@ class BinanceExchange(BinancePublic):
         if order_id is not None:
             frames = iter([{"orderId": str(order_id)}])
         else:
-            frames = ({"startTime": str(start), "endTime": str(end)} for start, end in _windows(since, at))
+            frames = ({"startTime": str(start), "endTime": str(end)} for start, end in windows(since, at))
         for frame in frames:
             page = self._trades({"symbol": symbol, **frame, "limit": str(PAGE_MAX)}, at=at)
             found |= {trade.trade_id: trade for trade in page}
@@ -241,21 +255,21 @@ class BinanceExchange(BinancePublic):
         """Return open positions; Binance leaves flat symbols out."""
         return self._signed(
             "/fapi/v3/positionRisk",
-            _some(symbol=symbol),
-            _each(mapping.position_view),
+            some(symbol=symbol),
+            each(mapping.position_view),
             at=at,
             timeout_ms=timeout_ms,
         )
 
     def balances(self, *, at: int) -> Sequence[BalanceView]:
-        return self._signed("/fapi/v3/balance", {}, _each(mapping.balance_view), at=at)
+        return self._signed("/fapi/v3/balance", {}, each(mapping.balance_view), at=at)
 
     def account_config(self, *, at: int) -> AccountConfig:
         return self._signed("/fapi/v1/accountConfig", {}, mapping.account_config, at=at)
 
     def symbol_configs(self, symbol: str | None = None, *, at: int) -> Sequence[SymbolConfig]:
         return self._signed(
-            "/fapi/v1/symbolConfig", _some(symbol=symbol), _one_or_all(mapping.symbol_config), at=at
+            "/fapi/v1/symbolConfig", some(symbol=symbol), one_or_all(mapping.symbol_config), at=at
         )
 
     def leverage_brackets(self, symbol: str, *, at: int) -> Sequence[LeverageBracket]:
@@ -380,11 +394,11 @@ class BinanceExchange(BinancePublic):
         at: int,
     ) -> list[OrderView]:
         found: dict[int | None, OrderView] = {}
-        for start, end in _windows(since, at):
+        for start, end in windows(since, at):
             while True:
                 frame = {"startTime": str(start), "endTime": str(end), "limit": str(PAGE_MAX)}
-                page = self._signed(path, {"symbol": symbol, **frame}, _each(read), at=at)
-                fresh = {_id(order): order for order in page if _id(order) not in found}
+                page = self._signed(path, {"symbol": symbol, **frame}, each(read), at=at)
+                fresh = {exchange_id(order): order for order in page if exchange_id(order) not in found}
                 found |= fresh
                 if len(page) < PAGE_MAX or not fresh:
                     break
@@ -392,63 +406,4 @@ class BinanceExchange(BinancePublic):
         return list(found.values())
 
     def _trades(self, params: Mapping[str, str], *, at: int) -> list[TradeView]:
-        return self._signed("/fapi/v1/userTrades", params, _each(mapping.trade_view), at=at)
-
-
-def _acknowledgement(request: WireRequest) -> Callable[[Any], OrderView | None]:
-    """Say how the answer to this request reads; an answer about another order is a foreign one."""
-    params = request.params
-    if request.path == outgoing.ORDER_TEST:
-        return _tried_out
-    if request.path == outgoing.ALGO_ORDER and request.method == "DELETE":
-        return lambda body: mapping.cancelled_algo(body, client_id=params["clientAlgoId"])
-    view = mapping.algo_view if request.path == outgoing.ALGO_ORDER else mapping.order_view
-
-    def read(body: Any) -> OrderView:
-        order = view(body)
-        asked = (
-            params.get("clientAlgoId") or params.get("newClientOrderId") or params.get("origClientOrderId")
-        )
-        if order.client_id != asked or order.symbol != params.get("symbol", order.symbol):
-            raise ForeignShape("the answer is about another order")
-        return order
-
-    return read
-
-
-def _tried_out(body: Any) -> None:
-    mapping.an_object(body)
-
-
-def _id(order: OrderView) -> int | None:
-    return order.algo_id if order.conditional else order.order_id
-
-
-def _windows(since: int, until: int) -> Iterator[tuple[int, int]]:
-    start = since
-    while start <= until:
-        end = min(start + WINDOW_MS, until)
-        yield start, end
-        start = end + 1
-
-
-def _some(**params: str | None) -> dict[str, str]:
-    return {name: value for name, value in params.items() if value is not None}
-
-
-def _each(read: Callable[[Any], _T]) -> Callable[[Any], list[_T]]:
-    return lambda body: [read(row) for row in mapping.a_list(body)]
-
-
-def _one_or_all(read: Callable[[Any], _T]) -> Callable[[Any], list[_T]]:
-    return lambda body: [read(row) for row in (body if isinstance(body, list) else [body])]
-
-
-def _server_time(body: Any) -> int:
-    return mapping.integer(mapping.an_object(body), "serverTime")
-
-
-def _exchange_info(body: Any) -> Mapping[str, Any]:
-    info = mapping.an_object(body)
-    mapping.a_list(info.get("symbols"))
-    return info
+        return self._signed("/fapi/v1/userTrades", params, each(mapping.trade_view), at=at)

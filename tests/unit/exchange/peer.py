@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -129,10 +130,11 @@ def _head(status: int, headers: Mapping[str, str]) -> bytes:
 class Peer:
     """Listens on loopback; answers with what ``then`` queued, or with what ``always`` makes of the request."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.requests: list[Request] = []
         self.raw: list[bytes] = []
         self._replies: deque[Reply] = deque()
@@ -173,7 +175,7 @@ class Peer:
             self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:
+        with contextlib.suppress(OSError), self._secured(connection) as connection:
             while (request := self._receive(connection)) is not None:
                 with self._lock:
                     self.requests.append(request)
@@ -182,6 +184,13 @@ class Peer:
                     reply = self._route(request) if self._route else answer({})
                 reply(connection)
         self._open.discard(connection)
+
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        if self._tls is None:
+            return connection
+        secured = self._tls.wrap_socket(connection, server_side=True)
+        self._open.add(secured)
+        return secured
 
     def _receive(self, connection: socket.socket) -> Request | None:
         data = b""
