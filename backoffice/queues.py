@@ -28,7 +28,7 @@ def names() -> list[str]:
 
 
 def connection() -> redis.Redis:
-    """Return this thread's connection: a second of patience, no retries: somebody waits for a page."""
+    """Return this thread's connection, of little patience: somebody waits for a page."""
     found: redis.Redis | None = getattr(_connections, "redis", None)
     if found is None:
         if settings.EMBEDDED_REDIS:
@@ -37,7 +37,8 @@ def connection() -> redis.Redis:
             settings.REDIS_URL,
             socket_connect_timeout=1,
             socket_timeout=1,
-            retry=Retry(NoBackoff(), 0),  # the default waits for seconds when Redis is down
+            # Once more at once, for a connection that Redis has closed meanwhile. The default waits for seconds.
+            retry=Retry(NoBackoff(), 1),
         )
         _connections.redis = found
     return found
@@ -64,7 +65,13 @@ def ring(job: Callable[..., Any], *arguments: int | str, queue_name: str = "orde
 
     def enqueue() -> None:
         try:
-            queue(queue_name).enqueue(job, *arguments, result_ttl=0, failure_ttl=86_400)
+            try:
+                queue(queue_name).enqueue(job, *arguments, result_ttl=0, failure_ttl=86_400)
+            except RedisError:
+                if not settings.EMBEDDED_REDIS:
+                    raise
+                embedded.ensure()  # ours to mend
+                queue(queue_name).enqueue(job, *arguments, result_ttl=0, failure_ttl=86_400)
         except (RedisError, OSError, embedded.EmbeddedServersError) as error:
             logger.warning("No answer from the queue (%s); runworker finds the work.", type(error).__name__)
 

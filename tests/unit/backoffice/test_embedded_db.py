@@ -31,6 +31,33 @@ close_old_connections()
 print(one())
 """
 
+RING = """
+import os, signal
+import django
+django.setup()
+from backoffice import embedded, queues
+queues.ring(print, 1)
+os.kill(int((embedded.run_dir() / "valkey.pid").read_text()), signal.SIGKILL)
+queues.ring(print, 2)
+print(queues.queue().count)
+"""
+
+
+def test_the_doorbell_rings_again_right_after_valkey_was_killed() -> None:
+    # Given a run folder without anything in it
+    folder = Path(tempfile.mkdtemp(prefix="trio-test-"))
+    environment = bare_environment(
+        **GOOD, TRIO_RUN_DIR=str(folder / "run"), DJANGO_SETTINGS_MODULE="backoffice.settings"
+    )
+
+    # When one process rings, kills Valkey and rings again
+    done = run("-c", RING, environment=environment)
+
+    # Then both jobs are there: the first was on disk, the second found a mended server
+    assert (done.stdout.strip(), done.returncode) == ("2", 0), done.stderr
+    until("the servers are gone", lambda: not (folder / "run" / "keeper.pid").exists())
+    shutil.rmtree(folder)
+
 
 def test_the_database_is_made_once_and_comes_back_after_a_kill() -> None:
     # Given a run folder without anything in it
