@@ -1,0 +1,81 @@
+"""The exchange's rules on single values: prices, quantities, sides, symbol states."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from simulator.engine.errors import refusal
+from simulator.engine.exchange import Book
+from simulator.engine.execution import closable
+from simulator.engine.market import Market
+from simulator.engine.symbols import Rules
+
+
+def decimals_of(value: Decimal) -> int:
+    exponent = value.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def check_price(rules: Rules, price: Decimal, *, trigger: bool = False) -> None:
+    """Judge a price, or a trigger, by the symbol's price filter."""
+    if decimals_of(price) > rules.price_precision:
+        raise refusal(-1111)
+    if price <= 0:
+        raise refusal(-4006 if trigger else -4001)
+    if price < rules.price_min:
+        raise refusal(-4013)
+    if price > rules.price_max:
+        raise refusal(-4007 if trigger else -4002)
+    if rules.tick and price % rules.tick:
+        raise refusal(-4014)
+
+
+def check_quantity(rules: Rules, quantity: Decimal, *, market: bool) -> None:
+    """Judge a quantity by the lot filter that applies."""
+    if decimals_of(quantity) > rules.quantity_precision:
+        raise refusal(-1111)
+    if quantity <= 0:
+        raise refusal(-4003)
+    least, most, step = (
+        (rules.market_min, rules.market_max, rules.market_step)
+        if market
+        else (rules.lot_min, rules.lot_max, rules.step)
+    )
+    if quantity < least:
+        raise refusal(-4004)
+    if quantity > most:
+        raise refusal(-4005)
+    if step and quantity % step:
+        raise refusal(-4023)
+
+
+def check_band(market: Market, side: str, price: Decimal) -> None:
+    """A limit price may not be too far on the aggressive side of the mark price."""
+    rules = market.rules
+    if side == "BUY" and price > market.mark * rules.up:
+        raise refusal(-4016, limit=rules.price(market.mark * rules.up))
+    if side == "SELL" and price < market.mark * rules.down:
+        raise refusal(-4024, limit=rules.price(market.mark * rules.down))
+
+
+def check_position_side(book: Book, position_side: str) -> None:
+    if book.account.dual == (position_side == "BOTH"):
+        raise refusal(-4061)
+
+
+def check_trading(market: Market, book: Book, position_side: str, side: str) -> None:
+    """Only a TRADING symbol takes new positions; one about to settle still lets positions go."""
+    status = market.rules.status
+    if status == "TRADING":
+        return
+    if status in ("PRE_SETTLE", "PRE_DELIVERING", "SETTLING"):
+        if closable(book, market.rules.symbol, position_side, side):
+            return
+        raise refusal(-4140)
+    raise refusal(-4141 if status in ("CLOSE", "DELIVERED") else -1122)
+
+
+def tradable(market: Market, side: str, price: Decimal) -> bool:
+    """Whether an order at this price would trade at once."""
+    best = market.best(side)
+    return price >= best if side == "BUY" else price <= best

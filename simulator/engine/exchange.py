@@ -1,0 +1,169 @@
+"""The state of the exchange: accounts, orders, positions, markets, and what is due to be told."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from simulator.engine.errors import refusal
+from simulator.engine.market import Market, depth_for
+from simulator.engine.profile import Profile
+from simulator.engine.symbols import Catalogue, Rules
+from simulator.engine.values import ZERO, Account, Algo, Fill, Income, Order, Position, Record
+
+DAY = 86_400_000
+
+
+@dataclass(slots=True)
+class Book:
+    """What belongs to one account, indexed for quick answers."""
+
+    account: Account
+    positions: dict[tuple[str, str], Position] = field(default_factory=dict)
+    held: dict[tuple[str, str], Position] = field(default_factory=dict)  # those that are not flat
+    open_orders: dict[int, Order] = field(default_factory=dict)
+    open_ids: dict[str, int] = field(default_factory=dict)
+    last_ids: dict[str, int] = field(default_factory=dict)  # client id -> the newest order that had it
+    closed_orders: deque[int] = field(default_factory=deque)
+    open_algos: dict[int, Algo] = field(default_factory=dict)
+    open_algo_ids: dict[str, int] = field(default_factory=dict)
+    last_algo_ids: dict[str, int] = field(default_factory=dict)
+    closed_algos: deque[int] = field(default_factory=deque)
+    fills: deque[Fill] = field(default_factory=lambda: deque(maxlen=50_000))
+    income: deque[Income] = field(default_factory=lambda: deque(maxlen=100_000))
+    # (symbol, position side) -> quantity of resting orders that may open, [buying, selling], and their value
+    resting: dict[tuple[str, str], list[Decimal]] = field(default_factory=dict)
+    orders_10s: list[int] = field(default_factory=lambda: [0, 0])  # [window, orders in it]
+    orders_1m: list[int] = field(default_factory=lambda: [0, 0])
+    events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=20_000))
+
+    def position(self, symbol: str, side: str) -> Position:
+        found = self.positions.get((symbol, side))
+        if found is None:
+            found = self.positions[symbol, side] = Position(self.account.name, symbol, side)
+        return found
+
+    def amount(self, symbol: str, side: str) -> Decimal:
+        found = self.held.get((symbol, side))
+        return found.amount if found else ZERO
+
+
+class Exchange:
+    """Everything the exchange knows. Changed only through the functions of this package."""
+
+    def __init__(
+        self, profile: Profile, catalogue: Catalogue, *, seed: int, start_price: Callable[[Rules], Decimal]
+    ) -> None:
+        self.profile = profile
+        self.catalogue = catalogue
+        self.seed = seed
+        self._start_price = start_price
+        self.books: dict[str, Book] = {}
+        self.by_key: dict[str, Book] = {}
+        self.by_listen_key: dict[str, Book] = {}
+        self.orders: dict[int, Order] = {}
+        self.algos: dict[int, Algo] = {}
+        self.markets: dict[str, Market] = {}
+        self.market_ms = 0
+        self.counters: dict[str, int] = {}
+        self.dirty: dict[tuple[str, str], Record] = {}
+        self.gone: list[tuple[str, str]] = []
+        self.keeping = False
+        self.told: list[tuple[str, dict[str, Any]]] = []  # (account, user event) since last taken
+        self.moved: set[str] = set()  # symbols whose price or book changed since last taken
+        self.traded: list[tuple[str, dict[str, Any]]] = []
+        self.flattened: list[tuple[str, str, str]] = []
+        self.exposed: set[tuple[str, str, str]] = set()  # slots whose cover must be looked at anew
+        self.delayed: dict[int, Algo] = {}  # TRIGGERING, with their child still to come
+        self.expiring = 0  # open orders with a goodTillDate
+        self.filter: Callable[[str, dict[str, Any]], list[dict[str, Any]]] | None = None
+
+    # -- accounts -------------------------------------------------------------------------------------------------
+
+    def book(self, account: str) -> Book:
+        return self.books[account]
+
+    def adopt(self, account: Account) -> Book:
+        """Enter an account into the books."""
+        book = self.books.setdefault(account.name, Book(account))
+        book.account = account
+        self.by_key[account.api_key] = book
+        if account.listen_key:
+            self.by_listen_key[account.listen_key] = book
+        self.touch(account)
+        return book
+
+    # -- numbers and noise ----------------------------------------------------------------------------------------
+
+    def next_id(self, what: str, first: int = 1) -> int:
+        value = self.counters.get(what, first - 1) + 1
+        self.counters[what] = value
+        return value
+
+    def noise(self, *what: object) -> random.Random:
+        """A source of randomness of its own for each purpose, so that one never disturbs another."""
+        return random.Random(f"{self.seed}:" + ":".join(map(str, what)))
+
+    def token(self, what: str, length: int) -> str:
+        """A seeded text of letters and digits, new at each call."""
+        number = self.next_id("token")
+        digest = hashlib.sha256(f"{self.seed}:{what}:{number}".encode()).hexdigest()
+        return (digest * (length // 64 + 1))[:length]
+
+    # -- markets --------------------------------------------------------------------------------------------------
+
+    def market(self, symbol: str) -> Market:
+        """The market of a known symbol, opened at its start price when first asked for."""
+        found = self.markets.get(symbol)
+        if found is None:
+            rules = self.catalogue.find(symbol)
+            if rules is None:
+                raise refusal(-1121)
+            price = self._start_price(rules)
+            found = self.markets[symbol] = Market(rules, price, price, depth_for(rules, price))
+        return found
+
+    def rules(self, symbol: str) -> Rules:
+        rules = self.catalogue.find(symbol)
+        if rules is None:
+            raise refusal(-1121)
+        return rules
+
+    # -- telling and keeping --------------------------------------------------------------------------------------
+
+    def tell(self, account: str, event: dict[str, Any]) -> None:
+        """Put an event on the account's user stream."""
+        events = self.filter(account, event) if self.filter else [event]
+        for each in events:
+            self.books[account].events.append(each)
+            self.told.append((account, each))
+
+    def touch(self, record: Record) -> None:
+        """Note that a record changed and must be kept before the answer goes out."""
+        if self.keeping:
+            self.dirty[record.KIND, record.key] = record
+
+    def forget(self, kind: str, key: str) -> None:
+        if self.keeping:
+            self.dirty.pop((kind, key), None)
+            self.gone.append((kind, key))
+
+    def take_told(self) -> list[tuple[str, dict[str, Any]]]:
+        told, self.told = self.told, []
+        return told
+
+    # -- settings -------------------------------------------------------------------------------------------------
+
+    def leverage(self, account: Account, symbol: str) -> int:
+        chosen = account.leverage.get(symbol)
+        if chosen is None:
+            chosen = min(20, max(b.leverage for b in self.rules(symbol).brackets))
+        return chosen
+
+    def held_positions(self, symbol: str) -> Iterator[Position]:
+        return iter(list(self.market(symbol).held.values()))

@@ -1,0 +1,245 @@
+"""What happens when orders rest, trade and end. Every path into and out of the book goes through here."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from simulator.engine import messages
+from simulator.engine.exchange import Book, Exchange
+from simulator.engine.ledger import change, pay
+from simulator.engine.market import Market
+from simulator.engine.values import EIGHT, MONEY, ZERO, Algo, Fill, Order
+
+RETENTION_UNFILLED_MS = 3 * 86_400_000
+RETENTION_MS = 90 * 86_400_000
+
+
+def _weigh(book: Book, order: Order, sign: int) -> None:
+    """Add or take away what a resting order may open, for the margin sums."""
+    if order.reduce_only or order.close_position:
+        return
+    row = book.resting.setdefault((order.symbol, order.position_side), [ZERO, ZERO, ZERO, ZERO])
+    at = 0 if order.side == "BUY" else 1
+    row[at] += sign * order.remaining
+    row[at + 2] += sign * order.remaining * order.price
+    if not row[0] and not row[1]:
+        del book.resting[order.symbol, order.position_side]
+
+
+def enter(ex: Exchange, book: Book, order: Order, now: int) -> None:
+    """Take an order into the books as open and tell NEW."""
+    ex.orders[order.id] = order
+    book.open_orders[order.id] = order
+    book.open_ids[order.client_id] = order.id
+    book.last_ids[order.client_id] = order.id
+    _weigh(book, order, 1)
+    ex.touch(order)
+    messages.order_update(ex, order, "NEW", now)
+
+
+def reweigh(book: Book, order: Order, quantity: Decimal, price: Decimal) -> None:
+    """Change the size and price of an open order."""
+    _weigh(book, order, -1)
+    order.quantity, order.price = quantity, price
+    _weigh(book, order, 1)
+
+
+def fill(
+    ex: Exchange, book: Book, order: Order, quantity: Decimal, price: Decimal, maker: bool, now: int
+) -> Fill:
+    """Execute part of an order: position, wallet, ledger, history and events."""
+    market = ex.market(order.symbol)
+    rules = market.rules
+    account = book.account
+    position = book.position(order.symbol, order.position_side)
+    _weigh(book, order, -1)
+    order.executed += quantity
+    order.quote += quantity * price
+    order.status = "FILLED" if order.executed >= order.quantity else "PARTIALLY_FILLED"
+    order.updated = now
+    if order.status != "FILLED":
+        _weigh(book, order, 1)
+    realized = change(ex, book, position, quantity if order.side == "BUY" else -quantity, price, now)
+    rate = account.maker if maker else account.taker
+    commission = (quantity * price * rate).quantize(EIGHT, context=MONEY)
+    trade = ex.next_id(f"trade:{order.symbol}", 1)
+    market.trades += 1
+    done = Fill(
+        trade, account.name, order.symbol, order.id, order.client_id, order.side, order.position_side, price, quantity,
+        realized, commission, rules.margin_asset, maker, now,
+    )  # fmt: skip
+    book.fills.append(done)
+    ex.touch(done)
+    ex.touch(order)
+    if realized:
+        pay(
+            ex, book, rules.margin_asset, realized, "REALIZED_PNL", now, symbol=order.symbol, trade=str(trade)
+        )
+    if commission:
+        pay(
+            ex,
+            book,
+            rules.margin_asset,
+            -commission,
+            "COMMISSION",
+            now,
+            symbol=order.symbol,
+            trade=str(trade),
+        )
+    algo = ex.algos.get(order.algo_id) if order.algo_id else None
+    if order.status == "FILLED" and algo and ex.profile.finished_first:
+        finish(ex, book, algo, now)
+    messages.trade_lite(ex, order, done, now)
+    messages.account_update(ex, book, "ORDER", now, assets=(rules.margin_asset,), positions=(position,))
+    messages.order_update(ex, order, "TRADE", now, fill=done)
+    market.see(ex.market_ms or now, quantity)
+    taker_sells = (order.side == "SELL") != maker
+    ex.traded.append((order.symbol, {"p": price, "q": quantity, "t": trade, "m": taker_sells, "T": now}))
+    ex.moved.add(order.symbol)
+    if order.status == "FILLED":
+        _leave(ex, book, order, now)
+    elif order.reduce_only or order.close_position:
+        ex.exposed.add((account.name, order.symbol, order.position_side))
+    return done
+
+
+def end(ex: Exchange, book: Book, order: Order, status: str, now: int, *, reason: int = 0) -> None:
+    """End an open order without a further fill: CANCELED or EXPIRED."""
+    _weigh(book, order, -1)
+    order.status = status
+    order.updated = now
+    ex.touch(order)
+    what = "CANCELED" if status == "CANCELED" else "EXPIRED"
+    messages.order_update(ex, order, what, now, reason=reason)
+    _leave(ex, book, order, now)
+
+
+def _leave(ex: Exchange, book: Book, order: Order, now: int) -> None:
+    book.open_orders.pop(order.id, None)
+    if book.open_ids.get(order.client_id) == order.id:
+        del book.open_ids[order.client_id]
+    if order.price:
+        ex.market(order.symbol).unrest(order)
+    book.closed_orders.append(order.id)
+    if order.algo_id and (algo := ex.algos.get(order.algo_id)):
+        ex.exposed.add((book.account.name, order.symbol, order.position_side))
+        if algo.status == "TRIGGERED":
+            finish(ex, book, algo, now)
+    retain(ex, book, now)
+
+
+def finish(ex: Exchange, book: Book, algo: Algo, now: int) -> None:
+    """The child has ended, so the algo order has."""
+    algo_end(ex, book, algo, "FINISHED", now)
+
+
+def algo_end(ex: Exchange, book: Book, algo: Algo, status: str, now: int, *, reason: str = "") -> None:
+    """Bring an algo order to a final status and tell it."""
+    ex.market(algo.symbol).unwait(algo)
+    ex.delayed.pop(algo.id, None)
+    algo.status, algo.updated = status, now
+    if reason:
+        algo.reason = reason
+    book.open_algos.pop(algo.id, None)
+    if book.open_algo_ids.get(algo.client_id) == algo.id:
+        del book.open_algo_ids[algo.client_id]
+    book.closed_algos.append(algo.id)
+    ex.exposed.add((book.account.name, algo.symbol, algo.position_side))
+    ex.touch(algo)
+    messages.algo_update(ex, algo, now)
+    retain(ex, book, now)
+
+
+def retain(ex: Exchange, book: Book, now: int) -> None:
+    """Let go of what the venue itself forgets: unfilled after 3 days, the rest after 90, and beyond our own bound."""
+    most = ex.profile.finished_orders_max
+    closed = book.closed_orders
+    while closed:
+        order = ex.orders[closed[0]]
+        kept_ms = RETENTION_MS if order.executed else RETENTION_UNFILLED_MS
+        if len(closed) <= most and now - order.updated <= kept_ms:
+            break
+        closed.popleft()
+        del ex.orders[order.id]
+        if book.last_ids.get(order.client_id) == order.id:
+            del book.last_ids[order.client_id]
+        ex.forget("order", order.key)
+    done = book.closed_algos
+    while done:
+        algo = ex.algos[done[0]]
+        kept_ms = RETENTION_MS if algo.child else RETENTION_UNFILLED_MS
+        if len(done) <= most and now - algo.updated <= kept_ms:
+            break
+        done.popleft()
+        del ex.algos[algo.id]
+        if book.last_algo_ids.get(algo.client_id) == algo.id:
+            del book.last_algo_ids[algo.client_id]
+        ex.forget("algo", algo.key)
+
+
+def closable(book: Book, symbol: str, position_side: str, side: str) -> Decimal:
+    """How much of the position an order on this side could close; zero when it would open."""
+    amount = book.amount(symbol, position_side)
+    return abs(amount) if (amount > 0) == (side == "SELL") and amount else ZERO
+
+
+def take(ex: Exchange, book: Book, order: Order, market: Market, now: int) -> None:
+    """Trade an order against the book as far as its price (or the band, for MARKET) allows."""
+    limit = order.price if order.type == "LIMIT" else _band(market, order.side)
+    buying = order.side == "BUY"
+    for number in range(market.depth.levels):
+        if not order.is_open:
+            return
+        price, stands = market.level(order.side, number)
+        if price <= 0 or (price > limit if buying else price < limit):
+            return
+        if not stands:
+            continue
+        quantity = min(order.remaining, stands, _cap(book, order))
+        if quantity <= 0:
+            return
+        market.taken[order.side, price] = market.taken.get((order.side, price), ZERO) + quantity
+        fill(ex, book, order, quantity, price, False, now)
+
+
+def _cap(book: Book, order: Order) -> Decimal:
+    if order.reduce_only or order.close_position:
+        return closable(book, order.symbol, order.position_side, order.side)
+    return order.remaining
+
+
+def _band(market: Market, side: str) -> Decimal:
+    bound = market.rules.bound
+    return market.mark * (1 + bound) if side == "BUY" else market.mark * (1 - bound)
+
+
+def takable(market: Market, side: str, limit: Decimal | None) -> Decimal:
+    """How much a taker could get at once, up to a price or the band."""
+    bar = limit if limit is not None else _band(market, side)
+    total = ZERO
+    for number in range(market.depth.levels):
+        price, stands = market.level(side, number)
+        if price <= 0 or (price > bar if side == "BUY" else price < bar):
+            break
+        total += stands
+    return total
+
+
+def settle(ex: Exchange, now: int) -> None:
+    """After fills: closePosition orders of a side that went flat expire, reduce-only limits in excess are displaced."""
+    while ex.flattened:
+        account, symbol, side = ex.flattened.pop()
+        book = ex.book(account)
+        amount = book.amount(symbol, side)
+        for algo in list(book.open_algos.values()):
+            if not (algo.close_position and algo.symbol == symbol and algo.position_side == side):
+                continue
+            closes = amount and (amount > 0) == (algo.side == "SELL")
+            if algo.status == "NEW" and not closes:
+                algo_end(ex, book, algo, "EXPIRED", now)
+        for order in list(book.open_orders.values()):
+            if order.symbol != symbol or order.position_side != side:
+                continue
+            exits = order.reduce_only or (side != "BOTH" and (order.side == "SELL") == (side == "LONG"))
+            if exits and not closable(book, symbol, side, order.side):
+                end(ex, book, order, "EXPIRED", now, reason=4)

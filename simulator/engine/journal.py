@@ -1,0 +1,61 @@
+"""The exchange's own log of requests: what was asked, what was answered, what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One request. ``effect`` is executed, refused, read, lost_answer, lost_before, late or answered."""
+
+    n: int
+    ms: int
+    account: str
+    method: str
+    path: str
+    params: dict[str, str]
+    status: int
+    code: int
+    client_id: str
+    effect: str
+    fault: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class Journal:
+    """The newest entries, the counts of all of them, and a hash over all of them."""
+
+    entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=200_000))
+    fresh: list[Entry] = field(default_factory=list)
+    count: int = 0
+    requests: Counter[str] = field(default_factory=Counter)
+    weight: Counter[str] = field(default_factory=Counter)
+    hashing: bool = False
+    digest: str = ""
+
+    def add(self, entry: Entry, weight: int, keep: bool) -> None:
+        self.entries.append(entry)
+        self.count = entry.n
+        account = entry.account or "-"
+        self.requests[account] += 1
+        self.weight[account] += weight
+        if keep:
+            self.fresh.append(entry)
+        if self.hashing:
+            text = json.dumps(entry.as_dict(), sort_keys=True, ensure_ascii=False)
+            self.digest = hashlib.sha256((self.digest + text).encode()).hexdigest()
+
+    def since(self, number: int, account: str | None = None) -> list[Entry]:
+        """Entries after this number, oldest first."""
+        found = [e for e in reversed(self.entries) if e.n > number] if number else list(self.entries)
+        if number:
+            found.reverse()
+        return [e for e in found if account is None or e.account == account]

@@ -1,0 +1,184 @@
+"""The user stream's events, with the keys the real ones carry."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from simulator.engine.exchange import Book, Exchange
+from simulator.engine.values import ZERO, Algo, Fill, Order, Position, eight, plain
+
+
+def average_price(order: Order) -> Decimal:
+    return order.quote / order.executed if order.executed else ZERO
+
+
+def order_update(
+    ex: Exchange, order: Order, what: str, now: int, *, fill: Fill | None = None, reason: int = 0
+) -> None:
+    """Tell ORDER_TRADE_UPDATE: ``what`` happened to the order (NEW, TRADE, CANCELED, EXPIRED, AMENDMENT)."""
+    rules = ex.rules(order.symbol)
+    book = ex.book(order.account)
+    resting = book.resting.get((order.symbol, order.position_side)) or [ZERO, ZERO, ZERO, ZERO]
+    body: dict[str, Any] = {
+        "s": order.symbol,
+        "c": order.client_id,
+        "S": order.side,
+        "o": order.type,
+        "f": order.tif,
+        "q": rules.quantity(order.quantity),
+        "p": rules.price(order.price) if order.price else "0",
+        "ap": rules.average(average_price(order)) if order.executed else "0",
+        "sp": rules.price(order.stop_price) if order.stop_price else "0",
+        "x": what,
+        "X": order.status,
+        "i": order.id,
+        "l": rules.quantity(fill.quantity) if fill else "0",
+        "z": rules.quantity(order.executed),
+        "L": rules.price(fill.price) if fill else "0",
+    }
+    if fill:
+        body["n"] = plain(fill.commission)
+        body["N"] = fill.asset
+    body |= {
+        "T": now,
+        "t": fill.id if fill else 0,
+        "b": plain(resting[2]),
+        "a": plain(resting[3]),
+        "m": fill.maker if fill else False,
+        "R": order.reduce_only,
+        "wt": order.working,
+        "ot": order.orig_type or order.type,
+        "ps": order.position_side,
+        "cp": order.close_position,
+        "rp": eight(fill.realized) if fill else "0",
+        "pP": order.price_protect,
+        "si": 0,
+        "ss": 0,
+        "V": order.stp,
+        "pm": order.price_match,
+        "gtd": order.good_till,
+        "er": str(reason),
+    }
+    if order.modify_id:
+        body["M"] = order.modify_id
+    ex.tell(order.account, {"e": "ORDER_TRADE_UPDATE", "T": now, "E": now, "o": body})
+
+
+def trade_lite(ex: Exchange, order: Order, fill: Fill, now: int) -> None:
+    """Tell TRADE_LITE: the fill without fee or profit."""
+    rules = ex.rules(order.symbol)
+    ex.tell(
+        order.account,
+        {
+            "e": "TRADE_LITE",
+            "E": now,
+            "T": now,
+            "s": order.symbol,
+            "q": rules.quantity(order.quantity),
+            "p": rules.price(order.price) if order.price else "0.00",
+            "m": fill.maker,
+            "c": order.client_id,
+            "S": order.side,
+            "L": rules.price(fill.price),
+            "l": rules.quantity(fill.quantity),
+            "t": fill.id,
+            "i": order.id,
+        },
+    )
+
+
+def position_row(ex: Exchange, book: Book, position: Position) -> dict[str, Any]:
+    market = ex.market(position.symbol)
+    entry = position.entry
+    isolated = position.symbol in book.account.isolated
+    return {
+        "s": position.symbol,
+        "pa": market.rules.quantity(position.amount),
+        "ep": market.rules.average(entry) if position.amount else "0.00000",
+        "bep": market.rules.average(break_even(book, position)) if position.amount else "0",
+        "cr": eight(position.realized),
+        "up": eight(position.profit(market.mark)),
+        "mt": "isolated" if isolated else "cross",
+        "iw": eight(position.isolated) if isolated else "0",
+        "ps": position.side,
+    }
+
+
+def break_even(book: Book, position: Position) -> Decimal:
+    """The price at which closing as a taker costs nothing but the fees already paid."""
+    if not position.amount:
+        return ZERO
+    fee = position.entry * book.account.taker
+    return position.entry + (fee if position.amount > 0 else -fee)
+
+
+def wallet_row(book: Book, asset: str, change: Decimal = ZERO) -> dict[str, Any]:
+    wallet = book.account.wallets.get(asset, ZERO)
+    isolated = sum((p.isolated for p in book.held.values() if p.symbol in book.account.isolated), ZERO)
+    return {
+        "a": asset,
+        "wb": eight(wallet),
+        "cw": eight(wallet - isolated),
+        "bc": eight(change) if change else "0",
+    }
+
+
+def account_update(
+    ex: Exchange,
+    book: Book,
+    reason: str,
+    now: int,
+    *,
+    assets: tuple[str, ...] = (),
+    positions: tuple[Position, ...] = (),
+    change: Decimal = ZERO,
+) -> None:
+    """Tell ACCOUNT_UPDATE: only what changed."""
+    body = {
+        "m": reason,
+        "B": [wallet_row(book, asset, change) for asset in assets],
+        "P": [position_row(ex, book, position) for position in positions],
+    }
+    ex.tell(book.account.name, {"e": "ACCOUNT_UPDATE", "T": now, "E": now, "a": body})
+
+
+def algo_update(ex: Exchange, algo: Algo, now: int) -> None:
+    """Tell ALGO_UPDATE with the order's present status."""
+    rules = ex.rules(algo.symbol)
+    body: dict[str, Any] = {
+        "caid": algo.client_id,
+        "aid": algo.id,
+        "at": "CONDITIONAL",
+        "o": algo.type,
+        "s": algo.symbol,
+        "S": algo.side,
+        "ps": algo.position_side,
+        "f": algo.tif,
+        "q": rules.quantity(algo.quantity) if algo.quantity else "0",
+        "X": algo.status,
+        "ai": str(algo.child) if algo.child else "",
+    }
+    if algo.child:
+        child = ex.orders.get(algo.child)
+        done = child is not None and child.executed
+        body["ap"] = rules.average(average_price(child)) if child is not None and done else "0"
+        body["aq"] = rules.quantity(child.executed) if child is not None and done else "0"
+        body["act"] = "LIMIT" if algo.type in ("STOP", "TAKE_PROFIT") else "MARKET"
+    body |= {
+        "tp": rules.price(algo.trigger) if algo.trigger else "0",
+        "p": rules.price(algo.price) if algo.price else "0",
+        "V": algo.stp,
+        "wt": algo.working,
+        "pm": algo.price_match,
+        "cp": algo.close_position,
+        "pP": algo.price_protect,
+        "R": algo.reduce_only,
+        "tt": algo.trigger_time,
+        "gtd": algo.good_till,
+    }
+    if algo.type == "TRAILING_STOP_MARKET":
+        body |= {"AP": rules.price(algo.activate), "cr": plain(algo.callback), "ia": algo.active}
+    if algo.reason:
+        body["rm"] = algo.reason
+    ex.tell(algo.account, {"e": "ALGO_UPDATE", "T": now, "E": now, "o": body})

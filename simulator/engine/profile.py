@@ -1,0 +1,59 @@
+"""How this exchange behaves where production, demo and the unconfirmed facts differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from decimal import Decimal
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One switch for each fact that differs between hosts or that nobody has confirmed."""
+
+    name: str = "demo"
+    weight_per_minute: int = 6000
+    orders_per_minute: int = 1200
+    orders_per_ten_seconds: int = 300
+    enforce_rates: bool = True
+    conditional_max: int = 200
+    # Unconfirmed facts, each with the assumption made by default.
+    flat_reduce_only_algo: str = "accept"  # accept | refuse: a one-way reduceOnly quantity leg while flat
+    flat_hedge_algo: str = "accept"  # accept | refuse: a hedge quantity leg while that side is flat
+    cut_reduce_only_algo: bool = True  # a reduce-only leg larger than the position is echoed cut
+    hedge_excess_at_trigger: str = "refuse"  # refuse | trim
+    resting_reduce_only_blocks: bool = (
+        True  # -4118 when resting reduce-only limits already cover the position
+    )
+    child_ids: str = "same"  # same | own: clientOrderId of the order born at a trigger
+    algo_lookup_lag_ms: int = 0  # GET algoOrder says -2013 for so long after placement
+    finished_first: bool = False  # ALGO_UPDATE FINISHED goes out before the child's fill
+    hedge_exit_notional: bool = False  # a hedge exit must reach the minimum notional
+    shared_ids: bool = False  # a clientAlgoId may not equal an open newClientOrderId
+    trigger_delay_ms: int = 0  # how long an order stays TRIGGERING
+    trigger_band: Decimal | None = None  # a trigger farther from the market than this share: -4210, -4211
+    maker_fee: Decimal = Decimal("0.0002")
+    taker_fee: Decimal = Decimal("0.0005")
+    finished_orders_max: int = 20000  # kept for each account beyond the venue's own retention
+
+    def but(self, **changes: Any) -> Profile:
+        """A copy with some switches set. Raises ValueError for a switch that does not exist."""
+        unknown = set(changes) - {f.name for f in fields(self)}
+        if unknown:
+            known = ", ".join(f.name for f in fields(self))
+            raise ValueError(f"There is no profile switch {', '.join(sorted(unknown))}. Known: {known}.")
+        return replace(self, **changes)
+
+
+PROFILES: Final = {
+    "demo": Profile(),
+    "prod": Profile(name="prod", weight_per_minute=2400),
+}
+
+
+def profile_named(name: str) -> Profile:
+    """Find a profile by its name. Raises ValueError with the known names."""
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise ValueError(f"There is no profile {name!r}. Known: {', '.join(PROFILES)}.") from None

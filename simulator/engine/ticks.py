@@ -1,0 +1,187 @@
+"""Price moves: the path from one price to the next, and everything it fires on its way, in order."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from simulator.engine.algo import fire, give_birth
+from simulator.engine.exchange import Exchange
+from simulator.engine.execution import closable, end, fill, settle
+from simulator.engine.market import Market
+from simulator.engine.values import EIGHT, ZERO, Algo, Order
+
+# (how far along the path, kind, id): what waits at which place of this move
+Stop = tuple[Decimal, int, int]
+_ONE = Decimal(1)
+
+
+def move(ex: Exchange, market: Market, last: Decimal, mark: Decimal, now: int, *, jump: bool = False) -> None:
+    """Walk last and mark price together to their new places; fire what they pass, at the price it waits for.
+
+    With ``jump`` the market gaps: both prices are at their new place before anything fires.
+    """
+    market.taken.clear()
+    last0, mark0 = market.last, market.mark
+    if jump:
+        market.last, market.mark = last, mark
+    seen: set[tuple[int, int]] = set()
+    while True:
+        stops = [stop for stop in _waiting(market, last0, last, mark0, mark) if stop[1:] not in seen]
+        if not stops:
+            break
+        stops.sort()
+        for share, kind, ident in stops:
+            seen.add((kind, ident))
+            if not jump:
+                _place(market, share, last0, last, mark0, mark)
+            if kind == 0:
+                _reach_limit(ex, market, ident, last, now)
+            else:
+                _reach_trigger(ex, market, ident, now)
+        if not jump:  # what was born on the way waits for the rest of the path only
+            last0, mark0 = market.last, market.mark
+    market.last, market.mark = last, mark
+    if market.trailing:
+        _trail(ex, market, now)
+    market.moved = now
+    market.updates += 1
+    market.see(ex.market_ms or now)
+    ex.moved.add(market.rules.symbol)
+    settle(ex, now)
+
+
+def _share(price: Decimal, start: Decimal, goal: Decimal) -> Decimal:
+    """How far along the way from start to goal this price lies, between 0 and 1."""
+    if start == goal:
+        return ZERO
+    return min(_ONE, max(ZERO, (price - start) / (goal - start)))
+
+
+def _place(
+    market: Market, share: Decimal, last0: Decimal, last: Decimal, mark0: Decimal, mark: Decimal
+) -> None:
+    # Rounded to the nearest, so that a price is exactly the level it was computed from.
+    market.last = market.nearest(last0 + (last - last0) * share) if share != 1 else last
+    market.mark = (mark0 + (mark - mark0) * share).quantize(EIGHT) if share != 1 else mark
+
+
+def _waiting(market: Market, last0: Decimal, last: Decimal, mark0: Decimal, mark: Decimal) -> list[Stop]:
+    found: list[Stop] = []
+    low, high = min(last0, last), max(last0, last)
+    for price, ident in market.buys.down_to(low):
+        found.append((_share(price, last0, last), 0, ident))
+    for price, ident in market.sells.up_to(high):
+        found.append((_share(price, last0, last), 0, ident))
+    triggers = market.triggers
+    for working, start, goal, bottom, top in (
+        ("CONTRACT_PRICE", last0, last, low, high),
+        ("MARK_PRICE", mark0, mark, min(mark0, mark), max(mark0, mark)),
+    ):
+        for price, ident in triggers[working, True].up_to(top):
+            found.append((_share(price, start, goal), 1, ident))
+        for price, ident in triggers[working, False].down_to(bottom):
+            found.append((_share(price, start, goal), 1, ident))
+    return found
+
+
+def _reach_limit(ex: Exchange, market: Market, ident: int, goal: Decimal, now: int) -> None:
+    order = ex.orders.get(ident)
+    if order is None or not order.is_open:
+        return
+    through = (
+        min(market.last, goal) < order.price if order.side == "BUY" else max(market.last, goal) > order.price
+    )
+    trade_resting(ex, market, order, through, now)
+
+
+def trade_resting(ex: Exchange, market: Market, order: Order, through: bool, now: int) -> None:
+    """The market came to a resting order: it fills at its own price as far as what is traded there reaches."""
+    book = ex.book(order.account)
+    depth = market.depth
+    key = ("REST" + order.side, order.price)
+    left = depth.per_level - market.taken.get(key, ZERO)
+    if through:
+        left, order.queue = left + depth.per_level * (depth.levels - 1), ZERO
+    elif order.queue:
+        ahead = min(order.queue, left)
+        order.queue -= ahead
+        left -= ahead
+        market.taken[key] = market.taken.get(key, ZERO) + ahead
+        ex.touch(order)
+    quantity = min(order.remaining, left)
+    if order.reduce_only or order.close_position:
+        quantity = min(quantity, closable(book, order.symbol, order.position_side, order.side))
+    if quantity <= 0:
+        return
+    market.taken[key] = market.taken.get(key, ZERO) + quantity
+    fill(ex, book, order, quantity, order.price, True, now)
+    settle(ex, now)
+
+
+def _reach_trigger(ex: Exchange, market: Market, ident: int, now: int) -> None:
+    algo = ex.algos.get(ident)
+    if algo is None or algo.status != "NEW" or (algo.price_protect and _torn(market)):
+        return
+    fire(ex, algo, market, now)
+    settle(ex, now)
+
+
+def _torn(market: Market) -> bool:
+    """Whether last and mark price are farther apart than the symbol's protection allows."""
+    return abs(market.mark - market.last) > market.rules.protect * market.mark
+
+
+def _trail(ex: Exchange, market: Market, now: int) -> None:
+    for algo in list(market.trailing.values()):
+        price = market.working(algo)
+        rising = algo.side == "SELL"  # a sell trails the highest price
+        if not algo.active:
+            if price >= algo.activate if rising else price <= algo.activate:
+                algo.active, algo.extreme = True, price
+                ex.touch(algo)
+            continue
+        _follow(ex, market, algo, price, rising, now)
+
+
+def _follow(ex: Exchange, market: Market, algo: Algo, price: Decimal, rising: bool, now: int) -> None:
+    if price > algo.extreme if rising else price < algo.extreme:
+        algo.extreme = price
+        ex.touch(algo)
+        return
+    share = algo.callback / 100
+    stop = algo.extreme * (1 - share) if rising else algo.extreme * (1 + share)
+    if price <= stop if rising else price >= stop:
+        fire(ex, algo, market, now)
+        settle(ex, now)
+
+
+def retry(ex: Exchange, market: Market, now: int) -> None:
+    """New quantity came to the book without a price move: resting orders it reaches trade on."""
+    move(ex, market, market.last, market.mark, now)
+
+
+def due(ex: Exchange, now: int) -> None:
+    """What time alone brings: delayed triggers go on, orders past their goodTillDate expire."""
+    for algo in list(ex.delayed.values()):
+        if not algo.stuck and now >= algo.trigger_time + ex.profile.trigger_delay_ms:
+            give_birth(ex, ex.book(algo.account), algo, ex.market(algo.symbol), now)
+    if ex.expiring and now >= ex.expiring:
+        ex.expiring = 0
+        for book in ex.books.values():
+            for order in list(book.open_orders.values()):
+                if order.good_till and order.good_till <= now:
+                    end(ex, book, order, "CANCELED", now)
+                elif order.good_till:
+                    expire_at(ex, order.good_till)
+
+
+def expire_at(ex: Exchange, moment: int) -> None:
+    """Note that an order wants to be looked at then."""
+    ex.expiring = min(ex.expiring or moment, moment)
+
+
+def hand_fill(ex: Exchange, order: Order, quantity: Decimal, now: int) -> None:
+    """Fill part of a resting order by hand, at its own price."""
+    book = ex.book(order.account)
+    fill(ex, book, order, min(quantity, order.remaining), order.price, True, now)
+    settle(ex, now)

@@ -1,0 +1,289 @@
+"""The simulator as a Python object: for tests, benchmarks, and as the heart of the server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from pathlib import Path
+from typing import Any
+
+from simulator.engine import views
+from simulator.engine.exchange import Book
+from simulator.engine.journal import Entry
+from simulator.engine.ledger import deposit
+from simulator.engine.market import Depth
+from simulator.engine.profile import Profile, profile_named
+from simulator.engine.symbols import load_catalogue
+from simulator.engine.ticks import hand_fill, move
+from simulator.engine.values import MONEY, ZERO, Account, plain
+from simulator.faults import Fault
+from simulator.venue import Reply, Venue, open_venue
+
+Clock = Callable[[], int]
+
+
+def wall_clock() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def _number(value: Decimal | str | int, what: str) -> Decimal:
+    if isinstance(value, float):
+        raise TypeError(f"{what} is Decimal, text or a whole number, never a float.")
+    number = Decimal(value)
+    if not number.is_finite():
+        raise ValueError(f"{what} must be an ordinary number, not {value}.")
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A position as a test wants to look at it. ``quantity`` is signed."""
+
+    symbol: str
+    side: str
+    quantity: Decimal
+    entry_price: Decimal
+
+    @property
+    def is_flat(self) -> bool:
+        return not self.quantity
+
+
+class AccountExists(Exception):
+    """The API key is known with another secret, or the name with another key."""
+
+
+class Simulator:
+    """A local Binance USDⓈ-M exchange. Not thread-safe by itself; the in-process transport takes care of that."""
+
+    def __init__(
+        self,
+        *,
+        profile: str | Profile = "demo",
+        seed: int = 1,
+        clock: Clock | None = None,
+        symbols: Iterable[str] | None = None,
+        prices: str = "hand",
+        klines: dict[str, Path] | None = None,
+        exchange_info: Path | None = None,
+        speed: Decimal | int = 1,
+        **switches: Any,
+    ) -> None:
+        self.clock: Clock = clock or wall_clock
+        chosen = profile_named(profile) if isinstance(profile, str) else profile
+        chosen = chosen.but(**switches)
+        self.profile = chosen
+        catalogue = load_catalogue(chosen, exchange_info=exchange_info, only=symbols)
+        self.venue: Venue = open_venue(
+            chosen, catalogue, seed=seed, prices=prices, market_ms=self.clock(), klines=klines, speed=speed
+        )
+        self.ex = self.venue.ex
+
+    # -- accounts -------------------------------------------------------------------------------------------------
+
+    def add_account(
+        self,
+        name: str,
+        api_key: str,
+        api_secret: str,
+        balance: Decimal | str = "10000",
+        position_mode: str = "ONE_WAY",
+        withdrawals: bool = False,
+        ip_restricted: bool = True,
+    ) -> bool:
+        """Open an account with money in USDT. True when it is new; raises AccountExists when it contradicts one."""
+        if position_mode not in ("ONE_WAY", "HEDGE"):
+            raise ValueError(f"position_mode is ONE_WAY or HEDGE, not {position_mode!r}.")
+        if not name or not api_key or not api_secret:
+            raise ValueError("An account needs a name, an API key and a secret.")
+        money = _number(balance, "balance")
+        if money < 0:
+            raise ValueError("balance must not be negative.")
+        known = self.ex.by_key.get(api_key)
+        if known is not None:
+            if known.account.secret == api_secret:
+                return False
+            raise AccountExists("This API key is already known with another secret.")
+        if name in self.ex.books:
+            raise AccountExists(f"There is already an account named {name}, with another API key.")
+        now = self.clock()
+        with localcontext(MONEY):
+            account = Account(
+                name, api_key, api_secret, self.ex.token(f"alias:{name}", 8), dual=position_mode == "HEDGE",
+                withdrawals=withdrawals, ip_restricted=ip_restricted, maker=self.profile.maker_fee,
+                taker=self.profile.taker_fee, created=now,
+            )  # fmt: skip
+            book = self.ex.adopt(account)
+            deposit(self.ex, book, "USDT", money, now)
+            self.venue._commit()
+        return True
+
+    def _book(self, account: str | None) -> Book:
+        if account is None:
+            if len(self.ex.books) != 1:
+                raise ValueError("Say which account: there is not exactly one.")
+            return next(iter(self.ex.books.values()))
+        try:
+            return self.ex.books[account]
+        except KeyError:
+            raise ValueError(f"There is no account {account!r}.") from None
+
+    # -- the wire -------------------------------------------------------------------------------------------------
+
+    def handle(self, method: str, path_with_query: str, headers: dict[str, str], body: bytes = b"") -> Reply:
+        """Serve one request at the clock's present time."""
+        return self.venue.handle(method, path_with_query, headers, body, self.clock())
+
+    def tick(self) -> None:
+        """Let what is due by now happen."""
+        self.venue.tick(self.clock())
+
+    # -- the market -----------------------------------------------------------------------------------------------
+
+    def set_price(
+        self, symbol: str, price: Decimal | str, mark: Decimal | str | None = None, *, gap: bool = False
+    ) -> None:
+        """Walk the last price there, and the mark price too unless it is given; with ``gap``, jump."""
+        now = self.clock()
+        with localcontext(MONEY):
+            self.venue._tick(now)
+            market = self._market(symbol)
+            last = market.nearest(_number(price, "price"))
+            goal = last if mark is None else _number(mark, "mark")
+            if last <= 0 or goal <= 0:
+                raise ValueError("A price must be above zero.")
+            move(self.ex, market, last, goal, now, jump=gap)
+            self.venue._refresh(now)
+            self.venue._commit()
+
+    def advance_market(self, ms: int) -> None:
+        """Move the market clock on by so much, and recorded or walking prices with it, at once."""
+        now = self.clock()
+        with localcontext(MONEY):
+            self.venue._tick(now)
+            step = 250
+            for start in range(0, ms, step):
+                self.venue.prices.step(self.ex, now, min(step, ms - start))
+            self.venue._refresh(now)
+            self.venue._commit()
+
+    def liquidity(
+        self, symbol: str, quantity_per_level: Decimal | str, levels: int = 1, *, queue: Decimal | str = "0"
+    ) -> None:
+        """Say how much stands on each level of the book, on how many levels, and before a new resting order."""
+        market = self._market(symbol)
+        quantity = _number(quantity_per_level, "quantity_per_level")
+        market.depth = Depth(quantity, levels, market.rules.tick, ZERO, _number(queue, "queue"))
+        market.taken.clear()
+
+    def fill(self, client_id: str, quantity: Decimal | str, account: str | None = None) -> None:
+        """Fill part of a resting limit order by hand, at its own price."""
+        book = self._book(account)
+        ident = book.open_ids.get(client_id)
+        if ident is None:
+            raise ValueError(f"No open order has the client id {client_id!r}.")
+        now = self.clock()
+        with localcontext(MONEY):
+            hand_fill(self.ex, self.ex.orders[ident], _number(quantity, "quantity"), now)
+            self.venue._refresh(now)
+            self.venue._commit()
+
+    def _market(self, symbol: str) -> Any:
+        if self.ex.catalogue.find(symbol) is None:
+            raise ValueError(f"There is no symbol {symbol!r}.")
+        return self.ex.market(symbol)
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def open_orders(self, account: str | None = None, symbol: str | None = None) -> list[dict[str, Any]]:
+        """Everything that rests, ordinary and conditional, as the API shows it."""
+        books = [self._book(account)] if account is not None else list(self.ex.books.values())
+        with localcontext(MONEY):
+            rows = [views.order_full(self.ex, o) for b in books for o in b.open_orders.values()]
+            rows += [views.algo_full(self.ex, a) for b in books for a in b.open_algos.values() if not a.child]
+        return [row for row in rows if symbol is None or row["symbol"] == symbol]
+
+    def position(self, symbol: str, account: str | None = None, side: str = "BOTH") -> Holding:
+        """What an account holds on one side of a symbol."""
+        held = self._book(account).held.get((symbol, side))
+        with localcontext(MONEY):
+            return Holding(symbol, side, held.amount if held else ZERO, held.entry if held else ZERO)
+
+    def wallet(self, account: str | None = None, asset: str = "USDT") -> Decimal:
+        return self._book(account).account.wallets.get(asset, ZERO)
+
+    @property
+    def log(self) -> list[Entry]:
+        """Every request so far, oldest first."""
+        return list(self.venue.journal.entries)
+
+    def drain_events(self, api_key: str) -> list[dict[str, Any]]:
+        """The user-stream events of an account since last drained, in order."""
+        events = self.ex.by_key[api_key].events
+        drained = list(events)
+        events.clear()
+        return drained
+
+    def verdict(self) -> dict[str, Any]:
+        return self.venue.verdict(self.clock())
+
+    def snapshot(self) -> dict[str, Any]:
+        """Accounts, positions, resting orders and prices, ready for JSON."""
+        with localcontext(MONEY):
+            return {
+                "ms": self.clock(),
+                "market_ms": self.ex.market_ms,
+                "profile": self.profile.name,
+                "prices": self.venue.prices.mode,
+                "running": self.venue.prices.running,
+                "speed": plain(self.venue.prices.speed),
+                "accounts": [self._account_row(book) for _, book in sorted(self.ex.books.items())],
+                "symbols": {
+                    symbol: {"last": plain(m.last), "mark": plain(m.mark)}
+                    for symbol, m in sorted(self.ex.markets.items())
+                },
+                "faults": [fault.as_dict() for fault in self.venue.faults.rules],
+                "requests": self.venue.journal.count,
+            }
+
+    def _account_row(self, book: Book) -> dict[str, Any]:
+        account = book.account
+        return {
+            "name": account.name,
+            "position_mode": "HEDGE" if account.dual else "ONE_WAY",
+            "wallets": {asset: plain(amount) for asset, amount in account.wallets.items()},
+            "positions": [
+                {
+                    "symbol": p.symbol,
+                    "side": p.side,
+                    "quantity": plain(p.amount),
+                    "entry": plain(p.entry.normalize()),
+                }
+                for p in book.held.values()
+            ],
+            "orders": [views.order_full(self.ex, order) for order in book.open_orders.values()],
+            "algo_orders": [views.algo_full(self.ex, algo) for algo in book.open_algos.values()],
+        }
+
+    # -- faults ---------------------------------------------------------------------------------------------------
+
+    def fault(
+        self,
+        match: dict[str, Any] | None = None,
+        then: dict[str, Any] | None = None,
+        occurrence: Any = "every",
+    ) -> Fault:
+        """Let something go wrong; the words are those of the fault language. Raises FaultError."""
+        return self.venue.faults.add({"match": match or {}, "occurrence": occurrence, "then": then})
+
+    def refuses(self, order_type: str, code: int = -2010, occurrence: Any = "every", **match: Any) -> Fault:
+        """Refuse orders of this type with this code."""
+        return self.fault(
+            {"method": "POST", "type": str(order_type), **match}, {"do": "refuse", "code": code}, occurrence
+        )
+
+    def clear_faults(self) -> None:
+        self.venue.faults.clear()

@@ -1,0 +1,128 @@
+"""Bars for the klines endpoint: what was traded here, and before that recorded or synthetic history."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+
+from simulator.engine.exchange import Exchange
+from simulator.engine.market import MINUTE, Bar, Market
+from simulator.prices.source import Prices
+
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+INTERVALS = {
+    "1m": MINUTE, "3m": 3 * MINUTE, "5m": 5 * MINUTE, "15m": 15 * MINUTE, "30m": 30 * MINUTE, "1h": HOUR,
+    "2h": 2 * HOUR, "4h": 4 * HOUR, "6h": 6 * HOUR, "8h": 8 * HOUR, "12h": 12 * HOUR, "1d": DAY, "3d": 3 * DAY,
+    "1w": 7 * DAY, "1M": 30 * DAY,
+}  # fmt: skip
+WEEK_OFFSET = 4 * DAY  # weeks start on Monday, the epoch on a Thursday
+SYNTHETIC_BARS = 1500
+
+
+class History:
+    """Answers with bars of any length, oldest first, the last one still open."""
+
+    def __init__(self, prices: Prices, seed: int) -> None:
+        self._prices = prices
+        self._seed = seed
+        self._made: dict[tuple[str, str], list[Bar]] = {}
+
+    def bars(self, ex: Exchange, market: Market, interval: str) -> list[Bar]:
+        """All bars of this interval up to the market's now."""
+        length = INTERVALS[interval]
+        offset = WEEK_OFFSET if interval == "1w" else 0
+        if not market.bars:
+            market.see(ex.market_ms)
+        live: list[Bar] = []
+        for minute in market.bars:
+            start = (minute.start - offset) // length * length + offset
+            if live and live[-1].start == start:
+                bar = live[-1]
+                bar.high, bar.low = max(bar.high, minute.high), min(bar.low, minute.low)
+                bar.close = minute.close
+                bar.volume += minute.volume
+                bar.trades += minute.trades
+            else:
+                live.append(
+                    Bar(
+                        start,
+                        minute.open,
+                        minute.high,
+                        minute.low,
+                        minute.close,
+                        minute.volume,
+                        minute.trades,
+                    )
+                )
+        first = live[0]
+        past = self._past(market, interval, length, first)
+        current = (ex.market_ms - offset) // length * length + offset
+        while live[-1].start < current:  # nothing moved meanwhile: flat bars
+            close = live[-1].close
+            live.append(Bar(live[-1].start + length, close, close, close, close))
+        return [*past, *live]
+
+    def _past(self, market: Market, interval: str, length: int, first: Bar) -> list[Bar]:
+        key = market.rules.symbol, interval
+        made = self._made.get(key)
+        if made is None or made[-1].start + length != first.start:
+            made = self._recorded(market, length, first) or self._invented(market, interval, length, first)
+            self._made[key] = made
+        return made
+
+    def _recorded(self, market: Market, length: int, first: Bar) -> list[Bar]:
+        symbol = market.rules.symbol
+        recording = self._prices.recordings.get(symbol)
+        if recording is None and symbol == "BTCUSDT" and length == DAY:
+            candles = self._prices.daily.candles[-SYNTHETIC_BARS:]
+            start = first.start - len(candles) * DAY
+            return [
+                Bar(start + n * DAY, c.open, c.high, c.low, c.close, c.volume, 1)
+                for n, c in enumerate(candles)
+            ]
+        if recording is None or length % recording.length:
+            return []
+        bars: list[Bar] = []
+        for number, candle in enumerate(recording.candles):
+            moment = recording.origin + number * recording.length
+            if moment >= first.start:
+                break
+            start = moment - moment % length
+            if bars and bars[-1].start == start:
+                bar = bars[-1]
+                bar.high, bar.low, bar.close = (
+                    max(bar.high, candle.high),
+                    min(bar.low, candle.low),
+                    candle.close,
+                )
+                bar.volume += candle.volume
+                bar.trades += 1
+            else:
+                bars.append(Bar(start, candle.open, candle.high, candle.low, candle.close, candle.volume, 1))
+        return bars if bars and bars[-1].start + length == first.start else []
+
+    def _invented(self, market: Market, interval: str, length: int, first: Bar) -> list[Bar]:
+        """A seeded walk backwards from where the live bars begin."""
+        rng = random.Random(f"{self._seed}:past:{market.rules.symbol}:{interval}")
+        scale = int(1_700_000 * (Decimal(length) / (15 * MINUTE)).sqrt())
+        bars: list[Bar] = []
+        close, start = first.open, first.start
+        for _ in range(SYNTHETIC_BARS):
+            start -= length
+            parts = rng.randint(-scale, scale)
+            parts = max(-300_000_000, min(300_000_000, parts))
+            opened = max(market.nearest(close * (1_000_000_000 + parts) / 1_000_000_000), market.rules.tick)
+            reach = [rng.randrange(scale // 2 + 1) for _ in range(2)]
+            high = max(opened, close)
+            high = market.nearest(high * (1_000_000_000 + min(reach[0], 200_000_000)) / 1_000_000_000)
+            low = min(opened, close)
+            low = market.nearest(low * (1_000_000_000 - min(reach[1], 200_000_000)) / 1_000_000_000)
+            low = max(min(low, opened, close), market.rules.tick)
+            volume = market.depth.per_level * rng.randint(1, 40) / 10
+            bars.append(
+                Bar(start, opened, max(high, opened, close), low, close, volume, rng.randint(20, 900))
+            )
+            close = opened
+        bars.reverse()
+        return bars

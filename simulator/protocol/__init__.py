@@ -1,0 +1,1 @@
+"""The wire: paths, parameters, signatures, limits. Text in, text out; the engine does the rest."""

@@ -1,0 +1,82 @@
+"""What an endpoint's function gets to work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.engine.errors import refusal
+from simulator.engine.exchange import Book, Exchange
+from simulator.engine.market import Market
+from simulator.prices.history import History
+from simulator.protocol.params import Params
+
+
+@dataclass(slots=True)
+class Context:
+    """One request on its way through the exchange."""
+
+    ex: Exchange
+    params: Params
+    now: int
+    history: History
+    owner: Book | None = None
+    api_key: str = ""
+    touched: list[str] = field(
+        default_factory=list
+    )  # ids of the orders it created, for faults that follow them
+
+    @property
+    def book(self) -> Book:
+        assert self.owner is not None
+        return self.owner
+
+    def market(self, name: str = "symbol") -> Market:
+        """The market of a mandatory symbol. Raises -1102, -1121."""
+        return self.ex.market(self.params.need(name))
+
+    def symbol(self) -> str | None:
+        """An optional symbol that must exist. Raises -1121."""
+        symbol = self.params.text("symbol")
+        if symbol is not None:
+            self.ex.rules(symbol)
+        return symbol
+
+    def need_symbol(self) -> str:
+        symbol = self.params.need("symbol")
+        self.ex.rules(symbol)
+        return symbol
+
+
+Handler = Callable[[Context], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer that is already encoded."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint: who may ask, what it costs, who answers."""
+
+    handler: Handler
+    security: str = "NONE"  # NONE | KEY | SIGNED
+    weight: int | Callable[[dict[str, str]], int] = 1
+    orders: int = 0  # how much it counts as orders in ten seconds; a minute counts one
+    changes: bool = False
+
+    def weigh(self, values: dict[str, str]) -> int:
+        return self.weight if isinstance(self.weight, int) else self.weight(values)
+
+
+def with_symbol(one: int, every: int) -> Callable[[dict[str, str]], int]:
+    """The weight with a symbol and without."""
+    return lambda values: one if values.get("symbol") else every
+
+
+def unknown_endpoint() -> Exception:
+    return refusal(-1000, status=404)

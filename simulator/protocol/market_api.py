@@ -1,0 +1,240 @@
+"""Market data: no key needed."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from simulator.engine.errors import refusal
+from simulator.engine.market import Bar, Market
+from simulator.engine.values import ZERO, eight, plain
+from simulator.prices.history import INTERVALS
+from simulator.protocol.context import Context, Raw, Route, with_symbol
+
+FUNDING_MS = 8 * 3_600_000
+DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
+
+
+def ping(_: Context) -> dict[str, Any]:
+    return {}
+
+
+def server_time(ctx: Context) -> dict[str, Any]:
+    return {"serverTime": ctx.now}
+
+
+def exchange_info(ctx: Context) -> Raw:
+    return Raw(ctx.ex.catalogue.document(ctx.now))
+
+
+def kline_row(market: Market, bar: Bar, length: int) -> list[Any]:
+    rules = market.rules
+    middle = (bar.open + bar.close) / 2
+    half = (bar.volume / 2).quantize(rules.quantity_unit)
+    return [
+        bar.start,
+        rules.price(bar.open),
+        rules.price(bar.high),
+        rules.price(bar.low),
+        rules.price(bar.close),
+        rules.quantity(bar.volume),
+        bar.start + length - 1,
+        eight(bar.volume * middle),
+        bar.trades,
+        rules.quantity(half),
+        eight(half * middle),
+        "0",
+    ]
+
+
+def klines(ctx: Context) -> list[list[Any]]:
+    return _klines(ctx, ctx.market(), volumes=True)
+
+
+def mark_klines(ctx: Context) -> list[list[Any]]:
+    return _klines(ctx, ctx.market(), volumes=False)
+
+
+def index_klines(ctx: Context) -> list[list[Any]]:
+    return _klines(ctx, ctx.market("pair"), volumes=False)
+
+
+def _klines(ctx: Context, market: Market, *, volumes: bool) -> list[list[Any]]:
+    interval = ctx.params.need("interval")
+    if interval not in INTERVALS:
+        raise refusal(-1120)
+    limit = ctx.params.limit(500, 1500)
+    start, stop = ctx.params.span()
+    length = INTERVALS[interval]
+    bars = ctx.history.bars(ctx.ex, market, interval)
+    if start is not None:
+        bars = [bar for bar in bars if bar.start >= start]
+    if stop is not None:
+        bars = [bar for bar in bars if bar.start <= stop]
+    bars = bars[:limit] if start is not None else bars[-limit:]
+    rows = [kline_row(market, bar, length) for bar in bars]
+    if not volumes:
+        for row in rows:
+            row[5], row[7], row[9], row[10] = "0", "0", "0", "0"
+    return rows
+
+
+def kline_weight(values: dict[str, str]) -> int:
+    text = values.get("limit", "500")
+    limit = int(text) if text.isdigit() and len(text) < 6 else 500
+    return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
+
+
+def _each(ctx: Context, row: Any) -> Any:
+    """One object with a symbol, a list of all trading symbols without."""
+    symbol = ctx.symbol()
+    if symbol is not None:
+        return row(ctx, ctx.ex.market(symbol))
+    return [
+        row(ctx, ctx.ex.market(name)) for name in ctx.ex.catalogue.names if ctx.ex.catalogue.is_trading(name)
+    ]
+
+
+def premium_row(ctx: Context, market: Market) -> dict[str, Any]:
+    return {
+        "symbol": market.rules.symbol,
+        "markPrice": eight(market.mark),
+        "indexPrice": eight(market.mark),
+        "estimatedSettlePrice": eight(market.mark),
+        "lastFundingRate": eight(market.funding),
+        "interestRate": "0.00010000",
+        "nextFundingTime": (ctx.ex.market_ms // FUNDING_MS + 1) * FUNDING_MS,
+        "time": ctx.now,
+    }
+
+
+def premium_index(ctx: Context) -> Any:
+    return _each(ctx, premium_row)
+
+
+def price_row(ctx: Context, market: Market) -> dict[str, Any]:
+    return {"symbol": market.rules.symbol, "price": market.rules.price(market.last), "time": ctx.now}
+
+
+def ticker_price(ctx: Context) -> Any:
+    return _each(ctx, price_row)
+
+
+def book_row(ctx: Context, market: Market) -> dict[str, Any]:
+    rules = market.rules
+    bid, bid_quantity = market.level("SELL", 0)
+    ask, ask_quantity = market.level("BUY", 0)
+    return {
+        "symbol": rules.symbol,
+        "bidPrice": rules.price(bid),
+        "bidQty": rules.quantity(bid_quantity),
+        "askPrice": rules.price(ask),
+        "askQty": rules.quantity(ask_quantity),
+        "time": ctx.now,
+        "lastUpdateId": 10_000_000_000 + market.updates,
+    }
+
+
+def book_ticker(ctx: Context) -> Any:
+    return _each(ctx, book_row)
+
+
+def depth_rows(market: Market, side: str, limit: int) -> list[list[str]]:
+    rows = []
+    for number in range(min(limit, market.depth.levels)):
+        price, stands = market.level(side, number)
+        if price <= 0:
+            break
+        if stands:
+            rows.append([market.rules.price(price), market.rules.quantity(stands)])
+    return rows
+
+
+def depth(ctx: Context) -> dict[str, Any]:
+    market = ctx.market()
+    limit = ctx.params.integer("limit")
+    limit = 500 if limit is None else limit
+    if limit not in DEPTHS:
+        raise refusal(-4021, limit=limit)
+    return {
+        "lastUpdateId": 10_000_000_000 + market.updates,
+        "E": ctx.now,
+        "T": ctx.now,
+        "bids": depth_rows(market, "SELL", limit),
+        "asks": depth_rows(market, "BUY", limit),
+    }
+
+
+def depth_weight(values: dict[str, str]) -> int:
+    return {"5": 2, "10": 2, "20": 2, "50": 2, "100": 5, "1000": 20}.get(values.get("limit", "500"), 10)
+
+
+def day_row(ctx: Context, market: Market) -> dict[str, Any]:
+    rules = market.rules
+    bars = ctx.history.bars(ctx.ex, market, "15m")[-97:]
+    opened, volume = bars[0].open, sum((bar.volume for bar in bars), ZERO)
+    change = market.last - opened
+    average = (opened + market.last) / 2
+    percent = (change / opened * 100).quantize(Decimal("0.001")) if opened else ZERO
+    return {
+        "symbol": rules.symbol,
+        "priceChange": rules.price(change),
+        "priceChangePercent": plain(percent),
+        "weightedAvgPrice": rules.average(average),
+        "lastPrice": rules.price(market.last),
+        "lastQty": rules.quantity(rules.lot_min),
+        "openPrice": rules.price(opened),
+        "highPrice": rules.price(max(bar.high for bar in bars)),
+        "lowPrice": rules.price(min(bar.low for bar in bars)),
+        "volume": rules.quantity(volume),
+        "quoteVolume": plain((volume * average).quantize(Decimal("0.01"))),
+        "openTime": bars[0].start,
+        "closeTime": ctx.ex.market_ms,
+        "firstId": 1,
+        "lastId": market.trades + 1,
+        "count": sum(bar.trades for bar in bars),
+    }
+
+
+def day_ticker(ctx: Context) -> Any:
+    return _each(ctx, day_row)
+
+
+def funding_rate(ctx: Context) -> list[dict[str, Any]]:
+    symbol = ctx.symbol() or "BTCUSDT"
+    limit = ctx.params.limit(100, 1000)
+    ctx.params.span()
+    market = ctx.ex.market(symbol)
+    latest = ctx.ex.market_ms // FUNDING_MS * FUNDING_MS
+    return [
+        {
+            "symbol": symbol,
+            "fundingTime": latest - n * FUNDING_MS,
+            "fundingRate": eight(market.funding),
+            "markPrice": eight(market.mark),
+            "rateType": "Regular",
+        }
+        for n in reversed(range(min(limit, 100)))
+    ]
+
+
+def funding_info(_: Context) -> list[dict[str, Any]]:
+    return []
+
+
+ROUTES = {
+    ("GET", "/fapi/v1/ping"): Route(ping),
+    ("GET", "/fapi/v1/time"): Route(server_time),
+    ("GET", "/fapi/v1/exchangeInfo"): Route(exchange_info),
+    ("GET", "/fapi/v1/klines"): Route(klines, weight=kline_weight),
+    ("GET", "/fapi/v1/markPriceKlines"): Route(mark_klines, weight=kline_weight),
+    ("GET", "/fapi/v1/indexPriceKlines"): Route(index_klines, weight=kline_weight),
+    ("GET", "/fapi/v1/premiumIndex"): Route(premium_index, weight=with_symbol(1, 10)),
+    ("GET", "/fapi/v1/ticker/price"): Route(ticker_price, weight=with_symbol(1, 2)),
+    ("GET", "/fapi/v2/ticker/price"): Route(ticker_price, weight=with_symbol(1, 2)),
+    ("GET", "/fapi/v1/ticker/bookTicker"): Route(book_ticker, weight=with_symbol(2, 5)),
+    ("GET", "/fapi/v1/ticker/24hr"): Route(day_ticker, weight=with_symbol(1, 40)),
+    ("GET", "/fapi/v1/depth"): Route(depth, weight=depth_weight),
+    ("GET", "/fapi/v1/fundingRate"): Route(funding_rate, weight=0),
+    ("GET", "/fapi/v1/fundingInfo"): Route(funding_info, weight=0),
+}
