@@ -5,12 +5,24 @@ from __future__ import annotations
 import os
 import sys
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
+
+
+def make_application() -> WSGIHandler:
+    """Return the application. Raises ImproperlyConfigured with a sentence."""
+    if not settings.DEBUG and not (settings.STATIC_ROOT / "staticfiles.json").exists():
+        raise ImproperlyConfigured(
+            "Static files are not collected: run `manage.py collectstatic --noinput` once for each release."
+        )
+    return get_wsgi_application()
+
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
 try:
-    application = get_wsgi_application()
+    application = make_application()
 except ImproperlyConfigured as error:
     sys.stderr.write(f"{error}\n")
     sys.exit(4)  # gunicorn's word for "cannot be loaded": it stops instead of trying for ever

@@ -87,6 +87,16 @@ def test_the_web_refuses_to_load_with_the_same_sentence() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_web_refuses_to_load_without_its_static_files(tmp_path: Path) -> None:
+    code = f"from pathlib import Path; from backoffice import settings; settings.STATIC_ROOT = Path({str(tmp_path)!r}); import backoffice.wsgi"
+
+    done = run("-c", code, environment=bare_environment(**PRODUCTION))
+
+    assert done.returncode == 4
+    assert "collectstatic" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_no_secret_is_repeated_in_a_complaint() -> None:
     secret = "postgres//user:hunter2hunter2@host/name"
     done = run("manage.py", "check", environment=bare_environment(**GOOD, DATABASE_URL=secret))
