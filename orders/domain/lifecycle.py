@@ -14,7 +14,7 @@ from typing import Final
 from exchange.types import OrderType
 from orders.domain.coverage import is_uncovered, uncovered_since_ts
 from orders.domain.errors import IllegalTransition
-from orders.domain.snapshot import Ask, LegView, TrioSnapshot
+from orders.domain.snapshot import LegView, TrioSnapshot
 from orders.domain.words import Cause, Form, LegState, Protection, Role, TargetPolicy
 from orders.domain.words import TrioState as S
 
@@ -373,7 +373,7 @@ def stop_attempted(trio: TrioSnapshot) -> bool:
     """Was a stop asked for since the present gap opened?"""
     known_ts = _known_ts(trio)
     return any(
-        leg.asked is not Ask.NONE and not before_entry(trio, leg) and leg.asked_ts >= known_ts
+        leg.asked_at > 0 and not before_entry(trio, leg) and leg.asked_ts >= known_ts
         for leg in trio.of(Role.STOP_LOSS)
     )
 

@@ -101,5 +101,10 @@ def holding(quantity: str = "0.010", **said: Any) -> Book:
 
 def flat(**said: Any) -> Book:
     """Return a book that shows no position, told by an event after the last fill."""
-    usual = {"as_of": NOW_TS - 500, "from_event": True, "flat_since": NOW_TS - 500, "placeable": True}
+    usual: dict[str, Any] = {
+        "as_of": NOW_TS - 500,
+        "from_event": True,
+        "flat_since": NOW_TS - 500,
+        "placeable": True,
+    }
     return Book(**(usual | said))

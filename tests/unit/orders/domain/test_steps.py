@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ from tests.unit.orders.domain.snapshots import (
 # --- placing ----------------------------------------------------------------------------------
 
 
-def test_on_first_fill_sends_the_entry_alone():
+def test_on_first_fill_sends_the_entry_alone() -> None:
     step = decide(trio(S.QUEUED)).step
 
     assert isinstance(step, Submit)
@@ -52,7 +53,7 @@ def test_on_first_fill_sends_the_entry_alone():
     assert plan.order.client_id == "test-1-e1"
 
 
-def test_pre_armed_market_sends_both_legs_before_the_entry():
+def test_pre_armed_market_sends_both_legs_before_the_entry() -> None:
     step = decide(trio(S.QUEUED, spec=ARMED)).step
 
     assert isinstance(step, Submit)
@@ -61,14 +62,14 @@ def test_pre_armed_market_sends_both_legs_before_the_entry():
     assert all(plan.order.side is Side.SELL for plan in step.plans)
 
 
-def test_pre_armed_limit_arms_only_the_stop():
+def test_pre_armed_limit_arms_only_the_stop() -> None:
     step = decide(trio(S.QUEUED, spec=ARMED_LIMIT)).step
 
     assert isinstance(step, Submit)
     assert [plan.role for plan in step.plans] == [Role.STOP_LOSS]
 
 
-def test_hedge_legs_are_exits_by_position_side_never_by_reduce_only():
+def test_hedge_legs_are_exits_by_position_side_never_by_reduce_only() -> None:
     step = decide(
         trio(S.QUEUED, spec=replace(ARMED, mode=PositionMode.HEDGE, position_side=PositionSide.LONG))
     ).step
@@ -78,7 +79,7 @@ def test_hedge_legs_are_exits_by_position_side_never_by_reduce_only():
     assert not any(plan.order.reduce_only for plan in step.plans)
 
 
-def test_the_entry_goes_once_every_armed_leg_is_acknowledged():
+def test_the_entry_goes_once_every_armed_leg_is_acknowledged() -> None:
     armed = [stop(form=Form.QUANTITY, quantity=D("0.010")), target(form=Form.QUANTITY, quantity=D("0.010"))]
     step = decide(trio(S.PLACING, *armed, spec=ARMED)).step
 
@@ -86,13 +87,13 @@ def test_the_entry_goes_once_every_armed_leg_is_acknowledged():
     assert [plan.role for plan in step.plans] == [Role.ENTRY]
 
 
-def test_the_entry_waits_for_a_leg_in_the_air():
+def test_the_entry_waits_for_a_leg_in_the_air() -> None:
     armed = [stop(form=Form.QUANTITY), target(LegState.SUBMITTED, form=Form.QUANTITY)]
     assert decide(trio(S.PLACING, *armed, spec=ARMED)).step == Rest(NOW - 100 + 600)
 
 
 @pytest.mark.parametrize("code", [-2021, -1111, -2019])
-def test_a_refused_armed_stop_rolls_back_and_takes_the_other_leg_off(code):
+def test_a_refused_armed_stop_rolls_back_and_takes_the_other_leg_off(code: int) -> None:
     decision = decide(
         trio(
             S.PLACING,
@@ -105,7 +106,7 @@ def test_a_refused_armed_stop_rolls_back_and_takes_the_other_leg_off(code):
     assert decision.step == Cancel(("test-1-p1",))
 
 
-def test_an_armed_target_whose_level_is_passed_goes_on_first_fill_instead():
+def test_an_armed_target_whose_level_is_passed_goes_on_first_fill_instead() -> None:
     armed = [
         stop(form=Form.QUANTITY, quantity=D("0.010")),
         target(LegState.REJECTED, form=Form.QUANTITY, refused_code=-2021),
@@ -117,7 +118,7 @@ def test_an_armed_target_whose_level_is_passed_goes_on_first_fill_instead():
 
 
 @pytest.mark.parametrize("code", [-2022, -4118, -4129, -4509])
-def test_legs_refused_because_all_is_flat_go_on_first_fill_instead(code):
+def test_legs_refused_because_all_is_flat_go_on_first_fill_instead(code: int) -> None:
     armed = [
         stop(LegState.REJECTED, form=Form.QUANTITY, refused_code=code),
         target(LegState.REJECTED, form=Form.QUANTITY, refused_code=code),
@@ -128,7 +129,7 @@ def test_legs_refused_because_all_is_flat_go_on_first_fill_instead(code):
     assert [plan.role for plan in step.plans] == [Role.ENTRY]
 
 
-def test_a_refused_entry_leaves_nothing_behind():
+def test_a_refused_entry_leaves_nothing_behind() -> None:
     armed = [stop(form=Form.QUANTITY), target(form=Form.QUANTITY)]
     decision = decide(
         trio(S.PLACING, *armed, entry(LegState.REJECTED, refused_code=-2019), spec=ARMED, book=flat())
@@ -137,7 +138,7 @@ def test_a_refused_entry_leaves_nothing_behind():
     assert decision.step == Cancel(("test-1-s1", "test-1-p1"))
 
 
-def test_rolled_back_only_when_flat_and_nothing_of_ours_rests():
+def test_rolled_back_only_when_flat_and_nothing_of_ours_rests() -> None:
     gone = [stop(LegState.CANCELLED), target(LegState.CANCELLED)]
     refused = entry(LegState.REJECTED, refused_code=-2019)
 
@@ -147,7 +148,7 @@ def test_rolled_back_only_when_flat_and_nothing_of_ours_rests():
     assert decide(trio(S.ROLLING_BACK, *gone, refused, book=flat())).step == Done(S.ROLLED_BACK)
 
 
-def test_nothing_begins_without_a_live_worker_or_a_young_book():
+def test_nothing_begins_without_a_live_worker_or_a_young_book() -> None:
     resting = decide(trio(S.QUEUED, worker_alive=False, place_before=NOW + 5000))
     assert (resting.trio.state, resting.step) == (S.QUEUED, Rest(NOW + 1000))
 
@@ -155,7 +156,7 @@ def test_nothing_begins_without_a_live_worker_or_a_young_book():
     assert (resting.trio.state, resting.step) == (S.QUEUED, Rest(NOW + 1000))
 
 
-def test_armed_legs_wait_for_the_worker_too_and_are_withdrawn_at_the_deadline():
+def test_armed_legs_wait_for_the_worker_too_and_are_withdrawn_at_the_deadline() -> None:
     armed = [stop(form=Form.QUANTITY), target(form=Form.QUANTITY)]
     waiting = trio(S.PLACING, *armed, spec=ARMED, worker_alive=False, place_before=NOW + 5000)
     assert isinstance(decide(waiting).step, Rest)
@@ -177,11 +178,11 @@ def test_armed_legs_wait_for_the_worker_too_and_are_withdrawn_at_the_deadline():
         ({"dry_run": True, "dry_run_passed": True}, S.DRY_RUN),
     ],
 )
-def test_a_queued_trio_may_end_before_anything_was_sent(said, state):
+def test_a_queued_trio_may_end_before_anything_was_sent(said: dict[str, Any], state: S) -> None:
     assert decide(trio(S.QUEUED, **said)).step == Done(state)
 
 
-def test_a_dry_run_only_has_its_entry_checked():
+def test_a_dry_run_only_has_its_entry_checked() -> None:
     step = decide(trio(S.QUEUED, dry_run=True)).step
     assert isinstance(step, Submit)
     assert step.test
@@ -190,7 +191,7 @@ def test_a_dry_run_only_has_its_entry_checked():
 # --- cover ------------------------------------------------------------------------------------
 
 
-def test_both_legs_go_out_together_on_the_first_fill():
+def test_both_legs_go_out_together_on_the_first_fill() -> None:
     part = entry(LegState.PARTIALLY_FILLED, filled=D("0.004"), filled_ts=NOW_TS - 5)
     decision = decide(trio(S.WORKING, part, spec=LIMIT))
 
@@ -200,7 +201,7 @@ def test_both_legs_go_out_together_on_the_first_fill():
     assert all(plan.order.close_position and plan.order.quantity is None for plan in decision.step.plans)
 
 
-def test_cover_never_waits_for_the_entrys_answer():
+def test_cover_never_waits_for_the_entrys_answer() -> None:
     unanswered = entry(LegState.SUBMITTED)
     decision = decide(trio(S.PLACING, unanswered, book=holding("0.010", as_of=NOW_TS)))
 
@@ -208,7 +209,7 @@ def test_cover_never_waits_for_the_entrys_answer():
     assert isinstance(decision.step, Submit)
 
 
-def test_a_one_way_armed_stop_covers_a_partial_fill():
+def test_a_one_way_armed_stop_covers_a_partial_fill() -> None:
     armed = stop(form=Form.QUANTITY, quantity=D("0.010"))
     part = entry(LegState.PARTIALLY_FILLED, filled=D("0.004"), filled_ts=NOW_TS - 5)
     decision = decide(trio(S.WORKING, armed, part, spec=ARMED_LIMIT))
@@ -218,7 +219,7 @@ def test_a_one_way_armed_stop_covers_a_partial_fill():
     assert [plan.role for plan in decision.step.plans] == [Role.TAKE_PROFIT]
 
 
-def test_a_hedge_armed_stop_above_the_position_is_joined_by_a_close_position_one():
+def test_a_hedge_armed_stop_above_the_position_is_joined_by_a_close_position_one() -> None:
     spec = replace(ARMED_LIMIT, mode=PositionMode.HEDGE, position_side=PositionSide.LONG)
     armed = stop(form=Form.QUANTITY, quantity=D("0.010"))
     part = entry(LegState.PARTIALLY_FILLED, filled=D("0.004"), filled_ts=NOW_TS - 5)
@@ -230,7 +231,7 @@ def test_a_hedge_armed_stop_above_the_position_is_joined_by_a_close_position_one
     assert decision.step.plans[0].order.close_position
 
 
-def test_a_stop_refused_after_the_fill_is_tried_once_in_the_other_form():
+def test_a_stop_refused_after_the_fill_is_tried_once_in_the_other_form() -> None:
     refused = stop(LegState.REJECTED, refused_code=-4130)
     decision = decide(trio(S.OPEN, entry(), refused, target()))
 
@@ -239,7 +240,7 @@ def test_a_stop_refused_after_the_fill_is_tried_once_in_the_other_form():
     assert (plan.form, plan.order.quantity, plan.order.reduce_only) == (Form.QUANTITY, D("0.010"), True)
 
 
-def test_a_stop_refused_in_both_forms_rolls_the_trio_back_by_exit():
+def test_a_stop_refused_in_both_forms_rolls_the_trio_back_by_exit() -> None:
     refused = [
         stop(LegState.REJECTED, refused_code=-4130),
         stop(LegState.REJECTED, generation=2, form=Form.QUANTITY, refused_code=-1111),
@@ -252,7 +253,7 @@ def test_a_stop_refused_in_both_forms_rolls_the_trio_back_by_exit():
 
 
 @pytest.mark.parametrize("role", [Role.STOP_LOSS, Role.TAKE_PROFIT])
-def test_a_level_passed_after_the_fill_means_exit_now(role):
+def test_a_level_passed_after_the_fill_means_exit_now(role: Role) -> None:
     legs = (
         [stop(LegState.REJECTED, refused_code=-2021), target()]
         if role is Role.STOP_LOSS
@@ -265,7 +266,7 @@ def test_a_level_passed_after_the_fill_means_exit_now(role):
     assert isinstance(decision.step, Exit)
 
 
-def test_a_stop_in_doubt_is_looked_up_once_then_doubled():
+def test_a_stop_in_doubt_is_looked_up_once_then_doubled() -> None:
     doubt = {"asked": Ask.DOUBT, "asked_at": NOW - 650, "asked_ts": NOW_TS - 650}
     filled = entry(filled_ts=NOW_TS - 700)
     first = decide(
@@ -279,7 +280,7 @@ def test_a_stop_in_doubt_is_looked_up_once_then_doubled():
     assert [plan.order.client_id for plan in second.step.plans] == ["test-1-s2"]
 
 
-def test_past_the_bound_the_position_is_closed_at_market():
+def test_past_the_bound_the_position_is_closed_at_market() -> None:
     late = {
         "asked_at": NOW - 1600,
         "asked_ts": NOW_TS - 1600,
@@ -295,7 +296,7 @@ def test_past_the_bound_the_position_is_closed_at_market():
     assert isinstance(decision.step, Exit)
 
 
-def test_who_finds_the_gap_late_still_makes_one_attempt():
+def test_who_finds_the_gap_late_still_makes_one_attempt() -> None:
     filled = entry(filled_ts=NOW_TS - 60_000)
     decision = decide(trio(S.OPEN, filled, book=holding(as_of=NOW_TS - 100)))
 
@@ -303,7 +304,7 @@ def test_who_finds_the_gap_late_still_makes_one_attempt():
     assert isinstance(decision.step, Submit)
 
 
-def test_a_retryable_refusal_backs_off_and_sends_the_same_id():
+def test_a_retryable_refusal_backs_off_and_sends_the_same_id() -> None:
     waiting = stop(LegState.PLANNED, retry_at=NOW + 200)
     resting = decide(
         trio(S.OPEN, entry(filled_ts=NOW_TS - 100), waiting, target(), uncovered_known_at=NOW - 50)
@@ -323,14 +324,14 @@ def test_a_retryable_refusal_backs_off_and_sends_the_same_id():
     assert [(plan.order.client_id, plan.again) for plan in due.step.plans] == [("test-1-s1", True)]
 
 
-def test_a_stop_that_fails_at_its_trigger_exits():
+def test_a_stop_that_fails_at_its_trigger_exits() -> None:
     dead = stop(LegState.REJECTED, acknowledged=True, refused_text="Reduce Only reject")
     decision = decide(trio(S.OPEN, entry(), dead, target(), book=holding()))
 
     assert (decision.trio.state, decision.trio.cause) == (S.EXITING, Cause.UNCOVERED)
 
 
-def test_a_stop_that_a_person_cancelled_is_placed_anew():
+def test_a_stop_that_a_person_cancelled_is_placed_anew() -> None:
     gone = stop(LegState.CANCELLED, acknowledged=True, ended_ts=NOW_TS - 100)
     step = decide(trio(S.OPEN, entry(), gone, target(), book=holding())).step
 
@@ -338,12 +339,12 @@ def test_a_stop_that_a_person_cancelled_is_placed_anew():
     assert [plan.order.client_id for plan in step.plans] == ["test-1-s2"]
 
 
-def test_an_expired_stop_is_first_explained_by_the_position():
+def test_an_expired_stop_is_first_explained_by_the_position() -> None:
     expired = stop(LegState.EXPIRED, acknowledged=True, ended_ts=NOW_TS - 100)
     assert isinstance(decide(trio(S.OPEN, entry(), expired, target(), book=holding())).step, Observe)
 
 
-def test_a_stop_with_a_cancel_in_the_air_covers_nothing():
+def test_a_stop_with_a_cancel_in_the_air_covers_nothing() -> None:
     going = stop(cancel=Ask.IN_THE_AIR, cancel_at=NOW)
     assert decide(trio(S.OPEN, entry(), going, target(), book=holding())).uncovered
 
@@ -351,12 +352,12 @@ def test_a_stop_with_a_cancel_in_the_air_covers_nothing():
 # --- the target -------------------------------------------------------------------------------
 
 
-def test_a_refused_target_rolls_back_by_default_before_all_legs_were_there():
+def test_a_refused_target_rolls_back_by_default_before_all_legs_were_there() -> None:
     decision = decide(trio(S.OPEN, entry(), stop(), target(LegState.REJECTED, refused_code=-2010)))
     assert (decision.trio.state, decision.trio.cause) == (S.ROLLING_BACK, Cause.TARGET_REFUSED)
 
 
-def test_a_refused_target_keeps_the_stop_and_asks_where_that_is_the_policy():
+def test_a_refused_target_keeps_the_stop_and_asks_where_that_is_the_policy() -> None:
     spec = replace(LONG, target_policy=TargetPolicy.KEEP_STOP)
     refused = trio(S.OPEN, entry(), stop(), target(LegState.REJECTED, refused_code=-2010), spec=spec)
     decision = decide(refused)
@@ -369,7 +370,7 @@ def test_a_refused_target_keeps_the_stop_and_asks_where_that_is_the_policy():
 # --- the ways out -----------------------------------------------------------------------------
 
 
-def test_close_wanted_exits_the_whole_slot_and_withdraws_the_rest_of_the_entry():
+def test_close_wanted_exits_the_whole_slot_and_withdraws_the_rest_of_the_entry() -> None:
     part = entry(LegState.PARTIALLY_FILLED, filled=D("0.004"), filled_ts=NOW_TS - 900)
     decision = decide(
         trio(S.OPEN, part, stop(), target(), spec=LIMIT, close_wanted=True, book=holding("0.004"))
@@ -381,7 +382,7 @@ def test_close_wanted_exits_the_whole_slot_and_withdraws_the_rest_of_the_entry()
     assert decision.step.cancels == ("test-1-e1",)
 
 
-def test_cancel_wanted_withdraws_only_the_rest_and_keeps_cover():
+def test_cancel_wanted_withdraws_only_the_rest_and_keeps_cover() -> None:
     part = entry(LegState.PARTIALLY_FILLED, filled=D("0.004"), filled_ts=NOW_TS - 900)
     decision = decide(
         trio(S.OPEN, part, stop(), target(), spec=LIMIT, cancel_wanted=True, book=holding("0.004"))
@@ -391,7 +392,7 @@ def test_cancel_wanted_withdraws_only_the_rest_and_keeps_cover():
     assert decision.step == Cancel(("test-1-e1",))
 
 
-def test_cancel_wanted_before_a_fill_takes_the_entry_back_before_its_stop():
+def test_cancel_wanted_before_a_fill_takes_the_entry_back_before_its_stop() -> None:
     resting = trio(
         S.WORKING, stop(form=Form.QUANTITY), entry(LegState.ACCEPTED), spec=ARMED_LIMIT, cancel_wanted=True
     )
@@ -403,7 +404,7 @@ def test_cancel_wanted_before_a_fill_takes_the_entry_back_before_its_stop():
     ).step == (Cancel(("test-1-s1",)))
 
 
-def test_a_take_profit_that_filled_closes_the_trio_once_its_stop_is_gone():
+def test_a_take_profit_that_filled_closes_the_trio_once_its_stop_is_gone() -> None:
     taken = target(LegState.FILLED, filled=D("0.010"), filled_ts=NOW_TS - 700)
     first = decide(trio(S.OPEN, entry(), stop(form=Form.QUANTITY), taken, book=flat()))
     assert (first.trio.state, first.trio.cause) == (S.EXITING, Cause.TAKE_PROFIT)
@@ -415,7 +416,7 @@ def test_a_take_profit_that_filled_closes_the_trio_once_its_stop_is_gone():
     assert last.step == Done(S.CLOSED)
 
 
-def test_a_close_position_sibling_is_given_time_to_expire_by_itself():
+def test_a_close_position_sibling_is_given_time_to_expire_by_itself() -> None:
     taken = target(LegState.FILLED, filled_ts=NOW_TS - 100)
     step = decide(
         trio(S.OPEN, entry(), stop(), taken, book=flat(as_of=NOW_TS - 50, flat_since=NOW_TS - 50))
@@ -423,7 +424,7 @@ def test_a_close_position_sibling_is_given_time_to_expire_by_itself():
     assert step == Rest(NOW + 550)
 
 
-def test_a_partly_filled_stop_has_patience_to_finish_then_exit_takes_the_rest():
+def test_a_partly_filled_stop_has_patience_to_finish_then_exit_takes_the_rest() -> None:
     part = stop(
         LegState.PARTIALLY_FILLED, filled=D("0.006"), filled_ts=NOW_TS - 100, triggered_ts=NOW_TS - 120
     )
@@ -436,12 +437,12 @@ def test_a_partly_filled_stop_has_patience_to_finish_then_exit_takes_the_rest():
     assert later.step.plan.order.quantity == D("0.004")
 
 
-def test_a_position_that_a_person_closed_ends_outside_and_is_never_opened_again():
+def test_a_position_that_a_person_closed_ends_outside_and_is_never_opened_again() -> None:
     decision = decide(trio(S.OPEN, entry(), stop(), target(), book=flat()))
     assert (decision.trio.state, decision.trio.cause) == (S.EXITING, Cause.OUTSIDE)
 
 
-def test_flat_against_a_known_fill_is_believed_only_at_the_second_look():
+def test_flat_against_a_known_fill_is_believed_only_at_the_second_look() -> None:
     lagging = Book(as_of=NOW_TS - 100, flat_since=NOW_TS - 100, placeable=True)
     first = decide(trio(S.OPEN, entry(), stop(), target(), book=lagging))
     assert (first.trio.state, first.step) == (S.OPEN, Rest(NOW + 900))
@@ -451,7 +452,7 @@ def test_flat_against_a_known_fill_is_believed_only_at_the_second_look():
     assert decide(trio(S.OPEN, filled, stop(), target(), book=twice)).trio.state is S.EXITING
 
 
-def test_an_exit_in_doubt_is_judged_by_the_position():
+def test_an_exit_in_doubt_is_judged_by_the_position() -> None:
     doubt = exit_order(LegState.SUBMITTED, asked=Ask.DOUBT, asked_at=NOW - 700, asked_ts=NOW_TS - 700)
     closing = trio(S.EXITING, entry(), doubt, cause=Cause.MANUAL, book=holding(as_of=NOW_TS - 750))
     assert isinstance(decide(closing).step, Observe)
@@ -461,28 +462,28 @@ def test_an_exit_in_doubt_is_judged_by_the_position():
     assert still_there.step.plan.order.client_id == "test-1-x2"
 
 
-def test_no_end_while_a_request_that_places_is_in_doubt():
+def test_no_end_while_a_request_that_places_is_in_doubt() -> None:
     doubt = exit_order(LegState.SUBMITTED, asked=Ask.DOUBT, asked_at=NOW - 700, asked_ts=NOW_TS - 700)
     done = exit_order(LegState.FILLED, generation=2)
     step = decide(trio(S.EXITING, entry(), doubt, done, cause=Cause.MANUAL, book=flat())).step
     assert step == Confirm("test-1-x1")
 
 
-def test_an_exit_refused_again_and_again_asks_a_person_and_goes_on():
+def test_an_exit_refused_again_and_again_asks_a_person_and_goes_on() -> None:
     refused = [exit_order(LegState.REJECTED, generation=n, refused_code=-4131) for n in (1, 2, 3)]
     closing = trio(S.EXITING, entry(), *refused, cause=Cause.MANUAL, book=holding())
     assert isinstance(decide(closing).step, AskPerson)
     assert isinstance(decide(replace(closing, question="asked")).step, Exit)
 
 
-def test_an_entry_found_absent_is_never_sent_again():
+def test_an_entry_found_absent_is_never_sent_again() -> None:
     armed = [stop(form=Form.QUANTITY), target(form=Form.QUANTITY)]
     decision = decide(trio(S.PLACING, *armed, entry(LegState.WRITTEN_OFF, ended_ts=NOW_TS - 10), spec=ARMED))
     assert (decision.trio.state, decision.trio.cause) == (S.ROLLING_BACK, Cause.ENTRY_ABSENT)
     assert not isinstance(decision.step, Submit)
 
 
-def test_an_entry_in_doubt_is_looked_up_after_patience_then_each_second():
+def test_an_entry_in_doubt_is_looked_up_after_patience_then_each_second() -> None:
     doubt = {"asked": Ask.DOUBT, "asked_ts": NOW_TS - 700}
     young = decide(trio(S.PLACING, entry(LegState.SUBMITTED, **doubt, asked_at=NOW - 100)))
     assert young.step == Rest(NOW + 500)
@@ -494,7 +495,7 @@ def test_an_entry_in_doubt_is_looked_up_after_patience_then_each_second():
     assert again.step == Rest(NOW + 300)
 
 
-def test_a_written_off_entry_that_filled_after_all_is_taken_off_once():
+def test_a_written_off_entry_that_filled_after_all_is_taken_off_once() -> None:
     late = entry(LegState.FILLED, late=True)
     decision = decide(trio(S.ROLLED_BACK, late, book=holding()))
     assert decision.trio.state is S.LATE
@@ -506,26 +507,26 @@ def test_a_written_off_entry_that_filled_after_all_is_taken_off_once():
     assert decide(trio(S.LATE, late, exit_order(), book=flat())).step == Done(S.CLOSED)
 
 
-def test_an_entry_only_order_is_closed_the_moment_it_fills():
+def test_an_entry_only_order_is_closed_the_moment_it_fills() -> None:
     spec = replace(LONG, stop_loss=None, take_profit=None)
     decision = decide(trio(S.PLACING, entry(), spec=spec, book=holding()))
     assert decision.trio.state is S.EXITING
     assert isinstance(decision.step, Exit)
 
 
-def test_hedge_position_is_exited_without_reduce_only():
+def test_hedge_position_is_exited_without_reduce_only() -> None:
     step = decide(trio(S.OPEN, entry(), stop(), target(), spec=HEDGE, book=holding(), close_wanted=True)).step
     assert isinstance(step, Exit)
     assert (step.plan.order.position_side, step.plan.order.reduce_only) == (PositionSide.LONG, False)
 
 
 @pytest.mark.parametrize("state", list(S))
-def test_every_state_has_a_decision_even_with_no_facts_at_all(state):
+def test_every_state_has_a_decision_even_with_no_facts_at_all(state: S) -> None:
     """No snapshot may raise: a trio whose decision raises is a bug in front of somebody's money."""
     decide(trio(state, cause=Cause.MANUAL))
 
 
-def test_quantities_stay_decimal():
+def test_quantities_stay_decimal() -> None:
     step = decide(trio(S.QUEUED)).step
     assert isinstance(step, Submit)
     assert isinstance(step.plans[0].order.quantity, Decimal)

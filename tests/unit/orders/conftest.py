@@ -1,0 +1,55 @@
+"""A simulated exchange mounted under the real client, and an account on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from accounts import gateways
+from accounts.services import account_add
+from orders.symbols import symbols_sync
+from simulator import Simulator
+from simulator.transport import InProcessAdapter
+from tests.builders import Desk
+
+KEY, SECRET = "paper-key-for-tests", "paper-secret-for-tests"
+
+
+@pytest.fixture(autouse=True)
+def _impatient(settings: object) -> None:
+    """Shorter patience, so that stories of silence do not take seconds. Everything else is as shipped."""
+    settings.PROTECT_TIMEOUT_MS = 150  # type: ignore[attr-defined]
+    settings.ABSENCE_MARGIN_MS = 300  # type: ignore[attr-defined]
+    settings.RECV_WINDOW_MS = 1000  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    simulated = Simulator(symbols={"BTCUSDT", "ETHUSDT", "ADAUSDT"})
+    simulated.set_price("BTCUSDT", "100000")
+    gateways.use_transport("PAPER", InProcessAdapter(simulated))
+    yield simulated
+    gateways.use_transport("PAPER", None)
+
+
+def _desk(simulator: Simulator, mode: str) -> Desk:
+    simulator.add_account("desk", KEY, SECRET, balance="100000", position_mode=mode)
+    symbols_sync("PAPER")
+    account = account_add(name="desk", environment="PAPER", api_key=KEY, api_secret=SECRET)
+    return Desk(simulator, account, KEY).watched()
+
+
+@pytest.fixture
+def desk(simulator: Simulator, transactional_db: None) -> Desk:
+    return _desk(simulator, "ONE_WAY")
+
+
+@pytest.fixture
+def hedge_desk(simulator: Simulator, transactional_db: None) -> Desk:
+    return _desk(simulator, "HEDGE")
+
+
+@pytest.fixture(params=["ONE_WAY", "HEDGE"])
+def any_desk(request: pytest.FixtureRequest, simulator: Simulator, transactional_db: None) -> Desk:
+    return _desk(simulator, request.param)
