@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from simulator.engine import views
 from simulator.engine.exchange import Book
@@ -56,8 +58,25 @@ class AccountExists(Exception):
     """The API key is known with another secret, or the name with another key."""
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def one_at_a_time(
+    method: Callable[Concatenate[Simulator, P], R],
+) -> Callable[Concatenate[Simulator, P], R]:
+    """Let one thread in at a time: the engine knows no threads."""
+
+    @functools.wraps(method)
+    def guarded(self: Simulator, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return guarded
+
+
 class Simulator:
-    """A local Binance USDⓈ-M exchange. Not thread-safe by itself; the in-process transport takes care of that."""
+    """A local Binance USDⓈ-M exchange. May be shared between threads."""
 
     def __init__(
         self,
@@ -72,6 +91,7 @@ class Simulator:
         speed: Decimal | int = 1,
         **switches: Any,
     ) -> None:
+        self.lock = threading.RLock()
         self.clock: Clock = clock or wall_clock
         chosen = profile_named(profile) if isinstance(profile, str) else profile
         chosen = chosen.but(**switches)
@@ -84,6 +104,7 @@ class Simulator:
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
+    @one_at_a_time
     def add_account(
         self,
         name: str,
@@ -133,16 +154,19 @@ class Simulator:
 
     # -- the wire -------------------------------------------------------------------------------------------------
 
+    @one_at_a_time
     def handle(self, method: str, path_with_query: str, headers: dict[str, str], body: bytes = b"") -> Reply:
         """Serve one request at the clock's present time."""
         return self.venue.handle(method, path_with_query, headers, body, self.clock())
 
+    @one_at_a_time
     def tick(self) -> None:
         """Let what is due by now happen."""
         self.venue.tick(self.clock())
 
     # -- the market -----------------------------------------------------------------------------------------------
 
+    @one_at_a_time
     def set_price(
         self, symbol: str, price: Decimal | str, mark: Decimal | str | None = None, *, gap: bool = False
     ) -> None:
@@ -159,6 +183,7 @@ class Simulator:
             self.venue._refresh(now)
             self.venue._commit()
 
+    @one_at_a_time
     def advance_market(self, ms: int) -> None:
         """Move the market clock on by so much, and recorded or walking prices with it, at once."""
         now = self.clock()
@@ -170,6 +195,7 @@ class Simulator:
             self.venue._refresh(now)
             self.venue._commit()
 
+    @one_at_a_time
     def liquidity(
         self, symbol: str, quantity_per_level: Decimal | str, levels: int = 1, *, queue: Decimal | str = "0"
     ) -> None:
@@ -179,6 +205,7 @@ class Simulator:
         market.depth = Depth(quantity, levels, market.rules.tick, ZERO, _number(queue, "queue"))
         market.taken.clear()
 
+    @one_at_a_time
     def fill(self, client_id: str, quantity: Decimal | str, account: str | None = None) -> None:
         """Fill part of a resting limit order by hand, at its own price."""
         book = self._book(account)
@@ -198,6 +225,7 @@ class Simulator:
 
     # -- looking --------------------------------------------------------------------------------------------------
 
+    @one_at_a_time
     def open_orders(self, account: str | None = None, symbol: str | None = None) -> list[dict[str, Any]]:
         """Everything that rests, ordinary and conditional, as the API shows it."""
         books = [self._book(account)] if account is not None else list(self.ex.books.values())
@@ -206,6 +234,7 @@ class Simulator:
             rows += [views.algo_full(self.ex, a) for b in books for a in b.open_algos.values() if not a.child]
         return [row for row in rows if symbol is None or row["symbol"] == symbol]
 
+    @one_at_a_time
     def position(self, symbol: str, account: str | None = None, side: str = "BOTH") -> Holding:
         """What an account holds on one side of a symbol."""
         held = self._book(account).held.get((symbol, side))
@@ -220,6 +249,7 @@ class Simulator:
         """Every request so far, oldest first."""
         return list(self.venue.journal.entries)
 
+    @one_at_a_time
     def drain_events(self, api_key: str) -> list[dict[str, Any]]:
         """The user-stream events of an account since last drained, in order."""
         events = self.ex.by_key[api_key].events
@@ -227,9 +257,11 @@ class Simulator:
         events.clear()
         return drained
 
+    @one_at_a_time
     def verdict(self) -> dict[str, Any]:
         return self.venue.verdict(self.clock())
 
+    @one_at_a_time
     def snapshot(self) -> dict[str, Any]:
         """Accounts, positions, resting orders and prices, ready for JSON."""
         with localcontext(MONEY):
@@ -270,6 +302,7 @@ class Simulator:
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
+    @one_at_a_time
     def fault(
         self,
         match: dict[str, Any] | None = None,
@@ -285,5 +318,6 @@ class Simulator:
             {"method": "POST", "type": str(order_type), **match}, {"do": "refuse", "code": code}, occurrence
         )
 
+    @one_at_a_time
     def clear_faults(self) -> None:
         self.venue.faults.clear()

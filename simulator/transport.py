@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from io import BytesIO
@@ -26,7 +25,6 @@ class InProcessAdapter(BaseAdapter):
     def __init__(self, simulator: Simulator) -> None:
         super().__init__()
         self.simulator = simulator
-        self._lock = threading.Lock()
 
     def send(
         self,
@@ -48,8 +46,7 @@ class InProcessAdapter(BaseAdapter):
             else b""
         )
         headers = {str(k).lower(): str(v) for k, v in request.headers.items()}
-        with self._lock:
-            reply = self.simulator.handle(request.method or "GET", target, headers, raw)
+        reply = self.simulator.handle(request.method or "GET", target, headers, raw)
         self._suffer(reply, request, timeout)
         return _response(reply, request)
 

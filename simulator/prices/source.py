@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -62,8 +61,21 @@ class Prices:
     def begin(self, ex: Exchange, market_ms: int) -> None:
         """Lay the recordings on the market clock, so that there is some history before now."""
         ex.market_ms = market_ms
-        for recording in self.recordings.values():
+        for symbol, recording in self.recordings.items():
             recording.start_at(market_ms, history=HISTORY_BARS)
+            ex.counters[f"shift:{symbol}"] = recording.origin
+
+    def resume(self, ex: Exchange, now: int) -> None:
+        """Go on after a restart: no price jumps, and the market clock is not behind the exchange's."""
+        behind = max(0, now - ex.market_ms)
+        ex.market_ms += behind
+        for symbol, recording in self.recordings.items():
+            known = ex.counters.get(f"shift:{symbol}")
+            if known is None:
+                recording.start_at(ex.market_ms, history=HISTORY_BARS)
+            else:
+                recording.origin = known + behind
+            ex.counters[f"shift:{symbol}"] = recording.origin
 
     def start_price(self, rules: Rules) -> Decimal:
         """Where a symbol starts: its recording, its last real daily close, or a plain guess from its tick size."""
@@ -145,6 +157,3 @@ class Prices:
         """Last price goes where it is told; the mark price follows it more slowly."""
         mark = (market.mark + (last - market.mark) / 4).quantize(EIGHT)
         move(ex, market, last, mark, now)
-
-
-Start = Callable[[Rules], Decimal]

@@ -58,7 +58,7 @@ class Desk:
     def ask(self, method: str, path: str, **params: Any) -> Any:
         """A signed request; raises Refused."""
         reply = self.raw(method, path, self.signed_query(**params))
-        answer = json.loads(reply.body) if reply.body else None
+        answer: Any = json.loads(reply.body) if reply.body else {}
         if reply.status != 200:
             raise Refused(reply.status, answer)
         return answer

@@ -1,0 +1,157 @@
+"""The control endpoints under /sim/: what a test bench, a demo or a person at the page may do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from aiohttp import web
+
+from simulator.facade import AccountExists, Simulator
+from simulator.faults import FaultError
+
+Answer = Any
+
+
+class Control:
+    """Serves /sim/… over one simulator. ``changed`` is called after anything that may have moved the market."""
+
+    def __init__(self, simulator: Simulator, changed: Callable[[], None]) -> None:
+        self.simulator = simulator
+        self.changed = changed
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/sim/accounts", self._guard(self.accounts)),
+            web.post("/sim/price", self._guard(self.price)),
+            web.post("/sim/fill", self._guard(self.fill)),
+            web.post("/sim/liquidity", self._guard(self.liquidity)),
+            web.post("/sim/market", self._guard(self.market)),
+            web.get("/sim/log", self._guard(self.log)),
+            web.get("/sim/state", self._guard(self.state)),
+            web.get("/sim/verdict", self._guard(self.verdict)),
+            web.get("/sim/faults", self._guard(self.faults)),
+            web.post("/sim/faults", self._guard(self.add_fault)),
+            web.delete("/sim/faults", self._guard(self.clear_faults)),
+            web.get("/sim/events", self._guard(self.events)),
+        ]
+
+    def _guard(
+        self, act: Callable[[web.Request, Any], Answer]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Turn every mistake into one sentence and a 4xx."""
+
+        async def serve(request: web.Request) -> web.StreamResponse:
+            try:
+                body = await _body(request)
+                answer, status = act(request, body)
+            except AccountExists as error:
+                return _say({"error": str(error)}, 409)
+            except KeyError as error:
+                return _say({"error": f"{error.args[0]} is missing."}, 400)
+            except (FaultError, ValueError, TypeError, InvalidOperation) as error:
+                text = str(error) if not isinstance(error, InvalidOperation) else "That is not a number."
+                return _say({"error": text}, 400)
+            self.changed()
+            return _say(answer, status)
+
+        return serve
+
+    def accounts(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        made = self.simulator.add_account(
+            str(body["name"]), str(body["api_key"]), str(body["api_secret"]), str(body.get("balance", "10000")),
+            str(body.get("position_mode", "ONE_WAY")), bool(body.get("withdrawals", False)),
+            bool(body.get("ip_restricted", True)),
+        )  # fmt: skip
+        return {"name": body["name"], "created": made}, 201 if made else 200
+
+    def price(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        mark = body.get("mark")
+        symbol = str(body["symbol"])
+        self.simulator.set_price(
+            symbol, str(body["price"]), None if mark is None else str(mark), gap=bool(body.get("gap", False))
+        )
+        row = self.simulator.snapshot()["symbols"][symbol]
+        return {"symbol": symbol, **row}, 200
+
+    def fill(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        self.simulator.fill(str(body["client_id"]), str(body["quantity"]), body.get("account"))
+        return {"ok": True}, 200
+
+    def liquidity(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        self.simulator.liquidity(
+            str(body["symbol"]), str(body["quantity_per_level"]), int(body.get("levels", 1)),
+            queue=str(body.get("queue", "0")),
+        )  # fmt: skip
+        return {"ok": True}, 200
+
+    def market(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        prices = self.simulator.venue.prices
+        if "speed" in body:
+            speed = Decimal(str(body["speed"]))
+            if not speed.is_finite() or not 0 < speed <= 100_000:
+                raise ValueError("speed is a number above 0 and at most 100000.")
+            prices.speed = speed
+        mode = body.get("mode")
+        if mode not in (None, "run", "pause", "step"):
+            raise ValueError("mode is run, pause or step.")
+        if mode == "step":
+            self.simulator.advance_market(int(body["ms"]))
+        elif mode is not None:
+            prices.running = mode == "run"
+        return {
+            "running": prices.running,
+            "speed": str(prices.speed),
+            "market_ms": self.simulator.ex.market_ms,
+        }, 200
+
+    def log(self, request: web.Request, _: Any) -> Answer:
+        since = int(request.query.get("since", "0"))
+        entries = self.simulator.venue.journal.since(since, request.query.get("account"))
+        return [entry.as_dict() for entry in entries], 200
+
+    def state(self, _: web.Request, __: Any) -> Answer:
+        return self.simulator.snapshot(), 200
+
+    def verdict(self, _: web.Request, __: Any) -> Answer:
+        return self.simulator.verdict(), 200
+
+    def events(self, request: web.Request, _: Any) -> Answer:
+        """The newest user events of an account, for a look; they stay where they are."""
+        book = self.simulator.ex.books.get(request.query.get("account", ""))
+        if book is None:
+            raise ValueError("Say which account: /sim/events?account=NAME.")
+        return list(book.events)[-200:], 200
+
+    def faults(self, _: web.Request, __: Any) -> Answer:
+        return [fault.as_dict() for fault in self.simulator.venue.faults.rules], 200
+
+    def add_fault(self, _: web.Request, body: Any) -> Answer:
+        rows = body if isinstance(body, list) else [body]
+        made = [self.simulator.venue.faults.add(row).as_dict() for row in rows]
+        return made if isinstance(body, list) else made[0], 201
+
+    def clear_faults(self, request: web.Request, _: Any) -> Answer:
+        ident = request.query.get("id")
+        self.simulator.venue.faults.clear(int(ident) if ident else None)
+        return {"ok": True}, 200
+
+
+async def _body(request: web.Request) -> Any:
+    if request.method in ("GET", "DELETE"):
+        return {}
+    raw = await request.read()
+    try:
+        body = json.loads(raw or b"{}", parse_float=str)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("The body is not JSON.") from error
+    if not isinstance(body, dict | list) or (isinstance(body, list) and not request.path.endswith("/faults")):
+        raise ValueError("The body is a JSON object.")
+    return body
+
+
+def _say(answer: Any, status: int) -> web.Response:
+    text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return web.Response(text=text, status=status, content_type="application/json")
