@@ -13,7 +13,7 @@ from django.conf import settings
 
 from accounts.errors import InvalidAccount, KeyRefused
 from accounts.gateways import stream_endpoints, transport
-from accounts.models import Environment
+from accounts.models import Environment, key_fingerprint
 from accounts.sentences import unreachable
 
 
@@ -46,12 +46,11 @@ def provision(
         if mounted is not None:
             session.mount(root, mounted)
         try:
-            answer = session.post(
-                f"{root}/sim/accounts",
-                json=body,
-                timeout=settings.BINANCE_TIMEOUT_MS / 1000,
-                allow_redirects=False,
-            )
+            answer = _post(session, f"{root}/sim/accounts", body)
+            if answer.status_code == HTTPStatus.CONFLICT:
+                # Perhaps only the name is taken there, by an account of an earlier installation.
+                body["name"] = f"{name} {key_fingerprint(api_key)}"
+                answer = _post(session, f"{root}/sim/accounts", body)
         except requests.RequestException:
             # The exception's text may hold the URL and more: only our own sentence leaves.
             raise unreachable(Environment.PAPER) from None
@@ -64,6 +63,10 @@ def provision(
     if answer.status_code == HTTPStatus.BAD_REQUEST and (said := _error(answer)):
         raise InvalidAccount(f"The simulator refused the account: {said}")
     return answer.ok
+
+
+def _post(session: requests.Session, url: str, body: dict[str, str]) -> requests.Response:
+    return session.post(url, json=body, timeout=settings.BINANCE_TIMEOUT_MS / 1000, allow_redirects=False)
 
 
 def _is_loopback(url: str) -> bool:
