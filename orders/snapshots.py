@@ -11,7 +11,7 @@ from exchange.types import ZERO, OrderType, PositionMode, PositionSide, Side, Ti
 from orders import gates
 from orders.clock import to_ms
 from orders.domain import ids
-from orders.domain.rounding import plain, scaled
+from orders.domain.rounding import on_grid, plain, scaled
 from orders.domain.snapshot import Ask, Book, LegView, Policies, Spec, TrioSnapshot
 from orders.domain.words import (
     Cause,
@@ -50,14 +50,18 @@ def spec_of(trio: TrioOrder) -> Spec:
     """Return what a person meant, with each number in the symbol's own decimals."""
     symbol = trio.symbol
 
+    def shown(value: Decimal, grid: Decimal | None) -> Decimal:
+        # What is off the grid stays as it is: checking must see it, never a rounded stand-in.
+        return scaled(value, grid) if grid and on_grid(value, grid) else value
+
     def price(value: Decimal | None) -> Decimal | None:
-        return value if value is None or not symbol.tick_size else scaled(value, symbol.tick_size)
+        return None if value is None else shown(value, symbol.tick_size)
 
     return Spec(
         side=Side(trio.side),
         position_side=PositionSide(trio.position_side),
         mode=PositionMode(trio.account.position_mode),
-        quantity=scaled(trio.quantity, symbol.step_size) if symbol.step_size else trio.quantity,
+        quantity=shown(trio.quantity, symbol.step_size),
         entry_type=OrderType(trio.entry_type),
         protection=Protection(trio.protection),
         price=price(trio.price),
