@@ -1,0 +1,24 @@
+"""Cancel what is unfilled of a trio."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accounts.management.script import Answer
+from orders.management.base import VerbCommand, trio_get
+from orders.services import trio_cancel
+
+
+class Command(VerbCommand):
+    help = (
+        "Withdraw what is unfilled of a trio. What is filled keeps its stop-loss and take-profit; use close_trio"
+        " to leave it at market. With --wait: until the remainder is gone."
+        " Example: manage.py cancel_trio 12 --wait 30"
+    )
+
+    def tell(self, **options: Any) -> Answer:
+        standing = trio_get(options["trio"]).question
+        trio = trio_cancel(trio_id=options["trio"], by="cancel_trio")
+        if not trio.is_over:
+            self.warn_if_nobody_acts()
+        return self.outcome(trio, standing=standing, **options)

@@ -1,0 +1,23 @@
+"""Close a trio at market."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accounts.management.script import Answer
+from orders.management.base import VerbCommand, trio_get
+from orders.services import trio_close
+
+
+class Command(VerbCommand):
+    help = (
+        "Close a trio at market: what is filled is sold (or bought back), what is not is withdrawn, and nothing"
+        " of it is left on the exchange. With --wait: until it has ended. Example: manage.py close_trio 12 --wait 30"
+    )
+
+    def tell(self, **options: Any) -> Answer:
+        standing = trio_get(options["trio"]).question
+        trio = trio_close(trio_id=options["trio"], by="close_trio")
+        if not trio.is_over:
+            self.warn_if_nobody_acts()
+        return self.outcome(trio, standing=standing, **options)

@@ -1,0 +1,67 @@
+"""Close everything at market."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from accounts.management.script import Answer
+from orders.domain.errors import IllegalTransition, TrioRefused
+from orders.domain.words import ENDS, TrioState
+from orders.management.base import TrioCommand, account_get
+from orders.models import TrioOrder
+from orders.services import trio_panic
+
+
+class Command(TrioCommand):
+    help = (
+        "Close at market every trio that lives, on all accounts or on one, and withdraw what is unfilled. Asks"
+        " first, unless --yes is given. Example: manage.py panic --account desk --yes"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--account", metavar="NAME", help="only this account; all of them when left out")
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+
+    def tell(self, **options: Any) -> Answer:
+        living = TrioOrder.objects.exclude(state__in=[*ENDS, TrioState.DRAFT]).order_by("pk")
+        where = "any account"
+        if options["account"] is not None:
+            account = account_get(options["account"])
+            living, where = living.filter(account=account), f"“{account.name}”"
+        found = list(living.select_related("account", "symbol"))
+        if not found:
+            return Answer({"trios": []}, f"Nothing lives on {where}: there is nothing to close.")
+        if not options["yes"]:
+            self._ask(found)
+        closed = [trio for trio in found if _panicked(trio)]
+        self.warn_if_nobody_acts()
+        told = "; ".join(
+            f"{trio.pk} ({trio.side} {trio.symbol.symbol} on “{trio.account.name}”)" for trio in closed
+        )
+        return Answer(
+            {"trios": [trio.pk for trio in closed]},
+            f"Being closed at market now: trio {told}." if closed else "All of them had ended by themselves.",
+        )
+
+    def _ask(self, found: list[TrioOrder]) -> None:
+        if not sys.stdin.isatty():
+            raise TrioRefused(
+                f"{len(found)} trios would be closed at market, and there is nobody to ask: say --yes."
+            )
+        for trio in found:
+            self.stderr.write(f"{trio} on “{trio.account.name}” is {trio.state}.")
+        self.stderr.write(f"Close these {len(found)} at market? Type yes: ", ending="")
+        self.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise TrioRefused("Nothing was closed.")
+
+
+def _panicked(trio: TrioOrder) -> bool:
+    try:
+        trio_panic(trio_id=trio.pk, by="panic")
+    except IllegalTransition:  # it ended meanwhile
+        return False
+    return True

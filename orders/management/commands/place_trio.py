@@ -1,0 +1,111 @@
+"""Place a trio from a script."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.management.script import Answer
+from exchange.types import PositionSide, Side, TimeInForce
+from orders.domain.errors import TrioRefused
+from orders.domain.words import Protection, TargetPolicy
+from orders.management.base import TrioCommand, account_get, add_wait, number, place, word
+from orders.models import TrioOrder
+from orders.services import symbol_get, trio_check, trio_draft
+
+ENTRIES = ("MARKET", "LIMIT")
+
+
+class Command(TrioCommand):
+    help = (
+        "Check a trio order (an entry with its stop-loss and take-profit) and have it placed. What is refused"
+        " leaves nothing behind. Example: manage.py place_trio --account desk --symbol BTCUSDT --side BUY"
+        " --quantity 0.01 --stop-loss 60000 --take-profit 66000 --entry LIMIT --price 63000 --wait 30 --json"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        add = parser.add_argument
+        add(
+            "--account", required=True, metavar="NAME", help="the account's name, as add_account was given it"
+        )
+        add("--symbol", required=True, help="for example BTCUSDT")
+        add("--side", required=True, help="BUY opens a long position, SELL a short one")
+        add("--quantity", required=True, metavar="Q", help="in the base asset, for example 0.01")
+        add(
+            "--stop-loss",
+            required=True,
+            metavar="PRICE",
+            help="the mark price at which the position is closed",
+        )
+        add("--take-profit", required=True, metavar="PRICE", help="the last price at which it is closed")
+        add("--entry", metavar="TYPE", help="MARKET (as it is when left out) or LIMIT")
+        add("--price", metavar="PRICE", help="of a LIMIT entry")
+        add("--time-in-force", metavar="TIF", help="of a LIMIT entry: GTC (when left out), IOC, FOK or GTX")
+        add(
+            "--position-side",
+            metavar="SIDE",
+            help="LONG or SHORT in hedge mode; follows the side when left out",
+        )
+        add(
+            "--protection",
+            metavar="WHEN",
+            help="PRE_ARMED: stop-loss and take-profit before the entry (as it is on PAPER when left out);"
+            " ON_FIRST_FILL: with the entry's first fill (elsewhere)",
+        )
+        add(
+            "--target-policy",
+            metavar="POLICY",
+            help="when the exchange refuses the take-profit: ROLL_BACK (when left out) or KEEP_STOP, and ask",
+        )
+        add("--good-till", metavar="TIME", help="withdraw what is unfilled then, as in 2030-01-31T12:00:00Z")
+        add_wait(parser)
+
+    def tell(self, **options: Any) -> Answer:
+        trio = _draft(options)
+        reading = trio_check(trio)
+        return self.outcome(place(trio, by="place_trio", reading=reading), **options)
+
+
+def _draft(options: dict[str, Any]) -> TrioOrder:
+    """Return an unsaved draft of what was typed. Raises TrioRefused."""
+    account = account_get(options["account"])
+    symbol = symbol_get(account.environment, options["symbol"])
+    entry = word(options["entry"], ENTRIES, "entry") or "MARKET"
+    time_in_force = word(options["time_in_force"], list(TimeInForce), "time in force")
+    if time_in_force and entry == "MARKET":
+        raise TrioRefused("A MARKET entry takes no time in force: leave it out, or choose --entry LIMIT.")
+    return trio_draft(
+        account=account,
+        symbol=symbol,
+        side=word(options["side"], list(Side), "side"),
+        quantity=number(options["quantity"], "quantity"),
+        stop_loss=number(options["stop_loss"], "stop-loss"),
+        take_profit=number(options["take_profit"], "take-profit"),
+        entry_type=entry,
+        price=number(options["price"], "price"),
+        time_in_force=time_in_force or TimeInForce.GTC.value,
+        position_side=word(options["position_side"], list(PositionSide), "position side"),
+        protection=word(options["protection"], list(Protection), "protection"),
+        target_policy=word(options["target_policy"], list(TargetPolicy), "target policy")
+        or TargetPolicy.ROLL_BACK.value,
+        good_till=_moment(options["good_till"]),
+        source="place_trio",
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise TrioRefused(f"“{text}” is no moment: write it with its time zone, as in 2030-01-31T12:00:00Z.")
+    if moment <= timezone.now():
+        raise TrioRefused(f"The good-till time {text} has passed already: choose one that lies ahead.")
+    return moment

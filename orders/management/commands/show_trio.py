@@ -1,0 +1,18 @@
+"""Show a trio and its orders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accounts.management.script import Answer
+from orders.management.base import VerbCommand, trio_get
+
+
+class Command(VerbCommand):
+    help = (
+        "Show where a trio stands: its state, result, reason, and with --json every order of it. With --wait:"
+        " once it has ended, asks a person, or rests. Example: manage.py show_trio 12 --json"
+    )
+
+    def tell(self, **options: Any) -> Answer:
+        return self.outcome(trio_get(options["trio"]), **options)

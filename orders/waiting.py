@@ -1,0 +1,146 @@
+"""What ``--wait`` waits for, and the exit code a script gets. The rules are pure; the loop only looks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import OperationalError, connection, transaction
+
+from orders.clock import db_now
+from orders.domain.coverage import is_uncovered
+from orders.domain.snapshot import Ask, LegView, TrioSnapshot
+from orders.domain.steps import Rest, decide
+from orders.domain.words import Cause, LegState, Role, TrioState
+from orders.install import install_token
+from orders.models import Clock, TrioEvent, TrioOrder
+from orders.snapshots import snapshot_of
+
+OK, REFUSED, OTHER_END, UNDER_WAY, ASKS = 0, 2, 3, 4, 5
+POLL_SECONDS = 0.1
+SOUND_RESULTS = frozenset({Cause.STOP_LOSS, Cause.TAKE_PROFIT, Cause.TIME, Cause.MANUAL, Cause.PANIC})
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """A trio as it stood when the wait was over. ``rested``: it had come to rest, not just to the deadline."""
+
+    trio: TrioOrder
+    rested: bool
+
+    @property
+    def exit_code(self) -> int:
+        trio = self.trio
+        return exit_code(
+            trio.trio_state,
+            result=trio.result,
+            cause=trio.cause,
+            asks=bool(trio.question),
+            rested=self.rested,
+        )
+
+
+def exit_code(state: TrioState, *, result: str, cause: str, asks: bool, rested: bool) -> int:
+    """Return the script's exit code for what a wait ended with."""
+    if not state.is_end:
+        return ASKS if asks else OK if rested else UNDER_WAY
+    if state is TrioState.REFUSED:
+        return REFUSED
+    sound = (
+        state is TrioState.DRY_RUN
+        or (state is TrioState.CLOSED and result in SOUND_RESULTS)
+        # Cancelled in the exchange's app is nobody's wish here.
+        or (state is TrioState.CANCELLED and cause != Cause.ENTRY_CANCELLED)
+    )
+    if not sound:
+        return OTHER_END
+    return ASKS if asks else OK
+
+
+def at_rest(trio: TrioSnapshot) -> bool:
+    """Does a trio rest in WORKING or OPEN: nothing in the air or in doubt, covered, no wish outstanding?"""
+    try:
+        decision = decide(trio)
+    except Exception:  # a bug in deciding: the mechanism meets it too, and asks a person
+        return False
+    if decision.trio.state is not trio.state or not isinstance(decision.step, Rest):
+        return False  # there is something to do, only nobody has done it yet
+    if trio.state not in (TrioState.WORKING, TrioState.OPEN):
+        return False
+    if any(_in_the_air(leg) for leg in trio.legs) or _wish_outstanding(trio):
+        return False
+    if trio.state is TrioState.OPEN:
+        unsure = trio.book_is_newer and trio.book.quantity == 0  # flat against a known fill
+        return not unsure and not is_uncovered(trio)
+    return True
+
+
+def _in_the_air(leg: LegView) -> bool:
+    if leg.pending or leg.look_at is not None or (leg.cancel in (Ask.IN_THE_AIR, Ask.DOUBT) and leg.live):
+        return True
+    if leg.state is LegState.TRIGGERED:
+        return True  # its child order is at the market
+    return leg.state is LegState.PLANNED and leg.role is not Role.ENTRY  # refused for now, sent again soon
+
+
+def _wish_outstanding(trio: TrioSnapshot) -> bool:
+    if trio.close_wanted or trio.panic_wanted:
+        return True  # fulfilled only by the end
+    entry = trio.entry
+    return trio.cancel_wanted and entry is not None and (entry.live or entry.pending)
+
+
+def wait_for(
+    trio_id: int,
+    *,
+    seconds: float,
+    standing: str = "",
+    tell: Callable[[TrioEvent], None] | None = None,
+    enough: Callable[[TrioOrder], bool] | None = None,
+) -> Waited:
+    """Look until a trio has ended, asks a person or rests, at most ``seconds``.
+
+    ``standing`` is a question that stood before the verb was given: the verb is its answer, so it ends no
+    wait. ``tell`` gets each new line of the story; ``enough`` may end the wait earlier. A database that does
+    not answer is waited for like anything else. Raises OperationalError when it does not come back.
+    """
+    deadline = time.monotonic() + seconds
+    told = 0
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            trio, resting = look(trio_id)
+            for event in TrioEvent.objects.filter(trio_id=trio_id, pk__gt=told) if tell else ():
+                told = event.pk
+                if tell is not None:
+                    tell(event)
+        except OperationalError:
+            if left <= 0:
+                raise
+            connection.close()
+        else:
+            asks = bool(trio.question) and trio.question != standing
+            if trio.is_over or asks or resting or (enough is not None and enough(trio)):
+                return Waited(trio, rested=trio.is_over or resting)
+            if left <= 0:
+                return Waited(trio, rested=False)
+        time.sleep(max(0.0, min(POLL_SECONDS, left)))
+
+
+def look(trio_id: int) -> tuple[TrioOrder, bool]:
+    """Read a trio without locking it, as of one instant; and whether it rests."""
+    install = install_token()
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
+        if trio.is_over or trio.trio_state not in (TrioState.WORKING, TrioState.OPEN):
+            return trio, False
+        return trio, at_rest(_snapshot(trio, install))
+
+
+def _snapshot(trio: TrioOrder, install: str) -> TrioSnapshot:
+    # Only what was measured counts here: looking must not ask the exchange.
+    offset = Clock.objects.filter(environment=trio.account.environment).values_list("offset_ms", flat=True)
+    return snapshot_of(trio, now=db_now(), offset_ms=offset.first() or 0, install=install)
