@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.management.script import Answer, ScriptCommand
+from accounts.errors import AccountsError
+from accounts.management.script import REFUSED, Answer, ScriptCommand
 from accounts.models import Environment, ExchangeAccount
 from orders.symbols import symbols_sync
 
@@ -26,11 +27,25 @@ class Command(ScriptCommand):
         else:
             known = ExchangeAccount.objects.order_by().values_list("environment", flat=True).distinct()
             environments = sorted(known) or [Environment.PAPER.value]
-        results = []
+        found: list[dict[str, Any]] = []
+        lines = []
+        refused = 0
         for environment in environments:
             self.stderr.write(f"Reading the symbols of {environment} …")
-            results.append(symbols_sync(environment))
+            try:
+                result = symbols_sync(environment)
+            except AccountsError as error:
+                if len(environments) == 1:
+                    raise
+                # One that does not answer is no reason to leave the others stale.
+                refused += 1
+                found.append({"environment": environment, "error": error.sentence})
+                lines.append(f"{environment}: {error.sentence}")
+            else:
+                found.append(result.as_json())
+                lines.append(result.sentence)
         return Answer(
-            document={"environments": [result.as_json() for result in results]},
-            sentence="\n".join(result.sentence for result in results),
+            document={"environments": found},
+            sentence="\n".join(lines),
+            exit_code=REFUSED if refused else 0,
         )

@@ -17,7 +17,9 @@ from django.core.management import call_command
 from django.db import connection
 
 import simulator
+from accounts import gateways
 from accounts.errors import AccountsError, ExchangeUnreachable
+from accounts.models import ExchangeAccount
 from orders.models import Symbol
 from orders.symbols import DELISTED, symbol_columns, symbols_sync
 from tests.unit.accounts.conftest import venue as venue
@@ -218,3 +220,25 @@ def test_the_command_tells_scripts_and_people(listed: dict[str, Any], venue: Ven
         call_command("sync_symbols", "--json", stdout=out, stderr=err)
     assert ended.value.code == 2
     assert "does not answer" in json.loads(out.getvalue())["error"]
+
+
+def test_one_exchange_that_does_not_answer_keeps_no_other_stale(listed: dict[str, Any], venue: Venue) -> None:
+    # Given accounts in two environments, one of which is down
+    for environment in ("PAPER", "TESTNET"):
+        ExchangeAccount.objects.create(
+            name=environment, environment=environment, position_mode="ONE_WAY", key_hash=environment
+        )
+    nobody = Venue()
+    nobody.silent = True
+    gateways.use_transport("PAPER", nobody)
+
+    # When all are synced
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("sync_symbols", "--json", stdout=out, stderr=err)
+
+    # Then the other one is up to date, and the exit code tells that not all is well
+    assert ended.value.code == 2
+    paper, testnet = json.loads(out.getvalue())["environments"]
+    assert "does not answer" in paper["error"]
+    assert testnet["created"] == 660
