@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from accounts.errors import AccountsError
 from accounts.gateways import exchange_for, public_exchange
 from accounts.models import Environment, ExchangeAccount, SymbolSetting
+from accounts.symbol_settings import symbol_setting_problem, symbol_settings_apply
 from backoffice import queues
 from exchange.errors import ExchangeError
 from exchange.types import LeverageBracket, MarginType, PositionMode, PositionSide, Side
@@ -154,6 +155,7 @@ def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> Trio
         raise IllegalTransition(
             f"Trio {trio_id} was placed already (it is {draft.state}); it is never placed twice."
         )
+    _apply_settings(draft)
     trio_check(draft, reading)
     if not gates.worker_alive():
         raise TrioRefused(gates.NO_WORKER)
@@ -182,6 +184,19 @@ def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> Trio
         _slot_free(draft, slot)
         raise TrioRefused(f"{slot} is taken by another trio. Wait until that one has ended.") from None
     return trio
+
+
+def _apply_settings(draft: TrioOrder) -> None:
+    """Set the leverage and margin type that are wanted, before the symbol's first trio."""
+    account, symbol = draft.account, draft.symbol.symbol
+    if symbol_setting_problem(account, symbol) is None:
+        return
+    if TrioOrder.objects.filter(account=account, symbol=draft.symbol, holds_slot=True).exists():
+        return  # never while something is open: the check refuses the mismatch
+    try:
+        symbol_settings_apply(account, symbol)
+    except AccountsError as error:
+        raise TrioRefused(f"{error} Nothing was placed.") from error
 
 
 def _slot_free(draft: TrioOrder, slot: Slot) -> None:

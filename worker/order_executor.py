@@ -1,0 +1,159 @@
+"""OrderExecutor: carries a batch of intents into trios of one account.
+
+The balance is read once for the whole batch and reserved trio by trio; a trio that comes to nothing
+gives its reservation back, and the next intent is served whatever became of the one before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from accounts.errors import AccountsError
+from accounts.gateways import exchange_for
+from accounts.models import ExchangeAccount, SymbolSetting
+from exchange.errors import ExchangeError
+from exchange.port import Exchange
+from exchange.types import ZERO, OrderType, Side, TimeInForce
+from orders import services
+from orders.clock import exchange_now_ms
+from orders.domain.errors import OrdersError
+from orders.domain.rounding import plain
+from orders.domain.words import ENDS, TrioState
+from orders.models import Symbol, TrioOrder
+from orders.placement import OrderPlacementService
+
+logger = logging.getLogger(__name__)
+
+CAME_TO_NOTHING = ENDS - {TrioState.CLOSED}
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What somebody wants: one trio, prices in the quote asset, quantity in the base asset."""
+
+    symbol: str
+    side: Side
+    quantity: Decimal
+    stop_loss: Decimal
+    take_profit: Decimal
+    entry_type: OrderType = OrderType.MARKET
+    price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    protection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What became of one intent. ``trio_id`` is ``None`` when no trio was made; ``reserved`` is what it keeps."""
+
+    intent: Intent
+    trio_id: int | None
+    state: str
+    reason: str
+    reserved: Decimal = ZERO
+
+    @property
+    def placed(self) -> bool:
+        return self.trio_id is not None and self.state not in CAME_TO_NOTHING
+
+
+class OrderExecutor:
+    """Places intents for one account, one after the other."""
+
+    def __init__(
+        self,
+        account: ExchangeAccount,
+        *,
+        placement: OrderPlacementService | None = None,
+        gateway: Callable[[int], Exchange] = exchange_for,
+        by: str = "executor",
+    ) -> None:
+        self._account = account
+        self._placement = placement or OrderPlacementService(gateway=gateway)
+        self._gateway = gateway
+        self._by = by
+
+    def execute(self, intents: Iterable[Intent]) -> list[Execution]:
+        """Place each intent. Never raises for one of them: what is wrong with it is its ``reason``."""
+        intents = list(intents)
+        if not intents:
+            return []
+        try:
+            wallets = self._wallets()
+        except (ExchangeError, AccountsError) as error:
+            return [Execution(i, None, "REFUSED", f"The balance could not be read: {error}") for i in intents]
+        reserved: dict[str, Decimal] = {}
+        return [self._one(intent, wallets, reserved) for intent in intents]
+
+    def _wallets(self) -> dict[str, tuple[Decimal, Decimal]]:
+        """Read the balance once: for each asset its wallet and what of it is free."""
+        at = exchange_now_ms(self._account.environment)
+        balances = self._gateway(self._account.pk).balances(at=at)
+        return {view.asset: (view.balance, view.available) for view in balances}
+
+    def _one(
+        self, intent: Intent, wallets: dict[str, tuple[Decimal, Decimal]], reserved: dict[str, Decimal]
+    ) -> Execution:
+        draft: TrioOrder | None = None
+        try:
+            symbol = services.symbol_get(self._account.environment, intent.symbol)
+            asset = symbol.margin_asset
+            wallet, available = wallets.get(asset, (ZERO, ZERO))
+            reading = services.market_read(self._account, symbol, wallet=wallet)
+            needed = self._margin(intent, reading.mark_price)
+            free = available - reserved.get(asset, ZERO)
+            if needed > free:
+                return Execution(
+                    intent,
+                    None,
+                    "REFUSED",
+                    f"It would need {plain(needed)} {asset} of margin, but only {plain(free)} {asset} are free.",
+                )
+            draft = self._draft(intent, symbol)
+            services.trio_queue(trio_id=draft.pk, by=self._by, reading=reading)
+        except (OrdersError, AccountsError, ExchangeError) as error:
+            if draft is not None:
+                draft.delete()  # refused before it was queued: no row is kept
+            return Execution(intent, None, "REFUSED", str(error))
+        reserved[asset] = reserved.get(asset, ZERO) + needed
+        self._place(draft)
+        draft.refresh_from_db()
+        if draft.trio_state in CAME_TO_NOTHING:
+            reserved[asset] -= needed
+            needed = ZERO
+        return Execution(intent, draft.pk, draft.state, draft.reason, needed)
+
+    def _place(self, trio: TrioOrder) -> None:
+        try:
+            self._placement.advance(trio.pk)
+        except Exception:  # it is queued: runworker carries it on, and the next intent is served
+            logger.exception("trio %s: placing it raised", trio.pk)
+
+    def _draft(self, intent: Intent, symbol: Symbol) -> TrioOrder:
+        draft = services.trio_draft(
+            account=self._account,
+            symbol=symbol,
+            side=intent.side,
+            quantity=intent.quantity,
+            entry_type=intent.entry_type,
+            price=intent.price,
+            time_in_force=intent.time_in_force,
+            stop_loss=intent.stop_loss,
+            take_profit=intent.take_profit,
+            protection=intent.protection,
+            source=self._by,
+        )
+        draft.save()
+        return draft
+
+    def _margin(self, intent: Intent, mark_price: Decimal | None) -> Decimal:
+        """Return the initial margin at the symbol's leverage; at none known, the whole notional."""
+        price = intent.price if intent.price is not None else mark_price
+        if price is None:
+            return ZERO
+        setting = SymbolSetting.objects.filter(account=self._account, symbol=intent.symbol.upper()).first()
+        leverage = setting.leverage if setting and setting.leverage else 1
+        return price * intent.quantity / leverage
