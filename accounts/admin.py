@@ -99,7 +99,7 @@ class ExchangeAccountAdmin(AccountBase):
     def get_fields(self, request: HttpRequest, obj: ExchangeAccount | None = None) -> Any:
         if obj is None:
             return ("name", "environment", "api_key", "new_secret", "notes")
-        return ("name", "is_active", "notes", *self.get_readonly_fields(request, obj))
+        return ("name", "is_active", *self.get_readonly_fields(request, obj), "notes")
 
     def get_readonly_fields(self, request: HttpRequest, obj: ExchangeAccount | None = None) -> Any:
         if obj is None:
