@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from simulator.engine import views
 from simulator.engine.exchange import Book
@@ -62,15 +62,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def one_at_a_time(
-    method: Callable[Concatenate[Simulator, P], R],
-) -> Callable[Concatenate[Simulator, P], R]:
+def one_at_a_time(method: Callable[P, R]) -> Callable[P, R]:
     """Let one thread in at a time: the engine knows no threads."""
 
     @functools.wraps(method)
-    def guarded(self: Simulator, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self.lock:
-            return method(self, *args, **kwargs)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        simulator = args[0]
+        assert isinstance(simulator, Simulator)
+        with simulator.lock:
+            return method(*args, **kwargs)
 
     return guarded
 

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import typing
+from collections import deque
 from collections.abc import Callable
 from dataclasses import fields
 from decimal import Decimal
@@ -266,19 +267,24 @@ def _rebuild(simulator: Simulator, records: list[Any]) -> None:
     for algo in sorted((r for r in records if isinstance(r, Algo)), key=lambda a: a.id):
         _rebuild_algo(ex, ex.books[algo.account], algo)
     for book in ex.books.values():
-        book.closed_orders = type(book.closed_orders)(
-            sorted(book.closed_orders, key=lambda i: ex.orders[i].updated)
-        )
-        book.closed_algos = type(book.closed_algos)(
-            sorted(book.closed_algos, key=lambda i: ex.algos[i].updated)
-        )
+        for ended in (book.unfilled_orders, book.filled_orders):
+            _sort(ended, {i: ex.orders[i].updated for i in ended})
+        for done in (book.idle_algos, book.born_algos):
+            _sort(done, {i: ex.algos[i].updated for i in done})
+
+
+def _sort(ids: deque[int], when: dict[int, int]) -> None:
+    """Oldest end first, as retention wants them."""
+    ordered = sorted(ids, key=lambda ident: (when[ident], ident))
+    ids.clear()
+    ids.extend(ordered)
 
 
 def _rebuild_order(ex: Exchange, book: Book, order: Order) -> None:
     ex.orders[order.id] = order
     book.last_ids[order.client_id] = order.id
     if not order.is_open:
-        book.closed_orders.append(order.id)
+        (book.filled_orders if order.executed else book.unfilled_orders).append(order.id)
         return
     book.open_orders[order.id] = order
     book.open_ids[order.client_id] = order.id
@@ -297,7 +303,7 @@ def _rebuild_algo(ex: Exchange, book: Book, algo: Algo) -> None:
     ex.algos[algo.id] = algo
     book.last_algo_ids[algo.client_id] = algo.id
     if not algo.is_open:
-        book.closed_algos.append(algo.id)
+        (book.born_algos if algo.child else book.idle_algos).append(algo.id)
         return
     book.open_algos[algo.id] = algo
     book.open_algo_ids[algo.client_id] = algo.id

@@ -13,6 +13,7 @@ from simulator.engine import cover as covering
 from simulator.engine.algo import vanish
 from simulator.engine.errors import ApiError, refusal
 from simulator.engine.exchange import Book, Exchange
+from simulator.engine.execution import retain
 from simulator.engine.journal import Entry, Journal
 from simulator.engine.profile import Profile
 from simulator.engine.symbols import Catalogue
@@ -82,6 +83,7 @@ class Venue:
     late: list[Late] = field(default_factory=list)
     late_answers: dict[int, Reply] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)  # accounts whose sockets are to be cut
+    tidy_at: int = 0  # when to look for orders to forget
     keep: Callable[[], None] | None = None  # writes what changed, before anything is answered
 
     # -- time -----------------------------------------------------------------------------------------------------
@@ -98,6 +100,10 @@ class Venue:
         self.prices.advance(self.ex, now)
         if self.ex.delayed or self.ex.expiring:
             due(self.ex, now)
+        if now >= self.tidy_at:
+            self.tidy_at = now + 60_000
+            for book in self.ex.books.values():
+                retain(self.ex, book, now)
         self._refresh(now)
 
     def _refresh(self, now: int) -> None:

@@ -29,11 +29,13 @@ class Book:
     open_orders: dict[int, Order] = field(default_factory=dict)
     open_ids: dict[str, int] = field(default_factory=dict)
     last_ids: dict[str, int] = field(default_factory=dict)  # client id -> the newest order that had it
-    closed_orders: deque[int] = field(default_factory=deque)
+    unfilled_orders: deque[int] = field(default_factory=deque)  # ended; forgotten after 3 days
+    filled_orders: deque[int] = field(default_factory=deque)  # ended; forgotten after 90 days
     open_algos: dict[int, Algo] = field(default_factory=dict)
     open_algo_ids: dict[str, int] = field(default_factory=dict)
     last_algo_ids: dict[str, int] = field(default_factory=dict)
-    closed_algos: deque[int] = field(default_factory=deque)
+    idle_algos: deque[int] = field(default_factory=deque)  # ended without a child
+    born_algos: deque[int] = field(default_factory=deque)  # ended with one
     fills: deque[Fill] = field(default_factory=lambda: deque(maxlen=50_000))
     income: deque[Income] = field(default_factory=lambda: deque(maxlen=100_000))
     # (symbol, position side) -> quantity of resting orders that may open, [buying, selling], and their value
@@ -127,6 +129,13 @@ class Exchange:
             price = self._start_price(rules)
             found = self.markets[symbol] = Market(rules, price, price, depth_for(rules, price))
         return found
+
+    def set_status(self, symbol: str, status: str) -> None:
+        """Let a symbol start or stop trading."""
+        self.catalogue.set_status(symbol, status)
+        rules = self.catalogue.find(symbol)
+        if symbol in self.markets and rules is not None:
+            self.markets[symbol].rules = rules
 
     def rules(self, symbol: str) -> Rules:
         rules = self.catalogue.find(symbol)

@@ -120,7 +120,7 @@ def _leave(ex: Exchange, book: Book, order: Order, now: int) -> None:
         del book.open_ids[order.client_id]
     if order.price:
         ex.market(order.symbol).unrest(order)
-    book.closed_orders.append(order.id)
+    (book.filled_orders if order.executed else book.unfilled_orders).append(order.id)
     if order.algo_id and (algo := ex.algos.get(order.algo_id)):
         ex.exposed.add((book.account.name, order.symbol, order.position_side))
         if algo.status == "TRIGGERED":
@@ -143,7 +143,7 @@ def algo_end(ex: Exchange, book: Book, algo: Algo, status: str, now: int, *, rea
     book.open_algos.pop(algo.id, None)
     if book.open_algo_ids.get(algo.client_id) == algo.id:
         del book.open_algo_ids[algo.client_id]
-    book.closed_algos.append(algo.id)
+    (book.born_algos if algo.child else book.idle_algos).append(algo.id)
     ex.exposed.add((book.account.name, algo.symbol, algo.position_side))
     ex.touch(algo)
     messages.algo_update(ex, algo, now)
@@ -153,28 +153,21 @@ def algo_end(ex: Exchange, book: Book, algo: Algo, status: str, now: int, *, rea
 def retain(ex: Exchange, book: Book, now: int) -> None:
     """Let go of what the venue itself forgets: unfilled after 3 days, the rest after 90, and beyond our own bound."""
     most = ex.profile.finished_orders_max
-    closed = book.closed_orders
-    while closed:
-        order = ex.orders[closed[0]]
-        kept_ms = RETENTION_MS if order.executed else RETENTION_UNFILLED_MS
-        if len(closed) <= most and now - order.updated <= kept_ms:
-            break
-        closed.popleft()
-        del ex.orders[order.id]
-        if book.last_ids.get(order.client_id) == order.id:
-            del book.last_ids[order.client_id]
-        ex.forget("order", order.key)
-    done = book.closed_algos
-    while done:
-        algo = ex.algos[done[0]]
-        kept_ms = RETENTION_MS if algo.child else RETENTION_UNFILLED_MS
-        if len(done) <= most and now - algo.updated <= kept_ms:
-            break
-        done.popleft()
-        del ex.algos[algo.id]
-        if book.last_algo_ids.get(algo.client_id) == algo.id:
-            del book.last_algo_ids[algo.client_id]
-        ex.forget("algo", algo.key)
+    for closed, kept_ms in (
+        (book.unfilled_orders, RETENTION_UNFILLED_MS),
+        (book.filled_orders, RETENTION_MS),
+    ):
+        while closed and (len(closed) > most or now - ex.orders[closed[0]].updated > kept_ms):
+            order = ex.orders.pop(closed.popleft())
+            if book.last_ids.get(order.client_id) == order.id:
+                del book.last_ids[order.client_id]
+            ex.forget("order", order.key)
+    for done, kept_ms in ((book.idle_algos, RETENTION_UNFILLED_MS), (book.born_algos, RETENTION_MS)):
+        while done and (len(done) > most or now - ex.algos[done[0]].updated > kept_ms):
+            algo = ex.algos.pop(done.popleft())
+            if book.last_algo_ids.get(algo.client_id) == algo.id:
+                del book.last_algo_ids[algo.client_id]
+            ex.forget("algo", algo.key)
 
 
 def closable(book: Book, symbol: str, position_side: str, side: str) -> Decimal:

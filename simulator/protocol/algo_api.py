@@ -70,7 +70,10 @@ def all_algos(ctx: Context) -> list[dict[str, Any]]:
     limit = ctx.params.limit(500, 1000)
     found = [
         algo
-        for algo in (ctx.ex.algos[i] for i in sorted([*ctx.book.closed_algos, *ctx.book.open_algos]))
+        for algo in (
+            ctx.ex.algos[i]
+            for i in sorted([*ctx.book.idle_algos, *ctx.book.born_algos, *ctx.book.open_algos])
+        )
         if algo.symbol == symbol
         and (first is None or algo.id >= first)
         and (start is None or algo.created >= start)

@@ -110,7 +110,7 @@ def all_orders(ctx: Context) -> list[dict[str, Any]]:
     limit = ctx.params.limit(500, 1000)
     if start is None and first is None:
         start = ctx.now - 7 * 86_400_000 if stop is None else stop - 7 * 86_400_000
-    mine = [*ctx.book.closed_orders, *ctx.book.open_orders]
+    mine = [*ctx.book.unfilled_orders, *ctx.book.filled_orders, *ctx.book.open_orders]
     found = []
     for ident in sorted(mine):
         order = ctx.ex.orders[ident]
@@ -216,7 +216,7 @@ def force_orders(ctx: Context) -> list[dict[str, Any]]:
         kind or "", ("autoclose-", "adl_autoclose")
     )
     found = [
-        ctx.ex.orders[i] for i in ctx.book.closed_orders if ctx.ex.orders[i].client_id.startswith(prefix)
+        ctx.ex.orders[i] for i in ctx.book.filled_orders if ctx.ex.orders[i].client_id.startswith(prefix)
     ]
     rows = [views.order_full(ctx.ex, o, pair=True) for o in found if symbol is None or o.symbol == symbol]
     for row in rows:
