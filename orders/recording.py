@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,7 +54,7 @@ def _record_sent(trio: TrioOrder, call: SendCall, answer: Answer, *, now: dateti
         said = answer.bug or (error.message if error else "")
         note(trio, "answer", f"{what.capitalize()}: {_verdict_words(verdict)} ({said}).", at=now)
     if call.kind is RequestKind.CANCEL:
-        _record_cancel(leg, answer, now=now)
+        _record_cancel(leg, call, answer, now=now)
     elif call.kind is RequestKind.TEST:
         _record_test(leg, answer, now=now)
     else:
@@ -98,9 +99,11 @@ def _key_refused(trio: TrioOrder, leg: Leg, error: ExchangeError, *, now: dateti
     leg.save()
 
 
-def _record_cancel(leg: Leg, answer: Answer, *, now: datetime) -> None:
+def _record_cancel(leg: Leg, call: SendCall, answer: Answer, *, now: datetime) -> None:
     if answer.verdict is Verdict.ACCEPTED and answer.view is not None:
-        leg_take_in(leg, answer.view, certain=False, now=now)
+        # A conditional order's cancel is answered without a time: it covered until we asked, not longer.
+        ended_ts = answer.view.updated_at or call.stamp.timestamp
+        leg_take_in(leg, replace(answer.view, updated_at=ended_ts), certain=False, now=now)
     elif answer.verdict in (Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED) and answer.error is not None:
         leg.retry_at = now + _pause(answer.error)
         leg.save(update_fields=["retry_at"])
