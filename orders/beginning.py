@@ -15,6 +15,7 @@ from exchange.types import ZERO, NewOrder, OrderRef, Stamp, WireRequest
 from orders.calls import Call, LookCall, ObserveCall, SendCall
 from orders.clock import to_ms
 from orders.domain.lifecycle import cover_deadline_ts
+from orders.domain.rounding import shown
 from orders.domain.steps import Cancel, Confirm, Decision, Exit, Observe, Plan, Submit
 from orders.domain.words import LegState, RequestKind, Role, TrioState
 from orders.facts import note
@@ -65,7 +66,10 @@ class _Beginning:
                 raise AssertionError(f"nothing to begin for {step}")
 
     def _submit(self, plan: Plan, *, test: bool) -> SendCall:
-        order = replace(plan.order, symbol=self.trio.symbol.symbol)
+        symbol, quantity = self.trio.symbol, plan.order.quantity
+        if quantity is not None and symbol.step_size:  # tables keep more decimals than the exchange takes
+            quantity = shown(quantity, symbol.step_size)
+        order = replace(plan.order, symbol=symbol.symbol, quantity=quantity)
         leg = self._leg(plan, order, state=LegState.PLANNED if test else LegState.SUBMITTED)
         wire = self.exchange.test_request(order) if test else self.exchange.submit_request(order)
         if not test:

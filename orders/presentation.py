@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from exchange.types import ZERO
-from orders.domain.rounding import on_grid, plain, scaled
+from orders.domain.rounding import on_grid, plain, shown
 from orders.domain.words import Role, TrioState
 from orders.models import Leg, TrioOrder
 
@@ -50,9 +50,9 @@ def trio_sentence(trio: TrioOrder) -> str:
 
 def decimals(value: Decimal | None, grid: Decimal | None) -> str:
     """Return a number as plain text with as many decimals as the grid (a tick or step) has."""
-    if value is None or not grid or grid <= 0 or not on_grid(value, grid):
+    if value is None or not grid or not on_grid(value, grid):
         return plain(value)
-    return format(scaled(value, grid), "f")
+    return format(shown(value, grid), "f")
 
 
 def _filled(legs: Any) -> Decimal:

@@ -11,7 +11,7 @@ from exchange.types import ZERO, OrderType, PositionMode, PositionSide, Side, Ti
 from orders import gates
 from orders.clock import to_ms
 from orders.domain import ids
-from orders.domain.rounding import on_grid, plain, scaled
+from orders.domain.rounding import plain, shown
 from orders.domain.snapshot import Ask, Book, LegView, Policies, Spec, TrioSnapshot
 from orders.domain.words import (
     Cause,
@@ -49,10 +49,6 @@ def policies() -> Policies:
 def spec_of(trio: TrioOrder) -> Spec:
     """Return what a person meant, with each number in the symbol's own decimals."""
     symbol = trio.symbol
-
-    def shown(value: Decimal, grid: Decimal | None) -> Decimal:
-        # What is off the grid stays as it is: checking must see it, never a rounded stand-in.
-        return scaled(value, grid) if grid and on_grid(value, grid) else value
 
     def price(value: Decimal | None) -> Decimal | None:
         return None if value is None else shown(value, symbol.tick_size)

@@ -21,6 +21,11 @@ def scaled(value: Decimal, grid: Decimal) -> Decimal:
     return value.quantize(Decimal(1).scaleb(min(exponent, 0)))
 
 
+def shown(value: Decimal, grid: Decimal | None) -> Decimal:
+    """Return ``value`` with the grid's own decimals; what is off the grid stays as it is, to be seen."""
+    return scaled(value, grid) if grid and grid > 0 and on_grid(value, grid) else value
+
+
 def on_grid(value: Decimal, grid: Decimal | None) -> bool:
     return grid is None or grid <= 0 or value % grid == 0
 
