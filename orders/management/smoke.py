@@ -89,7 +89,8 @@ class Smoke:
         draft = self._draft(symbol, quantity, reading)
         trio_check(draft, reading)
         until_true(gates.worker_alive, seconds=5)
-        self.trio = place(draft, by=SOURCE, reading=reading)
+        self.trio = draft  # known before it is queued: an interruption must find it
+        place(draft, by=SOURCE, reading=reading)
         self.say(
             f"Asked for: {self._order_words(symbol, quantity)} on {self.account} as trio {self.trio.pk}."
         )
@@ -216,7 +217,10 @@ class Smoke:
 
     def withdraw(self) -> None:
         """Take back what was placed, after an interruption, and wait for its end."""
-        if self.trio is None or TrioOrder.objects.get(pk=self.trio.pk).is_over:
+        if (
+            self.trio is None
+            or not TrioOrder.objects.filter(pk=self.trio.pk).exclude(state__in=ENDS).exists()
+        ):
             return
         self.say("Interrupted: what was placed is taken back first.")
         with contextlib.suppress(IllegalTransition):
