@@ -224,7 +224,7 @@ def account_replace_credentials(
         Credential.objects.update_or_create(
             account=account, defaults={"api_key": api_key, "api_secret": api_secret}
         )
-    gateways.forget(account.pk)
+    # Clients made from the old key are found out by the row's new `updated_at`, in every process.
     return account
 
 

@@ -101,6 +101,10 @@ def test_the_same_account_twice_is_an_error_of_the_form(operator: Client, add: A
     assert "entered already, as account “desk”" in page
     page = operator.post(reverse(ADD), new_account(api_key="other")).content.decode()
     assert "already" in page
+    venue.customer("second-key", "second-secret", alias=alias_of(KEY))
+    second = new_account(name="again", api_key="second-key", new_secret="second-secret")
+    page = operator.post(reverse(ADD), second).content.decode()
+    assert "same account of the exchange as “desk”" in page
     assert ExchangeAccount.objects.count() == 1
 
 
