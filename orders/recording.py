@@ -51,8 +51,8 @@ def _record_sent(trio: TrioOrder, call: SendCall, answer: Answer, *, now: dateti
     )
     if verdict is not Verdict.ACCEPTED:
         what = Role(leg.role).words + (" cancel" if call.kind is RequestKind.CANCEL else "")
-        said = answer.bug or (error.message if error else "")
-        note(trio, "answer", f"{what.capitalize()}: {_verdict_words(verdict)} ({said}).", at=now)
+        said = answer.bug or (_reason(error) if error else "")
+        note(trio, "answer", f"{what.capitalize()}: {_verdict_words(verdict)} ({said.rstrip('.')}).", at=now)
     if call.kind is RequestKind.CANCEL:
         _record_cancel(leg, call, answer, now=now)
     elif call.kind is RequestKind.TEST:
@@ -69,7 +69,7 @@ def _record_submit(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime, 
             leg_take_in(leg, answer.view, certain=False, now=now)
         case Verdict.REFUSED if pending and error is not None:
             leg.state = LegState.REJECTED
-            leg.refused_code, leg.refused_text, leg.ended_ts = error.code, error.message, now_ts
+            leg.refused_code, leg.refused_text, leg.ended_ts = error.code, _reason(error), now_ts
             if leg.role == Role.EXIT:
                 refused = trio.legs.filter(role=Role.EXIT, state=LegState.REJECTED).count()
                 leg.retry_at = now + timedelta(milliseconds=min(5000, BACK_OFF_MS * 2 ** min(refused, 5)))
@@ -86,7 +86,7 @@ def _record_submit(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime, 
 
 def _key_refused(trio: TrioOrder, leg: Leg, error: ExchangeError, *, now: datetime, now_ts: int) -> None:
     """No new risk under a refused key; what protects is tried again every five seconds."""
-    leg.refused_code, leg.refused_text = error.code, error.message
+    leg.refused_code, leg.refused_text = error.code, _reason(error)
     if trio.trio_state in (TrioState.PLACING, TrioState.QUEUED) or leg.role == Role.ENTRY:
         leg.state, leg.ended_ts = LegState.REJECTED, now_ts
     else:
@@ -116,7 +116,7 @@ def _record_test(leg: Leg, answer: Answer, *, now: datetime) -> None:
     error = answer.error
     if answer.verdict in (Verdict.REFUSED, Verdict.KEY_REFUSED) and error is not None:
         leg.state = LegState.REJECTED
-        leg.refused_code, leg.refused_text = error.code, error.message
+        leg.refused_code, leg.refused_text = error.code, _reason(error)
     elif answer.verdict is not Verdict.ACCEPTED:
         leg.retry_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
     leg.save()
@@ -236,6 +236,11 @@ def measure(trio: TrioOrder, *, until_ts: int) -> Gaps:
                 Guarding(leg.accepted_ts, leg.ended_ts, None if whole else leg.quantity, exact=hedge)
             )
     return gaps(executions, guards, until_ts=until_ts)
+
+
+def _reason(error: ExchangeError) -> str:
+    """Return the exchange's own words, without ours around them."""
+    return error.message.removeprefix("The exchange refused: ")
 
 
 def _pause(error: ExchangeError) -> timedelta:

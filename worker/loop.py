@@ -9,6 +9,7 @@ import uuid
 
 from django.db import OperationalError, close_old_connections
 
+from exchange.binance import prepare
 from orders.clock import db_now
 from orders.models import Heartbeat
 from orders.placement import INCARNATION, OrderPlacementService
@@ -28,6 +29,7 @@ class WorkerLoop:
         self.stopping = threading.Event()
         self.advancer = Advancer(service=service)
         self.watcher = Watcher(call=self.advancer.call, holder=self.process)
+        prepare()  # the exchange library takes most of a second; no position shall wait for it
         self._started_at = db_now()
 
     def once(self) -> int:

@@ -12,6 +12,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
 from backoffice import embedded
+from exchange.binance import prepare
 
 
 class DjangoWorker(SimpleWorker):
@@ -20,6 +21,7 @@ class DjangoWorker(SimpleWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if settings.EMBEDDED_REDIS or settings.EMBEDDED_DATABASE:
             embedded.ensure()  # Redis is touched before the database, whose backend would do it
+        prepare()  # the exchange library takes most of a second; the first order shall not wait for it
         # rqworker defaults to pickle whatever the queue says. A pickled job can run anything: it is refused.
         super().__init__(*args, **(kwargs | {"serializer": JSONSerializer}))
 

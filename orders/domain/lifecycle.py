@@ -55,6 +55,7 @@ TRANSITIONS: Final = {
     (S.WORKING,      E.WITHDRAW):       S.WITHDRAWING,
     (S.OPEN,         E.UNDO):           S.ROLLING_BACK,
     (S.OPEN,         E.EXIT):           S.EXITING,
+    (S.EXITING,      E.EXIT):           S.EXITING,       # it is named after who executed first
     (S.WITHDRAWING,  E.FLAT_AND_EMPTY): S.CANCELLED,     # or as WITHDRAWN_AS says, by cause
     (S.ROLLING_BACK, E.FLAT_AND_EMPTY): S.ROLLED_BACK,
     (S.EXITING,      E.FLAT_AND_EMPTY): S.CLOSED,
@@ -122,6 +123,8 @@ def _turn(trio: TrioSnapshot) -> Found | None:
             return _before_a_position(trio)
         case S.OPEN:
             return _open(trio)
+        case S.EXITING:
+            return _exiting(trio)
         case state if state.is_end and any(late_leg_matters(trio, leg) for leg in trio.legs):
             return Turn.TURNED_UP, Cause.LATE, "An order that had been written off turned up."
     return None
@@ -209,10 +212,9 @@ def _withdraw_reason(trio: TrioSnapshot, entry: LegView | None) -> tuple[Cause, 
 
 
 def _open(trio: TrioSnapshot) -> Found | None:
-    if executed := _first_guard_executed(trio):
-        cause = Cause.STOP_LOSS if executed.role is Role.STOP_LOSS else Cause.TAKE_PROFIT
-        return Turn.EXIT, cause, f"The {executed.role.words} executed."
-    if trio.flat_believed and (trio.bought > 0 or trio.guards):
+    if executed := _guard_executed_first(trio):
+        return executed
+    if trio.flat_believed and (trio.bought > 0 or trio.guards) and not _guard_at_work(trio):
         return Turn.EXIT, Cause.OUTSIDE, "The position was closed outside this system."
     if trio.panic_wanted:
         return Turn.EXIT, Cause.PANIC, "Closed by panic."
@@ -307,9 +309,29 @@ def _armed_leg_refused(trio: TrioSnapshot) -> LegView | None:
     return None
 
 
-def _first_guard_executed(trio: TrioSnapshot) -> LegView | None:
-    executed = [leg for leg in trio.guards if leg.executed]
-    return min(executed, key=lambda leg: leg.filled_ts or 0) if executed else None
+def _exiting(trio: TrioSnapshot) -> Found | None:
+    """An exit is named after the first order of ours that executed, whatever set it off."""
+    executed = _guard_executed_first(trio)
+    return executed if executed is not None and executed[1] is not trio.cause else None
+
+
+def _guard_executed_first(trio: TrioSnapshot) -> Found | None:
+    out = [leg for leg in trio.legs if leg.role is not Role.ENTRY and leg.executed]
+    first = min(out, key=lambda leg: leg.filled_ts or 0, default=None)
+    if first is None or first.role is Role.EXIT:
+        return None
+    cause = Cause.STOP_LOSS if first.role is Role.STOP_LOSS else Cause.TAKE_PROFIT
+    return Turn.EXIT, cause, f"The {first.role.words} executed."
+
+
+def _guard_at_work(trio: TrioSnapshot) -> bool:
+    """Is a triggered leg of ours closing the position? Its fills may be told after the flat position."""
+    return any(
+        leg.state is LegState.TRIGGERED
+        and leg.triggered_ts is not None
+        and trio.now_ts - leg.triggered_ts <= trio.policies.naked_limit
+        for leg in trio.guards
+    )
 
 
 def _stop_failed(trio: TrioSnapshot) -> LegView | None:
@@ -400,5 +422,4 @@ def late_quantity(trio: TrioSnapshot) -> Decimal:
 
 
 def _refused(what: str, leg: LegView) -> str:
-    text = leg.refused_text.rstrip(".") or "no reason given"
-    return f"The exchange refused the {what}: {text} ({leg.refused_code})."
+    return f"The exchange refused the {what}: {leg.refused_text.rstrip('.') or leg.refused_code}."

@@ -530,3 +530,20 @@ def test_quantities_stay_decimal() -> None:
     step = decide(trio(S.QUEUED)).step
     assert isinstance(step, Submit)
     assert isinstance(step.plans[0].order.quantity, Decimal)
+
+
+def test_a_triggered_stop_explains_a_position_that_is_flat_before_its_fill_is_told() -> None:
+    at_work = stop(LegState.TRIGGERED, triggered_ts=NOW_TS - 40)
+    decision = decide(trio(S.OPEN, entry(), at_work, target(LegState.EXPIRED), book=flat(as_of=NOW_TS - 30)))
+    assert decision.trio.state is S.OPEN
+    assert isinstance(decision.step, Rest)
+
+
+def test_an_exit_is_named_after_the_first_order_of_ours_that_executed() -> None:
+    told_late = stop(LegState.FILLED, filled_ts=NOW_TS - 600)
+    closing = trio(S.EXITING, entry(), told_late, target(LegState.EXPIRED), cause=Cause.OUTSIDE, book=flat())
+    assert decide(closing).trio.cause is Cause.STOP_LOSS
+
+    ours_first = exit_order(filled_ts=NOW_TS - 700)
+    closing = trio(S.EXITING, entry(), told_late, ours_first, cause=Cause.MANUAL, book=flat())
+    assert decide(closing).trio.cause is Cause.MANUAL

@@ -1,0 +1,60 @@
+"""Stretches of real recorded bars in which something happens, and the walk through them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+RECORDINGS = Path(__file__).resolve().parent.parent.parent / "simulator" / "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One recorded bar; ``time_ms`` is when it opened."""
+
+    time_ms: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+
+    def walk(self) -> Iterator[Decimal]:
+        """Yield the way through the bar: a rising bar visits its low first, a falling one its high."""
+        yield self.open
+        yield from (self.low, self.high) if self.close >= self.open else (self.high, self.low)
+        yield self.close
+
+
+def recorded(name: str) -> list[Bar]:
+    """Read a recording, oldest bar first."""
+    with gzip.open(RECORDINGS / name, "rt", newline="") as file:
+        return [
+            Bar(
+                int(row["open_time"]),
+                *(Decimal(row[column]) for column in ("open", "high", "low", "close")),
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def stretch(bars: Sequence[Bar], *, dip: Decimal, rise: Decimal, most: int) -> list[Bar]:
+    """Return the first stretch that, from its first open, never falls below ``-dip`` before it has risen by
+    ``rise``, and does so within ``most`` bars after having dipped at least half as far as allowed.
+
+    Both are shares of the first open. Raises ValueError when the recording has none.
+    """
+    for first in range(len(bars) - most):
+        start = bars[first].open
+        dipped = False
+        for offset in range(most):
+            bar = bars[first + offset]
+            if bar.low < start * (1 - dip):
+                break
+            dipped = dipped or bar.low <= start * (1 - dip / 2)
+            if dipped and bar.high >= start * (1 + rise):
+                return list(bars[first : first + offset + 1])
+    raise ValueError("the recording has no such stretch")
