@@ -23,6 +23,7 @@ class Server:
         self.simulator = simulator
         self.hub = Hub(simulator)
         self.control = Control(simulator, self.flush)
+        simulator.venue.attached = True
         self._ticker: asyncio.Task[None] | None = None
         self._late: dict[int, asyncio.Future[Reply]] = {}
 

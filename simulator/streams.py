@@ -11,11 +11,12 @@ from urllib.parse import unquote
 
 from aiohttp import WSMsgType, web
 
+from simulator.engine.funding import FUNDING_MS
 from simulator.engine.values import MONEY, eight
 from simulator.facade import Simulator
 from simulator.prices.history import INTERVALS
 from simulator.protocol.context import Context
-from simulator.protocol.market_api import FUNDING_MS, day_row, depth_rows
+from simulator.protocol.market_api import day_row, depth_rows
 from simulator.protocol.params import Params
 
 PUBLIC: Final = ("bookTicker", "depth", "rpiDepth")

@@ -14,6 +14,7 @@ from simulator.engine.algo import vanish
 from simulator.engine.errors import ApiError, refusal
 from simulator.engine.exchange import Book, Exchange
 from simulator.engine.execution import retain
+from simulator.engine.funding import fund
 from simulator.engine.journal import Entry, Journal
 from simulator.engine.profile import Profile
 from simulator.engine.symbols import Catalogue
@@ -83,6 +84,7 @@ class Venue:
     late: list[Late] = field(default_factory=list)
     late_answers: dict[int, Reply] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)  # accounts whose sockets are to be cut
+    attached: bool = False  # a shell takes events and trades away; without one they are not collected
     tidy_at: int = 0  # when to look for orders to forget
     keep: Callable[[], None] | None = None  # writes what changed, before anything is answered
 
@@ -95,11 +97,16 @@ class Venue:
             self._commit()
 
     def _tick(self, now: int) -> None:
+        if not self.attached:
+            self.ex.told.clear()
+            self.ex.traded.clear()
+            self.ex.moved.clear()
         while self.late and self.late[0].due <= now:
             self._execute_late(self.late.pop(0), now)
         self.prices.advance(self.ex, now)
-        if self.ex.delayed or self.ex.expiring:
+        if self.ex.delayed or self.ex.expiring or self.ex.countdowns:
             due(self.ex, now)
+        fund(self.ex, now)
         if now >= self.tidy_at:
             self.tidy_at = now + 60_000
             for book in self.ex.books.values():

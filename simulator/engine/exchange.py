@@ -42,6 +42,9 @@ class Book:
     resting: dict[tuple[str, str], list[Decimal]] = field(default_factory=dict)
     orders_10s: list[int] = field(default_factory=lambda: [0, 0])  # [window, orders in it]
     orders_1m: list[int] = field(default_factory=lambda: [0, 0])
+    liquidation: dict[str, tuple[Any, Decimal]] = field(
+        default_factory=dict
+    )  # symbol -> (what it rests on, price)
     events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=20_000))
 
     def position(self, symbol: str, side: str) -> Position:
@@ -82,6 +85,9 @@ class Exchange:
         self.flattened: list[tuple[str, str, str]] = []
         self.exposed: set[tuple[str, str, str]] = set()  # slots whose cover must be looked at anew
         self.delayed: dict[int, Algo] = {}  # TRIGGERING, with their child still to come
+        self.strays: list[dict[str, Any]] = []  # legs and exits that opened a position
+        self.countdowns: dict[tuple[str, str], int] = {}  # (account, symbol) -> when its orders are cancelled
+        self.amendments: dict[int, list[dict[str, Any]]] = {}
         self.expiring = 0  # open orders with a goodTillDate
         self.filter: Callable[[str, dict[str, Any]], list[dict[str, Any]]] | None = None
 

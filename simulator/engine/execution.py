@@ -45,8 +45,9 @@ def reweigh(book: Book, order: Order, quantity: Decimal, price: Decimal) -> None
 
 
 def fill(
-    ex: Exchange, book: Book, order: Order, quantity: Decimal, price: Decimal, maker: bool, now: int
-) -> Fill:
+    ex: Exchange, book: Book, order: Order, quantity: Decimal, price: Decimal, maker: bool, now: int,
+    *, liquidation: bool = False,
+) -> Fill:  # fmt: skip
     """Execute part of an order: position, wallet, ledger, history and events."""
     market = ex.market(order.symbol)
     rules = market.rules
@@ -59,11 +60,15 @@ def fill(
     order.updated = now
     if order.status != "FILLED":
         _weigh(book, order, 1)
+    before = abs(position.amount)
     realized = change(ex, book, position, quantity if order.side == "BUY" else -quantity, price, now)
+    if abs(position.amount) > before or order.algo_id:
+        _note_stray(ex, order, position.amount, before, now)
     rate = account.maker if maker else account.taker
     commission = (quantity * price * rate).quantize(EIGHT, context=MONEY)
-    trade = ex.next_id(f"trade:{order.symbol}", 1)
-    market.trades += 1
+    taker_sells = (order.side == "SELL") != maker
+    public = market.trade(price, quantity, taker_sells, now)
+    trade = market.trades
     done = Fill(
         trade, account.name, order.symbol, order.id, order.client_id, order.side, order.position_side, price, quantity,
         realized, commission, rules.margin_asset, maker, now,
@@ -91,16 +96,27 @@ def fill(
         finish(ex, book, algo, now)
     messages.trade_lite(ex, order, done, now)
     messages.account_update(ex, book, "ORDER", now, assets=(rules.margin_asset,), positions=(position,))
-    messages.order_update(ex, order, "TRADE", now, fill=done)
+    messages.order_update(
+        ex, order, "CALCULATED" if liquidation else "TRADE", now, fill=done, reason=5 if liquidation else 0
+    )
     market.see(ex.market_ms or now, quantity)
-    taker_sells = (order.side == "SELL") != maker
-    ex.traded.append((order.symbol, {"p": price, "q": quantity, "t": trade, "m": taker_sells, "T": now}))
+    ex.traded.append((order.symbol, public))
     ex.moved.add(order.symbol)
     if order.status == "FILLED":
         _leave(ex, book, order, now)
     elif order.reduce_only or order.close_position:
         ex.exposed.add((account.name, order.symbol, order.position_side))
     return done
+
+
+def _note_stray(ex: Exchange, order: Order, after: Decimal, before: Decimal, now: int) -> None:
+    """An exit or a leg by its client id that made a position larger: nobody wanted that."""
+    _, _, role = order.client_id.rpartition("-")
+    if abs(after) > before and role[:1] in ("s", "p", "x") and role[1:].isdigit():
+        ex.strays.append(
+            {"account": order.account, "symbol": order.symbol, "side": order.position_side, "ms": now,
+             "client_id": order.client_id, "amount": format(after, "f")}
+        )  # fmt: skip
 
 
 def end(ex: Exchange, book: Book, order: Order, status: str, now: int, *, reason: int = 0) -> None:
@@ -161,6 +177,7 @@ def retain(ex: Exchange, book: Book, now: int) -> None:
             order = ex.orders.pop(closed.popleft())
             if book.last_ids.get(order.client_id) == order.id:
                 del book.last_ids[order.client_id]
+            ex.amendments.pop(order.id, None)
             ex.forget("order", order.key)
     for done, kept_ms in ((book.idle_algos, RETENTION_UNFILLED_MS), (book.born_algos, RETENTION_MS)):
         while done and (len(done) > most or now - ex.algos[done[0]].updated > kept_ms):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from typing import Any
 
 from simulator.engine.levels import Levels
 from simulator.engine.symbols import Rules
@@ -66,6 +67,7 @@ class Market:
     taken: dict[tuple[str, Decimal], Decimal] = field(
         default_factory=dict
     )  # (side, level) -> gone since the last move
+    recent: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=1000))  # newest trades
     bars: deque[Bar] = field(default_factory=lambda: deque(maxlen=3000))
     trades: int = 0
     updates: int = 0
@@ -119,6 +121,13 @@ class Market:
             self.trailing.pop(algo.id, None)
         else:
             self.triggers[algo.working, algo.is_up].remove(algo.trigger, algo.id)
+
+    def trade(self, price: Decimal, quantity: Decimal, taker_sells: bool, now: int) -> dict[str, Any]:
+        """Enter a trade into the public record."""
+        self.trades += 1
+        row = {"p": price, "q": quantity, "t": self.trades, "m": taker_sells, "T": now}
+        self.recent.append(row)
+        return row
 
     def see(self, market_ms: int, volume: Decimal = ZERO) -> None:
         """Enter the last price into the bar of this minute."""

@@ -220,6 +220,7 @@ def amend_order(
         raise refusal(-5029, notional=market.rules.notional_min)
     if quantity <= order.executed or (order.tif == "GTX" and tradable(market, side, price)):
         return cancel_order(ex, book, order, now)
+    _note_amendment(ex, order, quantity, price, modify_id, now)
     market.unrest(order)
     reweigh(book, order, quantity, price)
     order.modified += 1
@@ -234,3 +235,21 @@ def amend_order(
         market.rest(order)
     settle(ex, now)
     return order
+
+
+def _note_amendment(
+    ex: Exchange, order: Order, quantity: Decimal, price: Decimal, modify_id: int, now: int
+) -> None:
+    rules = ex.rules(order.symbol)
+    history = ex.amendments.setdefault(order.id, [])
+    history.append(
+        {
+            "amendmentId": ex.next_id("amendment"), "symbol": order.symbol, "pair": order.symbol, "orderId": order.id,
+            "clientOrderId": order.client_id, "time": now,
+            "amendment": {
+                "price": {"before": rules.price(order.price), "after": rules.price(price)},
+                "origQty": {"before": rules.quantity(order.quantity), "after": rules.quantity(quantity)},
+                "count": len(history) + 1, "modifyId": modify_id,
+            },
+        }
+    )  # fmt: skip

@@ -7,6 +7,7 @@ from decimal import Decimal
 from simulator.engine.algo import fire, give_birth
 from simulator.engine.exchange import Exchange
 from simulator.engine.execution import closable, end, fill, settle
+from simulator.engine.liquidation import liquidate
 from simulator.engine.market import Market
 from simulator.engine.values import EIGHT, ZERO, Algo, Order
 
@@ -21,7 +22,7 @@ def move(ex: Exchange, market: Market, last: Decimal, mark: Decimal, now: int, *
     With ``jump`` the market gaps: both prices are at their new place before anything fires.
     """
     market.taken.clear()
-    last0, mark0 = market.last, market.mark
+    last0, mark0 = began, _ = market.last, market.mark
     if jump:
         market.last, market.mark = last, mark
     seen: set[tuple[int, int]] = set()
@@ -41,6 +42,10 @@ def move(ex: Exchange, market: Market, last: Decimal, mark: Decimal, now: int, *
         if not jump:  # what was born on the way waits for the rest of the path only
             last0, mark0 = market.last, market.mark
     market.last, market.mark = last, mark
+    if last != began:
+        public_trade(ex, market, last > began, now)
+    if market.held:
+        liquidate(ex, market, now)
     if market.trailing:
         _trail(ex, market, now)
     market.moved = now
@@ -165,6 +170,12 @@ def due(ex: Exchange, now: int) -> None:
     for algo in list(ex.delayed.values()):
         if not algo.stuck and now >= algo.trigger_time + ex.profile.trigger_delay_ms:
             give_birth(ex, ex.book(algo.account), algo, ex.market(algo.symbol), now)
+    for (account, symbol), moment in list(ex.countdowns.items()):
+        if moment <= now:
+            del ex.countdowns[account, symbol]
+            for order in list(ex.book(account).open_orders.values()):
+                if order.symbol == symbol:
+                    end(ex, ex.book(account), order, "CANCELED", now)
     if ex.expiring and now >= ex.expiring:
         ex.expiring = 0
         for book in ex.books.values():
@@ -173,6 +184,14 @@ def due(ex: Exchange, now: int) -> None:
                     end(ex, book, order, "CANCELED", now)
                 elif order.good_till:
                     expire_at(ex, order.good_till)
+
+
+def public_trade(ex: Exchange, market: Market, rises: bool, now: int) -> None:
+    """A price move is somebody's trade: show it on the tape."""
+    rules = market.rules
+    lots = 1 + (market.trades * 7919) % 40
+    quantity = max(rules.lot_min, rules.step) * lots
+    ex.traded.append((rules.symbol, market.trade(market.last, quantity, not rises, now)))
 
 
 def expire_at(ex: Exchange, moment: int) -> None:

@@ -44,7 +44,7 @@ def verdict(
         "uncovered_refused_by_us": ours,
         "entries": _entries(ex),
         "orphans": _orphans(ex, cover, now, recv_window + absence_margin + ORPHAN_MS),
-        "reversed": list(cover.reversed),
+        "reversed": [*cover.reversed, *ex.strays],
         "open_positions": [
             {"account": name, "symbol": p.symbol, "side": p.side, "quantity": plain(p.amount)}
             for name, book in sorted(ex.books.items())

@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 from simulator.engine.errors import refusal
+from simulator.engine.funding import FUNDING_MS
 from simulator.engine.market import Bar, Market
 from simulator.engine.values import ZERO, eight, plain
 from simulator.prices.history import INTERVALS
 from simulator.protocol.context import Context, Raw, Route, with_symbol
 
-FUNDING_MS = 8 * 3_600_000
 DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 
 
@@ -218,6 +218,51 @@ def funding_rate(ctx: Context) -> list[dict[str, Any]]:
     ]
 
 
+def trades(ctx: Context) -> list[dict[str, Any]]:
+    market = ctx.market()
+    rules = market.rules
+    rows = list(market.recent)[-ctx.params.limit(500, 1000) :]
+    return [
+        {
+            "id": row["t"],
+            "price": rules.price(row["p"]),
+            "qty": rules.quantity(row["q"]),
+            "quoteQty": plain(row["p"] * row["q"]),
+            "time": row["T"],
+            "isBuyerMaker": row["m"],
+            "isRPITrade": False,
+        }
+        for row in rows
+    ]
+
+
+def aggregated_trades(ctx: Context) -> list[dict[str, Any]]:
+    market = ctx.market()
+    rules = market.rules
+    ctx.params.integer("fromId")
+    ctx.params.span()
+    rows = list(market.recent)[-ctx.params.limit(500, 1000) :]
+    return [
+        {
+            "a": row["t"],
+            "p": rules.price(row["p"]),
+            "q": rules.quantity(row["q"]),
+            "nq": rules.quantity(row["q"]),
+            "f": row["t"],
+            "l": row["t"],
+            "T": row["T"],
+            "m": row["m"],
+        }
+        for row in rows
+    ]
+
+
+def open_interest(ctx: Context) -> dict[str, Any]:
+    market = ctx.market()
+    held = sum((abs(position.amount) for position in market.held.values()), ZERO)
+    return {"openInterest": market.rules.quantity(held), "symbol": market.rules.symbol, "time": ctx.now}
+
+
 def funding_info(_: Context) -> list[dict[str, Any]]:
     return []
 
@@ -236,5 +281,8 @@ ROUTES = {
     ("GET", "/fapi/v1/ticker/24hr"): Route(day_ticker, weight=with_symbol(1, 40)),
     ("GET", "/fapi/v1/depth"): Route(depth, weight=depth_weight),
     ("GET", "/fapi/v1/fundingRate"): Route(funding_rate, weight=0),
+    ("GET", "/fapi/v1/trades"): Route(trades, weight=5),
+    ("GET", "/fapi/v1/aggTrades"): Route(aggregated_trades, weight=20),
+    ("GET", "/fapi/v1/openInterest"): Route(open_interest),
     ("GET", "/fapi/v1/fundingInfo"): Route(funding_info, weight=0),
 }

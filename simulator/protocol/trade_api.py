@@ -229,7 +229,18 @@ def amendments(ctx: Context) -> list[dict[str, Any]]:
     order = _find(ctx, ctx.params, ctx.need_symbol())
     if order is None:
         raise refusal(-2013)
-    return []
+    return ctx.ex.amendments.get(order.id, [])[::-1]
+
+
+def countdown(ctx: Context) -> dict[str, Any]:
+    """The dead man's switch: cancel the symbol's ordinary orders unless called again in time. Algo orders stay."""
+    symbol, wait = ctx.need_symbol(), ctx.params.need_integer("countdownTime")
+    key = ctx.book.account.name, symbol
+    if wait:
+        ctx.ex.countdowns[key] = ctx.now + wait
+    else:
+        ctx.ex.countdowns.pop(key, None)
+    return {"symbol": symbol, "countdownTime": str(wait)}
 
 
 _S = "SIGNED"
@@ -246,6 +257,7 @@ ROUTES = {
     ("GET", "/fapi/v1/openOrders"): Route(open_orders, _S, with_symbol(1, 40)),
     ("GET", "/fapi/v1/allOrders"): Route(all_orders, _S, 5),
     ("DELETE", "/fapi/v1/allOpenOrders"): Route(cancel_all, _S, changes=True),
+    ("POST", "/fapi/v1/countdownCancelAll"): Route(countdown, _S, 10, changes=True),
     ("GET", "/fapi/v1/orderAmendment"): Route(amendments, _S),
     ("GET", "/fapi/v1/userTrades"): Route(user_trades, _S, 5),
     ("GET", "/fapi/v1/forceOrders"): Route(force_orders, _S, with_symbol(20, 50)),

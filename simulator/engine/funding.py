@@ -1,0 +1,33 @@
+"""Funding: every eight hours of the market clock the longs pay the shorts, or the other way round."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from simulator.engine.exchange import Exchange
+from simulator.engine.ledger import pay
+from simulator.engine.messages import account_update
+from simulator.engine.values import EIGHT, MONEY
+
+FUNDING_MS: Final = 8 * 3_600_000
+
+
+def fund(ex: Exchange, now: int) -> None:
+    """Pay what has become due since the last time; nothing is due for the time before the exchange opened."""
+    latest = ex.market_ms // FUNDING_MS
+    last = ex.counters.setdefault("funding", latest)
+    if latest <= last:
+        return
+    ex.counters["funding"] = latest
+    for _, book in sorted(ex.books.items()):
+        for position in list(book.held.values()):
+            market = ex.market(position.symbol)
+            amount = -(position.amount * market.mark * market.funding * (latest - last))
+            amount = amount.quantize(EIGHT, context=MONEY)
+            if not amount:
+                continue
+            asset = market.rules.margin_asset
+            pay(ex, book, asset, amount, "FUNDING_FEE", now, symbol=position.symbol)
+            account_update(
+                ex, book, "FUNDING_FEE", now, assets=(asset,), positions=(position,), change=amount
+            )
