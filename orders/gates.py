@@ -11,7 +11,7 @@ from accounts.symbol_settings import symbol_setting_problem
 from orders.clock import db_now
 from orders.domain.words import Protection
 from orders.install import install_refusal
-from orders.models import Heartbeat, TrioOrder
+from orders.models import Heartbeat, Install, TrioOrder
 
 HEARTBEAT_SECONDS = 10
 NO_WORKER = "No runworker is alive, so nobody would watch the position. Start one (“manage.py runworker”), then try again."
@@ -22,7 +22,7 @@ def worker_alive() -> bool:
     return Heartbeat.objects.filter(beat__gt=db_now() - timedelta(seconds=HEARTBEAT_SECONDS)).exists()
 
 
-def new_risk_refusal(trio: TrioOrder) -> str:
+def new_risk_refusal(trio: TrioOrder, *, install: Install | None = None) -> str:
     """Say why this trio may not open anything, from the database alone; nothing when it may."""
     account = trio.account
     if not account.is_active:
@@ -36,7 +36,7 @@ def new_risk_refusal(trio: TrioOrder) -> str:
             "PRE_ARMED is not proved for this live account yet: choose ON_FIRST_FILL, "
             "which arms the legs the moment the entry fills."
         )
-    if refusal := install_refusal():
+    if refusal := install_refusal(install):
         return refusal
     if not trio.symbol.is_trading:
         return (

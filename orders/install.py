@@ -20,7 +20,7 @@ def system_identifier() -> str:
     return str(identifier)
 
 
-def install_token() -> str:
+def install_row() -> Install:
     """Return this installation's mark, made on first use."""
     row = Install.objects.order_by("pk").first()
     if row is None:
@@ -31,7 +31,7 @@ def install_token() -> str:
                 token="".join(secrets.choice(DIGITS) for _ in range(4)),
                 system_identifier=system_identifier(),
             )
-    return row.token
+    return row
 
 
 @lru_cache(maxsize=4)
@@ -39,9 +39,9 @@ def _server_identifier(database: str) -> str:
     return system_identifier()
 
 
-def install_refusal() -> str:
+def install_refusal(row: Install | None = None) -> str:
     """Say why this database must not send anything new, or nothing: is it a restored copy?"""
-    row = Install.objects.order_by("pk").first()
+    row = row or Install.objects.order_by("pk").first()
     if row is None or row.system_identifier == _server_identifier(str(connection.settings_dict["NAME"])):
         return ""
     return (

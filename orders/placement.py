@@ -30,7 +30,7 @@ from orders.clock import clock_measure, db_now, from_ms, offset_ms
 from orders.domain.steps import AskPerson, Done, Rest, Step, decide
 from orders.domain.words import TrioState
 from orders.facts import note
-from orders.install import install_token
+from orders.install import install_row
 from orders.models import TrioOrder
 from orders.snapshots import snapshot_of
 
@@ -146,7 +146,7 @@ class OrderPlacementService:
             return self._failed(trio_id, error)
 
     def _decide(self, trio: TrioOrder, offset: int, queue_alive: bool, exchange: Exchange) -> Turn:
-        install = install_token()
+        install = install_row()
         for _ in range(4):
             now = db_now()
             snapshot = snapshot_of(trio, now=now, offset_ms=offset, install=install, queue_alive=queue_alive)

@@ -24,7 +24,7 @@ from orders.domain.words import (
     TrioState,
     Verdict,
 )
-from orders.models import Leg, Request, Slot, TrioOrder, Watch
+from orders.models import Install, Leg, Request, Slot, TrioOrder, Watch
 
 ASKED = {
     Verdict.ACCEPTED: Ask.DONE,
@@ -69,7 +69,7 @@ def spec_of(trio: TrioOrder) -> Spec:
 
 
 def snapshot_of(
-    trio: TrioOrder, *, now: datetime, offset_ms: int, install: str, queue_alive: bool = True
+    trio: TrioOrder, *, now: datetime, offset_ms: int, install: Install, queue_alive: bool = True
 ) -> TrioSnapshot:
     """Read everything a decision about ``trio`` hinges on. ``now`` was read after its lock."""
     now_ms = to_ms(now)
@@ -82,7 +82,7 @@ def snapshot_of(
     placing = trio.trio_state in (TrioState.QUEUED, TrioState.PLACING)
     alive = gates.worker_alive() if placing else True
     dry_run = gates.is_dry_run(trio)
-    refusal = gates.new_risk_refusal(trio) if placing else ""
+    refusal = gates.new_risk_refusal(trio, install=install) if placing else ""
     if placing and trio.trio_state is TrioState.PLACING and dry_run and not refusal:
         refusal = "DRY_RUN_MODE is on: nothing new is opened."
     return TrioSnapshot(
@@ -90,7 +90,7 @@ def snapshot_of(
         state=trio.trio_state,
         now=now_ms,
         now_ts=now_ms + offset_ms,
-        stem=ids.stem(install, trio.pk),
+        stem=ids.stem(install.token, trio.pk),
         cause=Cause(trio.cause) if trio.cause else None,
         reason=trio.reason,
         legs=legs,

@@ -13,13 +13,29 @@ from orders.domain.coverage import is_uncovered
 from orders.domain.snapshot import Ask, LegView, TrioSnapshot
 from orders.domain.steps import Rest, decide
 from orders.domain.words import Cause, LegState, Role, TrioState
-from orders.install import install_token
+from orders.install import install_row
 from orders.models import Clock, TrioEvent, TrioOrder
 from orders.snapshots import snapshot_of
 
 OK, REFUSED, OTHER_END, UNDER_WAY, ASKS = 0, 2, 3, 4, 5
 POLL_SECONDS = 0.1
 SOUND_RESULTS = frozenset({Cause.STOP_LOSS, Cause.TAKE_PROFIT, Cause.TIME, Cause.MANUAL, Cause.PANIC})
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What stood before a verb was given: its question is no news, its story is told already."""
+
+    question: str = ""
+    event: int = 0
+
+    @classmethod
+    def of(cls, trio: TrioOrder) -> Before:
+        event = trio.events.order_by("-pk").values_list("pk", flat=True).first()
+        return cls(trio.question, event or 0)
+
+
+NOTHING_BEFORE = Before()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +111,17 @@ def wait_for(
     trio_id: int,
     *,
     seconds: float,
-    standing: str = "",
+    before: Before = NOTHING_BEFORE,
     tell: Callable[[TrioEvent], None] | None = None,
-    enough: Callable[[TrioOrder], bool] | None = None,
 ) -> Waited:
     """Look until a trio has ended, asks a person or rests, at most ``seconds``.
 
-    ``standing`` is a question that stood before the verb was given: the verb is its answer, so it ends no
-    wait. ``tell`` gets each new line of the story; ``enough`` may end the wait earlier. A database that does
-    not answer is waited for like anything else. Raises OperationalError when it does not come back.
+    A question that stood ``before`` the verb ends no wait: the verb is its answer. ``tell`` gets each line
+    the story has had since. A database that does not answer is waited for like anything else. Raises
+    OperationalError when it does not come back.
     """
     deadline = time.monotonic() + seconds
-    told = 0
+    told = before.event
     while True:
         left = deadline - time.monotonic()
         try:
@@ -120,8 +135,8 @@ def wait_for(
                 raise
             connection.close()
         else:
-            asks = bool(trio.question) and trio.question != standing
-            if trio.is_over or asks or resting or (enough is not None and enough(trio)):
+            asks = bool(trio.question) and trio.question != before.question
+            if trio.is_over or asks or resting:
                 return Waited(trio, rested=trio.is_over or resting)
             if left <= 0:
                 return Waited(trio, rested=False)
@@ -130,7 +145,7 @@ def wait_for(
 
 def look(trio_id: int) -> tuple[TrioOrder, bool]:
     """Read a trio without locking it, as of one instant; and whether it rests."""
-    install = install_token()
+    install = install_row()
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")

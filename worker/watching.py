@@ -26,7 +26,7 @@ from accounts.symbol_settings import symbol_settings_read
 from exchange.binance.streams import Connected, Disconnected, UserStream
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.types import ConfigEvent, OrderEvent, PositionEvent, StreamEvent
-from orders.clock import db_now
+from orders.clock import db_now, exchange_now_ms
 from orders.domain.words import ENDS, TrioState
 from orders.facts import order_fact, position_fact
 from orders.models import TrioOrder, Watch
@@ -211,6 +211,15 @@ class AccountWatch:
             if trio_id is not None:
                 self._watcher.call(trio_id)
 
+    def _read_settings(self) -> None:
+        """Read what a person may have changed in the exchange's app: leverage, margin type, position mode."""
+        symbol_settings_read(self.account)
+        exchange = exchange_for(self.account.pk)
+        config = exchange.account_config(at=exchange_now_ms(self.account.environment))
+        mode = config.position_mode.value
+        ExchangeAccount.objects.filter(pk=self.account.pk).exclude(position_mode=mode).update(position_mode=mode)
+        self.account.position_mode = mode
+
     def _mine(self) -> QuerySet[Watch]:
         return Watch.objects.filter(account=self.account, incarnation=self.incarnation)
 
@@ -228,7 +237,7 @@ class AccountWatch:
         connected = self._connected
         try:
             if not self.swept.is_set():
-                symbol_settings_read(self.account)
+                self._read_settings()
             sweep_and_note(self.account, self.incarnation, call=self._watcher.call)
         except (ExchangeError, AccountsError) as error:
             self._sweep_at = db_now().timestamp() + RETRY_SECONDS
