@@ -73,10 +73,13 @@ def _place(
 def _waiting(market: Market, last0: Decimal, last: Decimal, mark0: Decimal, mark: Decimal) -> list[Stop]:
     found: list[Stop] = []
     low, high = min(last0, last), max(last0, last)
+    # A price that moves away from where it stood does not trade there once more.
     for price, ident in market.buys.down_to(low):
-        found.append((_share(price, last0, last), 0, ident))
+        if last <= last0 or price > last0:
+            found.append((_share(price, last0, last), 0, ident))
     for price, ident in market.sells.up_to(high):
-        found.append((_share(price, last0, last), 0, ident))
+        if last >= last0 or price < last0:
+            found.append((_share(price, last0, last), 0, ident))
     triggers = market.triggers
     for working, start, goal, bottom, top in (
         ("CONTRACT_PRICE", last0, last, low, high),

@@ -67,7 +67,11 @@ class History:
         key = market.rules.symbol, interval
         made = self._made.get(key)
         if made is None or made[-1].start + length != first.start:
-            made = self._recorded(market, length, first) or self._invented(market, interval, length, first)
+            known = self._recorded(market, length, first)
+            made = [
+                *self._invented(market, interval, length, known[0] if known else first, len(known)),
+                *known,
+            ]
             self._made[key] = made
         return made
 
@@ -102,13 +106,13 @@ class History:
                 bars.append(Bar(start, candle.open, candle.high, candle.low, candle.close, candle.volume, 1))
         return bars if bars and bars[-1].start + length == first.start else []
 
-    def _invented(self, market: Market, interval: str, length: int, first: Bar) -> list[Bar]:
+    def _invented(self, market: Market, interval: str, length: int, first: Bar, known: int) -> list[Bar]:
         """A seeded walk backwards from where the live bars begin."""
         rng = random.Random(f"{self._seed}:past:{market.rules.symbol}:{interval}")
         scale = int(1_700_000 * (Decimal(length) / (15 * MINUTE)).sqrt())
         bars: list[Bar] = []
         close, start = first.open, first.start
-        for _ in range(SYNTHETIC_BARS):
+        for _ in range(SYNTHETIC_BARS - known):
             start -= length
             parts = rng.randint(-scale, scale)
             parts = max(-300_000_000, min(300_000_000, parts))

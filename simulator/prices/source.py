@@ -60,7 +60,7 @@ class Prices:
 
     def begin(self, ex: Exchange, market_ms: int) -> None:
         """Lay the recordings on the market clock, so that there is some history before now."""
-        ex.market_ms = market_ms
+        ex.market_ms = self._last_now = market_ms
         for symbol, recording in self.recordings.items():
             recording.start_at(market_ms, history=HISTORY_BARS)
             ex.counters[f"shift:{symbol}"] = recording.origin

@@ -254,7 +254,10 @@ def test_a_symbol_that_does_not_trade_takes_no_order(desk: Desk) -> None:
 
 
 def test_the_bracket_of_the_leverage_bounds_a_position(desk: Desk) -> None:
-    assert desk.ask("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage="150")["maxNotionalValue"] == "300000"
+    assert (
+        desk.ask("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage="150")["maxNotionalValue"]
+        == "300000"
+    )
     with pytest.raises(Refused, match="-2027"):
         desk.order("BUY", "LIMIT", "4.8", price="63000")
     assert desk.order("BUY", "LIMIT", "4.7", price="63000")["status"] == "NEW"

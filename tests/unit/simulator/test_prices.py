@@ -1,0 +1,111 @@
+"""Where prices come from, and the two clocks."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator import Simulator
+from tests.unit.simulator.support import KEY, SECRET, Clock
+
+
+def ask(simulator: Simulator, path: str) -> Any:
+    return json.loads(simulator.handle("GET", path, {}).body)
+
+
+def test_every_trading_symbol_has_a_price(clock: Clock) -> None:
+    simulator = Simulator(clock=clock, prices="replay")
+    info = ask(simulator, "/fapi/v1/exchangeInfo")
+    trading = {s["symbol"] for s in info["symbols"] if s["status"] == "TRADING"}
+    prices = {row["symbol"]: Decimal(row["price"]) for row in ask(simulator, "/fapi/v2/ticker/price")}
+    assert set(prices) == trading
+    assert all(price > 0 for price in prices.values())
+
+
+def test_a_recording_is_walked_inside_each_bar(clock: Clock, tmp_path: Path) -> None:
+    # Given bars of one minute: one rising, one falling
+    file = tmp_path / "bars.csv"
+    file.write_text(
+        "open_time,open,high,low,close,volume\n0,100,110,95,105,1\n60000,105,108,90,92,1\n120000,92,93,91,92,1\n"
+    )
+    simulator = Simulator(clock=clock, prices="replay", klines={"BTCUSDT": file}, symbols=["BTCUSDT"])
+    recording = simulator.venue.prices.recordings["BTCUSDT"]
+    corners = [[str(price) for _, price in recording.points(n)] for n in (0, 1)]
+    assert corners == [["100", "95", "110", "105"], ["105", "108", "90", "92"]]
+    # and after the last bar it runs backwards, without a jump
+    assert [recording.bar(n).open for n in (2, 3)] == [Decimal(92), Decimal(92)]
+    assert recording.bar(3).close == Decimal(92)
+
+
+def test_the_market_runs_as_fast_as_it_is_told(clock: Clock) -> None:
+    simulator = Simulator(clock=clock, prices="replay", speed=20, symbols=["ADAUSDT", "BTCUSDT"])
+    begun = simulator.ex.market_ms
+    for _ in range(40):
+        clock.forward(50)
+        simulator.tick()
+    assert simulator.ex.market_ms - begun == 2000 * 20
+    assert ask(simulator, "/fapi/v1/time")["serverTime"] == clock()
+
+
+def test_same_seed_same_path(clock: Clock) -> None:
+    def path(seed: int) -> list[str]:
+        simulator = Simulator(clock=Clock(), prices="walk", seed=seed, symbols=["BTCUSDT"])
+        found = []
+        for _ in range(50):
+            simulator.advance_market(1000)
+            found.append(str(simulator.ex.market("BTCUSDT").last))
+        return found
+
+    assert path(1) == path(1) != path(2)
+    assert len(set(path(1))) > 30
+
+
+def test_bars_join_history_and_present_and_the_last_is_open(clock: Clock) -> None:
+    simulator = Simulator(clock=clock, prices="replay", symbols=["ADAUSDT", "BTCUSDT", "XRPUSDT"])
+    simulator.advance_market(5 * 60_000)
+    for symbol, interval, length in (("ADAUSDT", "1m", 60_000), ("XRPUSDT", "5m", 300_000), ("BTCUSDT", "1d", 86_400_000),
+                                     ("BTCUSDT", "15m", 900_000), ("ADAUSDT", "5m", 300_000)):  # fmt: skip
+        rows = ask(simulator, f"/fapi/v1/klines?symbol={symbol}&interval={interval}&limit=200")
+        assert len(rows) == 200
+        starts = [row[0] for row in rows]
+        assert {b - a for a, b in itertools.pairwise(starts)} == {length}
+        assert rows[-1][6] >= simulator.ex.market_ms
+        for row in rows:
+            opened, high, low, close = (Decimal(text) for text in row[1:5])
+            assert low <= min(opened, close) <= max(opened, close) <= high
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [("interval=1s", -1120), ("interval=1m&limit=2000", -1130), ("interval=1m&limit=x", -1100),
+     ("interval=1m&startTime=2&endTime=1", -1023), ("", -1102)],
+)  # fmt: skip
+def test_bad_questions_about_bars(simulator: Simulator, query: str, code: int) -> None:
+    assert ask(simulator, f"/fapi/v1/klines?symbol=BTCUSDT&{query}")["code"] == code
+
+
+def test_files_that_are_no_recordings_are_explained(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("open_time,open,high,low,close,volume\n0,1,2,3,x,5\n")
+    with pytest.raises(ValueError, match="line 2: expected the columns"):
+        Simulator(prices="replay", klines={"BTCUSDT": bad})
+    with pytest.raises(ValueError, match="Cannot read"):
+        Simulator(prices="replay", klines={"BTCUSDT": tmp_path / "absent.csv"})
+    with pytest.raises(ValueError, match="has no NOPEUSDT"):
+        Simulator(prices="replay", klines={"NOPEUSDT": bad})
+    with pytest.raises(ValueError, match="not an exchangeInfo"):
+        Simulator(exchange_info=bad)
+
+
+def test_a_sleepy_machine_catches_up(clock: Clock) -> None:
+    simulator = Simulator(clock=clock, prices="walk", symbols=["BTCUSDT"])
+    simulator.add_account("desk", KEY, SECRET)
+    simulator.tick()
+    clock.forward(3_600_000)
+    simulator.tick()
+    assert simulator.ex.market_ms == clock()
