@@ -1,0 +1,305 @@
+"""The trio orders' pages: a draft is a form, everything after it a page that keeps itself fresh."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import unfold.admin
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.views.decorators.http import require_safe
+from unfold.decorators import display
+
+from orders import selectors
+from orders.admin.verbs import VerbsMixin
+from orders.domain.rounding import plain
+from orders.domain.words import TrioState
+from orders.forms import TrioOrderForm
+from orders.looks import RESULT_COLOURS, SIDE_COLOURS, STATE_COLOURS, age
+from orders.models import TrioOrder
+
+if TYPE_CHECKING:
+    Base = admin.ModelAdmin[TrioOrder]
+else:
+    Base = unfold.admin.ModelAdmin
+
+STOP_POLLING = 286  # htmx's own status: swap this in, then ask no more
+DRAFT_FIELDSETS: Any = (
+    ("What", {"fields": (("account", "symbol"), ("side", "quantity"))}),
+    ("Entry", {"fields": ("entry_type", ("price", "time_in_force"))}),
+    ("Way out", {"fields": (("stop_loss", "take_profit"),)}),
+    (
+        "Details",
+        {"fields": (("position_side", "protection"), "target_policy", "good_till")},
+    ),
+)
+
+
+class NotADraft(Exception):
+    """The draft was placed or withdrawn while somebody had its form open."""
+
+
+class LifeFilter(admin.SimpleListFilter):
+    title = "life"
+    parameter_name = "life"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("alive", "Alive"), ("asks", "Asks a person"), ("draft", "Draft"), ("ended", "Ended")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        ended = Q(state__in=selectors.ENDED)
+        wanted = {
+            "alive": ~ended & ~Q(state=TrioState.DRAFT),
+            "asks": ~Q(question=""),
+            "draft": Q(state=TrioState.DRAFT),
+            "ended": ended,
+        }
+        value = self.value()
+        return queryset.filter(wanted[value]) if value in wanted else queryset
+
+
+@admin.register(TrioOrder)
+class TrioOrderAdmin(VerbsMixin, Base):
+    form = TrioOrderForm
+    fieldsets = DRAFT_FIELDSETS
+    autocomplete_fields = ("symbol",)
+    list_display = (
+        "name",
+        "account_name",
+        "symbol_name",
+        "side_badge",
+        "quantity_plain",
+        "entry_text",
+        "stop_text",
+        "target_text",
+        "state_badge",
+        "result_badge",
+        "filled_plain",
+        "uncovered_text",
+        "asks",
+        "age_text",
+    )
+    list_filter = (
+        LifeFilter,
+        "state",
+        ("account", admin.RelatedOnlyFieldListFilter),
+        "account__environment",
+        ("symbol", admin.RelatedOnlyFieldListFilter),
+    )
+    search_fields = ("=id", "symbol__symbol", "account__name", "legs__client_id", "reason")
+    list_per_page = 50
+    show_full_result_count = False
+    compressed_fields = False
+
+    class Media:
+        css: ClassVar = {"all": ("orders/trio.css",)}
+        js = ("orders/trio_form.js",)
+
+    # --- what may be done ---
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or obj.state == TrioState.DRAFT)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # a trio and its journal are the record; a draft is withdrawn instead
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TrioOrder]:
+        return selectors.trios_listed().order_by(*(self.get_ordering(request) or ()))
+
+    # --- the draft's form ---
+
+    def get_form(
+        self, request: HttpRequest, obj: TrioOrder | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        for name in ("account", "symbol"):
+            if name in form.base_fields:
+                widget = form.base_fields[name].widget
+                for offer in ("can_add_related", "can_change_related", "can_view_related"):
+                    setattr(widget, offer, False)
+        return form
+
+    def get_fieldsets(self, request: HttpRequest, obj: TrioOrder | None = None) -> Any:
+        if obj is None or self.has_change_permission(request, obj):
+            return DRAFT_FIELDSETS
+        return ()  # the panel above shows it all, with plain numbers
+
+    def save_model(self, request: HttpRequest, obj: TrioOrder, form: Any, change: bool) -> None:
+        """Save a draft and nothing but its fields: its state belongs to the verbs."""
+        if not change:
+            obj.source, obj.created_by = "admin", request.user  # type: ignore[assignment]
+            obj.save()
+            return
+        now = TrioOrder.objects.select_for_update().get(pk=obj.pk)
+        if now.trio_state is not TrioState.DRAFT:
+            raise NotADraft(
+                f"{now} is {now.state} by now: it was placed or withdrawn while its form was open. "
+                "Nothing was saved."
+            )
+        obj.save(update_fields=[*TrioOrder.SPEC_FIELDS, "updated_at"])
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        context = dict(extra_context or {})
+        if object_id is not None and object_id.isdigit():
+            trio = self.get_object(request, object_id)
+            if trio is not None and self.has_view_permission(request, trio):
+                context["panel"] = self._panel(request, trio)
+        try:
+            return super().changeform_view(request, object_id, form_url, context)
+        except NotADraft as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(reverse("admin:orders_trioorder_change", args=[object_id]))
+
+    def response_add(self, request: HttpRequest, obj: TrioOrder, post_url_continue: Any = None) -> Any:
+        """Stay on the new draft: the next thing to do is to validate or place it."""
+        if "_addanother" in request.POST or "_popup" in request.POST:
+            return super().response_add(request, obj, post_url_continue)
+        messages.success(request, f"{obj} is saved as a draft. Validate it, or place it.")
+        return HttpResponseRedirect(reverse("admin:orders_trioorder_change", args=[obj.pk]))
+
+    def response_change(self, request: HttpRequest, obj: TrioOrder) -> Any:
+        if "_addanother" in request.POST:
+            return super().response_change(request, obj)
+        messages.success(request, f"{obj} is saved.")
+        return HttpResponseRedirect(reverse("admin:orders_trioorder_change", args=[obj.pk]))
+
+    # --- the panel that keeps itself fresh ---
+
+    def get_urls(self) -> list[URLPattern]:
+        live = path("<int:trio_id>/live/", self.live_view, name="orders_trioorder_live")
+        return [live, *super().get_urls()]
+
+    @property
+    def live_view(self) -> Callable[..., HttpResponse]:
+        return require_safe(self._live)
+
+    def _live(self, request: HttpRequest, trio_id: int) -> HttpResponse:
+        """Answer the panel anew, 204 while it shows what it shows already; asked every two seconds."""
+        if not self.admin_site.has_permission(request):
+            # A redirect would put the login form into the panel: let the whole page ask for it.
+            return HttpResponse(headers={"HX-Refresh": "true"}, status=STOP_POLLING)
+        trio = self.get_object(request, str(trio_id))
+        if trio is None:
+            raise Http404
+        if not self.has_view_permission(request, trio):
+            return HttpResponse("You may not see this trio.", status=403)
+        if request.GET.get("was") == TrioState.DRAFT and trio.state != TrioState.DRAFT:
+            return HttpResponse(headers={"HX-Refresh": "true"}, status=STOP_POLLING)  # the form has to go
+        panel = self._panel(request, trio)
+        if request.GET.get("seen") == panel["mark"]:
+            return HttpResponse(status=204)
+        return HttpResponse(panel["html"])
+
+    def _panel(self, request: HttpRequest, trio: TrioOrder) -> dict[str, str]:
+        page = selectors.trio_page(trio.pk)
+        names = self.verbs_for(page.trio)
+        allowed = self._filter_unfold_actions_by_permissions(
+            request,
+            [self.get_unfold_action(name) for name in names],
+            str(trio.pk),
+        )
+        verbs = [
+            {
+                "title": verb.description,
+                "icon": verb.icon,
+                "variant": verb.variant.value,
+                "path": reverse(f"admin:{verb.action_name}", args=[trio.pk]),
+            }
+            for verb in allowed
+        ]
+        body = render_to_string("admin/orders/trioorder/panel.html", {"page": page, "verbs": verbs})
+        mark = hashlib.sha256(body.encode()).hexdigest()[:16]
+        url = f"{reverse('admin:orders_trioorder_live', args=[trio.pk])}?seen={mark}&was={page.trio.state}"
+        html = render_to_string(
+            "admin/orders/trioorder/live.html", {"body": body, "url": url, "polls": not page.trio.is_over}
+        )
+        return {"html": html, "mark": mark}
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        return []  # they sit in the panel, which knows the state it shows
+
+    # --- the list's columns ---
+
+    @display(description="Trio", ordering="id")
+    def name(self, trio: TrioOrder) -> str:
+        return f"#{trio.pk}"
+
+    @display(description="Account", ordering="account__name")
+    def account_name(self, trio: TrioOrder) -> str:
+        colour = {"PAPER": "paper", "TESTNET": "testnet", "LIVE": "live"}[trio.account.environment]
+        return format_html(
+            '{} <span class="trio-env trio-env--{}">{}</span>',
+            trio.account.name,
+            colour,
+            trio.account.environment,
+        )
+
+    @display(description="Symbol", ordering="symbol__symbol")
+    def symbol_name(self, trio: TrioOrder) -> str:
+        return trio.symbol.symbol
+
+    @display(description="Side", ordering="side", label=SIDE_COLOURS)
+    def side_badge(self, trio: TrioOrder) -> str:
+        return trio.side
+
+    @display(description="Quantity", ordering="quantity")
+    def quantity_plain(self, trio: TrioOrder) -> str:
+        return plain(trio.quantity)
+
+    @display(description="Entry", ordering="price")
+    def entry_text(self, trio: TrioOrder) -> str:
+        return "market" if trio.price is None else plain(trio.price)
+
+    @display(description="Stop", ordering="stop_loss")
+    def stop_text(self, trio: TrioOrder) -> str:
+        return "–" if trio.stop_loss is None else plain(trio.stop_loss)
+
+    @display(description="Target", ordering="take_profit")
+    def target_text(self, trio: TrioOrder) -> str:
+        return "–" if trio.take_profit is None else plain(trio.take_profit)
+
+    @display(description="State", ordering="state", label=STATE_COLOURS)
+    def state_badge(self, trio: TrioOrder) -> tuple[str, str]:
+        return trio.state, trio.state.replace("_", " ")
+
+    @display(description="Result", ordering="result", label=RESULT_COLOURS)
+    def result_badge(self, trio: TrioOrder) -> tuple[str, str] | None:
+        return (trio.result, trio.result.replace("_", " ")) if trio.result else None
+
+    @display(description="Filled", ordering="entry_filled")
+    def filled_plain(self, trio: Any) -> str:
+        return plain(trio.entry_filled) if trio.entry_filled else "–"
+
+    @display(description="Uncovered", ordering="uncovered_ms")
+    def uncovered_text(self, trio: TrioOrder) -> str:
+        return f"{trio.uncovered_ms} ms" if trio.holds_slot or trio.ended_at or trio.uncovered_ms else "–"
+
+    @display(description="Asks", ordering="question")
+    def asks(self, trio: TrioOrder) -> str:
+        if not trio.question:
+            return ""
+        return format_html(
+            '<span class="material-symbols-outlined trio-asks" title="{}">help</span>', trio.question
+        )
+
+    @display(description="Age", ordering="created_at")
+    def age_text(self, trio: TrioOrder) -> str:
+        return age(trio.queued_at or trio.created_at)
+
+    if TYPE_CHECKING:
+        # unfold is untyped; these come from its ModelAdmin.
+        _filter_unfold_actions_by_permissions: Any
+        get_unfold_action: Any

@@ -1,0 +1,75 @@
+"""How numbers, moments and words of the trading pages are shown."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import template
+
+from orders.clock import from_ms
+from orders.domain.rounding import plain as plain_number
+from orders.looks import COLOURS, VERDICT_COLOURS, age
+from orders.models import Leg
+from orders.selectors import leg_size
+
+register = template.Library()
+
+
+@register.filter
+def plain(value: Decimal | None) -> str:
+    """Show a number as people write it; a dash for none."""
+    return "–" if value is None else plain_number(value)
+
+
+@register.filter
+def signed(value: Decimal) -> str:
+    """Show a result with its sign."""
+    return f"+{plain_number(value)}" if value > 0 else plain_number(value)
+
+
+@register.filter
+def moment(value: datetime | int | None) -> str:
+    """Show a time of day (UTC) to the millisecond; exchange times are ms."""
+    if not value:
+        return "–"
+    at = from_ms(value) if isinstance(value, int) else value
+    return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
+
+
+@register.filter
+def day(value: datetime | int | None) -> str:
+    """Show the date and time a moment stands for, for its tooltip."""
+    if not value:
+        return ""
+    at = from_ms(value) if isinstance(value, int) else value
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+@register.filter
+def ago(value: datetime | None) -> str:
+    return "–" if value is None else f"{age(value)} ago"
+
+
+@register.filter
+def colour(word: Any) -> str:
+    """Return the badge colour of a state, role, side or result."""
+    return COLOURS.get(str(word), "default")
+
+
+@register.filter
+def verdict_colour(word: str) -> str:
+    """Return the badge colour of what a request came to."""
+    return VERDICT_COLOURS.get(word, "info")
+
+
+@register.filter
+def words(value: Any) -> str:
+    """Show one of our upper-case words as text."""
+    return str(value).lower().replace("_", " ")
+
+
+@register.filter
+def size(leg: Leg) -> str:
+    return leg_size(leg)
