@@ -22,7 +22,7 @@ from orders.domain.errors import OrdersError, TrioRefused
 from orders.models import TrioEvent, TrioOrder
 from orders.presentation import trio_document, trio_sentence
 from orders.services import Reading, trio_queue
-from orders.waiting import Waited, wait_for
+from orders.waiting import Before, wait_for
 
 INTERRUPTED: Final = 130
 WAIT_MAX: Final = 7 * 86_400
@@ -54,23 +54,18 @@ class TrioCommand(ScriptCommand):
 
     # --- after the verb -----------------------------------------------------------------------
 
-    def outcome(self, trio: TrioOrder, *, standing: str = "", **options: Any) -> Answer:
+    def outcome(self, trio_id: int, options: dict[str, Any], *, before: Before) -> Answer:
         """Return how a trio stands now, or at the end of ``--wait``."""
-        seconds = options["wait"]
-        if seconds is None:
-            fresh = TrioOrder.objects.select_related("account", "symbol").get(pk=trio.pk)
-            return Answer(trio_document(fresh), trio_sentence(fresh))
-        waited = self._waited(trio, seconds=seconds, standing=standing, narrate=not options["json"])
-        return Answer(trio_document(waited.trio), trio_sentence(waited.trio), waited.exit_code)
-
-    def _waited(self, trio: TrioOrder, *, seconds: float, standing: str, narrate: bool) -> Waited:
+        if options["wait"] is None:
+            trio = trio_get(trio_id)
+            return Answer(trio_document(trio), trio_sentence(trio))
+        tell = None if options["json"] else self.narrate
         try:
-            return wait_for(
-                trio.pk, seconds=seconds, standing=standing, tell=self.narrate if narrate else None
-            )
+            waited = wait_for(trio_id, seconds=options["wait"], before=before, tell=tell)
         except KeyboardInterrupt:  # who waits may stop waiting; the trio goes on
-            self.stderr.write(f"No longer waiting; trio {trio.pk} goes on.")
-            return wait_for(trio.pk, seconds=0, standing=standing)
+            self.stderr.write(f"No longer waiting; trio {trio_id} goes on.")
+            waited = wait_for(trio_id, seconds=0, before=before)
+        return Answer(trio_document(waited.trio), trio_sentence(waited.trio), waited.exit_code)
 
     def narrate(self, event: TrioEvent) -> None:
         self.stderr.write(f"{event.at:%H:%M:%S.%f}"[:12] + f"  {event.text}")

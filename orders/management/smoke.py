@@ -26,7 +26,7 @@ from orders.domain.errors import IllegalTransition, TrioRefused
 from orders.domain.rounding import on_grid, plain, quantity_up, trigger_to_tick
 from orders.domain.words import ENDS, Cause, Role, TrioState
 from orders.management.base import place
-from orders.models import Leg, Symbol, TrioOrder
+from orders.models import Leg, Symbol, TrioEvent, TrioOrder
 from orders.presentation import decimals, trio_document, trio_sentence
 from orders.services import (
     Reading,
@@ -39,7 +39,7 @@ from orders.services import (
     trio_draft,
 )
 from orders.snapshots import spec_of
-from orders.waiting import OK, Waited, look, wait_for
+from orders.waiting import OK, Before, Waited, look, wait_for
 from worker.loop import WorkerLoop
 
 SOURCE = "smoke_order"
@@ -178,7 +178,7 @@ class Smoke:
         return self.trio.pk
 
     def _placed(self) -> Waited:
-        return wait_for(self._id, seconds=PLACE_SECONDS, tell=self._tell)
+        return wait_for(self._id, seconds=PLACE_SECONDS, before=self._told(), tell=self._tell)
 
     def _taken_back(self) -> Waited:
         """Withdraw what rests, close what is filled. An entry-only one that filled is closed by itself."""
@@ -197,8 +197,8 @@ class Smoke:
         return waited
 
     def _wait_for_the_end(self) -> Waited:
-        standing = TrioOrder.objects.get(pk=self._id).question
-        return wait_for(self._id, seconds=END_SECONDS, standing=standing, tell=self._tell)
+        question = TrioOrder.objects.get(pk=self._id).question  # what stands is answered by our verb
+        return wait_for(self._id, seconds=END_SECONDS, before=self._told(question), tell=self._tell)
 
     def _never_placed(self) -> int:
         trio, _ = look(self._id)
@@ -231,10 +231,12 @@ class Smoke:
 
     _last_event: int = 0
 
-    def _tell(self, event: Any) -> None:
-        if event.pk > self._last_event:
-            self._last_event = event.pk
-            self.say(f"  {event.text}")
+    def _told(self, question: str = "") -> Before:
+        return Before(question, self._last_event)
+
+    def _tell(self, event: TrioEvent) -> None:
+        self._last_event = event.pk
+        self.say(f"  {event.text}")
 
     def _ask_the_exchange(self, symbol: Symbol, *, again: bool = False) -> None:
         """Show the entry as the exchange itself tells it, by our client id."""

@@ -7,6 +7,7 @@ from typing import Any
 from accounts.management.script import Answer
 from orders.management.base import VerbCommand, trio_get
 from orders.services import trio_cancel
+from orders.waiting import Before
 
 
 class Command(VerbCommand):
@@ -17,8 +18,8 @@ class Command(VerbCommand):
     )
 
     def tell(self, **options: Any) -> Answer:
-        standing = trio_get(options["trio"]).question
+        before = Before.of(trio_get(options["trio"]))
         trio = trio_cancel(trio_id=options["trio"], by="cancel_trio")
         if not trio.is_over:
             self.warn_if_nobody_acts()
-        return self.outcome(trio, standing=standing, **options)
+        return self.outcome(trio.pk, options, before=before)

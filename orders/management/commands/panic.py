@@ -49,14 +49,18 @@ class Command(TrioCommand):
     def _ask(self, found: list[TrioOrder]) -> None:
         if not sys.stdin.isatty():
             raise TrioRefused(
-                f"{len(found)} trios would be closed at market, and there is nobody to ask: say --yes."
+                f"{_count(found)} would be closed at market, and there is nobody to ask: say --yes."
             )
         for trio in found:
             self.stderr.write(f"{trio} on “{trio.account.name}” is {trio.state}.")
-        self.stderr.write(f"Close these {len(found)} at market? Type yes: ", ending="")
+        self.stderr.write(f"Close {_count(found)} at market? Type yes: ", ending="")
         self.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise TrioRefused("Nothing was closed.")
+
+
+def _count(found: list[TrioOrder]) -> str:
+    return "1 trio" if len(found) == 1 else f"{len(found)} trios"
 
 
 def _panicked(trio: TrioOrder) -> bool:

@@ -15,6 +15,7 @@ from orders.domain.words import Protection, TargetPolicy
 from orders.management.base import TrioCommand, account_get, add_wait, number, place, word
 from orders.models import TrioOrder
 from orders.services import symbol_get, trio_check, trio_draft
+from orders.waiting import NOTHING_BEFORE
 
 ENTRIES = ("MARKET", "LIMIT")
 
@@ -67,7 +68,8 @@ class Command(TrioCommand):
     def tell(self, **options: Any) -> Answer:
         trio = _draft(options)
         reading = trio_check(trio)
-        return self.outcome(place(trio, by="place_trio", reading=reading), **options)
+        placed = place(trio, by="place_trio", reading=reading)
+        return self.outcome(placed.pk, options, before=NOTHING_BEFORE)
 
 
 def _draft(options: dict[str, Any]) -> TrioOrder:

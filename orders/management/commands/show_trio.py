@@ -6,6 +6,7 @@ from typing import Any
 
 from accounts.management.script import Answer
 from orders.management.base import VerbCommand, trio_get
+from orders.waiting import Before
 
 
 class Command(VerbCommand):
@@ -15,4 +16,5 @@ class Command(VerbCommand):
     )
 
     def tell(self, **options: Any) -> Answer:
-        return self.outcome(trio_get(options["trio"]), **options)
+        trio = trio_get(options["trio"])
+        return self.outcome(trio.pk, options, before=Before(event=Before.of(trio).event))

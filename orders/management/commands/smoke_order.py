@@ -111,14 +111,16 @@ def _wish(options: dict[str, Any]) -> Wish:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Only warnings beside the narration."""
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(max(before, logging.WARNING))
+    """Only warnings beside the narration, and none about accounts that are not ours to tell about."""
+    levels = {logging.getLogger(): logging.WARNING, logging.getLogger("worker.watching"): logging.ERROR}
+    before = {logger: logger.level for logger in levels}
+    for logger, level in levels.items():
+        logger.setLevel(max(logger.level, level))
     try:
         yield
     finally:
-        root.setLevel(before)
+        for logger, level in before.items():
+            logger.setLevel(level)
 
 
 @contextmanager
