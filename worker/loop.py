@@ -24,11 +24,11 @@ POLL_SECONDS = 0.25
 class WorkerLoop:
     """Heartbeat, watches and the poll of due trios, every 250 ms, until told to stop."""
 
-    def __init__(self, *, service: OrderPlacementService | None = None) -> None:
+    def __init__(self, *, service: OrderPlacementService | None = None, only: int | None = None) -> None:
         self.process = f"{INCARNATION}:{uuid.uuid4().hex[:6]}"
         self.stopping = threading.Event()
         self.advancer = Advancer(service=service)
-        self.watcher = Watcher(call=self.advancer.call, holder=self.process)
+        self.watcher = Watcher(call=self.advancer.call, holder=self.process, only=only)
         prepare()  # the exchange library takes most of a second; no position shall wait for it
         self._started_at = db_now()
 

@@ -47,10 +47,16 @@ def accounts_to_watch() -> list[ExchangeAccount]:
 
 
 class Watcher:
-    """All the watches this process holds. ``beat`` is called from its poll; everything slow is elsewhere."""
+    """All the watches this process holds. ``beat`` is called from its poll; everything slow is elsewhere.
 
-    def __init__(self, *, call: Callable[[int], None], holder: str = INCARNATION) -> None:
+    ``only``: watch this account and no other. Who is about to leave again must not invite their new risk.
+    """
+
+    def __init__(
+        self, *, call: Callable[[int], None], holder: str = INCARNATION, only: int | None = None
+    ) -> None:
         self.holder = holder
+        self._only = only
         self._call = call
         self._held: dict[int, AccountWatch] = {}
         self._loop = asyncio.new_event_loop()
@@ -69,7 +75,7 @@ class Watcher:
             ):
                 logger.warning("the watch of account %s was taken over", account_id)
                 self._drop(account_id)
-        wanted = {account.pk: account for account in accounts_to_watch()}
+        wanted = {a.pk: a for a in accounts_to_watch() if self._only in (None, a.pk)}
         for account_id in list(self._held):
             if account_id not in wanted:
                 self._release(account_id)
