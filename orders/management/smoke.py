@@ -300,9 +300,9 @@ def _view_document(view: OrderView, symbol: Symbol) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def watch_kept() -> Iterator[WorkerLoop]:
-    """Do a runworker's work for as long as the block takes, beside those there may be."""
-    loop = WorkerLoop()
+def watch_kept(account: ExchangeAccount) -> Iterator[WorkerLoop]:
+    """Do a runworker's work on one account for as long as the block takes, beside those there may be."""
+    loop = WorkerLoop(only=account.pk)
 
     def run() -> None:
         try:

@@ -61,7 +61,7 @@ class Command(TrioCommand):
         with paper_world.only_one("smoke") as alone, paper_world.simulator_running(environment, say):
             account = paper_world.smoke_account_ensure(environment)
             paper_world.symbols_ensure(environment, wish.symbol, say)
-            with watch_kept():
+            with watch_kept(account):
                 if alone:
                     leftovers_end(account, say)
                 smoke = Smoke(wish, account, say)
@@ -111,16 +111,14 @@ def _wish(options: dict[str, Any]) -> Wish:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Only warnings beside the narration, and none about accounts that are not ours to tell about."""
-    levels = {logging.getLogger(): logging.WARNING, logging.getLogger("worker.watching"): logging.ERROR}
-    before = {logger: logger.level for logger in levels}
-    for logger, level in levels.items():
-        logger.setLevel(max(logger.level, level))
+    """Only warnings beside the narration."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(max(before, logging.WARNING))
     try:
         yield
     finally:
-        for logger, level in before.items():
-            logger.setLevel(level)
+        root.setLevel(before)
 
 
 @contextmanager
