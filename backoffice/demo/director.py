@@ -139,7 +139,7 @@ class Director:
         self.market.refuse_stops(STOPS_REFUSED_ON)
         for story in STORIES:
             self._place(story)
-        self._until(self._all_stand, "Not every trio stood or ended within 30 s.")
+            self._until(self._all_stand, "The trio neither stood nor ended within 30 s.")
         self.market.mend()
         for played in self.played:
             if played.story.act:
