@@ -18,7 +18,7 @@ from typing import IO, Any
 from aiohttp import web
 
 from simulator.app import Server
-from simulator.facade import AccountExists, Simulator
+from simulator.facade import AccountExists, Simulator, SteppedClock
 from simulator.faults import FaultError
 from simulator.store import StateInUse, Store
 from simulator.streams import Socket
@@ -69,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
         "--speed", default="1", metavar="N", help="how many times faster than the clock the market runs"
     )
     p.add_argument("--seed", type=int, default=1, help="the source of all randomness (default 1)")
+    p.add_argument("--clock", type=int, metavar="MS",
+                   help="start at this exchange time and stand still until POST /sim/clock; hashes the log")  # fmt: skip
     p.add_argument("--account", nargs="+", action="extend", default=[], metavar="NAME:KEY:SECRET[:BALANCE[:MODE]]",
                    help="an account to open; MODE is ONE_WAY (default) or HEDGE")  # fmt: skip
     p.add_argument(
@@ -114,6 +116,8 @@ def _build(options: argparse.Namespace) -> tuple[Simulator, Store | None]:
         klines=_klines(options.klines),
         exchange_info=options.exchange_info,
         speed=_speed(options.speed),
+        clock=SteppedClock(options.clock) if options.clock is not None else None,
+        hash_log=options.clock is not None,
         **_switches(options.switch),
     )
     store = Store(options.state, simulator) if options.state else None

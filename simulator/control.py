@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from simulator.facade import AccountExists, Simulator
+from simulator.facade import AccountExists, Simulator, SteppedClock
 from simulator.faults import FaultError
 
 Answer = Any
@@ -29,6 +29,7 @@ class Control:
             web.post("/sim/fill", self._guard(self.fill)),
             web.post("/sim/liquidity", self._guard(self.liquidity)),
             web.post("/sim/market", self._guard(self.market)),
+            web.post("/sim/clock", self._guard(self.clock)),
             web.get("/sim/log", self._guard(self.log)),
             web.get("/sim/state", self._guard(self.state)),
             web.get("/sim/verdict", self._guard(self.verdict)),
@@ -106,6 +107,14 @@ class Control:
             "speed": str(prices.speed),
             "market_ms": self.simulator.ex.market_ms,
         }, 200
+
+    def clock(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        clock = self.simulator.clock
+        if not isinstance(clock, SteppedClock):
+            raise TypeError("The clock runs by itself; start the simulator with --clock to step it.")
+        clock.forward(int(body.get("forward", 0)))
+        self.simulator.tick()
+        return {"ms": clock()}, 200
 
     def log(self, request: web.Request, _: Any) -> Answer:
         since = int(request.query.get("since", "0"))

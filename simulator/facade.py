@@ -31,6 +31,22 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
+class SteppedClock:
+    """Exchange time that stands still until it is moved; for runs that must be the same every time."""
+
+    def __init__(self, ms: int) -> None:
+        self.ms = ms
+
+    def __call__(self) -> int:
+        return self.ms
+
+    def forward(self, ms: int) -> None:
+        """Move on by so many milliseconds."""
+        if ms < 0:
+            raise ValueError("Time moves forward only.")
+        self.ms += ms
+
+
 def _number(value: Decimal | str | int, what: str) -> Decimal:
     if isinstance(value, float):
         raise TypeError(f"{what} is Decimal, text or a whole number, never a float.")
@@ -89,6 +105,7 @@ class Simulator:
         klines: dict[str, Path] | None = None,
         exchange_info: Path | None = None,
         speed: Decimal | int = 1,
+        hash_log: bool = False,
         **switches: Any,
     ) -> None:
         self.lock = threading.RLock()
@@ -101,6 +118,7 @@ class Simulator:
             chosen, catalogue, seed=seed, prices=prices, market_ms=self.clock(), klines=klines, speed=speed
         )
         self.ex = self.venue.ex
+        self.venue.journal.hashing = hash_log
 
     # -- accounts -------------------------------------------------------------------------------------------------
 

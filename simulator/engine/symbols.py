@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 from collections.abc import Iterable
@@ -136,6 +137,7 @@ PLAIN_LADDER = (
 )
 
 
+@functools.cache
 def shipped(name: str) -> bytes:
     """Read one of the data files that come with the simulator."""
     return gzip.decompress((resources.files("simulator") / "data" / name).read_bytes())
@@ -167,10 +169,7 @@ class Catalogue:
         self._raw = {s["symbol"]: s for s in info["symbols"]}
         self._ladders = {row["symbol"]: row for row in ladders}
         self._rules: dict[str, Rules] = {}
-        before, after = json.dumps(
-            {**info, "serverTime": -77}, separators=(",", ":"), ensure_ascii=False
-        ).split(":-77", 1)
-        self._head, self._tail = f"{before}:".encode(), after.encode()
+        self._parts: tuple[bytes, bytes] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -190,18 +189,15 @@ class Catalogue:
         """Let a symbol start or stop trading."""
         self._raw[symbol]["status"] = status
         self._rules.pop(symbol, None)
-        self._head, self._tail = (
-            part.encode()
-            for part in json.dumps(
-                {**self.info, "serverTime": -77}, separators=(",", ":"), ensure_ascii=False
-            )
-            .replace(":-77", ":\0", 1)
-            .split("\0", 1)
-        )
+        self._parts = None
 
     def document(self, now: int) -> bytes:
         """The body of exchangeInfo."""
-        return self._head + str(now).encode() + self._tail
+        if self._parts is None:
+            text = json.dumps({**self.info, "serverTime": -77}, separators=(",", ":"), ensure_ascii=False)
+            head, _, tail = text.partition('"serverTime":-77')
+            self._parts = f'{head}"serverTime":'.encode(), tail.encode()
+        return self._parts[0] + str(now).encode() + self._parts[1]
 
     def ladder_row(self, symbol: str) -> dict[str, Any]:
         """The leverage brackets of a symbol in the API's own shape."""

@@ -8,6 +8,7 @@ evenly. After the last bar the recording is played backwards, so that the price 
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import itertools
 from collections.abc import Iterator
@@ -105,10 +106,16 @@ def load(path: Path) -> Recording:
         raise ValueError(f"{path} is not a text file.") from error
 
 
+@functools.cache
+def shipped_candles(name: str) -> tuple[Candle, ...]:
+    return tuple(parse(shipped(name).decode(), name))
+
+
 def shipped_recording(name: str) -> Recording:
-    return Recording(parse(shipped(name).decode(), name))
+    return Recording(list(shipped_candles(name)))
 
 
+@functools.cache
 def daily_closes() -> dict[str, Decimal]:
     """A real price to start each symbol from."""
     rows = csv.DictReader(io.StringIO(shipped("daily_closes.csv.gz").decode()))

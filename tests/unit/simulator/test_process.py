@@ -1,0 +1,279 @@
+"""The simulator as a process: its command line, its sockets, its memory, its death."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import requests
+
+from tests.unit.simulator.process import ROOT, Venue
+from tests.unit.simulator.support import KEY, SECRET, Refused
+
+ACCOUNT = f"desk:{KEY}:{SECRET}:10000"
+HAND = ("--prices", "hand", "--account", ACCOUNT)
+
+
+@pytest.fixture
+def venue() -> Iterator[Venue]:
+    venue = Venue(*HAND)
+    venue.sim("POST", "price", {"symbol": "BTCUSDT", "price": "63000"})
+    yield venue
+    venue.end()
+
+
+async def listen(url: str, *paths: str, act: Any, wanted: int) -> list[list[dict[str, Any]]]:
+    """Open sockets, act, and hear each out until the first has said ``wanted`` things and the others had their time."""
+    async with aiohttp.ClientSession() as session:
+        sockets = [await session.ws_connect(url + path) for path in paths]
+        await asyncio.get_running_loop().run_in_executor(None, act)
+        heard: list[list[dict[str, Any]]] = [[] for _ in sockets]
+        while len(heard[0]) < wanted:
+            heard[0].append(json.loads((await asyncio.wait_for(sockets[0].receive(), 10)).data))
+        # A ping answered on each socket proves that nothing else was on its way before it.
+        for socket, words in zip(sockets[1:], heard[1:], strict=True):
+            await socket.send_str('{"method": "LIST_SUBSCRIPTIONS", "id": 77}')
+            while True:
+                message = json.loads((await asyncio.wait_for(socket.receive(), 10)).data)
+                if message.get("id") == 77:
+                    break
+                words.append(message)
+        for socket in sockets:
+            await socket.close()
+        return heard
+
+
+def test_user_events_come_on_private_with_the_right_key_and_nowhere_else(venue: Venue) -> None:
+    key = venue.session.post(f"{venue.url}/fapi/v1/listenKey").json()["listenKey"]
+
+    def act() -> None:
+        venue.ask("POST", "/fapi/v1/order", symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.010")
+
+    heard = asyncio.run(
+        listen(
+            venue.url,
+            f"/private/ws/{key}",
+            f"/private/ws?listenKey={key}&events=ORDER_TRADE_UPDATE/ALGO_UPDATE",
+            f"/private/stream?listenKey={key}&events=ACCOUNT_UPDATE",
+            "/private/ws/" + "0" * 64,
+            f"/ws/{key}",
+            f"/market/ws/{key}",
+            act=act,
+            wanted=4,
+        )
+    )
+    names = [[event.get("e") or event["data"]["e"] for event in events] for events in heard]
+    assert names == [
+        ["ORDER_TRADE_UPDATE", "TRADE_LITE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE"],
+        ["ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE"],
+        ["ACCOUNT_UPDATE"],
+        [],
+        [],
+        [],
+    ]
+    assert set(heard[2][0]) == {"stream", "data"}
+
+
+def test_market_streams_follow_the_routes(venue: Venue) -> None:
+    def act() -> None:
+        venue.sim("POST", "price", {"symbol": "BTCUSDT", "price": "63100"})
+
+    heard = asyncio.run(
+        listen(
+            venue.url,
+            "/market/stream?streams=btcusdt@aggTrade/btcusdt@bookTicker",
+            "/public/ws/btcusdt@bookTicker",
+            "/ws/btcusdt@bookTicker",
+            "/ws/btcusdt@aggTrade",
+            act=act,
+            wanted=1,
+        )
+    )
+    assert heard[0][0]["data"]["e"] == "aggTrade"
+    assert heard[0][0]["data"]["p"] == "63100.0"
+    assert [events[0]["e"] for events in heard[1:3]] == ["bookTicker", "bookTicker"]
+    assert heard[3] == []
+
+
+def test_what_was_answered_survives_kill_minus_nine(tmp_path: Path) -> None:
+    # Given a venue with a position, a stop, a resting order, settings and a log
+    state = ("--state", str(tmp_path / "state"))
+    venue = Venue(*HAND, *state)
+    try:
+        venue.sim("POST", "price", {"symbol": "BTCUSDT", "price": "63000"})
+        venue.sim("POST", "accounts", {"name": "late", "api_key": "latekey", "api_secret": "latesecret"})
+        venue.ask("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage="7")
+        venue.ask("POST", "/fapi/v1/order", symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.010",
+                  newClientOrderId="ab12-1-e0")  # fmt: skip
+        venue.ask("POST", "/fapi/v1/order", symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC",
+                  quantity="0.010", price="60000", newClientOrderId="rests")  # fmt: skip
+        venue.ask("POST", "/fapi/v1/algoOrder", algoType="CONDITIONAL", symbol="BTCUSDT", side="SELL",
+                  type="STOP_MARKET", triggerPrice="62000", closePosition="true", clientAlgoId="ab12-1-s0")  # fmt: skip
+        key = venue.session.post(f"{venue.url}/fapi/v1/listenKey").json()["listenKey"]
+        before = {path: venue.ask("GET", path) for path in (
+            "/fapi/v3/positionRisk", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders", "/fapi/v1/income")}  # fmt: skip
+
+        # When it is killed twice, the second time with a torn last line
+        venue.kill()
+        with (tmp_path / "state" / "journal.jsonl").open("ab") as journal:
+            journal.write(b'{"n": {"order": 9')
+        venue = Venue("--prices", "hand", *state)
+        venue.kill()
+        venue = Venue("--prices", "hand", *state)
+
+        # Then it knows everything it ever said
+        for path, answer in before.items():
+            assert venue.ask("GET", path) == answer
+        assert venue.ask("GET", "/fapi/v1/symbolConfig", symbol="BTCUSDT")[0]["leverage"] == 7
+        assert venue.session.post(f"{venue.url}/fapi/v1/listenKey").json()["listenKey"] == key
+        assert len(venue.ask("GET", "/fapi/v1/userTrades", symbol="BTCUSDT")) == 1
+        assert [e["client_id"] for e in venue.sim("GET", "log") if e["effect"] == "executed" and e["client_id"]] == [
+            "ab12-1-e0", "rests", "ab12-1-s0",
+        ]  # fmt: skip
+        (interval,) = venue.sim("GET", "verdict")["uncovered"]
+        assert interval["end"] is not None
+
+        # and what rested goes on: the stop triggers, ids go on counting
+        venue.sim("POST", "price", {"symbol": "BTCUSDT", "price": "61000"})
+        assert venue.ask("GET", "/fapi/v3/positionRisk") != before["/fapi/v3/positionRisk"]
+        assert venue.ask("GET", "/fapi/v1/algoOrder", clientAlgoId="ab12-1-s0")["algoStatus"] == "FINISHED"
+        trades = venue.ask("GET", "/fapi/v1/userTrades", symbol="BTCUSDT")
+        assert trades[1]["id"] > trades[0]["id"]
+    finally:
+        venue.end()
+
+
+def test_killed_in_the_middle_of_anything_it_has_lost_no_answer(tmp_path: Path) -> None:
+    state = ("--state", str(tmp_path / "state"))
+    answered: list[str] = []
+    for round_ in range(3):
+        venue = Venue(*HAND, "--switch", "enforce_rates=false", *state)
+        for number in range(40):
+            name = f"r{round_}-{number}"
+            venue.ask("POST", "/fapi/v1/order", symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC",
+                      quantity="0.002", price="60000", newClientOrderId=name)  # fmt: skip
+            answered.append(name)
+        venue.kill()
+    venue = Venue(*HAND, *state)
+    try:
+        assert [o["clientOrderId"] for o in venue.ask("GET", "/fapi/v1/openOrders")] == answered
+    finally:
+        venue.end()
+
+
+def test_two_simulators_do_not_share_a_state(tmp_path: Path) -> None:
+    state = ("--state", str(tmp_path))
+    venue = Venue("--prices", "hand", *state)
+    try:
+        with pytest.raises(RuntimeError, match="Another simulator is using"):
+            Venue("--prices", "hand", *state)
+    finally:
+        assert venue.end() == 0
+
+
+def test_connections_are_cut_and_late_orders_executed_late(venue: Venue) -> None:
+    words: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC",
+                             "quantity": "0.010", "price": "60000"}  # fmt: skip
+    venue.sim("POST", "faults", [
+        {"match": {"method": "POST", "client_id": "^cut"}, "then": {"do": "lose_answer"}},
+        {"match": {"method": "POST", "client_id": "^never"}, "then": {"do": "lose_before"}},
+        {"match": {"method": "POST", "client_id": "^late"}, "then": {"do": "execute_late", "ms": 300}},
+    ])  # fmt: skip
+    for name in ("cut", "never"):
+        with pytest.raises(requests.exceptions.ConnectionError):
+            venue.ask("POST", "/fapi/v1/order", **words, newClientOrderId=name)
+    late = venue.signed("/fapi/v1/order", **words, newClientOrderId="late")
+    with suppress(requests.exceptions.ReadTimeout):
+        venue.session.post(late, timeout=0.05)
+    assert venue.ask("GET", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="cut")["status"] == "NEW"
+    deadline = time.monotonic() + 10
+    names: set[str] = set()
+    while "late" not in names and time.monotonic() < deadline:  # it comes in its own time
+        names = {o["clientOrderId"] for o in venue.ask("GET", "/fapi/v1/openOrders", symbol="BTCUSDT")}
+    assert names == {"cut", "late"}
+    assert [f["fired"] for f in venue.sim("GET", "faults")] == [1, 1, 1]
+    venue.sim("DELETE", "faults")
+    assert venue.sim("GET", "faults") == []
+
+
+def test_control_mistakes_get_a_sentence(venue: Venue) -> None:
+    for method, path, body, sentence in (
+        ("POST", "price", {"symbol": "BTCUSDT"}, "price is missing."),
+        ("POST", "price", {"symbol": "NOPE", "price": "1"}, "There is no symbol 'NOPE'."),
+        ("POST", "price", {"symbol": "BTCUSDT", "price": "abc"}, "That is not a number."),
+        ("POST", "price", [1], "The body is a JSON object."),
+        ("POST", "market", {"mode": "fly"}, "mode is run, pause or step."),
+        ("POST", "faults", {"then": {"do": "explode"}}, "There is no fault 'explode'."),
+        ("POST", "clock", {"forward": 1}, "The clock runs by itself"),
+        ("GET", "events", None, "Say which account"),
+    ):
+        assert sentence in venue.sim(method, path, body)["error"]
+    assert venue.sim("POST", "accounts", {"name": "x", "api_key": KEY, "api_secret": "other"})["error"]
+    assert venue.session.post(f"{venue.url}/sim/price", data="{nonsense").status_code == 400
+
+
+def test_the_page_shows_and_the_unknown_is_404(venue: Venue) -> None:
+    page = venue.session.get(venue.url)
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert "A local Binance" in page.text
+    assert venue.session.get(f"{venue.url}/fapi/v9/nothing").status_code == 404
+    with pytest.raises(Refused, match="-1121"):
+        venue.ask("GET", "/fapi/v1/openOrders", symbol="NOPE")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--port", "0", "--host", "0.0.0.0"], "is not a loopback address"),
+        (["--port", "99999"], "between 0 and 65535"),
+        (["--port", "0", "--account", "onlyname"], "--account wants NAME:KEY:SECRET"),
+        (["--port", "0", "--account", "a:b:c:money"], "The balance of account a is not a number."),
+        (["--port", "0", "--account", "a:b:c:1:BOTH"], "ONE_WAY or HEDGE"),
+        (["--port", "0", "--klines", "nofile"], "--klines wants SYMBOL=FILE"),
+        (["--port", "0", "--speed", "fast"], "--speed is a number"),
+        (["--port", "0", "--profile", "moon"], "Known: demo, prod."),
+        (["--port", "0", "--switch", "nonsense=1"], "no profile switch nonsense"),
+        (["--port", "0", "--exchange-info", "absent.json"], "Cannot read absent.json"),
+        (["--port", "0", "--faults", "absent.json"], "Cannot read faults"),
+    ],
+)
+def test_a_mistake_on_the_command_line_gets_one_sentence(options: list[str], sentence: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "simulator", *options],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_help_teaches() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "simulator", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=30,
+        check=True,
+    )
+    for word in ("--state", "--account", "examples:", "/private", "kill -9", "/sim/price"):
+        assert word in done.stdout
+
+
+def test_a_port_in_use_is_said_so(venue: Venue) -> None:
+    with pytest.raises(RuntimeError, match="cannot listen on"):
+        Venue("--prices", "hand", port=int(venue.url.rpartition(":")[2]))
