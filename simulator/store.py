@@ -82,7 +82,7 @@ class Store:
         self.simulator = simulator
         self._lines = 0
         self._written_market = -1
-        self._prices: dict[str, tuple[Decimal, Decimal]] = {}
+        self._prices: dict[str, tuple[Decimal, Decimal, int]] = {}
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = (directory / "lock").open("w")
         try:
@@ -133,7 +133,7 @@ class Store:
             row["del"] = gone
         prices = {}
         for symbol, market in ex.markets.items():
-            now = (market.last, market.mark)
+            now = (market.last, market.mark, market.trades)
             if self._prices.get(symbol) != now:
                 self._prices[symbol] = now
                 prices[symbol] = [str(market.last), str(market.mark), market.trades]
