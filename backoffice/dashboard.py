@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from django.apps import apps
 from django.conf import settings
-from django.db.models import Count
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from backoffice import health
+from orders import selectors
+
+ROWS: Final = 20  # of each table; the list shows the rest
 
 
 def environment_badge(request: HttpRequest) -> list[str]:
@@ -25,27 +26,31 @@ def environment_badge(request: HttpRequest) -> list[str]:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add counts of trios by state, live workers and the queue's reachability to the index page."""
+    """Add what asks for a person, what is open and who is at work to the index page."""
     may_see = request.user.has_perm("orders.view_trioorder")
-    context["trio_states"] = trio_states() if may_see else None
+    context["title"] = "Dashboard"
+    context["may_see_trios"] = may_see
+    context["may_add_trio"] = request.user.has_perm("orders.add_trioorder")
+    if may_see:
+        context |= {
+            "trio_states": trio_states(),
+            "asking": list(selectors.trios_asking()[:ROWS]),
+            "alive": list(selectors.trios_alive()[:ROWS]),
+            "alive_count": selectors.trios_alive().count(),
+        }
+    context["rows"] = ROWS
+    context["watches"] = selectors.watches()
+    context["clocks"] = selectors.clocks()
     context["heartbeats"] = health.heartbeats()
+    context["worker_alive"] = any(beat["alive"] for beat in context["heartbeats"])
     context["queues"] = health.queues()
     return context
 
 
 def trio_states() -> list[dict[str, Any]]:
-    """Return ``[{"state", "count", "link"}]``, most frequent first."""
-    model = apps.get_model("orders", "TrioOrder")
-    link = _link("admin:orders_trioorder_changelist")
-    counted = model._default_manager.order_by().values("state").annotate(count=Count("pk"))
-    return sorted(
-        ({**row, "link": f"{link}?state__exact={row['state']}"} for row in counted),
-        key=lambda row: -row["count"],
-    )
-
-
-def _link(name: str) -> str:
-    try:
-        return reverse(name)
-    except NoReverseMatch:
-        return ""
+    """Return ``[{"state", "count", "link"}]`` in the order of a trio's life, without empty states."""
+    link = reverse("admin:orders_trioorder_changelist")
+    return [
+        {"state": state.value, "count": count, "link": f"{link}?state__exact={state.value}"}
+        for state, count in selectors.trio_counts()
+    ]

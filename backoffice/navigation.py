@@ -11,10 +11,15 @@ from django.urls import NoReverseMatch, reverse
 ENTRIES: Final = (
     ("Trading", "Trio orders", "account_tree", "orders", "trioorder"),
     ("Trading", "Slots", "grid_view", "orders", "slot"),
-    ("Trading", "Journal", "receipt_long", "orders", "request"),
+    ("Trading", "Fills", "price_check", "orders", "fill"),
+    ("Trading", "Exchange calls", "receipt_long", "orders", "request"),
+    ("Trading", "Story", "history_edu", "orders", "trioevent"),
     ("Set-up", "Accounts", "key", "accounts", "exchangeaccount"),
     ("Set-up", "Symbols", "currency_bitcoin", "orders", "symbol"),
+    ("Set-up", "Leverage and margin", "tune", "accounts", "symbolsetting"),
     ("Running", "Workers", "favorite", "orders", "heartbeat"),
+    ("Running", "Watches", "visibility", "orders", "watch"),
+    ("Running", "Clocks", "schedule", "orders", "clock"),
     ("Running", "Users", "person", "auth", "user"),
     ("Running", "Groups", "group", "auth", "group"),
 )

@@ -33,7 +33,7 @@ STOP_POLLING = 286  # htmx's own status: swap this in, then ask no more
 DRAFT_FIELDSETS: Any = (
     ("What", {"fields": (("account", "symbol"), ("side", "quantity"))}),
     ("Entry", {"fields": ("entry_type", ("price", "time_in_force"))}),
-    ("Way out", {"fields": (("stop_loss", "take_profit"),)}),
+    ("Protection", {"fields": (("stop_loss", "take_profit"),)}),
     (
         "Details",
         {"fields": (("position_side", "protection"), "target_policy", "good_till")},
@@ -82,7 +82,6 @@ class TrioOrderAdmin(VerbsMixin, Base):
         "result_badge",
         "filled_plain",
         "uncovered_text",
-        "asks",
         "age_text",
     )
     list_filter = (
@@ -94,6 +93,7 @@ class TrioOrderAdmin(VerbsMixin, Base):
     )
     search_fields = ("=id", "symbol__symbol", "account__name", "legs__client_id", "reason")
     list_per_page = 50
+    list_fullwidth = True
     show_full_result_count = False
     compressed_fields = False
 
@@ -152,7 +152,8 @@ class TrioOrderAdmin(VerbsMixin, Base):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        context = dict(extra_context or {})
+        # Saving stays on the page anyway.
+        context = {"show_save_and_continue": False, **(extra_context or {})}
         if object_id is not None and object_id.isdigit():
             trio = self.get_object(request, object_id)
             if trio is not None and self.has_view_permission(request, trio):
@@ -235,13 +236,19 @@ class TrioOrderAdmin(VerbsMixin, Base):
 
     @display(description="Trio", ordering="id")
     def name(self, trio: TrioOrder) -> str:
-        return f"#{trio.pk}"
+        if not trio.question:
+            return f"#{trio.pk}"
+        return format_html(
+            '<span class="trio-name">#{} <span class="material-symbols-outlined trio-asks" title="{}">help</span></span>',
+            trio.pk,
+            trio.question,
+        )
 
     @display(description="Account", ordering="account__name")
     def account_name(self, trio: TrioOrder) -> str:
         colour = {"PAPER": "paper", "TESTNET": "testnet", "LIVE": "live"}[trio.account.environment]
         return format_html(
-            '{} <span class="trio-env trio-env--{}">{}</span>',
+            '<span class="trio-name">{} <span class="trio-env trio-env--{}">{}</span></span>',
             trio.account.name,
             colour,
             trio.account.environment,
@@ -286,14 +293,6 @@ class TrioOrderAdmin(VerbsMixin, Base):
     @display(description="Uncovered", ordering="uncovered_ms")
     def uncovered_text(self, trio: TrioOrder) -> str:
         return f"{trio.uncovered_ms} ms" if trio.holds_slot or trio.ended_at or trio.uncovered_ms else "–"
-
-    @display(description="Asks", ordering="question")
-    def asks(self, trio: TrioOrder) -> str:
-        if not trio.question:
-            return ""
-        return format_html(
-            '<span class="material-symbols-outlined trio-asks" title="{}">help</span>', trio.question
-        )
 
     @display(description="Age", ordering="created_at")
     def age_text(self, trio: TrioOrder) -> str:
