@@ -126,6 +126,10 @@ class Watcher:
             self._release(account_id)
         for pool in [*self.readers, self.sweepers]:
             pool.shutdown(wait=True)
+        # The loop's own helper threads have asked the database too; their connections end with them.
+        helpers = asyncio.run_coroutine_threadsafe(self._loop.shutdown_default_executor(), self._loop)
+        with contextlib.suppress(TimeoutError):
+            helpers.result(timeout=5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
 
@@ -223,7 +227,9 @@ class AccountWatch:
         exchange = exchange_for(self.account.pk)
         config = exchange.account_config(at=exchange_now_ms(self.account.environment))
         mode = config.position_mode.value
-        ExchangeAccount.objects.filter(pk=self.account.pk).exclude(position_mode=mode).update(position_mode=mode)
+        ExchangeAccount.objects.filter(pk=self.account.pk).exclude(position_mode=mode).update(
+            position_mode=mode
+        )
         self.account.position_mode = mode
 
     def _mine(self) -> QuerySet[Watch]:
