@@ -29,6 +29,8 @@ BUSY: Final = frozenset(
         TrioState.LATE,
     }
 )
+# A trio that was retried for a day has thousands; the newest are shown, the journal's list has all.
+ROWS_SHOWN: Final = 200
 # What a page must never show, should it ever get into a payload.
 HIDDEN_PARAMETERS: Final = frozenset({"signature", "apikey", "listenkey", "secret"})
 
@@ -128,6 +130,8 @@ class TrioPage:
     realized: Decimal
     fees: Sequence[tuple[str, Decimal]]
     worker_alive: bool
+    events_count: int = 0
+    calls_count: int = 0
     slot: Slot | None = None
     slot_as_of: datetime | None = None
     wishes: Sequence[str] = field(default_factory=tuple)
@@ -143,7 +147,7 @@ def trio_page(trio_id: int) -> TrioPage:
     trio = TrioOrder.objects.select_related("account", "symbol", "slot", "created_by").get(pk=trio_id)
     legs = list(trio.legs.all())
     fills = list(trio.fills.select_related("leg"))
-    requests = list(trio.requests.select_related("outcome", "leg").order_by("-id"))
+    requests = list(trio.requests.select_related("outcome", "leg").order_by("-id")[:ROWS_SHOWN])
     entries = [leg for leg in legs if leg.role == Role.ENTRY]
     filled = sum((leg.filled for leg in entries), ZERO)
     average = next((leg.average_price for leg in entries if leg.average_price), None)
@@ -158,7 +162,9 @@ def trio_page(trio_id: int) -> TrioPage:
         job=trio_job(trio, legs, requests, now=db_now()),
         legs=legs,
         fills=fills,
-        events=list(trio.events.order_by("-id")),
+        events=list(trio.events.order_by("-id")[:ROWS_SHOWN]),
+        events_count=trio.events.count(),
+        calls_count=trio.requests.count(),
         calls=[call_row(request) for request in requests],
         ladder=ladder(trio, entry_average=average, mark=slot.mark_price if slot else None),
         entry_filled=filled,

@@ -30,6 +30,7 @@ else:
 Told = str
 Verb = Callable[[TrioOrder, str], Told]
 
+SELECTION_MAX: Final = 100
 QUEUE_SILENT: Final = (
     "The queue (Redis) does not answer. What protects and what ends a trio goes on without it; "
     "placing waits until it is back, and a trio not placed within its time expires."
@@ -269,7 +270,10 @@ class VerbsMixin(MixinBase):
     def _selected(
         self, request: HttpRequest, queryset: QuerySet[TrioOrder], name: str, title: str, verb: Verb
     ) -> HttpResponse:
-        trios = list(queryset.order_by("id"))
+        trios = list(queryset.order_by("id")[: SELECTION_MAX + 1])
+        if len(trios) > SELECTION_MAX:
+            messages.error(request, f"At most {SELECTION_MAX} trios at once: select fewer. Nothing was done.")
+            return HttpResponseRedirect(reverse("admin:orders_trioorder_changelist"))
         if request.POST.get("confirmed") != "yes":
             context = {
                 **self.admin_site.each_context(request),

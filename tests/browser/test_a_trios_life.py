@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from orders.models import TrioOrder
+from accounts.models import ExchangeAccount
+from orders.models import Symbol, TrioOrder
 from tests.builders import Desk, the
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -98,7 +99,7 @@ def test_the_pages_of_a_busy_desk(desk: Desk, signed_in: Page, live_server: Any,
 
     # Then the first page, the list and the trio's page show it, light and dark
     for colours in ("light", "dark"):
-        page.emulate_media(color_scheme=colours)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=colours)
         page.goto(f"{live_server.url}/admin/")
         expect(page.locator("#content")).to_contain_text(question)
         picture(f"10-first-page-{colours}")
@@ -110,6 +111,34 @@ def test_the_pages_of_a_busy_desk(desk: Desk, signed_in: Page, live_server: Any,
         picture(f"12-asking-{colours}")
         page.goto(f"{live_server.url}/admin/orders/trioorder/{done.pk}/change/")
         picture(f"13-took-profit-{colours}")
+
+
+def test_the_symbols_offered_follow_the_account(desk: Desk, signed_in: Page, live_server: Any) -> None:
+    # Given a second account on the test exchange, which lists the same contract
+    twin = Symbol.objects.get(symbol="BTCUSDT")
+    twin.pk, twin.environment = None, "TESTNET"
+    twin.save()
+    ExchangeAccount.objects.create(
+        name="abroad", environment="TESTNET", position_mode="ONE_WAY", key_hash="of another key"
+    )
+    page = signed_in
+    page.goto(f"{live_server.url}/admin/orders/trioorder/add/")
+
+    def offered(account: str) -> list[str]:
+        page.select_option("#id_account", label=account)
+        page.click(".field-symbol .select2-selection")
+        with page.expect_response(lambda answer: "term=BTC" in answer.url):
+            page.fill(".select2-search__field", "BTC")
+        page.locator(".select2-results__option:has-text('BTCUSDT')").first.wait_for()
+        names = page.locator(".select2-results__option:has-text('BTCUSDT')").all_inner_texts()
+        page.keyboard.press("Escape")
+        return names
+
+    # Then each account is offered its own exchange's
+    assert offered("desk (Paper)") == ["BTCUSDT (PAPER)"]
+    assert offered("abroad (Testnet)") == ["BTCUSDT (TESTNET)"]
+    assert offered("desk (Paper)") == ["BTCUSDT (PAPER)"]
+    assert page.locator(".field-symbol .select2-selection").count() == 1
 
 
 def test_a_selection_is_cancelled_after_a_question(

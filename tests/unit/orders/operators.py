@@ -13,7 +13,7 @@ from orders.models import TrioOrder
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 LIST = "admin:orders_trioorder_changelist"
-SUBMITTED = {"_form_submitted": "True"}
+SUBMITTED: dict[str, str] = {"_form_submitted": "True"}
 VERBS = ("place", "validate", "close", "cancel", "refresh", "answer")
 
 

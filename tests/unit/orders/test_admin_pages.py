@@ -146,6 +146,16 @@ def test_the_ladder_runs_from_the_cheapest_to_the_dearest() -> None:
     assert selectors.ladder(TrioOrder(state="DRAFT")) == ()
 
 
+def test_a_long_story_shows_its_newest_lines(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selectors, "ROWS_SHOWN", 2)
+    trio = desk.placed(desk.a_trio())
+    page = selectors.trio_page(trio.pk)
+    assert [event.pk for event in page.events] == list(
+        trio.events.order_by("-id").values_list("pk", flat=True)[:2]
+    )
+    assert (len(page.calls), page.calls_count, page.events_count) == (2, 3, trio.events.count())
+
+
 # --- the part that keeps itself fresh -----------------------------------------------------------
 
 
@@ -232,6 +242,15 @@ def test_the_list_shows_plain_numbers_and_can_be_searched_and_filtered(desk: Des
     assert listed(state__exact="DRAFT") == second
     assert listed(account__environment__exact="LIVE") == set()
     assert "Is this yours?" in shown(operator, reverse(LIST))
+
+
+def test_the_list_costs_the_same_for_many_trios(
+    desk: Desk, operator: Client, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(20):
+        desk.a_trio()
+    with django_assert_max_num_queries(14):
+        shown(operator, reverse(LIST))
 
 
 def test_a_wrong_master_key_breaks_no_page(desk: Desk, operator: Client) -> None:
