@@ -49,7 +49,11 @@ def test_order(ctx: Context) -> dict[str, Any]:
 
 
 def amend(ctx: Context) -> dict[str, Any]:
-    order = _amend(ctx, ctx.params)
+    return _amended(ctx, ctx.params)
+
+
+def _amended(ctx: Context, params: Params) -> dict[str, Any]:
+    order = _amend(ctx, params)
     return views.order_ack(ctx.ex, order) | {"pair": order.symbol, "modifyId": order.modify_id}
 
 
@@ -164,7 +168,7 @@ def new_batch(ctx: Context) -> list[dict[str, Any]]:
 
 
 def amend_batch(ctx: Context) -> list[dict[str, Any]]:
-    return _one_by_one(_batch(ctx), lambda item: views.order_ack(ctx.ex, _amend(ctx, item)))
+    return _one_by_one(_batch(ctx), lambda item: _amended(ctx, item))
 
 
 def cancel_batch(ctx: Context) -> list[dict[str, Any]]:
