@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from accounts.errors import AccountExists, AccountsError, InvalidAccount
@@ -56,9 +57,11 @@ def only_one(name: str) -> Iterator[bool]:
 
 
 def schema_ensure(say: Say) -> None:
-    """Make the tables, or bring them up to date, when they are not."""
+    """Make the tables; bring those of the local database up to date. Raises AccountsError elsewhere."""
     if not _unapplied():
         return
+    if not settings.EMBEDDED_DATABASE and MigrationRecorder(connection).applied_migrations():
+        raise AccountsError("The database is not up to date: run “manage.py migrate”, then try again.")
     say("The database has no tables of ours yet, or old ones: bringing them up to date.")
     deadline = time.monotonic() + START_SECONDS
     while True:
