@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from django.db import connections
+from django.db import OperationalError, connection, connections
 
 from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
@@ -45,6 +45,7 @@ from worker.loop import WorkerLoop
 SOURCE = "smoke_order"
 PLACE_SECONDS = 30.0
 END_SECONDS = 30.0
+VERB_SECONDS = 15.0
 LEGS_AWAY = Decimal("0.02")
 
 
@@ -182,18 +183,15 @@ class Smoke:
 
     def _taken_back(self) -> Waited:
         """Withdraw what rests, close what is filled. An entry-only one that filled is closed by itself."""
-        trio = TrioOrder.objects.get(pk=self._id)
+        trio, _ = look(self._id)
         position = trio.trio_state not in (TrioState.PLACING, TrioState.WORKING, TrioState.WITHDRAWING)
-        with contextlib.suppress(IllegalTransition):  # it ended meanwhile
-            if position:
-                trio_close(trio_id=self._id, by=SOURCE)
-            else:
-                trio_cancel(trio_id=self._id, by=SOURCE)
+        give(trio_close if position else trio_cancel, self._id)
         waited = self._wait_for_the_end()
         if not waited.trio.is_over:  # it filled while it was being cancelled, or somebody has to look
-            with contextlib.suppress(IllegalTransition):
-                trio_close(trio_id=self._id, by=SOURCE)
+            give(trio_close, self._id)
             waited = self._wait_for_the_end()
+        if not waited.trio.is_over:
+            self.say("It has not ended yet: a runworker carries it on, or the next smoke order does.")
         return waited
 
     def _wait_for_the_end(self) -> Waited:
@@ -202,8 +200,7 @@ class Smoke:
 
     def _never_placed(self) -> int:
         trio, _ = look(self._id)
-        with contextlib.suppress(IllegalTransition):
-            trio_cancel(trio_id=self._id, by=SOURCE)
+        give(trio_cancel, self._id)
         waited = self._wait_for_the_end()
         watch = getattr(self.account, "watch", None)
         why = f" ({watch.note})" if watch is not None and watch.note else ""
@@ -223,8 +220,7 @@ class Smoke:
         ):
             return
         self.say("Interrupted: what was placed is taken back first.")
-        with contextlib.suppress(IllegalTransition):
-            trio_close(trio_id=self._id, by=SOURCE)
+        give(trio_close, self._id)
         self.say(trio_sentence(self._wait_for_the_end().trio))
 
     # --- what came of it --------------------------------------------------------------------------
@@ -326,9 +322,25 @@ def leftovers_end(account: ExchangeAccount, say: Callable[[str], None]) -> None:
     )
     for trio in left:
         say(f"Trio {trio.pk} is left over from a smoke order that was interrupted: it is taken back first.")
-        with contextlib.suppress(IllegalTransition):
-            trio_close(trio_id=trio.pk, by=SOURCE)
+        give(trio_close, trio.pk)
         say(trio_sentence(wait_for(trio.pk, seconds=END_SECONDS).trio))
+
+
+def give(verb: Callable[..., TrioOrder], trio_id: int) -> None:
+    """Give a verb, unless the trio has ended meanwhile; a lost database is waited for a while."""
+    deadline = time.monotonic() + VERB_SECONDS
+    while True:
+        try:
+            verb(trio_id=trio_id, by=SOURCE)
+        except IllegalTransition:
+            return
+        except OperationalError:
+            connection.close()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 def until_true(what: Callable[[], bool], *, seconds: float) -> bool:

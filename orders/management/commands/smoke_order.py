@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.db import DatabaseError
+
+from accounts.errors import AccountsError
 from accounts.management.script import Answer
+from exchange.errors import ExchangeError
 from exchange.types import OrderType, Side, TimeInForce
 from orders import paper_world
-from orders.domain.errors import TrioRefused
+from orders.domain.errors import OrdersError, TrioRefused
 from orders.management.base import INTERRUPTED, TrioCommand, number, word
 from orders.management.smoke import Smoke, TooSmall, Wish, leftovers_end, watch_kept
 
@@ -83,6 +87,9 @@ class Command(TrioCommand):
         except KeyboardInterrupt:
             smoke.withdraw()
             sys.exit(INTERRUPTED)
+        except (DatabaseError, OrdersError, ExchangeError, AccountsError):
+            smoke.withdraw()  # nothing, when nothing was placed
+            raise
         smoke.report["ok"] = code == 0
         return Answer(
             smoke.report, "The smoke order went well." if code == 0 else "It did not go as it should.", code
