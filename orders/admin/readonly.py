@@ -62,6 +62,7 @@ class ReadOnlyAdmin(Base):
 
     class Media:
         css: ClassVar = {"all": ("orders/trio.css",)}
+        js = ("orders/dialogs.js",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.shown

@@ -99,7 +99,7 @@ class TrioOrderAdmin(VerbsMixin, Base):
 
     class Media:
         css: ClassVar = {"all": ("orders/trio.css",)}
-        js = ("orders/trio_form.js",)
+        js = ("orders/dialogs.js", "orders/trio_form.js")
 
     # --- what may be done ---
 

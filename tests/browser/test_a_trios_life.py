@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from accounts.models import ExchangeAccount
@@ -111,6 +113,33 @@ def test_the_pages_of_a_busy_desk(desk: Desk, signed_in: Page, live_server: Any,
         picture(f"12-asking-{colours}")
         page.goto(f"{live_server.url}/admin/orders/trioorder/{done.pk}/change/")
         picture(f"13-took-profit-{colours}")
+
+
+def test_a_refused_dialog_is_not_silent(
+    desk: Desk, signed_in: Page, live_server: Any, complaints: list[str], picture: Picture
+) -> None:
+    # Given an operator whose permission is taken away while a dialog is open
+    trio = desk.a_trio()
+    page = signed_in
+    page.goto(f"{live_server.url}/admin/orders/trioorder/{trio.pk}/change/")
+    page.click(".trio-verb:has-text('Cancel')")
+    expect(page.locator("#modal-content")).to_contain_text("Cancel what is unfilled?")
+    User.objects.update(is_superuser=False)
+
+    # When it is confirmed
+    page.click("#modal-content button:has-text('Cancel it')")
+
+    # Then the dialog says so, and nothing was done
+    expect(page.locator("#modal-content")).to_contain_text("You may not do this")
+    picture("30-refused-dialog")
+    assert the(trio).state == "DRAFT"
+
+    # And when the session has ended, the login is asked for
+    Session.objects.all().delete()
+    page.click("#modal-content button:has-text('Cancel it')")
+    page.wait_for_url("**/login/**")
+    assert the(trio).state == "DRAFT"
+    complaints.clear()  # the refusals above are the story
 
 
 def test_the_symbols_offered_follow_the_account(desk: Desk, signed_in: Page, live_server: Any) -> None:
