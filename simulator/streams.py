@@ -52,6 +52,8 @@ class Socket:
 
 def carries(route: str, stream: str) -> bool:
     """Whether a socket on this route carries this market stream: un-routed ones only the public ones."""
+    if stream.endswith("@trade"):  # not in the routing table; clients ask for it on either route
+        return route != "private"
     public = stream.rpartition("@")[2].startswith(PUBLIC) or stream.startswith("!bookTicker")
     return (route == "market" and not public) or (route in ("public", "") and public)
 

@@ -63,6 +63,28 @@ class History:
             live.append(Bar(live[-1].start + length, close, close, close, close))
         return [*past, *live]
 
+    def day(self, ex: Exchange, market: Market) -> Bar:
+        """The last 24 hours as one bar: what was traded here, and before that a seeded guess."""
+        since = ex.market_ms - DAY
+        bars = [bar for bar in market.bars if bar.start >= since]
+        if bars and market.bars[0].start < since:
+            whole = Bar(since, bars[0].open, bars[0].high, bars[0].low, bars[-1].close)
+        else:
+            first = bars[0].open if bars else market.last
+            rng = random.Random(f"{self._seed}:day:{market.rules.symbol}")
+            opened = market.nearest(first * (1000 + rng.randint(-30, 30)) / 1000) or market.rules.tick
+            high = market.nearest(max(opened, first) * (1000 + rng.randrange(15)) / 1000)
+            low = market.nearest(min(opened, first) * (1000 - rng.randrange(15)) / 1000) or market.rules.tick
+            whole = Bar(since, opened, max(high, opened, first), min(low, opened, first), market.last)
+            whole.volume = market.depth.per_level * rng.randint(200, 2000)
+            whole.trades = rng.randint(2_000, 90_000)
+        for bar in bars:
+            whole.high, whole.low = max(whole.high, bar.high), min(whole.low, bar.low)
+            whole.volume += bar.volume
+            whole.trades += bar.trades
+        whole.high, whole.low = max(whole.high, market.last), min(whole.low, market.last)
+        return whole
+
     def _past(self, market: Market, interval: str, length: int, first: Bar) -> list[Bar]:
         key = market.rules.symbol, interval
         made = self._made.get(key)

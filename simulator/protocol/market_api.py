@@ -171,8 +171,8 @@ def depth_weight(values: dict[str, str]) -> int:
 
 def day_row(ctx: Context, market: Market) -> dict[str, Any]:
     rules = market.rules
-    bars = ctx.history.bars(ctx.ex, market, "15m")[-97:]
-    opened, volume = bars[0].open, sum((bar.volume for bar in bars), ZERO)
+    day = ctx.history.day(ctx.ex, market)
+    opened, volume = day.open, day.volume
     change = market.last - opened
     average = (opened + market.last) / 2
     percent = (change / opened * 100).quantize(Decimal("0.001")) if opened else ZERO
@@ -184,15 +184,15 @@ def day_row(ctx: Context, market: Market) -> dict[str, Any]:
         "lastPrice": rules.price(market.last),
         "lastQty": rules.quantity(rules.lot_min),
         "openPrice": rules.price(opened),
-        "highPrice": rules.price(max(bar.high for bar in bars)),
-        "lowPrice": rules.price(min(bar.low for bar in bars)),
+        "highPrice": rules.price(day.high),
+        "lowPrice": rules.price(day.low),
         "volume": rules.quantity(volume),
         "quoteVolume": plain((volume * average).quantize(Decimal("0.01"))),
-        "openTime": bars[0].start,
+        "openTime": day.start,
         "closeTime": ctx.ex.market_ms,
         "firstId": 1,
         "lastId": market.trades + 1,
-        "count": sum(bar.trades for bar in bars),
+        "count": day.trades,
     }
 
 
