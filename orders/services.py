@@ -15,7 +15,8 @@ from accounts.gateways import exchange_for, public_exchange
 from accounts.models import Environment, ExchangeAccount, SymbolSetting
 from accounts.symbol_settings import symbol_setting_problem, symbol_settings_apply
 from backoffice import queues
-from exchange.errors import ExchangeError
+from exchange.errors import ExchangeError, OrderRejected
+from exchange.port import Exchange
 from exchange.types import LeverageBracket, MarginType, PositionMode, PositionSide, Side
 from orders import gates, jobs
 from orders.clock import db_now, exchange_now_ms
@@ -112,7 +113,7 @@ def market_read(account: ExchangeAccount, symbol: Symbol, *, wallet: Decimal | N
     try:
         marks = public_exchange(account.environment).mark_prices(name)
         exchange = exchange_for(account.pk)
-        brackets = exchange.leverage_brackets(name, at=exchange_now_ms(account.environment))
+        brackets = _brackets(exchange, account, name)
         if wallet is None:
             balances = exchange.balances(at=exchange_now_ms(account.environment))
             wallet = next((b.balance for b in balances if b.asset == symbol.margin_asset), None)
@@ -122,6 +123,14 @@ def market_read(account: ExchangeAccount, symbol: Symbol, *, wallet: Decimal | N
         ) from error
     mark = next((m.mark for m in marks if m.symbol == name), None)
     return Reading(mark_price=mark, wallet=wallet, brackets=brackets)
+
+
+def _brackets(exchange: Exchange, account: ExchangeAccount, symbol: str) -> Sequence[LeverageBracket]:
+    """Return the leverage brackets; none where this exchange does not tell them, then nothing is estimated."""
+    try:
+        return exchange.leverage_brackets(symbol, at=exchange_now_ms(account.environment))
+    except OrderRejected:
+        return ()
 
 
 def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:

@@ -222,14 +222,19 @@ class AccountWatch:
                 self._watcher.call(trio_id)
 
     def _read_settings(self) -> None:
-        """Read what a person may have changed in the exchange's app: leverage, margin type, position mode."""
-        symbol_settings_read(self.account)
-        exchange = exchange_for(self.account.pk)
-        config = exchange.account_config(at=exchange_now_ms(self.account.environment))
+        """Read what a person may have changed in the exchange's app: leverage, margin type, position mode.
+
+        Protecting hinges on none of it: what cannot be read is read with the next watch.
+        """
+        try:
+            symbol_settings_read(self.account)
+            exchange = exchange_for(self.account.pk)
+            config = exchange.account_config(at=exchange_now_ms(self.account.environment))
+        except (ExchangeError, AccountsError) as error:
+            logger.warning("account %s: its settings could not be read: %s", self.account.pk, error)
+            return
         mode = config.position_mode.value
-        ExchangeAccount.objects.filter(pk=self.account.pk).exclude(position_mode=mode).update(
-            position_mode=mode
-        )
+        ExchangeAccount.objects.filter(pk=self.account.pk).exclude(position_mode=mode).update(position_mode=mode)
         self.account.position_mode = mode
 
     def _mine(self) -> QuerySet[Watch]:
