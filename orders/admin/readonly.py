@@ -41,6 +41,17 @@ def number(name: str, description: str) -> Any:
     return shown
 
 
+def at(name: str, description: str) -> Any:
+    """Return a column that shows a moment to the millisecond, in UTC: a journal needs more than minutes."""
+
+    @display(description=f"{description} (UTC)", ordering=name)
+    def shown(self: Any, row: Any) -> str:
+        value = getattr(row, name)
+        return f"{value:%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03d}" if value else "–"
+
+    return shown
+
+
 def at_ms(name: str, description: str) -> Any:
     """Return a column that shows exchange milliseconds as a time in UTC."""
 
@@ -95,7 +106,7 @@ class SymbolAdmin(ReadOnlyAdmin):
         "step",
         "smallest",
         "notional",
-        "synced_at",
+        "synced",
     )
     list_filter = ("environment", "status", "contract_type", "quote_asset")
     search_fields = ("symbol", "base_asset")
@@ -103,8 +114,10 @@ class SymbolAdmin(ReadOnlyAdmin):
     shown = (
         *("symbol", "environment", "status", "contract_type", "base_asset", "quote_asset", "margin_asset"),
         *("tick", "lowest", "highest", "step", "smallest", "largest", "market_step", "market_largest"),
-        *("notional", "up", "down", "take_bound", "liquidation", "synced_at", "first_seen_at", "raw_text"),
+        *("notional", "up", "down", "take_bound", "liquidation", "synced", "first_seen", "raw_text"),
     )
+    synced = at("synced_at", "Synced")
+    first_seen = at("first_seen_at", "First seen")
     tick = number("tick_size", "Tick")
     lowest = number("price_min", "Lowest price")
     highest = number("price_max", "Highest price")
@@ -202,16 +215,17 @@ class SlotAdmin(ReadOnlyAdmin):
 
 @admin.register(Request)
 class RequestAdmin(ReadOnlyAdmin):
-    list_display = ("begun_at", "trio_link", "kind", "role", "call", "verdict_badge", "code", "latency")
+    list_display = ("begun", "trio_link", "kind", "role", "call", "verdict_badge", "code", "latency")
     list_filter = ("kind", "outcome__verdict", "method")
     list_select_related = ("trio__symbol", "leg", "outcome")
     search_fields = ("=trio__id", "leg__client_id", "outcome__message")
     ordering = ("-id",)
     shown = (
         *("trio_link", "kind", "role", "call", "payload_text", "payload_hash", "sent_at", "recv_window"),
-        *("timeout_ms", "begun_at", "asked_by", "verdict_badge", "status", "code", "message", "latency"),
+        *("timeout_ms", "begun", "asked_by", "verdict_badge", "status", "code", "message", "latency"),
     )
     sent_at = at_ms("timestamp", "Timestamp (exchange, UTC)")
+    begun = at("begun_at", "Begun")
 
     @display(description="Trio", ordering="trio_id")
     def trio_link(self, request: Request) -> str:
@@ -293,12 +307,13 @@ class FillAdmin(ReadOnlyAdmin):
 
 @admin.register(TrioEvent)
 class TrioEventAdmin(ReadOnlyAdmin):
-    list_display = ("at", "trio_link", "kind", "text")
+    list_display = ("moment", "trio_link", "kind", "text")
     list_filter = ("kind",)
     list_select_related = ("trio__symbol",)
     search_fields = ("=trio__id", "text")
     ordering = ("-id",)
-    shown = ("at", "trio_link", "kind", "text", "data")
+    shown = ("moment", "trio_link", "kind", "text", "data")
+    moment = at("at", "At")
 
     @display(description="Trio", ordering="trio_id")
     def trio_link(self, event: TrioEvent) -> str:
@@ -307,23 +322,29 @@ class TrioEventAdmin(ReadOnlyAdmin):
 
 @admin.register(Watch)
 class WatchAdmin(ReadOnlyAdmin):
-    list_display = ("account", "holder", "beat", "stream_since", "swept_at", "note")
+    list_display = ("account", "holder", "last_beat", "stream", "swept", "note")
     list_select_related = ("account",)
     search_fields = ("account__name", "holder")
-    shown = ("account", "holder", "incarnation", "beat", "stream_since", "swept_at", "note")
+    shown = ("account", "holder", "incarnation", "last_beat", "stream", "swept", "note")
+    last_beat = at("beat", "Beat")
+    stream = at("stream_since", "Stream since")
+    swept = at("swept_at", "Swept")
 
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnlyAdmin):
-    list_display = ("process", "started_at", "beat", "note")
+    list_display = ("process", "started", "last_beat", "note")
     search_fields = ("process",)
-    shown = ("process", "started_at", "beat", "note")
+    shown = ("process", "started", "last_beat", "note")
+    started = at("started_at", "Started")
+    last_beat = at("beat", "Beat")
 
 
 @admin.register(Clock)
 class ClockAdmin(ReadOnlyAdmin):
-    list_display = ("environment", "offset", "round_trip", "measured_at")
-    shown = ("environment", "offset", "round_trip", "measured_at")
+    list_display = ("environment", "offset", "round_trip", "measured")
+    shown = ("environment", "offset", "round_trip", "measured")
+    measured = at("measured_at", "Measured")
 
     @display(description="Exchange is ahead by", ordering="offset_ms")
     def offset(self, clock: Clock) -> str:
