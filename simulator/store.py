@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from simulator.engine.exchange import Book, Exchange
-from simulator.engine.journal import Entry
+from simulator.engine.journal import KEPT, Entry
 from simulator.engine.market import Depth, Market
 from simulator.engine.values import ZERO, Account, Algo, Fill, Income, Interval, Order, Position, Record
 from simulator.facade import Simulator
@@ -28,7 +28,6 @@ KINDS: Final[dict[str, type[Any]]] = {
     kind.KIND: kind for kind in (Account, Position, Order, Algo, Fill, Income, Interval)
 }
 LINES_MAX: Final = 200_000
-LOG_KEPT: Final = 200_000
 
 
 class StateInUse(Exception):
@@ -207,11 +206,11 @@ class Store:
             self.simulator.venue.prices.resume(ex, self.simulator.clock())
         journal = self.simulator.venue.journal
         log = _rows(self._log_path)
-        for row in log[-LOG_KEPT:]:
+        for row in log[-KEPT:]:
             journal.add(Entry(**row), 0, False)
-        if len(log) > 2 * LOG_KEPT:
+        if len(log) > 2 * KEPT:
             fresh = self._log_path.with_suffix(".new")
-            fresh.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in log[-LOG_KEPT:]))
+            fresh.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in log[-KEPT:]))
             fresh.replace(self._log_path)
 
 

@@ -45,7 +45,7 @@ class Book:
     liquidation: dict[str, tuple[Any, Decimal]] = field(
         default_factory=dict
     )  # symbol -> (what it rests on, price)
-    events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=20_000))
+    events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=5_000))
 
     def position(self, symbol: str, side: str) -> Position:
         found = self.positions.get((symbol, side))

@@ -6,7 +6,9 @@ import hashlib
 import json
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
+
+KEPT: Final = 50_000  # entries in memory; what is older is in the file, if there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Entry:
 class Journal:
     """The newest entries, the counts of all of them, and a hash over all of them."""
 
-    entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=200_000))
+    entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=KEPT))
     fresh: list[Entry] = field(default_factory=list)
     count: int = 0
     requests: Counter[str] = field(default_factory=Counter)

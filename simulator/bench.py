@@ -1,0 +1,171 @@
+"""Measure the simulator: ``python -m simulator.bench [--finished 1000000] [--json]``.
+
+Figures: order requests a second in process (parsing and signature check included) and over HTTP, the cost of a price
+tick with 10,000 waiting algo orders, and memory while orders end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import hmac
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+from simulator.facade import Simulator, SteppedClock
+
+START_MS: Final = 1_790_000_000_000
+KEY, SECRET = "benchkey0", "benchsecret0"
+HEADERS = {"x-mbx-apikey": KEY}
+
+
+def signed(secret: str, **params: object) -> str:
+    query = urlencode(params)
+    return f"{query}&signature={hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()}"
+
+
+def limit_order(stamp: int, name: str) -> str:
+    """A limit order far from the market: it rests."""
+    query = signed(
+        SECRET, symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity="0.002", price="60000",
+        newClientOrderId=name, timestamp=stamp,
+    )  # fmt: skip
+    return f"/fapi/v1/order?{query}"
+
+
+def cancel_all(stamp: int) -> str:
+    return f"/fapi/v1/allOpenOrders?{signed(SECRET, symbol='BTCUSDT', timestamp=stamp)}"
+
+
+def fresh() -> tuple[Simulator, SteppedClock]:
+    clock = SteppedClock(START_MS)
+    simulator = Simulator(clock=clock, symbols=["BTCUSDT"], enforce_rates=False)
+    simulator.add_account("bench", KEY, SECRET, "1000000")
+    simulator.set_price("BTCUSDT", "63000")
+    return simulator, clock
+
+
+def in_process(count: int) -> float:
+    """Order requests in a second of one core's time, each parsed, checked and its signature verified."""
+    simulator, clock = fresh()
+    batch = [limit_order(clock(), f"o{number}") for number in range(100)]
+    clear = cancel_all(clock())
+    spent = 0.0
+    for _ in range(count // len(batch)):
+        begun = time.process_time()
+        for target in batch:
+            reply = simulator.handle("POST", target, HEADERS)
+        spent += time.process_time() - begun
+        assert reply.status == 200, reply.body
+        simulator.handle("DELETE", clear, HEADERS)
+    return count / spent
+
+
+def tick_ms(accounts: int = 100, each: int = 100) -> tuple[float, float]:
+    """Median and worst milliseconds of a price move past nothing, with so many algo orders waiting."""
+    simulator, clock = fresh()
+    for number in range(accounts):
+        simulator.add_account(f"a{number}", f"tickkey{number}", f"ticksecret{number}")
+        for order in range(each):
+            query = signed(
+                f"ticksecret{number}", symbol="BTCUSDT", side="SELL", type="STOP_MARKET", algoType="CONDITIONAL",
+                triggerPrice=f"{50000 + order * 37 + number}", quantity="0.002", reduceOnly="true", timestamp=clock(),
+            )  # fmt: skip
+            reply = simulator.handle(
+                "POST", f"/fapi/v1/algoOrder?{query}", {"x-mbx-apikey": f"tickkey{number}"}
+            )
+            assert reply.status == 200, reply.body
+    spent = []
+    for step in range(2000):
+        clock.forward(250)
+        begun = time.process_time_ns()
+        simulator.set_price("BTCUSDT", str(63000 + step % 50))
+        spent.append((time.process_time_ns() - begun) / 1_000_000)
+    spent.sort()
+    return spent[len(spent) // 2], spent[-1]
+
+
+def memory(count: int) -> list[tuple[int, int]]:
+    """Peak resident megabytes while so many orders are placed and cancelled."""
+    simulator, clock = fresh()
+    found = []
+    done = 0
+    while done < count:
+        clock.forward(1000)
+        for number in range(100):
+            simulator.handle("POST", limit_order(clock(), f"m{done + number}"), HEADERS)
+        simulator.handle("DELETE", cancel_all(clock()), HEADERS)
+        done += 100
+        if done % max(1, count // 5) == 0:
+            found.append((done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
+    return found
+
+
+async def _customer(host: str, port: int, targets: list[str]) -> None:
+    reader, writer = await asyncio.open_connection(host, port)
+    for target in targets:
+        head = f"POST {target} HTTP/1.1\r\nHost: {host}\r\nX-MBX-APIKEY: {KEY}\r\nContent-Length: 0\r\n\r\n"
+        writer.write(head.encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        length = int(answer.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        body = await reader.readexactly(length)
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(body.decode())
+    writer.close()
+
+
+def over_http(count: int) -> float:
+    """Order requests a second over loopback HTTP, from four connections."""
+    server = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "simulator", "--port", "0", "--prices", "hand", "--clock", str(START_MS), "--switch",
+         "enforce_rates=false", "--account", f"bench:{KEY}:{SECRET}:1000000000", "--die-with-parent"],
+        stdout=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parents[1],
+    )  # fmt: skip
+    try:
+        assert server.stdout is not None
+        host, port = server.stdout.readline().rsplit("/", 1)[1].strip().split(":")
+        targets = [limit_order(START_MS, f"h{number}") for number in range(count)]
+
+        async def run() -> float:
+            begun = time.perf_counter()
+            await asyncio.gather(*(_customer(host, int(port), targets[n::4]) for n in range(4)))
+            return count / (time.perf_counter() - begun)
+
+        return asyncio.run(run())
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="python -m simulator.bench", description=__doc__)
+    options.add_argument("--orders", type=int, default=20_000, help="order requests to time in process")
+    options.add_argument("--http", type=int, default=5_000, help="order requests to time over HTTP")
+    options.add_argument("--finished", type=int, default=200_000, help="orders to end while watching memory")
+    options.add_argument("--json", action="store_true", help="print one JSON document")
+    given = options.parse_args()
+    median, worst = tick_ms()
+    figures = {
+        "orders_per_second_in_process": round(in_process(given.orders)),
+        "orders_per_second_over_http": round(over_http(given.http)),
+        "tick_ms_median": round(median, 3),
+        "tick_ms_worst": round(worst, 3),
+        "memory_mb_by_finished_orders": memory(given.finished),
+    }
+    if given.json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+    else:
+        for name, figure in figures.items():
+            sys.stdout.write(f"{name.replace('_', ' ')}: {figure}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
