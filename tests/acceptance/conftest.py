@@ -1,0 +1,136 @@
+"""The real thing: simulator, runworker and rqworker as processes, on the test's own database."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from django.conf import settings
+from django.db import connection
+
+from accounts import gateways
+from accounts.models import ExchangeAccount
+from accounts.services import paper_account_ensure
+from backoffice import embedded
+from exchange.types import Endpoints
+from orders.models import Watch
+from orders.symbols import symbols_sync
+from tests.builders import until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass
+class House:
+    """Everything that runs, and the hands to kill it by."""
+
+    folder: Path
+    url: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+
+    def start(self, name: str, *command: str, **environment: str) -> subprocess.Popen[str]:
+        log = (self.folder / f"{name}.log").open("a")
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**os.environ, **self.environment, **environment},
+            stdout=subprocess.PIPE if name == "simulator" else log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        log.close()
+        self.processes[name] = process
+        return process
+
+    def start_simulator(self, port: int = 0) -> None:
+        words = ("-m", "simulator", "--port", str(port), "--prices", "hand", "--die-with-parent")
+        process = self.start("simulator", *words, "--state", str(self.folder / "exchange"))
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "listening on " in line, (self.folder / "simulator.log").read_text()
+        self.url = line.split("listening on ")[1].strip()
+
+    def start_worker(self, name: str = "runworker", **environment: str) -> None:
+        self.start(name, "manage.py", "runworker", **environment)
+
+    def start_rqworker(self) -> None:
+        self.start("rqworker", "manage.py", "rqworker", "orders", "default", "--verbosity", "0")
+
+    def stop(self, name: str, *, kill: bool = False) -> int:
+        process = self.processes.pop(name)
+        (process.kill if kill else process.terminate)()
+        code = process.wait(timeout=30)
+        if process.stdout is not None:
+            process.stdout.close()
+        return code
+
+    def stop_all(self) -> None:
+        for name in reversed(list(self.processes)):
+            self.stop(name)
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        answer = requests.request(method, self.url + path, json=body, timeout=5)
+        answer.raise_for_status()
+        return answer.json()
+
+    def log(self, since: int = 0) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.ask("GET", f"/sim/log?since={since}")
+        return rows
+
+    def price(self, symbol: str, price: str) -> None:
+        self.ask("POST", "/sim/price", {"symbol": symbol, "price": price})
+
+    def account(self, name: str = "house") -> ExchangeAccount:
+        account = paper_account_ensure(name=name)
+        symbols_sync("PAPER")
+        return account
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text(errors="replace") for path in self.folder.glob("*.log"))
+
+
+def watched(account: ExchangeAccount) -> bool:
+    watch = Watch.objects.filter(account=account).first()
+    return bool(watch and watch.stream_since and watch.swept_at and watch.swept_at >= watch.stream_since)
+
+
+@pytest.fixture
+def house(tmp_path: Path, transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    found = House(tmp_path)
+    found.start_simulator()
+    endpoints = Endpoints(found.url, found.url.replace("http", "ws", 1), found.url)
+    monkeypatch.setitem(settings.BINANCE_URLS, "PAPER", endpoints)
+    found.environment = {
+        "DJANGO_SETTINGS_MODULE": "backoffice.settings",
+        "ENV_FILE": "",
+        "DATABASE_URL": embedded.database_url(str(connection.settings_dict["NAME"])),
+        "REDIS_URL": settings.REDIS_URL,
+        "BINANCE_PAPER_REST_URL": endpoints.rest,
+        "BINANCE_PAPER_STREAM_URL": endpoints.stream,
+        "BINANCE_PAPER_SAPI_URL": endpoints.sapi,
+        "SWEEP_SECONDS": "600",
+    }
+    gateways.use_transport("PAPER", None)
+    found.price("BTCUSDT", "100000")
+    yield found
+    found.stop_all()
+    gateways.use_transport("PAPER", None)
+
+
+@pytest.fixture
+def manned(house: House, redis_queue: Any) -> tuple[House, ExchangeAccount]:
+    """A house with both workers up and its account watched."""
+    account = house.account()
+    house.start_worker()
+    house.start_rqworker()
+    until(lambda: watched(account), seconds=30, why=house.logs())
+    return house, account

@@ -1,0 +1,224 @@
+"""What only real processes can show: the queue, the streams, kills, and what lies on disk."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+
+from accounts.models import Credential, ExchangeAccount
+from backoffice import embedded, queues
+from orders import services
+from orders.domain.words import LegState, Role
+from orders.models import TrioOrder
+from tests.acceptance.conftest import House, watched
+from tests.builders import story, the, until
+
+D = Decimal
+Manned = tuple[House, ExchangeAccount]
+
+
+def draft(account: ExchangeAccount, **fields: Any) -> TrioOrder:
+    usual: dict[str, Any] = {
+        "quantity": D("0.010"),
+        "stop_loss": D("95000"),
+        "take_profit": D("110000"),
+    }
+    trio = services.trio_draft(
+        account=account, symbol=services.symbol_get("PAPER", "BTCUSDT"), side="BUY", **(usual | fields)
+    )
+    trio.save()
+    return trio
+
+
+def queue(trio: TrioOrder) -> TrioOrder:
+    return services.trio_queue(trio_id=trio.pk, by="test")
+
+
+def reaches(trio: TrioOrder, *states: str, seconds: float = 20) -> TrioOrder:
+    until(lambda: the(trio).state in states, seconds=seconds, why=f"{states}: {story(trio)}")
+    return the(trio)
+
+
+def armed(trio: TrioOrder) -> bool:
+    live = trio.legs.filter(state=LegState.ACCEPTED)
+    return {leg.role for leg in live} >= {Role.STOP_LOSS, Role.TAKE_PROFIT}
+
+
+@pytest.mark.parametrize("protection", ["PRE_ARMED", "ON_FIRST_FILL"])
+def test_a_market_trio_costs_three_order_requests_and_no_other(manned: Manned, protection: str) -> None:
+    house, account = manned
+    # Given both workers warm
+    warm = queue(draft(account))
+    reaches(warm, "OPEN")
+    services.trio_close(trio_id=warm.pk, by="test")
+    reaches(warm, "CLOSED")
+
+    # When a market trio is placed
+    trio = draft(account, protection=protection)
+    queue(trio)
+    before = house.log()[-1]["n"]
+    reaches(trio, "OPEN")
+    until(lambda: armed(trio), why=story(trio))
+
+    # Then the exchange saw three order requests, and nothing else about it
+    asked = [(row["method"], row["path"]) for row in house.log(before)]
+    assert sorted(asked) == [
+        ("POST", "/fapi/v1/algoOrder"),
+        ("POST", "/fapi/v1/algoOrder"),
+        ("POST", "/fapi/v1/order"),
+    ], story(trio)
+
+
+def test_events_alone_carry_a_trio_to_its_end(manned: Manned) -> None:
+    house, account = manned
+    trio = draft(account, entry_type="LIMIT", price=D("99000"))
+    queue(trio)
+    reaches(trio, "WORKING")
+
+    house.price("BTCUSDT", "98990")
+    reaches(trio, "OPEN")
+    until(lambda: armed(trio), why=story(trio))
+    house.price("BTCUSDT", "111000")
+
+    assert reaches(trio, "CLOSED").result == "TAKE_PROFIT"
+    verdict = house.ask("GET", "/sim/verdict")
+    assert "doubled" not in str(verdict) or not verdict.get("doubled"), verdict
+
+
+def test_a_killed_runworker_is_replaced_and_a_fill_meanwhile_is_covered(manned: Manned) -> None:
+    house, account = manned
+    trio = draft(account, entry_type="LIMIT", price=D("99000"), protection="ON_FIRST_FILL")
+    queue(trio)
+    reaches(trio, "WORKING")
+
+    # Given the only runworker dies, and the entry fills while nobody looks
+    house.stop("runworker", kill=True)
+    house.price("BTCUSDT", "98990")
+    began = time.monotonic()
+
+    # When another is started
+    house.start_worker("second")
+    until(lambda: armed(trio), seconds=20, why=story(trio) + house.logs())
+
+    # Then the position is covered soon after its start
+    assert time.monotonic() - began < 12
+    house.price("BTCUSDT", "94000")
+    assert reaches(trio, "CLOSED").result == "STOP_LOSS", story(trio)
+
+
+def test_a_killed_exchange_comes_back_with_everything_it_had_answered(manned: Manned) -> None:
+    house, account = manned
+    trio = draft(account)
+    queue(trio)
+    reaches(trio, "OPEN")
+    until(lambda: armed(trio), why=story(trio))
+
+    port = int(house.url.rsplit(":", 1)[1])
+    house.stop("simulator", kill=True)
+    house.start_simulator(port)
+    until(lambda: watched(account), seconds=30, why=house.logs())
+    house.price("BTCUSDT", "111000")
+
+    assert reaches(trio, "CLOSED").result == "TAKE_PROFIT", story(trio)
+
+
+def test_runworker_finds_a_trio_whose_job_got_lost(house: House, redis_queue: Any) -> None:
+    account = house.account()
+    house.start_worker()
+    until(lambda: watched(account), seconds=30, why=house.logs())
+
+    trio = draft(account)
+    queue(trio)  # no rqworker is there to hear the bell
+    redis_queue.empty()
+
+    reaches(trio, "OPEN")
+
+
+def test_without_a_queue_cancel_and_close_work_and_place_waits(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given one open trio, and then a queue that does not answer, anywhere
+    account = house.account()
+    house.start_worker()
+    until(lambda: watched(account), seconds=30, why=house.logs())
+    standing = draft(account)
+    queue(standing)
+    reaches(standing, "OPEN")
+    until(lambda: armed(standing), why=story(standing))
+    house.stop("runworker")
+    dead = "redis://127.0.0.1:1/0"
+    monkeypatch.setattr(settings, "REDIS_URL", dead)
+    monkeypatch.setattr(settings, "EMBEDDED_REDIS", False)
+    for queue_settings in settings.RQ_QUEUES.values():
+        monkeypatch.setitem(queue_settings, "URL", dead)
+    monkeypatch.setattr(queues, "_connections", type(queues._connections)())
+    house.start_worker("deaf", REDIS_URL=dead)
+    until(lambda: watched(account), seconds=30, why=house.logs())
+
+    # When the operator closes it, the worker acts; when another is placed, it waits
+    services.trio_close(trio_id=standing.pk, by="test")
+    assert reaches(standing, "CLOSED").result == "MANUAL"
+    waiting = draft(account)
+    queue(waiting)
+    services.trio_cancel(trio_id=waiting.pk, by="test")
+    assert reaches(waiting, "CANCELLED").reason == "Withdrawn before anything was sent."
+    assert not waiting.requests.exists()
+
+
+def test_nothing_on_disk_or_in_a_log_shows_a_key_or_a_secret(manned: Manned) -> None:
+    house, account = manned
+    trio = draft(account)
+    queue(trio)
+    reaches(trio, "OPEN")
+    credential = Credential.objects.get(account=account)
+    secrets = [credential.api_key.reveal(), credential.api_secret.reveal()]
+
+    assert all(len(secret) > 20 for secret in secrets)
+    for name, text in {
+        "database": _dump(),
+        "queue": _queue_dump(),
+        "logs": house.logs(),
+        "admin": _admin_page(account, trio),
+    }.items():
+        for secret in secrets:
+            assert secret not in text, f"a secret shows in {name}"
+
+
+def _dump() -> str:
+    where = connection.settings_dict
+    command = [str(embedded._postgres_binaries() / "pg_dump"), "-h", str(where["HOST"])]
+    done = subprocess.run(
+        [*command, "-U", "postgres", str(where["NAME"])], check=True, capture_output=True, text=True
+    )
+    text: str = done.stdout
+    assert "orders_trioorder" in text
+    return text
+
+
+def _queue_dump() -> str:
+    redis = queues.connection()
+    return "\n".join(f"{key!r} {redis.dump(key)!r}" for key in redis.scan_iter("*"))
+
+
+def _admin_page(account: ExchangeAccount, trio: TrioOrder) -> str:
+    user = get_user_model().objects.create_superuser("looker", password="looker")
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    pages = (
+        f"/admin/accounts/exchangeaccount/{account.pk}/change/",
+        f"/admin/orders/trioorder/{trio.pk}/change/",
+    )
+    texts = []
+    for page in pages:
+        answer = client.get(page, follow=True)
+        assert answer.status_code == 200, page
+        texts.append(answer.content.decode())
+    return "\n".join(texts)
