@@ -30,7 +30,7 @@ from orders.clock import clock_measure, db_now, from_ms, offset_ms
 from orders.domain.steps import AskPerson, Done, Rest, Step, decide
 from orders.domain.words import TrioState
 from orders.facts import note
-from orders.install import install_row
+from orders.install import install_refusal, install_row
 from orders.models import TrioOrder
 from orders.snapshots import snapshot_of
 
@@ -70,6 +70,9 @@ class OrderPlacementService:
             "state", "account_id", "account__environment"
         ).get(pk=trio_id)
         if state == TrioState.DRAFT:
+            return Rest(None)
+        if refusal := install_refusal():  # another server may be acting on this very trio
+            logger.warning("trio %s is left alone: %s", trio_id, refusal)
             return Rest(None)
         try:
             exchange = self._gateway(account_id)

@@ -11,8 +11,11 @@ from django.db import connection
 from accounts.gateways import exchange_for
 from exchange.types import NewOrder, OrderType, Side, Stamp
 from orders import services
-from orders.clock import exchange_now_ms
+from orders.clock import db_now, exchange_now_ms
+from orders.domain.errors import TrioRefused
 from orders.domain.words import LegState, Protection, Role
+from orders.install import install_adopt
+from orders.models import Install, TrioOrder
 from tests.builders import Desk, story, the, until
 
 D = Decimal
@@ -276,3 +279,38 @@ def test_two_workers_at_once_place_one_trio_once(desk: Desk) -> None:
     assert len(desk.requests(path="/fapi/v1/order")) == 1
     assert len(desk.requests(path="/fapi/v1/algoOrder")) == 2
     assert desk.simulator.position("BTCUSDT").quantity == D("0.010")
+
+
+def test_a_restored_copy_of_the_database_asks_the_exchange_nothing_until_it_is_adopted(desk: Desk) -> None:
+    # Given an open trio whose close is wanted, in a database that now lies on another server
+    trio = desk.placed(desk.a_trio())
+    Install.objects.update(system_identifier="another server")
+    services.trio_close(trio_id=trio.pk, by="test")
+    before = len(desk.simulator.log)
+
+    # When it is carried forward, nothing is asked, and nothing new is accepted either
+    desk.advance(trio)
+    assert len(desk.simulator.log) == before
+    with pytest.raises(TrioRefused, match="adopt_install"):
+        desk.queued(desk.a_trio(symbol="ETHUSDT"))
+
+    # Until a person says that the other server is gone
+    install_adopt()
+    desk.carry_until(trio, "CLOSED")
+    assert trio.result == "MANUAL", story(trio)
+
+
+def test_a_trio_whose_decision_raises_keeps_its_cover_asks_a_person_and_holds_up_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = desk.placed(desk.a_trio())
+    monkeypatch.setattr("orders.placement.decide", lambda snapshot: 1 / 0)
+    services.trio_close(trio_id=trio.pk, by="test")
+    desk.advance(trio)
+    assert the(trio).question
+    assert (trio.failures, len(desk.resting)) == (1, 2)
+
+    monkeypatch.undo()
+    TrioOrder.objects.update(wake_at=db_now())
+    desk.carry_until(trio, "CLOSED")
+    assert desk.resting == []
