@@ -52,6 +52,31 @@ PATHS = [
 ]
 
 
+ORDERS = [
+    ("POST", "/fapi/v1/order"),
+    ("POST", "/fapi/v1/algoOrder"),
+    ("POST", "/fapi/v1/order/test"),
+    ("PUT", "/fapi/v1/order"),
+]
+_LIMIT = {"symbol": "BTCUSDT", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.01", "price": "62000"}
+_MARKET = {"symbol": "BTCUSDT", "type": "MARKET", "quantity": "0.01"}
+_STOP = {
+    "symbol": "BTCUSDT",
+    "algoType": "CONDITIONAL",
+    "type": "STOP_MARKET",
+    "triggerPrice": "61000",
+    "quantity": "0.01",
+}
+ALMOST = {
+    "/fapi/v1/order": [_LIMIT, _MARKET, {**_LIMIT, "priceMatch": "QUEUE"}, {**_LIMIT, "origClientOrderId": "a"}],
+    "/fapi/v1/order/test": [_LIMIT, _MARKET],
+    "/fapi/v1/algoOrder": [
+        _STOP, {**_STOP, "type": "TAKE_PROFIT_MARKET"}, {**_STOP, "type": "STOP", "price": "61000"},
+        {**_STOP, "type": "TRAILING_STOP_MARKET", "callbackRate": "1"}, {**_STOP, "closePosition": "true"},
+    ],
+}  # fmt: skip
+
+
 class Fuzzer:
     """Makes one request after another and judges the answers."""
 
@@ -86,10 +111,24 @@ class Fuzzer:
             found.append(self.rng.choice(("", "=", "novalue", "&&", "a=%ff%fe", "%00=1", "=" * 50)))
         return found
 
+    def nearly_right(self, path: str) -> list[str]:
+        """An order that makes sense but for one or two things, so that the nonsense gets past the first check."""
+        words = dict(self.rng.choice(ALMOST[path]))
+        words["side"] = self.rng.choice(("BUY", "SELL"))
+        if self.simulator.ex.books["desk"].account.dual and self.rng.random() < 0.9:
+            words["positionSide"] = self.rng.choice(("LONG", "SHORT"))
+        for _ in range(self.rng.randrange(3)):
+            name = self.rng.choice((*words, *NAMES))
+            if self.rng.random() < 0.3:
+                words.pop(name, None)
+            else:
+                words[name] = self.value(name)
+        return [f"{name}={quote(text)}" for name, text in words.items()]
+
     def one(self) -> None:
         rng = self.rng
-        method, path = rng.choice(PATHS)
-        pairs = self.pairs()
+        method, path = rng.choice(ORDERS if rng.random() < 0.5 else PATHS)
+        pairs = self.nearly_right(path) if path in ALMOST and rng.random() < 0.8 else self.pairs()
         if rng.random() < 0.95:
             stamp = self.clock() if rng.random() < 0.95 else rng.choice((0, -1, 10**30, self.clock() + 10**6))
             pairs = [p for p in pairs if not p.startswith(("timestamp=", "signature="))] + [
