@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
+
+from exchange.binance import prepare
 
 
 def make_application() -> WSGIHandler:
@@ -17,7 +20,10 @@ def make_application() -> WSGIHandler:
         raise ImproperlyConfigured(
             "Static files are not collected: run `manage.py collectstatic --noinput` once for each release."
         )
-    return get_wsgi_application()
+    application = get_wsgi_application()
+    # The exchange's library takes a second or more to import: no operator's first click shall wait for it.
+    threading.Thread(target=prepare, name="prepare", daemon=True).start()
+    return application
 
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")

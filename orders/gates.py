@@ -22,8 +22,11 @@ def worker_alive() -> bool:
     return Heartbeat.objects.filter(beat__gt=db_now() - timedelta(seconds=HEARTBEAT_SECONDS)).exists()
 
 
-def new_risk_refusal(trio: TrioOrder, *, install: Install | None = None) -> str:
-    """Say why this trio may not open anything, from the database alone; nothing when it may."""
+def new_risk_refusal(trio: TrioOrder, *, install: Install | None = None, settings_as_wanted: bool = True) -> str:
+    """Say why this trio may not open anything, from the database alone; nothing when it may.
+
+    ``settings_as_wanted=False`` leaves leverage and margin type out: placing sets them first.
+    """
     account = trio.account
     if not account.is_active:
         return f"The account {account.name} is switched off: activate it, or choose another."
@@ -42,6 +45,8 @@ def new_risk_refusal(trio: TrioOrder, *, install: Install | None = None) -> str:
         return (
             f"{trio.symbol.symbol} is not trading now (status {trio.symbol.status}). Choose another symbol."
         )
+    if not settings_as_wanted:
+        return ""
     return symbol_setting_problem(account, trio.symbol.symbol) or ""
 
 

@@ -135,7 +135,7 @@ def _brackets(exchange: Exchange, account: ExchangeAccount, symbol: str) -> Sequ
 
 def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:
     """Raise TrioRefused (RuleBroken names the field) when the trio could not be placed as it is."""
-    if refusal := gates.new_risk_refusal(trio):
+    if refusal := gates.new_risk_refusal(trio, settings_as_wanted=_settings_are_fixed(trio)):
         raise TrioRefused(refusal)
     reading = reading or market_read(trio.account, trio.symbol)
     setting = SymbolSetting.objects.filter(account=trio.account, symbol=trio.symbol.symbol).first()
@@ -195,12 +195,17 @@ def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> Trio
     return trio
 
 
+def _settings_are_fixed(draft: TrioOrder) -> bool:
+    """Does a trio live on this symbol, so that leverage and margin type must stay as they are?"""
+    return TrioOrder.objects.filter(account=draft.account, symbol=draft.symbol, holds_slot=True).exists()
+
+
 def _apply_settings(draft: TrioOrder) -> None:
     """Set the leverage and margin type that are wanted, before the symbol's first trio."""
     account, symbol = draft.account, draft.symbol.symbol
     if symbol_setting_problem(account, symbol) is None:
         return
-    if TrioOrder.objects.filter(account=account, symbol=draft.symbol, holds_slot=True).exists():
+    if _settings_are_fixed(draft):
         return  # never while something is open: the check refuses the mismatch
     try:
         symbol_settings_apply(account, symbol)
