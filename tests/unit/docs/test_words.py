@@ -1,0 +1,139 @@
+"""The reference lists exactly the words, turns, rules, guards and tables that the code has."""
+
+from __future__ import annotations
+
+import enum
+import re
+
+import pytest
+from django.apps import apps
+
+from orders.domain.lifecycle import TRANSITIONS, WITHDRAWN_AS, Turn
+from orders.domain.words import Cause, LegState, Protection, Role, TrioState, Verdict
+from tests.unit.docs.pages import CHECKOUT, rows, text
+
+STATES = "docs/reference/states.md"
+RULES = "docs/reference/validation-rules.md"
+GUARDS = "docs/reference/exchange-guards.md"
+
+
+@pytest.mark.parametrize(
+    ("heading", "words"),
+    [("Trio states", TrioState), ("Leg states", LegState), ("Causes", Cause), ("Verdicts", Verdict)],
+)
+def test_every_word_is_listed_once_and_no_other(heading: str, words: type[enum.StrEnum]) -> None:
+    listed = [row[0] for row in rows(STATES, heading)]
+
+    assert sorted(listed) == sorted(word.value for word in words)
+
+
+def test_the_ends_are_marked() -> None:
+    marked = {row[0] for row in rows(STATES, "Trio states") if row[-1] == "yes"}
+
+    assert marked == {state.value for state in TrioState if state.is_end}
+
+
+def test_every_turn_of_the_table_is_told() -> None:
+    told = [
+        (set(re.findall(r"[A-Z_]{4,}", before)), set(re.findall(r"[A-Z_]{4,}", after)))
+        for before, _, after in rows(STATES, "Turns")
+    ]
+
+    untold = [
+        (before.value, turn.value, after.value)
+        for (before, turn), after in TRANSITIONS.items()
+        if not any(before.value in a and after.value in b for a, b in told)
+    ]
+
+    assert untold == []
+    assert len(Turn) > 10
+
+
+def test_no_turn_is_told_that_the_table_has_not() -> None:
+    possible = {(before.value, after.value) for (before, _), after in TRANSITIONS.items()}
+    possible |= {(TrioState.WITHDRAWING.value, end.value) for end in WITHDRAWN_AS.values()}
+    states = {state.value for state in TrioState}
+
+    invented = []
+    for before, _, after in rows(STATES, "Turns"):
+        ends = [word for word in re.findall(r"[A-Z_]{4,}", after) if word in states and word != "LATE"]
+        ends += ["LATE"] if after.startswith("LATE") else []
+        for start in before.split(", "):
+            invented += [(start, end) for end in ends if start != end and (start, end) not in possible]
+
+    assert invented == []
+
+
+def test_a_withdrawn_trio_ends_as_the_causes_say() -> None:
+    leads = {row[0]: row[-1] for row in rows(STATES, "Causes")}
+
+    assert [c.value for c, end in WITHDRAWN_AS.items() if end.value not in leads[c.value]] == []
+
+
+def test_every_rule_of_the_exchange_is_listed_with_its_code_and_field() -> None:
+    source = (CHECKOUT / "orders" / "domain" / "planning.py").read_text()
+    page = text(RULES)
+    codes = set(re.findall(r"# (-\d{4})(?:, (-\d{4}))?", source))
+    fields = set(re.findall(r'RuleBroken\(\s*(?:#[^\n]*\n\s*)?"(\w+)"', source)) | {"position_side"}
+    assert len(codes) > 8
+    assert len(fields) > 4
+
+    assert {code for pair in codes for code in pair if code and code not in page} == set()
+    assert {field for field in fields if field not in page} == set()
+
+
+def test_every_sentence_that_the_rules_page_quotes_is_said() -> None:
+    source = re.sub(r'"\s*\n\s*f?"', "", (CHECKOUT / "orders" / "domain" / "planning.py").read_text())
+    source = re.sub(r"\{[^}]*\}+", "…", source).replace("… …", "…")
+    quoted = [part for row in rows(RULES, "Is the trio sound?") for part in row[1].split(" · ") if part]
+    assert len(quoted) > 12
+    unsaid = [
+        piece.strip()
+        for part in quoted
+        for piece in part.split("…")
+        if piece.strip() and piece.strip() not in source
+    ]
+
+    assert unsaid == []
+
+
+def test_every_guard_names_a_test_that_exists() -> None:
+    folder = CHECKOUT / "tests" / "unit" / "exchange"
+    known = {
+        word for file in folder.glob("test_*.py") for word in re.findall(r"def (test_\w+)", file.read_text())
+    }
+    named = set(re.findall(r"`(test_\w+)`", text(GUARDS)))
+
+    assert len(named) > 20
+    assert named - known == set()
+
+
+def test_the_four_errors_are_listed() -> None:
+    listed = {row[0].strip("`") for row in rows(GUARDS, "What an answer means")}
+
+    assert listed == {"OrderRejected", "OutcomeUnknown", "ExchangeUnavailable", "CredentialsRefused"}
+
+
+@pytest.mark.parametrize("app", ["accounts", "orders"])
+def test_every_table_is_in_the_data_model(app: str) -> None:
+    listed = {row[0].strip("`") for row in rows("docs/reference/data-model.md", app)}
+    models = {model.__name__ for model in apps.get_app_config(app).get_models()}
+
+    assert listed == {model for model in models if not model.startswith("Historical")}
+
+
+def test_the_glossary_has_the_words_of_the_house() -> None:
+    terms = {
+        term.strip() for row in rows("docs/reference/glossary.md", "Glossary") for term in row[0].split(",")
+    }
+
+    wanted = {"trio order", "leg", "role", "side", "position side", "quantity", "price", "trigger price"}
+    wanted |= {"mark price", "time in force", "reduce-only", "one-way mode", "hedge mode", "client order id"}
+    wanted |= {"fill", "position", "slot", "cover", "patience", "watch", "sweep", "new risk"}
+    assert wanted - terms == set()
+
+
+def test_roles_and_protections_are_named_where_scripts_meet_them() -> None:
+    page = text("docs/reference/commands.md")
+
+    assert [word.value for word in (*Role, *Protection) if word.value not in page] == []
