@@ -27,7 +27,8 @@ from simulator.facade import Simulator
 KINDS: Final[dict[str, type[Any]]] = {
     kind.KIND: kind for kind in (Account, Position, Order, Algo, Fill, Income, Interval)
 }
-LINES_MAX: Final = 200_000
+LINES_MAX: Final = 100_000
+PRICES_EVERY_MS: Final = 1000
 
 
 class StateInUse(Exception):
@@ -80,7 +81,8 @@ class Store:
         self.directory = directory
         self.simulator = simulator
         self._lines = 0
-        self._written_market = -1
+        self._written_at = 0
+        self._reversals = 0
         self._prices: dict[str, tuple[Decimal, Decimal, int]] = {}
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = (directory / "lock").open("w")
@@ -110,7 +112,7 @@ class Store:
             ex.gone.clear()
             self._journal.write(line)
             self._lines += 1
-        elif ex.market_ms - self._written_market >= 1000 and ex.moved:
+        elif ex.moved and self.simulator.clock() - self._written_at >= PRICES_EVERY_MS:
             self._journal.write(self._line([], []))
             self._lines += 1
         fresh = venue.journal.fresh
@@ -138,7 +140,11 @@ class Store:
                 prices[symbol] = [str(market.last), str(market.mark), market.trades]
         if prices:
             row["px"] = prices
-        self._written_market = ex.market_ms
+        reversals = [*self.simulator.venue.cover.reversed, *ex.strays]
+        if len(reversals) != self._reversals:
+            self._reversals = len(reversals)
+            row["rev"] = reversals
+        self._written_at = self.simulator.clock()
         return (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
 
     def compact(self) -> None:
@@ -149,12 +155,11 @@ class Store:
             records += [book.account, *book.positions.values(), *book.fills, *book.income]
         records += [*ex.orders.values(), *ex.algos.values(), *self.simulator.venue.cover.intervals]
         self._prices.clear()
+        self._reversals = 0
         fresh = self._journal_path.with_suffix(".new")
         row = self._line(records, [])
         extra = {
             "depth": {s: _depth_row(m) for s, m in ex.markets.items() if m.depth.growth == 0},
-            "flat": [[list(slot), ms] for slot, ms in self.simulator.venue.cover.flat_since.items()],
-            "reversed": self.simulator.venue.cover.reversed,
         }
         with fresh.open("wb") as out:
             out.write(row)
@@ -180,7 +185,7 @@ class Store:
     def _load(self) -> None:
         latest: dict[tuple[str, str], Any] = {}
         prices: dict[str, list[Any]] = {}
-        ex, cover = self.simulator.ex, self.simulator.venue.cover
+        ex = self.simulator.ex
         for row in _rows(self._journal_path):
             for kind, record in row.get("put", ()):
                 value = decode(kind, record)
@@ -194,9 +199,8 @@ class Store:
             for symbol, depth in row.get("depth", {}).items():
                 if ex.catalogue.find(symbol):
                     ex.market(symbol).depth = _depth_from(depth)
-            for slot, moment in row.get("flat", ()):
-                cover.flat_since[slot[0], slot[1], slot[2]] = moment
-            cover.reversed += row.get("reversed", [])
+            if "rev" in row:
+                ex.strays = row["rev"]
         for symbol, (last, mark, trades) in prices.items():
             if ex.catalogue.find(symbol):
                 market = ex.market(symbol)
@@ -256,6 +260,8 @@ def _rebuild(simulator: Simulator, records: list[Any]) -> None:
                 ex.market(record.symbol).held[record.account, record.side] = record
                 cover.sign[record.account, record.symbol, record.side] = 1 if record.amount > 0 else -1
                 ex.exposed.add((record.account, record.symbol, record.side))
+            elif record.updated:
+                cover.flat_since[record.account, record.symbol, record.side] = record.updated
         elif isinstance(record, Fill):
             book.fills.append(record)
         elif isinstance(record, Income):
