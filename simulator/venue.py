@@ -194,7 +194,9 @@ class Venue:
     def _run(
         self, route: Route, values: dict[str, str], owner: Book | None, now: int, api_key: str = ""
     ) -> tuple[Any, Context]:
-        ctx = Context(self.ex, Params(values), now, self.history, owner, api_key)
+        ctx = Context(
+            self.ex, Params(values, strict=self.ex.profile.strict_booleans), now, self.history, owner, api_key
+        )
         return route.handler(ctx), ctx
 
     def _words(self, method: str, path: str, values: dict[str, str], owner: Book | None) -> dict[str, str]:

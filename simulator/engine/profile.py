@@ -30,6 +30,7 @@ class Profile:
     finished_first: bool = False  # ALGO_UPDATE FINISHED goes out before the child's fill
     hedge_exit_notional: bool = False  # a hedge exit must reach the minimum notional
     shared_ids: bool = False  # a clientAlgoId may not equal an open newClientOrderId
+    strict_booleans: bool = True  # only the lower-case words; some libraries send True and False
     trigger_delay_ms: int = 0  # how long an order stays TRIGGERING
     trigger_band: Decimal | None = None  # a trigger farther from the market than this share: -4210, -4211
     maker_fee: Decimal = Decimal("0.0002")

@@ -38,10 +38,11 @@ def decode(*parts: str) -> dict[str, str]:
 class Params:
     """The decoded parameters of one request; remembers which were read."""
 
-    __slots__ = ("_read", "values")
+    __slots__ = ("_read", "_strict", "values")
 
-    def __init__(self, values: dict[str, str]) -> None:
+    def __init__(self, values: dict[str, str], *, strict: bool = True) -> None:
         self.values = values
+        self._strict = strict
         self._read: set[str] = set()
 
     def has(self, name: str) -> bool:
@@ -96,14 +97,14 @@ class Params:
         return value
 
     def boolean(self, name: str) -> bool | None:
-        """The words true and false, lower case; the upper-case spelling of an SDK's enum passes too."""
+        """The words true and false, lower case unless the profile is lenient. Raises -1102."""
         value = self.text(name)
         if value is None:
             return None
-        if value in ("true", "TRUE"):
-            return True
-        if value in ("false", "FALSE"):
-            return False
+        if not self._strict:
+            value = value.lower()
+        if value in ("true", "false"):
+            return value == "true"
         raise refusal(-1102, name=name.lower())
 
     def choice(self, name: str, known: frozenset[str], code: int) -> str | None:

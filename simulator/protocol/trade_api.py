@@ -146,7 +146,8 @@ def _batch(ctx: Context) -> list[Params]:
         raise refusal(-1102, name="batchorders")
     if not 1 <= len(items) <= BATCH_MAX:
         raise refusal(-4082)
-    return [Params({str(k): _word(v) for k, v in item.items()}) for item in items]
+    strict = ctx.ex.profile.strict_booleans
+    return [Params({str(k): _word(v) for k, v in item.items()}, strict=strict) for item in items]
 
 
 def _word(value: object) -> str:

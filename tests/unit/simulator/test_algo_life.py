@@ -273,6 +273,11 @@ def test_each_unconfirmed_fact_has_its_switch(clock: Clock) -> None:
     clock.forward(500)
     assert desk.ask("GET", "/fapi/v1/algoOrder", clientAlgoId="stop")["algoStatus"] == "FINISHED"
 
+    # booleans in any case
+    desk = desk_with(clock, strict_booleans=False)
+    desk.order("BUY", "MARKET", "0.010", reduceOnly="False")
+    assert desk.algo("SELL", "STOP_MARKET", "62000", closePosition="True")["closePosition"] is True
+
     with pytest.raises(ValueError, match="no profile switch"):
         desk_with(clock, no_such_switch=True)
 
