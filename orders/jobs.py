@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 def place(trio_id: int) -> None:
-    """Prepare the symbol's settings when nothing is open there yet, then carry the trio forward."""
+    """Carry a queued trio onto the exchange."""
     advance(trio_id)
 
 

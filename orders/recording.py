@@ -21,6 +21,7 @@ from orders.models import Leg, Outcome, Request, Slot, TrioOrder
 BACK_OFF_MS = 200
 KEY_BACK_OFF_MS = 5000
 LOOK_AGAIN_MS = 1000
+KEY_QUESTION = "The exchange refuses the account's API key"
 
 
 def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) -> None:
@@ -67,6 +68,9 @@ def _record_submit(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime, 
     match answer.verdict:
         case Verdict.ACCEPTED if answer.view is not None:
             leg_take_in(leg, answer.view, certain=False, now=now)
+            if trio.question.startswith(KEY_QUESTION):  # it was mended
+                trio.question = ""
+                trio.save(update_fields=["question", "updated_at"])
         case Verdict.REFUSED if pending and error is not None:
             leg.state = LegState.REJECTED
             leg.refused_code, leg.refused_text, leg.ended_ts = error.code, _reason(error), now_ts
@@ -92,7 +96,7 @@ def _key_refused(trio: TrioOrder, leg: Leg, error: ExchangeError, *, now: dateti
     else:
         leg.state, leg.retry_at = LegState.PLANNED, now + timedelta(milliseconds=KEY_BACK_OFF_MS)
         trio.question = (
-            f"The exchange refuses the account's API key ({error.message}). Mend it with “Replace credentials”; "
+            f"{KEY_QUESTION} ({_reason(error).rstrip('.')}). Mend it with “Replace credentials”; "
             "what protects this position is tried again every five seconds."
         )
         trio.save(update_fields=["question", "updated_at"])

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,6 +37,8 @@ from worker.sweep import sweep_and_note
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+USELESS_SECONDS = 6.0  # an account not reached for so long may be reached from elsewhere
+SHUN_SECONDS = 3.0
 
 
 def accounts_to_watch() -> list[ExchangeAccount]:
@@ -59,6 +62,7 @@ class Watcher:
         self._only = only
         self._call = call
         self._held: dict[int, AccountWatch] = {}
+        self._shunned: dict[int, float] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="streams", daemon=True)
         self._thread.start()
@@ -79,7 +83,13 @@ class Watcher:
         for account_id in list(self._held):
             if account_id not in wanted:
                 self._release(account_id)
+        for account_id, held in list(self._held.items()):
+            if held.is_useless:  # our network may be at fault: let another process try
+                self._shunned[account_id] = time.monotonic() + SHUN_SECONDS
+                self._release(account_id, note=held.trouble)
         for account_id, account in wanted.items():
+            if self._shunned.get(account_id, 0.0) > time.monotonic():
+                continue
             if account_id not in self._held and (incarnation := self._take(account_id)):
                 watch = AccountWatch(account, incarnation, self)
                 self._held[account_id] = watch
@@ -105,11 +115,11 @@ class Watcher:
     def _drop(self, account_id: int) -> None:
         self._held.pop(account_id).stop()
 
-    def _release(self, account_id: int) -> None:
+    def _release(self, account_id: int, *, note: str = "released") -> None:
         watch = self._held[account_id]
         self._drop(account_id)
         Watch.objects.filter(account_id=account_id, incarnation=watch.incarnation).update(
-            beat=None, stream_since=None, note="released"
+            beat=None, stream_since=None, note=note[:500]
         )
 
     def call(self, trio_id: int) -> None:
@@ -148,6 +158,13 @@ class AccountWatch:
         self._sweeping: Future[None] | None = None
         self._sweep_at = 0.0
         self._connected = False
+        self._reached_at = time.monotonic()
+        self.trouble = ""
+
+    @property
+    def is_useless(self) -> bool:
+        """Has neither stream nor sweep got through for a while?"""
+        return bool(self.trouble) and time.monotonic() - self._reached_at > USELESS_SECONDS
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -202,6 +219,7 @@ class AccountWatch:
                 self.sweep_when_due()
             case Disconnected(reason=reason, error=error):
                 self._connected = False
+                self.trouble = self.trouble or reason
                 if isinstance(error, CredentialsRefused):
                     reason = f"The exchange refuses the account's API key: {reason}"
                 self._mine().update(stream_since=None, note=reason[:500])
@@ -234,7 +252,9 @@ class AccountWatch:
             logger.warning("account %s: its settings could not be read: %s", self.account.pk, error)
             return
         mode = config.position_mode.value
-        ExchangeAccount.objects.filter(pk=self.account.pk).exclude(position_mode=mode).update(position_mode=mode)
+        ExchangeAccount.objects.filter(pk=self.account.pk).exclude(position_mode=mode).update(
+            position_mode=mode
+        )
         self.account.position_mode = mode
 
     def _mine(self) -> QuerySet[Watch]:
@@ -257,8 +277,10 @@ class AccountWatch:
                 self._read_settings()
             sweep_and_note(self.account, self.incarnation, call=self._watcher.call)
         except (ExchangeError, AccountsError) as error:
-            self._sweep_at = db_now().timestamp() + RETRY_SECONDS
-            self._mine().update(note=f"could not be read: {error}"[:500])
+            wait = getattr(error, "retry_after", None) or RETRY_SECONDS
+            self._sweep_at = db_now().timestamp() + wait
+            self.trouble = f"could not be read: {error}"
+            self._mine().update(note=self.trouble[:500])
             logger.warning("account %s: sweep failed: %s", self.account.pk, error)
             return
         except Exception:
@@ -266,5 +288,7 @@ class AccountWatch:
             logger.exception("account %s: sweep failed", self.account.pk)
             return
         self._sweep_at = db_now().timestamp() + settings.SWEEP_SECONDS
+        self._reached_at = time.monotonic()
+        self.trouble = "" if connected else self.trouble
         if connected:
             self.swept.set()
