@@ -5,8 +5,8 @@ BIN := .venv/bin
 SHELL := /bin/sh
 ONCE ?=
 PYTEST_ARGS ?=
-# Two workers pay off once the suite takes minutes; for less, starting them costs more than they give.
-PYTEST_WORKERS ?= 0
+# The suite takes minutes, so two workers pay off; 0 runs it in one process.
+PYTEST_WORKERS ?= 2
 
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_VENV_IN_PROJECT := 1
