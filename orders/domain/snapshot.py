@@ -92,6 +92,7 @@ class LegView:
     retry_at: int | None = None
     look_at: int | None = None
     looking_since: int | None = None
+    looked_ts: int | None = None  # when it was last looked up and answered
     looks: int = 0
     late: bool = False  # was written off, then turned up
 
@@ -198,14 +199,20 @@ class TrioSnapshot:
         """Does the book say flat, and is it to be believed?
 
         Against a known fill it takes an event later than the fill, or a second look a second after the
-        first: position look-ups lag.
+        first: position look-ups lag. A position on the other side needs neither: none was there before us.
         """
         if self.book.quantity > 0 or not self.book_is_newer:
             return False
-        if self.ours == 0 or (self.book.from_event and self.executed_ts):
+        if self.ours == 0 or self.book.opposite > 0 or (self.book.from_event and self.executed_ts):
             return True
         since = self.book.flat_since
-        return since is not None and since >= self.executed_ts and self.book.as_of - since >= 1000
+        if since is None:
+            return False
+        if since >= self.executed_ts:
+            return self.book.as_of - since >= self.policies.look_again
+        # Flat since before the fill is dated: a cancel's answer, say, dates a fill by its own time. What
+        # is read two seconds after that says as much as two looks.
+        return self.book.as_of - self.executed_ts >= 2 * self.policies.look_again
 
     @property
     def position(self) -> Decimal:

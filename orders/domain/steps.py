@@ -262,11 +262,12 @@ def _hold(trio: TrioSnapshot) -> Step:
         elif leg.live and (due := _due_read(trio, leg)):
             steps.append(due)
         elif leg.live and leg.state is LegState.TRIGGERED and leg.triggered_ts is not None:
-            over = leg.triggered_ts + trio.policies.naked_limit - trio.now_ts
-            steps.append(Rest(trio.now + over + 1) if over >= 0 else _look(trio, leg))
+            again = (leg.looked_ts or 0) + trio.policies.look_again
+            over = max(leg.triggered_ts + trio.policies.naked_limit + 1, again) - trio.now_ts
+            steps.append(Rest(trio.now + over) if over > 0 else _look(trio, leg))
     if entry is not None and entry.live and (due := _due_read(trio, entry)):
         steps.append(due)
-    if trio.book_is_newer and trio.book.quantity == 0:
+    if trio.book_is_newer and trio.book.quantity == 0 and not trio.flat_believed:
         steps.append(_observe(trio))  # flat against a known fill: look once more
     if not withdraw and entry is not None and entry.live and trio.good_till is not None:
         steps.append(Rest(trio.good_till))
@@ -483,8 +484,9 @@ def _observe(trio: TrioSnapshot) -> Step:
     if trio.observing_since is not None and trio.now < trio.observing_since + trio.policies.patience:
         return Rest(trio.observing_since + trio.policies.patience)
     since = trio.book.flat_since
-    if trio.book_is_newer and since is not None and trio.ours > 0 and since >= trio.executed_ts:
-        due = since + trio.policies.look_again - trio.now_ts
+    if trio.book_is_newer and since is not None and trio.ours > 0:
+        seen = since if since >= trio.executed_ts else trio.book.as_of
+        due = seen + trio.policies.look_again - trio.now_ts
         if due > 0:
             return Rest(trio.now + due)
     return Observe()

@@ -1,0 +1,91 @@
+"""What the exhaustive walk (tests/walk) found, each as a story that failed once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orders.domain.snapshot import Book
+from orders.domain.steps import Cancel, Confirm, Done, Exit, Observe, Rest, decide
+from orders.domain.words import Cause, Form, LegState
+from orders.domain.words import TrioState as S
+from tests.unit.orders.domain.snapshots import (
+    ARMED,
+    NOW,
+    NOW_TS,
+    D,
+    entry,
+    exit_order,
+    flat,
+    holding,
+    stop,
+    target,
+    trio,
+)
+
+
+def test_a_position_reversed_by_a_person_is_not_exited_for_ever() -> None:
+    # Given a trio whose position a person reversed in the app, as a read of the position tells it
+    reversed_ = Book(opposite=D("0.010"), as_of=NOW_TS - 100, placeable=True)
+    refused = exit_order(LegState.REJECTED, refused_code=-2022, ended_ts=NOW_TS - 500, retry_at=NOW - 1)
+
+    # When it decides while exiting: then what is there is a stranger's, and ours is taken back
+    decision = decide(
+        trio(S.EXITING, entry(), stop(), target(), refused, book=reversed_, cause=Cause.OUTSIDE)
+    )
+    assert decision.step == Cancel(("test-1-s1", "test-1-p1"))
+
+    # And a trio that was still open leaves, instead of covering what is not there
+    assert decide(trio(S.OPEN, entry(), stop(), target(), book=reversed_)).trio.cause is Cause.OUTSIDE
+
+
+def test_a_fill_dated_by_a_cancel_does_not_make_flat_unbelievable() -> None:
+    # Given a fill told only by the answer to the entry's cancel, and so dated later than the position's end
+    cancelled = entry(
+        LegState.CANCELLED,
+        filled=D("0.004"),
+        filled_ts=NOW_TS - 2500,
+        ended_ts=NOW_TS - 2500,
+        acknowledged=True,
+    )
+
+    # When reads have shown the slot flat ever since: then it is believed, and nothing is exited
+    quiet = flat(from_event=False, flat_since=NOW_TS - 2530, as_of=NOW_TS - 400)
+    assert decide(trio(S.EXITING, cancelled, book=quiet, cause=Cause.OUTSIDE)).step == Done(S.CLOSED)
+
+    # But a read just after that fill may lag, so it is not
+    early = replace(quiet, as_of=NOW_TS - 2400)
+    assert isinstance(decide(trio(S.EXITING, cancelled, book=early, cause=Cause.OUTSIDE)).step, Exit)
+
+
+def test_flat_before_a_late_dated_fill_is_read_each_second_not_in_a_circle() -> None:
+    # Given an open trio whose book says flat since before its fill is dated, read 200 ms ago
+    book = flat(from_event=False, flat_since=NOW_TS - 1000, as_of=NOW_TS - 200)
+    legs = [entry(filled_ts=NOW_TS - 800), stop(), target()]
+
+    # Then it looks again a second after that read, and then at once
+    assert decide(trio(S.OPEN, *legs, book=book)).step == Rest(NOW + 800)
+    due = replace(book, as_of=NOW_TS - 1100, flat_since=NOW_TS - 1500)
+    legs = [entry(filled_ts=NOW_TS - 1200), stop(), target()]
+    assert decide(trio(S.OPEN, *legs, book=due)).step == Observe()
+
+
+def test_a_target_stuck_at_its_trigger_is_looked_up_each_second_not_in_a_circle() -> None:
+    # Given a covered position whose target was triggered long ago and has not filled
+    stuck = target(LegState.TRIGGERED, form=Form.QUANTITY, quantity=D("0.010"), triggered_ts=NOW_TS - 5000)
+    legs = [stop(form=Form.QUANTITY, quantity=D("0.010")), stuck, entry()]
+
+    # Then it is looked up; and once it was, not again before a second has passed
+    assert decide(trio(S.OPEN, *legs, spec=ARMED, book=holding())).step == Confirm("test-1-p1")
+    legs[1] = replace(stuck, looked_ts=NOW_TS - 300)
+    assert decide(trio(S.OPEN, *legs, spec=ARMED, book=holding())).step == Rest(NOW + 700)
+
+
+def test_flat_while_a_leg_of_ours_is_at_work_waits_without_reading_in_a_circle() -> None:
+    # Given a flat slot while our stop has just been triggered: its own fill may yet be told
+    at_work = stop(LegState.TRIGGERED, triggered_ts=NOW_TS - 100)
+    legs = [entry(), at_work, target()]
+
+    # When the flat position is believed: then it waits for the stop's word until its time is over
+    assert decide(trio(S.OPEN, *legs, book=flat(as_of=NOW_TS - 50, flat_since=NOW_TS - 50))).step == Rest(
+        NOW + 1901
+    )
