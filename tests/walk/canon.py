@@ -1,0 +1,217 @@
+"""Which snapshots and worlds count as the same: ids and absolute times are abstracted away.
+
+A time becomes a bucket of its distance from now, whose edges are the bounds the mechanism knows, and for
+exchange times whether it lies before, at or after what the slot book was read at.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Hashable
+from typing import Final
+
+from orders.domain.snapshot import TrioSnapshot
+from orders.domain.words import RequestKind
+from tests.walk.world import Event, LegRow, World
+
+# fmt: off
+EDGES: Final = (
+    -30_000, -15_000, -10_000, -5000, -2000, -1500, -1000, -600, 0, 1, 251, 601, 1001, 2001, 5001, 15_001,
+)
+# fmt: on
+
+
+def away(at: int | None, now: int) -> int | None:
+    return None if at is None else bisect_left(EDGES, at - now)
+
+
+def against(at: int | None, now_ts: int, as_of: int) -> tuple[int, int] | None:
+    if at is None:
+        return None
+    return bisect_left(EDGES, at - now_ts), (at > as_of) - (at < as_of)
+
+
+def snapshot_key(trio: TrioSnapshot) -> Hashable:
+    """Return what makes this snapshot different from others, for the walk's count."""
+    now, ts, as_of = trio.now, trio.now_ts, trio.book.as_of
+    book = trio.book
+    return (
+        trio.state,
+        trio.cause,
+        trio.cancel_wanted,
+        trio.close_wanted,
+        trio.panic_wanted,
+        bool(trio.question),
+        bool(trio.refusal),
+        book.placeable,
+        book.quantity,
+        book.opposite,
+        book.from_event,
+        book.mark_price,
+        away(as_of, ts),
+        against(book.flat_since, ts, as_of),
+        away(trio.observing_since, now),
+        away(trio.uncovered_known_at, now),
+        away(trio.good_till, now),
+        (trio.place_before or now) > now,
+        tuple(
+            [
+                (
+                    leg.role,
+                    leg.generation,
+                    leg.state,
+                    leg.form,
+                    leg.quantity,
+                    leg.filled,
+                    leg.acknowledged,
+                    leg.late,
+                    leg.asked,
+                    leg.cancel,
+                    leg.refused_code,
+                    min(leg.looks, 2),
+                    away(leg.retry_at, now),
+                    away(leg.look_at, now),
+                    away(leg.looking_since, now),
+                    away(leg.asked_at or None, now) if leg.pending else None,
+                    against(leg.filled_ts, ts, as_of),
+                    against(leg.ended_ts, ts, as_of),
+                    against(leg.triggered_ts, ts, as_of),
+                )
+                for leg in trio.legs
+            ]
+        ),
+    )
+
+
+def world_key(world: World) -> Hashable:
+    """Return what makes this world different from others, for the search."""
+    now, ts, as_of = world.now, world.now_ts, world.slot.as_of
+    slot = world.slot
+    return hash(
+        (
+            world.fills,
+            world.faults,
+            world.acts,
+            world.moves,
+            world.races,
+            world.trouble,
+            world.state,
+            world.cause,
+            world.cancel_wanted,
+            world.close_wanted,
+            world.panic_wanted,
+            bool(world.refusal),
+            bool(world.question),
+            away(world.observing_since, now),
+            away(world.uncovered_known_at, now),
+            away(world.wake_at, now),
+            away(world.blind_until, now) if world.blind_until else None,
+            away(now - 1_000_000, world.setting.good_till) if world.setting.good_till else None,
+            tuple([_leg_key(world, leg, now, ts, as_of) for leg in world.legs]),
+            (
+                slot.quantity,
+                slot.from_event,
+                away(as_of, ts),
+                against(slot.flat_since, ts, as_of),
+                slot.mark,
+            ),
+            tuple(
+                sorted(
+                    [
+                        (
+                            o.client_id,
+                            o.status,
+                            o.quantity,
+                            o.filled,
+                            away(o.hidden_until, ts) if o.hidden_until > ts else 0,
+                            away(o.stuck_until, ts) if o.stuck_until > ts else 0,
+                            away(o.triggered, ts) if o.live and o.triggered else 0,
+                        )
+                        for o in world.orders
+                        if o.live or not _settled(world, o.client_id)
+                    ]
+                )
+            ),
+            world.position,
+            world.before if ts - world.changed_ts < 1000 else None,
+            world.zone,
+            world.meddled,
+            tuple([(c.kind, c.client_id, away(c.at, ts), c.witness) for c in world.calls]),
+            tuple(
+                [
+                    (c.kind, c.client_id, away(c.at, ts), a.verdict, a.code, a.view, a.failed, a.position)
+                    if a.view is None
+                    else (c.kind, c.client_id, a.view.state, a.view.executed, a.view.quantity)
+                    for c, a in world.answers
+                ]
+            ),
+            tuple([(c.kind, c.client_id, away(c.at, ts)) for c in world.paused]),
+            tuple([(c.kind, c.client_id, away(c.at, ts)) for c in world.adrift]),
+            tuple([_event_key(e, ts, as_of) for e in world.events]),
+            tuple([_event_key(e, ts, as_of) for e in world.stray]),
+            away(world.watch_at, now),
+            away(world.sweep_at, now),
+            away(world.naked_since, ts),
+            away(world.disturbed, ts) if world.naked_since else None,
+            world.deaths if world.naked_since else None,
+            world.idle,
+        )
+    )
+
+
+def _event_key(event: Event, ts: int, as_of: int) -> Hashable:
+    if event.view is None:
+        return event.position, against(event.at, ts, as_of)
+    view = event.view
+    return view.client_id, view.state, view.executed, view.conditional, away(event.at, ts)
+
+
+def _settled(world: World, client_id: str) -> bool:
+    return any(leg.client_id == client_id and leg.state.is_final for leg in world.legs)
+
+
+def _leg_key(world: World, leg: LegRow, now: int, ts: int, as_of: int) -> Hashable:
+    facts = leg.facts
+    if facts.state.is_final:
+        stale = facts.filled == 0 and any(
+            o.role is leg.role and o.generation > leg.generation for o in world.legs
+        )
+        return (
+            leg.role,
+            facts.state,
+            facts.form,
+            facts.filled,
+            facts.acknowledged,
+            facts.late,
+            leg.refused_code,
+            away(leg.retry_at, now),
+            against(facts.filled_ts, ts, as_of),
+            None if stale else against(facts.ended_ts, ts, as_of),
+        )
+    newest = world.newest_request(leg.client_id, RequestKind.SUBMIT)
+    taken_back = world.newest_request(leg.client_id, RequestKind.CANCEL)
+    looked = None
+    if taken_back is not None and leg.looked_ts is not None:
+        looked = leg.looked_ts > taken_back.timestamp
+    asked: Hashable = None
+    if newest is not None:
+        asked = (newest.verdict, away(newest.timestamp, ts)) if not facts.acknowledged else newest.verdict
+    return (
+        leg.role,
+        facts.state,
+        facts.form,
+        facts.quantity,
+        facts.filled,
+        facts.acknowledged,
+        facts.late,
+        leg.refused_code,
+        min(leg.looks, 2),
+        looked,
+        away(leg.retry_at, now),
+        away(leg.look_at, now),
+        away(leg.looking_since, now),
+        asked,
+        taken_back and (taken_back.verdict, away(taken_back.timestamp, ts)),
+        against(facts.filled_ts, ts, as_of),
+        against(facts.triggered_ts, ts, as_of),
+    )

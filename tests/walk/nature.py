@@ -1,0 +1,178 @@
+"""What the market, the exchange's whims and people do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from exchange.types import PositionMode
+from orders.domain.words import Role, TrioState
+from tests.walk import service, venue
+from tests.walk.network import SWEEP, Move, pay
+from tests.walk.world import LATENCY, POLL, World, XOrder
+
+STUCK = 4000  # how long a triggered order may hang
+
+
+def children(world: World) -> list[XOrder]:
+    return [o for o in world.orders if o.status == "TRIGGERING" and o.stuck_until <= world.now_ts]
+
+
+def child(world: World, *, client_id: str, take: int | None = None, refuse: str = "") -> None:
+    order = world.order(client_id)
+    assert order is not None
+    world.now += LATENCY
+    world.fills -= take is not None
+    if refuse == "margin":
+        pay(world, "faults")
+    venue.child(world, order, take=take, refuse=refuse)
+
+
+def _stick(world: World, *, client_id: str) -> None:
+    order = world.order(client_id)
+    assert order is not None
+    pay(world, "faults")
+    world.put_order(replace(order, stuck_until=world.now_ts + STUCK))
+
+
+def environment(world: World) -> Iterator[Move]:
+    for order in children(world):
+        name = order.client_id
+        yield f"the child of {name} executes", partial(child, client_id=name)
+        whole = min(world.position, world.position if order.closing else order.quantity)
+        if world.fills > 0 and whole > 1:
+            yield (
+                f"the child of {name} executes one lot, the rest expires",
+                partial(child, client_id=name, take=1),
+            )
+        hedge = world.setting.spec.mode is PositionMode.HEDGE
+        if hedge and not order.closing and order.quantity > world.position > 0:
+            yield f"the child of {name} is refused whole", partial(child, client_id=name, refuse="excess")
+        if world.faults and world.position > 0:
+            yield f"{name} is rejected at its trigger", partial(child, client_id=name, refuse="margin")
+            yield f"{name} is stuck at its trigger", partial(_stick, client_id=name)
+    for order in world.orders:
+        if order.role is Role.ENTRY and order.live and world.fills > 0:
+            rest = order.quantity - order.filled
+            yield f"the entry fills {rest}", partial(_fill, lots=rest)
+            if rest > 1 and world.fills > 1:
+                yield "the entry fills 1", partial(_fill, lots=1)
+    if world.state.is_end or world.state is TrioState.QUEUED:
+        if world.state is TrioState.QUEUED:
+            yield from _wishes(world)
+            yield from _gates(world)
+        return
+    if world.moves and any(o.conditional and o.live for o in world.orders):
+        if world.zone == 0:
+            yield "the price reaches the stop's level", partial(_price, zone=-1)
+            yield "the price reaches the target's level", partial(_price, zone=1)
+        else:
+            yield "the price comes back", partial(_price, zone=0)
+    yield from _wishes(world)
+    yield from _gates(world)
+    yield from _people(world)
+    if world.faults:
+        for order in world.orders:
+            if order.status == "NEW" and order.conditional and not order.hidden_until > world.now_ts:
+                yield f"the exchange forgets {order.client_id}", partial(_forget, client_id=order.client_id)
+                yield (
+                    f"{order.client_id} expires by itself",
+                    partial(_ends, client_id=order.client_id, status="EXPIRED"),
+                )
+            if order.role is Role.ENTRY and order.live:
+                yield (
+                    "the entry's rest expires by itself",
+                    partial(_ends, client_id=order.client_id, status="EXPIRED"),
+                )
+
+
+def _gates(world: World) -> Iterator[Move]:
+    if world.faults and world.state in (TrioState.QUEUED, TrioState.PLACING):
+        if world.blind_until <= world.now:
+            yield "nobody watches for two minutes", partial(_blind, ms=120_000)
+            yield "nobody watches for three seconds", partial(_blind, ms=3000)
+        if not world.refusal:
+            yield "a limit refuses new risk", _limit
+
+
+def _blind(world: World, *, ms: int) -> None:
+    pay(world, "faults")
+    world.blind_until = world.now + ms
+
+
+def _limit(world: World) -> None:
+    pay(world, "faults")
+    world.refusal = "A limit refuses."
+    world.wake_at = world.now
+
+
+def _wishes(world: World) -> Iterator[Move]:
+    if world.acts:
+        for wish in ("cancel", "close", "panic"):
+            if not getattr(world, f"{wish}_wanted"):
+                yield f"a person wants {wish}", partial(_wish, wish=wish)
+
+
+def _wish(world: World, *, wish: str) -> None:
+    pay(world, "acts")
+    setattr(world, f"{wish}_wanted", True)
+    service.turn(world)
+
+
+def _people(world: World) -> Iterator[Move]:
+    if not world.acts:
+        return
+    for order in world.orders:
+        if order.live and order.status != "TRIGGERING":
+            yield (
+                f"a person cancels {order.client_id} in the app",
+                partial(_ends, client_id=order.client_id, status="CANCELED"),
+            )
+    if world.position > 0:
+        yield "a person closes the position in the app", partial(_meddle, change=-world.position)
+        if world.position > 1:
+            yield "a person reduces the position by one", partial(_meddle, change=-1)
+        yield "a person adds one to the position", partial(_meddle, change=1)
+        if world.setting.spec.mode is PositionMode.ONE_WAY:
+            yield "a person reverses the position", partial(_meddle, change=-world.position - 1)
+
+
+def _ends(world: World, *, client_id: str, status: str) -> None:
+    order = world.order(client_id)
+    assert order is not None
+    if status == "CANCELED":
+        pay(world, "acts")
+    else:
+        pay(world, "faults")
+    world.now += LATENCY
+    venue.end(world, order, status)
+
+
+def _forget(world: World, *, client_id: str) -> None:
+    pay(world, "faults")
+    world.now += LATENCY
+    world.orders = tuple(order for order in world.orders if order.client_id != client_id)
+    world.unseen = world.now_ts + SWEEP + POLL
+    world.sweep_at = min(world.sweep_at or world.now + SWEEP, world.now + SWEEP)
+    venue.refresh(world)
+
+
+def _meddle(world: World, *, change: int) -> None:
+    pay(world, "acts")
+    world.meddled = True
+    world.now += LATENCY
+    venue.move(world, change)
+
+
+def _fill(world: World, *, lots: int) -> None:
+    world.fills -= 1
+    world.now += LATENCY
+    order = next(o for o in world.orders if o.role is Role.ENTRY)
+    venue.fill(world, order, lots)
+
+
+def _price(world: World, *, zone: int) -> None:
+    world.moves -= 1
+    world.now += LATENCY
+    venue.trigger(world, zone)

@@ -1,0 +1,289 @@
+"""The rows and turns around ``decide``, as begin, record and the facts do them (orders/*.py), without a database.
+
+Every function changes the world it is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from exchange.binance.outgoing import submit_request
+from exchange.types import ZERO, NewOrder, WireRequest
+from orders.domain.merging import LegFacts
+from orders.domain.snapshot import Ask, Book, LegView, TrioSnapshot
+from orders.domain.steps import (
+    AskPerson,
+    Cancel,
+    Confirm,
+    Decision,
+    Done,
+    Exit,
+    Observe,
+    Plan,
+    Rest,
+    Submit,
+    decide,
+)
+from orders.domain.words import LegState, RequestKind, Role, TrioState, Verdict
+from tests.walk import rows
+from tests.walk.world import (
+    LOTS,
+    RULES,
+    START,
+    Call,
+    LegRow,
+    Request,
+    Violation,
+    World,
+)
+
+ASKED = {
+    Verdict.ACCEPTED: Ask.DONE,
+    Verdict.REFUSED: Ask.REFUSED,
+    Verdict.KEY_REFUSED: Ask.REFUSED,
+    Verdict.UNKNOWN: Ask.DOUBT,
+    Verdict.NOT_EXECUTED: Ask.NONE,
+}
+PLACING = (TrioState.QUEUED, TrioState.PLACING)
+
+
+# --- the snapshot -----------------------------------------------------------------------------
+
+
+def snapshot(world: World) -> TrioSnapshot:
+    setting = world.setting
+    placing = world.state in PLACING
+    sighted = world.now >= world.blind_until
+    return TrioSnapshot(
+        spec=setting.spec,
+        state=world.state,
+        now=world.now,
+        now_ts=world.now_ts,
+        stem="walk-1",
+        cause=world.cause,
+        reason=world.reason,
+        legs=tuple([_leg_view(world, leg) for leg in world.legs]),
+        book=_book(world, sighted),
+        policies=RULES,
+        cancel_wanted=world.cancel_wanted,
+        close_wanted=world.close_wanted,
+        panic_wanted=world.panic_wanted,
+        place_before=START + setting.place_before,
+        good_till=None if setting.good_till is None else START + setting.good_till,
+        worker_alive=sighted or not placing,
+        dry_run=setting.dry_run and world.state is TrioState.QUEUED,
+        dry_run_passed=setting.dry_run
+        and any(r.kind is RequestKind.TEST and r.verdict is Verdict.ACCEPTED for r in world.requests),
+        refusal=world.refusal if placing else "",
+        question=world.question,
+        observing_since=world.observing_since,
+        uncovered_known_at=world.uncovered_known_at,
+    )
+
+
+def _book(world: World, sighted: bool) -> Book:
+    slot = world.slot
+    young = world.now_ts - slot.as_of <= RULES.book_age_max
+    return Book(
+        quantity=LOTS[max(slot.quantity, 0)],
+        opposite=LOTS[max(-slot.quantity, 0)],
+        as_of=slot.as_of,
+        from_event=slot.from_event,
+        flat_since=slot.flat_since,
+        mark_price=slot.mark,
+        mark_as_of=slot.mark_as_of,
+        placeable=sighted and young,
+        not_placeable="" if sighted and young else "Nobody watches.",
+    )
+
+
+def _leg_view(world: World, leg: LegRow) -> LegView:
+    newest = world.newest_request(leg.client_id, RequestKind.SUBMIT)
+    taken_back = world.newest_request(leg.client_id, RequestKind.CANCEL)
+    cancel = _ask(world, taken_back) if taken_back else Ask.NONE
+    if (
+        taken_back
+        and leg.looked_ts is not None
+        and leg.looked_ts > taken_back.timestamp
+        and cancel is not Ask.DONE
+    ):
+        cancel = Ask.NONE
+    facts = leg.facts
+    return LegView(
+        client_id=leg.client_id,
+        role=leg.role,
+        generation=leg.generation,
+        form=facts.form,
+        state=facts.state,
+        quantity=facts.quantity,
+        filled=facts.filled,
+        acknowledged=facts.acknowledged,
+        asked=_ask(world, newest) if newest else Ask.NONE,
+        asked_at=newest.begun_at if newest else 0,
+        asked_ts=newest.timestamp if newest else 0,
+        expires_ts=newest.timestamp + RULES.recv_window if newest else 0,
+        cancel=cancel,
+        cancel_at=taken_back.begun_at if taken_back else 0,
+        refused_code=leg.refused_code,
+        refused_text=facts.refused_text,
+        accepted_ts=facts.accepted_ts,
+        triggered_ts=facts.triggered_ts,
+        filled_ts=facts.filled_ts,
+        ended_ts=facts.ended_ts,
+        seen_ts=facts.seen_ts,
+        retry_at=leg.retry_at,
+        look_at=leg.look_at,
+        looking_since=leg.looking_since,
+        looked_ts=leg.looked_ts,
+        looks=leg.looks,
+        late=facts.late,
+    )
+
+
+def _ask(world: World, request: Request) -> Ask:
+    if request.verdict is None:
+        return Ask.IN_THE_AIR if world.now < request.begun_at + RULES.patience else Ask.DOUBT
+    return ASKED[request.verdict]
+
+
+# --- decide and begin -------------------------------------------------------------------------
+
+
+def turn(world: World) -> None:
+    """Decide, write the turns down, and commit what is about to be asked."""
+    for _ in range(4):
+        seen = snapshot(world)
+        try:
+            decision = decide(seen)
+        except Exception as error:
+            raise Violation(f"deciding raised {type(error).__name__}: {error}") from error
+        rows.witness(seen, decision)
+        check(world, decision)
+        _settle(world, decision)
+        step = decision.step
+        world.said = (decision.trio.state, step)
+        if isinstance(step, AskPerson):
+            world.question = step.question
+            continue
+        if isinstance(step, Rest | Done):
+            until = step.until if isinstance(step, Rest) else None
+            world.wake_at = None if until is None else max(until, seen.now + 1)
+            return
+        _begin(world, decision)
+        world.wake_at = world.now + RULES.patience
+        return
+    raise Violation("the trio keeps asking the same question")
+
+
+def check(world: World, decision: Decision) -> None:
+    """Judge one decision by what the design forbids, whatever comes of it."""
+    trio, step = decision.trio, decision.step
+    pending = [leg.client_id for leg in trio.legs if leg.pending]
+    if isinstance(step, Done):
+        if pending:
+            raise Violation(f"an end while {', '.join(pending)} may still be placed")
+        for call in (*world.calls, *world.paused, *world.adrift):
+            row = next((leg for leg in world.legs if leg.client_id == call.client_id), None)
+            written_off = row is not None and row.state is LegState.WRITTEN_OFF
+            open_still = call.kind == "SUBMIT" and world.now_ts <= call.at + RULES.recv_window
+            if open_still and not (row is not None and row.state.is_final and not written_off):
+                raise Violation(f"an end while {call.client_id} is in the air")
+    if isinstance(step, Rest) and step.until is None:
+        due = [leg.client_id for leg in trio.legs if leg.live and leg.look_at is not None]
+        if pending or due or decision.uncovered:
+            raise Violation(f"rests for good with {pending or due or 'a gap in the cover'} outstanding")
+    if isinstance(step, Rest) and step.until is not None and step.until > trio.now + 60_000 and pending:
+        raise Violation("rests far too long with a request in doubt")
+
+
+def _settle(world: World, decision: Decision) -> None:
+    settled, step = decision.trio, decision.step
+    after = step.state if isinstance(step, Done) else settled.state
+    if after is not world.state:
+        world.state, world.cause, world.reason = after, settled.cause, settled.reason
+        if after.is_end:
+            world.question = ""
+    world.uncovered_known_at = settled.uncovered_known_at if decision.uncovered else None
+
+
+def _begin(world: World, decision: Decision) -> None:
+    match decision.step:
+        case Submit(plans, test):
+            for plan in plans:
+                _submit(world, plan, test=test)
+        case Exit(plan, cancels):
+            _submit(world, plan, test=False)
+            for client_id in cancels:
+                _cancel(world, client_id)
+        case Cancel(client_ids):
+            for client_id in client_ids:
+                _cancel(world, client_id)
+        case Confirm(client_id):
+            _look(world, client_id)
+        case Observe():
+            world.observing_since = world.now
+            world.calls = (*world.calls, Call("OBSERVE", world.now_ts))
+        case step:
+            raise Violation(f"nothing to begin for {step}")
+
+
+def _submit(world: World, plan: Plan, *, test: bool) -> None:
+    order = plan.order
+    sendable(order)
+    if plan.role is Role.ENTRY and plan.generation != 1:
+        raise Violation("a second entry: an entry found absent is never sent again")
+    if order.quantity is not None and order.quantity <= 0:
+        raise Violation(f"{order.client_id} would be sent for {order.quantity}")
+    row = next((leg for leg in world.legs if leg.client_id == order.client_id), None)
+    state = LegState.PLANNED if test else LegState.SUBMITTED
+    if row is None:
+        facts = LegFacts(order.type.is_conditional, plan.form, state, quantity=order.quantity or ZERO)
+        row = LegRow(order.client_id, plan.role, plan.generation, facts)
+    else:
+        newest = world.newest_request(order.client_id, RequestKind.SUBMIT)
+        if not plan.again:
+            raise Violation(f"{order.client_id} would be sent twice")
+        if newest is not None and newest.verdict not in (Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED):
+            raise Violation(f"{order.client_id} would be sent again after {newest.verdict}")
+        facts = replace(row.facts, state=state, quantity=order.quantity or ZERO)
+        row = replace(row, facts=facts, retry_at=None, look_at=None, looks=0)
+    world.put_leg(row)
+    _commit(world, order.client_id, "TEST" if test else "SUBMIT", plan)
+
+
+@lru_cache(maxsize=10_000)
+def sendable(order: NewOrder) -> WireRequest:
+    """Have the adapter make the request: what it refuses to send must never be decided."""
+    try:
+        return submit_request(replace(order, symbol="BTCUSDT"))
+    except ValueError as error:
+        raise Violation(f"{order.client_id} could not even be sent: {error}") from error
+
+
+def _cancel(world: World, client_id: str) -> None:
+    world.put_leg(replace(world.leg(client_id), retry_at=None))
+    _commit(world, client_id, "CANCEL", None)
+
+
+def _commit(world: World, client_id: str, kind: str, plan: Plan | None) -> None:
+    world.requests = (
+        *world.requests,
+        Request(client_id, RequestKind(kind), world.now_ts, world.now),
+    )
+    call = Call(kind, world.now_ts, client_id, len(world.requests) - 1, plan)
+    world.calls = (*world.calls, call)
+
+
+def _look(world: World, client_id: str) -> None:
+    leg = replace(world.leg(client_id), looking_since=world.now)
+    world.put_leg(leg)
+    newest = world.newest_request(client_id, RequestKind.SUBMIT)
+    witness = False
+    if newest is not None and leg.role is Role.ENTRY and not leg.facts.acknowledged:
+        witness = world.now_ts > newest.timestamp + RULES.recv_window + RULES.absence_margin
+    world.calls = (*world.calls, Call("LOOK", world.now_ts, client_id, witness=witness))
+
+
+def due(world: World) -> bool:
+    return world.wake_at is not None and world.wake_at <= world.now
