@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 
 from aiohttp import web
 
@@ -51,9 +52,13 @@ class Server:
 
     async def _tick(self) -> None:
         while True:
-            self.simulator.tick()
-            self.flush()
-            self.hub.expire(self.simulator.clock())
+            try:
+                self.simulator.tick()
+                self.flush()
+                self.hub.expire(self.simulator.clock())
+            except Exception:
+                # A defect in one step must not stop the market for good; it is loud, and the next step is tried.
+                logging.getLogger(__name__).exception("A step of the market failed.")
             await asyncio.sleep(TICK_SECONDS)
 
     def flush(self) -> None:

@@ -2,6 +2,10 @@
 
 {"match": {"method": "POST", "path": "/fapi/v1/algoOrder", "type": "STOP_MARKET", "client_id": "^ab"},
  "occurrence": 1, "then": {"do": "refuse", "code": -2021}}
+
+``then`` may be a list of such actions with weights; each time one is drawn from the seed:
+
+{"occurrence": {"share": "0.05"}, "then": [{"weight": 3, "do": "lose_answer"}, {"do": "delay", "ms": 900}]}
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ REQUEST_ACTIONS: Final[dict[str, frozenset[str]]] = {
     "stick_triggering": frozenset(),
     "throttle": frozenset({"ms"}),
 }
-EVENT_ACTIONS: Final = frozenset({"duplicate", "drop", "reorder"})
+EVENT_ACTIONS: Final = frozenset({"duplicate", "drop"})
 MATCH_WORDS: Final = frozenset(
     {"method", "path", "type", "client_id", "symbol", "account", "side", "positionSide", "reduceOnly", "closePosition",
      "event", "status"}
@@ -56,10 +60,24 @@ class Fault:
     matched: int = 0
     fired: int = 0
     until: int = 0  # a throttle lasts until then once it has begun
+    choices: list[tuple[int, dict[str, Any]]] = field(
+        default_factory=list
+    )  # (weight, then), one drawn each time
 
     def as_dict(self) -> dict[str, Any]:
-        return {"id": self.id, "match": self.match, "occurrence": self.occurrence, "then": self.then,
+        then: Any = [{"weight": weight, **each} for weight, each in self.choices] or self.then
+        return {"id": self.id, "match": self.match, "occurrence": self.occurrence, "then": then,
                 "matched": self.matched, "fired": self.fired}  # fmt: skip
+
+    def draw(self, rng: random.Random) -> None:
+        """Choose what happens this time."""
+        if self.choices:
+            at = rng.randrange(sum(weight for weight, _ in self.choices))
+            for weight, then in self.choices:
+                at -= weight
+                if at < 0:
+                    self.then = then
+                    return
 
     @property
     def on_events(self) -> bool:
@@ -114,7 +132,6 @@ class Faults:
 
     seed: int
     rules: list[Fault] = field(default_factory=list)
-    struck: list[dict[str, Any]] = field(default_factory=list)
     silent_until: dict[str, int] = field(default_factory=dict)
     _made: int = 0
     _rng: random.Random = field(init=False)
@@ -143,6 +160,7 @@ class Faults:
             if rule.until > now and rule.wants(words):
                 return rule
             if rule.wants(words) and rule.strikes(self._rng):
+                rule.draw(self._rng)
                 if rule.then["do"] == "throttle" and "ms" in rule.then:
                     rule.until = now + int(rule.then["ms"])
                 return rule
@@ -181,22 +199,18 @@ def parse(raw: object, ident: int) -> Fault:
     match, then, when = raw.get("match", {}), raw.get("then"), raw.get("occurrence", "every")
     if not isinstance(match, dict) or set(match) - MATCH_WORDS:
         raise FaultError(f"match is an object with any of: {', '.join(sorted(MATCH_WORDS))}.")
-    if not isinstance(then, dict) or not isinstance(then.get("do"), str):
-        raise FaultError('then is an object with "do", for example {"do": "lose_answer"}.')
-    action = then["do"]
-    if "event" in match:
-        if action not in EVENT_ACTIONS - {"reorder"}:
-            raise FaultError("To an event can happen: drop, duplicate.")
-    elif action not in REQUEST_ACTIONS:
-        raise FaultError(f"There is no fault {action!r}. Known: {', '.join(sorted(REQUEST_ACTIONS))}.")
-    elif set(then) - {"do"} - REQUEST_ACTIONS[action]:
-        takes = ", ".join(sorted(REQUEST_ACTIONS[action])) or "nothing more"
-        raise FaultError(f"{action} takes {takes}.")
-    for name in ("ms", "status", "code"):
-        if name in then and (not isinstance(then[name], int) or isinstance(then[name], bool)):
-            raise FaultError(f"{name} is a whole number.")
-    if action in ("execute_late", "delay", "silence_stream") and "ms" not in then:
-        raise FaultError(f"{action} needs ms, a whole number of milliseconds.")
+    choices: list[tuple[int, dict[str, Any]]] = []
+    if isinstance(then, list) and then:
+        for each in then:
+            rest = dict(each) if isinstance(each, dict) else {}
+            weight = rest.pop("weight", 1)
+            if not isinstance(weight, int) or isinstance(weight, bool) or weight < 1:
+                raise FaultError("weight is a whole number above 0.")
+            choices.append((weight, rest))
+        then = choices[0][1]
+    for each in [action for _, action in choices] if choices else [then]:
+        _check_action(each, on_event="event" in match)
+    assert isinstance(then, dict)
     _check_occurrence(when)
     pattern = None
     if "client_id" in match:
@@ -204,7 +218,27 @@ def parse(raw: object, ident: int) -> Fault:
             pattern = re.compile(str(match["client_id"]))
         except re.error as error:
             raise FaultError(f"client_id is not a regular expression: {error}.") from error
-    return Fault(ident, dict(match), when, dict(then), pattern)
+    return Fault(ident, dict(match), when, dict(then), pattern, choices=choices)
+
+
+def _check_action(then: object, *, on_event: bool) -> None:
+    if not isinstance(then, dict) or not isinstance(then.get("do"), str):
+        raise FaultError('then is an object with "do", for example {"do": "lose_answer"}.')
+    action = then["do"]
+    if on_event:
+        if action not in EVENT_ACTIONS:
+            raise FaultError("To an event can happen: drop, duplicate.")
+        return
+    if action not in REQUEST_ACTIONS:
+        raise FaultError(f"There is no fault {action!r}. Known: {', '.join(sorted(REQUEST_ACTIONS))}.")
+    if set(then) - {"do"} - REQUEST_ACTIONS[action]:
+        takes = ", ".join(sorted(REQUEST_ACTIONS[action])) or "nothing more"
+        raise FaultError(f"{action} takes {takes}.")
+    for name in ("ms", "status", "code"):
+        if name in then and (not isinstance(then[name], int) or isinstance(then[name], bool)):
+            raise FaultError(f"{name} is a whole number.")
+    if action in ("execute_late", "delay", "silence_stream") and "ms" not in then:
+        raise FaultError(f"{action} needs ms, a whole number of milliseconds.")
 
 
 def _check_occurrence(when: object) -> None:

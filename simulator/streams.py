@@ -22,6 +22,7 @@ from simulator.protocol.params import Params
 PUBLIC: Final = ("bookTicker", "depth", "rpiDepth")
 MESSAGES_PER_SECOND: Final = 10
 QUEUE_MAX: Final = 10_000
+PING_SECONDS: Final = 180.0
 
 
 @dataclass(eq=False)
@@ -71,7 +72,7 @@ class Hub:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Take one connection and keep it until it ends. The handshake always succeeds."""
-        ws = web.WebSocketResponse(heartbeat=None, autoping=True, max_msg_size=1 << 20)
+        ws = web.WebSocketResponse(heartbeat=PING_SECONDS, autoping=True, max_msg_size=1 << 20)
         await ws.prepare(request)
         socket = _socket_for(request, ws)
         self.sockets.add(socket)
@@ -238,10 +239,10 @@ class Hub:
         """The open bar, and before it the one that has just closed."""
         ex = self.simulator.ex
         market = ex.market(symbol)
-        bars = self.simulator.venue.history.bars(ex, market, interval)[-2:]
         length = INTERVALS[interval]
-        open_start = bars[-1].start
         seen = self._closed.get((symbol, interval))
+        bars = self.simulator.venue.history.bars(ex, market, interval, since=seen or ex.market_ms - length)
+        open_start = bars[-1].start
         rows = []
         for bar in bars:
             closed = bar.start < open_start

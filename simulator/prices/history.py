@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 
 from simulator.engine.exchange import Exchange
@@ -28,40 +29,20 @@ class History:
         self._seed = seed
         self._made: dict[tuple[str, str], list[Bar]] = {}
 
-    def bars(self, ex: Exchange, market: Market, interval: str) -> list[Bar]:
-        """All bars of this interval up to the market's now."""
+    def bars(self, ex: Exchange, market: Market, interval: str, *, since: int | None = None) -> list[Bar]:
+        """All bars of this interval up to the market's now; with ``since``, only the live ones from there on."""
         length = INTERVALS[interval]
         offset = WEEK_OFFSET if interval == "1w" else 0
         if not market.bars:
             market.see(ex.market_ms)
-        live: list[Bar] = []
-        for minute in market.bars:
-            start = (minute.start - offset) // length * length + offset
-            if live and live[-1].start == start:
-                bar = live[-1]
-                bar.high, bar.low = max(bar.high, minute.high), min(bar.low, minute.low)
-                bar.close = minute.close
-                bar.volume += minute.volume
-                bar.trades += minute.trades
-            else:
-                live.append(
-                    Bar(
-                        start,
-                        minute.open,
-                        minute.high,
-                        minute.low,
-                        minute.close,
-                        minute.volume,
-                        minute.trades,
-                    )
-                )
-        first = live[0]
-        past = self._past(market, interval, length, first)
+        minutes = (
+            list(market.bars)
+            if since is None
+            else _newest(market, (since - offset) // length * length + offset)
+        )
         current = (ex.market_ms - offset) // length * length + offset
-        while live[-1].start < current:  # nothing moved meanwhile: flat bars
-            close = live[-1].close
-            live.append(Bar(live[-1].start + length, close, close, close, close))
-        return [*past, *live]
+        live = _joined(minutes, length, offset, current)
+        return live if since is not None else [*self._past(market, interval, length, live[0]), *live]
 
     def day(self, ex: Exchange, market: Market) -> Bar:
         """The last 24 hours as one bar: what was traded here, and before that a seeded guess."""
@@ -152,3 +133,39 @@ class History:
             close = opened
         bars.reverse()
         return bars
+
+
+def _joined(minutes: list[Bar], length: int, offset: int, current: int) -> list[Bar]:
+    """Minutes joined to longer bars without a gap, up to the one that is open now."""
+    joined: list[Bar] = []
+    for minute in minutes:
+        start = (minute.start - offset) // length * length + offset
+        _fill(joined, start, length)
+        if joined and joined[-1].start == start:
+            bar = joined[-1]
+            bar.high, bar.low = max(bar.high, minute.high), min(bar.low, minute.low)
+            bar.close = minute.close
+            bar.volume += minute.volume
+            bar.trades += minute.trades
+        else:
+            joined.append(replace(minute, start=start))
+    _fill(joined, current + length, length)
+    return joined
+
+
+def _fill(bars: list[Bar], until: int, length: int) -> None:
+    """Where nothing moved, a flat bar stands."""
+    while bars and bars[-1].start + length < until:
+        close = bars[-1].close
+        bars.append(Bar(bars[-1].start + length, close, close, close, close))
+
+
+def _newest(market: Market, start: int) -> list[Bar]:
+    """The minutes from this time on, at least one."""
+    found: list[Bar] = []
+    for bar in reversed(market.bars):
+        if bar.start < start and found:
+            break
+        found.append(bar)
+    found.reverse()
+    return found

@@ -188,9 +188,20 @@ def test_shares_are_drawn_from_the_seed(clock: Clock) -> None:
     assert 15 <= first.count("502") <= 45
 
 
+def test_one_of_several_actions_is_drawn_by_weight(clock: Clock) -> None:
+    simulator = Simulator(clock=clock, seed=3)
+    actions = [{"weight": 3, "do": "answer", "status": 502}, {"do": "answer", "status": 504}]
+    simulator.venue.faults.add({"then": actions})
+    statuses = [simulator.handle("GET", "/fapi/v1/time", {}).status for _ in range(200)]
+    assert 30 <= statuses.count(504) <= 70
+    assert statuses.count(502) + statuses.count(504) == 200
+    assert simulator.venue.faults.rules[0].as_dict()["then"][0]["weight"] == 3
+
+
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
+        ({"then": [{"weight": 0, "do": "lose_answer"}]}, "weight is a whole number above 0"),
         ("nonsense", "A fault is an object"),
         ({"match": {}}, "then is an object"),
         ({"match": {"colour": 1}, "then": {"do": "delay", "ms": 1}}, "match is an object with any of"),

@@ -80,6 +80,16 @@ def test_bars_join_history_and_present_and_the_last_is_open(clock: Clock) -> Non
             assert low <= min(opened, close) <= max(opened, close) <= high
 
 
+def test_a_market_that_stands_still_has_flat_bars_and_no_gaps(clock: Clock) -> None:
+    simulator = Simulator(clock=clock, symbols=["BTCUSDT"])
+    for price in ("63000", "63100", "63050"):
+        simulator.set_price("BTCUSDT", price)
+        simulator.advance_market(4 * 60_000)
+    rows = ask(simulator, "/fapi/v1/klines?symbol=BTCUSDT&interval=1m&limit=12")
+    assert {b[0] - a[0] for a, b in itertools.pairwise(rows)} == {60_000}
+    assert [row[4] for row in rows][-1] == "63050.0"
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [("interval=1s", -1120), ("interval=1m&limit=2000", -1130), ("interval=1m&limit=x", -1100),
