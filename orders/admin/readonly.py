@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import unfold.admin
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Case, IntegerField, QuerySet, When
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -149,8 +149,19 @@ class SymbolAdmin(ReadOnlyAdmin):
     ) -> tuple[QuerySet[Symbol], bool]:
         found, duplicates = super().get_search_results(request, queryset, search_term)
         if request.GET.get("model_name") == "trioorder" and request.GET.get("field_name") == "symbol":
-            found = self._for_a_trio(request, found)
+            found = self._best_first(self._for_a_trio(request, found), search_term.strip())
         return found, duplicates
+
+    @staticmethod
+    def _best_first(found: QuerySet[Symbol], term: str) -> QuerySet[Symbol]:
+        """The symbol that was typed leads, then those that begin with it: SOLUSDT before RAYSOLUSDT."""
+        rank = Case(
+            When(symbol__iexact=term, then=0),
+            When(symbol__istartswith=term, then=1),
+            default=2,
+            output_field=IntegerField(),
+        )
+        return found.order_by(rank, "symbol")
 
     def _for_a_trio(self, request: HttpRequest, found: QuerySet[Symbol]) -> QuerySet[Symbol]:
         """Offer what the chosen account can trade; without one, what any of our accounts can."""

@@ -332,3 +332,21 @@ def test_the_first_page_tells_no_trades_to_who_may_not_see_them(desk: Desk) -> N
     desk.placed(desk.a_trio())
     page = shown(a_clerk(), reverse("admin:index"))
     assert "BTCUSDT" not in page
+
+
+def test_no_close_link_stands_beside_close_at_market(desk: Desk, operator: Client) -> None:
+    trio = desk.placed(desk.a_trio())
+    page = shown(operator, page_of(trio))
+    assert "Close at market" in page
+    assert not re.search(r">\s*Close\s*<", page)
+
+    assert re.search(r'name="_save"', shown(operator, page_of(desk.a_trio(symbol="ETHUSDT"))))
+
+
+def test_the_symbol_that_was_typed_is_offered_first(desk: Desk, operator: Client) -> None:
+    Symbol.objects.filter(symbol="ADAUSDT").update(symbol="RAYBTCUSDT")
+    found = operator.get(
+        "/admin/autocomplete/",
+        {"app_label": "orders", "model_name": "trioorder", "field_name": "symbol", "term": "btcusdt"},
+    ).json()
+    assert [row["text"].split()[0] for row in found["results"]] == ["BTCUSDT", "RAYBTCUSDT"]
