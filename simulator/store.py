@@ -28,6 +28,7 @@ KINDS: Final[dict[str, type[Any]]] = {
     kind.KIND: kind for kind in (Account, Position, Order, Algo, Fill, Income, Interval)
 }
 LINES_MAX: Final = 100_000
+BYTES_MAX: Final = 64 << 20
 PRICES_EVERY_MS: Final = 1000
 
 
@@ -81,6 +82,7 @@ class Store:
         self.directory = directory
         self.simulator = simulator
         self._lines = 0
+        self._bytes = 0
         self._written_at = 0
         self._reversals = 0
         self._prices: dict[str, tuple[Decimal, Decimal, int]] = {}
@@ -112,9 +114,12 @@ class Store:
             ex.gone.clear()
             self._journal.write(line)
             self._lines += 1
+            self._bytes += len(line)
         elif ex.moved and self.simulator.clock() - self._written_at >= PRICES_EVERY_MS:
-            self._journal.write(self._line([], []))
+            line = self._line([], [])
+            self._journal.write(line)
             self._lines += 1
+            self._bytes += len(line)
         fresh = venue.journal.fresh
         if fresh:
             text = "".join(
@@ -122,7 +127,7 @@ class Store:
             )
             self._log.write(text.encode())
             fresh.clear()
-        if self._lines > LINES_MAX:
+        if self._lines > LINES_MAX or self._bytes > BYTES_MAX:
             self.compact()
 
     def _line(self, records: list[Record], gone: list[tuple[str, str]]) -> bytes:
@@ -171,7 +176,7 @@ class Store:
         self._journal = self._journal_path.open("ab", buffering=0)
         ex.dirty.clear()
         ex.gone.clear()
-        self._lines = 0
+        self._lines = self._bytes = 0
 
     def close(self) -> None:
         """Let go of the directory."""
