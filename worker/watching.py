@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -32,6 +33,7 @@ from orders.domain.words import ENDS, TrioState
 from orders.facts import order_fact, position_fact
 from orders.models import TrioOrder, Watch
 from orders.placement import INCARNATION
+from worker.prices import PriceWatch
 from worker.sweep import sweep_and_note
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class Watcher:
         self._call = call
         self._held: dict[int, AccountWatch] = {}
         self._shunned: dict[int, float] = {}
+        self._prices: dict[str, PriceWatch] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="streams", daemon=True)
         self._thread.start()
@@ -96,6 +99,23 @@ class Watcher:
                 watch.start(self._loop)
         for watch in self._held.values():
             watch.sweep_when_due()
+        self._watch_prices()
+
+    def _watch_prices(self) -> None:
+        """Follow the prices of every environment on which we hold an account."""
+        environments = {watch.account.environment for watch in self._held.values()}
+        for environment in environments - set(self._prices):
+            self._prices[environment] = PriceWatch(
+                environment, accounts=partial(self._held_in, environment), loop=self._loop
+            )
+        for environment in set(self._prices) - environments:
+            self._prices.pop(environment).stop()
+        for prices in self._prices.values():
+            prices.beat()
+
+    def _held_in(self, environment: str) -> list[int]:
+        held = list(self._held.values())
+        return [watch.account.pk for watch in held if watch.account.environment == environment]
 
     def _take(self, account_id: int) -> str:
         Watch.objects.get_or_create(account_id=account_id)
@@ -134,6 +154,9 @@ class Watcher:
         """Give every watch back, so that another process need not wait for its beat to go stale."""
         for account_id in list(self._held):
             self._release(account_id)
+        for prices in self._prices.values():
+            prices.stop()
+        self._prices.clear()
         for pool in [*self.readers, self.sweepers]:
             pool.shutdown(wait=True)
         # The loop's own helper threads have asked the database too; their connections end with them.

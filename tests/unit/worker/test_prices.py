@@ -1,0 +1,145 @@
+"""When a price reaches an order's level and nobody tells, the order is read."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from exchange.binance.events import PriceKind, PriceTick
+from exchange.binance.streams import Connected
+from orders.domain.words import LegState, Protection, Role
+from orders.models import Slot
+from tests.builders import Desk, story, the, until
+from worker.prices import PriceWatch, interests
+
+D = Decimal
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    made = asyncio.new_event_loop()
+    thread = threading.Thread(target=made.run_forever, daemon=True)
+    thread.start()
+    yield made
+    made.call_soon_threadsafe(made.stop)
+    thread.join()
+    gc.collect()
+
+
+class Prices:
+    """A price watch whose clock and frames the test decides."""
+
+    def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
+        self.now = 0.0
+        self.desk = desk
+        self.watch = PriceWatch(
+            "PAPER", accounts=lambda: [desk.account.pk], loop=loop, clock=lambda: self.now
+        )
+
+    def beat(self, *, after: float = 1.0) -> None:
+        self.now += after
+        self.watch.beat()
+        self.watch._worker.submit(lambda: None).result(timeout=5)
+
+    def hear(self, price: str, kind: PriceKind = PriceKind.LAST) -> None:
+        self.watch.hear(PriceTick("BTCUSDT", kind, D(price), 2_000_000_000_000))
+        self.watch._worker.submit(lambda: None).result(timeout=5)
+
+
+@pytest.fixture
+def prices(desk: Desk, loop: asyncio.AbstractEventLoop) -> Iterator[Prices]:
+    made = Prices(desk, loop)
+    yield made
+    made.watch.stop()
+
+
+def test_what_is_watched_are_unarmed_entries_and_stops(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
+    (entry,) = interests([desk.account.pk])
+    assert (entry.level, entry.kind, entry.at_or_above) == (D("99000"), PriceKind.LAST, False)
+
+    desk.simulator.set_price("BTCUSDT", "98990")
+    desk.carry_until(trio, "OPEN")
+    desk.carry()
+    (stop,) = interests([desk.account.pk])
+    assert (stop.level, stop.kind, stop.at_or_above) == (D("95000"), PriceKind.MARK, False)
+
+
+def test_an_armed_entry_is_covered_already_and_not_watched(desk: Desk) -> None:
+    desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.PRE_ARMED))
+    assert [i for i in interests([desk.account.pk]) if i.kind is PriceKind.LAST] == []
+
+
+def test_a_fill_the_stream_hides_is_found_by_the_price_within_the_bound(desk: Desk, prices: Prices) -> None:
+    # Given a resting entry, and a user stream that says nothing any more
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
+    prices.beat()
+    desk.deaf = True
+    desk.simulator.set_price("BTCUSDT", "98990")
+
+    # When a trade at its level is heard
+    prices.hear("98990")
+
+    # Then the order is read, and the position covered
+    desk.carry_until(trio, "OPEN", seconds=3)
+
+    def covered() -> bool:
+        desk.carry()
+        return trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED).exists()
+
+    until(covered, why=story(trio))
+    desk.carry()
+    assert the(trio).uncovered_longest_ms <= 2000, story(trio)
+
+
+def test_an_event_in_time_saves_the_reading(desk: Desk, prices: Prices) -> None:
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
+    prices.beat()
+    desk.simulator.set_price("BTCUSDT", "98990")
+    reads = len(desk.requests("GET", "/fapi/v1/order"))
+
+    prices.hear("98990")
+    desk.carry_until(trio, "OPEN")
+
+    assert len(desk.requests("GET", "/fapi/v1/order")) == reads
+    assert trio.legs.get(role=Role.ENTRY).look_at is None
+
+
+def test_a_level_reached_again_and_again_is_read_once(desk: Desk, prices: Prices) -> None:
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
+    prices.beat()
+    prices.hear("98999")
+    leg = trio.legs.get(role=Role.ENTRY)
+    first = leg.look_at
+    assert first is not None
+
+    prices.hear("98998")
+    leg.refresh_from_db()
+    assert leg.look_at == first
+
+
+def test_a_silent_price_stream_has_the_orders_read_each_second(desk: Desk, prices: Prices) -> None:
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
+    prices.beat()
+    prices.watch.hear(Connected())
+    desk.deaf = True
+    desk.simulator.set_price("BTCUSDT", "98990")
+
+    prices.beat(after=1.9)
+    assert trio.legs.get(role=Role.ENTRY).look_at is None
+    prices.beat(after=0.2)
+
+    desk.carry_until(trio, "OPEN", seconds=3)
+
+
+def test_the_mark_price_is_kept_for_decisions(desk: Desk, prices: Prices) -> None:
+    desk.placed(desk.a_trio())
+    prices.beat()
+    prices.hear("99500", PriceKind.MARK)
+    slot = Slot.objects.get(account=desk.account, symbol="BTCUSDT")
+    assert (slot.mark_price, slot.mark_as_of) == (D("99500"), 2_000_000_000_000)

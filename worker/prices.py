@@ -1,0 +1,212 @@
+"""Watching by price: when the market reaches an order's level, an event about that order is due.
+
+It costs no request while nothing happens, however many trios rest. When the event does not come within
+half a second, the order is read (a due read; ``orders.domain.steps`` does it), and again each second
+until the exchange has told its state. When the price stream itself is silent, the orders it should have
+told about are read each second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from django.db import close_old_connections, transaction
+from django.db.models import F
+
+from accounts.gateways import stream_endpoints
+from exchange.binance.events import PriceKind, PriceTick
+from exchange.binance.streams import Connected, Disconnected, MarketStream
+from exchange.types import Side
+from orders.clock import db_now
+from orders.domain.words import LegState, Protection, Role, TrioState
+from orders.models import Leg, Slot, TrioOrder
+
+logger = logging.getLogger(__name__)
+
+EVENT_DUE_MS = 500
+SILENCE_SECONDS = 2.0
+SILENT_READ_SECONDS = 1.0
+SILENT_READS_MAX = 10  # each second: a quarter of production's request weight, the rest is for acting
+REFRESH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """One resting order and the price at which something must happen to it."""
+
+    leg_id: int
+    trio_id: int
+    symbol: str
+    level: Decimal
+    kind: PriceKind
+    at_or_above: bool
+
+    def reached_by(self, price: Decimal) -> bool:
+        return price >= self.level if self.at_or_above else price <= self.level
+
+
+def interests(account_ids: Iterable[int]) -> list[Interest]:
+    """Return the orders to watch: resting entries that nothing armed covers, and stops."""
+    legs = (
+        Leg.objects.filter(
+            trio__account_id__in=list(account_ids),
+            trio__state__in=(TrioState.WORKING, TrioState.OPEN, TrioState.PLACING),
+            state__in=(LegState.ACCEPTED, LegState.PARTIALLY_FILLED),
+            role__in=(Role.ENTRY, Role.STOP_LOSS),
+        )
+        .exclude(role=Role.ENTRY, trio__protection=Protection.PRE_ARMED)
+        .exclude(role=Role.STOP_LOSS, trio__state=TrioState.WORKING)
+        .select_related("trio__symbol")
+    )
+    return [found for leg in legs if (found := interest_of(leg)) is not None]
+
+
+def interest_of(leg: Leg) -> Interest | None:
+    """Return what to watch for one resting order, if a price decides about it."""
+    buys = leg.side == Side.BUY
+    if leg.role == Role.ENTRY:
+        level, kind, above = (
+            leg.price,
+            PriceKind.LAST,
+            not buys,
+        )  # a resting BUY fills when the price falls to it
+    else:
+        level, kind, above = leg.trigger_price, PriceKind.MARK, buys
+    if level is None:
+        return None
+    return Interest(leg.pk, leg.trio_id, leg.trio.symbol.symbol, level, kind, above)
+
+
+def read_due(leg_ids: Iterable[int], *, in_ms: int) -> list[int]:
+    """Have resting orders read after ``in_ms`` unless an event tells of them first; return their trios."""
+    woken = []
+    for leg in Leg.objects.filter(pk__in=list(leg_ids), look_at=None).only("pk", "trio_id"):
+        with transaction.atomic():
+            TrioOrder.objects.select_for_update().get(pk=leg.trio_id)
+            due = db_now() + timedelta(milliseconds=in_ms)
+            live = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED)
+            if not Leg.objects.filter(pk=leg.pk, look_at=None, state__in=live).update(look_at=due):
+                continue
+            sooner = TrioOrder.objects.filter(pk=leg.trio_id)
+            sooner.filter(wake_at=None).update(wake_at=due)
+            sooner.filter(wake_at__gt=due).update(wake_at=due)
+        woken.append(leg.trio_id)
+    return woken
+
+
+class PriceWatch:
+    """The prices of one environment, for the accounts this process watches."""
+
+    def __init__(
+        self,
+        environment: str,
+        *,
+        accounts: Callable[[], Iterable[int]],
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._environment = environment
+        self._accounts = accounts
+        self._loop = loop
+        self._clock = clock
+        self._stream = MarketStream(stream_endpoints(environment))
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="prices")
+        self._by_symbol: dict[str, list[Interest]] = {}
+        self._reached: set[int] = set()
+        self._refresh_at = 0.0
+        self._heard_at = clock()
+        self._silent_read_at = 0.0
+        self._task: asyncio.Future[None] | None = None
+        asyncio.run_coroutine_threadsafe(self._begin(), loop)
+
+    async def _begin(self) -> None:
+        self._task = asyncio.ensure_future(self._listen())
+
+    def stop(self) -> None:
+        """Close the stream and let the look under way finish."""
+        ended = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        with contextlib.suppress(TimeoutError):
+            ended.result(timeout=5)
+        self._worker.shutdown(wait=True, cancel_futures=True)
+
+    async def _end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def beat(self) -> None:
+        """Called from the poll: refresh what to watch, notice silence. Everything slow is elsewhere."""
+        now = self._clock()
+        if now >= self._refresh_at:
+            self._refresh_at = now + REFRESH_SECONDS
+            self._worker.submit(self._guarded, self._refresh)
+        watching = bool(self._by_symbol)
+        if watching and now - self._heard_at > SILENCE_SECONDS and now >= self._silent_read_at:
+            self._silent_read_at = now + SILENT_READ_SECONDS
+            self._worker.submit(self._guarded, self._read_some)
+
+    def _guarded(self, what: Callable[[], None]) -> None:
+        close_old_connections()
+        try:
+            what()
+        except Exception:  # the sweep finds what was not noticed
+            logger.exception("prices of %s: a look failed", self._environment)
+
+    def _refresh(self) -> None:
+        found: dict[str, list[Interest]] = {}
+        for interest in interests(self._accounts()):
+            found.setdefault(interest.symbol, []).append(interest)
+        if not self._by_symbol and found:
+            self._heard_at = self._clock()  # silence is counted from when there is something to hear
+        self._by_symbol = found
+        self._reached &= {i.leg_id for watched in found.values() for i in watched}
+        self._loop.call_soon_threadsafe(self._stream.watch, list(found))
+
+    def _read_some(self) -> None:
+        """Read the orders that were read longest ago, resting entries before stops."""
+        ids = [i.leg_id for watched in self._by_symbol.values() for i in watched]
+        legs = Leg.objects.filter(pk__in=ids).order_by("role", F("looked_ts").asc(nulls_first=True), "pk")
+        read_due(legs.values_list("pk", flat=True)[:SILENT_READS_MAX], in_ms=0)
+
+    async def _listen(self) -> None:
+        async with contextlib.aclosing(self._stream.events()) as events:
+            async for event in events:
+                self.hear(event)
+
+    def hear(self, event: Connected | Disconnected | PriceTick) -> None:
+        """Take in one frame; a level reached for the first time makes an event due."""
+        if isinstance(event, Disconnected):
+            return
+        self._heard_at = self._clock()
+        if not isinstance(event, PriceTick):
+            return
+        reached = []
+        for interest in self._by_symbol.get(event.symbol, ()):
+            if interest.kind is not event.kind:
+                continue
+            if not interest.reached_by(event.price):
+                self._reached.discard(interest.leg_id)
+            elif interest.leg_id not in self._reached:
+                self._reached.add(interest.leg_id)
+                reached.append(interest.leg_id)
+        if reached:
+            self._worker.submit(self._guarded, lambda: self._due(reached))
+        if event.kind is PriceKind.MARK and event.symbol in self._by_symbol:
+            self._worker.submit(self._guarded, lambda: self._mark(event))
+
+    @staticmethod
+    def _due(leg_ids: list[int]) -> None:
+        read_due(leg_ids, in_ms=EVENT_DUE_MS)
+
+    def _mark(self, tick: PriceTick) -> None:
+        Slot.objects.filter(
+            account_id__in=list(self._accounts()), symbol=tick.symbol, mark_as_of__lt=tick.time
+        ).update(mark_price=tick.price, mark_as_of=tick.time)
