@@ -157,7 +157,7 @@ class Simulator:
             )  # fmt: skip
             book = self.ex.adopt(account)
             deposit(self.ex, book, "USDT", money, now)
-            self.venue._commit()
+            self.venue._commit(by_hand=True)
         return True
 
     def _book(self, account: str | None) -> Book:
@@ -199,7 +199,7 @@ class Simulator:
                 raise ValueError("A price must be above zero.")
             move(self.ex, market, last, goal, now, jump=gap)
             self.venue._refresh(now)
-            self.venue._commit()
+            self.venue._commit(by_hand=True)
 
     @one_at_a_time
     def advance_market(self, ms: int) -> None:
@@ -211,7 +211,7 @@ class Simulator:
             for start in range(0, ms, step):
                 self.venue.prices.step(self.ex, now, min(step, ms - start))
             self.venue._refresh(now)
-            self.venue._commit()
+            self.venue._commit(by_hand=True)
 
     @one_at_a_time
     def liquidity(
@@ -222,6 +222,7 @@ class Simulator:
         quantity = _number(quantity_per_level, "quantity_per_level")
         market.depth = Depth(quantity, levels, market.rules.tick, ZERO, _number(queue, "queue"))
         market.taken.clear()
+        self.venue._commit(by_hand=True)
 
     @one_at_a_time
     def fill(self, client_id: str, quantity: Decimal | str, account: str | None = None) -> None:
@@ -234,7 +235,7 @@ class Simulator:
         with localcontext(MONEY):
             hand_fill(self.ex, self.ex.orders[ident], _number(quantity, "quantity"), now)
             self.venue._refresh(now)
-            self.venue._commit()
+            self.venue._commit(by_hand=True)
 
     def _market(self, symbol: str) -> Any:
         if self.ex.catalogue.find(symbol) is None:

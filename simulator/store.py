@@ -85,6 +85,7 @@ class Store:
         self._bytes = 0
         self._written_at = 0
         self._reversals = 0
+        self._depths: dict[str, list[Any]] = {}
         self._prices: dict[str, tuple[Decimal, Decimal, int]] = {}
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = (directory / "lock").open("w")
@@ -105,18 +106,14 @@ class Store:
 
     # -- writing --------------------------------------------------------------------------------------------------
 
-    def write(self) -> None:
+    def write(self, by_hand: bool = False) -> None:
         """Write what changed since the last time. Cheap when nothing did."""
         ex, venue = self.simulator.ex, self.simulator.venue
-        if ex.dirty or ex.gone:
+        drifted = ex.moved and self.simulator.clock() - self._written_at >= PRICES_EVERY_MS
+        if ex.dirty or ex.gone or by_hand or drifted:
             line = self._line(list(ex.dirty.values()), ex.gone)
             ex.dirty.clear()
             ex.gone.clear()
-            self._journal.write(line)
-            self._lines += 1
-            self._bytes += len(line)
-        elif ex.moved and self.simulator.clock() - self._written_at >= PRICES_EVERY_MS:
-            line = self._line([], [])
             self._journal.write(line)
             self._lines += 1
             self._bytes += len(line)
@@ -145,6 +142,10 @@ class Store:
                 prices[symbol] = [str(market.last), str(market.mark), market.trades]
         if prices:
             row["px"] = prices
+        depths = {name: _depth_row(market) for name, market in ex.markets.items() if not market.depth.growth}
+        if depths != self._depths:
+            self._depths = depths
+            row["depth"] = depths
         reversals = [*self.simulator.venue.cover.reversed, *ex.strays]
         if len(reversals) != self._reversals:
             self._reversals = len(reversals)
@@ -160,15 +161,11 @@ class Store:
             records += [book.account, *book.positions.values(), *book.fills, *book.income]
         records += [*ex.orders.values(), *ex.algos.values(), *self.simulator.venue.cover.intervals]
         self._prices.clear()
-        self._reversals = 0
+        self._reversals, self._depths = 0, {}
         fresh = self._journal_path.with_suffix(".new")
         row = self._line(records, [])
-        extra = {
-            "depth": {s: _depth_row(m) for s, m in ex.markets.items() if m.depth.growth == 0},
-        }
         with fresh.open("wb") as out:
             out.write(row)
-            out.write((json.dumps(extra, separators=(",", ":")) + "\n").encode())
             out.flush()
             os.fsync(out.fileno())
         fresh.replace(self._journal_path)

@@ -86,7 +86,7 @@ class Venue:
     dropped: list[str] = field(default_factory=list)  # accounts whose sockets are to be cut
     attached: bool = False  # a shell takes events and trades away; without one they are not collected
     tidy_at: int = 0  # when to look for orders to forget
-    keep: Callable[[], None] | None = None  # writes what changed, before anything is answered
+    keep: Callable[[bool], None] | None = None  # writes what changed, before anything is answered
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -117,9 +117,10 @@ class Venue:
         if self.ex.exposed or self.cover.lapse:
             covering.refresh(self.ex, self.cover, now)
 
-    def _commit(self) -> None:
+    def _commit(self, *, by_hand: bool = False) -> None:
+        """Write what changed. Prices that move by themselves may wait a little, what a hand did may not."""
         if self.keep is not None:
-            self.keep()
+            self.keep(by_hand)
 
     # -- requests -------------------------------------------------------------------------------------------------
 
