@@ -18,11 +18,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIPENV_PIPFILE
 
-.PHONY: help setup demo run test check lint format lock clean
+.PHONY: help setup demo run test check contract contract-env bench lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/.synced .env .run/.migrated ## install everything, write .env, make the local database
 
@@ -42,6 +42,17 @@ check: setup ## what CI runs: lint, format, types, tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+contract-env: ## the exchange's clients that nobody here wrote, in an environment of their own
+	@test -x .tool/contract/bin/python || $(PY) -m venv .tool/contract
+	@.tool/contract/bin/python -m pip install -q -r tests/contract/requirements.txt
+	@.tool/contract/bin/python -m pip list 2>/dev/null | grep -iE '^(ccxt|python.binance) '
+
+contract: setup contract-env ## ccxt and python-binance trade on the simulator
+	@$(BIN)/python tests/contract/clients/run.py .tool/contract/bin/python
+
+bench: setup ## measure the simulator: orders, ticks, memory
+	@$(BIN)/python -m simulator.bench --finished 1000000
 
 lint: .venv/.synced ## lint and types only
 	@$(BIN)/ruff check .
