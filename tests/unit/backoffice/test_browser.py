@@ -30,6 +30,6 @@ def test_signing_in_lands_on_the_dashboard_without_a_complaint(live_server: Any,
     page.wait_for_url(f"{live_server.url}/admin/")
 
     # Then the dashboard is there, with the badge, and nobody complained
-    page.get_by_role("heading", name="Workers").wait_for()
+    page.get_by_role("heading", name="Watched accounts").wait_for()
     assert page.get_by_text("PAPER", exact=True).first.is_visible()
     assert complaints == []

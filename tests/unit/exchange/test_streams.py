@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -29,6 +30,16 @@ from tests.unit.exchange.samples import sample_text
 QUICK = Patience(heartbeat=5, connect=2, retry_first=0.01, retry_max=0.02)
 FILL = sample_text("ws/order_update_trade")
 Script = Callable[[web.WebSocketResponse], Awaitable[None]]
+
+
+def run(story: Awaitable[None]) -> None:
+    """Run a story on a loop in a thread of its own: a browser test may have left one running in ours."""
+
+    async def whole() -> None:
+        await story
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, whole()).result()
 
 
 class Venue:
@@ -151,7 +162,7 @@ def test_events_arrive_as_ours() -> None:
             "&events=ORDER_TRADE_UPDATE/ACCOUNT_UPDATE/ALGO_UPDATE/ACCOUNT_CONFIG_UPDATE"
         ]
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_combined_frames_are_unwrapped() -> None:
@@ -161,7 +172,7 @@ def test_combined_frames_are_unwrapped() -> None:
             seen = await until(user_stream(endpoints, Keys()), count(OrderEvent, 1))
         assert seen[1].order.client_id == "TEST"
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_the_other_form_of_the_address_can_be_chosen_and_is_tried_when_one_is_refused() -> None:
@@ -178,7 +189,7 @@ def test_the_other_form_of_the_address_can_be_chosen_and_is_tried_when_one_is_re
         assert "status 404" in seen[0].reason
         assert venue.asked[-1] == "/private/ws/key2"
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_lost_socket_is_replaced_with_a_key_asked_anew() -> None:
@@ -197,7 +208,7 @@ def test_a_lost_socket_is_replaced_with_a_key_asked_anew() -> None:
         ]
         assert keys.made == 3
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_an_expired_key_is_told_and_the_socket_left() -> None:
@@ -214,7 +225,7 @@ def test_an_expired_key_is_told_and_the_socket_left() -> None:
             OrderEvent,
         ]
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_malformed_frame_is_logged_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
@@ -225,7 +236,7 @@ def test_a_malformed_frame_is_logged_and_left_out(caplog: pytest.LogCaptureFixtu
         assert [type(event) for event in seen] == [Connected, OrderEvent]
 
     with caplog.at_level(logging.WARNING):
-        asyncio.run(story())
+        run(story())
     assert sum("frame left out" in record.getMessage() for record in caplog.records) == 4
 
 
@@ -238,7 +249,7 @@ def test_a_silent_peer_is_noticed_by_its_missing_pong() -> None:
         assert isinstance(seen[1], Disconnected)
         assert time.monotonic() - began < 5
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_the_key_is_kept_alive_and_a_lost_one_replaced() -> None:
@@ -252,7 +263,7 @@ def test_the_key_is_kept_alive_and_a_lost_one_replaced() -> None:
         assert keys.kept >= 3
         assert keys.made == 2
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_connection_is_left_before_it_is_a_day_old() -> None:
@@ -262,7 +273,7 @@ def test_a_connection_is_left_before_it_is_a_day_old() -> None:
             seen = await until(user_stream(endpoints, Keys(), patience=patience), count(Connected, 2))
         assert "Binance ends connections after a day" in seen[1].reason
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_refused_key_is_told_and_tried_again() -> None:
@@ -282,7 +293,7 @@ def test_a_refused_key_is_told_and_tried_again() -> None:
             seen = await until(stream, count(Connected, 1))
         assert isinstance(seen[0].error, CredentialsRefused)
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_an_unreachable_venue_is_tried_with_growing_pauses() -> None:
@@ -294,7 +305,7 @@ def test_an_unreachable_venue_is_tried_with_growing_pauses() -> None:
         assert pauses[0] <= 0.01
         assert all(0.025 <= pause <= 0.05 for pause in pauses[3:])
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_cancelling_the_reader_closes_the_socket() -> None:
@@ -321,7 +332,7 @@ def test_cancelling_the_reader_closes_the_socket() -> None:
         assert len(venue.asked) == 1
         assert len(asyncio.all_tasks()) == 1
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_an_event_we_do_not_act_on_is_passed_on() -> None:
@@ -330,7 +341,7 @@ def test_an_event_we_do_not_act_on_is_passed_on() -> None:
             seen = await until(user_stream(endpoints, Keys()), count(OtherEvent, 1))
         assert seen[1].name == "TRADE_LITE"
 
-    asyncio.run(story())
+    run(story())
 
 
 # --- prices ---------------------------------------------------------------------------------
@@ -351,7 +362,7 @@ def test_prices_of_some_symbols() -> None:
             "/market/stream?streams=btcusdt@markPrice@1s/btcusdt@aggTrade/ethusdt@markPrice@1s/ethusdt@aggTrade"
         ]
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_other_symbols_are_watched_over_a_new_connection() -> None:
@@ -373,7 +384,7 @@ def test_other_symbols_are_watched_over_a_new_connection() -> None:
         assert venue.asked[1].endswith("/%E6%B5%8B%E8%AF%95usdt@markPrice@1s/%E6%B5%8B%E8%AF%95usdt@aggTrade")
         assert len(venue.asked) == 2
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_what_cannot_be_watched_is_said() -> None:
