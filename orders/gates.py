@@ -22,7 +22,9 @@ def worker_alive() -> bool:
     return Heartbeat.objects.filter(beat__gt=db_now() - timedelta(seconds=HEARTBEAT_SECONDS)).exists()
 
 
-def new_risk_refusal(trio: TrioOrder, *, install: Install | None = None, settings_as_wanted: bool = True) -> str:
+def new_risk_refusal(
+    trio: TrioOrder, *, install: Install | None = None, settings_as_wanted: bool = True
+) -> str:
     """Say why this trio may not open anything, from the database alone; nothing when it may.
 
     ``settings_as_wanted=False`` leaves leverage and margin type out: placing sets them first.
