@@ -11,7 +11,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Q
 
 from exchange.types import ZERO, OrderEvent, OrderView, PositionSide, PositionView, TradeView
@@ -19,6 +18,7 @@ from orders.clock import db_now
 from orders.domain.merging import LegFacts, merge
 from orders.domain.rounding import plain
 from orders.domain.words import Form, LegState, Role
+from orders.locking import locked
 from orders.models import Fill, Leg, Slot, TrioEvent, TrioOrder
 
 FACT_FIELDS = (
@@ -125,7 +125,10 @@ def leg_find(account_id: int, view: OrderView) -> Leg | None:
         ids |= Q(order_id=view.order_id)
     if view.algo_id:
         ids |= Q(algo_id=view.algo_id)
-    legs = Leg.objects.filter(ids, trio__account_id=account_id).select_related("trio")
+    # The exchange numbers each symbol's orders by itself: an id means nothing without its symbol.
+    legs = Leg.objects.filter(
+        ids, trio__account_id=account_id, trio__symbol__symbol=view.symbol
+    ).select_related("trio")
     return min(legs, key=lambda leg: leg.client_id != view.client_id, default=None)
 
 
@@ -141,7 +144,9 @@ def order_seen(
     found = leg_find(account_id, view)
     if found is None:
         return None
-    with transaction.atomic():
+    trades = tuple(trades)
+
+    def take_in() -> int | None:
         trio = TrioOrder.objects.select_for_update().get(pk=found.trio_id)
         leg = Leg.objects.get(pk=found.pk)
         leg.trio = trio
@@ -152,7 +157,9 @@ def order_seen(
         if not changed:
             return None
         wake(trio, now)
-    return trio.pk
+        return trio.pk
+
+    return locked(take_in, what=f"trio {found.trio_id}: news of {found.client_id}")
 
 
 # --- the slot book ----------------------------------------------------------------------------
@@ -165,15 +172,19 @@ def position_fact(
     slot, _ = Slot.objects.get_or_create(
         account_id=account_id, symbol=view.symbol, position_side=view.position_side
     )
-    holder = TrioOrder.objects.filter(slot=slot, holds_slot=True).values_list("pk", flat=True).first()
-    with transaction.atomic():
+    holders = TrioOrder.objects.filter(slot=slot, holds_slot=True)
+
+    def take_in() -> int | None:
+        holder = holders.values_list("pk", flat=True).first()
         trio = TrioOrder.objects.select_for_update().get(pk=holder) if holder else None
         if not slot_take_in(slot.pk, view, as_of=as_of, from_event=from_event, strangers=strangers):
             return None
         if trio is None:
             return None
         wake(trio, db_now())
-    return holder
+        return trio.pk
+
+    return locked(take_in, what=f"{slot}: a position")
 
 
 def slot_take_in(

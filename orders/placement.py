@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from accounts.errors import AccountsError
 from accounts.gateways import exchange_for
@@ -31,6 +31,7 @@ from orders.domain.steps import AskPerson, Done, Rest, Step, decide
 from orders.domain.words import TrioState
 from orders.facts import note
 from orders.install import install_refusal, install_row
+from orders.locking import locked, short_transaction
 from orders.models import TrioOrder
 from orders.snapshots import snapshot_of
 
@@ -111,38 +112,27 @@ class OrderPlacementService:
         exchange: Exchange,
         answer: Answer | None = None,
     ) -> Turn:
-        """Lock, record ``answer``, decide, begin. A lock that cannot be had is tried again."""
-        for attempt in range(5):
-            try:
-                with transaction.atomic(durable=True):
-                    return self._locked_turn(trio_id, offset, queue_alive, exchange, answer)
-            except OperationalError as error:
-                # Somebody paused while holding the row, or the connection broke. Past these tries our
-                # answer is a lost answer: the request's row says that its fate is to be looked up.
-                logger.warning("trio %s: a turn did not get through (%s)", trio_id, _first_line(error))
-                if attempt == 4:
-                    raise
-                connection.close_if_unusable_or_obsolete()
-        raise AssertionError("unreachable")
+        """Lock, record ``answer``, decide, begin. A lock that cannot be had is tried again.
+
+        Past those tries our answer is a lost answer: its request's row says that its fate is to be looked up.
+        """
+        return locked(
+            lambda: self._locked_turn(trio_id, offset, queue_alive, exchange, answer),
+            what=f"trio {trio_id}: a turn",
+        )
 
     def _locked_turn(
         self, trio_id: int, offset: int, queue_alive: bool, exchange: Exchange, answer: Answer | None
     ) -> Turn:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SET LOCAL lock_timeout = '1s'; SET LOCAL idle_in_transaction_session_timeout = '5s'"
-            )
-        trio = (
-            TrioOrder.objects.select_for_update(of=("self",))
-            .select_related("account", "symbol", "slot")
-            .get(pk=trio_id)
-        )
+        TrioOrder.objects.select_for_update().get(pk=trio_id)
+        # Read after the lock: rows joined to a locked one are as they were before it was waited for.
+        trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
         if answer is not None:
             recording.record(trio, answer, now=db_now(), offset_ms=offset)
         try:
             with transaction.atomic():  # a savepoint: a decision that raises keeps the answer
                 return self._decide(trio, offset, queue_alive, exchange)
-        except OperationalError:
+        except (OperationalError, InterfaceError):
             raise
         except Exception as error:
             logger.exception("trio %s: its decision raised; what covers it stays", trio_id)
@@ -190,7 +180,7 @@ class OrderPlacementService:
 
     def _unreachable(self, trio_id: int, why: str) -> None:
         """The account's key cannot be read: nothing new is opened; what lives is asked about and waits."""
-        with transaction.atomic():
+        with short_transaction():
             trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
             if trio.trio_state is TrioState.QUEUED:
                 trio.state, trio.reason, trio.holds_slot = TrioState.REFUSED, why, False
@@ -213,7 +203,7 @@ class OrderPlacementService:
             return known
 
     def _pause(self, trio_id: int, why: str, *, seconds: int, ask: bool) -> None:
-        with transaction.atomic():
+        with short_transaction():
             trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
             trio.wake_at = None if trio.is_over else db_now() + timedelta(seconds=seconds)
             if ask and not trio.is_over and trio.question != why:
@@ -241,10 +231,6 @@ def perform(call: Call, exchange: Exchange) -> Answer:
 def _refuse_inside_transaction() -> None:
     if connection.in_atomic_block:
         raise InsideTransaction("The exchange must not be asked while a database transaction is open.")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def service() -> OrderPlacementService:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from accounts.errors import AccountsError
 from accounts.gateways import exchange_for, public_exchange
@@ -26,10 +26,12 @@ from orders.domain.lifecycle import Turn, transition
 from orders.domain.rounding import plain
 from orders.domain.words import Protection, TrioState
 from orders.facts import note
+from orders.locking import short_transaction
 from orders.models import Slot, Symbol, TrioOrder, Watch
 from orders.snapshots import spec_of
 
 PLACE_BEFORE_SECONDS = 60
+PERSON_WAITS_SECONDS = 10  # for a row that somebody else has locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> Trio
     )
     _slot_free(draft, slot)
     try:
-        with transaction.atomic(durable=True):
+        with short_transaction(wait_seconds=PERSON_WAITS_SECONDS):
             trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
             transition(trio.trio_state, Turn.QUEUED)
             if (trio.updated_at, trio.quantity) != (draft.updated_at, draft.quantity):
@@ -250,7 +252,7 @@ def trio_panic(*, trio_id: int, by: str) -> TrioOrder:
 
 def trio_refresh(*, trio_id: int, by: str) -> TrioOrder:
     """Have everything of this trio that lives looked up again."""
-    with transaction.atomic(durable=True):
+    with short_transaction(wait_seconds=PERSON_WAITS_SECONDS):
         trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
         if trio.trio_state is TrioState.DRAFT:
             raise IllegalTransition("A draft has nothing on the exchange to refresh.")
@@ -267,7 +269,7 @@ def trio_refresh(*, trio_id: int, by: str) -> TrioOrder:
 
 def trio_answer(*, trio_id: int, by: str) -> TrioOrder:
     """Take note that a person has seen a trio's question and lets it go on as it is."""
-    with transaction.atomic(durable=True):
+    with short_transaction(wait_seconds=PERSON_WAITS_SECONDS):
         trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
         note(trio, "answer", f"“{trio.question}”: left as it is by {by}.", by=by)
         trio.question = ""
@@ -278,7 +280,7 @@ def trio_answer(*, trio_id: int, by: str) -> TrioOrder:
 
 
 def _wish(trio_id: int, field: str, *, by: str, verb: str) -> TrioOrder:
-    with transaction.atomic(durable=True):
+    with short_transaction(wait_seconds=PERSON_WAITS_SECONDS):
         trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
         if trio.is_over:
             raise IllegalTransition(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections
 from django.db.models import F
 
 from accounts.gateways import stream_endpoints
@@ -27,6 +27,7 @@ from exchange.binance.streams import Connected, Disconnected, MarketStream
 from exchange.types import Side
 from orders.clock import db_now
 from orders.domain.words import LegState, Protection, Role, TrioState
+from orders.locking import short_transaction
 from orders.models import Leg, Slot, TrioOrder
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def read_due(leg_ids: Iterable[int], *, in_ms: int) -> list[int]:
     """Have resting orders read after ``in_ms`` unless an event tells of them first; return their trios."""
     woken = []
     for leg in Leg.objects.filter(pk__in=list(leg_ids), look_at=None).only("pk", "trio_id"):
-        with transaction.atomic():
+        with short_transaction():
             TrioOrder.objects.select_for_update().get(pk=leg.trio_id)
             due = db_now() + timedelta(milliseconds=in_ms)
             live = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED)

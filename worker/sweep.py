@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from django.db import transaction
 from django.db.models import F, Sum
 from django.db.models.functions import Coalesce
 
@@ -18,6 +17,7 @@ from orders.clock import clock_measure, db_now, exchange_now_ms
 from orders.domain.rounding import plain
 from orders.domain.words import LegState
 from orders.facts import fill_book, flat_view, order_seen, position_fact, wake
+from orders.locking import short_transaction
 from orders.models import Leg, TrioOrder, Watch
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def _missing_orders(account: ExchangeAccount, orders: Iterable[OrderView], *, at
     for leg in legs:
         if leg.client_id in shown or (leg.seen_ts or 0) > at - GRACE_MS:
             continue
-        with transaction.atomic():
+        with short_transaction():
             trio = TrioOrder.objects.select_for_update().get(pk=leg.trio_id)
             now = db_now()
             if Leg.objects.filter(pk=leg.pk, state__in=LIVE, look_at=None).update(look_at=now):
