@@ -11,11 +11,12 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from accounts.errors import AccountsError
@@ -25,7 +26,7 @@ from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from orders import recording
 from orders.beginning import begin
-from orders.calls import Answer, Call
+from orders.calls import Answer, Call, SendCall
 from orders.clock import clock_measure, db_now, from_ms, offset_ms
 from orders.domain.steps import AskPerson, Done, Rest, Step, decide
 from orders.domain.words import TrioState
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 INCARNATION = f"{socket.gethostname()[:40]}:{os.getpid()}"
 _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="exchange")
+# Entries may be waited for long; what protects never queues up behind them.
+_entries = ThreadPoolExecutor(max_workers=16, thread_name_prefix="entry")
 
 
 class InsideTransaction(RuntimeError):
@@ -60,11 +63,17 @@ class OrderPlacementService:
         self._gateway = gateway
         self._asked_by = asked_by or INCARNATION
 
-    def advance(self, trio_id: int) -> Step:
+    def advance(
+        self,
+        trio_id: int,
+        *,
+        answer: Answer | None = None,
+        later: Callable[[Future[Answer]], None] | None = None,
+    ) -> Step:
         """Carry a trio as far as it will go now. Safe to repeat, at once, from anywhere.
 
-        Returns the step it rests on. Raises TrioOrder.DoesNotExist for an unknown trio, and
-        AccountsError when the account's key cannot be read.
+        Returns the step it rests on. ``later`` is given what may take long (an entry) instead of waiting
+        for it; bring its result back as ``answer``. Raises TrioOrder.DoesNotExist for an unknown trio.
         """
         _refuse_inside_transaction()
         state, account_id, environment = TrioOrder.objects.values_list(
@@ -77,29 +86,27 @@ class OrderPlacementService:
             return Rest(None)
         try:
             exchange = self._gateway(account_id)
-        except AccountsError as error:
+        except (AccountsError, ExchangeError) as error:  # unreadable, or no key the exchange would know
             self._unreachable(trio_id, str(error))
             return Rest(None)
         offset = self._offset(trio_id, environment)
         if offset is None:
             return Rest(None)
         queue_alive = state not in (TrioState.QUEUED, TrioState.PLACING) or queues.answering()
-        turn = self._turn(trio_id, offset=offset, queue_alive=queue_alive, exchange=exchange)
         asked: set[Future[Answer]] = set()
+        answers: list[Answer | None] = [answer]
         while True:
-            asked |= {_pool.submit(perform, call, exchange) for call in turn.calls}
+            for known in answers:
+                if known is not None and known.clock_refused:
+                    offset = self._measure(environment, offset)
+                turn = self._turn(
+                    trio_id, offset=offset, queue_alive=queue_alive, exchange=exchange, answer=known
+                )
+                asked |= _ask(turn.calls, exchange, later)
             if not asked:
                 return turn.step
             done, asked = wait(asked, return_when=FIRST_COMPLETED)
-            for future in done:
-                answer = future.result()
-                if answer.clock_refused:
-                    offset = self._measure(environment, offset)
-                turn = self._turn(
-                    trio_id, offset=offset, queue_alive=queue_alive, exchange=exchange, answer=answer
-                )
-                asked |= {_pool.submit(perform, call, exchange) for call in turn.calls}
-            turn = Turn(turn.step)
+            answers = [future.result() for future in done]
 
     # --- one transaction ----------------------------------------------------------------------
 
@@ -210,6 +217,21 @@ class OrderPlacementService:
                 trio.question = why
                 note(trio, "question", why)
             trio.save(update_fields=["wake_at", "question", "updated_at"])
+
+
+def _ask(
+    calls: Iterable[Call], exchange: Exchange, later: Callable[[Future[Answer]], None] | None
+) -> set[Future[Answer]]:
+    """Have calls performed; return those to wait for."""
+    awaited = set()
+    for call in calls:
+        slow = isinstance(call, SendCall) and call.timeout_ms > settings.PROTECT_TIMEOUT_MS
+        future = (_entries if slow else _pool).submit(perform, call, exchange)
+        if slow and later is not None:
+            later(future)
+        else:
+            awaited.add(future)
+    return awaited
 
 
 def perform(call: Call, exchange: Exchange) -> Answer:

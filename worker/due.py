@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
+from django.conf import settings
 from django.db import close_old_connections, connection
 
+from orders.calls import Answer
 from orders.domain.words import TrioState
 from orders.models import TrioOrder
 from orders.placement import OrderPlacementService
@@ -30,17 +33,24 @@ def due_ids(limit: int = 100) -> list[int]:
 
 
 class Advancer:
-    """A pool that carries trios forward, one at a time each, so that no request ever blocks the poll."""
+    """A pool that carries trios forward, one at a time each, so that no request ever blocks the poll.
 
-    def __init__(self, *, threads: int = 8, service: OrderPlacementService | None = None) -> None:
+    Nobody waits for an entry's answer here: a fill may be told before it, and its cover must not wait.
+    """
+
+    def __init__(self, *, threads: int = 16, service: OrderPlacementService | None = None) -> None:
         self._service = service or OrderPlacementService()
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="advance")
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._busy: dict[int, bool] = {}  # trio → was it called for again meanwhile?
+        self._answers: dict[int, list[Answer]] = {}  # came in, and are not recorded yet
+        self._in_the_air: set[Future[Answer]] = set()
 
-    def call(self, trio_id: int) -> None:
+    def call(self, trio_id: int, answer: Answer | None = None) -> None:
         """Have a trio carried forward; a call while it is being carried is done right after."""
-        with self._lock:
+        with self._changed:
+            if answer is not None:
+                self._answers.setdefault(trio_id, []).append(answer)
             if trio_id in self._busy:
                 self._busy[trio_id] = True
                 return
@@ -49,26 +59,50 @@ class Advancer:
 
     def _run(self, trio_id: int) -> None:
         while True:
+            with self._changed:
+                answers: list[Answer | None] = [*self._answers.pop(trio_id, [])]
+                self._busy[trio_id] = False
             close_old_connections()
-            try:
-                self._service.advance(trio_id)
-            except TrioOrder.DoesNotExist:
-                logger.warning("trio %s does not exist", trio_id)
-            except Exception:  # the poll finds it again; one trio never holds up another
-                logger.exception("trio %s could not be carried forward", trio_id)
-            with self._lock:
+            for answer in answers or [None]:
+                self._advance(trio_id, answer)
+            with self._changed:
                 if not self._busy[trio_id]:
                     del self._busy[trio_id]
+                    self._changed.notify_all()
                     return
-                self._busy[trio_id] = False
+
+    def _advance(self, trio_id: int, answer: Answer | None) -> None:
+        try:
+            self._service.advance(trio_id, answer=answer, later=partial(self._later, trio_id))
+        except TrioOrder.DoesNotExist:
+            logger.warning("trio %s does not exist", trio_id)
+        except Exception:  # the poll finds it again; one trio never holds up another
+            logger.exception("trio %s could not be carried forward", trio_id)
+
+    def _later(self, trio_id: int, future: Future[Answer]) -> None:
+        """Carry the trio on when this answer is there."""
+        with self._changed:
+            self._in_the_air.add(future)
+        future.add_done_callback(partial(self._answered, trio_id))
+
+    def _answered(self, trio_id: int, future: Future[Answer]) -> None:
+        self.call(trio_id, future.result())
+        with self._changed:
+            self._in_the_air.discard(future)
+            self._changed.notify_all()
 
     @property
     def idle(self) -> bool:
-        with self._lock:
-            return not self._busy
+        with self._changed:
+            return self._rests()
+
+    def _rests(self) -> bool:
+        return not self._busy and not self._in_the_air
 
     def stop(self) -> None:
-        """Let what is under way finish."""
+        """Let what is under way finish: an answer that nobody writes down would have to be looked up."""
+        with self._changed:
+            self._changed.wait_for(self._rests, timeout=settings.BINANCE_TIMEOUT_MS / 1000 + 2)
         self._pool.shutdown(wait=True)
 
 
