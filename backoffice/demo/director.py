@@ -136,8 +136,10 @@ class Director:
 
     def play(self) -> None:
         """Place every story's trio, let operator and market act, and narrate until all have ended."""
-        self.market.refuse_stops(STOPS_REFUSED_ON)
         for story in STORIES:
+            if story.symbol == STOPS_REFUSED_ON:  # said anew: a simulator that was killed has forgotten it
+                self.market.mend()
+                self.market.refuse_stops(STOPS_REFUSED_ON)
             self._place(story)
             self._until(self._all_stand, "The trio neither stood nor ended within 30 s.")
         self.market.mend()
