@@ -27,6 +27,7 @@ from accounts.models import ExchangeAccount, SymbolSetting
 from accounts.symbol_settings import symbol_settings_read
 from exchange.binance.streams import Connected, Disconnected, UserStream
 from exchange.errors import CredentialsRefused, ExchangeError
+from exchange.port import Exchange
 from exchange.types import ConfigEvent, OrderEvent, PositionEvent, StreamEvent
 from orders.clock import db_now, exchange_now_ms
 from orders.domain.words import ENDS, TrioState
@@ -109,7 +110,8 @@ class Watcher:
                 environment, accounts=partial(self._held_in, environment), loop=self._loop
             )
         for environment in set(self._prices) - environments:
-            self._prices.pop(environment).stop()
+            gone = self._prices.pop(environment)
+            threading.Thread(target=gone.stop, name="prices-end", daemon=True).start()  # beats do not wait
         for prices in self._prices.values():
             prices.beat()
 
@@ -180,14 +182,26 @@ class AccountWatch:
         self._task: asyncio.Future[None] | None = None
         self._sweeping: Future[None] | None = None
         self._sweep_at = 0.0
+        self._gaps = 0  # how often something may have been missed: a sweep begun before does not tell
         self._connected = False
-        self._reached_at = time.monotonic()
+        self._reached_at = self._troubled_at = time.monotonic()
         self.trouble = ""
 
     @property
     def is_useless(self) -> bool:
-        """Has neither stream nor sweep got through for a while?"""
-        return bool(self.trouble) and time.monotonic() - self._reached_at > USELESS_SECONDS
+        """Has neither stream nor sweep got through for a while? A stream that breaks off once is no reason."""
+        since = max(self._reached_at, self._troubled_at)
+        return bool(self.trouble) and time.monotonic() - since > USELESS_SECONDS
+
+    def _in_trouble(self, why: str) -> None:
+        if not self.trouble:
+            self._troubled_at = time.monotonic()
+        self.trouble = why
+
+    def _missed(self) -> None:
+        """Something may have been missed: sweep at once, also when a sweep is under way already."""
+        self._gaps += 1
+        self._sweep_at = 0.0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -204,10 +218,13 @@ class AccountWatch:
         """Read the stream for ever; what it says is taken in elsewhere, in order."""
         while not self._stopped.is_set():
             try:
-                exchange = await asyncio.to_thread(exchange_for, self.account.pk)
-            except AccountsError as error:
-                self._take_in(Disconnected(str(error), retry_in=5))
-                await asyncio.sleep(5)
+                exchange = await asyncio.to_thread(_exchange_afresh, self.account.pk)
+            except Exception as error:  # also a lost database: whoever listens goes on trying
+                known = isinstance(error, (AccountsError, ExchangeError))
+                pause = 5.0 if known else RETRY_SECONDS
+                reason = str(error) if known else f"its key could not be read ({type(error).__name__})"
+                self._take_in(Disconnected(reason, retry_in=pause))
+                await asyncio.sleep(pause)
                 continue
             stream = UserStream(
                 stream_endpoints(self.account.environment),
@@ -230,19 +247,20 @@ class AccountWatch:
             self._write(event)
         except Exception:  # the sweep finds what was not taken in
             logger.exception("account %s: an event could not be taken in", self.account.pk)
-            self._sweep_at = 0.0
+            self._missed()
 
     def _write(self, event: Connected | Disconnected | StreamEvent) -> None:
         woken: set[int | None] = set()
         match event:
             case Connected():
-                self._mine().update(stream_since=db_now(), note="connected, being read")
-                self._connected, self._sweep_at = True, 0.0
+                self._connected = True
                 self.swept.clear()
+                self._missed()
+                self._mine().update(stream_since=db_now(), note="connected, being read")
                 self.sweep_when_due()
             case Disconnected(reason=reason, error=error):
                 self._connected = False
-                self.trouble = self.trouble or reason
+                self._in_trouble(self.trouble or reason)
                 if isinstance(error, CredentialsRefused):
                     reason = f"The exchange refuses the account's API key: {reason}"
                 self._mine().update(stream_since=None, note=reason[:500])
@@ -280,6 +298,11 @@ class AccountWatch:
         )
         self.account.position_mode = mode
 
+    def _say_connected(self, connected: bool) -> None:
+        """Set right what the row says of the stream: it was not told while the database was away."""
+        wrong = self._mine().filter(stream_since__isnull=connected)
+        wrong.update(stream_since=db_now() if connected else None)
+
     def _mine(self) -> QuerySet[Watch]:
         return Watch.objects.filter(account=self.account, incarnation=self.incarnation)
 
@@ -294,15 +317,16 @@ class AccountWatch:
 
     def _sweep(self) -> None:
         close_old_connections()
-        connected = self._connected
+        connected, gaps = self._connected, self._gaps
         try:
+            self._say_connected(connected)
             if not self.swept.is_set():
                 self._read_settings()
             sweep_and_note(self.account, self.incarnation, call=self._watcher.call)
         except (ExchangeError, AccountsError) as error:
             wait = getattr(error, "retry_after", None) or RETRY_SECONDS
             self._sweep_at = db_now().timestamp() + wait
-            self.trouble = f"could not be read: {error}"
+            self._in_trouble(f"could not be read: {error}")
             self._mine().update(note=self.trouble[:500])
             logger.warning("account %s: sweep failed: %s", self.account.pk, error)
             return
@@ -310,8 +334,16 @@ class AccountWatch:
             self._sweep_at = db_now().timestamp() + RETRY_SECONDS
             logger.exception("account %s: sweep failed", self.account.pk)
             return
-        self._sweep_at = db_now().timestamp() + settings.SWEEP_SECONDS
         self._reached_at = time.monotonic()
-        self.trouble = "" if connected else self.trouble
-        if connected:
+        if gaps != self._gaps:  # it may have been read before what was missed: once more, at once
+            return
+        self._sweep_at = db_now().timestamp() + settings.SWEEP_SECONDS
+        if connected and self._connected:
+            self.trouble = ""
             self.swept.set()
+
+
+def _exchange_afresh(account_id: int) -> Exchange:
+    """Return the account's exchange; the thread may have sat on a connection that is long gone."""
+    close_old_connections()
+    return exchange_for(account_id)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import queue
+import threading
 import time
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any
 
 import pytest
+from django.db import OperationalError
 
+from accounts.gateways import exchange_for
+from exchange.binance.streams import Connected, Disconnected
 from orders.domain.words import LegState, Protection, Role
-from orders.models import TrioOrder
+from orders.models import TrioOrder, Watch
 from tests.builders import Desk, story, the, until
+from worker import watching
 from worker.due import Advancer, due_once
-
-D = Decimal
+from worker.sweep import sweep_and_note
+from worker.watching import AccountWatch, Watcher
 
 
 @pytest.fixture
@@ -50,3 +57,141 @@ def test_cover_does_not_wait_for_the_entrys_answer(desk: Desk, advancer: Advance
     until(lambda: advancer.idle, seconds=8)
     assert the(trio).state == "OPEN", story(trio)
     assert trio.legs.filter(role=Role.ENTRY).count() == 1
+
+
+# --- the watch ----------------------------------------------------------------------------------
+
+
+class TheStream:
+    """A user stream that says what the test says."""
+
+    said: queue.Queue[Any]
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    async def events(self) -> AsyncGenerator[Any, None]:
+        while True:
+            try:
+                yield self.said.get_nowait()
+            except queue.Empty:
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> type[TheStream]:
+    TheStream.said = queue.Queue()
+    monkeypatch.setattr(watching, "UserStream", TheStream)
+    return TheStream
+
+
+@pytest.fixture
+def watcher(desk: Desk, stream: type[TheStream]) -> Iterator[Watcher]:
+    Watch.objects.all().delete()
+    made = Watcher(call=lambda _: None, holder="the only one")
+    yield made
+    made.stop()
+    gc.collect()
+
+
+def held(watcher: Watcher, desk: Desk) -> AccountWatch:
+    return watcher._held[desk.account.pk]
+
+
+def in_order(watcher: Watcher, *, seconds: float = 10) -> None:
+    """Beat until everything held has been swept since its stream connected."""
+
+    def one_pass() -> bool:
+        watcher.beat()
+        return watcher.ready
+
+    until(one_pass, seconds=seconds)
+
+
+def stream_since(desk: Desk) -> Any:
+    return Watch.objects.get(account=desk.account).stream_since
+
+
+def test_a_stream_that_breaks_off_for_a_moment_keeps_its_watch(
+    desk: Desk, watcher: Watcher, stream: type[TheStream]
+) -> None:
+    # Given a watch in good order, last swept ten seconds ago
+    stream.said.put(Connected())
+    watcher.beat()
+    in_order(watcher)
+    watch = held(watcher, desk)
+    watch._reached_at -= 10
+
+    # When its stream breaks off
+    stream.said.put(Disconnected("closed after a day", retry_in=0.2))
+    until(lambda: watch.trouble)
+    watcher.beat()
+
+    # Then it is held on to, and back in order as soon as the stream is
+    assert watcher._held.get(desk.account.pk) is watch
+    stream.said.put(Connected())
+    in_order(watcher)
+    assert not watch.trouble
+    assert stream_since(desk) is not None
+
+
+def test_a_stream_that_connects_during_a_sweep_is_followed_by_another(
+    desk: Desk, watcher: Watcher, stream: type[TheStream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a sweep that was begun before the stream was connected
+    begun, go_on = threading.Event(), threading.Event()
+    really = sweep_and_note
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        if not begun.is_set():
+            begun.set()
+            go_on.wait(timeout=10)
+        return really(*args, **kwargs)
+
+    monkeypatch.setattr(watching, "sweep_and_note", slow)
+    watcher.beat()
+    assert begun.wait(timeout=5)
+    stream.said.put(Connected())
+    until(lambda: stream_since(desk))
+    go_on.set()
+
+    # Then what happened in between is looked for at once, not with the next round
+    in_order(watcher, seconds=5)
+
+
+def test_a_database_lost_while_a_stream_begins_does_not_leave_the_account_deaf(
+    desk: Desk, watcher: Watcher, stream: type[TheStream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a database that goes away just when the account's key is read
+    monkeypatch.setattr(watching, "RETRY_SECONDS", 0.05)
+    really, failures = exchange_for, iter([OperationalError("server closed the connection")])
+
+    def read(account_id: int) -> Any:
+        if threading.current_thread().name.startswith("asyncio"):
+            for failure in failures:
+                raise failure
+        return really(account_id)
+
+    monkeypatch.setattr(watching, "exchange_for", read)
+    stream.said.put(Connected())
+    watcher.beat()
+
+    # Then the stream is connected all the same
+    until(lambda: stream_since(desk), seconds=5)
+
+
+def test_what_the_row_says_of_the_stream_is_set_right_by_the_next_sweep(
+    desk: Desk, watcher: Watcher, stream: type[TheStream]
+) -> None:
+    # Given a stream that connected while the database was away, so that nobody could be told
+    stream.said.put(Connected())
+    watcher.beat()
+    in_order(watcher)
+    Watch.objects.update(stream_since=None)
+
+    # When the account is swept
+    held(watcher, desk)._missed()
+    watcher.beat()
+
+    # Then the account can be placed on again
+    until(lambda: stream_since(desk), seconds=5)
