@@ -25,6 +25,11 @@ def away(at: int | None, now: int) -> int | None:
     return None if at is None else bisect_left(EDGES, at - now)
 
 
+def seconds(at: int | None, now: int) -> int | None:
+    """Tell waits apart that a look each second would otherwise make equal, up to the proof of absence."""
+    return None if at is None else min((now - at) // 1000, 17)
+
+
 def against(at: int | None, now_ts: int, as_of: int) -> tuple[int, int] | None:
     if at is None:
         return None
@@ -105,7 +110,7 @@ def world_key(world: World) -> Hashable:
             away(world.observing_since, now),
             away(world.uncovered_known_at, now),
             away(world.wake_at, now),
-            away(world.blind_until, now) if world.blind_until else None,
+            max(0, (world.blind_until - now) // 1000) if world.blind_until else None,
             away(now - 1_000_000, world.setting.good_till) if world.setting.good_till else None,
             tuple([_leg_key(world, leg, now, ts, as_of) for leg in world.legs]),
             (
@@ -135,6 +140,7 @@ def world_key(world: World) -> Hashable:
             world.position,
             world.before if ts - world.changed_ts < 1000 else None,
             world.zone,
+            (world.bar[1], away(world.bar[0], ts)) if world.bar[0] > ts else None,
             world.meddled,
             tuple([(c.kind, c.client_id, away(c.at, ts), c.witness) for c in world.calls]),
             tuple(
@@ -195,7 +201,7 @@ def _leg_key(world: World, leg: LegRow, now: int, ts: int, as_of: int) -> Hashab
         looked = leg.looked_ts > taken_back.timestamp
     asked: Hashable = None
     if newest is not None:
-        asked = (newest.verdict, away(newest.timestamp, ts)) if not facts.acknowledged else newest.verdict
+        asked = newest.verdict if facts.acknowledged else (newest.verdict, seconds(newest.timestamp, ts))
     return (
         leg.role,
         facts.state,
@@ -214,4 +220,5 @@ def _leg_key(world: World, leg: LegRow, now: int, ts: int, as_of: int) -> Hashab
         taken_back and (taken_back.verdict, away(taken_back.timestamp, ts)),
         against(facts.filled_ts, ts, as_of),
         against(facts.triggered_ts, ts, as_of),
+        seconds(facts.seen_ts, ts) if facts.acknowledged and leg.looks else None,
     )

@@ -80,6 +80,9 @@ def _call_faults(world: World, place: int, call: Call) -> Iterator[Move]:
         )
         yield f"{name}: refused (-2011)", partial(refuse, place=place, code=-2011, verdict=Verdict.REFUSED)
     elif call.plan is not None and call.kind == "SUBMIT":
+        if call.plan.role is Role.STOP_LOSS:
+            yield f"{name}: stops are throttled for ten seconds", partial(bar, code=-1008)
+            yield f"{name}: stops are refused for ten seconds", partial(bar, code=-1111)
         for code, verdict in REFUSALS[call.plan.role]:
             yield f"{name}: refused ({code})", partial(refuse, place=place, code=code, verdict=verdict)
         yield (
@@ -183,6 +186,12 @@ def answered(world: World, *, place: int) -> None:
     world.answers = (*world.answers[:place], *world.answers[place + 1 :])
     finish.record(world, call, answer)
     service.turn(world)
+
+
+def bar(world: World, *, code: int) -> None:
+    """Refuse every stop for a while; an Exit still passes, so the bound of P4 holds all the same."""
+    pay(world, "faults")
+    world.bar = (world.now_ts + 10_000, code)
 
 
 def forget(world: World, *, place: int) -> None:

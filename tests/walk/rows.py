@@ -241,7 +241,9 @@ ROWS: Final[dict[str, Row]] = {name: _turned(*what) for name, *what in LIFE} | {
     "§3.2 a guard executed partly: patience, then Exit takes the rest": lambda t, d: (
         isinstance(d.step, Exit) and any(leg.executed for leg in t.guards)
     ),
-    "§3.2 LATE: what filled is taken off once": lambda t, d: t.state is S.LATE and isinstance(d.step, Exit),
+    "§3.2 LATE: what filled is taken off once": lambda t, d: (
+        d.trio.state is S.LATE and isinstance(d.step, Exit)
+    ),
     "§3.2 LATE: what lives is cancelled": lambda t, d: d.trio.state is S.LATE and isinstance(d.step, Cancel),
     "§3.4 a stop in doubt is looked up once, then doubled": _stop_doubled,
     "§3.4 a target in doubt waits for the proof": _target_waits,

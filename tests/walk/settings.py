@@ -8,7 +8,7 @@ from typing import Final
 
 from exchange.types import OrderType, PositionMode, PositionSide, Side
 from orders.domain.snapshot import Spec
-from orders.domain.words import Protection
+from orders.domain.words import Protection, TargetPolicy
 from tests.walk.world import WHOLE, Bound, Setting
 
 LONG: Final = Spec(
@@ -47,3 +47,25 @@ def kinds() -> dict[str, Spec]:
 
 def settings(bound: Bound) -> list[Setting]:
     return [Setting(name, spec, bound) for name, spec in kinds().items()]
+
+
+def variants(bound: Bound) -> list[Setting]:
+    """Return the trios that differ in something else: a good-till time, a policy, no legs, a dry run."""
+    found = kinds()
+    resting = found["LIMIT PRE_ARMED ONE_WAY"]
+    market = found["MARKET ON_FIRST_FILL ONE_WAY"]
+    alone = replace(market, stop_loss=None, take_profit=None)
+    limit_alone = replace(alone, entry_type=OrderType.LIMIT, price=Decimal(100))
+    return [
+        Setting("LIMIT PRE_ARMED, good till five seconds", resting, bound, good_till=5000),
+        Setting(
+            "LIMIT ON_FIRST_FILL, good till five seconds",
+            found["LIMIT ON_FIRST_FILL HEDGE"],
+            bound,
+            good_till=5000,
+        ),
+        Setting("MARKET, keep the stop", replace(market, target_policy=TargetPolicy.KEEP_STOP), bound),
+        Setting("MARKET, entry only", alone, bound),
+        Setting("LIMIT, entry only", limit_alone, bound),
+        Setting("MARKET, dry run", market, bound, dry_run=True),
+    ]

@@ -87,6 +87,9 @@ def submit(world: World, order: NewOrder, role: Role, at: int, *, take: int | No
     if order.type is OrderType.MARKET:
         return _exit(world, order, take)
     stop = order.type is OrderType.STOP_MARKET
+    until, code = world.bar
+    if stop and world.now_ts < until:
+        return Answer(Verdict.NOT_EXECUTED if code == -1008 else Verdict.REFUSED, code)
     if world.zone == (-1 if stop else 1):
         return Answer(Verdict.REFUSED, -2021)
     if order.close_position:

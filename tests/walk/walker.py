@@ -8,7 +8,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from orders.domain.words import Role, TrioState
+from orders.domain.lifecycle import NOT_WHILE_FLAT
+from orders.domain.words import Protection, Role, TrioState
 from tests.walk import adversary, finish, network, venue
 from tests.walk.canon import world_key
 from tests.walk.world import POLL, RULES, START, Setting, Violation, World, first_world
@@ -49,7 +50,7 @@ def walk(setting: Setting, *, worlds_max: int, failures_max: int = 1) -> Walk:
     """Walk one setting breadth first, so that the first failure found has the shortest story."""
     result = Walk(setting)
     search = _Search(result)
-    started = time.monotonic()
+    started = time.process_time()
     first = first_world(setting)
     search.seen.add(world_key(first))
     search.parents.append((-1, ("a trio is queued", first.now, None)))
@@ -65,7 +66,7 @@ def walk(setting: Setting, *, worlds_max: int, failures_max: int = 1) -> Walk:
             except Violation as broken:
                 _fail(search, place, label, following, broken)
                 if len(result.failures) >= failures_max:
-                    result.seconds = time.monotonic() - started
+                    result.seconds = time.process_time() - started
                     return result
                 continue
             key = world_key(following)
@@ -81,7 +82,7 @@ def walk(setting: Setting, *, worlds_max: int, failures_max: int = 1) -> Walk:
                 tail = [f"fair: {_line(line)}" for line in broken.story]
                 _fail(search, child, None, broken.world, broken.why, tail)
                 if len(result.failures) >= failures_max:
-                    result.seconds = time.monotonic() - started
+                    result.seconds = time.process_time() - started
                     return result
                 continue
             if len(search.seen) >= worlds_max:
@@ -90,7 +91,7 @@ def walk(setting: Setting, *, worlds_max: int, failures_max: int = 1) -> Walk:
                 break
             queue.append((child, following))
     result.worlds = len(search.seen)
-    result.seconds = time.monotonic() - started
+    result.seconds = time.process_time() - started
     return result
 
 
@@ -99,7 +100,7 @@ def roam(setting: Setting, *, seed: int, paths: int, failures_max: int = 1) -> W
     result = Walk(setting, complete=False)
     search = _Search(result)
     dice = random.Random(seed)
-    started = time.monotonic()
+    started = time.process_time()
     for _ in range(paths):
         world = first_world(setting)
         search.parents = [(-1, ("a trio is queued", world.now, None))]
@@ -125,7 +126,7 @@ def roam(setting: Setting, *, seed: int, paths: int, failures_max: int = 1) -> W
         if len(result.failures) >= failures_max:
             break
     result.worlds = len(search.good)
-    result.seconds = time.monotonic() - started
+    result.seconds = time.process_time() - started
     return result
 
 
@@ -232,7 +233,12 @@ def settled(world: World) -> None:
             return
         raise Violation("rests OPEN without a take-profit, and nobody was asked")
     if world.state is TrioState.WORKING and entry is not None and entry.live and world.position == 0:
-        return
+        spec = world.setting.spec
+        armed = spec.protection is Protection.PRE_ARMED and not spec.entry_only
+        deferred = any(leg.refused_code in NOT_WHILE_FLAT for leg in world.legs)  # it goes on first fill
+        if not armed or deferred or any(o.role is Role.STOP_LOSS and o.live for o in world.orders):
+            return
+        raise Violation("rests WORKING without the stop it was to be armed with")
     raise Violation(f"rests {world.state} for good, position {world.position}, on the exchange {live}")
 
 

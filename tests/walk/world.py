@@ -41,6 +41,13 @@ class Bound:
     races: int = 0  # of what is under way at once: how often something overtakes what is next in turn
     trouble: int = 9  # faults and acts together
 
+    @property
+    def words(self) -> str:
+        return (
+            f"{self.fills} fills, {self.faults} faults, {self.acts} acts ({self.trouble} together), "
+            f"{self.moves} moves, {self.races} races"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -183,6 +190,7 @@ class World:
     position: int = 0
     before: int = 0  # the position before its last change, and when that was
     changed_ts: int = 0
+    bar: tuple[int, int] = (0, 0)  # until when (exchange ms) every stop is refused, and with which code
     zone: int = 0  # the price: -1 at the stop's level, 1 at the target's
     meddled: bool = False  # a person changed the position
     # under way
