@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 
-from django.db import OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from exchange.binance import prepare
 from orders.clock import db_now
@@ -39,7 +39,12 @@ class WorkerLoop:
             defaults={"beat": db_now()},
             create_defaults={"beat": db_now(), "started_at": self._started_at},
         )
-        self.watcher.beat()
+        try:
+            self.watcher.beat()
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # a bug about one account; the trios that are due must not wait for it
+            logger.exception("watching went wrong; what is due is carried on all the same")
         return due_once(self.advancer)
 
     def run(self) -> None:
@@ -49,8 +54,10 @@ class WorkerLoop:
             close_old_connections()
             try:
                 self.once()
-            except OperationalError as error:
-                logger.warning("the database does not answer: %s", str(error).splitlines()[0])
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("the database does not answer: %s", _first_line(error))
+            except Exception:
+                logger.exception("a pass went wrong; the next one is made all the same")
             self.stopping.wait(max(0.0, POLL_SECONDS - (time.monotonic() - began)))
         self.close()
 
@@ -60,5 +67,9 @@ class WorkerLoop:
             self.watcher.stop()
             self.advancer.stop()
             Heartbeat.objects.filter(process=self.process).delete()
-        except OperationalError as error:
-            logger.warning("the database does not answer at the end: %s", str(error).splitlines()[0])
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("the database does not answer at the end: %s", _first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
