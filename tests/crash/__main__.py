@@ -1,0 +1,66 @@
+"""``python -m tests.crash``: run the crash matrix and print what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.crash.cells import AXES, all_pairs, cover, pairs, product
+from tests.crash.stage import staged
+
+
+def main() -> int:
+    """Run; 0 when every cell was sound, 1 when not."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("--cells", type=int, default=500, help="how many cells (default 500)")
+    parser.add_argument("--seed", type=int, default=1, help="which cover (default 1)")
+    parser.add_argument("--all", action="store_true", help="the full product")
+    parser.add_argument("--lanes", type=int, default=6, help="how many at a time (default 6)")
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no cell after so long")
+    parser.add_argument("--table", type=Path, help="write the table here")
+    parser.add_argument("--stories", action="store_true", help="tell the stories of unsound cells")
+    parser.add_argument("--match", default="", help="only cells whose name contains this")
+    options = parser.parse_args()
+    cells = list(product()) if options.all else cover(options.cells, seed=options.seed)
+    if options.match:
+        cells = [cell for cell in product() if options.match in str(cell)][: options.cells]
+    covered = {pair for cell in cells for pair in pairs(cell)}
+    print(f"The full product has {len(product())} cells; this run takes {len(cells)} of them (seed {options.seed}), "
+          f"with {len(covered)} of {len(all_pairs())} pairs of values.", flush=True)  # fmt: skip
+    began = time.monotonic()
+
+    def tell(text: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="crash-") as folder, staged(Path(folder)) as stage:
+        from tests.crash.run import Run
+        from tests.crash.table import page, summary
+
+        matrix = Run(stage, cells, lanes=options.lanes, tell=tell, seconds=options.seconds).go()
+        complaints = stage.complaints()
+    for lived, found in matrix.unsound:
+        print(
+            f"UNSOUND {lived.cell}\n  {lived.claim.account} {lived.claim.symbol}: {json.dumps(_words(found))}"
+        )
+        if options.stories:
+            print(lived.story)
+    for lived in matrix.idle:
+        print(f"did not happen (hit {lived.hit}, fault {lived.fired}): {lived.cell} → {lived.result}")
+    for line in sorted(set(complaints))[:20]:
+        print(f"log: {line}")
+    print("\n".join(summary(matrix)))
+    if options.table is not None:
+        options.table.write_text(page(matrix, cells=len(cells), seed=options.seed, axes=AXES))
+    return 1 if matrix.unsound or matrix.broken else 0
+
+
+def _words(found: object) -> dict[str, object]:
+    return {name: getattr(found, name) for name in found.__class__.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""The cells of the matrix as data: what is varied, what can happen together, and a seeded cover of it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Final
+
+INSIDE_BEGIN, AFTER_BEGIN = "inside begin", "after begin"
+BEFORE_ACT, AFTER_ACT = "perform, before the exchange acted", "perform, after it acted"
+INSIDE_FINISH, AFTER_FINISH = "inside finish", "after finish"
+BOUNDARIES: Final = (INSIDE_BEGIN, AFTER_BEGIN, BEFORE_ACT, AFTER_ACT, INSIDE_FINISH, AFTER_FINISH)
+REQUESTS: Final = ("entry", "stop", "target", "exit", "cancel")
+KILL, STOP, TIME_OUT = "SIGKILL", "SIGSTOP", "job's time-out"
+DEATHS: Final = (KILL, STOP, TIME_OUT)
+PROTECTIONS: Final = ("PRE_ARMED", "ON_FIRST_FILL")
+MODES: Final = ("ONE_WAY", "HEDGE")
+
+MARKET, LIMIT, PARTIAL, CANCELLED = "MARKET", "LIMIT", "LIMIT in two parts", "LIMIT, cancelled"
+ENDINGS: Final = ("target", "stop", "close")
+LIVES: Final = (*(f"{e} → {end}" for e in (MARKET, LIMIT, PARTIAL) for end in ENDINGS), CANCELLED)
+
+ENTRY: Final = {"method": "POST", "path": "/fapi/v1/order", "client_id": r"-e\d+$"}
+STOPS: Final = {"method": "POST", "client_id": r"-s\d+$"}
+TARGETS: Final = {"method": "POST", "client_id": r"-p\d+$"}
+SERVICE_UNAVAILABLE: Final = {
+    "do": "answer",
+    "status": 503,
+    "body": {"code": -1000, "msg": "Service Unavailable."},
+}
+# name → (match, occurrence, then). Account and symbol are added: a cell meets its own fault only.
+FAULTS: Final[dict[str, tuple[dict[str, Any], Any, dict[str, Any]] | None]] = {
+    "none": None,
+    "entry: answer lost": (ENTRY, 1, {"do": "lose_answer"}),
+    "entry: 503 unknown, not executed": (ENTRY, 1, {"do": "answer", "status": 503}),
+    "entry: executed 900 ms late": (ENTRY, 1, {"do": "execute_late", "ms": 900}),
+    "stop: refused once": (STOPS, 1, {"do": "refuse", "code": -2010}),
+    "stop: Service Unavailable ×3": (STOPS, {"times": 3}, SERVICE_UNAVAILABLE),
+    "stop: answer lost": (STOPS, 1, {"do": "lose_answer"}),
+    "stop: hidden from look-ups for 3 s": (STOPS, 1, {"do": "forget_algo", "ms": 3000}),
+    "target: refused": (TARGETS, 1, {"do": "refuse", "code": -2010}),
+    "target: answer lost": (TARGETS, 1, {"do": "lose_answer"}),
+    "cancel: answer lost": ({"method": "DELETE"}, 1, {"do": "lose_answer"}),
+    "stream silent for 3 s": (
+        {"method": "GET", "path": "/fapi/v1/leverageBracket"},
+        1,
+        {"do": "silence_stream", "ms": 3000},
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One life: who dies how and where, what the exchange does wrong, and what the trio is."""
+
+    boundary: str
+    request: str
+    death: str
+    fault: str
+    life: str
+    protection: str
+    mode: str
+
+    @property
+    def entry(self) -> str:
+        return self.life.split(" → ")[0]
+
+    @property
+    def ending(self) -> str:
+        return self.life.split(" → ")[1] if " → " in self.life else "cancel"
+
+    def __str__(self) -> str:
+        point = f"{self.death} {self.boundary} of the {self.request}"
+        return f"{point} · {self.fault} · {self.life} · {self.protection} · {self.mode}"
+
+
+AXES: Final[dict[str, tuple[str, ...]]] = {
+    "boundary": BOUNDARIES,
+    "request": REQUESTS,
+    "death": DEATHS,
+    "fault": tuple(FAULTS),
+    "life": LIVES,
+    "protection": PROTECTIONS,
+    "mode": MODES,
+}
+
+
+def possible(cell: Cell) -> bool:
+    """Can this cell's death and fault both come about? What cannot is not counted in the product."""
+    armed = cell.protection == "PRE_ARMED"
+    asked = {"entry"}
+    entry_goes_out = not (cell.request == "entry" and cell.boundary in (AFTER_BEGIN, BEFORE_ACT))
+    fills = (
+        entry_goes_out
+        and cell.fault != "entry: 503 unknown, not executed"
+        and not rolls_back_before_entry(cell)
+    )
+    fills = fills and cell.entry != CANCELLED
+    if armed or fills:
+        asked.add("stop")
+    if fills or (armed and cell.entry == MARKET):
+        asked.add("target")
+    if fills and (cell.ending == "close" or cell.fault == "target: refused"):
+        asked.add("exit")
+    if armed or (cell.entry == CANCELLED and entry_goes_out):
+        asked.add("cancel")
+    if cell.request not in asked:
+        return False
+    subject = cell.fault.split(":")[0]
+    if subject == "entry":
+        return entry_goes_out
+    return subject not in REQUESTS or subject in asked
+
+
+def rolls_back_before_entry(cell: Cell) -> bool:
+    """Is an armed leg refused, or left in doubt by a death, so that the market is never touched?"""
+    if cell.protection != "PRE_ARMED":
+        return False
+    refused = ["stop: refused once"] + (["target: refused"] if cell.entry == MARKET else [])
+    return cell.fault in refused
+
+
+@cache
+def product() -> tuple[Cell, ...]:
+    """Every possible cell, in a fixed order."""
+    return tuple(cell for values in itertools.product(*AXES.values()) if possible(cell := Cell(*values)))
+
+
+def pairs(cell: Cell) -> Iterator[tuple[str, str, str, str]]:
+    """The pairs of values a cell covers."""
+    names = [field.name for field in fields(cell)]
+    for one, other in itertools.combinations(names, 2):
+        yield one, getattr(cell, one), other, getattr(cell, other)
+
+
+def all_pairs() -> frozenset[tuple[str, str, str, str]]:
+    return frozenset(pair for cell in product() for pair in pairs(cell))
+
+
+def cover(count: int, *, seed: int) -> list[Cell]:
+    """Return ``count`` different cells; the first of them cover every possible pair of values.
+
+    With fewer cells than that takes, as many pairs as so few can.
+    """
+    rng = random.Random(seed)
+    cells = list(product())
+    if count >= len(cells):
+        return cells
+    rng.shuffle(cells)
+    chosen: dict[Cell, None] = {}
+    missing = set(all_pairs())
+    while missing and len(chosen) < count:
+        best = max(rng.sample(cells, 200), key=lambda cell: sum(pair in missing for pair in pairs(cell)))
+        if not any(pair in missing for pair in pairs(best)):
+            wanted = next(iter(sorted(missing)))
+            best = next(cell for cell in cells if wanted in set(pairs(cell)))
+        chosen[best] = None
+        missing -= set(pairs(best))
+    for cell in cells:
+        if len(chosen) >= count:
+            break
+        chosen[cell] = None
+    return list(chosen)

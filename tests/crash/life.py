@@ -1,0 +1,273 @@
+"""One cell lived: the trio is placed by a victim, the market moves, the survivor carries on, the end is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from decimal import ROUND_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+from accounts.models import ExchangeAccount
+from orders import services
+from orders.domain.words import ENDS, LegState, Role
+from orders.models import Symbol, TrioOrder
+from tests.crash.cells import CANCELLED, FAULTS, MARKET, PARTIAL, STOP, Cell
+from tests.crash.stage import Stage
+from tests.crash.verdict import Claim
+from tests.crash.victim import Errand, gone
+
+LIFE_SECONDS = 45.0
+ASLEEP_SECONDS = 6.0  # a stopped victim is woken when others have acted, and after so long in any case
+OPEN_SECONDS = 3.0
+STEP_SECONDS = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """What there is to tell of a lived cell; ``claim`` is what the books say."""
+
+    cell: Cell
+    claim: Claim
+    hit: bool
+    fired: bool
+    result: str
+    question: str
+    seconds: float
+    story: str
+    sent_after_waking: int = 0
+
+    @property
+    def happened(self) -> bool:
+        return self.hit and self.fired
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The prices of a life, on the symbol's own ticks."""
+
+    price: Decimal
+    entry: Decimal
+    below: Decimal
+    stop: Decimal
+    target: Decimal
+    quantity: Decimal
+    half: Decimal
+
+    @classmethod
+    def of(cls, symbol: Symbol, price: Decimal) -> Levels:
+        def at(share: str) -> Decimal:
+            return (
+                (price * Decimal(share)).quantize(Decimal(1))
+                if symbol.tick_size >= 1
+                else _on(price * Decimal(share), symbol.tick_size)
+            )
+
+        step = max(symbol.step_size, symbol.market_step_size)
+        least = max(symbol.quantity_min, symbol.market_quantity_min, symbol.notional_min * 4 / price)
+        half = (least / step).to_integral_value(ROUND_UP) * step
+        return cls(price, at("0.995"), at("0.99"), at("0.96"), at("1.04"), half * 2, half)
+
+
+def _on(price: Decimal, tick: Decimal) -> Decimal:
+    return (price / tick).to_integral_value() * tick
+
+
+class Life:
+    """A cell under way, on one account and one symbol of its own."""
+
+    def __init__(
+        self, stage: Stage, cell: Cell, account: ExchangeAccount, symbol: Symbol, number: int
+    ) -> None:
+        self.stage, self.cell, self.account, self.symbol = stage, cell, account, symbol
+        self.number = number
+        self.mark = Path(stage.folder / f"cell-{number}.hit")
+        self.moved: set[str] = set()
+        self.since_open: float | None = None
+        self.hit_at: float | None = None
+        self.awake = cell.death != STOP
+        self.woken_ms = 0
+
+    def live(self) -> Lived:
+        began = time.monotonic()
+        self.levels = Levels.of(self.symbol, self._price())
+        self.stage.venue.price(self.symbol.symbol, self.levels.price)
+        fault = self._fault()
+        trio = self._draft()
+        errand = Errand(
+            trio.pk, self.cell.boundary, self.cell.request, self.cell.death, str(self.mark), LIFE_SECONDS
+        )
+        self.pid = self.stage.nursery.send(errand)
+        try:
+            while time.monotonic() - began < LIFE_SECONDS:
+                trio = TrioOrder.objects.get(pk=trio.pk)
+                self._notice(trio)
+                if trio.state in ENDS:
+                    break
+                if trio.state == "DRAFT" and gone(self.pid):
+                    break
+                self._go_on(trio)
+                time.sleep(STEP_SECONDS)
+        finally:
+            self._wake()
+            self._bury()
+        trio = TrioOrder.objects.get(pk=trio.pk)
+        fired = fault is None or self._fired(fault)
+        return self._tell(trio, fired=fired, seconds=time.monotonic() - began)
+
+    # --- before -----------------------------------------------------------------------------------
+
+    def _price(self) -> Decimal:
+        row = self.stage.venue.ask("GET", f"/fapi/v1/premiumIndex?symbol={self.symbol.symbol}")
+        return _on(Decimal(row["markPrice"]), self.symbol.tick_size)
+
+    def _fault(self) -> int | None:
+        fault = FAULTS[self.cell.fault]
+        if fault is None:
+            return None
+        match, occurrence, then = fault
+        mine = {"account": self.account.name, "symbol": self.symbol.symbol}
+        if match["method"] == "DELETE":
+            del mine["symbol"]  # cancels of conditional orders name none; the lane lives one cell at a time
+        row = self.stage.venue.ask(
+            "POST", "/sim/faults", {"match": {**match, **mine}, "occurrence": occurrence, "then": then}
+        )
+        return int(row["id"])
+
+    def _fired(self, ident: int) -> bool:
+        rows = self.stage.venue.ask("GET", "/sim/faults")
+        fired = next(row["fired"] for row in rows if row["id"] == ident) > 0
+        self.stage.venue.ask("DELETE", f"/sim/faults?id={ident}")
+        return fired
+
+    def _draft(self) -> TrioOrder:
+        words: dict[str, Any] = {
+            "quantity": self.levels.quantity,
+            "stop_loss": self.levels.stop,
+            "take_profit": self.levels.target,
+            "protection": self.cell.protection,
+        }
+        if self.cell.entry != MARKET:
+            words |= {"entry_type": "LIMIT", "price": self.levels.entry}
+        trio = services.trio_draft(account=self.account, symbol=self.symbol, side="BUY", **words)
+        trio.save()
+        return trio
+
+    # --- meanwhile --------------------------------------------------------------------------------
+
+    def _notice(self, trio: TrioOrder) -> None:
+        """See whether the victim was struck, and wake it when others have acted."""
+        now = time.monotonic()
+        if self.hit_at is None and self.mark.exists():
+            self.hit_at = now
+        if self.hit_at is None or self.awake:
+            return
+        by_others = trio.requests.exclude(asked_by="victim").filter(begun_at__isnull=False).exists()
+        settled = trio.state in ("WORKING", "OPEN") and self._armed(trio) and by_others
+        if settled or trio.state in ENDS or now - self.hit_at > ASLEEP_SECONDS:
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self.awake and self.mark.exists():
+            self.woken_ms = int(self.stage.venue.ask("GET", "/fapi/v1/time")["serverTime"])
+            os.kill(self.pid, signal.SIGCONT)
+        self.awake = True
+
+    def _armed(self, trio: TrioOrder) -> bool:
+        live = set(trio.legs.filter(state=LegState.ACCEPTED).values_list("role", flat=True))
+        if trio.state == "WORKING":
+            return Role.ENTRY in live
+        return live >= {Role.STOP_LOSS, Role.TAKE_PROFIT}
+
+    def _go_on(self, trio: TrioOrder) -> None:
+        """Let the market, or a person, do what this life has next."""
+        if trio.state == "WORKING":
+            self._working(trio)
+        elif trio.state == "OPEN":
+            self.since_open = self.since_open or time.monotonic()
+            if self._armed(trio) or time.monotonic() - self.since_open > OPEN_SECONDS:
+                self._open(trio)
+
+    def _working(self, trio: TrioOrder) -> None:
+        if self.cell.entry == CANCELLED:
+            self._once("end", lambda: services.trio_cancel(trio_id=trio.pk, by="crash matrix"))
+        elif self.cell.entry == PARTIAL:
+            self._once("half", lambda: self._fill(trio))
+        else:
+            self._once("fill", lambda: self._move(self.levels.below))
+
+    def _open(self, trio: TrioOrder) -> None:
+        entry = trio.legs.filter(role=Role.ENTRY).first()
+        if entry is not None and entry.filled < trio.quantity and entry.state == LegState.PARTIALLY_FILLED:
+            self._once("fill", lambda: self._move(self.levels.below))
+            return
+        match self.cell.ending:
+            case "target":
+                self._once("end", lambda: self._move(self.levels.target * Decimal("1.01")))
+            case "stop":
+                self._once("end", lambda: self._move(self.levels.stop * Decimal("0.99")))
+            case _:
+                self._once("end", lambda: services.trio_close(trio_id=trio.pk, by="crash matrix"))
+
+    def _once(self, name: str, act: Any) -> None:
+        if name not in self.moved:
+            self.moved.add(name)
+            act()
+
+    def _fill(self, trio: TrioOrder) -> None:
+        entry = trio.legs.get(role=Role.ENTRY)
+        self.stage.venue.ask(
+            "POST",
+            "/sim/fill",
+            {
+                "client_id": entry.client_id,
+                "quantity": str(self.levels.half.normalize()),
+                "account": self.account.name,
+            },
+        )
+
+    def _move(self, price: Decimal) -> None:
+        self.stage.venue.price(self.symbol.symbol, _on(price, self.symbol.tick_size))
+
+    # --- after ------------------------------------------------------------------------------------
+
+    def _bury(self) -> None:
+        deadline = time.monotonic() + 12
+        while not gone(self.pid):
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+                deadline += 5
+            time.sleep(STEP_SECONDS)
+
+    def _tell(self, trio: TrioOrder, *, fired: bool, seconds: float) -> Lived:
+        legs = list(trio.legs.all())
+        entered = sum((leg.filled for leg in legs if leg.role == Role.ENTRY), Decimal(0))
+        exited = sum((leg.filled for leg in legs if leg.role != Role.ENTRY), Decimal(0))
+        claim = Claim(
+            account=self.account.name,
+            symbol=self.symbol.symbol,
+            stem=legs[0].client_id.rpartition("-")[0] if legs else "",
+            quantity=trio.quantity,
+            state=trio.state,
+            entered=entered,
+            exited=exited,
+            over=trio.state in ENDS,
+        )
+        hit = self.mark.exists()
+        if hit:
+            marked = json.loads(self.mark.read_text())
+            hit = bool(marked["pid"] == self.pid)
+        story = "\n".join(f"{event.at:%M:%S.%f} {event.text}" for event in trio.events.order_by("pk"))
+        return Lived(
+            cell=self.cell,
+            claim=claim,
+            hit=hit,
+            fired=fired,
+            result=trio.result or trio.state,
+            question=trio.question,
+            seconds=seconds,
+            story=story,
+        )

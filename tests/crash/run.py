@@ -1,0 +1,160 @@
+"""The matrix run: lanes live cells side by side; what did not happen is replaced; the exchange judges."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connections
+
+from accounts.models import ExchangeAccount
+from accounts.services import paper_account_ensure
+from orders.models import Symbol, Watch
+from orders.symbols import symbols_sync
+from tests.crash.cells import MODES, Cell, product
+from tests.crash.life import Life, Lived
+from tests.crash.stage import Stage
+from tests.crash.verdict import Judgement, judge
+
+SETTLE_SECONDS = 8.0  # an order that outlives its trio by so long is an orphan
+LOOK_SECONDS = 2.0
+TRIES = 2
+
+
+@dataclass(slots=True)
+class Matrix:
+    """Everything a run came to."""
+
+    judged: list[tuple[Lived, Judgement]] = field(default_factory=list)
+    idle: list[Lived] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def unsound(self) -> list[tuple[Lived, Judgement]]:
+        return [(lived, found) for lived, found in self.judged if not found.is_sound]
+
+
+class Run:
+    """One run over a list of cells."""
+
+    def __init__(
+        self, stage: Stage, cells: list[Cell], *, lanes: int, tell: Callable[[str], None], seconds: float
+    ) -> None:
+        self.stage, self.wanted, self.lanes, self.tell = stage, len(cells), lanes, tell
+        self._queues: dict[str, list[tuple[Cell, int]]] = {mode: [] for mode in MODES}
+        for cell in cells:
+            self._queues[cell.mode].append((cell, 1))
+        self._spare = {mode: self._spares(cells, mode) for mode in MODES}
+        self._lock = threading.Lock()
+        self._lived: list[Lived] = []
+        self._matrix = Matrix()
+        self._numbers = itertools.count(1)
+        self._orphans: set[str] = set()
+        self._deadline = time.monotonic() + seconds
+
+    def _spares(self, cells: list[Cell], mode: str) -> Iterator[Cell]:
+        """Cells to put in place of those that did not come about."""
+        used = set(cells)
+        rest = [cell for cell in product() if cell not in used and cell.mode == mode]
+        return iter(rest[:: max(1, len(rest) // 997)])
+
+    def go(self) -> Matrix:
+        began = time.monotonic()
+        symbols_sync("PAPER")
+        accounts = [
+            paper_account_ensure(name=f"lane-{n}", position_mode=MODES[n % 2]) for n in range(self.lanes)
+        ]
+        self._until_watched(accounts)
+        symbols = [
+            s
+            for s in Symbol.objects.filter(environment="PAPER").order_by("symbol")
+            if s.is_trading and s.symbol.endswith("USDT")
+        ]
+        self._symbols = itertools.cycle(symbols)
+        over = threading.Event()
+        looker = threading.Thread(target=self._look, args=(over,))
+        looker.start()
+        with ThreadPoolExecutor(self.lanes) as pool:
+            for lane in [pool.submit(self._lane, account) for account in accounts]:
+                lane.result()
+        time.sleep(SETTLE_SECONDS)
+        over.set()
+        looker.join()
+        verdict = self.stage.venue.ask("GET", "/sim/verdict")
+        state = self.stage.venue.ask("GET", "/sim/state")
+        for lived in self._lived:
+            found = judge(lived.claim, verdict, state, self._orphans)
+            if lived.happened:
+                self._matrix.judged.append((lived, found))
+            else:
+                self._matrix.idle.append(lived)
+                if not found.is_sound:  # what never met its fault must be sound all the same
+                    self._matrix.judged.append((lived, found))
+        self._matrix.seconds = time.monotonic() - began
+        return self._matrix
+
+    def _until_watched(self, accounts: list[ExchangeAccount]) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            watches = Watch.objects.filter(account__in=accounts, stream_since__isnull=False)
+            ready = [w for w in watches if w.swept_at and w.stream_since and w.swept_at >= w.stream_since]
+            if len(ready) == len(accounts):
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError("The runworker does not watch the lanes' accounts; its log says why.")
+            time.sleep(0.1)
+
+    def _lane(self, account: ExchangeAccount) -> None:
+        try:
+            while (job := self._next(account.position_mode)) is not None:
+                cell, tries = job
+                with self._lock:
+                    symbol, number = next(self._symbols), next(self._numbers)
+                try:
+                    lived = Life(self.stage, cell, account, symbol, number).live()
+                except Exception as error:
+                    self._note_broken(cell, symbol, error)
+                    continue
+                self._keep(lived, tries)
+        finally:
+            connections.close_all()
+
+    def _next(self, mode: str) -> tuple[Cell, int] | None:
+        with self._lock:
+            if time.monotonic() > self._deadline or not self._queues[mode]:
+                return None
+            return self._queues[mode].pop(0)
+
+    def _note_broken(self, cell: Cell, symbol: Symbol, error: Exception) -> None:
+        with self._lock:
+            self._matrix.broken.append(f"{cell} on {symbol.symbol}: {type(error).__name__}: {error}")
+            self.tell(self._matrix.broken[-1])
+            self._replace(cell.mode)
+
+    def _keep(self, lived: Lived, tries: int) -> None:
+        with self._lock:
+            self._lived.append(lived)
+            if not lived.happened:
+                if tries < TRIES:
+                    self._queues[lived.cell.mode].append((lived.cell, tries + 1))
+                else:
+                    self._replace(lived.cell.mode)
+            done = sum(one.happened for one in self._lived)
+            if done % 20 == 0 or not lived.claim.over:
+                self.tell(f"{done} of {self.wanted} cells lived, {len(self._lived) - done} did not happen")
+
+    def _replace(self, mode: str) -> None:
+        if (spare := next(self._spare[mode], None)) is not None:
+            self._queues[mode].append((spare, TRIES))
+
+    def _look(self, over: threading.Event) -> None:
+        """Ask for orphans all along: one that is cleared away late was an orphan all the same."""
+        while not over.wait(LOOK_SECONDS):
+            rows: list[dict[str, Any]] = self.stage.venue.ask("GET", "/sim/verdict")["orphans"]
+            self._orphans |= {row["client_id"] for row in rows}

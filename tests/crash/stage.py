@@ -1,0 +1,154 @@
+"""What a matrix runs on: a database of its own, the exchange and the survivor as processes, a nursery of victims."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+# Shortened, so that absence is proved within seconds; everything the promises name stays as it ships.
+TIMES: Final = {"RECV_WINDOW_MS": "2000", "ABSENCE_MARGIN_MS": "1500", "SWEEP_SECONDS": "5"}
+ENVIRONMENT: Final = {
+    "DJANGO_SETTINGS_MODULE": "backoffice.settings",
+    "ENV_FILE": "",
+    "DEBUG": "true",
+    "SECRET_KEY": "tests-only-3c1f9a7e5d2b8064-never-use-elsewhere",
+    "CREDENTIALS_MASTER_KEY": "tests-only-7b0d4e9f1a6c5283-never-use-elsewhere",
+    "DRY_RUN_MODE": "true",
+    "ALLOW_LIVE": "false",
+    **TIMES,
+}
+
+
+class Venue:
+    """The exchange's control endpoints."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        answer = requests.request(method, self.url + path, json=body, timeout=20)
+        if answer.status_code >= 400:
+            raise RuntimeError(f"{path}: {answer.text}")
+        return answer.json()
+
+    def price(self, symbol: str, price: Any) -> None:
+        self.ask("POST", "/sim/price", {"symbol": symbol, "price": str(price)})
+
+
+class Stage:
+    """Everything a run stands on, and what it has logged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: list[subprocess.Popen[str]] = []
+        self.venue = Venue("")
+        self.nursery: Any = None
+
+    def start(self, name: str, *command: str, **environment: str) -> subprocess.Popen[str]:
+        with (self.folder / f"{name}.log").open("a") as log:
+            process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdout=subprocess.PIPE if name == "simulator" else log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                text=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def start_exchange(self) -> None:
+        process = self.start(
+            "simulator", "-m", "simulator", "--port", "0", "--prices", "hand", "--die-with-parent"
+        )
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if "listening on " not in line:
+            raise RuntimeError((self.folder / "simulator.log").read_text())
+        self.venue = Venue(line.split("listening on ")[1].strip())
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def complaints(self) -> list[str]:
+        """Lines of the processes' logs that speak of an error of our own."""
+        words = re.compile(r"Traceback|its decision raised|could not be carried forward|in our own code")
+        found = []
+        for path in sorted(self.folder.glob("*.log")):
+            lines = path.read_text(errors="replace").splitlines()
+            found += [f"{path.stem}: {line}" for line in lines if words.search(line)]
+        return found
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Stage]:
+    """Set the stage, and clear it again: processes ended by id, database dropped, queue emptied."""
+    os.environ |= ENVIRONMENT
+    sys.path.insert(0, str(ROOT))
+    from backoffice import embedded
+
+    if not os.environ.get("REDIS_URL"):
+        from tests.conftest import take_berth
+
+        embedded.ensure()
+        os.environ["REDIS_URL"] = embedded.redis_url(take_berth(embedded.run_dir()))
+    stage = Stage(folder)
+    stage.start_exchange()
+    url = stage.venue.url
+    os.environ["BINANCE_PAPER_REST_URL"] = os.environ["BINANCE_PAPER_SAPI_URL"] = url
+    os.environ["BINANCE_PAPER_STREAM_URL"] = url.replace("http", "ws", 1)
+    try:
+        import django
+
+        django.setup()
+        yield from _on_database(stage)
+    finally:
+        stage.stop()
+
+
+def _on_database(stage: Stage) -> Iterator[Stage]:
+    from django.conf import settings
+    from django.db import connection, connections
+
+    from backoffice import embedded, queues
+    from exchange.binance import prepare
+
+    old = str(connection.settings_dict["NAME"])
+    connection.settings_dict["TEST"]["NAME"] = name = f"test_crash_{os.getpid()}"
+    connection.creation.create_test_db(verbosity=0, autoclobber=True)
+    if settings.EMBEDDED_DATABASE:
+        os.environ["DATABASE_URL"] = embedded.database_url(name)
+    else:
+        os.environ["DATABASE_URL"] = re.sub(r"/[^/?]*(\?|$)", rf"/{name}\1", os.environ["DATABASE_URL"])
+    prepare()
+    connections.close_all()
+    from tests.crash.victim import Nursery
+
+    stage.nursery = Nursery(stage.folder / "victims.log")  # forked while this process has one thread only
+    try:
+        stage.start("runworker", "manage.py", "runworker")
+        yield stage
+    finally:
+        stage.nursery.close()
+        stage.stop()
+        queues.queue("orders").empty()  # type: ignore[no-untyped-call]
+        connection.creation.destroy_test_db(old, verbosity=0)

@@ -1,0 +1,92 @@
+"""The judgement over a cell, from the exchange's own records. Imports nothing of the product.
+
+``Claim`` is what the books say; it is only ever compared with the exchange, never believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+NAKED_LIMIT_MS: Final = 2000
+RETRY_MS: Final = 250
+ORPHAN_MS: Final = 5000
+PROTECTS_ROLES: Final = "sp"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the books say came of a trio, in plain values."""
+
+    account: str
+    symbol: str
+    stem: str
+    quantity: Decimal
+    state: str
+    entered: Decimal
+    exited: Decimal
+    over: bool
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What a cell came to, on the exchange."""
+
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    orphaned: list[str] = field(default_factory=list)
+    naked_ms: int = 0
+    excused_ms: int = 0
+    late_retry_ms: int = 0
+
+    @property
+    def is_over_bound(self) -> bool:
+        return self.naked_ms > NAKED_LIMIT_MS
+
+    @property
+    def is_sound(self) -> bool:
+        late = self.late_retry_ms > RETRY_MS
+        return not (self.lost or self.doubled or self.orphaned or self.is_over_bound or late)
+
+
+def judge(
+    claim: Claim, verdict: Mapping[str, Any], state: Mapping[str, Any], orphans: Iterable[str] = ()
+) -> Judgement:
+    """Judge one trio. ``orphans``: client ids that any earlier look found orphaned."""
+    found = Judgement()
+
+    def mine(row: Mapping[str, Any]) -> bool:
+        return (row["account"], row["symbol"]) == (claim.account, claim.symbol)
+
+    rows = [row for row in verdict["entries"] if mine(row) and row["stem"] == claim.stem]
+    entered = sum((Decimal(row["entered"]) for row in rows), Decimal(0))
+    exited = sum((Decimal(row["exited"]) for row in rows), Decimal(0))
+    entries = sum(row["orders"] for row in rows)
+    if (entered, exited) != (claim.entered, claim.exited):
+        found.lost.append(
+            f"the exchange executed {entered} in and {exited} out, the books say {claim.entered} and {claim.exited}"
+        )
+    if not claim.over:
+        found.lost.append(f"it never came to an end ({claim.state})")
+    for row in filter(mine, verdict["open_positions"]):
+        found.lost.append(f"a position of {row['quantity']} stands at the end")
+    account = next(row for row in state["accounts"] if row["name"] == claim.account)
+    for order in account["orders"]:
+        if order["symbol"] == claim.symbol:
+            found.lost.append(f"{order['clientOrderId']} rests at the end")
+    if entered > claim.quantity:
+        found.doubled.append(f"{entered} was entered, {claim.quantity} was planned")
+    if entries > 1:
+        found.doubled.append(f"{entries} entries reached the exchange")
+    found.doubled += [f"the position was reversed: {row}" for row in filter(mine, verdict["reversed"])]
+    resting = {order["clientAlgoId"] for order in account["algo_orders"] if order["symbol"] == claim.symbol}
+    old = {name for name in orphans if name.rpartition("-")[0] == claim.stem}
+    found.orphaned = sorted(resting | old)
+    for gap in filter(mine, verdict["uncovered"]):
+        found.naked_ms = max(found.naked_ms, gap["ms"])
+    for gap in filter(mine, verdict["uncovered_refused_by_us"]):
+        found.excused_ms = max(found.excused_ms, gap["ms"])
+        found.late_retry_ms = max(found.late_retry_ms, gap["ms_after_first_success"] or 0)
+    return found
