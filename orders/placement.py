@@ -18,6 +18,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
+from rq.timeouts import BaseTimeoutException
 
 from accounts.errors import AccountsError
 from accounts.gateways import exchange_for
@@ -139,8 +140,8 @@ class OrderPlacementService:
         try:
             with transaction.atomic():  # a savepoint: a decision that raises keeps the answer
                 return self._decide(trio, offset, queue_alive, exchange)
-        except (OperationalError, InterfaceError):
-            raise
+        except (OperationalError, InterfaceError, BaseTimeoutException):
+            raise  # a job whose time is up has met no fault in deciding: another takes it from here
         except Exception as error:
             logger.exception("trio %s: its decision raised; what covers it stays", trio_id)
             return self._failed(trio_id, error)

@@ -48,6 +48,9 @@ def main() -> int:
         )
         if options.stories:
             print(lived.story)
+            for row in lived.log:
+                print("  {ms} {method} {client_id} {effect} {code} {fault}".format(**row))
+            print(f"  woken at {lived.woken_ms}")
     for lived in matrix.idle:
         print(f"did not happen (hit {lived.hit}, fault {lived.fired}): {lived.cell} → {lived.result}")
     for line in sorted(set(complaints))[:20]:

@@ -91,14 +91,14 @@ AXES: Final[dict[str, tuple[str, ...]]] = {
 def possible(cell: Cell) -> bool:
     """Can this cell's death and fault both come about? What cannot is not counted in the product."""
     armed = cell.protection == "PRE_ARMED"
-    asked = {"entry"}
-    entry_goes_out = not (cell.request == "entry" and cell.boundary in (AFTER_BEGIN, BEFORE_ACT))
-    fills = (
-        entry_goes_out
-        and cell.fault != "entry: 503 unknown, not executed"
-        and not rolls_back_before_entry(cell)
+    asked = set()
+    entry_asked = not rolls_back_before_entry(cell)
+    entry_goes_out = entry_asked and not (
+        cell.request == "entry" and cell.boundary in (AFTER_BEGIN, BEFORE_ACT)
     )
-    fills = fills and cell.entry != CANCELLED
+    fills = entry_goes_out and cell.fault != "entry: 503 unknown, not executed" and cell.entry != CANCELLED
+    if entry_asked:
+        asked.add("entry")
     if armed or fills:
         asked.add("stop")
     if fills or (armed and cell.entry == MARKET):

@@ -20,6 +20,7 @@ from tests.crash.stage import Stage
 from tests.crash.verdict import Claim
 from tests.crash.victim import Errand, gone
 
+D0 = Decimal(0)
 LIFE_SECONDS = 45.0
 ASLEEP_SECONDS = 6.0  # a stopped victim is woken when others have acted, and after so long in any case
 OPEN_SECONDS = 3.0
@@ -38,7 +39,8 @@ class Lived:
     question: str
     seconds: float
     story: str
-    sent_after_waking: int = 0
+    log: tuple[dict[str, Any], ...] = ()
+    woken_ms: int = 0
 
     @property
     def happened(self) -> bool:
@@ -60,30 +62,36 @@ class Levels:
     @classmethod
     def of(cls, symbol: Symbol, price: Decimal) -> Levels:
         def at(share: str) -> Decimal:
-            return (
-                (price * Decimal(share)).quantize(Decimal(1))
-                if symbol.tick_size >= 1
-                else _on(price * Decimal(share), symbol.tick_size)
-            )
+            return _on(price * Decimal(share), symbol.tick_size)
 
-        step = max(symbol.step_size, symbol.market_step_size)
-        least = max(symbol.quantity_min, symbol.market_quantity_min, symbol.notional_min * 4 / price)
+        step = max(symbol.step_size or D0, symbol.market_step_size or D0)
+        lot = max(symbol.quantity_min or D0, symbol.market_quantity_min or D0)
+        least = max(lot, (symbol.notional_min or D0) * 4 / price)
         half = (least / step).to_integral_value(ROUND_UP) * step
         return cls(price, at("0.995"), at("0.99"), at("0.96"), at("1.04"), half * 2, half)
 
 
-def _on(price: Decimal, tick: Decimal) -> Decimal:
-    return (price / tick).to_integral_value() * tick
+def _on(price: Decimal, tick: Decimal | None) -> Decimal:
+    return price if not tick else (price / tick).to_integral_value() * tick
 
 
 class Life:
     """A cell under way, on one account and one symbol of its own."""
 
     def __init__(
-        self, stage: Stage, cell: Cell, account: ExchangeAccount, symbol: Symbol, number: int
+        self,
+        stage: Stage,
+        cell: Cell,
+        account: ExchangeAccount,
+        symbol: Symbol,
+        *,
+        price: Decimal,
+        number: int,
+        since: int,
     ) -> None:
         self.stage, self.cell, self.account, self.symbol = stage, cell, account, symbol
-        self.number = number
+        self.levels = Levels.of(symbol, _on(price, symbol.tick_size))
+        self.since = since  # the exchange's log is read from here
         self.mark = Path(stage.folder / f"cell-{number}.hit")
         self.moved: set[str] = set()
         self.since_open: float | None = None
@@ -93,7 +101,6 @@ class Life:
 
     def live(self) -> Lived:
         began = time.monotonic()
-        self.levels = Levels.of(self.symbol, self._price())
         self.stage.venue.price(self.symbol.symbol, self.levels.price)
         fault = self._fault()
         trio = self._draft()
@@ -119,10 +126,6 @@ class Life:
         return self._tell(trio, fired=fired, seconds=time.monotonic() - began)
 
     # --- before -----------------------------------------------------------------------------------
-
-    def _price(self) -> Decimal:
-        row = self.stage.venue.ask("GET", f"/fapi/v1/premiumIndex?symbol={self.symbol.symbol}")
-        return _on(Decimal(row["markPrice"]), self.symbol.tick_size)
 
     def _fault(self) -> int | None:
         fault = FAULTS[self.cell.fault]
@@ -172,14 +175,14 @@ class Life:
 
     def _wake(self) -> None:
         if not self.awake and self.mark.exists():
-            self.woken_ms = int(self.stage.venue.ask("GET", "/fapi/v1/time")["serverTime"])
+            self.woken_ms = time.time_ns() // 10**6
             os.kill(self.pid, signal.SIGCONT)
         self.awake = True
 
     def _armed(self, trio: TrioOrder) -> bool:
         live = set(trio.legs.filter(state=LegState.ACCEPTED).values_list("role", flat=True))
         if trio.state == "WORKING":
-            return Role.ENTRY in live
+            return str(Role.ENTRY) in live
         return live >= {Role.STOP_LOSS, Role.TAKE_PROFIT}
 
     def _go_on(self, trio: TrioOrder) -> None:
@@ -270,4 +273,12 @@ class Life:
             question=trio.question,
             seconds=seconds,
             story=story,
+            log=tuple(self._log()),
+            woken_ms=self.woken_ms,
         )
+
+    def _log(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.stage.venue.ask(
+            "GET", f"/sim/log?since={self.since}&account={self.account.name}"
+        )
+        return [row for row in rows if row["method"] != "GET"]

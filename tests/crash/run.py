@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from django.db import connections
@@ -77,6 +78,8 @@ class Run:
             if s.is_trading and s.symbol.endswith("USDT")
         ]
         self._symbols = itertools.cycle(symbols)
+        marks = self.stage.venue.ask("GET", "/fapi/v1/premiumIndex")
+        self._prices = {row["symbol"]: Decimal(row["markPrice"]) for row in marks}
         over = threading.Event()
         looker = threading.Thread(target=self._look, args=(over,))
         looker.start()
@@ -89,7 +92,7 @@ class Run:
         verdict = self.stage.venue.ask("GET", "/sim/verdict")
         state = self.stage.venue.ask("GET", "/sim/state")
         for lived in self._lived:
-            found = judge(lived.claim, verdict, state, self._orphans)
+            found = judge(lived.claim, verdict, state, log=lived.log, orphans=self._orphans)
             if lived.happened:
                 self._matrix.judged.append((lived, found))
             else:
@@ -111,16 +114,20 @@ class Run:
             time.sleep(0.1)
 
     def _lane(self, account: ExchangeAccount) -> None:
+        since = 0
         try:
             while (job := self._next(account.position_mode)) is not None:
                 cell, tries = job
                 with self._lock:
                     symbol, number = next(self._symbols), next(self._numbers)
                 try:
-                    lived = Life(self.stage, cell, account, symbol, number).live()
+                    price = self._prices[symbol.symbol]
+                    life = Life(self.stage, cell, account, symbol, price=price, number=number, since=since)
+                    lived = life.live()
                 except Exception as error:
                     self._note_broken(cell, symbol, error)
                     continue
+                since = max((row["n"] for row in lived.log), default=since)
                 self._keep(lived, tries)
         finally:
             connections.close_all()

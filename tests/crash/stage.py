@@ -69,7 +69,16 @@ class Stage:
 
     def start_exchange(self) -> None:
         process = self.start(
-            "simulator", "-m", "simulator", "--port", "0", "--prices", "hand", "--die-with-parent"
+            "simulator",
+            "-m",
+            "simulator",
+            "--port",
+            "0",
+            "--prices",
+            "hand",
+            "--switch",
+            "enforce_rates=false",
+            "--die-with-parent",
         )
         assert process.stdout is not None
         line = process.stdout.readline()

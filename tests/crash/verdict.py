@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -13,7 +13,7 @@ from typing import Any, Final
 NAKED_LIMIT_MS: Final = 2000
 RETRY_MS: Final = 250
 ORPHAN_MS: Final = 5000
-PROTECTS_ROLES: Final = "sp"
+COVERS: Final = "sx"  # what ends an uncovered time: a stop, or the exit
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,14 @@ class Judgement:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     orphaned: list[str] = field(default_factory=list)
-    naked_ms: int = 0
-    excused_ms: int = 0
-    late_retry_ms: int = 0
+    naked_ms: int = 0  # while the exchange refused and lost nothing that protects
+    excused_ms: int = 0  # while it did
+    since_refusal_ms: int = 0  # the part of it after the last refusal
+    late_retry_ms: int = 0  # the part of it after a stop or exit was taken
 
     @property
     def is_over_bound(self) -> bool:
-        return self.naked_ms > NAKED_LIMIT_MS
+        return max(self.naked_ms, self.since_refusal_ms) > NAKED_LIMIT_MS
 
     @property
     def is_sound(self) -> bool:
@@ -52,9 +53,14 @@ class Judgement:
 
 
 def judge(
-    claim: Claim, verdict: Mapping[str, Any], state: Mapping[str, Any], orphans: Iterable[str] = ()
+    claim: Claim,
+    verdict: Mapping[str, Any],
+    state: Mapping[str, Any],
+    *,
+    log: Sequence[Mapping[str, Any]] = (),
+    orphans: Iterable[str] = (),
 ) -> Judgement:
-    """Judge one trio. ``orphans``: client ids that any earlier look found orphaned."""
+    """Judge one trio. ``log``: its account's requests; ``orphans``: what any earlier look found orphaned."""
     found = Judgement()
 
     def mine(row: Mapping[str, Any]) -> bool:
@@ -88,5 +94,17 @@ def judge(
         found.naked_ms = max(found.naked_ms, gap["ms"])
     for gap in filter(mine, verdict["uncovered_refused_by_us"]):
         found.excused_ms = max(found.excused_ms, gap["ms"])
-        found.late_retry_ms = max(found.late_retry_ms, gap["ms_after_first_success"] or 0)
+        refused = max(int(text.split()[0]) for text in gap["refusals"])
+        end = gap["start"] + gap["ms"]
+        found.since_refusal_ms = max(found.since_refusal_ms, end - refused)
+        taken = [row["ms"] for row in log if row["ms"] >= refused and _covers(row, claim.stem)]
+        if taken and min(taken) < end:
+            found.late_retry_ms = max(found.late_retry_ms, end - min(taken))
     return found
+
+
+def _covers(row: Mapping[str, Any], stem: str) -> bool:
+    mine, _, role = row["client_id"].rpartition("-")
+    if row["method"] != "POST" or row["effect"] not in ("executed", "lost_answer"):
+        return False
+    return bool(mine == stem and role[:1] in COVERS)

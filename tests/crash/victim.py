@@ -21,7 +21,7 @@ from typing import Any
 from django.db import OperationalError, connection
 from rq.timeouts import JobTimeoutException
 
-from orders import placement, recording, services
+from orders import beginning, placement, recording, services
 from orders.calls import Answer, Call, SendCall
 from orders.domain.words import ENDS, RequestKind
 from orders.placement import OrderPlacementService, Turn
@@ -78,7 +78,7 @@ class Striker:
 
     def install(self) -> None:
         """Put the boundaries in."""
-        begin, perform, record = placement.begin, placement.perform, recording.record
+        begin, perform, record = beginning.begin, placement.perform, recording.record
         turn = OrderPlacementService._turn
 
         def begin_(*args: Any, **kwargs: Any) -> list[Call]:
@@ -103,8 +103,13 @@ class Striker:
             record(trio, answer, **kwargs)
             self.at(INSIDE_FINISH, answer.call)
 
-        placement.begin, placement.perform, recording.record = begin_, perform_, record_
-        OrderPlacementService._turn = turn_  # type: ignore[method-assign]
+        for where, name, hooked in (
+            (placement, "begin", begin_),
+            (placement, "perform", perform_),
+            (recording, "record", record_),
+            (OrderPlacementService, "_turn", turn_),
+        ):
+            setattr(where, name, hooked)
 
     def _each(self, boundary: str, calls: Any) -> None:
         for call in calls:
