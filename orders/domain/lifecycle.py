@@ -206,6 +206,8 @@ def _withdraw_reason(trio: TrioSnapshot, entry: LegView | None) -> tuple[Cause, 
         return Cause.ENTRY_CANCELLED, "The entry was cancelled on the exchange."
     if entry is not None and entry.state is LegState.EXPIRED:
         return Cause.ENTRY_ENDED, "The entry ended on the exchange without a fill."
+    if entry is not None and entry.state in (LegState.WRITTEN_OFF, LegState.REJECTED):
+        return Cause.ENTRY_ENDED, "The entry is gone from the exchange without a fill."
     if gone := armed_stop_gone(trio):
         return Cause.STOP_GONE, f"The waiting stop-loss is gone ({gone.state.lower()}) before any fill."
     return None

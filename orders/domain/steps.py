@@ -395,11 +395,10 @@ def _tidy_late(trio: TrioSnapshot) -> Step:
         return step
     quantity = late_quantity(trio)
     newest = trio.newest(Role.EXIT)
-    answered = newest is not None and newest.state.is_final and trio.now >= (newest.retry_at or 0)
-    if quantity > 0 and (newest is None or newest.state is LegState.PLANNED or not answered):
+    if quantity > 0 and not _late_exit_answered(trio, newest):
         again = newest if newest is not None and newest.state is LegState.PLANNED else None
-        if again is not None and (again.retry_at or 0) > trio.now:
-            return Rest(again.retry_at)
+        if newest is not None and (newest.retry_at or 0) > trio.now:
+            return Rest(newest.retry_at)
         order = NewOrder(
             client_id=again.client_id if again else _client_id(trio, Role.EXIT),
             symbol="",
@@ -412,6 +411,15 @@ def _tidy_late(trio: TrioSnapshot) -> Step:
         plan = Plan(Role.EXIT, _generation(trio, Role.EXIT, again), Form.QUANTITY, order, again is not None)
         return Exit(plan)
     return Done(ending(trio.state, Cause.LATE))
+
+
+def _late_exit_answered(trio: TrioSnapshot, exit_order: LegView | None) -> bool:
+    """Did an exit asked after the late fill execute, or meet a slot that was flat? One is all it gets."""
+    if exit_order is None or not exit_order.state.is_final or exit_order.state is LegState.WRITTEN_OFF:
+        return False
+    filled_ts = max((leg.filled_ts or 0 for leg in trio.of(Role.ENTRY)), default=0)
+    refused = exit_order.state is LegState.REJECTED and exit_order.refused_code not in NOT_WHILE_FLAT
+    return exit_order.asked_ts >= filled_ts and not refused
 
 
 # --- asking, waiting, taking back -------------------------------------------------------------

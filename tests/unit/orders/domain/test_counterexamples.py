@@ -10,6 +10,7 @@ from orders.domain.words import Cause, Form, LegState
 from orders.domain.words import TrioState as S
 from tests.unit.orders.domain.snapshots import (
     ARMED,
+    LIMIT,
     NOW,
     NOW_TS,
     D,
@@ -89,3 +90,28 @@ def test_flat_while_a_leg_of_ours_is_at_work_waits_without_reading_in_a_circle()
     assert decide(trio(S.OPEN, *legs, book=flat(as_of=NOW_TS - 50, flat_since=NOW_TS - 50))).step == Rest(
         NOW + 1901
     )
+
+
+def test_a_late_fill_that_is_gone_already_is_exited_once_not_for_ever() -> None:
+    # Given an entry that turned up filled after its trio's end, whose position somebody closed meanwhile
+    late = entry(late=True, filled_ts=NOW_TS - 2000)
+    refused = exit_order(
+        LegState.REJECTED, refused_code=-2022, ended_ts=NOW_TS - 10, asked_ts=NOW_TS - 20, retry_at=NOW + 190
+    )
+
+    # Then the one exit it gets was answered, and the trio is done
+    assert decide(trio(S.LATE, late, refused, book=flat())).step == Done(S.CLOSED)
+
+    # But an exit refused for another reason is tried again, after its pause
+    busy = replace(refused, refused_code=-4131)
+    assert decide(trio(S.LATE, late, busy, book=holding())).step == Rest(NOW + 190)
+    assert isinstance(decide(trio(S.LATE, late, replace(busy, retry_at=NOW - 1), book=holding())).step, Exit)
+
+
+def test_a_resting_entry_proved_gone_does_not_leave_its_trio_working_for_ever() -> None:
+    # Given a trio whose entry rested once, and whose look-ups no longer show it
+    gone = entry(LegState.WRITTEN_OFF, acknowledged=True, ended_ts=NOW_TS - 10)
+
+    # When it decides, then it withdraws and ends
+    decision = decide(trio(S.WORKING, gone, spec=LIMIT))
+    assert (decision.trio.cause, decision.step) == (Cause.ENTRY_ENDED, Done(S.EXPIRED))
