@@ -303,7 +303,7 @@ def _rebuild_order(ex: Exchange, book: Book, order: Order) -> None:
         row[at] += order.remaining
         row[at + 2] += order.remaining * order.price
     if order.good_till:
-        ex.expiring = min(ex.expiring or order.good_till, order.good_till)
+        ex.expire_at(order.good_till)
 
 
 def _rebuild_algo(ex: Exchange, book: Book, algo: Algo) -> None:
@@ -316,5 +316,7 @@ def _rebuild_algo(ex: Exchange, book: Book, algo: Algo) -> None:
     book.open_algo_ids[algo.client_id] = algo.id
     if algo.status == "NEW":
         ex.market(algo.symbol).wait(algo)
+        if algo.good_till:
+            ex.expire_at(algo.good_till)
     elif algo.status == "TRIGGERING":
         ex.delayed[algo.id] = algo

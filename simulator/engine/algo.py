@@ -50,7 +50,9 @@ def place_algo(ex: Exchange, book: Book, draft: AlgoDraft, now: int) -> Algo:
     if draft.client_id in book.open_algo_ids or (ex.profile.shared_ids and draft.client_id in book.open_ids):
         raise refusal(-4116)
     if len(book.open_algos) >= ex.profile.conditional_max:
-        raise refusal(-4045)
+        waiting = sum(1 for other in book.open_algos.values() if not other.child)
+        if waiting >= ex.profile.conditional_max:
+            raise refusal(-4045)
     number = ex.next_id("algo", 1_000_000_000_000_001)
     algo = Algo(
         number, book.account.name, draft.symbol, draft.client_id or ex.token("algo", 22), draft.side,
@@ -67,6 +69,8 @@ def place_algo(ex: Exchange, book: Book, draft: AlgoDraft, now: int) -> Algo:
     book.open_algo_ids[algo.client_id] = number
     book.last_algo_ids[algo.client_id] = number
     market.wait(algo)
+    if algo.good_till:
+        ex.expire_at(algo.good_till)
     ex.exposed.add((book.account.name, algo.symbol, algo.position_side))
     ex.touch(algo)
     messages.algo_update(ex, algo, now)
@@ -210,6 +214,8 @@ def give_birth(ex: Exchange, book: Book, algo: Algo, market: Market, now: int) -
         if limited and algo.tif in ("GTC", "GTD", "GTX"):
             child.queue = market.depth.queue
             market.rest(child)
+            if child.good_till:
+                ex.expire_at(child.good_till)
         else:
             end(ex, book, child, "EXPIRED", now, reason=8 if limited or not child.executed else 9)
     settle(ex, now)

@@ -149,6 +149,10 @@ class Exchange:
             raise refusal(-1121)
         return rules
 
+    def expire_at(self, moment: int) -> None:
+        """Note that an order wants to be looked at then."""
+        self.expiring = min(self.expiring or moment, moment)
+
     # -- telling and keeping --------------------------------------------------------------------------------------
 
     def tell(self, account: str, event: dict[str, Any]) -> None:

@@ -126,6 +126,32 @@ def _check_margin(ex: Exchange, book: Book, draft: Draft, market: Market) -> Non
         raise refusal(-2019)
 
 
+def _check_amended_margin(
+    ex: Exchange, book: Book, order: Order, market: Market, quantity: Decimal, price: Decimal
+) -> None:
+    """An order made larger or dearer must be affordable as it will stand. Raises -2019, -2027, -2022."""
+    exits = closable(book, order.symbol, order.position_side, order.side)
+    if order.position_side != "BOTH" and (order.side == "SELL") == (order.position_side == "LONG"):
+        others = sum(
+            (o.remaining for o in book.open_orders.values() if o.id != order.id and
+             (o.symbol, o.side, o.position_side) == (order.symbol, order.side, order.position_side)),
+            ZERO,
+        )  # fmt: skip
+        if quantity - order.executed > exits - others:
+            raise refusal(-2022)
+        return
+    if order.reduce_only:
+        return
+    before = order.quantity, order.price
+    standing = Draft(order.symbol, order.side, order.position_side, "LIMIT", quantity=ZERO, price=price)
+    reweigh(book, order, order.executed, order.price)
+    try:
+        standing.quantity = quantity - order.executed
+        _check_margin(ex, book, standing, market)
+    finally:
+        reweigh(book, order, *before)
+
+
 def _check_crossing(market: Market, draft: Draft) -> None:
     if draft.type == "MARKET":
         best = market.best(draft.side)
@@ -170,6 +196,8 @@ def place_order(ex: Exchange, book: Book, draft: Draft, now: int) -> Order:
         else:
             order.queue = market.depth.queue
             market.rest(order)
+    if order.is_open and order.good_till:
+        ex.expire_at(order.good_till)
     settle(ex, now)
     return order
 
@@ -220,6 +248,7 @@ def amend_order(
         raise refusal(-5029, notional=market.rules.notional_min)
     if quantity <= order.executed or (order.tif == "GTX" and tradable(market, side, price)):
         return cancel_order(ex, book, order, now)
+    _check_amended_margin(ex, book, order, market, quantity, price)
     _note_amendment(ex, order, quantity, price, modify_id, now)
     market.unrest(order)
     reweigh(book, order, quantity, price)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from simulator.engine.algo import fire, give_birth
 from simulator.engine.exchange import Exchange
-from simulator.engine.execution import closable, end, fill, settle
+from simulator.engine.execution import algo_end, closable, end, fill, settle
 from simulator.engine.liquidation import liquidate
 from simulator.engine.market import Market
 from simulator.engine.values import EIGHT, ZERO, Algo, Order
@@ -39,8 +39,10 @@ def move(ex: Exchange, market: Market, last: Decimal, mark: Decimal, now: int, *
                 _reach_limit(ex, market, ident, last, now)
             else:
                 _reach_trigger(ex, market, ident, now)
-        if not jump:  # what was born on the way waits for the rest of the path only
-            last0, mark0 = market.last, market.mark
+        last0, mark0 = (
+            market.last,
+            market.mark,
+        )  # what was born on the way waits for the rest of the path only
     market.last, market.mark = last, mark
     if last != began:
         public_trade(ex, market, last > began, now)
@@ -186,7 +188,13 @@ def due(ex: Exchange, now: int) -> None:
                 if order.good_till and order.good_till <= now:
                     end(ex, book, order, "CANCELED", now)
                 elif order.good_till:
-                    expire_at(ex, order.good_till)
+                    ex.expire_at(order.good_till)
+            for algo in list(book.open_algos.values()):
+                if algo.status == "NEW" and algo.good_till:
+                    if algo.good_till <= now:
+                        algo_end(ex, book, algo, "EXPIRED", now)
+                    else:
+                        ex.expire_at(algo.good_till)
 
 
 def public_trade(ex: Exchange, market: Market, rises: bool, now: int) -> None:
@@ -195,11 +203,6 @@ def public_trade(ex: Exchange, market: Market, rises: bool, now: int) -> None:
     lots = 1 + (market.trades * 7919) % 40
     quantity = max(rules.lot_min, rules.step) * lots
     ex.traded.append((rules.symbol, market.trade(market.last, quantity, not rises, now)))
-
-
-def expire_at(ex: Exchange, moment: int) -> None:
-    """Note that an order wants to be looked at then."""
-    ex.expiring = min(ex.expiring or moment, moment)
 
 
 def hand_fill(ex: Exchange, order: Order, quantity: Decimal, now: int) -> None:

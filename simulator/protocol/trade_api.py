@@ -7,11 +7,17 @@ from typing import Any
 
 from simulator.engine import views
 from simulator.engine.errors import ApiError, refusal
-from simulator.engine.orders import amend_order, cancel_order, check_order, find_order, place_order
-from simulator.engine.ticks import expire_at
-from simulator.engine.values import Order
+from simulator.engine.orders import (
+    amend_order,
+    cancel_order,
+    check_order,
+    find_order,
+    matched_price,
+    place_order,
+)
+from simulator.engine.values import ZERO, Order
 from simulator.protocol.context import Context, Route, with_symbol
-from simulator.protocol.order_params import SIDES, read_draft
+from simulator.protocol.order_params import MATCHES, SIDES, read_draft
 from simulator.protocol.params import Params
 
 BATCH_MAX = 5
@@ -20,17 +26,26 @@ DONE = {"code": 200, "msg": "The operation of cancel all open order is done."}
 
 
 def new_order(ctx: Context) -> dict[str, Any]:
-    return views.order_ack(ctx.ex, _place(ctx, ctx.params))
+    return _placed(ctx, ctx.params)
+
+
+def _placed(ctx: Context, params: Params) -> dict[str, Any]:
+    """Place an order; only RESULT waits for the end, and only where the end comes at once."""
+    order = _place(ctx, params)
+    row = views.order_ack(ctx.ex, order)
+    if params.text("newOrderRespType") == "RESULT" and (
+        order.type == "MARKET" or order.tif in ("IOC", "FOK")
+    ):
+        return row
+    nothing = ctx.ex.rules(order.symbol).quantity(ZERO)
+    return row | {"status": "NEW", "executedQty": nothing, "cumQty": nothing, "updateTime": order.created}
 
 
 def _place(ctx: Context, params: Params) -> Order:
     draft = read_draft(params, ctx.book, ctx.now)
     ctx.ex.rules(draft.symbol)
     params.finish()
-    order = place_order(ctx.ex, ctx.book, draft, ctx.now)
-    if order.is_open and order.good_till:
-        expire_at(ctx.ex, order.good_till)
-    return order
+    return place_order(ctx.ex, ctx.book, draft, ctx.now)
 
 
 def test_order(ctx: Context) -> dict[str, Any]:
@@ -63,7 +78,13 @@ def _amend(ctx: Context, params: Params) -> Order:
     side = params.need("side")
     if side not in SIDES:
         raise refusal(-1117)
-    quantity, price = params.need_number("quantity"), params.need_number("price")
+    quantity = params.need_number("quantity")
+    match = params.choice("priceMatch", MATCHES, -5037) or "NONE"
+    if match == "NONE":
+        price = params.need_number("price")
+    else:
+        params.refuse("price")
+        price = matched_price(ctx.ex.market(symbol), side, match)
     reduce_only = params.boolean("reduceOnly")
     modify_id = params.integer("modifyId") or 0
     order = _find(ctx, params, symbol)
@@ -165,7 +186,7 @@ def _one_by_one(params: list[Params], act: Any) -> list[dict[str, Any]]:
 
 
 def new_batch(ctx: Context) -> list[dict[str, Any]]:
-    return _one_by_one(_batch(ctx), lambda item: views.order_ack(ctx.ex, _place(ctx, item)))
+    return _one_by_one(_batch(ctx), lambda item: _placed(ctx, item))
 
 
 def amend_batch(ctx: Context) -> list[dict[str, Any]]:

@@ -287,3 +287,48 @@ def test_an_opening_trigger_without_margin_is_rejected_with_its_reason(desk: Des
     desk.simulator.set_price("BTCUSDT", "64500")
     events = [e["o"] for e in desk.events() if e["e"] == "ALGO_UPDATE"]
     assert (events[-1]["X"], events[-1]["rm"]) == ("REJECTED", "Margin is insufficient.")
+
+
+def test_a_stop_limit_jumped_over_rests_unfilled(desk: Desk) -> None:
+    # Given a stop that sells not below 62500, and a market that gaps below that
+    desk.order("BUY", "MARKET", "0.010")
+    desk.algo(
+        "SELL", "STOP", "62600", price="62500", quantity="0.010", reduceOnly="true", clientAlgoId="stop"
+    )
+    desk.simulator.set_price("BTCUSDT", "62000", gap=True)
+
+    # Then its child waits for a buyer at its price, and the position is still there
+    child = desk.ask("GET", "/fapi/v1/openOrder", symbol="BTCUSDT", origClientOrderId="stop")
+    assert (child["status"], child["executedQty"]) == ("NEW", "0.000")
+    assert not desk.simulator.position("BTCUSDT").is_flat
+
+    # When the market comes back, then it sells
+    desk.simulator.set_price("BTCUSDT", "62600")
+    assert desk.simulator.position("BTCUSDT").is_flat
+
+
+def test_good_till_date_ends_a_waiting_algo_and_a_resting_child(desk: Desk, clock: Clock) -> None:
+    till = clock() + 700_000
+    words = {"quantity": "0.010", "reduceOnly": "true", "timeInForce": "GTD", "goodTillDate": till}
+    desk.order("BUY", "MARKET", "0.010")
+    desk.algo("SELL", "STOP", "62600", price="62500", clientAlgoId="born", **words)
+    desk.algo("SELL", "STOP", "61000", price="60900", clientAlgoId="waits", **words)
+    desk.simulator.set_price("BTCUSDT", "62000", gap=True)
+
+    clock.forward(700_001)
+    desk.simulator.tick()
+    assert desk.ask("GET", "/fapi/v1/algoOrder", clientAlgoId="waits")["algoStatus"] == "EXPIRED"
+    assert desk.ask("GET", "/fapi/v1/algoOrder", clientAlgoId="born")["algoStatus"] == "FINISHED"
+    assert desk.ask("GET", "/fapi/v1/openOrders") == []
+
+
+def test_a_triggered_order_no_longer_counts_as_an_open_conditional_one(clock: Clock) -> None:
+    desk = desk_with(clock, conditional_max=1)
+    desk.order("BUY", "MARKET", "0.010")
+    desk.algo(
+        "SELL", "STOP", "62600", price="62500", quantity="0.010", reduceOnly="true", clientAlgoId="born"
+    )
+    with pytest.raises(Refused, match="-4045"):
+        desk.algo("SELL", "STOP_MARKET", "60000", closePosition="true")
+    desk.simulator.set_price("BTCUSDT", "62000", gap=True)
+    assert desk.algo("SELL", "STOP_MARKET", "60000", closePosition="true")["algoStatus"] == "NEW"

@@ -14,7 +14,7 @@ def prices_of(desk: Desk) -> list[tuple[str, str]]:
 
 def test_a_market_order_slips_through_the_levels(desk: Desk, simulator: Simulator) -> None:
     simulator.liquidity("BTCUSDT", "0.004", levels=10)
-    placed = desk.order("BUY", "MARKET", "0.010")
+    placed = desk.order("BUY", "MARKET", "0.010", newOrderRespType="RESULT")
     assert placed["status"] == "FILLED"
     assert prices_of(desk) == [("63000.1", "0.004"), ("63000.2", "0.004"), ("63000.3", "0.002")]
     order = desk.ask("GET", "/fapi/v1/order", symbol="BTCUSDT", orderId=placed["orderId"])
@@ -25,7 +25,7 @@ def test_a_thin_book_fills_a_market_order_in_part_and_expires_the_rest(
     desk: Desk, simulator: Simulator
 ) -> None:
     simulator.liquidity("BTCUSDT", "0.004", levels=1)
-    placed = desk.order("BUY", "MARKET", "0.010")
+    placed = desk.order("BUY", "MARKET", "0.010", newOrderRespType="RESULT")
     assert (placed["status"], placed["executedQty"]) == ("EXPIRED", "0.004")
     assert desk.events()[-1]["o"]["er"] == "9"
     with pytest.raises(Refused, match="-4131"):
@@ -82,7 +82,9 @@ def test_times_in_force(desk: Desk, simulator: Simulator) -> None:
     simulator.liquidity("BTCUSDT", "0.004", levels=1)
     with pytest.raises(Refused, match="-5021"):
         desk.order("BUY", "LIMIT", "0.010", price="63000.1", timeInForce="FOK")
-    partial = desk.order("BUY", "LIMIT", "0.010", price="63000.1", timeInForce="IOC")
+    partial = desk.order(
+        "BUY", "LIMIT", "0.010", price="63000.1", timeInForce="IOC", newOrderRespType="RESULT"
+    )
     assert (partial["status"], partial["executedQty"]) == ("EXPIRED", "0.004")
     with pytest.raises(Refused, match="-5022"):
         desk.order("SELL", "LIMIT", "0.010", price="63000", timeInForce="GTX")

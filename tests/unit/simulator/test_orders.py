@@ -108,12 +108,61 @@ def test_a_market_order_fills_at_the_asking_price_and_tells_it_in_order(desk: De
     assert (trade["price"], trade["maker"], trade["commission"]) == ("63000.1", False, "0.31500050")
 
 
+@pytest.mark.parametrize(
+    ("kind", "words", "answer", "status"),
+    [
+        ("MARKET", {}, ("NEW", "0.000"), "FILLED"),
+        ("MARKET", {"newOrderRespType": "ACK"}, ("NEW", "0.000"), "FILLED"),
+        ("MARKET", {"newOrderRespType": "RESULT"}, ("FILLED", "0.010"), "FILLED"),
+        ("LIMIT", {"price": "63100", "newOrderRespType": "RESULT"}, ("NEW", "0.000"), "FILLED"),
+        ("LIMIT", {"price": "62000", "timeInForce": "IOC"}, ("NEW", "0.000"), "EXPIRED"),
+        ("LIMIT", {"price": "62000", "timeInForce": "IOC", "newOrderRespType": "RESULT"}, ("EXPIRED", "0.000"), "EXPIRED"),
+    ],
+)  # fmt: skip
+def test_only_result_waits_for_the_end_and_only_where_it_comes_at_once(
+    desk: Desk, kind: str, words: dict[str, str], answer: tuple[str, str], status: str
+) -> None:
+    placed = desk.order("BUY", kind, "0.010", **words)
+    assert (placed["status"], placed["executedQty"]) == answer
+    order = desk.ask("GET", "/fapi/v1/order", symbol="BTCUSDT", orderId=placed["orderId"])
+    assert order["status"] == status
+
+
+def test_an_amended_order_must_be_affordable_as_it_will_stand(desk: Desk) -> None:
+    # Given 10000 at leverage 20, and an order resting
+    desk.order("BUY", "LIMIT", "0.010", price="60000", newClientOrderId="grows")
+    words = {"symbol": "BTCUSDT", "side": "BUY", "price": "60000", "origClientOrderId": "grows"}
+
+    # When it is made larger than the money allows, then it stays as it was
+    with pytest.raises(Refused, match="-2019"):
+        desk.ask("PUT", "/fapi/v1/order", quantity="4", **words)
+    assert (
+        desk.ask("GET", "/fapi/v1/openOrder", symbol="BTCUSDT", origClientOrderId="grows")["origQty"]
+        == "0.010"
+    )
+
+    # But nearly all of the money may go into it, as if it were placed anew
+    assert desk.ask("PUT", "/fapi/v1/order", quantity="3.3", **words)["origQty"] == "3.300"
+    with pytest.raises(Refused, match="-2019"):
+        desk.order("BUY", "LIMIT", "0.1", price="60000")
+
+
+def test_an_amendment_may_take_its_price_from_the_book(desk: Desk) -> None:
+    desk.order("BUY", "LIMIT", "0.010", price="60000", newClientOrderId="moves")
+    words = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010", "origClientOrderId": "moves"}
+    assert desk.ask("PUT", "/fapi/v1/order", priceMatch="QUEUE", **words)["price"] == "63000.0"
+    with pytest.raises(Refused, match="-1106"):
+        desk.ask("PUT", "/fapi/v1/order", priceMatch="QUEUE", price="61000", **words)
+    with pytest.raises(Refused, match="-1102"):
+        desk.ask("PUT", "/fapi/v1/order", **words)
+
+
 def test_reduce_only_never_turns_a_position_round(desk: Desk) -> None:
     # Given a long of 0.010
     desk.order("BUY", "MARKET", "0.010")
 
     # When more than that is sold reduce-only, then it is cut at acceptance
-    placed = desk.order("SELL", "MARKET", "0.020", reduceOnly="true")
+    placed = desk.order("SELL", "MARKET", "0.020", reduceOnly="true", newOrderRespType="RESULT")
     assert (placed["origQty"], placed["status"]) == ("0.010", "FILLED")
     assert desk.simulator.position("BTCUSDT").is_flat
     with pytest.raises(Refused, match="-2022"):
@@ -126,7 +175,8 @@ def test_a_resting_reduce_only_limit_blocks_a_reduce_only_close(desk: Desk) -> N
     with pytest.raises(Refused, match="-4118"):
         desk.order("SELL", "MARKET", "0.010", reduceOnly="true")
     desk.ask("DELETE", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="target")
-    assert desk.order("SELL", "MARKET", "0.010", reduceOnly="true")["status"] == "FILLED"
+    desk.order("SELL", "MARKET", "0.010", reduceOnly="true")
+    assert desk.simulator.position("BTCUSDT").is_flat
 
 
 def test_a_reduce_only_limit_is_displaced_when_the_position_goes(clock: Clock) -> None:
@@ -220,7 +270,8 @@ def test_a_price_match_takes_its_price_from_the_book(desk: Desk) -> None:
     queued = desk.order("BUY", "LIMIT", "0.010", priceMatch="QUEUE", newClientOrderId="q")
     assert (queued["price"], queued["status"]) == ("63000.0", "NEW")
     crossing = desk.order("BUY", "LIMIT", "0.010", priceMatch="OPPONENT")
-    assert (crossing["price"], crossing["status"]) == ("63000.1", "FILLED")
+    crossed = desk.ask("GET", "/fapi/v1/order", symbol="BTCUSDT", orderId=crossing["orderId"])
+    assert (crossing["price"], crossed["status"]) == ("63000.1", "FILLED")
     with pytest.raises(Refused, match="-5037"):
         desk.order("BUY", "LIMIT", "0.010", priceMatch="OPPONENT_10")
     with pytest.raises(Refused, match="-1106"):
