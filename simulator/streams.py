@@ -1,4 +1,7 @@
-"""WebSocket streams: user events on /private, market data on /market and /public, silence elsewhere."""
+"""WebSocket streams: user events on /private, market data on /market and /public, silence elsewhere.
+
+A socket without a route carries the public streams only in production, everything on demo.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ PUBLIC: Final = ("bookTicker", "depth", "rpiDepth")
 MESSAGES_PER_SECOND: Final = 10
 QUEUE_MAX: Final = 10_000
 PING_SECONDS: Final = 180.0
+CONNECTION_MS: Final = 24 * 3_600_000  # no connection lasts longer
 
 
 @dataclass(eq=False)
@@ -32,6 +36,7 @@ class Socket:
     ws: web.WebSocketResponse
     route: str  # private, market, public, or nothing
     combined: bool
+    opened: int
     listen_keys: set[str] = field(default_factory=set)
     only: frozenset[str] = frozenset()  # user events wanted; empty means all
     streams: set[str] = field(default_factory=set)
@@ -51,8 +56,10 @@ class Socket:
         self.queue.put_nowait(None)
 
 
-def carries(route: str, stream: str) -> bool:
-    """Whether a socket on this route carries this market stream: un-routed ones only the public ones."""
+def carries(route: str, stream: str, unrouted: str) -> bool:
+    """Whether a socket on this route carries this market stream; ``unrouted`` tells what one without a route does."""
+    if not route and unrouted == "all":
+        return True
     if stream.endswith("@trade"):  # not in the routing table; clients ask for it on either route
         return route != "private"
     public = stream.rpartition("@")[2].startswith(PUBLIC) or stream.startswith("!bookTicker")
@@ -74,7 +81,7 @@ class Hub:
         """Take one connection and keep it until it ends. The handshake always succeeds."""
         ws = web.WebSocketResponse(heartbeat=PING_SECONDS, autoping=True, max_msg_size=1 << 20)
         await ws.prepare(request)
-        socket = _socket_for(request, ws)
+        socket = _socket_for(request, ws, self.simulator.clock())
         self.sockets.add(socket)
         writer = asyncio.create_task(self._write(socket))
         try:
@@ -121,8 +128,7 @@ class Hub:
             if not key or self.simulator.ex.books[account].account.listen_until <= now:
                 continue
             for socket in self.sockets:
-                hears = socket.route == "private" and key in socket.listen_keys
-                if hears and (not socket.only or event["e"] in socket.only):
+                if self._hears(socket, key) and (not socket.only or event["e"] in socket.only):
                     socket.push(key, event)
 
     def expire(self, now: int) -> None:
@@ -132,9 +138,19 @@ class Hub:
                 continue
             event = {"e": "listenKeyExpired", "E": now, "listenKey": key}
             for socket in self.sockets:
-                if socket.route == "private" and key in socket.listen_keys:
+                if self._hears(socket, key):
                     socket.push(key, event)
             del self.simulator.ex.by_listen_key[key]
+        for socket in list(self.sockets):
+            if now - socket.opened >= CONNECTION_MS:
+                socket.cut()
+
+    def _hears(self, socket: Socket, key: str) -> bool:
+        """Whether the user events of this key come on this socket."""
+        routed = socket.route == "private" or (
+            not socket.route and self.simulator.ex.profile.unrouted_streams == "all"
+        )
+        return routed and key in socket.listen_keys
 
     # -- market data ----------------------------------------------------------------------------------------------
 
@@ -147,10 +163,11 @@ class Hub:
         second = now // 1000
         beat = second != self._second
         self._second = second
+        unrouted = simulator.ex.profile.unrouted_streams
         wanted: dict[str, list[Socket]] = {}
         for socket in self.sockets:
             for stream in socket.streams:
-                if carries(socket.route, stream):
+                if carries(socket.route, stream, unrouted):
                     wanted.setdefault(stream, []).append(socket)
         if not wanted:
             return
@@ -167,8 +184,8 @@ class Hub:
             return self._all_market(stream, moved, now, beat)
         name, _, kind = stream.partition("@")
         symbol = name.upper()
-        if self.simulator.ex.catalogue.find(symbol) is None:
-            return []
+        if name != name.lower() or self.simulator.ex.catalogue.find(symbol) is None:
+            return []  # stream names are lower case; any other is silence
         if kind in ("aggTrade", "trade"):
             return [self._trade(symbol, kind, trade, now) for s, trade in traded if s == symbol]
         if kind.startswith("markPrice"):
@@ -280,11 +297,11 @@ def _bar_event(market: Any, bar: Any, interval: str, length: int, closed: bool, 
     }  # fmt: skip
 
 
-def _socket_for(request: web.Request, ws: web.WebSocketResponse) -> Socket:
+def _socket_for(request: web.Request, ws: web.WebSocketResponse, now: int) -> Socket:
     parts = [part for part in request.path.split("/") if part]
     route = parts.pop(0) if parts and parts[0] in ("private", "market", "public") else ""
     kind = parts.pop(0) if parts else "ws"
-    socket = Socket(ws, route, kind == "stream")
+    socket = Socket(ws, route, kind == "stream", now)
     query = request.query
     if "listenKey" in query:
         socket.listen_keys.add(query["listenKey"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 
@@ -29,6 +29,7 @@ class Profile:
     algo_lookup_lag_ms: int = 0  # GET algoOrder says -2013 for so long after placement
     finished_first: bool = False  # ALGO_UPDATE FINISHED goes out before the child's fill
     hedge_exit_notional: bool = False  # a hedge exit must reach the minimum notional
+    unrouted_streams: str = "all"  # all | public: what a socket without a route carries
     shared_ids: bool = False  # a clientAlgoId may not equal an open newClientOrderId
     strict_booleans: bool = True  # only the lower-case words; some libraries send True and False
     trigger_delay_ms: int = 0  # how long an order stays TRIGGERING
@@ -43,12 +44,44 @@ class Profile:
         if unknown:
             known = ", ".join(f.name for f in fields(self))
             raise ValueError(f"There is no profile switch {', '.join(sorted(unknown))}. Known: {known}.")
-        return replace(self, **changes)
+        return replace(self, **{name: _fitting(name, value) for name, value in changes.items()})
+
+
+def _fitting(name: str, value: Any) -> Any:
+    """A switch's value as its kind. Raises ValueError with a sentence."""
+    known = CHOICES.get(name)
+    if known is not None:
+        if value not in known:
+            raise ValueError(f"The switch {name} is {' or '.join(known)}, not {value!r}.")
+        return value
+    kind = next(str(f.type) for f in fields(Profile) if f.name == name)
+    if kind == "bool" and not isinstance(value, bool):
+        raise ValueError(f"The switch {name} is true or false, not {value!r}.")
+    if kind == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ValueError(f"The switch {name} is a whole number, not {value!r}.")
+    if not kind.startswith("Decimal") or value is None:
+        return value
+    try:
+        share = Decimal(str(value))
+    except InvalidOperation:
+        share = Decimal(-1)
+    if not share.is_finite() or not 0 <= share < 1:
+        raise ValueError(f"The switch {name} is a share such as 0.05, not {value!r}.")
+    return share
+
+
+CHOICES: Final = {
+    "flat_reduce_only_algo": ("accept", "refuse"),
+    "flat_hedge_algo": ("accept", "refuse"),
+    "hedge_excess_at_trigger": ("refuse", "trim"),
+    "child_ids": ("same", "own"),
+    "unrouted_streams": ("all", "public"),
+}
 
 
 PROFILES: Final = {
     "demo": Profile(),
-    "prod": Profile(name="prod", weight_per_minute=2400),
+    "prod": Profile(name="prod", weight_per_minute=2400, unrouted_streams="public"),
 }
 
 

@@ -21,11 +21,20 @@ from tests.unit.simulator.support import KEY, SECRET, Refused
 
 ACCOUNT = f"desk:{KEY}:{SECRET}:10000"
 HAND = ("--prices", "hand", "--account", ACCOUNT)
+PROD = (*HAND, "--profile", "prod")
 
 
 @pytest.fixture
 def venue() -> Iterator[Venue]:
     venue = Venue(*HAND)
+    venue.sim("POST", "price", {"symbol": "BTCUSDT", "price": "63000"})
+    yield venue
+    venue.end()
+
+
+@pytest.fixture
+def prod() -> Iterator[Venue]:
+    venue = Venue(*PROD)
     venue.sim("POST", "price", {"symbol": "BTCUSDT", "price": "63000"})
     yield venue
     venue.end()
@@ -52,7 +61,8 @@ async def listen(url: str, *paths: str, act: Any, wanted: int) -> list[list[dict
         return heard
 
 
-def test_user_events_come_on_private_with_the_right_key_and_nowhere_else(venue: Venue) -> None:
+def test_user_events_come_on_private_with_the_right_key_and_nowhere_else(prod: Venue) -> None:
+    venue = prod
     key = venue.session.post(f"{venue.url}/fapi/v1/listenKey").json()["listenKey"]
 
     def act() -> None:
@@ -83,17 +93,53 @@ def test_user_events_come_on_private_with_the_right_key_and_nowhere_else(venue: 
     assert set(heard[2][0]) == {"stream", "data"}
 
 
-def test_market_streams_follow_the_routes(venue: Venue) -> None:
+def test_demo_also_serves_sockets_without_a_route(venue: Venue) -> None:
+    key = venue.session.post(f"{venue.url}/fapi/v1/listenKey").json()["listenKey"]
+
     def act() -> None:
-        venue.sim("POST", "price", {"symbol": "BTCUSDT", "price": "63100"})
+        venue.ask("POST", "/fapi/v1/order", symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.010")
+
+    paths = (f"/ws/{key}", "/stream?streams=btcusdt@aggTrade", "/ws/" + "0" * 64, f"/market/ws/{key}")
+    heard = asyncio.run(listen(venue.url, *paths, act=act, wanted=4))
+    assert [event["e"] for event in heard[0]][-1] == "ORDER_TRADE_UPDATE"
+    assert [event["data"]["e"] for event in heard[1]] == ["aggTrade"]
+    assert heard[2:] == [[], []]
+
+
+def test_no_connection_lasts_longer_than_a_day() -> None:
+    venue = Venue(*HAND, "--clock", "1790000000000")
+
+    async def a_day_and_a_bit() -> list[bool]:
+        async with aiohttp.ClientSession() as session:
+            socket = await session.ws_connect(venue.url + "/public/ws/btcusdt@bookTicker")
+            closed = []
+            for ms in (86_399_999, 1):
+                await asyncio.to_thread(venue.sim, "POST", "clock", {"forward": ms})
+                try:
+                    message = await asyncio.wait_for(socket.receive(), 10 if ms == 1 else 0.3)
+                    closed.append(message.type is aiohttp.WSMsgType.CLOSE or socket.closed)
+                except TimeoutError:
+                    closed.append(False)
+            return closed
+
+    try:
+        assert asyncio.run(a_day_and_a_bit()) == [False, True]
+    finally:
+        venue.end()
+
+
+def test_market_streams_follow_the_routes(prod: Venue) -> None:
+    def act() -> None:
+        prod.sim("POST", "price", {"symbol": "BTCUSDT", "price": "63100"})
 
     heard = asyncio.run(
         listen(
-            venue.url,
+            prod.url,
             "/market/stream?streams=btcusdt@aggTrade/btcusdt@bookTicker",
             "/public/ws/btcusdt@bookTicker",
             "/ws/btcusdt@bookTicker",
             "/ws/btcusdt@aggTrade",
+            "/market/ws/BTCUSDT@aggTrade",
             act=act,
             wanted=1,
         )
@@ -101,7 +147,7 @@ def test_market_streams_follow_the_routes(venue: Venue) -> None:
     assert heard[0][0]["data"]["e"] == "aggTrade"
     assert heard[0][0]["data"]["p"] == "63100.0"
     assert [events[0]["e"] for events in heard[1:3]] == ["bookTicker", "bookTicker"]
-    assert heard[3] == []
+    assert heard[3:] == [[], []]  # no route; not in lower case
 
 
 def test_what_was_answered_survives_kill_minus_nine(tmp_path: Path) -> None:
@@ -242,6 +288,10 @@ def test_the_page_shows_and_the_unknown_is_404(venue: Venue) -> None:
         (["--port", "0", "--speed", "fast"], "--speed is a number"),
         (["--port", "0", "--profile", "moon"], "Known: demo, prod."),
         (["--port", "0", "--switch", "nonsense=1"], "no profile switch nonsense"),
+        (["--port", "0", "--switch", "child_ids=banana"], "child_ids is same or own, not 'banana'"),
+        (["--port", "0", "--switch", "enforce_rates=perhaps"], "enforce_rates is true or false"),
+        (["--port", "0", "--switch", "conditional_max=few"], "conditional_max is a whole number"),
+        (["--port", "0", "--switch", "trigger_band=wide"], "trigger_band is a share such as 0.05"),
         (["--port", "0", "--exchange-info", "absent.json"], "Cannot read absent.json"),
         (["--port", "0", "--faults", "absent.json"], "Cannot read faults"),
     ],

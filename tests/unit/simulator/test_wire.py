@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -190,3 +191,9 @@ def test_money_is_never_a_float(simulator: Simulator) -> None:
         simulator.set_price("BTCUSDT", 63000.1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="There is no symbol"):
         simulator.set_price("NOPEUSDT", "1")
+
+
+def test_a_share_given_as_text_becomes_a_number(clock: Clock) -> None:
+    simulator = Simulator(clock=clock, trigger_band="0.05", taker_fee="0.001")
+    assert simulator.ex.profile.trigger_band == Decimal("0.05")
+    assert simulator.ex.profile.taker_fee == Decimal("0.001")
