@@ -4,6 +4,10 @@ PIPENV_VERSION := 2026.10.3
 BIN := .venv/bin
 SHELL := /bin/sh
 ONCE ?=
+# The crash matrix: how many cells, which cover of them, or all there are.
+CELLS ?= 500
+SEED ?= 1
+ALL ?= 0
 PYTEST_ARGS ?=
 # The suite takes minutes, so two workers pay off; 0 runs it in one process.
 PYTEST_WORKERS ?= 2
@@ -18,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIPENV_PIPFILE
 
-.PHONY: help setup demo run test check contract contract-env bench lint format lock clean
+.PHONY: help setup demo run test check crash contract contract-env bench lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -42,6 +46,10 @@ check: setup ## what CI runs: lint, format, types, tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+crash: setup ## kill processes at every boundary, judge by the exchange; ALL=1, CELLS=n, SEED=n
+	@$(BIN)/python -m tests.crash --cells $(CELLS) --seed $(SEED) $(if $(filter-out 0,$(ALL)),--all) \
+	  $(if $(filter 1:500:0,$(SEED):$(CELLS):$(ALL)),--table docs/reference/crash-matrix.md)
 
 contract-env: ## the exchange's clients that nobody here wrote, in an environment of their own
 	@test -x .tool/contract/bin/python || $(PY) -m venv .tool/contract

@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--cells", type=int, default=500, help="how many cells (default 500)")
     parser.add_argument("--seed", type=int, default=1, help="which cover (default 1)")
     parser.add_argument("--all", action="store_true", help="the full product")
-    parser.add_argument("--lanes", type=int, default=6, help="how many at a time (default 6)")
+    parser.add_argument("--lanes", type=int, default=8, help="how many at a time (default 8)")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no cell after so long")
     parser.add_argument("--table", type=Path, help="write the table here")
     parser.add_argument("--stories", action="store_true", help="tell the stories of unsound cells")

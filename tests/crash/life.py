@@ -142,9 +142,9 @@ class Life:
 
     def _fired(self, ident: int) -> bool:
         rows = self.stage.venue.ask("GET", "/sim/faults")
-        fired = next(row["fired"] for row in rows if row["id"] == ident) > 0
+        fired: int = next(row["fired"] for row in rows if row["id"] == ident)
         self.stage.venue.ask("DELETE", f"/sim/faults?id={ident}")
-        return fired
+        return fired > 0
 
     def _draft(self) -> TrioOrder:
         words: dict[str, Any] = {
@@ -183,7 +183,7 @@ class Life:
         live = set(trio.legs.filter(state=LegState.ACCEPTED).values_list("role", flat=True))
         if trio.state == "WORKING":
             return str(Role.ENTRY) in live
-        return live >= {Role.STOP_LOSS, Role.TAKE_PROFIT}
+        return bool({str(Role.STOP_LOSS), str(Role.TAKE_PROFIT)} <= live)
 
     def _go_on(self, trio: TrioOrder) -> None:
         """Let the market, or a person, do what this life has next."""

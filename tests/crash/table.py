@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
-from tests.crash.cells import Cell, all_pairs, pairs, product
+from tests.crash.cells import AFTER_BEGIN, BEFORE_ACT, STOP, Cell, all_pairs, pairs, product
 from tests.crash.life import Lived
 from tests.crash.run import Matrix
 from tests.crash.verdict import NAKED_LIMIT_MS, RETRY_MS, Judgement
@@ -32,7 +32,28 @@ def summary(matrix: Matrix) -> list[str]:
         f"{len(matrix.idle)} cells did not happen and were replaced; {len(matrix.broken)} broke in the test bench; "
         f"{asked} left a question; after a refusal covered within {late} ms of the first request that could succeed "
         f"(bound {RETRY_MS} ms).",
+        f"A process paused between begin and perform of the entry, and woken when the others had acted, "
+        f"sent the exchange: {_woken(rows)}.",
     ]
+
+
+def _woken(rows: list[Row]) -> str:
+    sent: Counter[str] = Counter()
+    for lived, _ in rows:
+        cell = lived.cell
+        if cell.death != STOP or cell.request != "entry" or cell.boundary not in (AFTER_BEGIN, BEFORE_ACT):
+            continue
+        late = [
+            row
+            for row in lived.log
+            if row["ms"] >= lived.woken_ms and row["method"] == "POST" and "-e" in row["client_id"]
+        ]
+        said = ", ".join(f"an entry that was {row['effect']} ({row['code']})" for row in late)
+        sent[said or "nothing"] += 1
+    return (
+        "; ".join(f"{what} in {count} cells" for what, count in sent.most_common())
+        or "no such cell was lived"
+    )
 
 
 def page(matrix: Matrix, *, cells: int, seed: int, axes: Mapping[str, Iterable[str]]) -> str:

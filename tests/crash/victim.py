@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import traceback
@@ -18,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 from rq.timeouts import JobTimeoutException
 
 from orders import beginning, placement, recording, services
@@ -147,8 +148,9 @@ def work(errand: Errand) -> None:
                 time.sleep(POLL_SECONDS)
     except JobTimeoutException:
         pass  # the job is given up; what its threads have begun goes on, as in a real worker
-    except OperationalError:
-        traceback.print_exc()  # its session was ended while it was paused: a job that fails
+    except (OperationalError, InterfaceError) as error:
+        # Its session was ended while it was paused: a job that fails, and is not tried again.
+        print(f"victim of trio {errand.trio}: {str(error).splitlines()[0]}", file=sys.stderr)
     placement._pool.shutdown(wait=True)
 
 
