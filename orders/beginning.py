@@ -21,6 +21,7 @@ from orders.domain.words import LegState, RequestKind, Role, TrioState
 from orders.facts import note
 from orders.models import Leg, Request, TrioOrder
 
+EXIT_PAUSE_MS, EXIT_PAUSE_MAX_MS = 100, 1000
 WITNESS_MS = 60_000  # how far before its own time an order's history is searched
 
 
@@ -90,6 +91,7 @@ class _Beginning:
                 "price": order.price,
                 "trigger_price": order.trigger_price,
                 "state": state,
+                "retry_at": self._next_exit_at() if plan.role is Role.EXIT else None,
             },
         )
         if not new:
@@ -99,6 +101,13 @@ class _Beginning:
             leg.quantity = order.quantity or ZERO
             leg.save()
         return leg
+
+    def _next_exit_at(self) -> datetime | None:
+        """Return when the exit after this one may go: the second at once, then with growing pauses."""
+        vain = self.trio.legs.filter(role=Role.EXIT, filled=0).count()
+        if not vain:
+            return None
+        return self.now + timedelta(milliseconds=min(EXIT_PAUSE_MAX_MS, EXIT_PAUSE_MS * 2 ** min(vain, 8)))
 
     def _cancel(self, client_id: str) -> SendCall:
         leg = Leg.objects.get(client_id=client_id)

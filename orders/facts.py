@@ -7,13 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q
 
-from exchange.types import ZERO, OrderEvent, OrderView, PositionSide, PositionView, TradeView
+from exchange.types import (
+    ZERO,
+    OrderEvent,
+    OrderType,
+    OrderView,
+    PositionSide,
+    PositionView,
+    TimeInForce,
+    TradeView,
+)
 from orders.clock import db_now
 from orders.domain.merging import LegFacts, merge
 from orders.domain.rounding import plain
@@ -21,6 +31,7 @@ from orders.domain.words import Form, LegState, Role
 from orders.locking import locked
 from orders.models import Fill, Leg, Slot, TrioEvent, TrioOrder
 
+NEVER_RESTS = (TimeInForce.IOC, TimeInForce.FOK)
 FACT_FIELDS = (
     "quantity",
     "filled",
@@ -70,10 +81,18 @@ def leg_take_in(leg: Leg, view: OrderView, *, certain: bool, now: datetime) -> b
         leg.look_at = leg.look_at or now
     else:
         leg.look_at, leg.looks, leg.looking_since = None, 0, None
+        if after.state.is_live and _ends_at_once(leg):  # an answer that tells no end yet is not the last word
+            leg.look_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)
     leg.save()
     if after.state != before.state or after.filled != before.filled:
         note(leg.trio, "leg", _leg_line(leg), at=now, client_id=leg.client_id)
     return changed
+
+
+def _ends_at_once(leg: Leg) -> bool:
+    """Is this an order that never rests, so that its end is due whatever the stream tells?"""
+    entry = leg.role == Role.ENTRY
+    return leg.type == OrderType.MARKET or (entry and leg.trio.time_in_force in NEVER_RESTS)
 
 
 def _leg_line(leg: Leg) -> str:

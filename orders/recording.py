@@ -137,9 +137,11 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
     leg.looked_ts = max(leg.looked_ts or 0, call.at)
     if answer.view is not None:
         leg_take_in(leg, answer.view, certain=True, now=now)
-        if LegState(leg.state).is_live and _cancel_refused(leg):
-            leg.retry_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
-            leg.save(update_fields=["retry_at"])
+        if leg.look_at is not None:  # still no clear word: asked again each second, not at once
+            leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+        if LegState(leg.state).is_live:
+            leg.retry_at = _cancel_again(leg, now=now) or leg.retry_at
+        leg.save(update_fields=["look_at", "retry_at"])
         return
     leg.looks += 1
     leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
@@ -160,10 +162,14 @@ def _proved_absent(leg: Leg, call: LookCall, answer: Answer) -> bool:
     return leg.role != Role.ENTRY or answer.witnessed
 
 
-def _cancel_refused(leg: Leg) -> bool:
+def _cancel_again(leg: Leg, *, now: datetime) -> datetime | None:
+    """Return when a cancel that failed may be sent again, for an order that lives on; nothing if none did."""
     newest = leg.requests.filter(kind=RequestKind.CANCEL).select_related("outcome").order_by("-id").first()
     outcome = getattr(newest, "outcome", None)
-    return outcome is not None and outcome.verdict == Verdict.REFUSED
+    pause = {Verdict.REFUSED: LOOK_AGAIN_MS, Verdict.UNKNOWN: BACK_OFF_MS}
+    if outcome is None or (ms := pause.get(Verdict(outcome.verdict))) is None:
+        return None
+    return now + timedelta(milliseconds=ms)
 
 
 def _record_observed(trio: TrioOrder, call: ObserveCall, answer: Answer) -> None:

@@ -152,6 +152,7 @@ def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) ->
         retry_at=_ms(leg.retry_at),
         look_at=_ms(leg.look_at),
         looking_since=_ms(leg.looking_since),
+        looked_ts=leg.looked_ts,
         looks=leg.looks,
         late=leg.late,
     )

@@ -14,9 +14,11 @@ from django.db import connection, transaction
 from exchange.types import OrderState, OrderView, PositionSide, PositionView, Side
 from orders import facts, services
 from orders.clock import exchange_now_ms
+from orders.domain import ids
 from orders.domain.words import LegState, Role
-from orders.facts import order_seen, position_fact
-from orders.models import Leg, Slot, TrioOrder
+from orders.facts import order_seen
+from orders.install import install_row
+from orders.models import TrioOrder
 from tests.builders import Desk, story, the, until
 
 D = Decimal
@@ -62,7 +64,7 @@ def test_a_process_paused_while_it_takes_in_an_event_does_not_keep_the_trio(
     )  # fmt: skip
     monkeypatch.setattr(facts, "fill_book", paused)
 
-    with elsewhere(lambda: order_seen(desk.account.pk, view, trades=(fill,))):  # type: ignore[arg-type, func-returns-value]
+    with elsewhere(lambda: order_seen(desk.account.pk, view, trades=(fill,))):  # type: ignore[arg-type]
         assert woken.wait(timeout=5)
         # When a person closes meanwhile
         began = time.monotonic()
@@ -96,14 +98,13 @@ def test_a_decision_that_waited_for_the_row_sees_what_changed_the_slot_meanwhile
         waiting.set()
         desk.service.advance(trio.pk)
 
-    with elsewhere(decider):
-        with transaction.atomic():
-            TrioOrder.objects.select_for_update().get(pk=trio.pk)
-            told.set()
-            waiting.wait(timeout=5)
-            until(lambda: _waits_for_a_lock(), why="nobody waits for the row")
-            view = PositionView("BTCUSDT", PositionSide.BOTH, D("0.004"), D("99000"))
-            facts.slot_take_in(trio.slot.pk, view, as_of=exchange_now_ms("PAPER"), from_event=True)
+    with elsewhere(decider), transaction.atomic():
+        TrioOrder.objects.select_for_update().get(pk=trio.pk)
+        told.set()
+        waiting.wait(timeout=5)
+        until(lambda: _waits_for_a_lock(), why="nobody waits for the row")
+        view = PositionView("BTCUSDT", PositionSide.BOTH, D("0.004"), D("99000"))
+        facts.slot_take_in(trio.slot.pk, view, as_of=exchange_now_ms("PAPER"), from_event=True)
 
     # Then the decision that waited sees the position
     assert seen[0] == D("0.004"), story(trio)
@@ -132,3 +133,99 @@ def test_a_persons_order_with_the_same_number_on_another_symbol_is_not_ours(desk
 
     entry.refresh_from_db()
     assert entry.filled == D("0.010")
+
+
+# --- an exchange whose answers tell little ------------------------------------------------------
+
+
+def carried_for(desk: Desk, seconds: float) -> None:
+    """Do what a runworker does, without its pauses, for so long."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        desk.carry()
+        time.sleep(0.01)
+
+
+def test_a_market_entry_answered_as_new_is_read_when_the_stream_is_silent(desk: Desk) -> None:
+    # Given an exchange that acknowledges a market order before it fills it, and a stream that says nothing
+    desk.deaf = True
+    trio = desk.queued(desk.a_trio(protection="ON_FIRST_FILL"))
+    body = {
+        "orderId": 1, "symbol": "BTCUSDT", "status": "NEW", "side": "BUY", "type": "MARKET",
+        "clientOrderId": _id_of(trio, "e1"), "origQty": "0.010", "executedQty": "0", "updateTime": 1,
+    }  # fmt: skip
+    desk.simulator.fault(
+        {"path": "/fapi/v1/order", "type": "MARKET"},
+        {"do": "answer", "status": 200, "body": body, "execute": True},
+    )
+
+    desk.advance(trio)
+
+    # Then its fill is read, not waited for until the next sweep
+    desk.carry_until(trio, "OPEN", seconds=2)
+    desk.carry()
+    assert trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED).exists(), story(trio)
+
+
+def test_exits_into_an_outage_grow_apart(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio())
+    desk.carry()
+    desk.simulator.fault({"path": "/fapi/v1/order", "type": "MARKET"}, {"do": "answer", "status": 500})
+
+    services.trio_close(trio_id=trio.pk, by="test")
+    carried_for(desk, 2.0)
+
+    # Then the second went at once, the others with pauses; and it is closed when the exchange is back
+    assert 3 <= trio.legs.filter(role=Role.EXIT).count() <= 8, story(trio)
+    desk.simulator.clear_faults()
+    desk.carry_until(trio, "CLOSED")
+    assert desk.simulator.position("BTCUSDT").is_flat
+
+
+def test_cancels_into_an_outage_do_not_run_hot(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    desk.simulator.fault({"path": "/fapi/v1/order", "method": "DELETE"}, {"do": "answer", "status": 500})
+
+    services.trio_cancel(trio_id=trio.pk, by="test")
+    carried_for(desk, 1.5)
+
+    assert 2 <= len(desk.requests("DELETE", "/fapi/v1/order")) <= 8
+    desk.simulator.clear_faults()
+    desk.carry_until(trio, "CANCELLED")
+
+
+def test_an_order_in_a_state_nobody_knows_is_read_each_second_and_no_more(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    entry = trio.legs.get(role=Role.ENTRY)
+    body = {
+        "orderId": entry.order_id, "symbol": "BTCUSDT", "status": "NEW_ADL", "side": "BUY", "type": "LIMIT",
+        "clientOrderId": entry.client_id, "origQty": "0.010", "executedQty": "0", "updateTime": entry.seen_ts,
+    }  # fmt: skip
+    desk.simulator.fault(
+        {"path": "/fapi/v1/order", "method": "GET"}, {"do": "answer", "status": 200, "body": body}
+    )
+
+    services.trio_refresh(trio_id=trio.pk, by="test")
+    carried_for(desk, 1.5)
+
+    assert 1 <= len(desk.requests("GET", "/fapi/v1/order")) <= 3
+    assert the(trio).state == "WORKING"
+
+
+def test_a_target_stuck_at_its_trigger_is_read_each_second_and_no_more(desk: Desk, settings: object) -> None:
+    settings.NAKED_LIMIT_MS = 600  # type: ignore[attr-defined]
+    desk.simulator.fault({"type": "TAKE_PROFIT_MARKET"}, {"do": "stick_triggering"})
+    trio = desk.placed(desk.a_trio())
+    desk.carry()
+    desk.simulator.set_price("BTCUSDT", "111000")
+    carried_for(desk, 0.7)
+
+    before = len(desk.requests("GET", "/fapi/v1/algoOrder"))
+    carried_for(desk, 1.5)
+
+    assert trio.legs.get(role=Role.TAKE_PROFIT).state == LegState.TRIGGERED, story(trio)
+    assert len(desk.requests("GET", "/fapi/v1/algoOrder")) - before <= 3
+
+
+def _id_of(trio: TrioOrder, end: str) -> str:
+    return f"{ids.stem(install_row().token, trio.pk)}-{end}"
