@@ -21,9 +21,13 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="the full product")
     parser.add_argument("--lanes", type=int, default=8, help="how many at a time (default 8)")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no cell after so long")
+    parser.add_argument("--reap", type=float, default=0, help="kill a runworker too, every so many seconds")
     parser.add_argument("--table", type=Path, help="write the table here")
-    parser.add_argument("--stories", action="store_true", help="tell the stories of unsound cells")
-    parser.add_argument("--match", default="", help="only cells whose name contains this")
+    parser.add_argument(
+        "--match",
+        default="",
+        help="only cells whose name contains this; an unsound cell lives again by its name",
+    )
     options = parser.parse_args()
     cells = list(product()) if options.all else cover(options.cells, seed=options.seed)
     if options.match:
@@ -40,16 +44,18 @@ def main() -> int:
         from tests.crash.run import Run
         from tests.crash.table import page, summary
 
-        matrix = Run(stage, cells, lanes=options.lanes, tell=tell, seconds=options.seconds).go()
+        matrix = Run(
+            stage, cells, lanes=options.lanes, tell=tell, seconds=options.seconds, reap=options.reap
+        ).go()
         complaints = stage.complaints()
     for lived, found in matrix.unsound:
         print(
             f"UNSOUND {lived.cell}\n  {lived.claim.account} {lived.claim.symbol}: {json.dumps(_words(found))}"
         )
-        if options.stories:
-            print(lived.story)
-            for row in lived.log:
-                print("  {ms} {method} {client_id} {effect} {code} {fault}".format(**row))
+        print(lived.story)
+        for row in lived.log:
+            print("  {ms} {method} {client_id} {effect} {code} {fault}".format(**row))
+        if lived.woken_ms:
             print(f"  woken at {lived.woken_ms}")
     for lived in matrix.idle:
         print(f"did not happen (hit {lived.hit}, fault {lived.fired}): {lived.cell} → {lived.result}")

@@ -19,8 +19,9 @@ from orders.models import Symbol, Watch
 from orders.symbols import symbols_sync
 from tests.crash.cells import MODES, Cell, product
 from tests.crash.life import Life, Lived
+from tests.crash.reaper import EXTRA_MS, Reaper
 from tests.crash.stage import Stage
-from tests.crash.verdict import Judgement, judge
+from tests.crash.verdict import NAKED_LIMIT_MS, Judgement, judge
 
 SETTLE_SECONDS = 8.0  # an order that outlives its trio by so long is an orphan
 LOOK_SECONDS = 2.0
@@ -35,6 +36,8 @@ class Matrix:
     idle: list[Lived] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    kills: int = 0  # of runworkers, beside the victims
+    bound_ms: int = NAKED_LIMIT_MS
 
     @property
     def unsound(self) -> list[tuple[Lived, Judgement]]:
@@ -45,9 +48,17 @@ class Run:
     """One run over a list of cells."""
 
     def __init__(
-        self, stage: Stage, cells: list[Cell], *, lanes: int, tell: Callable[[str], None], seconds: float
+        self,
+        stage: Stage,
+        cells: list[Cell],
+        *,
+        lanes: int,
+        tell: Callable[[str], None],
+        seconds: float,
+        reap: float,
     ) -> None:
         self.stage, self.wanted, self.lanes, self.tell = stage, len(cells), lanes, tell
+        self._reap = reap
         self._queues: dict[str, list[tuple[Cell, int]]] = {mode: [] for mode in MODES}
         for cell in cells:
             self._queues[cell.mode].append((cell, 1))
@@ -83,16 +94,27 @@ class Run:
         over = threading.Event()
         looker = threading.Thread(target=self._look, args=(over,))
         looker.start()
+        reaper = Reaper(self.stage, every=self._reap) if self._reap else None
         with ThreadPoolExecutor(self.lanes) as pool:
             for lane in [pool.submit(self._lane, account) for account in accounts]:
                 lane.result()
+        if reaper is not None:
+            reaper.stop()
+            self._matrix.kills, self._matrix.bound_ms = reaper.kills, NAKED_LIMIT_MS + EXTRA_MS
         time.sleep(SETTLE_SECONDS)
         over.set()
         looker.join()
         verdict = self.stage.venue.ask("GET", "/sim/verdict")
         state = self.stage.venue.ask("GET", "/sim/state")
         for lived in self._lived:
-            found = judge(lived.claim, verdict, state, log=lived.log, orphans=self._orphans)
+            found = judge(
+                lived.claim,
+                verdict,
+                state,
+                log=lived.log,
+                orphans=self._orphans,
+                bound_ms=self._matrix.bound_ms,
+            )
             if lived.happened:
                 self._matrix.judged.append((lived, found))
             else:

@@ -41,10 +41,11 @@ class Judgement:
     excused_ms: int = 0  # while it did
     since_refusal_ms: int = 0  # the part of it after the last refusal
     late_retry_ms: int = 0  # the part of it after a stop or exit was taken
+    bound_ms: int = NAKED_LIMIT_MS
 
     @property
     def is_over_bound(self) -> bool:
-        return max(self.naked_ms, self.since_refusal_ms) > NAKED_LIMIT_MS
+        return max(self.naked_ms, self.since_refusal_ms) > self.bound_ms
 
     @property
     def is_sound(self) -> bool:
@@ -59,9 +60,10 @@ def judge(
     *,
     log: Sequence[Mapping[str, Any]] = (),
     orphans: Iterable[str] = (),
+    bound_ms: int = NAKED_LIMIT_MS,
 ) -> Judgement:
     """Judge one trio. ``log``: its account's requests; ``orphans``: what any earlier look found orphaned."""
-    found = Judgement()
+    found = Judgement(bound_ms=bound_ms)
 
     def mine(row: Mapping[str, Any]) -> bool:
         return (row["account"], row["symbol"]) == (claim.account, claim.symbol)
