@@ -236,7 +236,7 @@ class Venue:
             raise ApiError(
                 error.code,
                 then.get("msg", error.msg),
-                int(then.get("status", 400 if "code" in then else error.status)),
+                int(then.get("status", error.status)),
             )
         if do == "lose_before":
             self._after(method, path, values, owner, now, False, "lost before")

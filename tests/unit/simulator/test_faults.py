@@ -27,6 +27,18 @@ def test_refuse_the_nth_order_of_a_kind(desk: Desk, simulator: Simulator) -> Non
     assert "signature" not in entry.params
 
 
+@pytest.mark.parametrize(
+    ("code", "status"), [(-2019, 400), (-1008, 503), (-1003, 429), (-1007, 408), (-2015, 401)]
+)
+def test_a_refusal_comes_with_the_status_of_its_code(
+    desk: Desk, simulator: Simulator, code: int, status: int
+) -> None:
+    simulator.fault({"method": "POST"}, {"do": "refuse", "code": code})
+    with pytest.raises(Refused) as refused:
+        desk.order("BUY", "MARKET", "0.010")
+    assert (refused.value.code, refused.value.status) == (code, status)
+
+
 def test_refuses_is_a_short_way_of_saying_so(desk: Desk, simulator: Simulator) -> None:
     simulator.refuses("STOP_MARKET", code=-2021)
     with pytest.raises(Refused, match="-2021"):

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 import requests
 
+from simulator.faults import EVENT_ACTIONS, REQUEST_ACTIONS
 from tests.unit.simulator.process import ROOT, Venue
 from tests.unit.simulator.support import KEY, SECRET, Refused
 
@@ -271,6 +272,8 @@ def test_the_page_shows_and_the_unknown_is_404(venue: Venue) -> None:
     page = venue.session.get(venue.url)
     assert page.headers["Content-Type"].startswith("text/html")
     assert "A local Binance" in page.text
+    for action in {*REQUEST_ACTIONS, *EVENT_ACTIONS}:
+        assert f'do:"{action}"' in page.text, f"no button for {action}"
     assert venue.session.get(f"{venue.url}/fapi/v9/nothing").status_code == 404
     with pytest.raises(Refused, match="-1121"):
         venue.ask("GET", "/fapi/v1/openOrders", symbol="NOPE")
