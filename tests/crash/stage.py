@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +47,14 @@ class Venue:
         self.ask("POST", "/sim/price", {"symbol": symbol, "price": str(price)})
 
 
+def die_with_parent() -> None:
+    """Ask the kernel to end this process when the one that started it ends, however that may be.
+
+    By *parent* the kernel means the thread: not for processes that a passing thread starts.
+    """
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Stage:
     """Everything a run stands on, and what it has logged."""
 
@@ -63,6 +74,7 @@ class Stage:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 text=True,
+                preexec_fn=die_with_parent if threading.current_thread() is threading.main_thread() else None,
             )
         self.processes.append(process)
         return process

@@ -5,7 +5,6 @@ The hooks are put in here, in the child alone: the product knows nothing of them
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -36,6 +35,7 @@ from tests.crash.cells import (
     KILL,
     STOP,
 )
+from tests.crash.stage import die_with_parent
 
 POLL_SECONDS = 0.008
 ROLES = {"e": "entry", "s": "stop", "p": "target", "x": "exit"}
@@ -208,7 +208,7 @@ def _nurse(lines: socket.socket) -> None:
 def _alone(do: Callable[[], None], log: Path | None = None) -> None:
     """Run in a forked child and end it there, come what may; never outlive the parent."""
     try:
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        die_with_parent()
         if log is not None:
             target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             os.dup2(target, 1)
