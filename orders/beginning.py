@@ -124,8 +124,9 @@ class _Beginning:
         leg.save(update_fields=["looking_since"])
         newest = leg.requests.filter(kind=RequestKind.SUBMIT).order_by("-id").first()
         since = None
-        if newest is not None and leg.role == Role.ENTRY and not leg.acknowledged:
-            proof = newest.timestamp + newest.recv_window + settings.ABSENCE_MARGIN_MS
+        if newest is not None and leg.role == Role.ENTRY:
+            sign = (leg.seen_ts or 0) if leg.acknowledged else newest.timestamp + newest.recv_window
+            proof = sign + settings.ABSENCE_MARGIN_MS
             since = newest.timestamp - WITNESS_MS if self.at > proof else None
         return LookCall(leg.pk, self._ref(leg), self.at, settings.PROTECT_TIMEOUT_MS, since)
 

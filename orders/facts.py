@@ -31,6 +31,7 @@ from orders.domain.words import Form, LegState, Role
 from orders.locking import locked
 from orders.models import Fill, Leg, Slot, TrioEvent, TrioOrder
 
+POSITION_LAG_MS = 2000
 NEVER_RESTS = (TimeInForce.IOC, TimeInForce.FOK)
 FACT_FIELDS = (
     "quantity",
@@ -217,7 +218,9 @@ def slot_take_in(
         if view.quantity != 0:
             slot.flat_since = None
         elif slot.flat_since is None or slot.quantity != 0:
-            slot.flat_since = as_of
+            # Positions lag behind their events: flat right after an event told one is doubted for longer.
+            lagging = slot.as_of + POSITION_LAG_MS if slot.from_event and not from_event else 0
+            slot.flat_since = max(as_of, lagging)
         else:
             changed |= as_of - slot.flat_since >= 1000 > slot.as_of - slot.flat_since
         slot.quantity, slot.as_of, slot.from_event = view.quantity, as_of, from_event

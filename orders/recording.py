@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from exchange.errors import CredentialsRefused, ExchangeError
-from exchange.types import ZERO, PositionMode, PositionSide, PositionView
+from exchange.types import ZERO, PositionMode, PositionSide
 from orders.calls import Answer, LookCall, ObserveCall, SendCall
 from orders.clock import from_ms, to_ms
 from orders.domain.coverage import Execution, Gaps, Guarding, gaps
@@ -156,8 +156,12 @@ def _proved_absent(leg: Leg, call: LookCall, answer: Answer) -> bool:
     margin = settings.ABSENCE_MARGIN_MS
     newest = leg.requests.filter(kind=RequestKind.SUBMIT).order_by("-id").first()
     if leg.acknowledged:
-        return call.at > (leg.seen_ts or 0) + margin
-    if newest is None or call.at <= newest.timestamp + newest.recv_window + margin:
+        certain_from = (leg.seen_ts or 0) + margin
+    elif newest is not None:
+        certain_from = newest.timestamp + newest.recv_window + margin
+    else:
+        return False
+    if call.at <= certain_from:
         return False
     return leg.role != Role.ENTRY or answer.witnessed
 
@@ -175,20 +179,15 @@ def _cancel_again(leg: Leg, *, now: datetime) -> datetime | None:
 def _record_observed(trio: TrioOrder, call: ObserveCall, answer: Answer) -> None:
     if answer.error is not None or answer.bug:
         return  # asked in vain: it counts as being asked until patience is over, then again
-    observe(trio.account_id, call.symbol, answer.positions, mode=trio.account.position_mode, at=call.at)
-    if trio.slot_id is not None:
-        trio.slot = Slot.objects.get(pk=trio.slot_id)
+    # Only our own side: what the other one shows is news for the trio there, which the sweep wakes.
+    if trio.slot is not None:
+        side = PositionSide(trio.slot.position_side)
+        shown = (p for p in answer.positions if (p.symbol, p.position_side) == (call.symbol, side))
+        view = next(shown, None) or flat_view(call.symbol, side)
+        slot_take_in(trio.slot.pk, view, as_of=call.at, from_event=False)
+        trio.slot = Slot.objects.get(pk=trio.slot.pk)
     trio.observing_since = None
     trio.save(update_fields=["observing_since", "updated_at"])
-
-
-def observe(account_id: int, symbol: str, positions: tuple[PositionView, ...], *, mode: str, at: int) -> None:
-    """Write one symbol's positions into the book; sides that are not listed are flat."""
-    sides = [PositionSide.BOTH] if mode == PositionMode.ONE_WAY else [PositionSide.LONG, PositionSide.SHORT]
-    listed = {view.position_side: view for view in positions if view.symbol == symbol}
-    for side in sides:
-        slot, _ = Slot.objects.get_or_create(account_id=account_id, symbol=symbol, position_side=side)
-        slot_take_in(slot.pk, listed.get(side) or flat_view(symbol, side), as_of=at, from_event=False)
 
 
 # --- what a decision implies ------------------------------------------------------------------

@@ -166,8 +166,9 @@ def book_of(
     if slot is None:
         return Book()
     watch = Watch.objects.filter(account_id=trio.account_id).first()
-    long = trio.side == Side.BUY
-    signed = slot.quantity if long else -slot.quantity
+    signed = slot.quantity if trio.side == Side.BUY else -slot.quantity
+    if slot.position_side != PositionSide.BOTH:
+        signed = abs(slot.quantity)  # a hedged side holds nothing but its own, whatever the sign
     # A slot without facts of its own was not there when the account was last swept: it was flat then.
     as_of = slot.as_of or (watch.swept_ts if watch else 0)
     why = "" if alive else gates.NO_WORKER

@@ -12,13 +12,15 @@ import pytest
 from django.db import connection, transaction
 
 from exchange.types import OrderState, OrderView, PositionSide, PositionView, Side
-from orders import facts, services
-from orders.clock import exchange_now_ms
+from orders import facts, recording, services
+from orders.calls import Answer, ObserveCall
+from orders.clock import db_now, exchange_now_ms
 from orders.domain import ids
 from orders.domain.words import LegState, Role
 from orders.facts import order_seen
 from orders.install import install_row
 from orders.models import TrioOrder
+from orders.snapshots import snapshot_of
 from tests.builders import Desk, story, the, until
 
 D = Decimal
@@ -225,6 +227,95 @@ def test_a_target_stuck_at_its_trigger_is_read_each_second_and_no_more(desk: Des
 
     assert trio.legs.get(role=Role.TAKE_PROFIT).state == LegState.TRIGGERED, story(trio)
     assert len(desk.requests("GET", "/fapi/v1/algoOrder")) - before <= 3
+
+
+# --- an exchange whose lists lag ----------------------------------------------------------------
+
+
+def test_a_position_list_that_lags_behind_its_event_is_doubted_for_three_seconds(desk: Desk) -> None:
+    # Given an open trio whose position an event told
+    trio = desk.placed(desk.a_trio(protection="ON_FIRST_FILL"))
+    assert trio.slot is not None
+    told = exchange_now_ms("PAPER") + 1000
+    there = PositionView("BTCUSDT", PositionSide.BOTH, D("0.010"), D("100000"))
+    facts.position_fact(desk.account.pk, there, as_of=told, from_event=True)
+
+    def believed(after_ms: int) -> bool:
+        """Is the trio flat, to be believed, once the list shows none that long after the event?"""
+        flat = facts.flat_view("BTCUSDT", "BOTH")
+        facts.position_fact(desk.account.pk, flat, as_of=told + after_ms, from_event=False)
+        return snapshot_of(the_whole(trio), now=db_now(), offset_ms=0, install=install_row()).flat_believed
+
+    # Then a list that shows none is believed only when lag does not explain it any more
+    assert [believed(ms) for ms in (100, 1200, 2500, 3100)] == [False, False, False, True]
+
+
+def the_whole(trio: TrioOrder) -> TrioOrder:
+    return TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio.pk)
+
+
+def test_what_one_side_observes_is_still_news_to_the_trio_on_the_other(hedge_desk: Desk) -> None:
+    # Given a long and a short trio, the short one's position closed in the app, and nobody told
+    desk = hedge_desk
+    long, short = desk.placed(desk.a_trio()), desk.placed(desk.a_trio(side="SELL"))
+    carried_for(desk, 0.3)
+    before = short.slot
+    assert before is not None
+    TrioOrder.objects.filter(pk=short.pk).update(wake_at=None)
+
+    # When the long one observes the symbol
+    with transaction.atomic():
+        recording.record(
+            the_whole(long),
+            Answer(ObserveCall("BTCUSDT", exchange_now_ms("PAPER") + 5000, 100)),
+            now=db_now(),
+            offset_ms=0,
+        )
+
+    # Then the short one's slot is as it was, and the next who reads it wakes its trio
+    before.refresh_from_db()
+    assert before.quantity == D("-0.010")
+    flat = facts.flat_view("BTCUSDT", "SHORT")
+    later = exchange_now_ms("PAPER") + 6000
+    assert facts.position_fact(desk.account.pk, flat, as_of=later, from_event=False) == short.pk
+
+
+def test_a_resting_entry_is_not_written_off_on_one_lagging_look(desk: Desk) -> None:
+    # Given a resting entry that the look-up by id has lost, while the exchange's history shows it
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    desk.simulator.fault({"path": "/fapi/v1/order", "method": "GET"}, {"do": "refuse", "code": -2013})
+    services.trio_refresh(trio_id=trio.pk, by="test")
+
+    carried_for(desk, 2.5)
+
+    assert trio.legs.get(role=Role.ENTRY).state == LegState.ACCEPTED, story(trio)
+
+
+def test_executions_that_cannot_be_fetched_do_not_spoil_a_sweep(desk: Desk) -> None:
+    desk.deaf = True
+    desk.placed(desk.a_trio())
+    desk.simulator.fault({"path": "/fapi/v1/userTrades"}, {"do": "answer", "status": 404})
+    asked = len(desk.requests("GET", "/fapi/v1/userTrades"))
+    desk.sweep()
+    assert len(desk.requests("GET", "/fapi/v1/userTrades")) > asked
+
+
+def test_an_order_of_ours_that_lingers_in_a_list_is_no_stranger_to_the_next_trio(desk: Desk) -> None:
+    # Given a cancelled trio, and a list of orders that still shows its entry
+    first = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    entry = first.legs.get(role=Role.ENTRY)
+    services.trio_cancel(trio_id=first.pk, by="test")
+    desk.carry_until(first, "CANCELLED")
+    body = [{
+        "orderId": entry.order_id, "symbol": "BTCUSDT", "status": "NEW", "side": "BUY", "type": "LIMIT",
+        "clientOrderId": entry.client_id, "origQty": "0.010", "executedQty": "0", "updateTime": entry.seen_ts,
+    }]  # fmt: skip
+    desk.simulator.fault({"path": "/fapi/v1/openOrders"}, {"do": "answer", "status": 200, "body": body})
+
+    desk.sweep()
+
+    # Then the next trio is placed
+    assert desk.placed(desk.a_trio()).state == "OPEN"
 
 
 def _id_of(trio: TrioOrder, end: str) -> str:
