@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
+from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from exchange.types import ZERO, OrderView, PositionMode, PositionSide, Side
 from orders.clock import clock_measure, db_now, exchange_now_ms
@@ -23,8 +24,11 @@ from orders.models import Leg, TrioOrder, Watch
 logger = logging.getLogger(__name__)
 
 LIVE = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED, LegState.TRIGGERED)
+GONE = (LegState.FILLED, LegState.CANCELLED, LegState.EXPIRED, LegState.REJECTED)
 GRACE_MS = 2000  # an order this young may be missing from a list that lags
 TRADES_BEFORE_MS = 60_000
+TRADES_FOR_MS = 7 * 24 * 3600 * 1000
+TRADES_A_ROUND = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +54,17 @@ def sweep(account: ExchangeAccount, *, renew_clock: bool = True) -> Swept:
     for order in orders:
         woken.add(order_seen(account.pk, order))
     woken |= set(_missing_orders(account, orders, at=at))
-    strangers = _strangers(account, orders)
+    strangers = _strangers(account, orders, at=at)
     listed = {(view.symbol, view.position_side): view for view in positions}
     known = {(slot.symbol, PositionSide(slot.position_side)) for slot in account.slots.all()}
     for symbol, side in known | set(listed) | set(strangers):
         view = listed.get((symbol, side)) or flat_view(symbol, side)
         found = strangers.get((symbol, side), [])
         woken.add(position_fact(account.pk, view, as_of=at, from_event=False, strangers=found))
-    woken |= set(_missing_trades(account, exchange))
+    try:
+        woken |= set(_missing_trades(account, exchange, at=at))
+    except ExchangeError as error:  # they are for the books; what is safe hinges on none of them
+        logger.warning("account %s: executions could not be fetched: %s", account.pk, error)
     return Swept(at, frozenset(trio for trio in woken if trio is not None))
 
 
@@ -76,13 +83,17 @@ def _missing_orders(account: ExchangeAccount, orders: Iterable[OrderView], *, at
                 yield trio.pk
 
 
-def _missing_trades(account: ExchangeAccount, exchange: Exchange) -> Iterable[int]:
-    """Fetch the executions of orders that filled more than our book of executions explains."""
+def _missing_trades(account: ExchangeAccount, exchange: Exchange, *, at: int) -> Iterable[int]:
+    """Fetch the executions of orders that filled more than our book of executions explains.
+
+    A few in each round, the newest first, and for a week: what the exchange never tells must not cost for ever.
+    """
     legs = (
-        Leg.objects.filter(trio__account=account, filled__gt=0)
+        Leg.objects.filter(trio__account=account, filled__gt=0, filled_ts__gt=at - TRADES_FOR_MS)
         .annotate(booked=Coalesce(Sum("fills__quantity"), ZERO))
         .filter(filled__gt=F("booked"), order_id__isnull=False)
         .select_related("trio", "trio__symbol")
+        .order_by("-filled_ts")[:TRADES_A_ROUND]
     )
     for leg in legs:
         assert leg.order_id is not None
@@ -100,14 +111,18 @@ def _missing_trades(account: ExchangeAccount, exchange: Exchange) -> Iterable[in
 
 
 def _strangers(
-    account: ExchangeAccount, orders: Iterable[OrderView]
+    account: ExchangeAccount, orders: Iterable[OrderView], *, at: int
 ) -> dict[tuple[str, PositionSide], list[str]]:
-    """Describe the resting orders that belong to no trio of ours that still lives, by slot."""
+    """Describe the resting orders that belong to no trio of ours that still lives, by slot.
+
+    An order of ours that ended just now may linger in a list that lags; that makes it no stranger.
+    """
     orders = list(orders)
+    lives = Q(trio__holds_slot=True) | Q(state__in=GONE, ended_ts__gt=at - GRACE_MS)
     ours = set(
-        Leg.objects.filter(
-            client_id__in=[order.client_id for order in orders], trio__holds_slot=True
-        ).values_list("client_id", flat=True)
+        Leg.objects.filter(lives, client_id__in=[order.client_id for order in orders]).values_list(
+            "client_id", flat=True
+        )
     )
     found: dict[tuple[str, PositionSide], list[str]] = {}
     for order in orders:
@@ -118,8 +133,8 @@ def _strangers(
             side = PositionSide.BOTH
         amount = "whole position" if order.close_position else plain(order.quantity)
         price = order.trigger_price or order.price
-        at = f" at {plain(price)}" if price else ""
-        text = f"{Side(order.side)} {amount}{at}, id {order.client_id}"
+        level = f" at {plain(price)}" if price else ""
+        text = f"{Side(order.side)} {amount}{level}, id {order.client_id}"
         found.setdefault((order.symbol, side), []).append(text)
     return found
 
