@@ -184,8 +184,13 @@ def sweep(world: World) -> None:
     """Compare the exchange's lists with our rows, and wake the trio over each difference."""
     at = world.now_ts
     listed = {order.client_id: order for order in world.orders if order.live and order.hidden_until <= at}
-    for order in listed.values():
-        if _seen(world, shown(order)):
+    for listed_order in listed.values():
+        if _seen(world, shown(listed_order)):
+            world.wake_at = world.now
+    for leg in world.legs:  # written-off ids are watched for 24 h (design §3.4)
+        order = world.order(leg.client_id)
+        visible = order is not None and order.hidden_until <= at
+        if leg.state is LegState.WRITTEN_OFF and order is not None and visible and _seen(world, shown(order)):
             world.wake_at = world.now
     for leg in world.legs:
         missing = leg.client_id not in listed and (leg.facts.seen_ts or 0) <= at - 2000

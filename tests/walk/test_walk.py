@@ -31,7 +31,7 @@ SNAPSHOTS_MIN = 10_000
 
 # Searched whole: every fill and every move of the price; and what is under way overtaking each other.
 MARKET_MOVES = Bound(fills=3, faults=0, acts=0, moves=1)
-RACES = Bound(fills=2, faults=0, acts=0, moves=1, races=1)
+RACES = Bound(fills=1, faults=0, acts=0, moves=1, races=1)
 # Searched whole: one fault or one act of a person, anywhere.
 ONE_TROUBLE = Bound(fills=2, faults=1, acts=1, moves=0, trouble=1)
 # The bound of design §10 and more, too large to be searched: visited at random.
@@ -54,7 +54,7 @@ WIDE = (
 
 def searches() -> Iterator[Walk]:
     for setting in settings(MARKET_MOVES):
-        bound = MARKET_MOVES if setting.name in APART else replace(MARKET_MOVES, fills=2)
+        bound = MARKET_MOVES if setting.name in APART else replace(MARKET_MOVES, fills=1)
         yield walk(replace(setting, bound=bound), worlds_max=UNCAPPED)
     for setting in settings(RACES):
         if setting.name in APART:
