@@ -7,6 +7,7 @@ import contextlib
 import logging
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from simulator.control import Control
 from simulator.facade import Simulator
@@ -15,6 +16,18 @@ from simulator.streams import Hub
 from simulator.venue import BODY_MAX, Reply
 
 TICK_SECONDS = 0.05
+
+
+class Brief(logging.Filter):
+    """A client that speaks no HTTP is answered 400 and gets one line in the log, not a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError | ConnectionError):
+            words = " ".join(str(error).split())[:200]
+            record.msg, record.args = "A request was not understood: %s", (words,)
+            record.exc_info = record.exc_text = None
+        return True
 
 
 class Server:
@@ -79,7 +92,10 @@ class Server:
 
     async def _exchange(self, request: web.Request) -> web.StreamResponse:
         """One request to the exchange; what a fault does to the connection is done here."""
-        body = await request.read() if request.can_read_body else b""
+        try:
+            body = await request.read() if request.can_read_body else b""
+        except ConnectionError:
+            return _hang_up(request)
         headers = {"x-mbx-apikey": request.headers.get("X-MBX-APIKEY", "")}
         reply = self.simulator.venue.handle(
             request.method,

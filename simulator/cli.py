@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import ipaddress
 import json
+import logging
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from typing import IO, Any
 
 from aiohttp import web
 
-from simulator.app import Server
+from simulator.app import Brief, Server
 from simulator.facade import AccountExists, Simulator, SteppedClock
 from simulator.faults import FaultError
 from simulator.store import StateInUse, Store
@@ -206,6 +207,7 @@ def _die_with_parent() -> None:
 
 
 async def _serve(options: argparse.Namespace, simulator: Simulator) -> int:
+    logging.getLogger("aiohttp.server").addFilter(Brief())
     server = Server(simulator)
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -83,7 +84,7 @@ class Control:
 
     def liquidity(self, _: web.Request, body: dict[str, Any]) -> Answer:
         self.simulator.liquidity(
-            str(body["symbol"]), str(body["quantity_per_level"]), int(body.get("levels", 1)),
+            str(body["symbol"]), str(body["quantity_per_level"]), _whole(body.get("levels", 1), "levels"),
             queue=str(body.get("queue", "0")),
         )  # fmt: skip
         return {"ok": True}, 200
@@ -99,7 +100,7 @@ class Control:
         if mode not in (None, "run", "pause", "step"):
             raise ValueError("mode is run, pause or step.")
         if mode == "step":
-            self.simulator.advance_market(int(body["ms"]))
+            self.simulator.advance_market(_whole(body["ms"], "ms"))
         elif mode is not None:
             prices.running = mode == "run"
         return {
@@ -112,12 +113,12 @@ class Control:
         clock = self.simulator.clock
         if not isinstance(clock, SteppedClock):
             raise TypeError("The clock runs by itself; start the simulator with --clock to step it.")
-        clock.forward(int(body.get("forward", 0)))
+        clock.forward(_whole(body.get("forward", 0), "forward"))
         self.simulator.tick()
         return {"ms": clock()}, 200
 
     def log(self, request: web.Request, _: Any) -> Answer:
-        since = int(request.query.get("since", "0"))
+        since = _whole(request.query.get("since", "0"), "since")
         entries = self.simulator.venue.journal.since(since, request.query.get("account"))
         return [entry.as_dict() for entry in entries], 200
 
@@ -144,8 +145,16 @@ class Control:
 
     def clear_faults(self, request: web.Request, _: Any) -> Answer:
         ident = request.query.get("id")
-        self.simulator.venue.faults.clear(int(ident) if ident else None)
+        self.simulator.venue.faults.clear(_whole(ident, "id") if ident else None)
         return {"ok": True}, 200
+
+
+def _whole(value: object, name: str) -> int:
+    """A whole number from a body or a query. Raises ValueError with a sentence."""
+    text = str(value)
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise ValueError(f"{name} is a whole number, not {text[:40]!r}.")
+    return int(text)
 
 
 async def _body(request: web.Request) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -262,10 +263,32 @@ def test_control_mistakes_get_a_sentence(venue: Venue) -> None:
         ("POST", "faults", {"then": {"do": "explode"}}, "There is no fault 'explode'."),
         ("POST", "clock", {"forward": 1}, "The clock runs by itself"),
         ("GET", "events", None, "Say which account"),
+        ("GET", "log?since=yesterday", None, "since is a whole number, not 'yesterday'."),
+        ("POST", "market", {"mode": "step", "ms": 1.5}, "ms is a whole number, not '1.5'."),
     ):
         assert sentence in venue.sim(method, path, body)["error"]
     assert venue.sim("POST", "accounts", {"name": "x", "api_key": KEY, "api_secret": "other"})["error"]
     assert venue.session.post(f"{venue.url}/sim/price", data="{nonsense").status_code == 400
+
+
+def test_what_is_no_http_gets_400_and_one_line_in_the_log(venue: Venue) -> None:
+    host, port = venue.url.removeprefix("http://").split(":")
+    nonsense = (
+        b"GARBAGE\r\n\r\n",
+        b"POST /fapi/v1/order HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n",
+        b"GET /fapi/v1/time?a=" + b"b" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    )
+    for words in nonsense:
+        with socket.create_connection((host, int(port)), timeout=10) as line:
+            line.sendall(words)
+            assert b" 400 " in line.recv(200)
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(b"POST /fapi/v1/order HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nabc")
+    assert venue.now()
+    venue.process.terminate()
+    _, said = venue.process.communicate(timeout=20)
+    assert "Traceback" not in said
+    assert said.count("A request was not understood") >= 2
 
 
 def test_the_page_shows_and_the_unknown_is_404(venue: Venue) -> None:
