@@ -21,6 +21,11 @@ from orders.models import Leg, Outcome, Request, Slot, TrioOrder
 BACK_OFF_MS = 200
 KEY_BACK_OFF_MS = 5000
 LOOK_AGAIN_MS = 1000
+CANCEL_AGAIN_MS = {
+    Verdict.REFUSED: LOOK_AGAIN_MS,
+    Verdict.UNKNOWN: BACK_OFF_MS,
+    Verdict.KEY_REFUSED: KEY_BACK_OFF_MS,
+}
 KEY_QUESTION = "The exchange refuses the account's API key"
 
 
@@ -139,8 +144,11 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
         leg_take_in(leg, answer.view, certain=True, now=now)
         if leg.look_at is not None:  # still no clear word: asked again each second, not at once
             leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
-        if LegState(leg.state).is_live:
-            leg.retry_at = _cancel_again(leg, now=now) or leg.retry_at
+        cancel = _newest_cancel(leg) if LegState(leg.state).is_live else None
+        if cancel is Verdict.ACCEPTED:  # its word is there, its end is not yet
+            leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+        elif cancel in CANCEL_AGAIN_MS:
+            leg.retry_at = now + timedelta(milliseconds=CANCEL_AGAIN_MS[cancel])
         leg.save(update_fields=["look_at", "retry_at"])
         return
     leg.looks += 1
@@ -166,14 +174,11 @@ def _proved_absent(leg: Leg, call: LookCall, answer: Answer) -> bool:
     return leg.role != Role.ENTRY or answer.witnessed
 
 
-def _cancel_again(leg: Leg, *, now: datetime) -> datetime | None:
-    """Return when a cancel that failed may be sent again, for an order that lives on; nothing if none did."""
+def _newest_cancel(leg: Leg) -> Verdict | None:
+    """Return what the newest cancel of this order came to; nothing if none was asked or answered."""
     newest = leg.requests.filter(kind=RequestKind.CANCEL).select_related("outcome").order_by("-id").first()
     outcome = getattr(newest, "outcome", None)
-    pause = {Verdict.REFUSED: LOOK_AGAIN_MS, Verdict.UNKNOWN: BACK_OFF_MS}
-    if outcome is None or (ms := pause.get(Verdict(outcome.verdict))) is None:
-        return None
-    return now + timedelta(milliseconds=ms)
+    return None if outcome is None else Verdict(outcome.verdict)
 
 
 def _record_observed(trio: TrioOrder, call: ObserveCall, answer: Answer) -> None:

@@ -196,6 +196,25 @@ def test_cancels_into_an_outage_do_not_run_hot(desk: Desk) -> None:
     desk.carry_until(trio, "CANCELLED")
 
 
+def test_a_cancel_that_takes_effect_later_is_looked_for_each_second(desk: Desk) -> None:
+    # Given an exchange that takes a cancel, answers with the order as it stands, and cancels it later
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    entry = trio.legs.get(role=Role.ENTRY)
+    body = {
+        "orderId": entry.order_id, "symbol": "BTCUSDT", "status": "NEW", "side": "BUY", "type": "LIMIT",
+        "clientOrderId": entry.client_id, "origQty": "0.010", "executedQty": "0", "updateTime": entry.seen_ts,
+    }  # fmt: skip
+    there = {"do": "answer", "status": 200, "body": body}
+    for method in ("DELETE", "GET"):
+        desk.simulator.fault({"path": "/fapi/v1/order", "method": method}, there)
+
+    services.trio_cancel(trio_id=trio.pk, by="test")
+    carried_for(desk, 1.5)
+
+    assert len(desk.requests("GET", "/fapi/v1/order")) <= 4, story(trio)
+    assert the(trio).state == "WITHDRAWING", story(trio)
+
+
 def test_an_order_in_a_state_nobody_knows_is_read_each_second_and_no_more(desk: Desk) -> None:
     trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
     entry = trio.legs.get(role=Role.ENTRY)
