@@ -13,7 +13,7 @@ from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
-from exchange.types import ZERO, OrderView, PositionMode, PositionSide, Side
+from exchange.types import ZERO, OrderRef, OrderView, PositionMode, PositionSide, Side
 from orders.clock import clock_measure, db_now, exchange_now_ms
 from orders.domain.rounding import plain
 from orders.domain.words import LegState
@@ -29,6 +29,8 @@ GRACE_MS = 2000  # an order this young may be missing from a list that lags
 TRADES_BEFORE_MS = 60_000
 TRADES_FOR_MS = 7 * 24 * 3600 * 1000
 TRADES_A_ROUND = 10
+WRITTEN_OFF_FOR_MS = 24 * 3600 * 1000
+WRITTEN_OFF_A_ROUND = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,10 @@ def sweep(account: ExchangeAccount, *, renew_clock: bool = True) -> Swept:
         found = strangers.get((symbol, side), [])
         woken.add(position_fact(account.pk, view, as_of=at, from_event=False, strangers=found))
     try:
+        woken |= set(_written_off(account, exchange, at=at))
         woken |= set(_missing_trades(account, exchange, at=at))
-    except ExchangeError as error:  # they are for the books; what is safe hinges on none of them
-        logger.warning("account %s: executions could not be fetched: %s", account.pk, error)
+    except ExchangeError as error:  # asked again with the next sweep; a sweep is complete without
+        logger.warning("account %s: the sweep's second look failed: %s", account.pk, error)
     return Swept(at, frozenset(trio for trio in woken if trio is not None))
 
 
@@ -78,9 +81,25 @@ def _missing_orders(account: ExchangeAccount, orders: Iterable[OrderView], *, at
         with short_transaction():
             trio = TrioOrder.objects.select_for_update().get(pk=leg.trio_id)
             now = db_now()
-            if Leg.objects.filter(pk=leg.pk, state__in=LIVE, look_at=None).update(look_at=now):
+            due = Leg.objects.filter(pk=leg.pk, state__in=LIVE, look_at=None).update(look_at=now)
+            if due:
                 wake(trio, now)
-                yield trio.pk
+        if due:
+            yield leg.trio_id
+
+
+def _written_off(account: ExchangeAccount, exchange: Exchange, *, at: int) -> Iterable[int | None]:
+    """Look up again, for a day, what was written off: an order proved absent must stay so."""
+    legs = Leg.objects.filter(
+        trio__account=account, state=LegState.WRITTEN_OFF, ended_ts__gt=at - WRITTEN_OFF_FOR_MS
+    ).select_related("trio__symbol")
+    for leg in legs.order_by(F("looked_ts").asc(nulls_first=True))[:WRITTEN_OFF_A_ROUND]:
+        asked = exchange_now_ms(account.environment)
+        ref = OrderRef(leg.trio.symbol.symbol, leg.client_id, leg.is_conditional)
+        found = exchange.find_order(ref, at=asked)
+        Leg.objects.filter(pk=leg.pk, state=LegState.WRITTEN_OFF).update(looked_ts=asked)
+        if found is not None:
+            yield order_seen(account.pk, found, certain=True)
 
 
 def _missing_trades(account: ExchangeAccount, exchange: Exchange, *, at: int) -> Iterable[int]:
