@@ -24,7 +24,7 @@ from django.db.models import F
 from accounts.gateways import stream_endpoints
 from exchange.binance.events import PriceKind, PriceTick
 from exchange.binance.streams import Connected, Disconnected, MarketStream
-from exchange.types import Side
+from exchange.types import PositionMode, Side
 from orders.clock import db_now
 from orders.domain.words import LegState, Protection, Role, TrioState
 from orders.locking import short_transaction
@@ -36,7 +36,7 @@ EVENT_DUE_MS = 500
 SILENCE_SECONDS = 2.0
 SILENT_READ_SECONDS = 1.0
 SILENT_READS_MAX = 10  # each second: a quarter of production's request weight, the rest is for acting
-REFRESH_SECONDS = 1.0
+REFRESH_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,10 @@ class Interest:
 
 
 def interests(account_ids: Iterable[int]) -> list[Interest]:
-    """Return the orders to watch: resting entries that nothing armed covers, and stops."""
+    """Return the orders to watch: resting entries that nothing armed covers, and stops.
+
+    In hedge mode an armed stop covers nothing of a partial fill, so its entry is watched too.
+    """
     legs = (
         Leg.objects.filter(
             trio__account_id__in=list(account_ids),
@@ -63,7 +66,11 @@ def interests(account_ids: Iterable[int]) -> list[Interest]:
             state__in=(LegState.ACCEPTED, LegState.PARTIALLY_FILLED),
             role__in=(Role.ENTRY, Role.STOP_LOSS),
         )
-        .exclude(role=Role.ENTRY, trio__protection=Protection.PRE_ARMED)
+        .exclude(
+            role=Role.ENTRY,
+            trio__protection=Protection.PRE_ARMED,
+            trio__account__position_mode=PositionMode.ONE_WAY,
+        )
         .exclude(role=Role.STOP_LOSS, trio__state=TrioState.WORKING)
         .select_related("trio__symbol")
     )
@@ -122,6 +129,7 @@ class PriceWatch:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="prices")
         self._by_symbol: dict[str, list[Interest]] = {}
         self._reached: set[int] = set()
+        self._entries: set[int] = set()
         self._refresh_at = 0.0
         self._heard_at = clock()
         self._silent_read_at = 0.0
@@ -170,6 +178,10 @@ class PriceWatch:
         self._by_symbol = found
         self._reached &= {i.leg_id for watched in found.values() for i in watched}
         self._loop.call_soon_threadsafe(self._stream.watch, list(found))
+        # What traded between an entry's coming to rest and our first hearing its price is asked for, once.
+        entries = {i.leg_id for watched in found.values() for i in watched if i.kind is PriceKind.LAST}
+        read_due(entries - self._entries, in_ms=EVENT_DUE_MS)
+        self._entries = entries
 
     def _read_some(self) -> None:
         """Read the orders that were read longest ago, resting entries before stops."""

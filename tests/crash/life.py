@@ -100,7 +100,7 @@ class Life:
         self.woken_ms = 0
 
     def live(self) -> Lived:
-        began = time.monotonic()
+        began, self.began_ms = time.monotonic(), time.time_ns() // 10**6
         self.stage.venue.price(self.symbol.symbol, self.levels.price)
         fault = self._fault()
         trio = self._draft()
@@ -258,6 +258,8 @@ class Life:
             entered=entered,
             exited=exited,
             over=trio.state in ENDS,
+            began_ms=self.began_ms,
+            ended_ms=time.time_ns() // 10**6,
         )
         hit = self.mark.exists()
         if hit:

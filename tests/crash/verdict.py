@@ -28,6 +28,8 @@ class Claim:
     entered: Decimal
     exited: Decimal
     over: bool
+    began_ms: int = 0
+    ended_ms: int = 1 << 60  # another life may use the same account and symbol after this one
 
 
 @dataclass(slots=True)
@@ -68,6 +70,9 @@ def judge(
     def mine(row: Mapping[str, Any]) -> bool:
         return (row["account"], row["symbol"]) == (claim.account, claim.symbol)
 
+    def meanwhile(row: Mapping[str, Any]) -> bool:
+        return mine(row) and claim.began_ms <= row.get("start", row.get("ms", 0)) <= claim.ended_ms
+
     rows = [row for row in verdict["entries"] if mine(row) and row["stem"] == claim.stem]
     entered = sum((Decimal(row["entered"]) for row in rows), Decimal(0))
     exited = sum((Decimal(row["exited"]) for row in rows), Decimal(0))
@@ -88,13 +93,13 @@ def judge(
         found.doubled.append(f"{entered} was entered, {claim.quantity} was planned")
     if entries > 1:
         found.doubled.append(f"{entries} entries reached the exchange")
-    found.doubled += [f"the position was reversed: {row}" for row in filter(mine, verdict["reversed"])]
+    found.doubled += [f"the position was reversed: {row}" for row in filter(meanwhile, verdict["reversed"])]
     resting = {order["clientAlgoId"] for order in account["algo_orders"] if order["symbol"] == claim.symbol}
     old = {name for name in orphans if name.rpartition("-")[0] == claim.stem}
     found.orphaned = sorted(resting | old)
-    for gap in filter(mine, verdict["uncovered"]):
+    for gap in filter(meanwhile, verdict["uncovered"]):
         found.naked_ms = max(found.naked_ms, gap["ms"])
-    for gap in filter(mine, verdict["uncovered_refused_by_us"]):
+    for gap in filter(meanwhile, verdict["uncovered_refused_by_us"]):
         found.excused_ms = max(found.excused_ms, gap["ms"])
         refused = max(int(text.split()[0]) for text in gap["refusals"])
         end = gap["start"] + gap["ms"]
