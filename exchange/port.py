@@ -52,9 +52,7 @@ class Exchange(PublicExchange, Protocol):
 
     def cancel_request(self, ref: OrderRef) -> WireRequest: ...
 
-    def send(
-        self, request: WireRequest, *, stamp: Stamp, timeout_ms: int | None = None
-    ) -> OrderView | None:
+    def send(self, request: WireRequest, *, stamp: Stamp, timeout_ms: int | None = None) -> OrderView | None:
         """Send one committed order request, once. ``None``: accepted without an order (test).
 
         A cancelled conditional order comes back with state CANCELED and only its ids filled in.
@@ -77,7 +75,9 @@ class Exchange(PublicExchange, Protocol):
         """Ordinary and conditional orders of one symbol from ``since`` on, whatever their state."""
         ...
 
-    def trades(self, symbol: str, *, since: int, at: int, order_id: int | None = None) -> Sequence[TradeView]: ...
+    def trades(
+        self, symbol: str, *, since: int, at: int, order_id: int | None = None
+    ) -> Sequence[TradeView]: ...
 
     def positions(
         self, symbol: str | None = None, *, at: int, timeout_ms: int | None = None
