@@ -1,6 +1,7 @@
 """Watching by price: when the market reaches an order's level, an event about that order is due.
 
-It costs no request while nothing happens, however many trios rest. When the event does not come within
+It costs no request while nothing happens, however many trios rest; only what an entry met between coming
+to rest and our first hearing of its price is asked for, once. When the event does not come within
 half a second, the order is read (a due read; ``orders.domain.steps`` does it), and again each second
 until the exchange has told its state. When the price stream itself is silent, the orders it should have
 told about are read each second.

@@ -13,7 +13,7 @@ import pytest
 from exchange.binance.events import PriceKind, PriceTick
 from exchange.binance.streams import Connected
 from orders.domain.words import LegState, Protection, Role
-from orders.models import Slot
+from orders.models import Slot, TrioOrder
 from tests.builders import Desk, story, the, until
 from worker.prices import PriceWatch, interests
 
@@ -46,6 +46,17 @@ class Prices:
         self.watch.beat()
         self.watch._worker.submit(lambda: None).result(timeout=5)
 
+    def begin(self, trio: TrioOrder) -> None:
+        """Watch a resting entry, past the one reading that every entry gets."""
+        self.beat()
+        assert trio.legs.get(role=Role.ENTRY).look_at is not None
+
+        def read() -> bool:
+            self.desk.carry()
+            return trio.legs.get(role=Role.ENTRY).look_at is None
+
+        until(read, why=story(trio))
+
     def hear(self, price: str, kind: PriceKind = PriceKind.LAST) -> None:
         self.watch.hear(PriceTick("BTCUSDT", kind, D(price), 2_000_000_000_000))
         self.watch._worker.submit(lambda: None).result(timeout=5)
@@ -75,10 +86,41 @@ def test_an_armed_entry_is_covered_already_and_not_watched(desk: Desk) -> None:
     assert [i for i in interests([desk.account.pk]) if i.kind is PriceKind.LAST] == []
 
 
+def test_a_hedge_entry_is_watched_although_armed(hedge_desk: Desk) -> None:
+    # A quantity leg larger than a partly filled position may be refused whole: it covers nothing.
+    hedge_desk.placed(
+        hedge_desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.PRE_ARMED)
+    )
+    assert [i.level for i in interests([hedge_desk.account.pk]) if i.kind is PriceKind.LAST] == [D("99000")]
+
+
+def test_a_fill_before_the_price_was_ever_heard_is_found(desk: Desk, prices: Prices) -> None:
+    # Given an entry that trades as soon as it rests, and a user stream that says nothing
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
+    desk.deaf = True
+    desk.simulator.set_price("BTCUSDT", "98990")
+
+    # When its price is watched from now on, and nothing trades any more
+    prices.beat()
+
+    # Then the order is read once, and the position covered
+    desk.carry_until(trio, "OPEN", seconds=3)
+
+
+def test_a_resting_entry_is_asked_for_once(desk: Desk, prices: Prices) -> None:
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
+    prices.begin(trio)
+
+    prices.hear("99500")
+    prices.beat()
+
+    assert trio.legs.get(role=Role.ENTRY).look_at is None
+
+
 def test_a_fill_the_stream_hides_is_found_by_the_price_within_the_bound(desk: Desk, prices: Prices) -> None:
     # Given a resting entry, and a user stream that says nothing any more
     trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
-    prices.beat()
+    prices.begin(trio)
     desk.deaf = True
     desk.simulator.set_price("BTCUSDT", "98990")
 
@@ -99,7 +141,7 @@ def test_a_fill_the_stream_hides_is_found_by_the_price_within_the_bound(desk: De
 
 def test_an_event_in_time_saves_the_reading(desk: Desk, prices: Prices) -> None:
     trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
-    prices.beat()
+    prices.begin(trio)
     desk.simulator.set_price("BTCUSDT", "98990")
     reads = len(desk.requests("GET", "/fapi/v1/order"))
 
@@ -112,7 +154,7 @@ def test_an_event_in_time_saves_the_reading(desk: Desk, prices: Prices) -> None:
 
 def test_a_level_reached_again_and_again_is_read_once(desk: Desk, prices: Prices) -> None:
     trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
-    prices.beat()
+    prices.begin(trio)
     prices.hear("98999")
     leg = trio.legs.get(role=Role.ENTRY)
     first = leg.look_at
@@ -125,7 +167,7 @@ def test_a_level_reached_again_and_again_is_read_once(desk: Desk, prices: Prices
 
 def test_a_silent_price_stream_has_the_orders_read_each_second(desk: Desk, prices: Prices) -> None:
     trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
-    prices.beat()
+    prices.begin(trio)
     prices.watch.hear(Connected())
     desk.deaf = True
     desk.simulator.set_price("BTCUSDT", "98990")
