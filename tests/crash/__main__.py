@@ -22,6 +22,9 @@ def main() -> int:
     parser.add_argument("--lanes", type=int, default=8, help="how many at a time (default 8)")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no cell after so long")
     parser.add_argument("--reap", type=float, default=0, help="kill a runworker too, every so many seconds")
+    parser.add_argument(
+        "--slack", type=int, default=0, help="ms beyond the bound, for a machine busy with other things"
+    )
     parser.add_argument("--table", type=Path, help="write the table here")
     parser.add_argument(
         "--match",
@@ -45,7 +48,13 @@ def main() -> int:
         from tests.crash.table import page, summary
 
         matrix = Run(
-            stage, cells, lanes=options.lanes, tell=tell, seconds=options.seconds, reap=options.reap
+            stage,
+            cells,
+            lanes=options.lanes,
+            tell=tell,
+            seconds=options.seconds,
+            reap=options.reap,
+            slack_ms=options.slack,
         ).go()
         complaints = stage.complaints()
     for lived, found in matrix.unsound:

@@ -56,6 +56,7 @@ class Run:
         tell: Callable[[str], None],
         seconds: float,
         reap: float,
+        slack_ms: int = 0,
     ) -> None:
         self.stage, self.wanted, self.lanes, self.tell = stage, len(cells), lanes, tell
         self._reap = reap
@@ -65,7 +66,7 @@ class Run:
         self._spare = {mode: self._spares(cells, mode) for mode in MODES}
         self._lock = threading.Lock()
         self._lived: list[Lived] = []
-        self._matrix = Matrix()
+        self._matrix = Matrix(bound_ms=NAKED_LIMIT_MS + slack_ms)
         self._numbers = itertools.count(1)
         self._orphans: set[str] = set()
         self._deadline = time.monotonic() + seconds
@@ -100,7 +101,7 @@ class Run:
                 lane.result()
         if reaper is not None:
             reaper.stop()
-            self._matrix.kills, self._matrix.bound_ms = reaper.kills, NAKED_LIMIT_MS + EXTRA_MS
+            self._matrix.kills, self._matrix.bound_ms = reaper.kills, self._matrix.bound_ms + EXTRA_MS
         time.sleep(SETTLE_SECONDS)
         over.set()
         looker.join()

@@ -131,8 +131,21 @@ def test_what_cannot_come_about_is_not_counted() -> None:
 
 @pytest.mark.slow
 def test_sixty_cells_of_the_matrix_are_sound() -> None:
+    # The bound itself is for `make crash`, which has the machine to itself: here half a suite runs beside it.
     done = subprocess.run(
-        [sys.executable, "-m", "tests.crash", "--cells", "60", "--seed", "2", "--lanes", "12"],
+        [
+            sys.executable,
+            "-m",
+            "tests.crash",
+            "--cells",
+            "60",
+            "--seed",
+            "2",
+            "--lanes",
+            "12",
+            "--slack",
+            "2000",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
