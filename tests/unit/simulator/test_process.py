@@ -8,10 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import pytest
@@ -24,6 +25,13 @@ from tests.unit.simulator.support import KEY, SECRET, Refused
 ACCOUNT = f"desk:{KEY}:{SECRET}:10000"
 HAND = ("--prices", "hand", "--account", ACCOUNT)
 PROD = (*HAND, "--profile", "prod")
+T = TypeVar("T")
+
+
+def run(story: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop in a thread of its own: a browser test may have left one running in ours."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, story).result()
 
 
 @pytest.fixture
@@ -70,7 +78,7 @@ def test_user_events_come_on_private_with_the_right_key_and_nowhere_else(prod: V
     def act() -> None:
         venue.ask("POST", "/fapi/v1/order", symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.010")
 
-    heard = asyncio.run(
+    heard = run(
         listen(
             venue.url,
             f"/private/ws/{key}",
@@ -102,7 +110,7 @@ def test_demo_also_serves_sockets_without_a_route(venue: Venue) -> None:
         venue.ask("POST", "/fapi/v1/order", symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.010")
 
     paths = (f"/ws/{key}", "/stream?streams=btcusdt@aggTrade", "/ws/" + "0" * 64, f"/market/ws/{key}")
-    heard = asyncio.run(listen(venue.url, *paths, act=act, wanted=4))
+    heard = run(listen(venue.url, *paths, act=act, wanted=4))
     assert [event["e"] for event in heard[0]][-1] == "ORDER_TRADE_UPDATE"
     assert [event["data"]["e"] for event in heard[1]] == ["aggTrade"]
     assert heard[2:] == [[], []]
@@ -125,7 +133,7 @@ def test_no_connection_lasts_longer_than_a_day() -> None:
             return closed
 
     try:
-        assert asyncio.run(a_day_and_a_bit()) == [False, True]
+        assert run(a_day_and_a_bit()) == [False, True]
     finally:
         venue.end()
 
@@ -134,7 +142,7 @@ def test_market_streams_follow_the_routes(prod: Venue) -> None:
     def act() -> None:
         prod.sim("POST", "price", {"symbol": "BTCUSDT", "price": "63100"})
 
-    heard = asyncio.run(
+    heard = run(
         listen(
             prod.url,
             "/market/stream?streams=btcusdt@aggTrade/btcusdt@bookTicker",
