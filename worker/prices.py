@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 from django.db import close_old_connections
 from django.db.models import F
@@ -28,8 +29,9 @@ from exchange.binance.streams import Connected, Disconnected, MarketStream
 from exchange.types import PositionMode, Side
 from orders.clock import db_now
 from orders.domain.words import LegState, Protection, Role, TrioState
-from orders.locking import short_transaction
+from orders.locking import locked
 from orders.models import Leg, Slot, TrioOrder
+from worker.lanes import Lanes
 
 logger = logging.getLogger(__name__)
 
@@ -96,19 +98,24 @@ def interest_of(leg: Leg) -> Interest | None:
 
 def read_due(leg_ids: Iterable[int], *, in_ms: int) -> list[int]:
     """Have resting orders read after ``in_ms`` unless an event tells of them first; return their trios."""
-    woken = []
-    for leg in Leg.objects.filter(pk__in=list(leg_ids), look_at=None).only("pk", "trio_id"):
-        with short_transaction():
-            TrioOrder.objects.select_for_update().get(pk=leg.trio_id)
-            due = db_now() + timedelta(milliseconds=in_ms)
-            live = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED)
-            if not Leg.objects.filter(pk=leg.pk, look_at=None, state__in=live).update(look_at=due):
-                continue
-            sooner = TrioOrder.objects.filter(pk=leg.trio_id)
-            sooner.filter(wake_at=None).update(wake_at=due)
-            sooner.filter(wake_at__gt=due).update(wake_at=due)
-        woken.append(leg.trio_id)
-    return woken
+    legs = Leg.objects.filter(pk__in=list(leg_ids), look_at=None).only("pk", "trio_id")
+    return [
+        leg.trio_id
+        for leg in legs
+        if locked(partial(_have_read, leg, in_ms=in_ms), what=f"trio {leg.trio_id}: a due read")
+    ]
+
+
+def _have_read(leg: Leg, *, in_ms: int) -> bool:
+    TrioOrder.objects.select_for_update().get(pk=leg.trio_id)
+    due = db_now() + timedelta(milliseconds=in_ms)
+    live = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED)
+    if not Leg.objects.filter(pk=leg.pk, look_at=None, state__in=live).update(look_at=due):
+        return False
+    sooner = TrioOrder.objects.filter(pk=leg.trio_id)
+    sooner.filter(wake_at=None).update(wake_at=due)
+    sooner.filter(wake_at__gt=due).update(wake_at=due)
+    return True
 
 
 class PriceWatch:
@@ -128,6 +135,7 @@ class PriceWatch:
         self._clock = clock
         self._stream = MarketStream(stream_endpoints(environment))
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="prices")
+        self._rows = Lanes(8, name="due-reads")  # a trio's row may be held by a process that hangs
         self._by_symbol: dict[str, list[Interest]] = {}
         self._reached: set[int] = set()
         self._entries: set[int] = set()
@@ -146,6 +154,7 @@ class PriceWatch:
         with contextlib.suppress(TimeoutError):
             ended.result(timeout=5)
         self._worker.shutdown(wait=True, cancel_futures=True)
+        self._rows.stop()
 
     async def _end(self) -> None:
         if self._task is not None:
@@ -163,7 +172,7 @@ class PriceWatch:
             self._silent_read_at = now + SILENT_READ_SECONDS
             self._worker.submit(self._guarded, self._read_some)
 
-    def _guarded(self, what: Callable[[], None]) -> None:
+    def _guarded(self, what: Callable[[], object]) -> None:
         close_old_connections()
         try:
             what()
@@ -180,15 +189,21 @@ class PriceWatch:
         self._reached &= {i.leg_id for watched in found.values() for i in watched}
         self._loop.call_soon_threadsafe(self._stream.watch, list(found))
         # What traded between an entry's coming to rest and our first hearing its price is asked for, once.
-        entries = {i.leg_id for watched in found.values() for i in watched if i.kind is PriceKind.LAST}
-        read_due(entries - self._entries, in_ms=EVENT_DUE_MS)
-        self._entries = entries
+        entries = [i for watched in found.values() for i in watched if i.kind is PriceKind.LAST]
+        self._have_read((i for i in entries if i.leg_id not in self._entries), in_ms=EVENT_DUE_MS)
+        self._entries = {i.leg_id for i in entries}
 
     def _read_some(self) -> None:
         """Read the orders that were read longest ago, resting entries before stops."""
-        ids = [i.leg_id for watched in self._by_symbol.values() for i in watched]
-        legs = Leg.objects.filter(pk__in=ids).order_by("role", F("looked_ts").asc(nulls_first=True), "pk")
-        read_due(legs.values_list("pk", flat=True)[:SILENT_READS_MAX], in_ms=0)
+        known = {i.leg_id: i for watched in self._by_symbol.values() for i in watched}
+        legs = Leg.objects.filter(pk__in=known).order_by("role", F("looked_ts").asc(nulls_first=True), "pk")
+        oldest = legs.values_list("pk", flat=True)[:SILENT_READS_MAX]
+        self._have_read((known[leg_id] for leg_id in oldest), in_ms=0)
+
+    def _have_read(self, interests: Iterable[Interest], *, in_ms: int) -> None:
+        for i in interests:
+            work = partial(self._guarded, partial(read_due, [i.leg_id], in_ms=in_ms))
+            self._rows.submit(i.trio_id, work)
 
     async def _listen(self) -> None:
         async with contextlib.aclosing(self._stream.events()) as events:
@@ -210,15 +225,10 @@ class PriceWatch:
                 self._reached.discard(interest.leg_id)
             elif interest.leg_id not in self._reached:
                 self._reached.add(interest.leg_id)
-                reached.append(interest.leg_id)
-        if reached:
-            self._worker.submit(self._guarded, lambda: self._due(reached))
+                reached.append(interest)
+        self._have_read(reached, in_ms=EVENT_DUE_MS)
         if event.kind is PriceKind.MARK and event.symbol in self._by_symbol:
             self._worker.submit(self._guarded, lambda: self._mark(event))
-
-    @staticmethod
-    def _due(leg_ids: list[int]) -> None:
-        read_due(leg_ids, in_ms=EVENT_DUE_MS)
 
     def _mark(self, tick: PriceTick) -> None:
         Slot.objects.filter(

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -34,6 +35,7 @@ from orders.domain.words import ENDS, TrioState
 from orders.facts import order_fact, position_fact
 from orders.models import TrioOrder, Watch
 from orders.placement import INCARNATION
+from worker.lanes import Lanes
 from worker.prices import PriceWatch
 from worker.sweep import sweep_and_note
 
@@ -70,8 +72,9 @@ class Watcher:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="streams", daemon=True)
         self._thread.start()
-        # Facts of one account are taken in one after the other; different accounts share four threads.
-        self.readers = [ThreadPoolExecutor(1, thread_name_prefix=f"facts-{n}") for n in range(4)]
+        # Facts of one account and symbol are taken in one after the other, all others side by side: a row
+        # that a hanging process holds delays the news of its own symbol alone.
+        self.facts = Lanes(16, name="facts")
         self.sweepers = ThreadPoolExecutor(4, thread_name_prefix="sweep")
 
     def beat(self) -> None:
@@ -159,8 +162,8 @@ class Watcher:
         for prices in self._prices.values():
             prices.stop()
         self._prices.clear()
-        for pool in [*self.readers, self.sweepers]:
-            pool.shutdown(wait=True)
+        self.facts.stop()
+        self.sweepers.shutdown(wait=True)
         # The loop's own helper threads have asked the database too; their connections end with them.
         helpers = asyncio.run_coroutine_threadsafe(self._loop.shutdown_default_executor(), self._loop)
         with contextlib.suppress(TimeoutError):
@@ -177,7 +180,6 @@ class AccountWatch:
         self.incarnation = incarnation
         self.swept = threading.Event()
         self._watcher = watcher
-        self._reader = watcher.readers[account.pk % len(watcher.readers)]
         self._stopped = threading.Event()
         self._task: asyncio.Future[None] | None = None
         self._sweeping: Future[None] | None = None
@@ -236,8 +238,19 @@ class AccountWatch:
                     self._take_in(event)
 
     def _take_in(self, event: Connected | Disconnected | StreamEvent) -> None:
-        if not self._stopped.is_set():
-            self._reader.submit(self._fact, event)
+        if self._stopped.is_set():
+            return
+        match event:
+            case OrderEvent():
+                parts: list[tuple[str, Connected | Disconnected | StreamEvent]] = [
+                    (event.order.symbol, event)
+                ]
+            case PositionEvent():
+                parts = [(view.symbol, replace(event, positions=(view,))) for view in event.positions]
+            case _:
+                parts = [("", event)]
+        for symbol, part in parts:
+            self._watcher.facts.submit((self.account.pk, symbol), partial(self._fact, part))
 
     def _fact(self, event: Connected | Disconnected | StreamEvent) -> None:
         close_old_connections()

@@ -8,12 +8,14 @@ import queue
 import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
+from decimal import Decimal as D
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 
 from accounts.gateways import exchange_for
+from exchange.binance.events import user_event
 from exchange.binance.streams import Connected, Disconnected
 from orders.domain.words import LegState, Protection, Role
 from orders.models import TrioOrder, Watch
@@ -57,6 +59,52 @@ def test_cover_does_not_wait_for_the_entrys_answer(desk: Desk, advancer: Advance
     until(lambda: advancer.idle, seconds=8)
     assert the(trio).state == "OPEN", story(trio)
     assert trio.legs.filter(role=Role.ENTRY).count() == 1
+
+
+def test_a_row_that_a_hanging_process_holds_delays_no_other_symbols_news(desk: Desk) -> None:
+    # Given two trios of one account that wait for their entries
+    held = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    other = desk.placed(
+        desk.a_trio(
+            "ETHUSDT",
+            entry_type="LIMIT",
+            price=D("2000"),
+            quantity=D("0.1"),
+            stop_loss=D("1800"),
+            take_profit=D("2500"),
+        )
+    )
+    watcher = Watcher(call=lambda _: None, holder="test")
+    watch = AccountWatch(desk.account, "test", watcher)
+    release, locked = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with transaction.atomic():
+            TrioOrder.objects.select_for_update().get(pk=held.pk)
+            locked.set()
+            release.wait(10)
+        connection.close()
+
+    # When both fill while a process that hangs holds the row of the first
+    paused = threading.Thread(target=hang)
+    paused.start()
+    try:
+        assert locked.wait(5)
+        desk.simulator.set_price("BTCUSDT", D("98999"))
+        desk.simulator.set_price("ETHUSDT", D("1999"))
+        for body in desk.simulator.drain_events(desk.api_key):
+            if (event := user_event(body)) is not None:
+                watch._take_in(event)
+
+        # Then the other's fill is booked all the same
+        until(lambda: other.fills.exists(), seconds=5, why="the news of the other symbol waits")
+        assert not held.fills.exists()
+    finally:
+        release.set()
+        paused.join()
+        watcher.stop()
+        gc.collect()
+    assert held.fills.exists(), "and the first one's as soon as its row was free"
 
 
 # --- the watch ----------------------------------------------------------------------------------

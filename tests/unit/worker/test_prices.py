@@ -44,7 +44,11 @@ class Prices:
     def beat(self, *, after: float = 1.0) -> None:
         self.now += after
         self.watch.beat()
+        self._done()
+
+    def _done(self) -> None:
         self.watch._worker.submit(lambda: None).result(timeout=5)
+        assert self.watch._rows.rest(timeout=5)
 
     def begin(self, trio: TrioOrder) -> None:
         """Watch a resting entry, past the one reading that every entry gets."""
@@ -59,7 +63,7 @@ class Prices:
 
     def hear(self, price: str, kind: PriceKind = PriceKind.LAST) -> None:
         self.watch.hear(PriceTick("BTCUSDT", kind, D(price), 2_000_000_000_000))
-        self.watch._worker.submit(lambda: None).result(timeout=5)
+        self._done()
 
 
 @pytest.fixture
