@@ -14,8 +14,8 @@ from exchange.port import Exchange
 from exchange.types import ZERO, NewOrder, OrderRef, Stamp, WireRequest
 from orders.calls import Call, LookCall, ObserveCall, SendCall
 from orders.clock import to_ms
-from orders.domain.lifecycle import cover_deadline_ts
 from orders.domain.rounding import shown
+from orders.domain.signs import cover_deadline_ts
 from orders.domain.steps import Cancel, Confirm, Decision, Exit, Observe, Plan, Submit
 from orders.domain.words import LegState, RequestKind, Role, TrioState
 from orders.facts import note

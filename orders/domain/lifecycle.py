@@ -8,14 +8,28 @@ from __future__ import annotations
 
 import enum
 from dataclasses import replace
-from decimal import Decimal
 from typing import Final
 
-from exchange.types import OrderType
-from orders.domain.coverage import is_uncovered, uncovered_since_ts
+from orders.domain.coverage import is_uncovered
 from orders.domain.errors import IllegalTransition
+from orders.domain.signs import (
+    LEVEL_PASSED_CODE,
+    NOT_WHILE_FLAT,
+    armed_leg_refused,
+    armed_stop_gone,
+    before_entry,
+    cover_deadline_ts,
+    guard_at_work,
+    late_leg_matters,
+    level_passed,
+    protected_once,
+    refused_as_passed,
+    refused_forms,
+    stop_attempted,
+    stop_failed,
+)
 from orders.domain.snapshot import LegView, TrioSnapshot
-from orders.domain.words import Cause, Form, LegState, Protection, Role, TargetPolicy
+from orders.domain.words import Cause, Form, LegState, Role, TargetPolicy
 from orders.domain.words import TrioState as S
 
 
@@ -79,9 +93,6 @@ WITHDRAWN_AS: Final = {
     Cause.LEVEL_PASSED:    S.ROLLED_BACK,
 }
 # fmt: on
-
-LEVEL_PASSED_CODE: Final = -2021
-NOT_WHILE_FLAT: Final = frozenset({-2022, -4118, -4129, -4509})
 
 
 def transition(state: S, turn: Turn) -> S:
@@ -178,7 +189,7 @@ def _before_a_position(trio: TrioSnapshot) -> Found | None:
         return Turn.LEG_REFUSED, Cause.ENTRY_REFUSED, _refused("entry", entry)
     if entry is not None and entry.state is LegState.WRITTEN_OFF and trio.state is S.PLACING:
         return Turn.LEG_REFUSED, Cause.ENTRY_ABSENT, "The entry got lost on its way; it is never sent twice."
-    if trio.state is S.PLACING and (refused := _armed_leg_refused(trio)):
+    if trio.state is S.PLACING and (refused := armed_leg_refused(trio)):
         cause = Cause.STOP_REFUSED if refused.role is Role.STOP_LOSS else Cause.TARGET_REFUSED
         return Turn.LEG_REFUSED, cause, _refused(refused.role.words, refused)
     if withdraw := _withdraw_reason(trio, entry):
@@ -216,7 +227,7 @@ def _withdraw_reason(trio: TrioSnapshot, entry: LegView | None) -> tuple[Cause, 
 def _open(trio: TrioSnapshot) -> Found | None:
     if executed := _guard_executed_first(trio):
         return executed
-    if trio.flat_believed and (trio.bought > 0 or trio.guards) and not _guard_at_work(trio):
+    if trio.flat_believed and (trio.bought > 0 or trio.guards) and not guard_at_work(trio):
         return Turn.EXIT, Cause.OUTSIDE, "The position was closed outside this system."
     if trio.panic_wanted:
         return Turn.EXIT, Cause.PANIC, "Closed by panic."
@@ -227,12 +238,12 @@ def _open(trio: TrioSnapshot) -> Found | None:
     if not is_uncovered(trio):
         return _target_refused(trio)
     turn = Turn.EXIT if protected_once(trio) else Turn.UNDO
-    if passed := _refused_as_passed(trio):
+    if passed := refused_as_passed(trio):
         cause = Cause.LEVEL_PASSED
         return turn, cause, f"The price had already passed the {passed.role.words}'s level."
     if level_passed(trio):
         return Turn.EXIT, Cause.LEVEL_PASSED, "The price passed the stop-loss while nothing covered."
-    if dead := _stop_failed(trio):
+    if dead := stop_failed(trio):
         return (
             Turn.EXIT,
             Cause.UNCOVERED,
@@ -261,56 +272,6 @@ def _target_refused(trio: TrioSnapshot) -> Found | None:
     return Turn.UNDO, Cause.TARGET_REFUSED, _refused("take-profit", newest)
 
 
-# --- facts worth a name -----------------------------------------------------------------------
-
-
-def before_entry(trio: TrioSnapshot, leg: LegView) -> bool:
-    """Was this leg asked before the entry was? Then a refusal said nothing about a position."""
-    for other in trio.legs:
-        if other.client_id == leg.client_id:
-            return True
-        if other.role is Role.ENTRY:
-            return False
-    return True
-
-
-def deferred(trio: TrioSnapshot, leg: LegView) -> bool:
-    """May this refused armed leg go out on first fill instead?"""
-    if leg.state is not LegState.REJECTED or leg.acknowledged:
-        return False
-    if leg.refused_code in NOT_WHILE_FLAT:
-        return True
-    return leg.role is Role.TAKE_PROFIT and leg.refused_code == LEVEL_PASSED_CODE
-
-
-def armed_roles(trio: TrioSnapshot) -> tuple[Role, ...]:
-    """Return the legs that must be acknowledged before the entry may go."""
-    if trio.spec.protection is not Protection.PRE_ARMED or trio.spec.entry_only:
-        return ()
-    roles: tuple[Role, ...] = (Role.STOP_LOSS,)
-    if trio.spec.entry_type is OrderType.MARKET:
-        roles = (Role.STOP_LOSS, Role.TAKE_PROFIT)
-    return tuple(role for role in roles if (leg := trio.newest(role)) is None or not deferred(trio, leg))
-
-
-def armed_stop_gone(trio: TrioSnapshot) -> LegView | None:
-    """Return the armed stop that was there and is not any more, before any fill."""
-    if Role.STOP_LOSS not in armed_roles(trio):
-        return None
-    stops = trio.of(Role.STOP_LOSS)
-    if not stops or any(leg.live or leg.pending for leg in stops):
-        return None
-    return next((leg for leg in reversed(stops) if leg.acknowledged), None)
-
-
-def _armed_leg_refused(trio: TrioSnapshot) -> LegView | None:
-    for role in armed_roles(trio):
-        leg = trio.newest(role)
-        if leg is not None and leg.state is LegState.REJECTED and not leg.acknowledged:
-            return leg
-    return None
-
-
 def _exiting(trio: TrioSnapshot) -> Found | None:
     """An exit is named after the first order of ours that executed, whatever set it off."""
     executed = _guard_executed_first(trio)
@@ -324,103 +285,6 @@ def _guard_executed_first(trio: TrioSnapshot) -> Found | None:
         return None
     cause = Cause.STOP_LOSS if first.role is Role.STOP_LOSS else Cause.TAKE_PROFIT
     return Turn.EXIT, cause, f"The {first.role.words} executed."
-
-
-def _guard_at_work(trio: TrioSnapshot) -> bool:
-    """Is a triggered leg of ours closing the position? Its fills may be told after the flat position."""
-    return any(
-        leg.state is LegState.TRIGGERED
-        and leg.triggered_ts is not None
-        and trio.now_ts - leg.triggered_ts <= trio.policies.naked_limit
-        for leg in trio.guards
-    )
-
-
-def _stop_failed(trio: TrioSnapshot) -> LegView | None:
-    """Return an acknowledged stop that died at its trigger, unless a newer one lives or is on its way."""
-    for leg in reversed(trio.of(Role.STOP_LOSS)):
-        if leg.live and leg.triggered_ts is not None:
-            return leg  # TRIGGERED without a fill for too long, or it would cover
-        if leg.live or leg.pending or leg.state is LegState.PLANNED:
-            return None
-        if leg.acknowledged:
-            return leg if leg.state is LegState.REJECTED else None
-    return None
-
-
-def _refused_as_passed(trio: TrioSnapshot) -> LegView | None:
-    for role in (Role.STOP_LOSS, Role.TAKE_PROFIT):
-        leg = trio.newest(role)
-        if (
-            leg is not None
-            and leg.state is LegState.REJECTED
-            and leg.refused_code == LEVEL_PASSED_CODE
-            and not before_entry(trio, leg)
-        ):
-            return leg
-    return None
-
-
-def level_passed(trio: TrioSnapshot) -> bool:
-    """Has the mark price passed the stop's level, as of after the gap opened?"""
-    level, mark = trio.spec.stop_loss, trio.book.mark_price
-    if level is None or mark is None or trio.book.mark_as_of < uncovered_since_ts(trio):
-        return False
-    return mark <= level if trio.spec.exit_side.value == "SELL" else mark >= level
-
-
-def refused_forms(trio: TrioSnapshot, role: Role) -> set[Form]:
-    """Return the forms in which the exchange refused this leg since one was last acknowledged."""
-    forms: set[Form] = set()
-    for leg in reversed(trio.of(role)):
-        if leg.acknowledged:
-            break
-        if leg.state is not LegState.REJECTED or before_entry(trio, leg):
-            continue
-        if leg.refused_code in NOT_WHILE_FLAT and not _position_seen_after(trio, leg):
-            continue
-        forms.add(leg.form)
-    return forms
-
-
-def _position_seen_after(trio: TrioSnapshot, leg: LegView) -> bool:
-    return trio.book.quantity > 0 and trio.book.as_of > (leg.ended_ts or leg.asked_ts)
-
-
-def protected_once(trio: TrioSnapshot) -> bool:
-    """Has every wanted leg once been acknowledged?"""
-    stop = any(leg.acknowledged for leg in trio.of(Role.STOP_LOSS))
-    return stop and any(leg.acknowledged for leg in trio.of(Role.TAKE_PROFIT))
-
-
-def stop_attempted(trio: TrioSnapshot) -> bool:
-    """Was a stop asked for since the present gap opened?"""
-    known_ts = _known_ts(trio)
-    return any(
-        leg.asked_at > 0 and not before_entry(trio, leg) and leg.asked_ts >= known_ts
-        for leg in trio.of(Role.STOP_LOSS)
-    )
-
-
-def cover_deadline_ts(trio: TrioSnapshot) -> int:
-    """Return the exchange time by which cover must be acknowledged, else the position is closed."""
-    policies = trio.policies
-    return max(uncovered_since_ts(trio) + policies.naked_limit - 500, _known_ts(trio) + policies.patience)
-
-
-def _known_ts(trio: TrioSnapshot) -> int:
-    known = trio.uncovered_known_at if trio.uncovered_known_at is not None else trio.now
-    return known + trio.now_ts - trio.now
-
-
-def late_leg_matters(trio: TrioSnapshot, leg: LegView) -> bool:
-    """Does a leg that was written off and turned up still need doing?"""
-    return leg.late and (leg.live or (leg.role is Role.ENTRY and late_quantity(trio) > 0))
-
-
-def late_quantity(trio: TrioSnapshot) -> Decimal:
-    """Return the entry quantity that filled after all and has not been taken off again."""
-    return trio.ours if any(leg.late for leg in trio.of(Role.ENTRY)) else Decimal(0)
 
 
 def _refused(what: str, leg: LegView) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 from exchange.types import OrderType, PositionMode
-from orders.domain.lifecycle import NOT_WHILE_FLAT, before_entry
+from orders.domain.signs import NOT_WHILE_FLAT, before_entry
 from orders.domain.snapshot import Ask, LegView, TrioSnapshot
 from orders.domain.steps import AskPerson, Cancel, Confirm, Decision, Done, Exit, Observe, Rest, Submit
 from orders.domain.words import Cause, Form, LegState, Role

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from orders.domain.lifecycle import NOT_WHILE_FLAT
+from orders.domain.signs import NOT_WHILE_FLAT
 from orders.domain.words import Protection, Role, TrioState
 from tests.walk import adversary, finish, network, venue
 from tests.walk.canon import world_key
