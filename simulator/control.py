@@ -34,6 +34,7 @@ class Control:
             web.get("/sim/log", self._guard(self.log)),
             web.get("/sim/state", self._guard(self.state)),
             web.get("/sim/verdict", self._guard(self.verdict)),
+            web.get("/sim/orphans", self._guard(self.orphans)),
             web.get("/sim/faults", self._guard(self.faults)),
             web.post("/sim/faults", self._guard(self.add_fault)),
             web.delete("/sim/faults", self._guard(self.clear_faults)),
@@ -125,8 +126,11 @@ class Control:
     def state(self, _: web.Request, __: Any) -> Answer:
         return self.simulator.snapshot(), 200
 
-    def verdict(self, _: web.Request, __: Any) -> Answer:
-        return self.simulator.verdict(), 200
+    def verdict(self, request: web.Request, _: Any) -> Answer:
+        return self.simulator.verdict(**_times(request)), 200
+
+    def orphans(self, request: web.Request, _: Any) -> Answer:
+        return self.simulator.orphans(**_times(request)), 200
 
     def events(self, request: web.Request, _: Any) -> Answer:
         """The newest user events of an account, for a look; they stay where they are."""
@@ -147,6 +151,12 @@ class Control:
         ident = request.query.get("id")
         self.simulator.venue.faults.clear(_whole(ident, "id") if ident else None)
         return {"ok": True}, 200
+
+
+def _times(request: web.Request) -> dict[str, int]:
+    """The customer's own times, on which the excusable age of an armed leg without an entry hangs."""
+    given = {name: request.query.get(name) for name in ("recv_window", "absence_margin")}
+    return {name: _whole(value, name) for name, value in given.items() if value is not None}
 
 
 def _whole(value: object, name: str) -> int:

@@ -277,8 +277,14 @@ class Simulator:
         return drained
 
     @one_at_a_time
-    def verdict(self) -> dict[str, Any]:
-        return self.venue.verdict(self.clock())
+    def verdict(self, **times: int) -> dict[str, Any]:
+        """Judge what has happened so far. ``times``: the customer's recv_window and absence_margin, in ms."""
+        return self.venue.verdict(self.clock(), **times)
+
+    @one_at_a_time
+    def orphans(self, **times: int) -> list[dict[str, Any]]:
+        """Tell which protective orders are orphans now; the same as in the verdict, at little cost."""
+        return self.venue.orphans(self.clock(), **times)
 
     @one_at_a_time
     def snapshot(self) -> dict[str, Any]:

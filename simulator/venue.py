@@ -20,7 +20,7 @@ from simulator.engine.profile import Profile
 from simulator.engine.symbols import Catalogue
 from simulator.engine.ticks import due
 from simulator.engine.values import MONEY, STOPS
-from simulator.engine.verdict import verdict
+from simulator.engine.verdict import orphans, verdict
 from simulator.faults import FOR_EVER, Fault, Faults
 from simulator.prices.history import History
 from simulator.prices.source import Prices
@@ -365,11 +365,15 @@ class Venue:
         )
         self.journal.add(entry, weight, self.keep is not None)
 
-    def verdict(self, now: int) -> dict[str, Any]:
-        """Judge what has happened so far."""
+    def verdict(self, now: int, **times: int) -> dict[str, Any]:
+        """Judge what has happened so far. ``times``: the customer's recv_window and absence_margin."""
         with localcontext(MONEY):
             self._refresh(now)
-            return verdict(self.ex, self.cover, self.journal, now)
+            return verdict(self.ex, self.cover, self.journal, now, **times)
+
+    def orphans(self, now: int, **times: int) -> list[dict[str, Any]]:
+        """Tell which protective orders are orphans now."""
+        return orphans(self.ex, self.cover, now, **times)
 
 
 # Refusals of protective requests that the market or a fault brings, not the customer's mistake.

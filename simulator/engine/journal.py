@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from typing import Any, Final
 
 KEPT: Final = 50_000  # entries in memory; what is older is in the file, if there is one
@@ -57,7 +58,5 @@ class Journal:
 
     def since(self, number: int, account: str | None = None) -> list[Entry]:
         """Entries after this number, oldest first."""
-        found = [e for e in reversed(self.entries) if e.n > number] if number else list(self.entries)
-        if number:
-            found.reverse()
-        return [e for e in found if account is None or e.account == account]
+        newer = takewhile(lambda entry: entry.n > number, reversed(self.entries))
+        return [entry for entry in newer if account is None or entry.account == account][::-1]

@@ -43,7 +43,7 @@ def verdict(
         "uncovered_ms_max": max((i["ms"] for i in theirs), default=0),
         "uncovered_refused_by_us": ours,
         "entries": _entries(ex),
-        "orphans": _orphans(ex, cover, now, recv_window + absence_margin + ORPHAN_MS),
+        "orphans": orphans(ex, cover, now, recv_window=recv_window, absence_margin=absence_margin),
         "reversed": [*cover.reversed, *ex.strays],
         "open_positions": [
             {"account": name, "symbol": p.symbol, "side": p.side, "quantity": plain(p.amount)}
@@ -84,40 +84,64 @@ def _entries(ex: Exchange) -> list[dict[str, Any]]:
     return [found[key] for key in sorted(found)]
 
 
-def _orphans(ex: Exchange, cover: Cover, now: int, unborn_ms: int) -> list[dict[str, Any]]:
-    """Protective orders live on a flat side with no live entry of their stem, for longer than is excusable."""
-    orphans = []
-    for name, book in sorted(ex.books.items()):
-        entries: Counter[str] = Counter()
-        ended: dict[str, int] = {}
-        asked: dict[str, int] = {}
-        for order in ex.orders.values():
-            stem = stem_of(order.client_id)
-            if order.account != name or stem is None:
-                continue
-            asked[stem[0]] = max(asked.get(stem[0], 0), order.created)
-            if stem[1] == "e":
-                entries[stem[0]] += order.is_open
-                ended[stem[0]] = max(ended.get(stem[0], 0), order.updated)
-        for algo in ex.algos.values():
-            stem = stem_of(algo.client_id)
-            if algo.account == name and stem is not None:
-                asked[stem[0]] = max(asked.get(stem[0], 0), algo.created)
-        for algo in book.open_algos.values():
-            if book.amount(algo.symbol, algo.position_side):
-                continue
-            stem = stem_of(algo.client_id)
-            label = stem[0] if stem else ""
-            if stem and entries[label]:
-                continue
-            flat = cover.flat_since.get((name, algo.symbol, algo.position_side), 0)
-            if stem and label not in ended:
-                since, patience = max(asked[label], flat), unborn_ms
-            else:
-                since, patience = max(flat, ended.get(label, 0), algo.created), ORPHAN_MS
-            if now - since >= patience:
-                orphans.append(
-                    {"account": name, "symbol": algo.symbol, "client_id": algo.client_id, "stem": label or None,
-                     "stop": algo.type in STOPS, "since": since, "ms": now - since}
-                )  # fmt: skip
-    return orphans
+def orphans(
+    ex: Exchange, cover: Cover, now: int, *, recv_window: int = 5_000, absence_margin: int = 10_000
+) -> list[dict[str, Any]]:
+    """Protective orders live on a flat side with no live entry of their stem, for longer than is excusable.
+
+    Cheap enough to be asked for all along: what came of a stem is read only where something is suspect.
+    """
+    unborn_ms = recv_window + absence_margin + ORPHAN_MS
+    suspects = [
+        (name, algo)
+        for name, book in sorted(ex.books.items())
+        for algo in book.open_algos.values()
+        if not book.amount(algo.symbol, algo.position_side)
+    ]
+    stems = {(name, stem[0]) for name, algo in suspects if (stem := stem_of(algo.client_id))}
+    entries, ended, asked = _histories(ex, stems)
+    found = []
+    for name, algo in suspects:
+        stem = stem_of(algo.client_id)
+        label = stem[0] if stem else ""
+        key = name, label
+        if stem and entries[key]:
+            continue
+        flat = cover.flat_since.get((name, algo.symbol, algo.position_side), 0)
+        if stem and key not in ended:
+            since, patience = max(asked[key], flat), unborn_ms
+        else:
+            since, patience = max(flat, ended.get(key, 0), algo.created), ORPHAN_MS
+        if now - since >= patience:
+            found.append(
+                {"account": name, "symbol": algo.symbol, "client_id": algo.client_id, "stem": label or None,
+                 "stop": algo.type in STOPS, "since": since, "ms": now - since}
+            )  # fmt: skip
+    return found
+
+
+Stem = tuple[str, str]  # account and stem
+
+
+def _histories(ex: Exchange, stems: set[Stem]) -> tuple[Counter[Stem], dict[Stem, int], dict[Stem, int]]:
+    """Tell of these stems: live entries, when the last entry ended, when anything was last asked for."""
+    entries: Counter[Stem] = Counter()
+    ended: dict[Stem, int] = {}
+    asked: dict[Stem, int] = {}
+    wanted: dict[str, set[str]] = {}
+    for account, label in stems:
+        wanted.setdefault(account, set()).add(label)
+    for account, labels in wanted.items():
+        book = ex.books[account]
+        for client_id, ident in book.last_ids.items():
+            if client_id.rpartition("-")[0] in labels and (stem := stem_of(client_id)):
+                order, key = ex.orders[ident], (account, stem[0])
+                asked[key] = max(asked.get(key, 0), order.created)
+                if stem[1] == "e":
+                    entries[key] += order.is_open
+                    ended[key] = max(ended.get(key, 0), order.updated)
+        for client_id, ident in book.last_algo_ids.items():
+            if client_id.rpartition("-")[0] in labels and (stem := stem_of(client_id)):
+                key = account, stem[0]
+                asked[key] = max(asked.get(key, 0), ex.algos[ident].created)
+    return entries, ended, asked

@@ -116,6 +116,20 @@ def test_armed_legs_wait_for_the_proof_that_their_entry_is_absent(
     assert len(simulator.verdict()["orphans"]) == 1
 
 
+def test_the_customer_may_say_how_long_that_proof_takes(
+    desk: Desk, simulator: Simulator, clock: Clock
+) -> None:
+    times = {"recv_window": 2_000, "absence_margin": 1_500}
+    desk.algo("SELL", "STOP_MARKET", "62000", quantity="0.010", reduceOnly="true", clientAlgoId="ab12-1-s0")
+    clock.forward(8_499)
+    assert simulator.orphans(**times) == simulator.verdict(**times)["orphans"] == []
+    clock.forward(1)
+    (orphan,) = simulator.orphans(**times)
+    assert simulator.verdict(**times)["orphans"] == [orphan]
+    assert orphan["client_id"] == "ab12-1-s0"
+    assert simulator.orphans() == []
+
+
 def test_a_leg_beside_its_resting_entry_is_no_orphan(desk: Desk, simulator: Simulator, clock: Clock) -> None:
     desk.order("BUY", "LIMIT", "0.010", price="62500", newClientOrderId="ab12-1-e0")
     desk.algo("SELL", "STOP_MARKET", "62000", quantity="0.010", reduceOnly="true", clientAlgoId="ab12-1-s0")
