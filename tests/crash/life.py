@@ -60,9 +60,10 @@ class Levels:
     half: Decimal
 
     @classmethod
-    def of(cls, symbol: Symbol, price: Decimal) -> Levels:
+    def of(cls, symbol: Symbol, price: Decimal, *, side: str = "BUY") -> Levels:
         def at(share: str) -> Decimal:
-            return _on(price * Decimal(share), symbol.tick_size)
+            away = Decimal(share) if side == "BUY" else 2 - Decimal(share)  # a short's levels are mirrored
+            return _on(price * away, symbol.tick_size)
 
         step = max(symbol.step_size or D0, symbol.market_step_size or D0)
         lot = max(symbol.quantity_min or D0, symbol.market_quantity_min or D0)

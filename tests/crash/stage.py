@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -36,9 +36,14 @@ class Venue:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._own = threading.local()  # a connection for each thread that asks
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        answer = requests.request(method, self.url + path, json=body, timeout=20)
+        session: requests.Session | None = getattr(self._own, "session", None)
+        if session is None:
+            session = self._own.session = requests.Session()
+            session.trust_env = False
+        answer = session.request(method, self.url + path, json=body, timeout=20)
         if answer.status_code >= 400:
             raise RuntimeError(f"{path}: {answer.text}")
         return answer.json()
@@ -79,7 +84,7 @@ class Stage:
         self.processes.append(process)
         return process
 
-    def start_exchange(self) -> None:
+    def start_exchange(self, *words: str) -> None:
         process = self.start(
             "simulator",
             "-m",
@@ -91,6 +96,7 @@ class Stage:
             "--switch",
             "enforce_rates=false",
             "--die-with-parent",
+            *words,
         )
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -121,9 +127,18 @@ class Stage:
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Stage]:
-    """Set the stage, and clear it again: processes ended by id, database dropped, queue emptied."""
-    os.environ |= ENVIRONMENT
+def staged(
+    folder: Path,
+    *,
+    nursery: bool = True,
+    exchange: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Stage]:
+    """Set the stage, and clear it again: processes ended by id, database dropped, queue emptied.
+
+    ``nursery``: with a preloaded process that forks victims. ``exchange``: more words for its command line.
+    """
+    os.environ |= ENVIRONMENT | dict(settings or {})
     sys.path.insert(0, str(ROOT))
     from backoffice import embedded
 
@@ -133,7 +148,7 @@ def staged(folder: Path) -> Iterator[Stage]:
         embedded.ensure()
         os.environ["REDIS_URL"] = embedded.redis_url(take_berth(embedded.run_dir()))
     stage = Stage(folder)
-    stage.start_exchange()
+    stage.start_exchange(*exchange)
     url = stage.venue.url
     os.environ["BINANCE_PAPER_REST_URL"] = os.environ["BINANCE_PAPER_SAPI_URL"] = url
     os.environ["BINANCE_PAPER_STREAM_URL"] = url.replace("http", "ws", 1)
@@ -141,12 +156,12 @@ def staged(folder: Path) -> Iterator[Stage]:
         import django
 
         django.setup()
-        yield from _on_database(stage)
+        yield from _on_database(stage, nursery=nursery)
     finally:
         stage.stop()
 
 
-def _on_database(stage: Stage) -> Iterator[Stage]:
+def _on_database(stage: Stage, *, nursery: bool) -> Iterator[Stage]:
     from django.conf import settings
     from django.db import connection, connections
 
@@ -162,14 +177,16 @@ def _on_database(stage: Stage) -> Iterator[Stage]:
         os.environ["DATABASE_URL"] = re.sub(r"/[^/?]*(\?|$)", rf"/{name}\1", os.environ["DATABASE_URL"])
     prepare()
     connections.close_all()
-    from tests.crash.victim import Nursery
+    if nursery:
+        from tests.crash.victim import Nursery
 
-    stage.nursery = Nursery(stage.folder / "victims.log")  # forked while this process has one thread only
+        stage.nursery = Nursery(stage.folder / "victims.log")  # forked while this process has one thread only
     try:
         stage.start("runworker", "manage.py", "runworker")
         yield stage
     finally:
-        stage.nursery.close()
+        if stage.nursery is not None:
+            stage.nursery.close()
         stage.stop()
         queues.queue("orders").empty()  # type: ignore[no-untyped-call]
         connection.creation.destroy_test_db(old, verbosity=0)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -43,11 +43,11 @@ class Judgement:
     excused_ms: int = 0  # while it did
     since_refusal_ms: int = 0  # the part of it after the last refusal
     late_retry_ms: int = 0  # the part of it after a stop or exit was taken
-    bound_ms: int = NAKED_LIMIT_MS
+    over_ms: int = 0  # the most by which any of them passed its bound
 
     @property
     def is_over_bound(self) -> bool:
-        return max(self.naked_ms, self.since_refusal_ms) > self.bound_ms
+        return self.over_ms > 0
 
     @property
     def is_sound(self) -> bool:
@@ -63,9 +63,13 @@ def judge(
     log: Sequence[Mapping[str, Any]] = (),
     orphans: Iterable[str] = (),
     bound_ms: int = NAKED_LIMIT_MS,
+    more_ms: Callable[[int, int], int] = lambda start, end: 0,
 ) -> Judgement:
-    """Judge one trio. ``log``: its account's requests; ``orphans``: what any earlier look found orphaned."""
-    found = Judgement(bound_ms=bound_ms)
+    """Judge one trio. ``log``: its account's requests; ``orphans``: what any earlier look found orphaned.
+
+    ``more_ms``: what the bound allows more between two times, because of who died then.
+    """
+    found = Judgement()
 
     def mine(row: Mapping[str, Any]) -> bool:
         return (row["account"], row["symbol"]) == (claim.account, claim.symbol)
@@ -99,11 +103,15 @@ def judge(
     found.orphaned = sorted(resting | old)
     for gap in filter(meanwhile, verdict["uncovered"]):
         found.naked_ms = max(found.naked_ms, gap["ms"])
+        found.over_ms = max(
+            found.over_ms, gap["ms"] - bound_ms - more_ms(gap["start"], gap["start"] + gap["ms"])
+        )
     for gap in filter(meanwhile, verdict["uncovered_refused_by_us"]):
         found.excused_ms = max(found.excused_ms, gap["ms"])
         refused = max(int(text.split()[0]) for text in gap["refusals"])
         end = gap["start"] + gap["ms"]
         found.since_refusal_ms = max(found.since_refusal_ms, end - refused)
+        found.over_ms = max(found.over_ms, end - refused - bound_ms - more_ms(refused, end))
         taken = [row["ms"] for row in log if row["ms"] >= refused and _covers(row, claim.stem)]
         if taken and min(taken) < end:
             found.late_retry_ms = max(found.late_retry_ms, end - min(taken))
