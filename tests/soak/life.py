@@ -1,0 +1,202 @@
+"""One trio of a soak: what the market, or a person, does to it next."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from accounts.models import ExchangeAccount
+from orders import services
+from orders.domain.errors import IllegalTransition, TrioRefused
+from orders.domain.ids import stem
+from orders.domain.words import ENDS, LegState, Role
+from orders.models import Symbol, TrioOrder
+from tests.crash.cells import CANCELLED, MARKET, PARTIAL
+from tests.crash.life import Levels, _on
+from tests.crash.stage import Venue
+from tests.crash.verdict import Claim
+from tests.soak.crew import now_ms
+from tests.soak.plan import KINDS, Trio
+
+BY: Final = "soak"
+OPEN_SECONDS: Final = 3.0  # for the legs to stand; then the market moves all the same
+STUCK_SECONDS: Final = 40.0  # a person closes what the market's move did not end
+LOST_SECONDS: Final = 120.0
+TRIES: Final = 40
+Leg = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Life:
+    """A trio under way. One thread at a time acts for it; ``looked`` says what to do, from plain rows."""
+
+    plan: Trio
+    venue: Venue
+    account: ExchangeAccount
+    symbol: Symbol
+    price: Decimal
+    install: str
+    trio_id: int = 0
+    state: str = "DRAFT"
+    faults: list[int] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    began: float = 0.0
+    began_ms: int = 0
+    ended_ms: int = 1 << 60
+    busy: bool = True
+    hurried: bool = False
+    _moved: set[str] = field(default_factory=set)
+    _open_since: float = 0.0
+
+    @property
+    def stem(self) -> str:
+        return stem(self.install, self.trio_id)
+
+    @property
+    def levels(self) -> Levels:
+        price = _on(self.price, self.symbol.tick_size)
+        return Levels.of(self.symbol, price, side=self.plan.side)
+
+    # --- begin ------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Set the price, lay the fault in wait, queue the trio as a person's script would."""
+        self.began, self.began_ms = time.monotonic(), now_ms()
+        self._move(self.levels.price)
+        trio = self._draft()
+        self.trio_id = trio.pk
+        if self.plan.fault:
+            match, occurrence, then = KINDS[self.plan.fault]
+            own = match.get("client_id", "-")
+            rule = {
+                "match": {
+                    **match,
+                    "account": self.account.name,
+                    "client_id": f"^{self.stem}{own.lstrip('^')}",
+                },
+                "occurrence": occurrence,
+                "then": then,
+            }
+            self.faults.append(int(self.venue.ask("POST", "/sim/faults", rule)["id"]))
+        for _ in range(TRIES):
+            try:
+                services.trio_queue(trio_id=trio.pk, by=BY)
+            except (
+                TrioRefused
+            ) as refusal:  # the slot's last life is not seen to be over yet, or nobody watches
+                self.refusals.append(str(refusal))
+                time.sleep(0.5)
+            else:
+                self.state = "QUEUED"
+                return
+
+    def _draft(self) -> TrioOrder:
+        words: dict[str, Any] = {
+            "quantity": self.levels.quantity,
+            "stop_loss": self.levels.stop,
+            "take_profit": self.levels.target,
+            "protection": self.plan.protection,
+            "source": BY,
+        }
+        if self.plan.entry != MARKET:
+            words |= {"entry_type": "LIMIT", "price": self.levels.entry}
+        trio = services.trio_draft(account=self.account, symbol=self.symbol, side=self.plan.side, **words)
+        trio.save()
+        return trio
+
+    # --- meanwhile --------------------------------------------------------------------------------
+
+    def looked(self, state: str, legs: Sequence[Leg]) -> Callable[[], None] | None:
+        """Take in how it stands; return what is to be done now, if anything."""
+        self.state = state
+        if state in ENDS:
+            self.ended_ms = now_ms()
+            return None
+        now = time.monotonic()
+        if now - self.began > STUCK_SECONDS:
+            return self._once("stuck", self._close, hurried=True)
+        if state == "WORKING" and self._stands(legs, Role.ENTRY):
+            return self._working(legs)
+        if state == "OPEN":
+            self._open_since = self._open_since or now
+            stands = self._stands(legs, Role.STOP_LOSS) and self._stands(legs, Role.TAKE_PROFIT)
+            if stands or now - self._open_since > OPEN_SECONDS:
+                return self._open(legs)
+        return None
+
+    @property
+    def is_lost(self) -> bool:
+        return time.monotonic() - self.began > LOST_SECONDS
+
+    def _stands(self, legs: Sequence[Leg], role: Role) -> bool:
+        return any(leg["role"] == role and leg["state"] == LegState.ACCEPTED for leg in legs)
+
+    def _working(self, legs: Sequence[Leg]) -> Callable[[], None] | None:
+        if self.plan.entry == CANCELLED:
+            return self._once("end", self._cancel)
+        if self.plan.entry == PARTIAL:
+            entry = next(leg for leg in legs if leg["role"] == Role.ENTRY)
+            return self._once("half", lambda: self._fill(entry["client_id"]))
+        return self._once("fill", lambda: self._move(self.levels.below))
+
+    def _open(self, legs: Sequence[Leg]) -> Callable[[], None] | None:
+        if any(leg["role"] == Role.ENTRY and leg["state"] == LegState.PARTIALLY_FILLED for leg in legs):
+            return self._once("fill", lambda: self._move(self.levels.below))
+        levels = self.levels
+        match self.plan.ending:
+            case "target":
+                return self._once(
+                    "end", lambda: self._move(levels.target + (levels.target - levels.price) / 4)
+                )
+            case "stop":
+                return self._once("end", lambda: self._move(levels.stop + (levels.stop - levels.price) / 4))
+            case _:
+                return self._once("end", self._close)
+
+    def _once(
+        self, name: str, act: Callable[[], None], *, hurried: bool = False
+    ) -> Callable[[], None] | None:
+        if name in self._moved:
+            return None
+        self._moved.add(name)
+        self.hurried |= hurried
+        return act
+
+    def _fill(self, client_id: str) -> None:
+        half = format(self.levels.half.normalize(), "f")
+        body = {"client_id": client_id, "quantity": half, "account": self.account.name}
+        self.venue.ask("POST", "/sim/fill", body)
+
+    def _cancel(self) -> None:
+        with contextlib.suppress(IllegalTransition):  # it ended meanwhile
+            services.trio_cancel(trio_id=self.trio_id, by=BY)
+
+    def _close(self) -> None:
+        with contextlib.suppress(IllegalTransition):  # it ended meanwhile
+            services.trio_close(trio_id=self.trio_id, by=BY)
+
+    def _move(self, price: Decimal) -> None:
+        self.venue.price(self.symbol.symbol, _on(price, self.symbol.tick_size))
+
+    # --- after ------------------------------------------------------------------------------------
+
+    def claim(self, trio: Mapping[str, Any], legs: Sequence[Leg]) -> Claim:
+        """Return what the books say came of it."""
+        entered = sum((leg["filled"] for leg in legs if leg["role"] == Role.ENTRY), Decimal(0))
+        exited = sum((leg["filled"] for leg in legs if leg["role"] != Role.ENTRY), Decimal(0))
+        return Claim(
+            account=self.account.name,
+            symbol=self.symbol.symbol,
+            stem=self.stem,
+            quantity=trio["quantity"],
+            state=trio["state"],
+            entered=entered,
+            exited=exited,
+            over=trio["state"] in ENDS,
+            began_ms=self.began_ms,
+            ended_ms=self.ended_ms,
+        )
