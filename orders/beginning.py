@@ -98,7 +98,7 @@ class _Beginning:
             if not plan.again or leg.trio_id != self.trio.pk:
                 raise AssertionError(f"{order.client_id} would be sent twice")
             leg.state, leg.retry_at, leg.look_at, leg.looks = state, None, None, 0
-            leg.quantity = order.quantity or ZERO
+            leg.quantity, leg.type, leg.price = order.quantity or ZERO, order.type, order.price
             leg.save()
         return leg
 

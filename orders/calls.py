@@ -93,7 +93,7 @@ class Answer:
             return Verdict.UNKNOWN
         if error is None:
             return Verdict.ACCEPTED
-        if error.code in TOLD:
+        if error.code in TOLD and error.status < 500:  # a 5xx says nothing about what was done
             return Verdict.REFUSED
         if error.code == ALREADY_THERE:
             return Verdict.UNKNOWN

@@ -32,6 +32,12 @@ from orders.locking import locked
 from orders.models import Fill, Leg, Slot, TrioEvent, TrioOrder
 
 POSITION_LAG_MS = 2000
+VENUE_IDS = {
+    "autoclose-": "liquidation",
+    "adl_autoclose": "auto-deleveraging",
+    "settlement_autoclose-": "settlement",
+    "delivery_autoclose-": "delivery",
+}
 NEVER_RESTS = (TimeInForce.IOC, TimeInForce.FOK)
 FACT_FIELDS = (
     "quantity",
@@ -92,8 +98,9 @@ def leg_take_in(leg: Leg, view: OrderView, *, certain: bool, now: datetime) -> b
 
 def _ends_at_once(leg: Leg) -> bool:
     """Is this an order that never rests, so that its end is due whatever the stream tells?"""
-    entry = leg.role == Role.ENTRY
-    return leg.type == OrderType.MARKET or (entry and leg.trio.time_in_force in NEVER_RESTS)
+    if leg.type == OrderType.MARKET or leg.role == Role.EXIT:
+        return True
+    return leg.role == Role.ENTRY and leg.trio.time_in_force in NEVER_RESTS
 
 
 def _leg_line(leg: Leg) -> str:
@@ -163,7 +170,7 @@ def order_seen(
     """Take in one order as the exchange shows it; return the trio it woke, if anything was new."""
     found = leg_find(account_id, view)
     if found is None:
-        return None
+        return _forced(account_id, view)
     trades = tuple(trades)
 
     def take_in() -> int | None:
@@ -180,6 +187,34 @@ def order_seen(
         return trio.pk
 
     return locked(take_in, what=f"trio {found.trio_id}: news of {found.client_id}")
+
+
+def _forced(account_id: int, view: OrderView) -> int | None:
+    """Take in an order of the exchange's own that closed position; return the trio that held it, woken."""
+    how = next((words for prefix, words in VENUE_IDS.items() if view.client_id.startswith(prefix)), "")
+    if not how or view.executed <= 0:
+        return None
+    holders = TrioOrder.objects.filter(
+        slot__account_id=account_id,
+        slot__symbol=view.symbol,
+        slot__position_side=view.position_side,
+        holds_slot=True,
+    )
+
+    def take_in() -> int | None:
+        trio = holders.select_for_update(of=("self",)).first()
+        if trio is None or trio.forced:
+            return None
+        trio.forced = how
+        trio.save(update_fields=["forced", "updated_at"])
+        now = db_now()
+        price = f" at {plain(view.average_price)}" if view.average_price else ""
+        text = f"The exchange closed {plain(view.executed)}{price} itself ({how}), order {view.client_id}."
+        note(trio, "outside", text, at=now, client_id=view.client_id)
+        wake(trio, now)
+        return trio.pk
+
+    return locked(take_in, what=f"{view.symbol}: {how}")
 
 
 # --- the slot book ----------------------------------------------------------------------------
@@ -216,13 +251,16 @@ def slot_take_in(
     if as_of >= slot.as_of:
         changed = slot.quantity != view.quantity or (view.quantity == 0 and slot.flat_since is None)
         if view.quantity != 0:
-            slot.flat_since = None
+            slot.flat_since = slot.flat_event_ts = None
         elif slot.flat_since is None or slot.quantity != 0:
             # Positions lag behind their events: flat right after an event told one is doubted for longer.
             lagging = slot.as_of + POSITION_LAG_MS if slot.from_event and not from_event else 0
             slot.flat_since = max(as_of, lagging)
         else:
             changed |= as_of - slot.flat_since >= 1000 > slot.as_of - slot.flat_since
+        if view.quantity == 0 and from_event:
+            changed |= as_of > (slot.flat_event_ts or 0)
+            slot.flat_event_ts = as_of
         slot.quantity, slot.as_of, slot.from_event = view.quantity, as_of, from_event
         slot.entry_price = view.entry_price
         slot.liquidation_price = view.liquidation_price or slot.liquidation_price

@@ -34,6 +34,7 @@ LABELS: Final = {
     "price": "Entry price",
     "target_policy": "If the take-profit is refused",
     "good_till": "Good till (UTC)",
+    "hold_seconds": "Holding time in seconds",
 }
 HELPS: Final = {
     "account": "Whose money this is, and on which exchange.",
@@ -46,6 +47,7 @@ HELPS: Final = {
     "stop_loss": "Leaves at market when the mark price reaches this level. Required.",
     "take_profit": "Leaves at market when the last price reaches this level. Required.",
     "good_till": "Withdraws what is unfilled at this time. Empty: no limit.",
+    "hold_seconds": "Closes the position at market so long after its first fill. Empty: no limit.",
 }
 
 

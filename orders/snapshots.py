@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -65,6 +66,9 @@ def spec_of(trio: TrioOrder) -> Spec:
         stop_loss=price(trio.stop_loss),
         take_profit=price(trio.take_profit),
         target_policy=TargetPolicy(trio.target_policy),
+        tick=symbol.tick_size,
+        multiplier_up=symbol.multiplier_up,
+        multiplier_down=symbol.multiplier_down,
     )
 
 
@@ -110,7 +114,18 @@ def snapshot_of(
         question=trio.question,
         observing_since=_ms(trio.observing_since),
         uncovered_known_at=_ms(trio.uncovered_known_at),
+        hold_until_ts=_hold_until_ts(trio, legs),
+        forced=trio.forced,
     )
+
+
+def _hold_until_ts(trio: TrioOrder, legs: Iterable[LegView]) -> int | None:
+    """Return when the holding time, counted from the first execution, is over; nothing before there is one."""
+    filled = [leg.filled_ts for leg in legs if leg.role is Role.ENTRY and leg.filled_ts is not None]
+    if trio.hold_seconds is None or not filled:
+        return None
+    booked = trio.fills.filter(leg__role=Role.ENTRY).order_by("time_ts").values_list("time_ts", flat=True)
+    return min(booked.first() or filled[0], *filled) + 1000 * trio.hold_seconds
 
 
 def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) -> LegView:
@@ -181,6 +196,7 @@ def book_of(
         as_of=as_of,
         from_event=slot.from_event,
         flat_since=slot.flat_since,
+        flat_event_ts=slot.flat_event_ts or 0,
         mark_price=slot.mark_price,
         mark_as_of=slot.mark_as_of,
         strangers=tuple(slot.strangers),

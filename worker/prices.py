@@ -74,7 +74,6 @@ def interests(account_ids: Iterable[int]) -> list[Interest]:
             trio__protection=Protection.PRE_ARMED,
             trio__account__position_mode=PositionMode.ONE_WAY,
         )
-        .exclude(role=Role.STOP_LOSS, trio__state=TrioState.WORKING)
         .select_related("trio__symbol")
     )
     return [found for leg in legs if (found := interest_of(leg)) is not None]

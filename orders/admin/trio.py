@@ -36,7 +36,7 @@ DRAFT_FIELDSETS: Any = (
     ("Protection", {"fields": (("stop_loss", "take_profit"),)}),
     (
         "Details",
-        {"fields": (("position_side", "protection"), "target_policy", "good_till")},
+        {"fields": (("position_side", "protection"), "target_policy", ("good_till", "hold_seconds"))},
     ),
 )
 

@@ -24,6 +24,7 @@ from orders.domain.signs import (
     before_entry,
     cover_deadline_ts,
     refused_forms,
+    vain_pause_ms,
 )
 from orders.domain.snapshot import LegView, TrioSnapshot
 from orders.domain.words import Form, LegState, Role
@@ -54,6 +55,8 @@ def cover(trio: TrioSnapshot) -> Step:
             return observe(trio)
         if trio.book.quantity == 0 and trio.now_ts - (newest.ended_ts or 0) < trio.policies.back_off:
             return Rest(trio.now + trio.policies.back_off)
+    if again is None and (pause := vain_pause_ms(trio, Role.STOP_LOSS)):
+        return Rest(trio.now + pause)
     form = again.form if again else _stop_form(trio)
     plans = [guard_plan(trio, Role.STOP_LOSS, form, trio.position, again=again)]
     if trio.newest(Role.TAKE_PROFIT) is None:
@@ -95,10 +98,21 @@ def hold(trio: TrioSnapshot) -> Step:
     if entry is not None and entry.live and (due := due_read(trio, entry)):
         steps.append(due)
     if trio.book_is_newer and trio.book.quantity == 0 and not trio.flat_believed:
-        steps.append(observe(trio))  # flat against a known fill: look once more
+        steps.append(_doubt_flat(trio))
+    if trio.hold_until_ts is not None:
+        steps.append(Rest(trio.now + max(1, trio.hold_until_ts - trio.now_ts)))
     if not withdraw and entry is not None and entry.live and trio.good_till is not None:
         steps.append(Rest(trio.good_till))
     return first(steps)
+
+
+def _doubt_flat(trio: TrioSnapshot) -> Step:
+    """Flat against a known fill: ask a closePosition order of ours, which dies with its position; look again."""
+    witness, since = trio.flat_witness, trio.book.flat_since
+    unasked = witness is not None and since is not None and (witness.looked_ts or 0) <= since
+    if witness is not None and unasked and witness.look_at is None:
+        return look(trio, witness)
+    return observe(trio)
 
 
 def _target(trio: TrioSnapshot) -> Step | None:
@@ -114,6 +128,8 @@ def _target(trio: TrioSnapshot) -> Step | None:
         return Submit((guard_plan(trio, Role.TAKE_PROFIT, newest.form, trio.position, again=newest),))
     if newest.live:
         return _join_partial_target(trio, newest)
+    if pause := vain_pause_ms(trio, Role.TAKE_PROFIT):
+        return Rest(trio.now + pause)
     if before_entry(trio, newest) or newest.state in (LegState.WRITTEN_OFF, LegState.CANCELLED):
         return Submit((guard_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position),))
     if newest.state in (LegState.EXPIRED, LegState.REJECTED) and (

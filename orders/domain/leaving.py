@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-from exchange.types import NewOrder, OrderType, PositionMode
 from orders.domain.asking import (
     AskPerson,
     Cancel,
     Done,
     Exit,
-    Plan,
     Rest,
     Step,
     awaited,
@@ -22,10 +21,13 @@ from orders.domain.asking import (
     seen_since,
 )
 from orders.domain.lifecycle import ending
-from orders.domain.plans import client_id, generation
-from orders.domain.signs import NOT_WHILE_FLAT, late_quantity
+from orders.domain.plans import exit_plan
+from orders.domain.rounding import plain
+from orders.domain.signs import NOT_WHILE_FLAT, is_dust, late_quantity
 from orders.domain.snapshot import Ask, LegView, TrioSnapshot
 from orders.domain.words import Cause, Form, LegState, Role
+
+DUST_LOOK_MS: Final = 5000  # how often a rest that cannot be sold is looked at
 
 
 def undo(trio: TrioSnapshot) -> Step:
@@ -76,25 +78,45 @@ def _exit(trio: TrioSnapshot) -> Step:
             again = newest
         if newest.state in (LegState.ACCEPTED, LegState.PARTIALLY_FILLED):
             return due_read(trio, newest) or look_after_patience(trio, newest)
+    if is_dust(trio):
+        return _keep_dust(trio)
     refused = sum(1 for leg in exits if leg.state is LegState.REJECTED)
     if refused >= 3 and not trio.question:
         return AskPerson(
             "The exchange keeps refusing to close the position at market; it is tried again. "
             "Look at the account in the exchange's app."
         )
-    order = NewOrder(
-        client_id=again.client_id if again else client_id(trio, Role.EXIT),
-        symbol="",
-        side=trio.spec.exit_side,
-        type=OrderType.MARKET,
-        position_side=trio.spec.position_side,
-        quantity=trio.position,
-        reduce_only=trio.spec.mode is PositionMode.ONE_WAY,
-    )
-    plan = Plan(Role.EXIT, generation(trio, Role.EXIT, again), Form.QUANTITY, order, again is not None)
+    return Exit(exit_plan(trio, trio.position, again), tuple(_in_the_way(trio, newest)))
+
+
+def _in_the_way(trio: TrioSnapshot, newest: LegView | None) -> Iterator[str]:
+    """Name what goes away with an exit: the entry's rest, and reduce-only targets that use up its allowance.
+
+    Stops stay until the position is gone.
+    """
+    for leg in trio.of(Role.ENTRY):
+        if leg.live and leg.cancel is Ask.NONE:
+            yield leg.client_id
+    if newest is None or newest.state is not LegState.REJECTED or newest.refused_code not in NOT_WHILE_FLAT:
+        return
+    for leg in trio.of(Role.TAKE_PROFIT):
+        if leg.live and leg.form is Form.QUANTITY and leg.cancel is Ask.NONE:
+            yield leg.client_id
+
+
+def _keep_dust(trio: TrioSnapshot) -> Step:
+    """Leave a rest too small to be sold under its stop, which may be of any size, and tell a person."""
     entry = trio.entry
-    cancels = (entry.client_id,) if entry is not None and entry.live and entry.cancel is Ask.NONE else ()
-    return Exit(plan, cancels)
+    if entry is not None and (step := cleared(trio, (entry,))):
+        return step
+    if not trio.question:
+        return AskPerson(
+            f"A rest of {plain(trio.position)} is smaller than the smallest order the exchange takes, so it "
+            "cannot be closed at market. Its stop-loss, where it has one, stays. Close it in the exchange's app; "
+            "this trio ends when it is gone."
+        )
+    over = trio.book.as_of + DUST_LOOK_MS - trio.now_ts
+    return Rest(trio.now + over) if over > 0 else observe(trio)
 
 
 def tidy_late(trio: TrioSnapshot) -> Step:
@@ -110,17 +132,7 @@ def tidy_late(trio: TrioSnapshot) -> Step:
         again = newest if newest is not None and newest.state is LegState.PLANNED else None
         if newest is not None and (newest.retry_at or 0) > trio.now:
             return Rest(newest.retry_at)
-        order = NewOrder(
-            client_id=again.client_id if again else client_id(trio, Role.EXIT),
-            symbol="",
-            side=trio.spec.exit_side,
-            type=OrderType.MARKET,
-            position_side=trio.spec.position_side,
-            quantity=quantity,
-            reduce_only=trio.spec.mode is PositionMode.ONE_WAY,
-        )
-        plan = Plan(Role.EXIT, generation(trio, Role.EXIT, again), Form.QUANTITY, order, again is not None)
-        return Exit(plan)
+        return Exit(exit_plan(trio, quantity, again))
     return Done(ending(trio.state, Cause.LATE))
 
 
@@ -134,13 +146,16 @@ def _late_exit_answered(trio: TrioSnapshot, exit_order: LegView | None) -> bool:
 
 
 def cleared(trio: TrioSnapshot, legs: Iterable[LegView]) -> Step | None:
-    """Return the next step until none of these legs rests or is in doubt; ``None`` when that is so."""
+    """Return the next step until none of these legs rests or is in doubt; ``None`` when that is so.
+
+    What was acknowledged once and is written off is cancelled by its id all the same: look-ups may be wrong.
+    """
     cancels: list[str] = []
     waits: list[Step] = []
     for leg in legs:
         if leg.pending:
             waits.append(awaited(trio, leg))
-        elif leg.live:
+        elif leg.live or (leg.acknowledged and leg.state is LegState.WRITTEN_OFF):
             match leg.cancel:
                 case Ask.NONE if (leg.retry_at or 0) > trio.now:
                     waits.append(Rest(leg.retry_at))
@@ -150,6 +165,13 @@ def cleared(trio: TrioSnapshot, legs: Iterable[LegView]) -> Step | None:
                     cancels.append(leg.client_id)
                 case Ask.IN_THE_AIR:
                     waits.append(Rest(leg.cancel_at + trio.policies.patience))
+                case Ask.DOUBT if not leg.live:  # no look-up shows it, so the cancel itself is asked again
+                    if trio.now < leg.cancel_at + trio.policies.look_again:
+                        waits.append(Rest(leg.cancel_at + trio.policies.look_again))
+                    else:
+                        cancels.append(leg.client_id)
+                case _ if not leg.live:
+                    pass  # the exchange has given its word on that id
                 case _:
                     waits.append(look(trio, leg))
     if cancels:

@@ -16,6 +16,7 @@ from orders.domain.signs import (
     LEVEL_PASSED_CODE,
     NOT_WHILE_FLAT,
     armed_leg_refused,
+    armed_level_passed,
     armed_stop_gone,
     before_entry,
     cover_deadline_ts,
@@ -221,6 +222,8 @@ def _withdraw_reason(trio: TrioSnapshot, entry: LegView | None) -> tuple[Cause, 
         return Cause.ENTRY_ENDED, "The entry is gone from the exchange without a fill."
     if gone := armed_stop_gone(trio):
         return Cause.STOP_GONE, f"The waiting stop-loss is gone ({gone.state.lower()}) before any fill."
+    if armed_level_passed(trio):
+        return Cause.LEVEL_PASSED, "The price passed the waiting stop-loss's level before any fill."
     return None
 
 
@@ -228,6 +231,8 @@ def _open(trio: TrioSnapshot) -> Found | None:
     if executed := _guard_executed_first(trio):
         return executed
     if trio.flat_believed and (trio.bought > 0 or trio.guards) and not guard_at_work(trio):
+        if trio.forced:
+            return _forced(trio)
         return Turn.EXIT, Cause.OUTSIDE, "The position was closed outside this system."
     if trio.panic_wanted:
         return Turn.EXIT, Cause.PANIC, "Closed by panic."
@@ -235,6 +240,8 @@ def _open(trio: TrioSnapshot) -> Found | None:
         return Turn.EXIT, Cause.MANUAL, "Closed at market on request."
     if trio.spec.entry_only:
         return Turn.EXIT, Cause.MANUAL, "An entry-only order is closed as soon as it fills."
+    if trio.hold_until_ts is not None and trio.now_ts >= trio.hold_until_ts:
+        return Turn.EXIT, Cause.TIME, "Its holding time is over."
     if not is_uncovered(trio):
         return _target_refused(trio)
     turn = Turn.EXIT if protected_once(trio) else Turn.UNDO
@@ -275,7 +282,13 @@ def _target_refused(trio: TrioSnapshot) -> Found | None:
 def _exiting(trio: TrioSnapshot) -> Found | None:
     """An exit is named after the first order of ours that executed, whatever set it off."""
     executed = _guard_executed_first(trio)
+    if executed is None and trio.forced and trio.cause is Cause.OUTSIDE:
+        return _forced(trio)  # its order is told after the position it closed
     return executed if executed is not None and executed[1] is not trio.cause else None
+
+
+def _forced(trio: TrioSnapshot) -> Found:
+    return Turn.EXIT, Cause.LIQUIDATED, f"The exchange closed the position itself ({trio.forced})."
 
 
 def _guard_executed_first(trio: TrioSnapshot) -> Found | None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from exchange.types import OrderType
-from orders.domain.coverage import uncovered_since_ts
+from exchange.types import OrderType, Side
+from orders.domain.coverage import is_uncovered, uncovered_since_ts
 from orders.domain.snapshot import LegView, TrioSnapshot
 from orders.domain.words import Form, LegState, Protection, Role
 
 LEVEL_PASSED_CODE: Final = -2021
 NOT_WHILE_FLAT: Final = frozenset({-2022, -4118, -4129, -4509})
+TOO_SMALL: Final = frozenset({-4003, -4004, -4164})
+SHORT_LIFE_MS: Final = 5000
+VAIN_PAUSE_MS: Final = 200
+VAIN_PAUSE_MAX_MS: Final = {Role.STOP_LOSS: 1000, Role.TAKE_PROFIT: 5000}
 
 
 def before_entry(trio: TrioSnapshot, leg: LegView) -> bool:
@@ -51,6 +55,14 @@ def armed_stop_gone(trio: TrioSnapshot) -> LegView | None:
     if not stops or any(leg.live or leg.pending for leg in stops):
         return None
     return next((leg for leg in reversed(stops) if leg.acknowledged), None)
+
+
+def armed_level_passed(trio: TrioSnapshot) -> bool:
+    """Has the mark price passed the waiting stop's level since it was placed?"""
+    stop = trio.newest(Role.STOP_LOSS)
+    if Role.STOP_LOSS not in armed_roles(trio) or stop is None or not stop.live:
+        return False
+    return trio.book.mark_as_of > (stop.accepted_ts or 0) and _mark_beyond_stop(trio)
 
 
 def armed_leg_refused(trio: TrioSnapshot) -> LegView | None:
@@ -98,10 +110,14 @@ def refused_as_passed(trio: TrioSnapshot) -> LegView | None:
 
 def level_passed(trio: TrioSnapshot) -> bool:
     """Has the mark price passed the stop's level, as of after the gap opened?"""
+    return trio.book.mark_as_of >= uncovered_since_ts(trio) and _mark_beyond_stop(trio)
+
+
+def _mark_beyond_stop(trio: TrioSnapshot) -> bool:
     level, mark = trio.spec.stop_loss, trio.book.mark_price
-    if level is None or mark is None or trio.book.mark_as_of < uncovered_since_ts(trio):
+    if level is None or mark is None:
         return False
-    return mark <= level if trio.spec.exit_side.value == "SELL" else mark >= level
+    return mark <= level if trio.spec.exit_side is Side.SELL else mark >= level
 
 
 def refused_forms(trio: TrioSnapshot, role: Role) -> set[Form]:
@@ -120,6 +136,46 @@ def refused_forms(trio: TrioSnapshot, role: Role) -> set[Form]:
 
 def _position_seen_after(trio: TrioSnapshot, leg: LegView) -> bool:
     return trio.book.quantity > 0 and trio.book.as_of > (leg.ended_ts or leg.asked_ts)
+
+
+def is_dust(trio: TrioSnapshot) -> bool:
+    """Has the exchange refused to close the position at market because it is so small?"""
+    newest = trio.newest(Role.EXIT)
+    if newest is None or newest.state is not LegState.REJECTED or newest.refused_code not in TOO_SMALL:
+        return False
+    return 0 < trio.position <= newest.quantity
+
+
+def wants_cover_while_leaving(trio: TrioSnapshot) -> bool:
+    """Is what cannot be closed at market uncovered, and could a stop still be had for it?"""
+    if not is_dust(trio) or not is_uncovered(trio) or refused_as_passed(trio):
+        return False
+    return refused_forms(trio, Role.STOP_LOSS) < {Form.CLOSE_POSITION, Form.QUANTITY}
+
+
+def vain_pause_ms(trio: TrioSnapshot, role: Role) -> int:
+    """Return how long to wait before another leg of a role whose last ones the exchange ended at once.
+
+    The first replacement goes out immediately; what keeps dying young is placed with growing pauses.
+    """
+    vain = 0
+    for leg in reversed(trio.of(role)):
+        if (
+            before_entry(trio, leg)
+            or leg.live
+            or leg.executed
+            or not leg.acknowledged
+            or leg.ended_ts is None
+        ):
+            break
+        if leg.ended_ts - (leg.accepted_ts or leg.ended_ts) > SHORT_LIFE_MS:
+            break
+        vain += 1
+    if vain < 2:
+        return 0
+    pause = min(VAIN_PAUSE_MS << min(vain - 2, 8), VAIN_PAUSE_MAX_MS[role])
+    newest = trio.of(role)[-1]
+    return max(0, (newest.ended_ts or 0) + pause - trio.now_ts)
 
 
 def protected_once(trio: TrioSnapshot) -> bool:

@@ -53,6 +53,9 @@ class Spec:
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
     target_policy: TargetPolicy = TargetPolicy.ROLL_BACK
+    tick: Decimal | None = None
+    multiplier_up: Decimal | None = None  # the band around the mark price in which orders may be priced
+    multiplier_down: Decimal | None = None
 
     @property
     def exit_side(self) -> Side:
@@ -119,6 +122,7 @@ class Book:
     as_of: int = 0
     from_event: bool = False
     flat_since: int | None = None
+    flat_event_ts: int = 0  # when an event said flat, if nothing has said otherwise since
     mark_price: Decimal | None = None
     mark_as_of: int = 0
     strangers: tuple[str, ...] = ()
@@ -150,6 +154,8 @@ class TrioSnapshot:
     question: str = ""
     observing_since: int | None = None
     uncovered_known_at: int | None = None
+    hold_until_ts: int | None = None  # when the holding time is over, once there is something to hold
+    forced: str = ""  # how the exchange itself closed position of this slot, in a word or two
 
     # --- legs by role -----------------------------------------------------------------------
 
@@ -200,19 +206,35 @@ class TrioSnapshot:
 
         Against a known fill it takes an event later than the fill, or a second look a second after the
         first: position look-ups lag. A position on the other side needs neither: none was there before us.
+        While a closePosition order of ours is still found alive, which dies with its position, those looks
+        are doubted for as long as any other absence.
         """
         if self.book.quantity > 0 or not self.book_is_newer:
             return False
-        if self.ours == 0 or self.book.opposite > 0 or (self.book.from_event and self.executed_ts):
+        if self.ours == 0 or self.book.opposite > 0 or 0 < self.executed_ts <= self.book.flat_event_ts:
             return True
         since = self.book.flat_since
         if since is None:
             return False
+        if self.flat_contradicted:
+            return self.book.as_of - since >= self.policies.absence_margin
         if since >= self.executed_ts:
             return self.book.as_of - since >= self.policies.look_again
         # Flat since before the fill is dated: a cancel's answer, say, dates a fill by its own time. What
         # is read two seconds after that says as much as two looks.
         return self.book.as_of - self.executed_ts >= 2 * self.policies.look_again
+
+    @property
+    def flat_witness(self) -> LegView | None:
+        """Return an order of ours that would have died with the position, if one is thought alive."""
+        whole = (leg for leg in self.guards if leg.live and leg.form is Form.CLOSE_POSITION)
+        return next((leg for leg in whole if leg.triggered_ts is None), None)
+
+    @property
+    def flat_contradicted(self) -> bool:
+        """Was such an order found alive after the position was said to be gone?"""
+        witness, since = self.flat_witness, self.book.flat_since
+        return witness is not None and since is not None and (witness.looked_ts or 0) > since
 
     @property
     def position(self) -> Decimal:

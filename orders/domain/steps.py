@@ -23,13 +23,15 @@ from orders.domain.asking import (
     due_read,
     earliest,
     first,
+    observe,
+    seen_since,
 )
 from orders.domain.coverage import is_uncovered
 from orders.domain.covering import cover, hold
 from orders.domain.leaving import cleared, tidy_late, undo
 from orders.domain.lifecycle import ending, settle
 from orders.domain.plans import entry_plan, guard_plan
-from orders.domain.signs import armed_roles
+from orders.domain.signs import NOT_WHILE_FLAT, armed_roles, wants_cover_while_leaving
 from orders.domain.snapshot import TrioSnapshot
 from orders.domain.words import Form, LegState, Role, TrioState
 
@@ -86,7 +88,7 @@ def next_step(trio: TrioSnapshot) -> Step:
         case TrioState.OPEN:
             return cover(trio) if is_uncovered(trio) else hold(trio)
         case TrioState.EXITING | TrioState.ROLLING_BACK:
-            return undo(trio)
+            return cover(trio) if wants_cover_while_leaving(trio) else undo(trio)
         case TrioState.LATE:
             return tidy_late(trio)
         case _:
@@ -131,6 +133,8 @@ def _place(trio: TrioSnapshot) -> Step:
         return Submit(tuple(plans))
     if waits:
         return first(waits)
+    if any(leg.refused_code in NOT_WHILE_FLAT and not seen_since(trio, leg) for leg in trio.guards):
+        return observe(trio)  # refused as "not while flat": see that nothing but that is the reason
     if not trio.worker_alive or not trio.book.placeable:
         return Rest(earliest(trio.now + trio.policies.look_again, trio.place_before, after=trio.now))
     if entry is not None and (entry.retry_at or 0) > trio.now:

@@ -29,6 +29,7 @@ class Slot(models.Model):
     as_of = models.BigIntegerField(default=0)
     from_event = models.BooleanField(default=False)
     flat_since = models.BigIntegerField(null=True)
+    flat_event_ts = models.BigIntegerField(null=True)
     mark_price = amount(null=True)
     mark_as_of = models.BigIntegerField(default=0)
     strangers = models.JSONField(default=list)

@@ -48,6 +48,7 @@ class TrioOrder(models.Model):
         max_length=9, choices=[(p.value, p.value) for p in TargetPolicy], default=TargetPolicy.ROLL_BACK.value
     )
     good_till = models.DateTimeField(null=True, blank=True)
+    hold_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
 
     state = models.CharField(
         max_length=12, choices=[(s.value, s.value) for s in TrioState], default=TrioState.DRAFT.value
@@ -68,6 +69,9 @@ class TrioOrder(models.Model):
     uncovered_known_at = models.DateTimeField(null=True, blank=True)
     uncovered_ms = models.BigIntegerField(default=0)
     uncovered_longest_ms = models.BigIntegerField(default=0)
+    forced = models.CharField(
+        max_length=24, blank=True, help_text="How the exchange itself closed position: liquidation, ADL, …"
+    )
     failures = models.PositiveIntegerField(default=0)
 
     source = models.CharField(max_length=24, default="admin")
@@ -93,6 +97,7 @@ class TrioOrder(models.Model):
         "protection",
         "target_policy",
         "good_till",
+        "hold_seconds",
     )
 
     class Meta:

@@ -13,7 +13,7 @@ from functools import partial
 from exchange.types import OrderType
 from orders.domain.words import Role, TrioState
 from tests.walk import finish, service, venue
-from tests.walk.nature import child, children, environment
+from tests.walk.nature import child, children, environment, meddle
 from tests.walk.network import Move, answered, arrive, deliver, deliver_late, execute, faults, resume
 from tests.walk.story import name_of, telling, told_by
 from tests.walk.world import POLL, RULES, World
@@ -57,6 +57,8 @@ def fair(world: World, *, patient: bool = False) -> Move | None:
         return f"{name_of(world.paused[0])}: its process wakes up", partial(resume, place=0)
     if world.adrift and not patient:
         return f"{name_of(world.adrift[0])}: arrives late", partial(arrive, place=0)
+    if world.position > 0 and world.question.startswith("A rest of"):
+        return "a person closes the rest in the app", partial(meddle, change=-world.position)
     at = next_moment(world)
     if at is None:
         hidden = [order.hidden_until for order in world.orders if order.hidden_until > world.now_ts]

@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from orders.domain.snapshot import TrioSnapshot
-from orders.domain.words import RequestKind
+from orders.domain.words import RequestKind, Role
 from tests.walk.world import Event, LegRow, World
 
 # fmt: off
@@ -59,6 +59,10 @@ def snapshot_key(trio: TrioSnapshot) -> Hashable:
         away(trio.uncovered_known_at, now),
         away(trio.good_till, now),
         (trio.place_before or now) > now,
+        away(trio.hold_until_ts, ts),
+        trio.forced,
+        against(book.flat_event_ts or None, ts, as_of),
+        trio.flat_contradicted,
         tuple(
             [
                 (
@@ -107,6 +111,8 @@ def world_key(world: World) -> Hashable:
             world.panic_wanted,
             bool(world.refusal),
             bool(world.question),
+            world.forced,
+            away(_hold_until(world), ts),
             away(world.observing_since, now),
             away(world.uncovered_known_at, now),
             away(world.wake_at, now),
@@ -118,7 +124,10 @@ def world_key(world: World) -> Hashable:
                 slot.from_event,
                 away(as_of, ts),
                 against(slot.flat_since, ts, as_of),
+                against(slot.flat_event_ts or None, ts, as_of),
+                _contradicted(world),
                 slot.mark,
+                away(slot.mark_as_of, ts) if world.moves or world.zone else None,
             ),
             tuple(
                 sorted(
@@ -165,9 +174,19 @@ def world_key(world: World) -> Hashable:
     )
 
 
+def _hold_until(world: World) -> int | None:
+    filled = [leg.facts.filled_ts for leg in world.legs if leg.role is Role.ENTRY and leg.facts.filled_ts]
+    return None if world.setting.hold_for is None or not filled else min(filled) + world.setting.hold_for
+
+
+def _contradicted(world: World) -> bool:
+    since = world.slot.flat_since
+    return since is not None and any((leg.looked_ts or 0) > since for leg in world.legs if leg.state.is_live)
+
+
 def _event_key(event: Event, ts: int, as_of: int) -> Hashable:
     if event.view is None:
-        return event.position, against(event.at, ts, as_of)
+        return event.forced, event.position, against(event.at, ts, as_of)
     view = event.view
     return view.client_id, view.state, view.executed, view.conditional, away(event.at, ts)
 

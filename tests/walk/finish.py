@@ -139,6 +139,10 @@ def take_in(world: World, leg: LegRow, view: OrderView, *, certain: bool) -> boo
 
 def hear(world: World, event: Event) -> None:
     """Take in what the user stream tells, and wake the trio when it was news."""
+    if event.forced:
+        if not world.forced and not world.state.is_end and world.state is not TrioState.LATE:
+            world.forced, world.wake_at = "liquidation", world.now
+        return
     if event.view is None:
         news = take_position(world, event.position, None, as_of=event.at, from_event=True)
         if news and not world.state.is_end and world.state is not TrioState.LATE:
@@ -168,12 +172,15 @@ def take_position(world: World, position: int, mark: Decimal | None, *, as_of: i
     else:
         flat_since = slot.flat_since
         changed |= as_of - slot.flat_since >= 1000 > slot.as_of - slot.flat_since
+    flat_event_ts = 0 if position != 0 else as_of if from_event else slot.flat_event_ts
+    changed |= flat_event_ts > slot.flat_event_ts
     newer_mark = mark is not None and as_of >= slot.mark_as_of
     world.slot = Slot(
         position,
         as_of,
         from_event,
         flat_since,
+        flat_event_ts,
         mark if newer_mark else slot.mark,
         as_of if newer_mark else slot.mark_as_of,
     )

@@ -10,7 +10,7 @@ from exchange.types import PositionMode
 from orders.domain.words import Role, TrioState
 from tests.walk import service, venue
 from tests.walk.network import SWEEP, Move, pay
-from tests.walk.world import LATENCY, POLL, World, XOrder
+from tests.walk.world import LATENCY, POLL, Event, World, XOrder
 
 STUCK = 4000  # how long a triggered order may hang
 
@@ -66,6 +66,7 @@ def environment(world: World) -> Iterator[Move]:
     if world.moves and any(o.conditional and o.live for o in world.orders):
         if world.zone == 0:
             yield "the price reaches the stop's level", partial(_price, zone=-1)
+            yield "the price reaches the stop's level and is heard", partial(_price, zone=-1, heard=True)
             yield "the price reaches the target's level", partial(_price, zone=1)
         else:
             yield "the price comes back", partial(_price, zone=0)
@@ -130,6 +131,7 @@ def _people(world: World) -> Iterator[Move]:
                 partial(_ends, client_id=order.client_id, status="CANCELED"),
             )
     if world.position > 0:
+        yield "the exchange liquidates the position", _liquidate
         yield "a person closes the position in the app", partial(_meddle, change=-world.position)
         if world.position > 1:
             yield "a person reduces the position by one", partial(_meddle, change=-1)
@@ -160,9 +162,20 @@ def _forget(world: World, *, client_id: str) -> None:
 
 def _meddle(world: World, *, change: int) -> None:
     pay(world, "acts")
+    meddle(world, change=change)
+
+
+def meddle(world: World, *, change: int) -> None:
+    """A person changes the position in the app."""
     world.meddled = True
     world.now += LATENCY
     venue.move(world, change)
+
+
+def _liquidate(world: World) -> None:
+    """The exchange closes everything, and tells its own order after the position, as it does."""
+    _meddle(world, change=-world.position)
+    world.events = (*world.events, Event(world.now_ts, forced=True))
 
 
 def _fill(world: World, *, lots: int) -> None:
@@ -172,7 +185,9 @@ def _fill(world: World, *, lots: int) -> None:
     venue.fill(world, order, lots)
 
 
-def _price(world: World, *, zone: int) -> None:
+def _price(world: World, *, zone: int, heard: bool = False) -> None:
     world.moves -= 1
     world.now += LATENCY
     venue.trigger(world, zone)
+    if heard:  # the price watch notes it and wakes nobody: it waits for an event
+        world.slot = replace(world.slot, mark=venue.mark(world), mark_as_of=world.now_ts)

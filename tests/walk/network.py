@@ -83,6 +83,11 @@ def _call_faults(world: World, place: int, call: Call) -> Iterator[Move]:
         if call.plan.role is Role.STOP_LOSS:
             yield f"{name}: stops are throttled for ten seconds", partial(bar, code=-1008)
             yield f"{name}: stops are refused for ten seconds", partial(bar, code=-1111)
+        if call.plan.role is Role.EXIT and world.zone == 0:
+            yield (
+                f"{name}: refused as too small (-4164)",
+                partial(refuse, place=place, code=-4164, verdict=Verdict.REFUSED),
+            )
         for code, verdict in REFUSALS[call.plan.role]:
             yield f"{name}: refused ({code})", partial(refuse, place=place, code=code, verdict=verdict)
         yield (

@@ -69,6 +69,7 @@ LIFE: Final[tuple[tuple[str, tuple[S, ...], S, tuple[Cause | None, ...]], ...]] 
     ("place_before passed before the entry → WITHDRAWING", (S.PLACING,), S.WITHDRAWING, (Cause.PLACE_BEFORE,)),
     ("a limit refuses in begin → WITHDRAWING", (S.PLACING,), S.WITHDRAWING, (Cause.LIMIT,)),
     ("armed stop gone → WITHDRAWING", (S.PLACING, S.WORKING), S.WITHDRAWING, (Cause.STOP_GONE,)),
+    ("armed stop's level passed → WITHDRAWING", (S.PLACING, S.WORKING), S.WITHDRAWING, (Cause.LEVEL_PASSED,)),
     ("entry ended unfilled → WITHDRAWING", (S.PLACING, S.WORKING), S.WITHDRAWING, (Cause.ENTRY_ENDED,)),
     ("entry cancelled in the app → WITHDRAWING", (S.PLACING, S.WORKING), S.WITHDRAWING, (Cause.ENTRY_CANCELLED,)),
     ("OPEN, stop refused in both forms → ROLLING_BACK", (S.OPEN,), S.ROLLING_BACK, (Cause.STOP_REFUSED,)),
@@ -81,6 +82,7 @@ LIFE: Final[tuple[tuple[str, tuple[S, ...], S, tuple[Cause | None, ...]], ...]] 
     ("OPEN, the stop executed → EXITING", (S.OPEN,), S.EXITING, (Cause.STOP_LOSS,)),
     ("OPEN, the target executed → EXITING", (S.OPEN,), S.EXITING, (Cause.TAKE_PROFIT,)),
     ("OPEN, flat by somebody else → EXITING", (S.OPEN,), S.EXITING, (Cause.OUTSIDE,)),
+    ("OPEN, holding time over → EXITING", (S.OPEN,), S.EXITING, (Cause.TIME,)),
     ("WITHDRAWING, empty → CANCELLED", (S.WITHDRAWING,), S.CANCELLED, tuple(Cause)),
     ("WITHDRAWING, empty → EXPIRED", (S.WITHDRAWING,), S.EXPIRED, tuple(Cause)),
     ("WITHDRAWING, empty → REFUSED", (S.WITHDRAWING,), S.REFUSED, tuple(Cause)),
@@ -289,6 +291,23 @@ ROWS: Final[dict[str, Row]] = {name: _turned(*what) for name, *what in LIFE} | {
     ),
     "§3.5 a person reverses": lambda t, d: t.book.opposite > 0 and t.state is S.OPEN,
     "§3.5 Exit refused otherwise: again": _exit_again,
+    "§3.5 liquidation, ADL, settlement": lambda t, d: (
+        bool(t.forced) and d.trio.state is S.EXITING and d.trio.cause is Cause.LIQUIDATED
+    ),
+    "§3.5 Exit -2022 or -4118 with a position there: our reduce-only targets go, again": lambda t, d: (
+        isinstance(d.step, Exit)
+        and any(leg.role is Role.TAKE_PROFIT for leg in t.legs if leg.client_id in d.step.cancels)
+    ),
+    "§3.5 Exit -4131: LIMIT IOC at the band": lambda t, d: (
+        isinstance(d.step, Exit) and d.step.plan.order.type is OrderType.LIMIT
+    ),
+    "§3.5 dust: a closePosition stop and Ask": lambda t, d: (
+        isinstance(d.step, AskPerson) and d.step.question.startswith("A rest of")
+    ),
+    "§3.4 an acknowledged leg is cancelled by id, whatever look-ups say": lambda t, d: (
+        isinstance(d.step, Cancel)
+        and any(leg.client_id in d.step.client_ids for leg in t.legs if leg.state is LegState.WRITTEN_OFF)
+    ),
     "§3.5 Exit unknown: re-read the position": _exit_in_doubt,
     "§3.5 key refused while something of ours lives": lambda t, d: (
         t.state in (S.OPEN, S.EXITING, S.ROLLING_BACK) and any(leg.refused_code == -2015 for leg in t.legs)

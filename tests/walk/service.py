@@ -79,7 +79,14 @@ def snapshot(world: World) -> TrioSnapshot:
         question=world.question,
         observing_since=world.observing_since,
         uncovered_known_at=world.uncovered_known_at,
+        hold_until_ts=_hold_until_ts(world),
+        forced=world.forced,
     )
+
+
+def _hold_until_ts(world: World) -> int | None:
+    filled = [leg.facts.filled_ts for leg in world.legs if leg.role is Role.ENTRY and leg.facts.filled_ts]
+    return None if world.setting.hold_for is None or not filled else min(filled) + world.setting.hold_for
 
 
 def _book(world: World, sighted: bool) -> Book:
@@ -91,6 +98,7 @@ def _book(world: World, sighted: bool) -> Book:
         as_of=slot.as_of,
         from_event=slot.from_event,
         flat_since=slot.flat_since,
+        flat_event_ts=slot.flat_event_ts,
         mark_price=slot.mark,
         mark_as_of=slot.mark_as_of,
         placeable=sighted and young,

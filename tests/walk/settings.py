@@ -20,6 +20,9 @@ LONG: Final = Spec(
     protection=Protection.ON_FIRST_FILL,
     stop_loss=Decimal(90),
     take_profit=Decimal(110),
+    tick=Decimal("0.1"),
+    multiplier_up=Decimal("1.15"),
+    multiplier_down=Decimal("0.85"),
 )
 
 
@@ -64,6 +67,7 @@ def variants(bound: Bound) -> list[Setting]:
             bound,
             good_till=5000,
         ),
+        Setting("MARKET, held for three seconds", market, bound, hold_for=3000),
         Setting("MARKET, keep the stop", replace(market, target_policy=TargetPolicy.KEEP_STOP), bound),
         Setting("MARKET, entry only", alone, bound),
         Setting("LIMIT, entry only", limit_alone, bound),

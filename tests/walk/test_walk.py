@@ -34,6 +34,9 @@ MARKET_MOVES = Bound(fills=3, faults=0, acts=0, moves=1)
 RACES = Bound(fills=1, faults=0, acts=0, moves=1, races=1)
 # Searched whole: one fault or one act of a person, anywhere.
 ONE_TROUBLE = Bound(fills=2, faults=1, acts=1, moves=0, trouble=1)
+# Searched whole for one kind each: what a person wants, and a price that moves, meeting a fault.
+WISH_AND_FAULT = Bound(fills=1, faults=1, acts=1, moves=0, trouble=2)
+MOVE_AND_FAULT = Bound(fills=1, faults=1, acts=0, moves=1, trouble=1)
 # The bound of design §10 and more, too large to be searched: visited at random.
 WHOLE = Bound(fills=3, faults=2, acts=2, moves=2, races=2, trouble=4)
 # Where the position mode makes little difference, one of the two is walked further than the other.
@@ -64,6 +67,12 @@ def searches() -> Iterator[Walk]:
         yield walk(replace(setting, bound=bound), worlds_max=UNCAPPED)
     for setting in variants(replace(ONE_TROUBLE, fills=1)):
         yield walk(setting, worlds_max=UNCAPPED)
+    for setting in settings(WISH_AND_FAULT):
+        if setting.name == "MARKET PRE_ARMED ONE_WAY":
+            yield walk(setting, worlds_max=UNCAPPED)
+    for setting in settings(MOVE_AND_FAULT):
+        if setting.name == "MARKET ON_FIRST_FILL ONE_WAY":
+            yield walk(setting, worlds_max=UNCAPPED)
     for setting in settings(WHOLE):
         yield roam(setting, seed=SEED, paths=PATHS)
     if WIDER == "2":

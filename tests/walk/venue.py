@@ -14,6 +14,7 @@ from exchange.types import (
     PositionMode,
     PositionSide,
     Side,
+    TimeInForce,
 )
 from orders.domain.words import Role, Verdict
 from tests.walk.world import LOTS, RULES, Answer, Call, Event, Violation, World, XOrder
@@ -84,7 +85,11 @@ def submit(world: World, order: NewOrder, role: Role, at: int, *, take: int | No
     if role is Role.ENTRY:
         return _enter(world, order, take)
     _check_flags(world, order)
-    if order.type is OrderType.MARKET:
+    if role is Role.EXIT:
+        if order.type is OrderType.LIMIT and (
+            order.price is None or order.time_in_force is not TimeInForce.IOC
+        ):
+            raise Violation(f"{order.client_id} could rest: an exit at a limit must be IOC")
         return _exit(world, order, take)
     stop = order.type is OrderType.STOP_MARKET
     until, code = world.bar

@@ -59,6 +59,7 @@ class Setting:
     good_till: int | None = None
     place_before: int = 60_000
     dry_run: bool = False
+    hold_for: int | None = None  # ms after the first fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Slot:
     as_of: int = 0
     from_event: bool = False
     flat_since: int | None = None
+    flat_event_ts: int = 0
     mark: Decimal | None = None
     mark_as_of: int = 0
 
@@ -157,6 +159,7 @@ class Event:
     at: int
     view: OrderView | None = None
     position: int = 0
+    forced: bool = False  # an order of the exchange's own that closed position
 
 
 @dataclass(slots=True)
@@ -178,6 +181,7 @@ class World:
     panic_wanted: bool = False
     refusal: str = ""
     question: str = ""
+    forced: str = ""
     observing_since: int | None = None
     uncovered_known_at: int | None = None
     wake_at: int | None = START

@@ -63,6 +63,11 @@ class Command(TrioCommand):
             help="when the exchange refuses the take-profit: ROLL_BACK (when left out) or KEEP_STOP, and ask",
         )
         add("--good-till", metavar="TIME", help="withdraw what is unfilled then, as in 2030-01-31T12:00:00Z")
+        add(
+            "--hold-for",
+            metavar="SECONDS",
+            help="close the position at market so many seconds after its first fill",
+        )
         add_wait(parser)
 
     def tell(self, **options: Any) -> Answer:
@@ -95,8 +100,17 @@ def _draft(options: dict[str, Any]) -> TrioOrder:
         target_policy=word(options["target_policy"], list(TargetPolicy), "target policy")
         or TargetPolicy.ROLL_BACK.value,
         good_till=_moment(options["good_till"]),
+        hold_seconds=_seconds(options["hold_for"]),
         source="place_trio",
     )
+
+
+def _seconds(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 2**31 - 1:
+        raise TrioRefused(f"“{text}” is no holding time: give whole seconds, 1 or more, as in 3600.")
+    return int(text)
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -107,4 +107,7 @@ def flat(**said: Any) -> Book:
         "flat_since": NOW_TS - 500,
         "placeable": True,
     }
-    return Book(**(usual | said))
+    told = usual | said
+    if told["from_event"]:
+        told.setdefault("flat_event_ts", told["as_of"])
+    return Book(**told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orders.domain.snapshot import Book
+from orders.domain.snapshot import Ask, Book
 from orders.domain.steps import Cancel, Confirm, Done, Exit, Observe, Rest, decide
 from orders.domain.words import Cause, Form, LegState
 from orders.domain.words import TrioState as S
@@ -61,12 +61,13 @@ def test_a_fill_dated_by_a_cancel_does_not_make_flat_unbelievable() -> None:
 def test_flat_before_a_late_dated_fill_is_read_each_second_not_in_a_circle() -> None:
     # Given an open trio whose book says flat since before its fill is dated, read 200 ms ago
     book = flat(from_event=False, flat_since=NOW_TS - 1000, as_of=NOW_TS - 200)
-    legs = [entry(filled_ts=NOW_TS - 800), stop(), target()]
+    asked = stop(looked_ts=NOW_TS - 900, look_at=NOW + 5000)  # whose own look-up finds no answer
+    legs = [entry(filled_ts=NOW_TS - 800), replace(asked, looked_ts=None), target()]
 
     # Then it looks again a second after that read, and then at once
     assert decide(trio(S.OPEN, *legs, book=book)).step == Rest(NOW + 800)
     due = replace(book, as_of=NOW_TS - 1100, flat_since=NOW_TS - 1500)
-    legs = [entry(filled_ts=NOW_TS - 1200), stop(), target()]
+    legs = [entry(filled_ts=NOW_TS - 1200), asked, target()]
     assert decide(trio(S.OPEN, *legs, book=due)).step == Observe()
 
 
@@ -112,6 +113,16 @@ def test_a_resting_entry_proved_gone_does_not_leave_its_trio_working_for_ever() 
     # Given a trio whose entry rested once, and whose look-ups no longer show it
     gone = entry(LegState.WRITTEN_OFF, acknowledged=True, ended_ts=NOW_TS - 10)
 
-    # When it decides, then it withdraws and ends
+    # When it decides, then it withdraws; what was acknowledged once is cancelled by its id all the same
     decision = decide(trio(S.WORKING, gone, spec=LIMIT))
-    assert (decision.trio.cause, decision.step) == (Cause.ENTRY_ENDED, Done(S.EXPIRED))
+    assert (decision.trio.cause, decision.step) == (Cause.ENTRY_ENDED, Cancel((gone.client_id,)))
+
+    # And it ends as soon as the exchange has given its word on that id
+    answered = replace(gone, cancel=Ask.REFUSED, cancel_at=NOW - 50)
+    assert decide(trio(S.WORKING, answered, spec=LIMIT)).step == Done(S.EXPIRED)
+
+    # But silence is no word: the cancel is asked again, each second
+    silent = replace(gone, cancel=Ask.DOUBT, cancel_at=NOW - 700)
+    assert decide(trio(S.WORKING, silent, spec=LIMIT)).step == Rest(NOW + 300)
+    silent = replace(gone, cancel=Ask.DOUBT, cancel_at=NOW - 1001)
+    assert decide(trio(S.WORKING, silent, spec=LIMIT)).step == Cancel((gone.client_id,))

@@ -120,10 +120,12 @@ def test_an_armed_target_whose_level_is_passed_goes_on_first_fill_instead() -> N
 @pytest.mark.parametrize("code", [-2022, -4118, -4129, -4509])
 def test_legs_refused_because_all_is_flat_go_on_first_fill_instead(code: int) -> None:
     armed = [
-        stop(LegState.REJECTED, form=Form.QUANTITY, refused_code=code),
-        target(LegState.REJECTED, form=Form.QUANTITY, refused_code=code),
+        stop(LegState.REJECTED, form=Form.QUANTITY, refused_code=code, ended_ts=NOW_TS - 700),
+        target(LegState.REJECTED, form=Form.QUANTITY, refused_code=code, ended_ts=NOW_TS - 700),
     ]
-    step = decide(trio(S.PLACING, *armed, spec=ARMED)).step
+    unseen = decide(trio(S.PLACING, *armed, spec=ARMED, book=flat(as_of=NOW_TS - 800))).step
+    assert unseen == Observe(), "that it is flat is seen first"
+    step = decide(trio(S.PLACING, *armed, spec=ARMED, book=flat())).step
 
     assert isinstance(step, Submit)
     assert [plan.role for plan in step.plans] == [Role.ENTRY]
@@ -445,11 +447,22 @@ def test_a_position_that_a_person_closed_ends_outside_and_is_never_opened_again(
 def test_flat_against_a_known_fill_is_believed_only_at_the_second_look() -> None:
     lagging = Book(as_of=NOW_TS - 100, flat_since=NOW_TS - 100, placeable=True)
     first = decide(trio(S.OPEN, entry(), stop(), target(), book=lagging))
-    assert (first.trio.state, first.step) == (S.OPEN, Rest(NOW + 900))
+    assert (first.trio.state, first.step) == (S.OPEN, Confirm("test-1-s1")), (
+        "its stop would have died with it"
+    )
+    asked = stop(look_at=NOW + 900)
+    assert decide(trio(S.OPEN, entry(), asked, target(), book=lagging)).step == Rest(NOW + 900)
 
     twice = replace(lagging, as_of=NOW_TS, flat_since=NOW_TS - 1000)
     filled = entry(filled_ts=NOW_TS - 1100)
     assert decide(trio(S.OPEN, filled, stop(), target(), book=twice)).trio.state is S.EXITING
+
+    # But a stop for the whole position that was found alive since speaks against it, for as long as absence takes
+    alive = stop(looked_ts=NOW_TS - 500)
+    assert decide(trio(S.OPEN, filled, alive, target(), book=twice)).trio.state is S.OPEN
+    long_ago = replace(twice, flat_since=NOW_TS - 10_000)
+    filled = entry(filled_ts=NOW_TS - 10_001)
+    assert decide(trio(S.OPEN, filled, alive, target(), book=long_ago)).trio.state is S.EXITING
 
 
 def test_an_exit_in_doubt_is_judged_by_the_position() -> None:
