@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIPENV_PIPFILE
 
-.PHONY: help setup demo run test check crash contract contract-env bench lint format lock clean
+.PHONY: help setup demo run test check guards crash contract contract-env bench lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -46,6 +46,9 @@ check: setup ## what CI runs: lint, format, types, tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+
+guards: setup ## take each guard away in turn, in a copy, and show the test that notices
+	@$(BIN)/python -m tests.guards
 
 crash: setup ## kill processes at every boundary, judge by the exchange; ALL=1, CELLS=n, SEED=n
 	@$(BIN)/python -m tests.crash --cells $(CELLS) --seed $(SEED) $(if $(filter-out 0,$(ALL)),--all) \

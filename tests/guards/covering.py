@@ -1,0 +1,291 @@
+"""Guards of cover, and of the ways out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.guards.guard import Guard, Removal
+
+STORY: Final = "tests/unit/orders/test_guards.py"
+DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
+STEPS: Final = "tests/unit/orders/domain/test_steps.py"
+HOSTILE: Final = "tests/unit/orders/test_hostile.py"
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "cover before everything",
+        "P4",
+        "a filled entry gets its target, and no stop",
+        (
+            Removal(
+                "orders/domain/steps.py",
+                "return cover(trio) if is_uncovered(trio) else hold(trio)",
+                "return hold(trio)",
+            ),
+        ),
+        (f"{STEPS}::test_both_legs_go_out_together_on_the_first_fill",),
+    ),
+    Guard(
+        "cover from the position alone",
+        "P4",
+        "a fill that only the position tells waits for the entry's answer",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "if trio.bought > 0 or trio.position > 0:",
+                "if trio.bought > 0:",
+            ),
+        ),
+        (f"{STEPS}::test_cover_never_waits_for_the_entrys_answer",),
+    ),
+    Guard(
+        "only an acknowledged stop covers",
+        "P4",
+        "a stop that may never have arrived counts as cover",
+        (
+            Removal(
+                "orders/domain/coverage.py",
+                "or not leg.live or not leg.acknowledged:",
+                "or not (leg.live or leg.pending):",
+            ),
+        ),
+        (f"{STEPS}::test_a_stop_in_doubt_is_looked_up_once_then_doubled",),
+    ),
+    Guard(
+        "a cancel in the air covers nothing",
+        "P4",
+        "a stop that is being taken off counts as cover",
+        (Removal("orders/domain/coverage.py", "if leg.cancel in (Ask.IN_THE_AIR, Ask.DOUBT):", "if False:"),),
+        (f"{STEPS}::test_a_stop_with_a_cancel_in_the_air_covers_nothing",),
+    ),
+    Guard(
+        "a stop not shown covers nothing",
+        "P4, P6",
+        "a stop that the exchange forgot counts as cover for as long as absence takes",
+        (Removal("orders/domain/coverage.py", "if leg.look_at is not None and leg.looks > 0:", "if False:"),),
+        (f"{DECIDE}::test_a_stop_that_a_due_read_did_not_show_covers_nothing",),
+    ),
+    Guard(
+        "a triggered stop covers for the bound at most",
+        "P4",
+        "a stop stuck at its trigger counts as cover for ever",
+        (
+            Removal(
+                "orders/domain/coverage.py",
+                "trio.now_ts - leg.triggered_ts > trio.policies.naked_limit:",
+                "False:",
+            ),
+        ),
+        (f"{DECIDE}::test_a_triggered_stop_covers_only_as_long_as_a_fill_may_take",),
+    ),
+    Guard(
+        "a hedge stop above the position covers nothing",
+        "P4",
+        "the exchange refuses the stop of a partial fill whole, at its trigger",
+        (
+            Removal(
+                "orders/domain/coverage.py",
+                "return open_quantity if open_quantity <= position else ZERO",
+                "return open_quantity",
+            ),
+        ),
+        (f"{STEPS}::test_a_hedge_armed_stop_above_the_position_is_joined_by_a_close_position_one",),
+    ),
+    Guard(
+        "a stop in doubt is doubled",
+        "P4",
+        "a stop that was lost is waited for until its absence is proved",
+        (Removal("orders/domain/covering.py", "if leg.pending and leg.looks == 0:", "if leg.pending:"),),
+        (f"{STEPS}::test_a_stop_in_doubt_is_looked_up_once_then_doubled",),
+    ),
+    Guard(
+        "a refused stop is tried in the other form",
+        "P4",
+        "a position is closed because a stop of one form was in the way",
+        (Removal("orders/domain/covering.py", "if Form.CLOSE_POSITION in refused or", "if"),),
+        (f"{STEPS}::test_a_stop_refused_after_the_fill_is_tried_once_in_the_other_form",),
+    ),
+    Guard(
+        "refused in both forms is a way out",
+        "P3, P4",
+        "a position stays that no stop can be had for",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "if refused_forms(trio, Role.STOP_LOSS) >= {Form.CLOSE_POSITION, Form.QUANTITY}:",
+                "if False:",
+            ),
+        ),
+        (f"{STEPS}::test_a_stop_refused_in_both_forms_rolls_the_trio_back_by_exit",),
+    ),
+    Guard(
+        "a level refused as passed is a way out",
+        "P4",
+        "a stop the market has passed is sent again and again",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "if passed := refused_as_passed(trio):",
+                "if passed := None:",
+            ),
+        ),
+        (f"{STEPS}::test_a_level_passed_after_the_fill_means_exit_now",),
+    ),
+    Guard(
+        "a level passed while nothing covers is a way out",
+        "P4",
+        "a stop is sent for a level the market has left behind",
+        (Removal("orders/domain/lifecycle.py", "    if level_passed(trio):\n", "    if False:\n"),),
+        (f"{DECIDE}::test_a_level_passed_while_nothing_covers_is_a_reason_to_leave",),
+    ),
+    Guard(
+        "a stop that died at its trigger is a way out",
+        "P4",
+        "a stop is placed behind a market that has just run through it",
+        (Removal("orders/domain/lifecycle.py", "if dead := stop_failed(trio):", "if dead := None:"),),
+        (f"{STEPS}::test_a_stop_that_fails_at_its_trigger_exits",),
+    ),
+    Guard(
+        "the deadline",
+        "P4",
+        "a position that cannot be covered stays open",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "if trio.now_ts >= cover_deadline_ts(trio) and stop_attempted(trio):",
+                "if False:",
+            ),
+        ),
+        (f"{STEPS}::test_past_the_bound_the_position_is_closed_at_market",),
+    ),
+    Guard(
+        "one attempt is always made",
+        "P4",
+        "who finds a gap late closes a position that a stop would have covered",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "if trio.now_ts >= cover_deadline_ts(trio) and stop_attempted(trio):",
+                "if trio.now_ts >= cover_deadline_ts(trio):",
+            ),
+        ),
+        (f"{DECIDE}::test_a_gap_known_for_long_is_still_given_its_one_attempt",),
+    ),
+    Guard(
+        "an order of ours at work has patience",
+        "P2, P4",
+        "an exit goes out beside a stop that is just filling",
+        (
+            Removal(
+                "orders/domain/leaving.py",
+                "if leg.state in (LegState.TRIGGERED, LegState.PARTIALLY_FILLED) and over > 0:",
+                "if False:",
+            ),
+        ),
+        (f"{STEPS}::test_a_partly_filled_stop_has_patience_to_finish_then_exit_takes_the_rest",),
+    ),
+    Guard(
+        "flat is believed at the second look",
+        "P4, P6",
+        "a position list that lags has a covered position taken for closed",
+        (
+            Removal(
+                "orders/domain/snapshot.py",
+                "            return self.book.as_of - since >= self.policies.look_again\n",
+                "            return True\n",
+            ),
+        ),
+        (f"{STEPS}::test_flat_against_a_known_fill_is_believed_only_at_the_second_look",),
+    ),
+    Guard(
+        "flat just after an event is doubted for longer",
+        "P4, P6",
+        "a read that lags behind its event ends the cover of a position",
+        (
+            Removal(
+                "orders/facts.py",
+                "lagging = slot.as_of + POSITION_LAG_MS if slot.from_event and not from_event else 0",
+                "lagging = 0",
+            ),
+        ),
+        (f"{HOSTILE}::test_a_position_list_that_lags_behind_its_event_is_doubted_for_three_seconds",),
+    ),
+    Guard(
+        "an older position never replaces a newer one",
+        "P4, P6",
+        "an answer that was long under way hides a position",
+        (
+            Removal(
+                "orders/facts.py",
+                "    if as_of >= slot.as_of:\n        changed",
+                "    if True:\n        changed",
+            ),
+        ),
+        (f"{STORY}::test_an_older_position_never_replaces_a_newer_one",),
+    ),
+    Guard(
+        "an end wants a fresh look",
+        "P3",
+        "a trio ends on a book from before its last fill",
+        (
+            Removal(
+                "orders/domain/leaving.py",
+                "return trio.book.as_of < after or not trio.flat_believed",
+                "return False",
+            ),
+        ),
+        (f"{STEPS}::test_rolled_back_only_when_flat_and_nothing_of_ours_rests",),
+    ),
+    Guard(
+        "sibling clean-up",
+        "P3",
+        "a stop stays on the book of a closed trio, and opens a position one day",
+        (
+            Removal(
+                "orders/domain/leaving.py",
+                "if step := cleared(trio, tuple(leg for leg in trio.legs if leg.role is not Role.ENTRY)):",
+                "if step := None:",
+            ),
+        ),
+        (f"{STEPS}::test_a_take_profit_that_filled_closes_the_trio_once_its_stop_is_gone",),
+    ),
+    Guard(
+        "the entry's rest goes with the exit",
+        "P3",
+        "a position that is being closed grows again",
+        (
+            Removal(
+                "orders/domain/leaving.py",
+                "    for leg in trio.of(Role.ENTRY):\n        if leg.live and leg.cancel is Ask.NONE:",
+                "    for leg in trio.of(Role.ENTRY):\n        if False:",
+            ),
+        ),
+        (f"{STEPS}::test_close_wanted_exits_the_whole_slot_and_withdraws_the_rest_of_the_entry",),
+    ),
+    Guard(
+        "cancel never touches cover",
+        "P4, P10",
+        "withdrawing the rest of an entry takes the stop of its filled part off",
+        (
+            Removal(
+                "orders/domain/covering.py",
+                "if entry is not None and withdraw and (step := cleared(trio, (entry,))):",
+                "if entry is not None and withdraw and (step := cleared(trio, trio.legs)):",
+            ),
+        ),
+        (f"{STEPS}::test_cancel_wanted_withdraws_only_the_rest_and_keeps_cover",),
+    ),
+    Guard(
+        "never opened again",
+        "P2, P6",
+        "a position that a person closed is covered as if it were there, and never ends",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "if trio.flat_believed and (trio.bought > 0 or trio.guards) and not guard_at_work(trio):",
+                "if False:",
+            ),
+        ),
+        (f"{STEPS}::test_a_position_that_a_person_closed_ends_outside_and_is_never_opened_again",),
+    ),
+)

@@ -1,0 +1,17 @@
+"""Every guard, in the order of the page. Each room's own list says how it is taken away."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.guards import around, covering, mechanism, placing, unknown, wire
+from tests.guards.guard import Guard
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    *mechanism.GUARDS,
+    *placing.GUARDS,
+    *unknown.GUARDS,
+    *covering.GUARDS,
+    *around.GUARDS,
+    *wire.GUARDS,
+)

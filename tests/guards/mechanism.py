@@ -1,0 +1,228 @@
+"""Guards of the one mechanism: rows, transactions, claims, wake-ups."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.guards.guard import Guard, Removal
+
+STORY: Final = "tests/unit/orders/test_guards.py"
+HOSTILE: Final = "tests/unit/orders/test_hostile.py"
+PLACEMENT: Final = "tests/unit/orders/test_placement.py"
+PROMISES: Final = "tests/unit/orders/test_promises.py"
+
+LOCK: Final = "        TrioOrder.objects.select_for_update().get(pk=trio_id)\n        # Read after the lock"
+WHOLE: Final = 'TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)'
+WHOLE_LOCKED: Final = WHOLE.replace("select_related", 'select_for_update(of=("self",)).select_related')
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "the row lock",
+        "P2, P5",
+        "two processes decide about one trio at once, and both act",
+        (Removal("orders/placement.py", LOCK, LOCK.replace("select_for_update().", "")),),
+        (f"{HOSTILE}::test_a_decision_that_waited_for_the_row_sees_what_changed_the_slot_meanwhile",),
+    ),
+    Guard(
+        "facts read after the lock",
+        "P4, P5",
+        "who waited for the row decides from the slot as it was before the wait",
+        (
+            Removal("orders/placement.py", LOCK, "        # Read with the lock"),
+            Removal(
+                "orders/placement.py",
+                f"trio = {WHOLE}\n        if answer",
+                f"trio = {WHOLE_LOCKED}\n        if answer",
+            ),
+        ),
+        (f"{HOSTILE}::test_a_decision_that_waited_for_the_row_sees_what_changed_the_slot_meanwhile",),
+    ),
+    Guard(
+        "id committed first",
+        "P1",
+        "an order is on the exchange that no row knows of",
+        (
+            Removal(
+                "orders/placement.py",
+                "            return Turn(step, tuple(calls))",
+                "            wait(_ask(calls, exchange, None))\n            return Turn(step)",
+            ),
+        ),
+        (f"{STORY}::test_nothing_leaves_before_its_row_is_committed",),
+    ),
+    Guard(
+        "no asking inside a transaction",
+        "P1",
+        "a caller's transaction is rolled back after the order went out, and its row with it",
+        (
+            Removal("orders/placement.py", "        _refuse_inside_transaction()\n", ""),
+            Removal(
+                "orders/locking.py", "with transaction.atomic(durable=True):", "with transaction.atomic():"
+            ),
+        ),
+        (f"{PROMISES}::test_p1_nothing_is_asked_inside_a_transaction",),
+    ),
+    Guard(
+        "timestamp fixed in begin",
+        "P2, P5",
+        "a process that was paused sends an order long after its absence was concluded",
+        (
+            Removal(
+                "orders/calls.py",
+                "stamp=self.stamp,",
+                'stamp=Stamp(__import__("time").time_ns() // 10**6, self.stamp.recv_window),',
+            ),
+        ),
+        (f"{STORY}::test_a_process_that_wakes_up_too_late_sends_what_the_exchange_refuses",),
+    ),
+    Guard(
+        "an id is begun once",
+        "P2",
+        "a decision gone wrong sends an order again under an id that was used",
+        (Removal("orders/beginning.py", "if not plan.again or leg.trio_id != self.trio.pk:", "if False:"),),
+        (f"{STORY}::test_an_id_that_was_used_is_never_begun_again",),
+    ),
+    Guard(
+        "idle transactions end",
+        "P4, P5",
+        "a process that is paused inside a transaction keeps the trio's row for as long as it sleeps",
+        (
+            Removal(
+                "orders/locking.py",
+                "idle_in_transaction_session_timeout = '1s'",
+                "idle_in_transaction_session_timeout = '0'",
+            ),
+        ),
+        (f"{HOSTILE}::test_a_process_paused_while_it_takes_in_an_event_does_not_keep_the_trio",),
+        raises=("OperationalError",),  # what a person's close meets
+    ),
+    Guard(
+        "locks are waited for a second at most",
+        "P4, P5",
+        "a row that somebody keeps stops the poll's threads one after the other",
+        (Removal("orders/locking.py", "SET LOCAL lock_timeout = %s;", "SELECT %s;"),),
+        (f"{STORY}::test_a_row_that_another_process_keeps_is_not_waited_for_without_end",),
+    ),
+    Guard(
+        "a lost transaction is tried again",
+        "P4, P5",
+        "an answer that met a cut connection has to be looked up, and cover waits for it",
+        (Removal("orders/locking.py", "TRIES = 5", "TRIES = 1"),),
+        (f"{STORY}::test_an_answer_whose_transaction_is_lost_is_written_down_all_the_same",),
+        raises=("OperationalError",),  # which the caller meets
+    ),
+    Guard(
+        "begin sets the next look",
+        "P4, P5",
+        "who dies between begin and finish leaves a trio nobody looks at",
+        (
+            Removal(
+                "orders/beginning.py",
+                "trio.wake_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)",
+                "trio.wake_at = None",
+            ),
+        ),
+        (f"{STORY}::test_who_dies_after_begin_is_noticed_and_what_it_asked_is_looked_up",),
+    ),
+    Guard(
+        "wake-up with every fact",
+        "P4, P6",
+        "a fill is written down, and nobody acts on it",
+        (
+            Removal(
+                "orders/facts.py",
+                "TrioOrder.objects.filter(pk=trio.pk).update(wake_at=now)",
+                "TrioOrder.objects.filter(pk=trio.pk).exists()",
+            ),
+        ),
+        (f"{PLACEMENT}::test_a_resting_limit_entry_is_covered_when_it_fills",),
+    ),
+    Guard(
+        "wake-up with every wish",
+        "P5, P10",
+        "a close that was asked for waits for its job, and is lost with the queue",
+        (
+            Removal(
+                "orders/services.py",
+                "        trio.wake_at = now\n        trio.save(update_fields=[field,",
+                "        trio.save(update_fields=[field,",
+            ),
+        ),
+        (f"{PLACEMENT}::test_close_exits_at_market",),
+    ),
+    Guard(
+        "a rest ends by the clock",
+        "P2, P4",
+        "what waits for a proof, a deadline or a back-off waits for ever",
+        (
+            Removal(
+                "orders/placement.py",
+                "trio.wake_at = None if until is None else",
+                "trio.wake_at = None if True else",
+            ),
+        ),
+        (f"{PLACEMENT}::test_an_entry_that_never_arrived_is_proved_absent_and_never_sent_again",),
+    ),
+    Guard(
+        "held rows are skipped",
+        "P4, P5",
+        "one row that a hanging process keeps stops the poll for all trios",
+        (Removal("worker/due.py", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),),
+        (f"{STORY}::test_a_trio_whose_row_is_held_keeps_no_other_from_being_due",),
+    ),
+    Guard(
+        "nobody waits for an entry's answer",
+        "P4",
+        "an exchange slow to answer keeps a filled entry uncovered",
+        (Removal("worker/due.py", "later=partial(self._later, trio_id)", "later=None"),),
+        ("tests/unit/worker/test_hostile_worker.py::test_cover_does_not_wait_for_the_entrys_answer",),
+    ),
+    Guard(
+        "a decision that raises is contained",
+        "P4, P5",
+        "a bug about one trio ends the process that carries all",
+        (
+            Removal(
+                "orders/placement.py", "            return self._failed(trio_id, error)", "            raise"
+            ),
+        ),
+        (
+            f"{PLACEMENT}::test_a_trio_whose_decision_raises_keeps_its_cover_asks_a_person_and_holds_up_no_other",
+        ),
+        raises=("ZeroDivisionError",),  # the bug itself
+    ),
+    Guard(
+        "the journal is append-only",
+        "P1, P6",
+        "what was asked and answered can be changed afterwards, by a bug or a person",
+        (
+            Removal(
+                "orders/migrations/0002_append_only.py",
+                "    RAISE EXCEPTION 'the journal is append-only: % on % is refused', TG_OP, TG_TABLE_NAME\n"
+                "        USING ERRCODE = 'restrict_violation';",
+                "    IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW;",
+            ),
+        ),
+        (f"{PROMISES}::test_the_database_refuses_to_change_or_delete_the_journal",),
+    ),
+    Guard(
+        "one trio holds a slot",
+        "P2, P3",
+        "two trios on one side exit and cover each other's position",
+        (
+            Removal(
+                "orders/migrations/0001_initial.py",
+                "fields=('slot',), name='slot_held_once'",
+                "fields=('slot', 'id'), name='slot_held_once'",
+            ),
+        ),
+        (f"{STORY}::test_two_trios_queued_for_one_slot_at_once_are_one",),
+    ),
+    Guard(
+        "a restored copy stays read-only",
+        "P2, P5",
+        "two databases act on the same orders",
+        (Removal("orders/placement.py", "if refusal := install_refusal():", "if refusal := None:"),),
+        (f"{PLACEMENT}::test_a_restored_copy_of_the_database_asks_the_exchange_nothing_until_it_is_adopted",),
+    ),
+)

@@ -1,0 +1,208 @@
+"""Guards of placing: what must be so before anything new is sent, and how it is taken back."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.guards.guard import Guard, Removal
+
+STORY: Final = "tests/unit/orders/test_guards.py"
+DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
+STEPS: Final = "tests/unit/orders/domain/test_steps.py"
+PROMISES: Final = "tests/unit/orders/test_promises.py"
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "the entry waits for its armed legs",
+        "P3, P4",
+        "an entry fills before its stop was accepted",
+        (
+            Removal(
+                "orders/domain/steps.py",
+                "        elif leg.pending:\n            waits.append(awaited(trio, leg))",
+                "        elif leg.pending:\n            pass",
+            ),
+        ),
+        (f"{STEPS}::test_the_entry_waits_for_a_leg_in_the_air",),
+    ),
+    Guard(
+        "a refused armed leg rolls back",
+        "P3",
+        "the entry goes out although its stop was refused",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "if trio.state is S.PLACING and (refused := armed_leg_refused(trio)):",
+                "if (refused := armed_leg_refused(trio)) and False:",
+            ),
+        ),
+        (f"{STEPS}::test_a_refused_armed_stop_rolls_back_and_takes_the_other_leg_off",),
+    ),
+    Guard(
+        "an armed stop that is gone withdraws the entry",
+        "P4",
+        "a resting entry fills with nothing under it",
+        (Removal("orders/domain/lifecycle.py", "if gone := armed_stop_gone(trio):", "if gone := None:"),),
+        (f"{DECIDE}::test_a_resting_entry_whose_armed_stop_is_gone_is_withdrawn",),
+    ),
+    Guard(
+        "the entry is taken back before its stop",
+        "P4",
+        "an entry that is being withdrawn fills after its stop was cancelled",
+        (
+            Removal(
+                "orders/domain/steps.py",
+                "    if step := cleared(trio, trio.of(Role.ENTRY)):",
+                "    if step := cleared(trio, trio.guards):",
+            ),
+        ),
+        (f"{STEPS}::test_cancel_wanted_before_a_fill_takes_the_entry_back_before_its_stop",),
+    ),
+    Guard(
+        "armed legs only reduce",
+        "P3",
+        "a stop that triggers while the slot is flat opens a position",
+        (
+            Removal(
+                "orders/domain/plans.py",
+                "reduce_only=not closing and spec.mode is PositionMode.ONE_WAY,",
+                "reduce_only=False,",
+            ),
+        ),
+        (f"{STEPS}::test_pre_armed_market_sends_both_legs_before_the_entry",),
+    ),
+    Guard(
+        "no live runworker, no new risk",
+        "P4",
+        "a trio is placed that nobody would watch",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "if trio.dry_run or not trio.worker_alive or not trio.book.placeable:",
+                "if trio.dry_run or not trio.book.placeable:",
+            ),
+            Removal("orders/snapshots.py", 'why = "" if alive else gates.NO_WORKER', 'why = ""'),
+        ),
+        (f"{PROMISES}::test_without_a_live_worker_nothing_is_queued_and_nothing_begins",),
+    ),
+    Guard(
+        "asked again before the entry",
+        "P4",
+        "the last runworker died while the legs were armed, and the entry goes all the same",
+        (
+            Removal(
+                "orders/domain/steps.py", "if not trio.worker_alive or not trio.book.placeable:", "if False:"
+            ),
+        ),
+        (f"{STEPS}::test_armed_legs_wait_for_the_worker_too_and_are_withdrawn_at_the_deadline",),
+    ),
+    Guard(
+        "a young book",
+        "P6",
+        "placing trusts a position read long ago",
+        (Removal("orders/snapshots.py", "if not why and now_ts - as_of > rules.book_age_max:", "if False:"),),
+        (f"{STORY}::test_nothing_begins_on_a_book_that_may_be_wrong[old_book]",),
+    ),
+    Guard(
+        "a living watch",
+        "P4, P6",
+        "placing begins on an account whose watcher fell silent",
+        (
+            Removal(
+                "orders/snapshots.py",
+                "if watch is None or watch.beat is None or now - watch.beat > takeover:",
+                "if watch is None or watch.beat is None:",
+            ),
+        ),
+        (f"{STORY}::test_nothing_begins_on_a_book_that_may_be_wrong[no_watch]",),
+    ),
+    Guard(
+        "an unbroken stream",
+        "P4, P6",
+        "an entry is sent whose fill no event would tell",
+        (
+            Removal(
+                "orders/snapshots.py",
+                "    if watch.stream_since is None:\n",
+                '    if watch.stream_since is None:\n        return ""\n    if False:\n',
+            ),
+        ),
+        (f"{STORY}::test_nothing_begins_on_a_book_that_may_be_wrong[no_stream]",),
+    ),
+    Guard(
+        "swept since the stream connected",
+        "P6",
+        "what changed while nobody listened is not known when the entry goes",
+        (
+            Removal(
+                "orders/snapshots.py",
+                "if watch.swept_at is None or watch.swept_at < watch.stream_since:",
+                "if watch.swept_at is None:",
+            ),
+        ),
+        (f"{STORY}::test_nothing_begins_on_a_book_that_may_be_wrong[not_read_since]",),
+    ),
+    Guard(
+        "a slot that holds a stranger's is refused",
+        "P3, P6",
+        "a person's own position is covered and exited as if it were ours",
+        (Removal("orders/domain/lifecycle.py", "if trouble := slot_trouble(trio):", "if trouble := None:"),),
+        (f"{PROMISES}::test_a_stranger_that_came_between_queueing_and_placing_is_refused_too",),
+    ),
+    Guard(
+        "limits and switches asked in begin",
+        "P8",
+        "a switch thrown after queueing stops nothing",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "    if trio.refusal:\n        return Turn.REFUSED",
+                "    if False:\n        return Turn.REFUSED",
+            ),
+        ),
+        (f"{STEPS}::test_a_queued_trio_may_end_before_anything_was_sent",),
+    ),
+    Guard(
+        "place-before, while queued",
+        "P11",
+        "an intent fires long after it was meant",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "    if trio.place_before is not None and trio.now >= trio.place_before:\n        why",
+                "    if trio.place_before is None:\n        why",
+            ),
+        ),
+        (f"{PROMISES}::test_p11_a_trio_that_nobody_could_place_in_time_expires_unsent",),
+    ),
+    Guard(
+        "place-before, until the entry's begin",
+        "P11",
+        "armed legs wait without end, and the entry goes long after it was meant",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "        if trio.place_before is not None and trio.now >= trio.place_before:\n            return",
+                "        if trio.place_before is None and trio.refusal:\n            return",
+            ),
+        ),
+        (f"{STEPS}::test_armed_legs_wait_for_the_worker_too_and_are_withdrawn_at_the_deadline",),
+    ),
+    Guard(
+        "a dry run sends nothing but its test",
+        "P10",
+        "DRY_RUN_MODE places an order",
+        (Removal("orders/beginning.py", "self.exchange.test_request(order) if test else ", ""),),
+        (f"{PROMISES}::test_a_dry_run_shows_what_would_be_sent_and_places_nothing",),
+    ),
+    Guard(
+        "a trio is queued once",
+        "P2",
+        "a double click places twice",
+        (
+            Removal("orders/services.py", "if draft.trio_state is not TrioState.DRAFT:", "if False:"),
+            Removal("orders/services.py", "            transition(trio.trio_state, Turn.QUEUED)\n", ""),
+        ),
+        ("tests/unit/orders/test_admin_verbs.py::test_a_trio_is_never_placed_twice",),
+    ),
+)

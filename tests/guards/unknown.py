@@ -1,0 +1,258 @@
+"""Guards about outcomes nobody knows: what may go out again, and when absence is believed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.guards.guard import Guard, Removal
+
+STORY: Final = "tests/unit/orders/test_guards.py"
+DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
+STEPS: Final = "tests/unit/orders/domain/test_steps.py"
+PLACEMENT: Final = "tests/unit/orders/test_placement.py"
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "unknown is not refused",
+        "P2, P4",
+        "an entry whose answer got lost is given up, fills, and is covered by nobody",
+        (
+            Removal(
+                "orders/calls.py",
+                "return Verdict.REFUSED if isinstance(error, OrderRejected) else Verdict.UNKNOWN",
+                "return Verdict.REFUSED",
+            ),
+        ),
+        (f"{PLACEMENT}::test_an_entry_whose_answer_got_lost_is_found_and_covered",),
+    ),
+    Guard(
+        "patience",
+        "P2, P9",
+        "a request that was just sent is looked up before its answer can be there",
+        (
+            Removal(
+                "orders/domain/asking.py", "else leg.asked_at + trio.policies.patience", "else leg.asked_at"
+            ),
+        ),
+        (f"{STEPS}::test_an_entry_in_doubt_is_looked_up_after_patience_then_each_second",),
+    ),
+    Guard(
+        "no resend of an absent entry",
+        "P2",
+        "an entry that was only slow executes twice",
+        (
+            Removal(
+                "orders/recording.py",
+                "leg.state, leg.ended_ts, leg.look_at = LegState.WRITTEN_OFF, call.at, None",
+                "leg.state, leg.ended_ts, leg.look_at = LegState.PLANNED, call.at, None",
+            ),
+        ),
+        (f"{PLACEMENT}::test_an_entry_that_never_arrived_is_proved_absent_and_never_sent_again",),
+    ),
+    Guard(
+        "an absent entry rolls back",
+        "P3",
+        "armed legs stay on the book of a trio without an entry",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "entry.state is LegState.WRITTEN_OFF and trio.state is S.PLACING:",
+                "False:",
+            ),
+        ),
+        (f"{STEPS}::test_an_entry_found_absent_is_never_sent_again",),
+    ),
+    Guard(
+        "the absence margin",
+        "P2",
+        "a request that lingers inside the exchange executes after its absence was concluded",
+        (Removal("orders/recording.py", "    margin = settings.ABSENCE_MARGIN_MS\n", "    margin = 0\n"),),
+        (f"{STORY}::test_a_lost_target_is_believed_absent_only_past_its_window_and_the_margin",),
+    ),
+    Guard(
+        "the window before the margin",
+        "P2",
+        "absence is concluded while the exchange may still accept the request",
+        (
+            Removal(
+                "orders/recording.py",
+                "newest.timestamp + newest.recv_window + margin",
+                "newest.timestamp + margin",
+            ),
+        ),
+        (f"{STORY}::test_a_lost_target_is_believed_absent_only_past_its_window_and_the_margin",),
+    ),
+    Guard(
+        "the margin after the last sign of life",
+        "P2, P6",
+        "an order that rests is written off because one look-up lagged",
+        (Removal("orders/recording.py", "(leg.seen_ts or 0) + margin", "(leg.seen_ts or 0)"),),
+        (f"{STORY}::test_an_acknowledged_stop_is_not_written_off_on_one_look",),
+    ),
+    Guard(
+        "the second witness",
+        "P2, P3",
+        "an entry that filled is written off because look-ups by id do not show it",
+        (
+            Removal("orders/calls.py", "if view is None and self.witness_since is not None:", "if False:"),
+            Removal(
+                "orders/recording.py", "return leg.role != Role.ENTRY or answer.witnessed", "return True"
+            ),
+        ),
+        (f"{STORY}::test_an_entry_that_look_ups_by_id_do_not_show_is_found_in_the_history",),
+    ),
+    Guard(
+        "a refused clock is measured",
+        "P4, P5",
+        "every request is refused until the next sweep renews the clock",
+        (Removal("orders/placement.py", "if known is not None and known.clock_refused:", "if False:"),),
+        (f"{STORY}::test_a_refused_clock_is_measured_before_the_next_request",),
+    ),
+    Guard(
+        "no end while a request is in the air",
+        "P2, P3",
+        "a trio ends, and an order of it executes afterwards",
+        (
+            Removal(
+                "orders/domain/leaving.py",
+                "        if leg.pending:\n            waits.append(awaited(trio, leg))",
+                "        if leg.pending:\n            pass",
+            ),
+        ),
+        (f"{STEPS}::test_no_end_while_a_request_that_places_is_in_doubt",),
+    ),
+    Guard(
+        "an exit in the air is waited for",
+        "P2, P4",
+        "exits are sent one after the other without waiting for any",
+        (
+            Removal(
+                "orders/domain/leaving.py",
+                "if newest.pending and newest.asked is Ask.IN_THE_AIR:",
+                "if False:",
+            ),
+        ),
+        (f"{DECIDE}::test_an_exit_in_the_air_is_not_sent_again_whatever_the_position_says",),
+    ),
+    Guard(
+        "an exit in doubt is judged by the position",
+        "P2, P3",
+        "an exit that may have executed is sent again without looking",
+        (
+            Removal(
+                "orders/domain/leaving.py",
+                "if newest.pending and trio.book.as_of <= newest.asked_ts:",
+                "if False:",
+            ),
+        ),
+        (f"{STEPS}::test_an_exit_in_doubt_is_judged_by_the_position",),
+    ),
+    Guard(
+        "exits only reduce",
+        "P2, P3",
+        "an exit sent twice opens a position on the other side",
+        (
+            Removal(
+                "orders/domain/plans.py",
+                "reduce_only=spec.mode is PositionMode.ONE_WAY,\n    )\n    return Plan(Role.EXIT",
+                "reduce_only=False,\n    )\n    return Plan(Role.EXIT",
+            ),
+        ),
+        (f"{STEPS}::test_a_stop_refused_in_both_forms_rolls_the_trio_back_by_exit",),
+    ),
+    Guard(
+        "orders that turn up late are tidied",
+        "P3, P6",
+        "an order that was written off fills, and nobody minds the position",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "case state if state.is_end and any(late_leg_matters(trio, leg) for leg in trio.legs):",
+                "case state if not state:",
+            ),
+        ),
+        (f"{STEPS}::test_a_written_off_entry_that_filled_after_all_is_taken_off_once",),
+    ),
+    Guard(
+        "a late exit is resolved, never resent",
+        "P2",
+        "what turned up late is taken off twice",
+        (
+            Removal(
+                "orders/domain/leaving.py",
+                "    if pending:\n        return first(",
+                "    if not trio.legs:\n        return first(",
+            ),
+        ),
+        (f"{STEPS}::test_a_written_off_entry_that_filled_after_all_is_taken_off_once",),
+    ),
+    Guard(
+        "written-off ids are watched for a day",
+        "P6",
+        "an entry believed absent fills in secret and is never found",
+        (Removal("worker/sweep.py", "        woken |= set(_written_off(account, exchange, at=at))\n", ""),),
+        (
+            "tests/unit/worker/test_sweep.py::test_a_written_off_entry_that_filled_in_secret_is_found_and_taken_off",
+        ),
+    ),
+    Guard(
+        "what was acknowledged is cancelled by id",
+        "P3",
+        "a look-up that is wrong leaves an order resting after the trio's end",
+        (
+            Removal(
+                "orders/domain/leaving.py",
+                "elif leg.live or (leg.acknowledged and leg.state is LegState.WRITTEN_OFF):",
+                "elif leg.live:",
+            ),
+        ),
+        (
+            "tests/unit/orders/domain/test_counterexamples.py"
+            "::test_a_resting_entry_proved_gone_does_not_leave_its_trio_working_for_ever",
+        ),
+    ),
+    Guard(
+        "a finished order is read, not guessed",
+        "P4, P6",
+        "a trigger is taken for a failure, or for a fill",
+        (
+            Removal(
+                "orders/domain/merging.py",
+                "return (LegState.REJECTED, False) if certain else (LegState.TRIGGERED, True)",
+                "return LegState.REJECTED, False",
+            ),
+        ),
+        (f"{DECIDE}::test_a_finished_order_is_neither_filled_nor_failed_until_its_child_is_read",),
+    ),
+    Guard(
+        "no order moves back",
+        "P2, P6",
+        "an event that arrives late brings a filled order back to life",
+        (
+            Removal(
+                "orders/domain/merging.py", "    if older and leg.state is not state:\n", "    if False:\n"
+            ),
+        ),
+        (f"{DECIDE}::test_a_late_event_moves_no_order_back_and_takes_no_fill_away",),
+    ),
+    Guard(
+        "fills only grow",
+        "P4, P6",
+        "an event that arrives late takes a known fill away",
+        (
+            Removal(
+                "orders/domain/merging.py",
+                "executed = max(leg.filled, view.executed)",
+                "executed = view.executed",
+            ),
+        ),
+        (f"{DECIDE}::test_a_late_event_moves_no_order_back_and_takes_no_fill_away",),
+    ),
+    Guard(
+        "an order that comes back is late",
+        "P3, P6",
+        "a written-off order that turns up is taken for one that ended",
+        (Removal("orders/domain/merging.py", "late=leg.late or came_back,", "late=leg.late,"),),
+        (f"{DECIDE}::test_an_order_written_off_that_turns_up_is_late",),
+    ),
+)

@@ -1,0 +1,304 @@
+"""Guards of the machinery that no other story needs: each fails when its guard is taken away (tests/guards)."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, transaction
+
+from accounts.gateways import exchange_for
+from exchange.port import Exchange
+from exchange.types import NewOrder, OrderType, PositionSide, PositionView, Side
+from orders import facts, locking, placement, recording, services
+from orders.calls import Answer, Call, SendCall
+from orders.clock import db_now, exchange_now_ms, offset_ms
+from orders.domain.errors import TrioRefused
+from orders.domain.snapshot import TrioSnapshot
+from orders.domain.steps import Decision, Plan, Rest, Step, Submit
+from orders.domain.words import Form, LegState, Protection, Role
+from orders.models import Leg, Outcome, Request, Slot, TrioOrder, Watch
+from orders.placement import Turn, perform
+from tests.builders import Desk, story, the, until
+from tests.unit.orders.test_hostile import elsewhere
+from worker import sweep
+from worker.due import due_ids
+from worker.watching import accounts_to_watch
+
+D = Decimal
+NOTHING = {"do": "answer", "status": 503, "body": "", "execute": False}  # lost on its way, and nobody says so
+
+
+def begun(desk: Desk, trio: TrioOrder) -> Turn:
+    """Begin like a process that stops right after the commit: nothing is sent."""
+    exchange = exchange_for(desk.account.pk)
+    return desk.service._turn(trio.pk, offset=offset_ms("PAPER"), queue_alive=True, exchange=exchange)
+
+
+# --- what is sent -------------------------------------------------------------------------------
+
+
+def test_nothing_leaves_before_its_row_is_committed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed: list[bool] = []
+
+    def watched(call: Call, exchange: Exchange) -> Answer:
+        if isinstance(call, SendCall):
+            try:  # a thread of its own, and so a connection that sees only what is committed
+                committed.append(Request.objects.filter(pk=call.request_id).exists())
+            finally:
+                connection.close()
+        return perform(call, exchange)
+
+    monkeypatch.setattr(placement, "perform", watched)
+    trio = desk.queued(desk.a_trio())
+    desk.advance(trio)
+
+    assert committed == [True] * len(committed)
+    assert committed
+
+
+def test_a_process_that_wakes_up_too_late_sends_what_the_exchange_refuses(
+    desk: Desk, settings: object
+) -> None:
+    # Given a process that is paused between begin and perform
+    settings.RECV_WINDOW_MS = 200  # type: ignore[attr-defined]
+    turn = begun(desk, desk.queued(desk.a_trio(protection=Protection.ON_FIRST_FILL)))
+    (call,) = turn.calls
+    assert isinstance(call, SendCall)
+
+    # When it wakes up after the request's time
+    until(lambda: exchange_now_ms("PAPER") > call.stamp.timestamp + 300)
+    answer = perform(call, exchange_for(desk.account.pk))
+
+    # Then the exchange takes nothing of it
+    assert answer.error is not None
+    assert answer.error.code == -1021
+    assert desk.simulator.position("BTCUSDT").is_flat
+
+
+def test_who_dies_after_begin_is_noticed_and_what_it_asked_is_looked_up(desk: Desk) -> None:
+    trio = desk.queued(desk.a_trio(protection=Protection.ON_FIRST_FILL))
+    begun(desk, trio)
+
+    desk.carry_until(trio, "ROLLED_BACK", seconds=5)
+
+    assert desk.requests(path="/fapi/v1/order") == [], "it was never sent, and never is"
+
+
+def test_an_id_that_was_used_is_never_begun_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an open trio, and a decision gone wrong: it sends the entry under its old id
+    trio = desk.placed(desk.a_trio())
+    entry = trio.legs.get(role=Role.ENTRY)
+    order = NewOrder(entry.client_id, "", Side.BUY, OrderType.MARKET, quantity=D("0.010"))
+    steps: list[Step] = [Submit((Plan(Role.ENTRY, 1, Form.QUANTITY, order),))]
+
+    def wrong(snapshot: TrioSnapshot) -> Decision:
+        return Decision(snapshot, steps.pop() if steps else Rest(None))
+
+    monkeypatch.setattr(placement, "decide", wrong)
+    desk.advance(trio)
+
+    assert len(desk.requests(path="/fapi/v1/order")) == 1
+    assert the(trio).question
+
+
+def test_a_refused_clock_is_measured_before_the_next_request(desk: Desk) -> None:
+    desk.simulator.fault({"method": "POST", "path": "/fapi/v1/order"}, {"do": "refuse", "code": -1021}, 1)
+    asked = len(desk.requests("GET", "/fapi/v1/time"))
+
+    trio = desk.placed(desk.a_trio(protection=Protection.ON_FIRST_FILL))
+
+    assert len(desk.requests("GET", "/fapi/v1/time")) > asked
+    first, second = Request.objects.filter(trio=trio, leg__role=Role.ENTRY)
+    assert first.timestamp < second.timestamp
+
+
+# --- absence ------------------------------------------------------------------------------------
+
+
+def test_a_lost_target_is_believed_absent_only_past_its_window_and_the_margin(
+    desk: Desk, settings: object
+) -> None:
+    settings.ABSENCE_MARGIN_MS = 900  # type: ignore[attr-defined]
+    desk.simulator.fault({"method": "POST", "type": "TAKE_PROFIT_MARKET"}, NOTHING, 1)
+    trio = desk.placed(desk.a_trio(protection=Protection.ON_FIRST_FILL))
+
+    def written_off() -> Leg | None:
+        desk.carry()
+        return trio.legs.filter(role=Role.TAKE_PROFIT, state=LegState.WRITTEN_OFF).first()
+
+    leg = until(written_off, why=story(trio))
+    request = leg.requests.get()
+    assert leg.ended_ts > request.timestamp + request.recv_window + 900
+
+
+def test_an_acknowledged_stop_is_not_written_off_on_one_look(desk: Desk, settings: object) -> None:
+    settings.ABSENCE_MARGIN_MS = 5000  # type: ignore[attr-defined]
+    trio = desk.placed(desk.a_trio(protection=Protection.ON_FIRST_FILL))
+    desk.simulator.fault({"path": "/fapi/v1/algoOrder", "method": "GET"}, {"do": "refuse", "code": -2013})
+    services.trio_refresh(trio_id=trio.pk, by="test")
+
+    def looked_up() -> Leg | None:
+        desk.carry()
+        return trio.legs.filter(role=Role.STOP_LOSS, generation=1, looks__gt=0).first()
+
+    assert until(looked_up, why=story(trio)).state == LegState.ACCEPTED
+
+
+def test_an_entry_that_look_ups_by_id_do_not_show_is_found_in_the_history(desk: Desk) -> None:
+    # Given an entry that filled without an answer, an event, or a look-up that shows it
+    desk.simulator.fault({"method": "POST", "path": "/fapi/v1/order"}, {"do": "lose_answer"}, 1)
+    desk.simulator.fault({"method": "GET", "path": "/fapi/v1/order"}, {"do": "refuse", "code": -2013})
+    desk.deaf = True
+
+    # When its absence is about to be believed
+    trio = desk.placed(desk.a_trio(protection=Protection.ON_FIRST_FILL))
+
+    # Then the history speaks against it
+    assert trio.state == "OPEN", story(trio)
+    desk.carry()
+    assert trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED).exists(), story(trio)
+
+
+# --- rows and transactions ----------------------------------------------------------------------
+
+
+def held_elsewhere(trio: TrioOrder, held: threading.Event, go_on: threading.Event) -> None:
+    with transaction.atomic():
+        TrioOrder.objects.select_for_update().get(pk=trio.pk)
+        held.set()
+        go_on.wait(timeout=4)
+
+
+def test_a_row_that_another_process_keeps_is_not_waited_for_without_end(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locking, "TRIES", 1)
+    trio = desk.queued(desk.a_trio())
+    held, go_on = threading.Event(), threading.Event()
+    with elsewhere(lambda: held_elsewhere(trio, held, go_on)):
+        assert held.wait(timeout=5)
+        try:
+            with pytest.raises(OperationalError):
+                desk.advance(trio)
+        finally:
+            go_on.set()
+
+
+def test_an_answer_whose_transaction_is_lost_is_written_down_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = desk.queued(desk.a_trio(protection=Protection.ON_FIRST_FILL))
+    cut: list[bool] = []
+    record = recording.record
+
+    def cut_off_once(*args: Any, **said: Any) -> None:
+        if not cut:
+            cut.append(True)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        record(*args, **said)
+
+    monkeypatch.setattr(recording, "record", cut_off_once)
+    desk.advance(trio)
+
+    assert cut
+    assert Outcome.objects.filter(request__leg__trio=trio, request__leg__role=Role.ENTRY).count() == 1
+    assert the(trio).state == "OPEN", story(trio)
+
+
+def test_a_trio_whose_row_is_held_keeps_no_other_from_being_due(hedge_desk: Desk) -> None:
+    desk = hedge_desk
+    held_one, other = desk.queued(desk.a_trio()), desk.queued(desk.a_trio(side="SELL"))
+    TrioOrder.objects.update(wake_at=db_now() - timedelta(seconds=1))
+    held, go_on = threading.Event(), threading.Event()
+    with elsewhere(lambda: held_elsewhere(held_one, held, go_on)):
+        assert held.wait(timeout=5)
+        try:
+            with transaction.atomic():
+                assert due_ids() == [other.pk]
+        finally:
+            go_on.set()
+
+
+def test_two_trios_queued_for_one_slot_at_once_are_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given two drafts that were both found placeable at the same moment
+    first, second = desk.a_trio(), desk.a_trio()
+    monkeypatch.setattr(services, "_slot_free", lambda draft, slot: None)
+
+    desk.queued(first)
+    with pytest.raises(TrioRefused, match="taken by another trio"):
+        desk.queued(second)
+
+
+# --- what placing hinges on ---------------------------------------------------------------------
+
+
+def _old_book(desk: Desk) -> None:
+    Slot.objects.update(as_of=0)
+    Watch.objects.update(swept_ts=exchange_now_ms("PAPER") - 60_000)
+
+
+def _no_watch(desk: Desk) -> None:
+    Watch.objects.update(beat=db_now() - timedelta(seconds=3))
+
+
+def _no_stream(desk: Desk) -> None:
+    Watch.objects.update(stream_since=None)
+
+
+def _not_read_since(desk: Desk) -> None:
+    Watch.objects.update(stream_since=db_now())
+
+
+@pytest.mark.parametrize(
+    "trouble", [_old_book, _no_watch, _no_stream, _not_read_since], ids=lambda f: f.__name__.strip("_")
+)
+def test_nothing_begins_on_a_book_that_may_be_wrong(desk: Desk, trouble: Any) -> None:
+    trio = desk.queued(desk.a_trio())
+    trouble(desk)
+
+    desk.advance(trio)
+
+    assert the(trio).state == "QUEUED", story(trio)
+    assert desk.requests(path="/fapi/") == []
+
+
+def test_an_older_position_never_replaces_a_newer_one(desk: Desk) -> None:
+    at = exchange_now_ms("PAPER")
+    there = PositionView("BTCUSDT", PositionSide.BOTH, D("0.010"), D("100000"))
+    facts.position_fact(desk.account.pk, there, as_of=at, from_event=True)
+    facts.position_fact(desk.account.pk, facts.flat_view("BTCUSDT", "BOTH"), as_of=at - 1, from_event=False)
+
+    assert Slot.objects.get(account=desk.account, symbol="BTCUSDT").quantity == D("0.010")
+
+
+# --- what protects goes on ----------------------------------------------------------------------
+
+
+def test_a_stop_the_exchange_forgot_is_placed_anew(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a position whose stop vanishes without an event
+    monkeypatch.setattr(sweep, "GRACE_MS", 0)
+    desk.simulator.fault({"type": "STOP_MARKET"}, {"do": "vanish_algo"}, 1)
+    trio = desk.placed(desk.a_trio(protection=Protection.ON_FIRST_FILL))
+    desk.carry()
+    until(lambda: exchange_now_ms("PAPER") > (trio.legs.get(role=Role.STOP_LOSS).seen_ts or 0))
+
+    # When the account is swept
+    desk.sweep()
+
+    # Then its stop is missed, and another one rests
+    def another() -> bool:
+        desk.carry()
+        return trio.legs.filter(role=Role.STOP_LOSS, generation=2, state=LegState.ACCEPTED).exists()
+
+    until(another, seconds=5, why=story(trio))
+
+
+def test_an_account_that_was_switched_off_is_watched_while_a_trio_lives(desk: Desk) -> None:
+    desk.placed(desk.a_trio())
+    type(desk.account).objects.update(is_active=False)
+    assert [account.pk for account in accounts_to_watch()] == [desk.account.pk]
