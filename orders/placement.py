@@ -34,12 +34,13 @@ from orders.domain.words import TrioState
 from orders.facts import note
 from orders.install import install_refusal, install_row
 from orders.locking import locked, short_transaction
-from orders.models import TrioOrder
+from orders.models import Install, TrioOrder
 from orders.snapshots import snapshot_of
 
 logger = logging.getLogger(__name__)
 
 INCARNATION = f"{socket.gethostname()[:40]}:{os.getpid()}"
+SAY_AGAIN_SECONDS = 60.0
 _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="exchange")
 # Entries may be waited for long; what protects never queues up behind them.
 _entries = ThreadPoolExecutor(max_workers=16, thread_name_prefix="entry")
@@ -55,6 +56,16 @@ class Turn:
 
     step: Step
     calls: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a turn is made with, read before its transaction opens."""
+
+    exchange: Exchange
+    install: Install
+    offset_ms: int
+    queue_alive: bool
 
 
 class OrderPlacementService:
@@ -82,8 +93,9 @@ class OrderPlacementService:
         ).get(pk=trio_id)
         if state == TrioState.DRAFT:
             return Rest(None)
-        if refusal := install_refusal():  # another server may be acting on this very trio
-            logger.warning("trio %s is left alone: %s", trio_id, refusal)
+        install = install_row()
+        if refusal := install_refusal(install):  # another server may be acting on this very trio
+            _say_now_and_then(refusal)
             return Rest(None)
         try:
             exchange = self._gateway(account_id)
@@ -100,9 +112,7 @@ class OrderPlacementService:
             for known in answers:
                 if known is not None and known.clock_refused:
                     offset = self._measure(environment, offset)
-                turn = self._turn(
-                    trio_id, offset=offset, queue_alive=queue_alive, exchange=exchange, answer=known
-                )
+                turn = self._turn(trio_id, Means(exchange, install, offset, queue_alive), answer=known)
                 asked |= _ask(turn.calls, exchange, later)
             if not asked:
                 return turn.step
@@ -111,46 +121,41 @@ class OrderPlacementService:
 
     # --- one transaction ----------------------------------------------------------------------
 
-    def _turn(
-        self,
-        trio_id: int,
-        *,
-        offset: int,
-        queue_alive: bool,
-        exchange: Exchange,
-        answer: Answer | None = None,
-    ) -> Turn:
+    def _turn(self, trio_id: int, means: Means, *, answer: Answer | None = None) -> Turn:
         """Lock, record ``answer``, decide, begin. A lock that cannot be had is tried again.
 
         Past those tries our answer is a lost answer: its request's row says that its fate is to be looked up.
         """
         return locked(
-            lambda: self._locked_turn(trio_id, offset, queue_alive, exchange, answer),
+            lambda: self._locked_turn(trio_id, means, answer),
             what=f"trio {trio_id}: a turn",
         )
 
-    def _locked_turn(
-        self, trio_id: int, offset: int, queue_alive: bool, exchange: Exchange, answer: Answer | None
-    ) -> Turn:
-        TrioOrder.objects.select_for_update().get(pk=trio_id)
+    def _locked_turn(self, trio_id: int, means: Means, answer: Answer | None) -> Turn:
+        TrioOrder.objects.select_for_update().values_list("pk").get(pk=trio_id)
         # Read after the lock: rows joined to a locked one are as they were before it was waited for.
         trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
         if answer is not None:
-            recording.record(trio, answer, now=db_now(), offset_ms=offset)
+            recording.record(trio, answer, now=db_now(), offset_ms=means.offset_ms)
         try:
             with transaction.atomic():  # a savepoint: a decision that raises keeps the answer
-                return self._decide(trio, offset, queue_alive, exchange)
+                return self._decide(trio, means)
         except (OperationalError, InterfaceError, BaseTimeoutException):
             raise  # a job whose time is up has met no fault in deciding: another takes it from here
         except Exception as error:
             logger.exception("trio %s: its decision raised; what covers it stays", trio_id)
             return self._failed(trio_id, error)
 
-    def _decide(self, trio: TrioOrder, offset: int, queue_alive: bool, exchange: Exchange) -> Turn:
-        install = install_row()
+    def _decide(self, trio: TrioOrder, means: Means) -> Turn:
         for _ in range(4):
             now = db_now()
-            snapshot = snapshot_of(trio, now=now, offset_ms=offset, install=install, queue_alive=queue_alive)
+            snapshot = snapshot_of(
+                trio,
+                now=now,
+                offset_ms=means.offset_ms,
+                install=means.install,
+                queue_alive=means.queue_alive,
+            )
             decision = decide(snapshot)
             recording.settle(trio, decision)
             step = decision.step
@@ -166,7 +171,12 @@ class OrderPlacementService:
                 trio.save(update_fields=["wake_at", "failures", "updated_at"])
                 return Turn(step)
             calls = begin(
-                trio, decision, exchange=exchange, now=now, offset_ms=offset, asked_by=self._asked_by
+                trio,
+                decision,
+                exchange=means.exchange,
+                now=now,
+                offset_ms=means.offset_ms,
+                asked_by=self._asked_by,
             )
             return Turn(step, tuple(calls))
         raise AssertionError("a trio keeps asking the same question")
@@ -218,6 +228,17 @@ class OrderPlacementService:
                 trio.question = why
                 note(trio, "question", why)
             trio.save(update_fields=["wake_at", "question", "updated_at"])
+
+
+_said_at: dict[str, float] = {}
+
+
+def _say_now_and_then(what: str) -> None:
+    """Log what would be said of every trio at every poll once a minute."""
+    now = time.monotonic()
+    if now - _said_at.get(what, -SAY_AGAIN_SECONDS) >= SAY_AGAIN_SECONDS:
+        _said_at[what] = now
+        logger.warning("trios are left alone: %s", what)
 
 
 def _ask(

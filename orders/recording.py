@@ -214,7 +214,7 @@ def settle(trio: TrioOrder, decision: Decision) -> None:
     known_at = None if known is None else from_ms(known)
     if known_at != trio.uncovered_known_at:
         changes["uncovered_known_at"] = known_at
-    measured = measure(trio, until_ts=settled.now_ts)
+    measured = measure(trio, until_ts=settled.now_ts) if settled.bought > 0 else Gaps(0, 0, None)
     if (measured.total, measured.longest) != (trio.uncovered_ms, trio.uncovered_longest_ms):
         changes |= {"uncovered_ms": measured.total, "uncovered_longest_ms": measured.longest}
     if not changes:

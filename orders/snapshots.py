@@ -99,7 +99,13 @@ def snapshot_of(
         reason=trio.reason,
         legs=legs,
         book=book_of(
-            trio, now=now, now_ts=now_ms + offset_ms, rules=rules, queue_alive=queue_alive, alive=alive
+            trio,
+            now=now,
+            now_ts=now_ms + offset_ms,
+            rules=rules,
+            queue_alive=queue_alive,
+            alive=alive,
+            placing=placing,
         ),
         policies=rules,
         cancel_wanted=trio.cancel_wanted_at is not None,
@@ -174,20 +180,34 @@ def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) ->
 
 
 def book_of(
-    trio: TrioOrder, *, now: datetime, now_ts: int, rules: Policies, queue_alive: bool, alive: bool
+    trio: TrioOrder,
+    *,
+    now: datetime,
+    now_ts: int,
+    rules: Policies,
+    queue_alive: bool,
+    alive: bool,
+    placing: bool = True,
 ) -> Book:
-    """Return the slot as the exchange last showed it, on the trio's own side."""
+    """Return the slot as the exchange last showed it, on the trio's own side.
+
+    Whether something new may be placed on it is only looked into while the trio is ``placing``.
+    """
     slot = trio.slot
     if slot is None:
         return Book()
-    watch = Watch.objects.filter(account_id=trio.account_id).first()
+    watch = None
+    if placing or not slot.as_of:
+        watch = Watch.objects.filter(account_id=trio.account_id).first()
     signed = slot.quantity if trio.side == Side.BUY else -slot.quantity
     if slot.position_side != PositionSide.BOTH:
         signed = abs(slot.quantity)  # a hedged side holds nothing but its own, whatever the sign
     # A slot without facts of its own was not there when the account was last swept: it was flat then.
     as_of = slot.as_of or (watch.swept_ts if watch else 0)
     why = "" if alive else gates.NO_WORKER
-    why = why or ("" if queue_alive else QUEUE_SILENT) or _watch_trouble(watch, now=now)
+    why = why or ("" if queue_alive else QUEUE_SILENT)
+    if placing:
+        why = why or _watch_trouble(watch, now=now)
     if not why and now_ts - as_of > rules.book_age_max:
         why = "What the exchange holds was not read recently enough; the next sweep will do it."
     return Book(
