@@ -8,6 +8,9 @@ ONCE ?=
 CELLS ?= 500
 SEED ?= 1
 ALL ?= 0
+# The soak: which seeds, and how many trios of each.
+SEEDS ?= 1..1
+TRIOS ?= 5000
 PYTEST_ARGS ?=
 # The suite takes minutes, so two workers pay off; 0 runs it in one process.
 PYTEST_WORKERS ?= 2
@@ -53,6 +56,9 @@ guards: setup ## take each guard away in turn, in a copy, and show the test that
 crash: setup ## kill processes at every boundary, judge by the exchange; ALL=1, CELLS=n, SEED=n
 	@$(BIN)/python -m tests.crash --cells $(CELLS) --seed $(SEED) $(if $(filter-out 0,$(ALL)),--all) \
 	  $(if $(filter 1:500:0,$(SEED):$(CELLS):$(ALL)),--table docs/reference/crash-matrix.md)
+
+soak: setup ## live thousands of trios among faults and kills, judge by the exchange; SEEDS=a..b, TRIOS=n
+	@$(BIN)/python -m tests.soak --seeds $(SEEDS) --trios $(TRIOS)
 
 contract-env: ## the exchange's clients that nobody here wrote, in an environment of their own
 	@test -x .tool/contract/bin/python || $(PY) -m venv .tool/contract

@@ -68,13 +68,14 @@ class Stage:
         self.processes: list[subprocess.Popen[str]] = []
         self.venue = Venue("")
         self.nursery: Any = None
+        self.environment: dict[str, str] = {}  # for the processes alone
 
     def start(self, name: str, *command: str, **environment: str) -> subprocess.Popen[str]:
         with (self.folder / f"{name}.log").open("a") as log:
             process = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=ROOT,
-                env={**os.environ, **environment},
+                env={**os.environ, **self.environment, **environment},
                 stdout=subprocess.PIPE if name == "simulator" else log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -133,10 +134,12 @@ def staged(
     nursery: bool = True,
     exchange: Sequence[str] = (),
     settings: Mapping[str, str] | None = None,
+    production: bool = False,
 ) -> Iterator[Stage]:
     """Set the stage, and clear it again: processes ended by id, database dropped, queue emptied.
 
     ``nursery``: with a preloaded process that forks victims. ``exchange``: more words for its command line.
+    ``production``: the processes run as in production, where nobody keeps each query for a page to show.
     """
     os.environ |= ENVIRONMENT | dict(settings or {})
     sys.path.insert(0, str(ROOT))
@@ -148,6 +151,8 @@ def staged(
         embedded.ensure()
         os.environ["REDIS_URL"] = embedded.redis_url(take_berth(embedded.run_dir()))
     stage = Stage(folder)
+    if production:
+        stage.environment = {"DEBUG": "false"}
     stage.start_exchange(*exchange)
     url = stage.venue.url
     os.environ["BINANCE_PAPER_REST_URL"] = os.environ["BINANCE_PAPER_SAPI_URL"] = url

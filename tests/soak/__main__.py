@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -71,7 +73,9 @@ def _soak(seed: int, options: argparse.Namespace, folder: Path) -> int:
     log.unlink(missing_ok=True)
     # The sweep as often as it ships: it is one of the things that must find what nobody told.
     settings = {"SWEEP_SECONDS": "15"}
-    with staged(folder, nursery=False, exchange=("--log", str(log)), settings=settings) as stage:
+    with staged(
+        folder, nursery=False, exchange=("--log", str(log)), settings=settings, production=True
+    ) as stage:
         from tests.soak.run import Run
         from tests.soak.table import missed, summary
         from tests.soak.tell import story
@@ -80,6 +84,8 @@ def _soak(seed: int, options: argparse.Namespace, folder: Path) -> int:
         soaked = Run(stage, plan, fates, log=log, slack_ms=options.slack, tell=tell).go()
         stories = [story(soaked, claim, log) for claim, _ in soaked.verdict.unsound[:20]]
         complaints = stage.complaints()
+    own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
     for told, (_, found) in zip(stories, soaked.verdict.unsound, strict=False):
         print(f"VIOLATION {json.dumps(asdict(found))}\n{told}")
         print(f"  again: python -m tests.soak --seeds {seed} --only <its number>")
@@ -90,6 +96,9 @@ def _soak(seed: int, options: argparse.Namespace, folder: Path) -> int:
     short = [] if alone else missed(soaked, planned=options.trios)
     print(f"Seed {seed}")
     print("\n".join(summary(soaked)))
+    print(
+        f"{'processor time':36} {processor:.0f} s without PostgreSQL; load at the end {os.getloadavg()[0]:.1f}"
+    )
     for line in short:
         print(f"TOO LITTLE {line}")
     return 1 if soaked.verdict.violations or soaked.broken or short else 0

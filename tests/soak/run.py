@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import close_old_connections, connection, connections
 
 from accounts.services import paper_account_ensure
@@ -31,8 +32,8 @@ LOOK_SECONDS: Final = 2.0
 STEP_SECONDS: Final = 0.08
 TELL_SECONDS: Final = 5.0
 HANDS: Final = 6
-LEAST, MOST = 4, 64  # trios side by side
-LATE_MS: Final = 500  # what is due for longer says that the machine has too much to do
+LEAST, MOST = 2, 64  # trios side by side
+LATE_MS: Final = 300  # what is due for longer says that the machine has too much to do
 ANSWERS: Final = {"recv_window": TIMES["RECV_WINDOW_MS"], "absence_margin": TIMES["ABSENCE_MARGIN_MS"]}
 
 
@@ -58,7 +59,7 @@ class Pace:
     """How many trios may live side by side: one more while what is due is served at once, fewer when it is not."""
 
     def __init__(self) -> None:
-        self.most = 12.0
+        self.most = 8.0
         self.late_ms = 0
         self._next = 0.0
 
@@ -74,9 +75,9 @@ class Pace:
             )
             (self.late_ms,) = cursor.fetchone()
         if self.late_ms > LATE_MS:
-            self.most = max(LEAST, self.most * 0.85)
+            self.most = max(LEAST, self.most * 0.8)
         else:
-            self.most = min(MOST, self.most + 1)
+            self.most = min(MOST, self.most + 0.5)
 
 
 def _wash(hands: ThreadPoolExecutor) -> None:
@@ -117,6 +118,7 @@ class Run:
 
     def go(self) -> Soaked:
         began = time.monotonic()
+        settings.DEBUG = False  # here as in the processes: queries are not kept
         symbols_sync("PAPER")
         modes = ("ONE_WAY", "HEDGE")
         self.accounts = [

@@ -43,6 +43,7 @@ def summary(soaked: Soaked) -> list[str]:
         *((f"  {kind}", str(soaked.struck[kind])) for kind in KINDS),
         ("deaths", ", ".join(f"{what} {count}" for what, count in sorted(soaked.troubles.items()))),
         ("absences proved", str(soaked.absences)),
+        ("closed by hand after a long wait", str(sum(life.hurried for life in soaked.lives))),
         ("requests", str(verdict.requests)),
         ("questions left", str(soaked.asked)),
         ("refused at the door", ", ".join(f"{n} × {text}" for text, n in soaked.refusals.most_common(3)) or "0"),
