@@ -10,6 +10,7 @@ STORY: Final = "tests/unit/orders/test_guards.py"
 DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
 STEPS: Final = "tests/unit/orders/domain/test_steps.py"
 HOSTILE: Final = "tests/unit/orders/test_hostile.py"
+WAYS_OUT: Final = "tests/unit/orders/test_ways_out.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
@@ -287,5 +288,85 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         (f"{STEPS}::test_a_position_that_a_person_closed_ends_outside_and_is_never_opened_again",),
+    ),
+    Guard(
+        "resized by joining",
+        "P4",
+        "a hedge target above a partial fill is refused whole at its trigger, or taken off before another rests",
+        (
+            Removal(
+                "orders/domain/covering.py",
+                "    if whole or target.quantity == trio.position or entry is None",
+                "    if True or entry is None",
+            ),
+        ),
+        (f"{DECIDE}::test_a_hedge_target_above_the_position_is_joined_by_one_that_fits",),
+    ),
+    Guard(
+        "protective requests end before the deadline",
+        "P4",
+        "a stop that nobody answers is waited for past the bound",
+        (Removal("orders/beginning.py", "timeout = max(100, min(timeout, left))", "pass"),),
+        (f"{STORY}::test_a_protective_request_ends_before_its_deadline",),
+    ),
+    Guard(
+        "protection never queues behind entries",
+        "P4",
+        "entries that nobody answers take every place a stop needs",
+        (Removal("orders/placement.py", "(_entries if slow else _pool)", "(_entries)"),),
+        (f"{STORY}::test_what_protects_never_queues_up_behind_entries",),
+    ),
+    Guard(
+        "a refused key ends no protection",
+        "P4, P10",
+        "a stop is given up because its key was refused for a moment",
+        (
+            Removal(
+                "orders/recording.py",
+                "if trio.trio_state in (TrioState.PLACING, TrioState.QUEUED) or leg.role == Role.ENTRY:",
+                "if trio.pk:",
+            ),
+        ),
+        (f"{STORY}::test_a_refused_key_ends_no_protection",),
+    ),
+    Guard(
+        "the holding time",
+        "P11",
+        "a position outlives the time it was meant for",
+        (
+            Removal(
+                "orders/domain/lifecycle.py",
+                "if trio.hold_until_ts is not None and trio.now_ts >= trio.hold_until_ts:",
+                "if False:",
+            ),
+        ),
+        (f"{WAYS_OUT}::test_a_position_is_closed_when_its_holding_time_is_over",),
+    ),
+    Guard(
+        "a thin book is left at a limit",
+        "P4",
+        "exits are refused one after the other while the position runs",
+        (Removal("orders/domain/plans.py", "    limit = _band_limit(trio)\n", "    limit = None\n"),),
+        (f"{WAYS_OUT}::test_a_book_too_thin_for_the_market_is_left_at_a_limit_inside_the_band",),
+    ),
+    Guard(
+        "our own targets make way for an exit",
+        "P4",
+        "a resting reduce-only target uses up what the exit needs",
+        (
+            Removal(
+                "orders/domain/leaving.py",
+                "    for leg in trio.of(Role.TAKE_PROFIT):\n        if leg.live and",
+                "    for leg in trio.of(Role.TAKE_PROFIT):\n        if not leg.live and",
+            ),
+        ),
+        (f"{WAYS_OUT}::test_targets_that_use_up_the_reduce_only_allowance_go_with_the_next_exit",),
+    ),
+    Guard(
+        "dust stays under its stop",
+        "P4, P9",
+        "a rest too small to be sold is sold at again and again, and nobody is told",
+        (Removal("orders/domain/leaving.py", "    if is_dust(trio):\n", "    if False:\n"),),
+        (f"{WAYS_OUT}::test_a_rest_too_small_to_be_closed_stays_under_its_stop_and_a_person_is_asked",),
     ),
 )

@@ -11,7 +11,7 @@ HOSTILE: Final = "tests/unit/orders/test_hostile.py"
 PLACEMENT: Final = "tests/unit/orders/test_placement.py"
 PROMISES: Final = "tests/unit/orders/test_promises.py"
 
-LOCK: Final = "        TrioOrder.objects.select_for_update().get(pk=trio_id)\n        # Read after the lock"
+LOCK: Final = "\n        TrioOrder.objects.select_for_update()"  # the row of the trio that is decided about
 WHOLE: Final = 'TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)'
 WHOLE_LOCKED: Final = WHOLE.replace("select_related", 'select_for_update(of=("self",)).select_related')
 
@@ -20,7 +20,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "the row lock",
         "P2, P5",
         "two processes decide about one trio at once, and both act",
-        (Removal("orders/placement.py", LOCK, LOCK.replace("select_for_update().", "")),),
+        (Removal("orders/placement.py", LOCK, "\n        TrioOrder.objects"),),
         (f"{HOSTILE}::test_a_decision_that_waited_for_the_row_sees_what_changed_the_slot_meanwhile",),
     ),
     Guard(
@@ -28,7 +28,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P4, P5",
         "who waited for the row decides from the slot as it was before the wait",
         (
-            Removal("orders/placement.py", LOCK, "        # Read with the lock"),
+            Removal("orders/placement.py", LOCK, "\n        TrioOrder.objects"),
             Removal(
                 "orders/placement.py",
                 f"trio = {WHOLE}\n        if answer",
@@ -45,7 +45,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
             Removal(
                 "orders/placement.py",
                 "            return Turn(step, tuple(calls))",
-                "            wait(_ask(calls, exchange, None))\n            return Turn(step)",
+                "            wait(_ask(calls, self._gateway(trio.account_id), None))\n            return Turn(step)",
             ),
         ),
         (f"{STORY}::test_nothing_leaves_before_its_row_is_committed",),
@@ -135,7 +135,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "TrioOrder.objects.filter(pk=trio.pk).exists()",
             ),
         ),
-        (f"{PLACEMENT}::test_a_resting_limit_entry_is_covered_when_it_fills",),
+        (f"{PLACEMENT}::test_a_resting_limit_entry_is_covered_when_it_fills[ONE_WAY-ON_FIRST_FILL]",),
     ),
     Guard(
         "wake-up with every wish",
@@ -148,7 +148,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "        trio.save(update_fields=[field,",
             ),
         ),
-        (f"{PLACEMENT}::test_close_exits_at_market",),
+        (f"{PLACEMENT}::test_close_exits_at_market[ONE_WAY-ON_FIRST_FILL]",),
     ),
     Guard(
         "a rest ends by the clock",
@@ -161,7 +161,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "trio.wake_at = None if True else",
             ),
         ),
-        (f"{PLACEMENT}::test_an_entry_that_never_arrived_is_proved_absent_and_never_sent_again",),
+        (
+            f"{PLACEMENT}::test_an_entry_that_never_arrived_is_proved_absent_and_never_sent_again[ONE_WAY-ON_FIRST_FILL]",
+        ),
     ),
     Guard(
         "held rows are skipped",
@@ -222,7 +224,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a restored copy stays read-only",
         "P2, P5",
         "two databases act on the same orders",
-        (Removal("orders/placement.py", "if refusal := install_refusal():", "if refusal := None:"),),
+        (
+            Removal(
+                "orders/install.py",
+                "if row is None or row.system_identifier ==",
+                "if row is None or row.token or row.pk ==",
+            ),
+        ),
         (f"{PLACEMENT}::test_a_restored_copy_of_the_database_asks_the_exchange_nothing_until_it_is_adopted",),
     ),
 )

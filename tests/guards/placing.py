@@ -159,6 +159,11 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "    if trio.refusal:\n        return Turn.REFUSED",
                 "    if False:\n        return Turn.REFUSED",
             ),
+            Removal(
+                "orders/domain/lifecycle.py",
+                "        if trio.refusal:\n            return Cause.LIMIT",
+                "        if False:\n            return Cause.LIMIT",
+            ),
         ),
         (f"{STEPS}::test_a_queued_trio_may_end_before_anything_was_sent",),
     ),

@@ -23,7 +23,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "return Verdict.REFUSED",
             ),
         ),
-        (f"{PLACEMENT}::test_an_entry_whose_answer_got_lost_is_found_and_covered",),
+        (f"{PLACEMENT}::test_an_entry_whose_answer_got_lost_is_found_and_covered[ONE_WAY-ON_FIRST_FILL]",),
     ),
     Guard(
         "patience",
@@ -47,7 +47,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "leg.state, leg.ended_ts, leg.look_at = LegState.PLANNED, call.at, None",
             ),
         ),
-        (f"{PLACEMENT}::test_an_entry_that_never_arrived_is_proved_absent_and_never_sent_again",),
+        (
+            f"{PLACEMENT}::test_an_entry_that_never_arrived_is_proved_absent_and_never_sent_again[ONE_WAY-ON_FIRST_FILL]",
+        ),
     ),
     Guard(
         "an absent entry rolls back",

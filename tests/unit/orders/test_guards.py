@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,13 +18,13 @@ from exchange.port import Exchange
 from exchange.types import NewOrder, OrderType, PositionSide, PositionView, Side
 from orders import facts, locking, placement, recording, services
 from orders.calls import Answer, Call, SendCall
-from orders.clock import db_now, exchange_now_ms, offset_ms
+from orders.clock import db_now, exchange_now_ms
 from orders.domain.errors import TrioRefused
 from orders.domain.snapshot import TrioSnapshot
 from orders.domain.steps import Decision, Plan, Rest, Step, Submit
-from orders.domain.words import Form, LegState, Protection, Role
+from orders.domain.words import Form, LegState, Protection, RequestKind, Role
 from orders.models import Leg, Outcome, Request, Slot, TrioOrder, Watch
-from orders.placement import Turn, perform
+from orders.placement import perform
 from tests.builders import Desk, story, the, until
 from tests.unit.orders.test_hostile import elsewhere
 from worker import sweep
@@ -32,10 +35,23 @@ D = Decimal
 NOTHING = {"do": "answer", "status": 503, "body": "", "execute": False}  # lost on its way, and nobody says so
 
 
-def begun(desk: Desk, trio: TrioOrder) -> Turn:
-    """Begin like a process that stops right after the commit: nothing is sent."""
-    exchange = exchange_for(desk.account.pk)
-    return desk.service._turn(trio.pk, offset=offset_ms("PAPER"), queue_alive=True, exchange=exchange)
+@pytest.fixture
+def begun(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[TrioOrder], list[Call]]:
+    """Begin like a process that stops right after the commit: what it would have sent is returned."""
+
+    def begin(trio: TrioOrder) -> list[Call]:
+        kept: list[Call] = []
+
+        def keep(calls: tuple[Call, ...], *_: object) -> set[object]:
+            kept.extend(calls)
+            return set()
+
+        with monkeypatch.context() as stopped:
+            stopped.setattr(placement, "_ask", keep)
+            desk.advance(trio)
+        return kept
+
+    return begin
 
 
 # --- what is sent -------------------------------------------------------------------------------
@@ -61,12 +77,11 @@ def test_nothing_leaves_before_its_row_is_committed(desk: Desk, monkeypatch: pyt
 
 
 def test_a_process_that_wakes_up_too_late_sends_what_the_exchange_refuses(
-    desk: Desk, settings: object
+    desk: Desk, settings: object, begun: Callable[[TrioOrder], list[Call]]
 ) -> None:
     # Given a process that is paused between begin and perform
     settings.RECV_WINDOW_MS = 200  # type: ignore[attr-defined]
-    turn = begun(desk, desk.queued(desk.a_trio(protection=Protection.ON_FIRST_FILL)))
-    (call,) = turn.calls
+    (call,) = begun(desk.queued(desk.a_trio(protection=Protection.ON_FIRST_FILL)))
     assert isinstance(call, SendCall)
 
     # When it wakes up after the request's time
@@ -79,9 +94,11 @@ def test_a_process_that_wakes_up_too_late_sends_what_the_exchange_refuses(
     assert desk.simulator.position("BTCUSDT").is_flat
 
 
-def test_who_dies_after_begin_is_noticed_and_what_it_asked_is_looked_up(desk: Desk) -> None:
+def test_who_dies_after_begin_is_noticed_and_what_it_asked_is_looked_up(
+    desk: Desk, begun: Callable[[TrioOrder], list[Call]]
+) -> None:
     trio = desk.queued(desk.a_trio(protection=Protection.ON_FIRST_FILL))
-    begun(desk, trio)
+    assert len(begun(trio)) == 1
 
     desk.carry_until(trio, "ROLLED_BACK", seconds=5)
 
@@ -302,3 +319,65 @@ def test_an_account_that_was_switched_off_is_watched_while_a_trio_lives(desk: De
     desk.placed(desk.a_trio())
     type(desk.account).objects.update(is_active=False)
     assert [account.pk for account in accounts_to_watch()] == [desk.account.pk]
+
+
+def test_what_protects_never_queues_up_behind_entries(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a process whose every place for entries is taken by an exchange that does not answer
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
+    go_on = threading.Event()
+    entries = ThreadPoolExecutor(1)
+    entries.submit(go_on.wait, 5)
+    monkeypatch.setattr(placement, "_entries", entries)
+    began = time.monotonic()
+
+    # When an entry fills
+    desk.simulator.set_price("BTCUSDT", "98990")
+    desk.carry_until(trio, "OPEN")
+    desk.carry()
+    took = time.monotonic() - began
+    go_on.set()
+    entries.shutdown()
+
+    # Then its stop does not wait for them
+    assert trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED).exists(), story(trio)
+    assert took < 4
+
+
+def test_a_protective_request_ends_before_its_deadline(desk: Desk, settings: object) -> None:
+    # Given an exchange that takes no stop, and requests that may take nearly as long as the deadline
+    settings.PROTECT_TIMEOUT_MS = 1400  # type: ignore[attr-defined]
+    busy = {
+        "do": "answer",
+        "status": 503,
+        "body": {"code": 0, "msg": "Service Unavailable."},
+        "execute": False,
+    }
+    desk.simulator.fault({"method": "POST", "type": "STOP_MARKET"}, busy)
+
+    trio = desk.placed(desk.a_trio(protection=Protection.ON_FIRST_FILL))
+    desk.carry_until(trio, "CLOSED")
+
+    # Then each was given only the time that was left
+    stops = Request.objects.filter(trio=trio, leg__role=Role.STOP_LOSS, kind=RequestKind.SUBMIT)
+    first, last = stops.first(), stops.last()
+    assert first is not None
+    assert last is not None
+    assert last.timeout_ms < 1400
+    assert last.timestamp + last.timeout_ms <= first.timestamp + 1600
+
+
+def test_a_refused_key_ends_no_protection(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a key that the exchange refuses just when the stop is sent
+    monkeypatch.setattr(recording, "KEY_BACK_OFF_MS", 100)
+    desk.simulator.fault({"method": "POST", "type": "STOP_MARKET"}, {"do": "refuse", "code": -2015}, 1)
+
+    trio = desk.placed(desk.a_trio(protection=Protection.ON_FIRST_FILL))
+
+    # Then a person is asked, and the very same stop goes out again until the key is mended
+    def covered() -> bool:
+        desk.carry()
+        return trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED).exists()
+
+    until(covered, why=story(trio))
+    assert trio.legs.filter(role=Role.STOP_LOSS).count() == 1, story(trio)
+    assert the(trio).state == "OPEN"

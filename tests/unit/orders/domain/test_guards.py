@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from exchange.types import OrderState, OrderView, PositionSide, Side
+from dataclasses import replace
+
+from exchange.types import OrderState, OrderView, PositionMode, PositionSide, Side
 from orders.domain.merging import LegFacts, merge
 from orders.domain.snapshot import Ask
 from orders.domain.steps import Cancel, Rest, Submit, decide
@@ -94,3 +96,15 @@ def test_an_exit_that_may_still_land_is_not_repeated_before_the_position_is_read
     doubt = exit_order(LegState.SUBMITTED, asked=Ask.DOUBT, asked_at=NOW - 700, asked_ts=NOW_TS - 700)
     decision = decide(trio(S.EXITING, entry(), doubt, cause=Cause.MANUAL, book=holding(as_of=NOW_TS - 700)))
     assert not hasattr(decision.step, "plan")
+
+
+def test_a_hedge_target_above_the_position_is_joined_by_one_that_fits() -> None:
+    # Given an armed pair in hedge mode whose entry ended partly filled, and its stop joined already
+    part = entry(LegState.CANCELLED, acknowledged=True, filled=D("0.004"), filled_ts=NOW_TS - 800)
+    above = target(form=Form.QUANTITY, quantity=D("0.010"))
+    spec = replace(ARMED_LIMIT, mode=PositionMode.HEDGE, position_side=PositionSide.LONG)
+    step = decide(trio(S.OPEN, part, stop(), above, spec=spec, book=holding("0.004"))).step
+
+    # Then a closePosition target joins it; nothing is taken off before
+    assert isinstance(step, Submit)
+    assert [(plan.order.client_id, plan.order.close_position) for plan in step.plans] == [("test-1-p2", True)]
