@@ -9,6 +9,7 @@ import argparse
 import importlib
 import os
 import queue
+import signal
 import sys
 import tempfile
 import time
@@ -42,7 +43,11 @@ def main() -> int:
     if options.page:
         (CHECKOUT / PAGE).write_text(page(guards))
         return 0
-    return _remove(guards, lanes=max(1, min(options.lanes, len(guards))))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _remove(guards, lanes=max(1, min(options.lanes, len(guards))))
+    except KeyboardInterrupt:
+        return 130
 
 
 def _remove(guards: list[Guard], *, lanes: int) -> int:
@@ -75,7 +80,11 @@ def _remove(guards: list[Guard], *, lanes: int) -> int:
                     print(judged, flush=True)
                     return judged
 
-                found = list(pool.map(one, guards))
+                try:
+                    found = list(pool.map(one, guards))
+                except KeyboardInterrupt:
+                    pool.shutdown(wait=False, cancel_futures=True)  # those under way put back what they took
+                    raise
         finally:
             embedded.stop()
     print(f"{len(found)} guards removed in turn, {time.monotonic() - began:.0f} s", flush=True)

@@ -11,6 +11,18 @@ DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
 STEPS: Final = "tests/unit/orders/domain/test_steps.py"
 PROMISES: Final = "tests/unit/orders/test_promises.py"
 
+OVERDUE: Final = "if trio.place_before is not None and trio.now >= trio.place_before:\n"
+QUEUED_TOO_LONG: Final = Removal(
+    "orders/domain/lifecycle.py",
+    f"    {OVERDUE}        why",
+    "    if trio.place_before is None:\n        why",
+)
+ARMED_TOO_LONG: Final = Removal(
+    "orders/domain/lifecycle.py",
+    f"        {OVERDUE}            return",
+    "        if False:\n            return",
+)
+
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         "the entry waits for its armed legs",
@@ -168,29 +180,17 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{STEPS}::test_a_queued_trio_may_end_before_anything_was_sent",),
     ),
     Guard(
-        "place-before, while queued",
+        "place-before, from the first moment on",
         "P11",
         "an intent fires long after it was meant",
-        (
-            Removal(
-                "orders/domain/lifecycle.py",
-                "    if trio.place_before is not None and trio.now >= trio.place_before:\n        why",
-                "    if trio.place_before is None:\n        why",
-            ),
-        ),
+        (QUEUED_TOO_LONG, ARMED_TOO_LONG),
         (f"{PROMISES}::test_p11_a_trio_that_nobody_could_place_in_time_expires_unsent",),
     ),
     Guard(
         "place-before, until the entry's begin",
         "P11",
         "armed legs wait without end, and the entry goes long after it was meant",
-        (
-            Removal(
-                "orders/domain/lifecycle.py",
-                "        if trio.place_before is not None and trio.now >= trio.place_before:\n            return",
-                "        if trio.place_before is None and trio.refusal:\n            return",
-            ),
-        ),
+        (ARMED_TOO_LONG,),
         (f"{STEPS}::test_armed_legs_wait_for_the_worker_too_and_are_withdrawn_at_the_deadline",),
     ),
     Guard(
