@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import Q
 
 from accounts.models import Environment
 from accounts.symbol_settings import symbol_setting_problem
 from orders.clock import db_now
-from orders.domain.words import Protection
+from orders.domain.words import ENDS, Protection, TrioState
 from orders.install import install_refusal
 from orders.models import Heartbeat, Install, TrioOrder
 
@@ -56,3 +57,25 @@ def is_dry_run(trio: TrioOrder) -> bool:
     """Must this trio end as a dry run? ``smoke_order`` is exempt: it is an explicit command."""
     paper = trio.account.environment == Environment.PAPER
     return bool(settings.DRY_RUN_MODE) and not paper and trio.source != "smoke_order"
+
+
+def living_behind_switches() -> str:
+    """Name the trios that live where a switch allows nothing new: they are protected all the same. Or nothing."""
+    shut = Q(account__environment=Environment.LIVE) if not settings.ALLOW_LIVE else Q(pk__in=[])
+    if settings.DRY_RUN_MODE:
+        shut |= ~Q(account__environment=Environment.PAPER)
+    living = TrioOrder.objects.filter(shut).exclude(state__in=[*ENDS, TrioState.DRAFT, TrioState.QUEUED])
+    rows = list(living.select_related("account", "symbol").order_by("pk"))
+    if not rows:
+        return ""
+    names = ", ".join(
+        f"{trio.pk} ({trio.symbol.symbol} on {trio.account.name}, {trio.account.environment}, {trio.state})"
+        for trio in rows
+    )
+    switches = [name for name, on in (("DRY_RUN_MODE is on", settings.DRY_RUN_MODE),
+                                      ("ALLOW_LIVE is off", not settings.ALLOW_LIVE)) if on]  # fmt: skip
+    what = "trio lives" if len(rows) == 1 else "trios live"
+    return (
+        f"{' and '.join(switches)}, but {len(rows)} {what} there: {names}. Nothing new is opened; what lives goes on "
+        "being protected, closed and cancelled."
+    )

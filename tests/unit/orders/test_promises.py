@@ -17,6 +17,7 @@ from orders import services
 from orders.clock import db_now, exchange_now_ms
 from orders.domain.errors import TrioRefused
 from orders.domain.words import RequestKind
+from orders.gates import living_behind_switches
 from orders.models import Heartbeat, Outcome, Request, TrioOrder
 from orders.placement import InsideTransaction
 from orders.symbols import symbols_sync
@@ -125,6 +126,28 @@ def test_p10_a_switch_stops_new_risk_and_never_protection(
     if switch == "is_active":
         with pytest.raises(TrioRefused, match="switched off"):
             testnet.queued(testnet.a_trio())
+
+
+def test_p10_a_worker_that_starts_behind_a_switch_names_what_it_goes_on_protecting(
+    testnet: Desk, settings: object
+) -> None:
+    # Given a trio that lives on the testnet, and one that was only drafted
+    settings.DRY_RUN_MODE = False  # type: ignore[attr-defined]
+    trio = testnet.placed(testnet.a_trio())
+    testnet.a_trio()
+    settings.ALLOW_LIVE = True  # type: ignore[attr-defined]
+    assert living_behind_switches() == ""
+
+    # When a worker starts with DRY_RUN_MODE, then it says so, naming it and nothing else
+    settings.DRY_RUN_MODE = True  # type: ignore[attr-defined]
+    said = living_behind_switches()
+    assert "DRY_RUN_MODE is on, but 1 trio lives there" in said
+    assert f"{trio.pk} (BTCUSDT on {testnet.account.name}, TESTNET, OPEN)" in said
+    assert "goes on being protected" in said
+
+    # Nor does a switch about real money concern the testnet
+    settings.DRY_RUN_MODE, settings.ALLOW_LIVE = False, False  # type: ignore[attr-defined]
+    assert living_behind_switches() == ""
 
 
 def test_p11_a_trio_that_nobody_could_place_in_time_expires_unsent(desk: Desk) -> None:

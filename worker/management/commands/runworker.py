@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from orders.gates import living_behind_switches
 from worker.loop import POLL_SECONDS, WorkerLoop
 
 READY_SECONDS = 30
@@ -31,6 +32,8 @@ class Command(BaseCommand):
         loop = WorkerLoop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: loop.stopping.set())
+        if living := living_behind_switches():
+            self.stderr.write(living)
         if once:
             self._once(loop)
             return
