@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,13 +10,17 @@ from django.conf import settings
 
 from exchange.port import Exchange
 from exchange.types import ZERO, NewOrder, OrderRef, Stamp, WireRequest
+from orders import journal
 from orders.calls import Call, LookCall, ObserveCall, SendCall
 from orders.clock import to_ms
+from orders.domain.answering import sent
+from orders.domain.chain import payload_digest
+from orders.domain.merging import LegFacts
 from orders.domain.rounding import shown
 from orders.domain.signs import cover_deadline_ts
 from orders.domain.steps import Cancel, Confirm, Decision, Exit, Observe, Plan, Submit
 from orders.domain.words import LegState, RequestKind, Role, TrioState
-from orders.facts import note
+from orders.facts import facts_of, facts_put, note
 from orders.models import Leg, Request, TrioOrder
 
 EXIT_PAUSE_MS, EXIT_PAUSE_MAX_MS = 100, 1000
@@ -33,7 +35,7 @@ def begin(
     beginning = _Beginning(trio, decision, exchange, now, at, asked_by)
     calls = list(beginning.calls())
     trio.wake_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)
-    trio.save(update_fields=["wake_at", "observing_since", "updated_at"])
+    trio.save(update_fields=["wake_at", "observing_since", *journal.HEAD, "updated_at"])
     return calls
 
 
@@ -71,13 +73,18 @@ class _Beginning:
         if quantity is not None and symbol.step_size:  # tables keep more decimals than the exchange takes
             quantity = shown(quantity, symbol.step_size)
         order = replace(plan.order, symbol=symbol.symbol, quantity=quantity)
-        leg = self._leg(plan, order, state=LegState.PLANNED if test else LegState.SUBMITTED)
+        kind = RequestKind.TEST if test else RequestKind.SUBMIT
+        leg = self._leg(plan, order, kind=kind)
         wire = self.exchange.test_request(order) if test else self.exchange.submit_request(order)
         if not test:
             note(self.trio, "request", _sending(plan, order), at=self.now, client_id=order.client_id)
-        return self._commit(leg, RequestKind.TEST if test else RequestKind.SUBMIT, wire)
+        return self._commit(leg, kind, wire)
 
-    def _leg(self, plan: Plan, order: NewOrder, *, state: LegState) -> Leg:
+    def _leg(self, plan: Plan, order: NewOrder, *, kind: RequestKind) -> Leg:
+        quantity = order.quantity or ZERO
+        first = sent(
+            LegFacts(order.type.is_conditional, plan.form, LegState.PLANNED), kind=kind, quantity=quantity
+        )
         leg, new = Leg.objects.get_or_create(
             client_id=order.client_id,
             defaults={
@@ -87,18 +94,19 @@ class _Beginning:
                 "form": plan.form,
                 "type": order.type,
                 "side": order.side,
-                "quantity": order.quantity or ZERO,
+                "quantity": first.quantity,
                 "price": order.price,
                 "trigger_price": order.trigger_price,
-                "state": state,
+                "state": first.state,
                 "retry_at": self._next_exit_at() if plan.role is Role.EXIT else None,
             },
         )
         if not new:
             if not plan.again or leg.trio_id != self.trio.pk:
                 raise AssertionError(f"{order.client_id} would be sent twice")
-            leg.state, leg.retry_at, leg.look_at, leg.looks = state, None, None, 0
-            leg.quantity, leg.type, leg.price = order.quantity or ZERO, order.type, order.price
+            facts_put(leg, sent(facts_of(leg), kind=kind, quantity=quantity))
+            leg.type, leg.price = order.type, order.price
+            leg.retry_at, leg.look_at, leg.looks = None, None, 0
             leg.save()
         return leg
 
@@ -135,20 +143,20 @@ class _Beginning:
 
     def _commit(self, leg: Leg, kind: RequestKind, wire: WireRequest) -> SendCall:
         payload = dict(wire.params)
-        request = Request.objects.create(
-            trio=self.trio,
+        request = Request(
             leg=leg,
             kind=kind,
             method=wire.method,
             path=wire.path,
             payload=payload,
-            payload_hash=hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest(),
+            payload_hash=payload_digest(payload),
             timestamp=self.at,
             recv_window=settings.RECV_WINDOW_MS,
             timeout_ms=self._timeout(Role(leg.role), kind),
             begun_at=self.now,
             asked_by=self.asked_by,
         )
+        journal.append(self.trio, request)
         stamp = Stamp(request.timestamp, request.recv_window)
         return SendCall(request.pk, leg.pk, kind, wire, stamp, request.timeout_ms)
 

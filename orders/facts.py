@@ -24,12 +24,14 @@ from exchange.types import (
     TimeInForce,
     TradeView,
 )
+from orders import journal
 from orders.clock import db_now
 from orders.domain.merging import LegFacts, merge
 from orders.domain.rounding import plain
-from orders.domain.words import Form, LegState, Role
+from orders.domain.words import Form, LegState, Role, Source
+from orders.journal import facts_of_view
 from orders.locking import locked
-from orders.models import Fill, Leg, Slot, TrioEvent, TrioOrder
+from orders.models import Fill, Leg, Sighting, Slot, TrioEvent, TrioOrder
 
 POSITION_LAG_MS = 2000
 VENUE_IDS = {
@@ -47,6 +49,7 @@ FACT_FIELDS = (
     "late",
     "order_id",
     "algo_id",
+    "refused_code",
     "refused_text",
     "accepted_ts",
     "triggered_ts",
@@ -61,29 +64,46 @@ def note(trio: TrioOrder, kind: str, text: str, *, at: datetime | None = None, *
     TrioEvent.objects.create(trio=trio, at=at or db_now(), kind=kind, text=text, data=data)
 
 
-def wake(trio: TrioOrder, now: datetime) -> None:
-    TrioOrder.objects.filter(pk=trio.pk).update(wake_at=now)
+def wake(trio: TrioOrder, now: datetime, **also: Any) -> None:
+    """Have a trio looked at now. ``also``: what else of its row is to be saved."""
+    TrioOrder.objects.filter(pk=trio.pk).update(wake_at=now, **also)
 
 
 # --- one order --------------------------------------------------------------------------------
 
 
-def leg_take_in(leg: Leg, view: OrderView, *, certain: bool, now: datetime) -> bool:
-    """Merge what the exchange shows of one order into its leg; return whether anything changed.
-
-    The caller holds the trio's row lock.
-    """
-    before = LegFacts(
+def facts_of(leg: Leg) -> LegFacts:
+    """Return what we know of an order, as the pure rules take it."""
+    return LegFacts(
         conditional=leg.is_conditional,
         form=Form(leg.form),
         state=LegState(leg.state),
         **{name: getattr(leg, name) for name in FACT_FIELDS},
     )
+
+
+def facts_put(leg: Leg, facts: LegFacts) -> None:
+    """Put what we know of an order into its row, unsaved."""
+    leg.state = facts.state
+    for name in FACT_FIELDS:
+        setattr(leg, name, getattr(facts, name))
+
+
+def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now: datetime) -> bool:
+    """Merge what the exchange shows of one order into its leg; return whether anything changed.
+
+    What changed it becomes a line of the journal. The caller holds the row lock of ``leg.trio`` and saves
+    the journal's head.
+    """
+    before = facts_of(leg)
+    # Told without a time, it is as of the last sign of life; the journal must not have to guess which.
+    view = replace(view, updated_at=view.updated_at or leg.seen_ts or 0)
     after, look = merge(before, view, certain=certain)
     changed = after != replace(before, seen_ts=after.seen_ts)
-    for name in FACT_FIELDS:
-        setattr(leg, name, getattr(after, name))
-    leg.state = after.state
+    if changed:
+        seen = Sighting(leg=leg, source=source, certain=certain, facts=facts_of_view(view), seen_at=now)
+        journal.append(leg.trio, seen)
+    facts_put(leg, after)
     if look:
         leg.look_at = leg.look_at or now
     else:
@@ -161,13 +181,17 @@ def leg_find(account_id: int, view: OrderView) -> Leg | None:
 
 def order_fact(account_id: int, event: OrderEvent) -> int | None:
     """Take in an order event; return the trio it woke, if it is one of ours."""
-    return order_seen(account_id, event.order, trades=(event.trade,) if event.trade else ())
+    trades = (event.trade,) if event.trade else ()
+    return order_seen(account_id, event.order, trades=trades, source=Source.EVENT)
 
 
 def order_seen(
-    account_id: int, view: OrderView, *, trades: Iterable[TradeView] = (), certain: bool = False
+    account_id: int, view: OrderView, *, trades: Iterable[TradeView] = (), source: Source = Source.LIST
 ) -> int | None:
-    """Take in one order as the exchange shows it; return the trio it woke, if anything was new."""
+    """Take in one order as the exchange shows it; return the trio it woke, if anything was new.
+
+    A LOOK_UP is certain: it has followed a triggered order to its child.
+    """
     found = leg_find(account_id, view)
     if found is None:
         return _forced(account_id, view)
@@ -178,12 +202,12 @@ def order_seen(
         leg = Leg.objects.get(pk=found.pk)
         leg.trio = trio
         now = db_now()
-        changed = leg_take_in(leg, view, certain=certain, now=now)
+        changed = leg_take_in(leg, view, source=source, certain=source is Source.LOOK_UP, now=now)
         for trade in trades:
             changed |= fill_book(leg, trade)
         if not changed:
             return None
-        wake(trio, now)
+        wake(trio, now, **journal.head_of(trio))
         return trio.pk
 
     return locked(take_in, what=f"trio {found.trio_id}: news of {found.client_id}")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -25,7 +26,7 @@ from accounts.gateways import exchange_for
 from backoffice import queues
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
-from orders import recording
+from orders import journal, recording
 from orders.beginning import begin
 from orders.calls import Answer, Call, SendCall
 from orders.clock import clock_measure, db_now, from_ms, offset_ms
@@ -137,6 +138,7 @@ class OrderPlacementService:
         trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
         if answer is not None:
             recording.record(trio, answer, now=db_now(), offset_ms=means.offset_ms)
+        kept = journal.head_of(trio)
         try:
             with transaction.atomic():  # a savepoint: a decision that raises keeps the answer
                 return self._decide(trio, means)
@@ -144,7 +146,7 @@ class OrderPlacementService:
             raise  # a job whose time is up has met no fault in deciding: another takes it from here
         except Exception as error:
             logger.exception("trio %s: its decision raised; what covers it stays", trio_id)
-            return self._failed(trio_id, error)
+            return self._failed(trio_id, error, kept)
 
     def _decide(self, trio: TrioOrder, means: Means) -> Turn:
         for _ in range(4):
@@ -168,7 +170,7 @@ class OrderPlacementService:
                 until = step.until if isinstance(step, Rest) else None
                 trio.wake_at = None if until is None else from_ms(max(until, snapshot.now + 1))
                 trio.failures = 0
-                trio.save(update_fields=["wake_at", "failures", "updated_at"])
+                trio.save(update_fields=["wake_at", "failures", *journal.HEAD, "updated_at"])
                 return Turn(step)
             calls = begin(
                 trio,
@@ -181,8 +183,11 @@ class OrderPlacementService:
             return Turn(step, tuple(calls))
         raise AssertionError("a trio keeps asking the same question")
 
-    def _failed(self, trio_id: int, error: Exception) -> Turn:
+    def _failed(self, trio_id: int, error: Exception, kept: dict[str, Any]) -> Turn:
+        """Keep the answer, whose line of the journal ``kept`` is the head of, and try again later."""
         trio = TrioOrder.objects.get(pk=trio_id)
+        for name, value in kept.items():
+            setattr(trio, name, value)
         trio.failures += 1
         pause = min(60, 2 ** min(trio.failures, 6))
         trio.question = trio.question or (
@@ -190,7 +195,7 @@ class OrderPlacementService:
             "exchange. Look at it there, and report the error in the log."
         )
         trio.wake_at = db_now() + timedelta(seconds=pause)
-        trio.save(update_fields=["failures", "question", "wake_at", "updated_at"])
+        trio.save(update_fields=["failures", "question", "wake_at", *journal.HEAD, "updated_at"])
         note(trio, "failure", f"Deciding failed ({type(error).__name__}); tried again in {pause} s.")
         return Turn(Rest(None))
 

@@ -10,13 +10,15 @@ from django.conf import settings
 
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.types import ZERO, PositionMode, PositionSide
+from orders import journal
 from orders.calls import Answer, LookCall, ObserveCall, SendCall
 from orders.clock import from_ms, to_ms
+from orders.domain.answering import answered, reason, written_off
 from orders.domain.coverage import Execution, Gaps, Guarding, gaps
 from orders.domain.steps import Decision, Done
-from orders.domain.words import Form, LegState, RequestKind, Role, TrioState, Verdict
-from orders.facts import flat_view, leg_take_in, note, slot_take_in
-from orders.models import Leg, Outcome, Request, Slot, TrioOrder
+from orders.domain.words import Form, LegState, RequestKind, Role, Source, TrioState, Verdict
+from orders.facts import facts_of, facts_put, flat_view, leg_take_in, note, slot_take_in
+from orders.models import Leg, Outcome, Request, Sighting, Slot, TrioOrder
 
 BACK_OFF_MS = 200
 KEY_BACK_OFF_MS = 5000
@@ -46,65 +48,75 @@ def _record_sent(trio: TrioOrder, call: SendCall, answer: Answer, *, now: dateti
     leg = Leg.objects.get(pk=call.leg_id)
     leg.trio = trio
     error, verdict = answer.error, answer.verdict
-    Outcome.objects.create(
+    outcome = Outcome(
         request=request,
         verdict=verdict,
         status=error.status if error else 0 if answer.bug else 200,
         code=error.code if error else 0,
         message=answer.bug or (error.message[:500] if error else ""),
         latency_ms=answer.latency_ms,
+        trio_state=trio.state,
+        received_ts=now_ts,
         received_at=now,
     )
+    journal.append(trio, outcome)
     if verdict is not Verdict.ACCEPTED:
         what = Role(leg.role).words + (" cancel" if call.kind is RequestKind.CANCEL else "")
-        said = answer.bug or (_reason(error) if error else "")
+        said = answer.bug or (reason(error.message) if error else "")
         note(trio, "answer", f"{what.capitalize()}: {_verdict_words(verdict)} ({said.rstrip('.')}).", at=now)
+    before = facts_of(leg)
+    facts_put(
+        leg,
+        answered(
+            before,
+            kind=call.kind,
+            verdict=verdict,
+            role=Role(leg.role),
+            trio=trio.trio_state,
+            code=outcome.code,
+            message=outcome.message,
+            at=now_ts,
+        ),
+    )
     if call.kind is RequestKind.CANCEL:
         _record_cancel(leg, call, answer, now=now)
     elif call.kind is RequestKind.TEST:
         _record_test(leg, answer, now=now)
-    else:
-        _record_submit(trio, leg, answer, now=now, now_ts=now_ts)
+    elif verdict is Verdict.ACCEPTED:
+        _record_accepted(trio, leg, answer, now=now)
+    elif before.state is LegState.SUBMITTED and error is not None:
+        _record_submit(trio, leg, error, verdict, now=now)
 
 
-def _record_submit(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime, now_ts: int) -> None:
-    error = answer.error
-    pending = leg.state == LegState.SUBMITTED
-    match answer.verdict:
-        case Verdict.ACCEPTED if answer.view is not None:
-            leg_take_in(leg, answer.view, certain=False, now=now)
-            if trio.question.startswith(KEY_QUESTION):  # it was mended
-                trio.question = ""
-                trio.save(update_fields=["question", "updated_at"])
-        case Verdict.REFUSED if pending and error is not None:
-            leg.state = LegState.REJECTED
-            leg.refused_code, leg.refused_text, leg.ended_ts = error.code, _reason(error), now_ts
+def _record_accepted(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime) -> None:
+    if answer.view is None:
+        return
+    leg_take_in(leg, answer.view, source=Source.ANSWER, certain=False, now=now)
+    if trio.question.startswith(KEY_QUESTION):  # it was mended
+        trio.question = ""
+        trio.save(update_fields=["question", "updated_at"])
+
+
+def _record_submit(
+    trio: TrioOrder, leg: Leg, error: ExchangeError, verdict: Verdict, *, now: datetime
+) -> None:
+    """Say when what was not accepted goes out again. In doubt, its request's row says when to look it up."""
+    match verdict:
+        case Verdict.REFUSED:
             if leg.role == Role.EXIT:
                 refused = trio.legs.filter(role=Role.EXIT, state=LegState.REJECTED).count()
                 leg.retry_at = now + timedelta(milliseconds=min(5000, BACK_OFF_MS * 2 ** min(refused, 5)))
-            leg.save()
-        case Verdict.NOT_EXECUTED if pending and error is not None:
-            leg.state = LegState.PLANNED
+        case Verdict.NOT_EXECUTED:
             leg.retry_at = now + _pause(error)
-            leg.save()
-        case Verdict.KEY_REFUSED if pending and error is not None:
-            _key_refused(trio, leg, error, now=now, now_ts=now_ts)
-        case _:
-            pass  # in doubt: the request's row says so, and it is looked up after patience
-
-
-def _key_refused(trio: TrioOrder, leg: Leg, error: ExchangeError, *, now: datetime, now_ts: int) -> None:
-    """No new risk under a refused key; what protects is tried again every five seconds."""
-    leg.refused_code, leg.refused_text = error.code, _reason(error)
-    if trio.trio_state in (TrioState.PLACING, TrioState.QUEUED) or leg.role == Role.ENTRY:
-        leg.state, leg.ended_ts = LegState.REJECTED, now_ts
-    else:
-        leg.state, leg.retry_at = LegState.PLANNED, now + timedelta(milliseconds=KEY_BACK_OFF_MS)
-        trio.question = (
-            f"{KEY_QUESTION} ({_reason(error).rstrip('.')}). Mend it with “Replace credentials”; "
-            "what protects this position is tried again every five seconds."
-        )
-        trio.save(update_fields=["question", "updated_at"])
+        case Verdict.KEY_REFUSED if leg.state == LegState.PLANNED:
+            leg.retry_at = now + timedelta(milliseconds=KEY_BACK_OFF_MS)
+            trio.question = (
+                f"{KEY_QUESTION} ({reason(error.message).rstrip('.')}). Mend it with “Replace credentials”; "
+                "what protects this position is tried again every five seconds."
+            )
+            trio.save(update_fields=["question", "updated_at"])
+        case Verdict.UNKNOWN:
+            return
     leg.save()
 
 
@@ -112,7 +124,8 @@ def _record_cancel(leg: Leg, call: SendCall, answer: Answer, *, now: datetime) -
     if answer.verdict is Verdict.ACCEPTED and answer.view is not None:
         # A conditional order's cancel is answered without a time: it covered until we asked, not longer.
         ended_ts = answer.view.updated_at or call.stamp.timestamp
-        leg_take_in(leg, replace(answer.view, updated_at=ended_ts), certain=False, now=now)
+        view = replace(answer.view, updated_at=ended_ts)
+        leg_take_in(leg, view, source=Source.ANSWER, certain=False, now=now)
     elif answer.verdict in (Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED) and answer.error is not None:
         leg.retry_at = now + _pause(answer.error)
         leg.save(update_fields=["retry_at"])
@@ -122,11 +135,7 @@ def _record_cancel(leg: Leg, call: SendCall, answer: Answer, *, now: datetime) -
 
 
 def _record_test(leg: Leg, answer: Answer, *, now: datetime) -> None:
-    error = answer.error
-    if answer.verdict in (Verdict.REFUSED, Verdict.KEY_REFUSED) and error is not None:
-        leg.state = LegState.REJECTED
-        leg.refused_code, leg.refused_text = error.code, _reason(error)
-    elif answer.verdict is not Verdict.ACCEPTED:
+    if answer.verdict in (Verdict.NOT_EXECUTED, Verdict.UNKNOWN):
         leg.retry_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
     leg.save()
 
@@ -141,7 +150,7 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
         return
     leg.looked_ts = max(leg.looked_ts or 0, call.at)
     if answer.view is not None:
-        leg_take_in(leg, answer.view, certain=True, now=now)
+        leg_take_in(leg, answer.view, source=Source.LOOK_UP, certain=True, now=now)
         if leg.look_at is not None:  # still no clear word: asked again each second, not at once
             leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
         cancel = _newest_cancel(leg) if LegState(leg.state).is_live else None
@@ -154,7 +163,12 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
     leg.looks += 1
     leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
     if not LegState(leg.state).is_final and _proved_absent(leg, call, answer):
-        leg.state, leg.ended_ts, leg.look_at = LegState.WRITTEN_OFF, call.at, None
+        absence = {"at": call.at, "witnessed": answer.witnessed}
+        journal.append(
+            trio, Sighting(leg=leg, source=Source.ABSENCE, certain=True, facts=absence, seen_at=now)
+        )
+        facts_put(leg, written_off(facts_of(leg), at=call.at))
+        leg.look_at = None
         note(trio, "leg", f"{Role(leg.role).words.capitalize()} is proved absent; it is written off.", at=now)
     leg.save()
 
@@ -250,11 +264,6 @@ def measure(trio: TrioOrder, *, until_ts: int) -> Gaps:
                 Guarding(leg.accepted_ts, leg.ended_ts, None if whole else leg.quantity, exact=hedge)
             )
     return gaps(executions, guards, until_ts=until_ts)
-
-
-def _reason(error: ExchangeError) -> str:
-    """Return the exchange's own words, without ours around them."""
-    return error.message.removeprefix("The exchange refused: ")
 
 
 def _pause(error: ExchangeError) -> timedelta:

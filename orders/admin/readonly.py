@@ -234,6 +234,7 @@ class RequestAdmin(ReadOnlyAdmin):
     shown = (
         *("trio_link", "kind", "role", "call", "payload_text", "payload_hash", "sent_at", "recv_window"),
         *("timeout_ms", "begun", "asked_by", "verdict_badge", "status", "code", "message", "latency"),
+        *("position", "hash"),
     )
     sent_at = at_ms("timestamp", "Timestamp (exchange, UTC)")
     begun = at("begun_at", "Begun")

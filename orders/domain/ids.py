@@ -38,3 +38,12 @@ def client_id(stem: str, role: Role, generation: int) -> str:
 def is_ours(client_id: str, install: str) -> bool:
     match = OURS.fullmatch(client_id)
     return match is not None and match["install"] == install
+
+
+def part(client_id: str) -> tuple[Role, int]:
+    """Return the role and generation that one of our client ids tells. Raises ValueError for a stranger's."""
+    match = OURS.fullmatch(client_id)
+    if match is None:
+        raise ValueError(f"{client_id!r} is no client id of ours")
+    role = next(role for role in Role if role.letter == match["role"])
+    return role, int(match["generation"])

@@ -59,6 +59,7 @@ class LegFacts:
     late: bool = False
     order_id: int | None = None
     algo_id: int | None = None
+    refused_code: int = 0
     refused_text: str = ""
     accepted_ts: int | None = None
     triggered_ts: int | None = None

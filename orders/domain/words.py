@@ -149,3 +149,14 @@ class Verdict(enum.StrEnum):
     NOT_EXECUTED = "NOT_EXECUTED"  # certainly never reached the book
     UNKNOWN = "UNKNOWN"
     KEY_REFUSED = "KEY_REFUSED"
+
+
+class Source(enum.StrEnum):
+    """Where a sighting of an order came from."""
+
+    ANSWER = "ANSWER"  # to a request of ours
+    EVENT = "EVENT"  # of the user stream
+    LIST = "LIST"  # of resting orders, read by a sweep
+    LOOK_UP = "LOOK_UP"  # by client order id
+    ABSENCE = "ABSENCE"  # proved by a look-up
+    BOOKS = "BOOKS"  # our own, once: when the journal began to keep sightings

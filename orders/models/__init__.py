@@ -1,19 +1,30 @@
 """Tables of the trading core. The database is the truth; the queue only a nudge."""
 
 from orders.models.book import Slot
-from orders.models.journal import Fill, Outcome, Request, TrioEvent
+from orders.models.journal import (
+    AnchoredHead,
+    Fill,
+    JournalAnchor,
+    Outcome,
+    Request,
+    Sighting,
+    TrioEvent,
+)
 from orders.models.liveness import Clock, Heartbeat, Install, Watch
 from orders.models.symbols import Symbol
 from orders.models.trio import Leg, TrioOrder
 
 __all__ = [
+    "AnchoredHead",
     "Clock",
     "Fill",
     "Heartbeat",
     "Install",
+    "JournalAnchor",
     "Leg",
     "Outcome",
     "Request",
+    "Sighting",
     "Slot",
     "Symbol",
     "TrioEvent",

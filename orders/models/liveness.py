@@ -61,11 +61,14 @@ class Clock(models.Model):
 class Install(models.Model):
     """This installation's mark in every client id, made on first use, one row.
 
-    Kept beside PostgreSQL's system identifier, so that a restored copy notices that it is one.
+    Kept beside PostgreSQL's system identifier, so that a restored copy notices that it is one. The head of
+    the chain of anchors is here too: how many there are, and the newest one's hash.
     """
 
     token = models.CharField(max_length=4)
     system_identifier = models.CharField(max_length=32)
+    anchors = models.PositiveBigIntegerField(default=0)
+    anchor_head = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -73,6 +73,10 @@ class TrioOrder(models.Model):
         max_length=24, blank=True, help_text="How the exchange itself closed position: liquidation, ADL, …"
     )
     failures = models.PositiveIntegerField(default=0)
+    # The head of the trio's journal: the hash of its last line, how many lines, when the last was written.
+    journal_head = models.CharField(max_length=64, blank=True)
+    journal_length = models.PositiveIntegerField(default=0)
+    journal_at = models.DateTimeField(null=True, blank=True)
 
     source = models.CharField(max_length=24, default="admin")
     created_by = models.ForeignKey(
@@ -119,6 +123,9 @@ class TrioOrder(models.Model):
         indexes = (
             models.Index(fields=("wake_at",), condition=models.Q(wake_at__isnull=False), name="trio_due"),
             models.Index(fields=("state",), name="trio_state"),
+            models.Index(
+                fields=("journal_at",), condition=models.Q(journal_at__isnull=False), name="trio_journaled"
+            ),
         )
 
     def __str__(self) -> str:

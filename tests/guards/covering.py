@@ -322,9 +322,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a stop is given up because its key was refused for a moment",
         (
             Removal(
-                "orders/recording.py",
-                "if trio.trio_state in (TrioState.PLACING, TrioState.QUEUED) or leg.role == Role.ENTRY:",
-                "if trio.pk:",
+                "orders/domain/answering.py",
+                "return role is Role.ENTRY or trio in (TrioState.PLACING, TrioState.QUEUED)",
+                "return True",
             ),
         ),
         (f"{STORY}::test_a_refused_key_ends_no_protection",),

@@ -131,8 +131,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/facts.py",
-                "TrioOrder.objects.filter(pk=trio.pk).update(wake_at=now)",
-                "TrioOrder.objects.filter(pk=trio.pk).exists()",
+                "TrioOrder.objects.filter(pk=trio.pk).update(wake_at=now, **also)",
+                "TrioOrder.objects.filter(pk=trio.pk).update(**also | {'failures': trio.failures})",
             ),
         ),
         (f"{PLACEMENT}::test_a_resting_limit_entry_is_covered_when_it_fills[ONE_WAY-ON_FIRST_FILL]",),
@@ -185,13 +185,28 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a bug about one trio ends the process that carries all",
         (
             Removal(
-                "orders/placement.py", "            return self._failed(trio_id, error)", "            raise"
+                "orders/placement.py",
+                "            return self._failed(trio_id, error, kept)",
+                "            raise",
             ),
         ),
         (
             f"{PLACEMENT}::test_a_trio_whose_decision_raises_keeps_its_cover_asks_a_person_and_holds_up_no_other",
         ),
         raises=("ZeroDivisionError",),  # the bug itself
+    ),
+    Guard(
+        "a line of the journal needs its head",
+        "P1",
+        "a line is written that the trio does not know of: the chain forks, and nobody can say who is right",
+        (
+            Removal(
+                "orders/migrations/0005_journal_sealed.py",
+                "CREATE CONSTRAINT TRIGGER head_goes_along AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED\n    FOR EACH ROW ",
+                "CREATE CONSTRAINT TRIGGER head_goes_along AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED\n    FOR EACH ROW WHEN (false) ",
+            ),
+        ),
+        ("tests/unit/orders/test_journal.py::test_a_line_without_its_head_cannot_be_committed",),
     ),
     Guard(
         "the journal is append-only",

@@ -42,9 +42,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an entry that was only slow executes twice",
         (
             Removal(
-                "orders/recording.py",
-                "leg.state, leg.ended_ts, leg.look_at = LegState.WRITTEN_OFF, call.at, None",
-                "leg.state, leg.ended_ts, leg.look_at = LegState.PLANNED, call.at, None",
+                "orders/domain/answering.py",
+                "state=LegState.WRITTEN_OFF, ended_ts=at",
+                "state=LegState.PLANNED, ended_ts=at",
             ),
         ),
         (

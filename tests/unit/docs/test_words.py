@@ -9,7 +9,7 @@ import pytest
 from django.apps import apps
 
 from orders.domain.lifecycle import TRANSITIONS, WITHDRAWN_AS, Turn
-from orders.domain.words import Cause, LegState, Protection, Role, TrioState, Verdict
+from orders.domain.words import Cause, LegState, Protection, Role, Source, TrioState, Verdict
 from tests.unit.docs.pages import CHECKOUT, rows, text
 
 STATES = "docs/reference/states.md"
@@ -19,7 +19,13 @@ GUARDS = "docs/reference/exchange-guards.md"
 
 @pytest.mark.parametrize(
     ("heading", "words"),
-    [("Trio states", TrioState), ("Leg states", LegState), ("Causes", Cause), ("Verdicts", Verdict)],
+    [
+        ("Trio states", TrioState),
+        ("Leg states", LegState),
+        ("Causes", Cause),
+        ("Verdicts", Verdict),
+        ("Sources", Source),
+    ],
 )
 def test_every_word_is_listed_once_and_no_other(heading: str, words: type[enum.StrEnum]) -> None:
     listed = [row[0] for row in rows(STATES, heading)]
