@@ -13,6 +13,7 @@ from exchange.binance import prepare
 from orders.clock import db_now
 from orders.models import Heartbeat
 from orders.placement import INCARNATION, OrderPlacementService
+from worker.anchoring import Anchorer
 from worker.due import Advancer, due_once
 from worker.watching import Watcher
 
@@ -29,6 +30,7 @@ class WorkerLoop:
         self.stopping = threading.Event()
         self.advancer = Advancer(service=service)
         self.watcher = Watcher(call=self.advancer.call, holder=self.process, only=only)
+        self.anchorer = Anchorer()
         prepare()  # the exchange library takes most of a second; no position shall wait for it
         self._started_at = db_now()
 
@@ -45,6 +47,7 @@ class WorkerLoop:
             raise
         except Exception:  # a bug about one account; the trios that are due must not wait for it
             logger.exception("watching went wrong; what is due is carried on all the same")
+        self.anchorer.beat()
         return due_once(self.advancer)
 
     def run(self) -> None:
@@ -66,6 +69,7 @@ class WorkerLoop:
         try:
             self.watcher.stop()
             self.advancer.stop()
+            self.anchorer.stop()
             Heartbeat.objects.filter(process=self.process).delete()
         except (OperationalError, InterfaceError) as error:
             logger.warning("the database does not answer at the end: %s", _first_line(error))
