@@ -30,7 +30,9 @@ from orders.domain.rounding import plain, to_grid
 from orders.domain.words import ENDS, TrioState
 from orders.gates import worker_alive
 from orders.models import TrioEvent, TrioOrder, Watch
+from orders.replay import trio_replay
 from orders.symbols import symbols_sync
+from orders.verification import journal_verify
 
 Say = Callable[[str], None]
 OPERATOR = "demo"
@@ -303,6 +305,14 @@ class Director:
                         f"position {plain(position.quantity)}"
                     )
         return left
+
+    def journal_breaks(self) -> list[str]:
+        """Say where the journal is broken, or tells another story than the books."""
+        breaks = steadily(lambda: [found.sentence for found in journal_verify().breaks])
+        if not breaks:
+            for trio in self._trios():
+                breaks += steadily(lambda trio=trio: trio_replay(trio).differences)  # type: ignore[misc]
+        return breaks
 
     def encore(self) -> str:
         """Leave one trio open on a running market, for the admin to look at."""

@@ -20,8 +20,10 @@ from accounts.models import ExchangeAccount
 from accounts.services import paper_account_ensure
 from backoffice import embedded
 from exchange.types import Endpoints
-from orders.models import Watch
+from orders.models import TrioOrder, Watch
+from orders.replay import trio_replay
 from orders.symbols import symbols_sync
+from orders.verification import journal_verify
 from tests.builders import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -127,10 +129,14 @@ def house(tmp_path: Path, transactional_db: None, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def manned(house: House, redis_queue: Any) -> tuple[House, ExchangeAccount]:
-    """A house with both workers up and its account watched."""
+def manned(house: House, redis_queue: Any) -> Iterator[tuple[House, ExchangeAccount]]:
+    """A house with both workers up and its account watched; whatever happens there, its journal stays whole."""
     account = house.account()
     house.start_worker()
     house.start_rqworker()
     until(lambda: watched(account), seconds=30, why=house.logs())
-    return house, account
+    yield house, account
+    house.stop_all()
+    assert journal_verify().breaks == []
+    for trio in TrioOrder.objects.all():
+        assert trio_replay(trio).differences == []

@@ -78,6 +78,12 @@ class Command(BaseCommand):
                 f"{'as told' if row['as_told'] else 'NOT AS TOLD'}: {row['story']}: {row['state']}{result}, "
                 f"uncovered for {row['uncovered_ms']} ms{', left over: ' + str(row['left_over']) if row['left_over'] else ''}"
             )
+        report["journal_breaks"] = director.journal_breaks()
+        report["ok"] &= not report["journal_breaks"]
+        for sentence in report["journal_breaks"] or [
+            "The journal is whole, and tells the same as the books."
+        ]:
+            self._say(sentence)
         if once:
             director.market.run()
             return
