@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
@@ -13,12 +14,12 @@ from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
-from exchange.types import ZERO, OrderRef, OrderView, PositionMode, PositionSide, Side
+from exchange.types import ZERO, OrderRef, OrderView, PositionMode, PositionSide, Side, TradeView
 from orders.clock import clock_measure, db_now, exchange_now_ms
 from orders.domain.rounding import plain
-from orders.domain.words import LegState, Source
+from orders.domain.words import LegState
 from orders.facts import fill_book, flat_view, order_seen, position_fact, wake
-from orders.locking import short_transaction
+from orders.locking import locked, short_transaction
 from orders.models import Leg, TrioOrder, Watch
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ def _written_off(account: ExchangeAccount, exchange: Exchange, *, at: int) -> It
         found = exchange.find_order(ref, at=asked)
         Leg.objects.filter(pk=leg.pk, state=LegState.WRITTEN_OFF).update(looked_ts=asked)
         if found is not None:
-            yield order_seen(account.pk, found, source=Source.LOOK_UP)
+            yield order_seen(account.pk, found, certain=True)
 
 
 def _missing_trades(account: ExchangeAccount, exchange: Exchange, *, at: int) -> Iterable[int]:
@@ -123,10 +124,21 @@ def _missing_trades(account: ExchangeAccount, exchange: Exchange, *, at: int) ->
             at=exchange_now_ms(account.environment),
             order_id=leg.order_id,
         )
-        new = [fill_book(leg, trade) for trade in trades]
-        if any(new):
-            wake(leg.trio, db_now())
+        if locked(partial(_book, leg, trades), what=f"trio {leg.trio_id}: executions that nobody told"):
             yield leg.trio_id
+
+
+def _book(leg: Leg, trades: Iterable[TradeView]) -> bool:
+    """Book executions; return whether any was new.
+
+    The trio's row comes first, as everywhere: an event that books the same execution holds it, and the two
+    would wait for each other.
+    """
+    trio = TrioOrder.objects.select_for_update().get(pk=leg.trio_id)
+    new = [fill_book(leg, trade) for trade in trades]
+    if any(new):
+        wake(trio, db_now())
+    return any(new)
 
 
 def _strangers(

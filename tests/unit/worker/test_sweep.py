@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.gateways import exchange_for
 from exchange.types import Stamp, WireRequest
@@ -44,6 +46,24 @@ def test_a_written_off_entry_that_filled_in_secret_is_found_and_taken_off(
     assert trio.result == "LATE", story(trio)
     assert desk.simulator.position("BTCUSDT").is_flat
     assert desk.resting == []
+
+
+def test_executions_are_booked_under_their_trios_lock(desk: Desk) -> None:
+    # Given a position of whose executions no event told
+    desk.deaf = True
+    trio = desk.placed(desk.a_trio())
+    assert not trio.fills.exists()
+
+    # When a sweep fetches them
+    with CaptureQueriesContext(connection) as asked:
+        desk.sweep()
+
+    # Then the trio's row is locked first: an event that books the same one locks it first, too
+    assert trio.fills.exists()
+    words = [query["sql"] for query in asked]
+    booked = next(n for n, sql in enumerate(words) if sql.startswith('INSERT INTO "orders_fill"'))
+    began = max(n for n, sql in enumerate(words[:booked]) if sql == "BEGIN")
+    assert any("orders_trioorder" in sql and sql.endswith("FOR UPDATE") for sql in words[began:booked])
 
 
 def _place_by_hand(desk: Desk, payload: dict[str, str]) -> dict[str, str]:
