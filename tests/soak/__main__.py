@@ -70,7 +70,8 @@ def _soak(seed: int, options: argparse.Namespace, folder: Path) -> int:
     alone = options.only is not None
     plan = [trio(seed, options.only)] if alone else trios(seed, options.trios)
     log = folder / "requests.jsonl"
-    log.unlink(missing_ok=True)
+    for old in (log, *folder.glob("*.log")):
+        old.unlink(missing_ok=True)
     # The sweep as often as it ships: it is one of the things that must find what nobody told.
     settings = {"SWEEP_SECONDS": "15"}
     with staged(
