@@ -7,6 +7,9 @@ from typing import Final
 from tests.guards.guard import Guard, Removal
 
 STORY: Final = "tests/unit/orders/test_guards.py"
+DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
+HOSTILE: Final = "tests/unit/orders/test_hostile.py"
+WORKER: Final = "tests/unit/worker/test_hostile_worker.py"
 WATCHING: Final = "tests/unit/worker/test_watching.py"
 PRICES: Final = "tests/unit/worker/test_prices.py"
 
@@ -126,6 +129,67 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         (f"{PRICES}::test_a_fill_before_the_price_was_ever_heard_is_found",),
+    ),
+    Guard(
+        "an order that never rests is read",
+        "P4",
+        "a market entry acknowledged before it filled is covered with the next event, or the next sweep",
+        (Removal("orders/facts.py", "if after.state.is_live and _ends_at_once(leg):", "if False:"),),
+        (f"{HOSTILE}::test_a_market_entry_answered_as_new_is_read_when_the_stream_is_silent",),
+    ),
+    Guard(
+        "news of one symbol waits for no other",
+        "P4",
+        "a row that a hanging process holds keeps the fills of all symbols from being heard",
+        (
+            Removal(
+                "worker/watching.py",
+                "facts.submit((self.account.pk, symbol),",
+                "facts.submit(self.account.pk,",
+            ),
+        ),
+        (f"{WORKER}::test_a_row_that_a_hanging_process_holds_delays_no_other_symbols_news",),
+    ),
+    Guard(
+        "who cannot reach an account lets go of it",
+        "P4, P5",
+        "a process whose network is down keeps an account that others could watch",
+        (Removal("worker/watching.py", "            if held.is_useless:", "            if False:"),),
+        (f"{WATCHING}::test_who_cannot_reach_an_account_lets_another_try",),
+    ),
+    Guard(
+        "exits into an outage grow apart",
+        "P9",
+        "an exchange that is down is asked to close hundreds of times, and bans us",
+        (Removal("orders/beginning.py", "self._next_exit_at() if plan.role is Role.EXIT else None", "None"),),
+        (f"{HOSTILE}::test_exits_into_an_outage_grow_apart",),
+    ),
+    Guard(
+        "cancels into an outage keep their distance",
+        "P9",
+        "an exchange that is down is asked to cancel as fast as it answers",
+        (Removal("orders/recording.py", "elif cancel in CANCEL_AGAIN_MS:", "elif False:"),),
+        (f"{HOSTILE}::test_cancels_into_an_outage_do_not_run_hot",),
+    ),
+    Guard(
+        "stops that die young are replaced with pauses",
+        "P9",
+        "a stop the exchange ends at once is placed a hundred times a second",
+        (
+            Removal(
+                "orders/domain/covering.py",
+                "if again is None and (pause := vain_pause_ms(trio, Role.STOP_LOSS)):",
+                "if pause := None:",
+            ),
+        ),
+        (f"{DECIDE}::test_stops_that_keep_dying_young_are_replaced_with_growing_pauses",),
+    ),
+    Guard(
+        "no queue, no new risk",
+        "P5, P10",
+        "a trio begins although nobody could be rung",
+        (Removal("orders/snapshots.py", '("" if queue_alive else QUEUE_SILENT)', '""'),),
+        (f"{STORY}::test_without_a_queue_nothing_new_begins_and_what_lives_goes_on",),
     ),
     Guard(
         "ids mean something with their symbol only",

@@ -58,6 +58,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{DECIDE}::test_a_resting_entry_whose_armed_stop_is_gone_is_withdrawn",),
     ),
     Guard(
+        "an armed level that is passed withdraws the entry",
+        "P4",
+        "a resting entry fills below its own stop",
+        (Removal("orders/domain/lifecycle.py", "    if armed_level_passed(trio):\n", "    if False:\n"),),
+        (f"{DECIDE}::test_a_resting_entry_whose_stop_level_the_market_has_passed_is_withdrawn",),
+    ),
+    Guard(
         "the entry is taken back before its stop",
         "P4",
         "an entry that is being withdrawn fills after its stop was cancelled",

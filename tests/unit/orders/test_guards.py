@@ -284,6 +284,21 @@ def test_nothing_begins_on_a_book_that_may_be_wrong(desk: Desk, trouble: Any) ->
     assert desk.requests(path="/fapi/") == []
 
 
+def test_without_a_queue_nothing_new_begins_and_what_lives_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resting = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    queued = desk.a_trio("ETHUSDT", stop_loss=D("1000"), take_profit=D("9000"), quantity=D("1"))
+    desk.queued(queued)
+    monkeypatch.setattr("backoffice.queues.answering", lambda: False)
+
+    desk.advance(queued)
+    desk.simulator.set_price("BTCUSDT", "98990")
+
+    desk.carry_until(resting, "OPEN")
+    assert the(queued).state == "QUEUED", story(queued)
+
+
 def test_an_older_position_never_replaces_a_newer_one(desk: Desk) -> None:
     at = exchange_now_ms("PAPER")
     there = PositionView("BTCUSDT", PositionSide.BOTH, D("0.010"), D("100000"))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from exchange.types import OrderState, OrderView, PositionMode, PositionSide, Side
 from orders.domain.merging import LegFacts, merge
-from orders.domain.snapshot import Ask
+from orders.domain.snapshot import Ask, Book, LegView
 from orders.domain.steps import Cancel, Rest, Submit, decide
 from orders.domain.words import Cause, Form, LegState
 from orders.domain.words import TrioState as S
@@ -108,3 +108,21 @@ def test_a_hedge_target_above_the_position_is_joined_by_one_that_fits() -> None:
     # Then a closePosition target joins it; nothing is taken off before
     assert isinstance(step, Submit)
     assert [(plan.order.client_id, plan.order.close_position) for plan in step.plans] == [("test-1-p2", True)]
+
+
+def test_a_resting_entry_whose_stop_level_the_market_has_passed_is_withdrawn() -> None:
+    passed = Book(as_of=NOW_TS - 100, mark_price=D("94999"), mark_as_of=NOW_TS - 100, placeable=True)
+    waiting = [stop(form=Form.QUANTITY, quantity=D("0.010")), entry(LegState.ACCEPTED)]
+    decision = decide(trio(S.WORKING, *waiting, spec=ARMED_LIMIT, book=passed))
+    assert (decision.trio.cause, decision.step) == (Cause.LEVEL_PASSED, Cancel(("test-1-e1",)))
+
+
+def test_stops_that_keep_dying_young_are_replaced_with_growing_pauses() -> None:
+    def died(generation: int, ago: int) -> LegView:
+        times = {"accepted_ts": NOW_TS - ago - 50, "ended_ts": NOW_TS - ago}
+        return stop(LegState.CANCELLED, generation=generation, acknowledged=True, **times)
+
+    once = decide(trio(S.OPEN, entry(), died(1, 50), target(), book=holding())).step
+    assert isinstance(once, Submit), "the first is replaced at once"
+    twice = decide(trio(S.OPEN, entry(), died(1, 150), died(2, 50), target(), book=holding())).step
+    assert twice == Rest(NOW + 150)
