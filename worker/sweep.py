@@ -17,7 +17,7 @@ from exchange.port import Exchange
 from exchange.types import ZERO, OrderRef, OrderView, PositionMode, PositionSide, Side, TradeView
 from orders.clock import clock_measure, db_now, exchange_now_ms
 from orders.domain.rounding import plain
-from orders.domain.words import LegState
+from orders.domain.words import LegState, Source
 from orders.facts import fill_book, flat_view, order_seen, position_fact, wake
 from orders.locking import locked, short_transaction
 from orders.models import Leg, TrioOrder, Watch
@@ -100,7 +100,7 @@ def _written_off(account: ExchangeAccount, exchange: Exchange, *, at: int) -> It
         found = exchange.find_order(ref, at=asked)
         Leg.objects.filter(pk=leg.pk, state=LegState.WRITTEN_OFF).update(looked_ts=asked)
         if found is not None:
-            yield order_seen(account.pk, found, certain=True)
+            yield order_seen(account.pk, found, source=Source.LOOK_UP)
 
 
 def _missing_trades(account: ExchangeAccount, exchange: Exchange, *, at: int) -> Iterable[int]:
