@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.guards import around, covering, mechanism, placing, unknown, wire
+from tests.guards import around, covering, journal, mechanism, placing, unknown, wire
 from tests.guards.guard import Guard
 
 GUARDS: Final[tuple[Guard, ...]] = (
     *mechanism.GUARDS,
+    *journal.GUARDS,
     *placing.GUARDS,
     *unknown.GUARDS,
     *covering.GUARDS,

@@ -209,20 +209,6 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ("tests/unit/orders/test_journal.py::test_a_line_without_its_head_cannot_be_committed",),
     ),
     Guard(
-        "the journal is append-only",
-        "P1, P6",
-        "what was asked and answered can be changed afterwards, by a bug or a person",
-        (
-            Removal(
-                "orders/migrations/0002_append_only.py",
-                "    RAISE EXCEPTION 'the journal is append-only: % on % is refused', TG_OP, TG_TABLE_NAME\n"
-                "        USING ERRCODE = 'restrict_violation';",
-                "    IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW;",
-            ),
-        ),
-        (f"{PROMISES}::test_the_database_refuses_to_change_or_delete_the_journal",),
-    ),
-    Guard(
         "one trio holds a slot",
         "P2, P3",
         "two trios on one side exit and cover each other's position",
