@@ -378,7 +378,7 @@ class Venue:
 
 # Refusals of protective requests that the market or a fault brings, not the customer's mistake.
 EXCUSED: Final = frozenset(
-    {-2021, -1008, -1000, -1001, -1006, -1007, -1015, -1003, -4131, 503, 500, 502, 504, 408}
+    {-2021, -1008, -1000, -1001, -1006, -1007, -1015, -1003, -4131, 503, 500, 502, 504, 408, 418, 429}
 )
 
 

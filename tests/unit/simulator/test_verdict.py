@@ -75,6 +75,20 @@ def test_time_in_which_we_refused_the_stop_is_told_apart(
     assert (interval["ms"], len(interval["refusals"])) == (950, 2)
 
 
+def test_a_stop_that_met_a_full_rate_limit_is_our_refusal_too(
+    desk: Desk, simulator: Simulator, clock: Clock
+) -> None:
+    simulator.fault({"type": "STOP_MARKET"}, {"do": "answer", "status": 429}, 1)
+    desk.order("BUY", "MARKET", "0.010")
+    with pytest.raises(Refused):
+        desk.algo("SELL", "STOP_MARKET", "62000", closePosition="true")
+    clock.forward(400)
+    desk.algo("SELL", "STOP_MARKET", "62000", closePosition="true")
+
+    (interval,) = simulator.verdict()["uncovered_refused_by_us"]
+    assert (interval["ms"], simulator.verdict()["uncovered"]) == (400, [])
+
+
 def test_a_rule_that_says_no_excuses_nobody(desk: Desk, simulator: Simulator, clock: Clock) -> None:
     desk.order("BUY", "MARKET", "0.010")
     clock.forward(400)
