@@ -14,7 +14,20 @@ import pytest
 
 from tests.crash.verdict import Claim
 from tests.soak import verdict
-from tests.soak.plan import CARRIER, KILL, KINDS, WATCHER, deaths, floor, meets, trio, trios
+from tests.soak.plan import (
+    ABSENCES,
+    CARRIER,
+    EACH_KIND,
+    KILL,
+    KILLS,
+    KINDS,
+    WATCHER,
+    deaths,
+    floor,
+    meets,
+    trio,
+    trios,
+)
 from tests.soak.verdict import Trouble, judge_all, more_ms
 
 D = Decimal
@@ -170,7 +183,8 @@ def test_the_plan_holds_more_than_the_floors_ask_for() -> None:
     assert all(meets(one.fault, one.life, one.protection) for one in planned)
     kills = Counter(death.whom for death in deaths(1, 5000) if death.what == KILL)
     assert min(kills[WATCHER], kills[CARRIER]) >= 20
-    assert (floor(50, 5000), floor(50, 60), floor(20, 60)) == (50, 1, 1)
+    assert [floor(least, 5000) for least in (EACH_KIND, KILLS, ABSENCES)] == [50, 20, 100]
+    assert [floor(least, 150) for least in (EACH_KIND, KILLS, ABSENCES)] == [1, 1, 3]
 
 
 def test_two_trios_side_by_side_share_no_price() -> None:
