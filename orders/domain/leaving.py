@@ -27,6 +27,7 @@ from orders.domain.signs import NOT_WHILE_FLAT, is_dust, late_quantity
 from orders.domain.snapshot import Ask, LegView, TrioSnapshot
 from orders.domain.words import Cause, Form, LegState, Role
 
+DUST_QUESTION: Final = "A rest of"
 DUST_LOOK_MS: Final = 5000  # how often a rest that cannot be sold is looked at
 
 
@@ -109,9 +110,9 @@ def _keep_dust(trio: TrioSnapshot) -> Step:
     entry = trio.entry
     if entry is not None and (step := cleared(trio, (entry,))):
         return step
-    if not trio.question:
+    if not trio.question.startswith(DUST_QUESTION):  # it matters more than what was asked before
         return AskPerson(
-            f"A rest of {plain(trio.position)} is smaller than the smallest order the exchange takes, so it "
+            f"{DUST_QUESTION} {plain(trio.position)} is smaller than the smallest order the exchange takes, so it "
             "cannot be closed at market. Its stop-loss, where it has one, stays. Close it in the exchange's app; "
             "this trio ends when it is gone."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orders.domain.snapshot import Ask, Book
-from orders.domain.steps import Cancel, Confirm, Done, Exit, Observe, Rest, decide
+from orders.domain.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Rest, decide
 from orders.domain.words import Cause, Form, LegState
 from orders.domain.words import TrioState as S
 from tests.unit.orders.domain.snapshots import (
@@ -126,3 +126,15 @@ def test_a_resting_entry_proved_gone_does_not_leave_its_trio_working_for_ever() 
     assert decide(trio(S.WORKING, silent, spec=LIMIT)).step == Rest(NOW + 300)
     silent = replace(gone, cancel=Ask.DOUBT, cancel_at=NOW - 1001)
     assert decide(trio(S.WORKING, silent, spec=LIMIT)).step == Cancel((gone.client_id,))
+
+
+def test_a_rest_that_cannot_be_closed_is_told_even_when_something_else_was_asked() -> None:
+    # Given a position too small to be closed, while a person was already asked about the API key
+    small = exit_order(LegState.REJECTED, refused_code=-4164, ended_ts=NOW_TS - 100, quantity=D("0.010"))
+    leaving = trio(S.EXITING, entry(), stop(), small, cause=Cause.MANUAL, book=holding(as_of=NOW_TS - 10))
+
+    # Then the rest is asked about all the same, and only once
+    step = decide(replace(leaving, question="The exchange refuses the account's API key.")).step
+    assert isinstance(step, AskPerson)
+    assert "A rest of 0.01" in step.question
+    assert isinstance(decide(replace(leaving, question=step.question)).step, Rest)
