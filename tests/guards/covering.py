@@ -50,7 +50,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "or not (leg.live or leg.pending):",
             ),
         ),
-        (f"{STEPS}::test_a_stop_in_doubt_is_looked_up_once_then_doubled",),
+        (f"{DECIDE}::test_a_stop_on_its_way_covers_nothing",),
     ),
     Guard(
         "a cancel in the air covers nothing",

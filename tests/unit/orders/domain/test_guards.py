@@ -39,6 +39,11 @@ def test_a_stop_that_a_due_read_did_not_show_covers_nothing() -> None:
     assert not decide(trio(S.OPEN, entry(), stop(look_at=NOW + 500), target(), book=holding())).uncovered
 
 
+def test_a_stop_on_its_way_covers_nothing() -> None:
+    sent = stop(LegState.SUBMITTED)
+    assert decide(trio(S.OPEN, entry(), sent, target(), book=holding())).uncovered
+
+
 def test_a_triggered_stop_covers_only_as_long_as_a_fill_may_take() -> None:
     def triggered(ago: int) -> bool:
         at_work = stop(LegState.TRIGGERED, triggered_ts=NOW_TS - ago)
