@@ -137,6 +137,7 @@ def manned(house: House, redis_queue: Any) -> Iterator[tuple[House, ExchangeAcco
     until(lambda: watched(account), seconds=30, why=house.logs())
     yield house, account
     house.stop_all()
-    assert journal_verify().breaks == []
+    verdict = journal_verify()
+    assert (verdict.breaks, verdict.anchors > 0) == ([], True)
     for trio in TrioOrder.objects.all():
         assert trio_replay(trio).differences == []

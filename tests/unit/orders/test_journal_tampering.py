@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.db.utils import DatabaseError
 
 from orders import anchors, journal
 from orders.anchors import anchor_write
 from orders.clock import db_now
 from orders.domain.chain import BEGINNING, digest
 from orders.domain.words import Role
+from orders.management.commands import verify_journal
 from orders.models import AnchoredHead, JournalAnchor, Leg, Outcome, Request, Sighting, TrioOrder
 from orders.verification import journal_verify
 from tests.builders import Desk, the, until
@@ -45,19 +47,15 @@ def with_all_power() -> Iterator[Any]:
 @pytest.fixture
 def anchored(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> TrioOrder:
     """A trio that was placed and closed, anchored three times on the way, and one more besides."""
-    later = timedelta()
-
-    def minutes_later() -> datetime:
-        return db_now() + later
-
-    monkeypatch.setattr(anchors, "db_now", minutes_later)
+    minute = db_now()  # stands still until it is moved on
+    monkeypatch.setattr(anchors, "db_now", lambda: minute)
     trio = desk.placed(desk.a_trio())
     assert anchor_write() is not None
     assert anchor_write() is None, "one for each minute"
     desk.simulator.set_price("BTCUSDT", "111000")
     desk.carry_until(trio, "CLOSED")
     for _ in range(2):
-        later += timedelta(minutes=1)
+        minute += timedelta(minutes=1)
         assert anchor_write() is not None
     desk.simulator.set_price("BTCUSDT", "100000")
     other = desk.placed(desk.a_trio())
@@ -224,6 +222,20 @@ def test_an_answer_given_to_another_request_is_found(anchored: TrioOrder) -> Non
     assert "outcome" in found.sentence
 
 
+@pytest.mark.parametrize("table", [Sighting, JournalAnchor, AnchoredHead])
+def test_without_all_power_nothing_is_changed_or_deleted(
+    anchored: TrioOrder, table: type[Sighting | JournalAnchor | AnchoredHead]
+) -> None:
+    name = table._meta.db_table
+    for attempt in (f"UPDATE {name} SET id = id", f"DELETE FROM {name}"):
+        with (
+            pytest.raises(DatabaseError, match="append-only"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(attempt)
+
+
 # --- the anchors themselves ---------------------------------------------------------------------
 
 
@@ -314,6 +326,14 @@ def test_verify_journal_says_whole_and_which_anchor_is_the_newest(anchored: Trio
     code, said = run("verify_journal", "--anchor", noted)
     assert (code, noted in said, said.startswith("The journal is whole")) == (0, True, True)
     assert run("verify_journal", "--anchor", "f" * 64)[0] == 1
+
+
+def test_verify_journal_tells_how_far_it_is_when_it_takes_long(
+    anchored: TrioOrder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verify_journal, "EVERY_SECONDS", 0.0)
+    call_command("verify_journal")
+    assert "2 trios," in capsys.readouterr().err
 
 
 def test_verify_journal_names_trio_and_row_and_ends_with_1(anchored: TrioOrder) -> None:
