@@ -40,7 +40,10 @@ def trio_sentence(trio: TrioOrder) -> str:
     if trio.reason:
         words.append(trio.reason)
     if trio.uncovered_ms:
-        words.append(f"Uncovered for {trio.uncovered_ms} ms in all.")
+        refused = f", {trio.uncovered_refused_ms} ms of it while the exchange refused or lost what protects"
+        words.append(
+            f"Uncovered for {trio.uncovered_ms} ms in all{refused if trio.uncovered_refused_ms else ''}."
+        )
     if trio.question:
         words.append(f"It asks a person: {trio.question}")
     elif trio.trio_state is TrioState.QUEUED:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.types import ZERO, PositionMode, PositionSide
@@ -28,6 +29,8 @@ CANCEL_AGAIN_MS = {
     Verdict.UNKNOWN: BACK_OFF_MS,
     Verdict.KEY_REFUSED: KEY_BACK_OFF_MS,
 }
+# What a protective request came to that left the position as uncovered as it was.
+NO_COVER = (Verdict.REFUSED, Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED)
 KEY_QUESTION = "The exchange refuses the account's API key"
 
 
@@ -44,8 +47,8 @@ def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) ->
 
 
 def _record_sent(trio: TrioOrder, call: SendCall, answer: Answer, *, now: datetime, now_ts: int) -> None:
-    request = Request.objects.get(pk=call.request_id)
-    leg = Leg.objects.get(pk=call.leg_id)
+    request = Request.objects.select_related("leg").get(pk=call.request_id)
+    leg = request.leg
     leg.trio = trio
     error, verdict = answer.error, answer.verdict
     outcome = Outcome(
@@ -229,8 +232,12 @@ def settle(trio: TrioOrder, decision: Decision) -> None:
     if known_at != trio.uncovered_known_at:
         changes["uncovered_known_at"] = known_at
     measured = measure(trio, until_ts=settled.now_ts) if settled.bought > 0 else Gaps(0, 0, None)
-    if (measured.total, measured.longest) != (trio.uncovered_ms, trio.uncovered_longest_ms):
-        changes |= {"uncovered_ms": measured.total, "uncovered_longest_ms": measured.longest}
+    told = {
+        "uncovered_ms": measured.total,
+        "uncovered_longest_ms": measured.longest,
+        "uncovered_refused_ms": measured.refused,
+    }
+    changes |= {name: ms for name, ms in told.items() if ms != getattr(trio, name)}
     if not changes:
         return
     for name, value in changes.items():
@@ -263,7 +270,17 @@ def measure(trio: TrioOrder, *, until_ts: int) -> Gaps:
             guards.append(
                 Guarding(leg.accepted_ts, leg.ended_ts, None if whole else leg.quantity, exact=hedge)
             )
-    return gaps(executions, guards, until_ts=until_ts)
+    found = gaps(executions, guards, until_ts=until_ts)
+    if not found.total:
+        return found
+    lost = Q(outcome__verdict=Verdict.UNKNOWN, leg__acknowledged=False)  # else it was there all the same
+    refused = trio.requests.filter(
+        Q(outcome__verdict__in=NO_COVER) | lost,
+        kind=RequestKind.SUBMIT,
+        leg__role__in=(Role.STOP_LOSS, Role.EXIT),
+    )
+    asked = refused.values_list("timestamp", flat=True)
+    return gaps(executions, guards, until_ts=until_ts, refusals=asked)
 
 
 def _pause(error: ExchangeError) -> timedelta:

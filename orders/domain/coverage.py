@@ -88,10 +88,22 @@ class Gaps:
     total: int
     longest: int
     open_since_ts: int | None
+    refused: int = 0  # the part of the total in which the exchange refused or lost what was to cover
 
 
-def gaps(executions: Iterable[Execution], guards: Iterable[Guarding], *, until_ts: int) -> Gaps:
-    """Measure the uncovered intervals up to ``until_ts`` from executions and stops."""
+def gaps(
+    executions: Iterable[Execution],
+    guards: Iterable[Guarding],
+    *,
+    until_ts: int,
+    refusals: Iterable[int] = (),
+) -> Gaps:
+    """Measure the uncovered intervals up to ``until_ts`` from executions and stops.
+
+    An interval in which a stop or exit was asked for and refused or lost (``refusals``: when each was
+    asked) counts whole as refused: without that answer it would have ended.
+    """
+    refusals = list(refusals)
     executions = sorted(executions, key=lambda e: e.time_ts)
     guards = list(guards)
     moments = sorted(
@@ -99,7 +111,7 @@ def gaps(executions: Iterable[Execution], guards: Iterable[Guarding], *, until_t
         | {g.since_ts for g in guards}
         | {g.until_ts for g in guards if g.until_ts is not None}
     )
-    total = longest = 0
+    lasted: list[tuple[int, int]] = []
     since: int | None = None
     for moment in moments:
         if moment > until_ts:
@@ -109,10 +121,13 @@ def gaps(executions: Iterable[Execution], guards: Iterable[Guarding], *, until_t
         if naked and since is None:
             since = moment
         elif not naked and since is not None:
-            total, longest, since = total + moment - since, max(longest, moment - since), None
+            lasted.append((since, moment))
+            since = None
     if since is not None:
-        total, longest = total + until_ts - since, max(longest, until_ts - since)
-    return Gaps(total, longest, since)
+        lasted.append((since, until_ts))
+    times = [end - start for start, end in lasted]
+    refused = sum(end - start for start, end in lasted if any(start <= asked <= end for asked in refusals))
+    return Gaps(sum(times), max(times, default=0), since, refused)
 
 
 def _cover_at(guards: list[Guarding], moment: int, position: Decimal) -> Decimal:

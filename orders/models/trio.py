@@ -69,6 +69,10 @@ class TrioOrder(models.Model):
     uncovered_known_at = models.DateTimeField(null=True, blank=True)
     uncovered_ms = models.BigIntegerField(default=0)
     uncovered_longest_ms = models.BigIntegerField(default=0)
+    uncovered_refused_ms = models.BigIntegerField(
+        default=0,
+        help_text="The part of it in which the exchange refused or lost a stop or exit of this trio.",
+    )
     forced = models.CharField(
         max_length=24, blank=True, help_text="How the exchange itself closed position: liquidation, ADL, …"
     )
