@@ -81,34 +81,31 @@ class _Beginning:
         return self._commit(leg, kind, wire)
 
     def _leg(self, plan: Plan, order: NewOrder, *, kind: RequestKind) -> Leg:
+        """Return the order's row: a new one, whose id the database refuses twice, or that of one sent again."""
         quantity = order.quantity or ZERO
-        first = sent(
-            LegFacts(order.type.is_conditional, plan.form, LegState.PLANNED), kind=kind, quantity=quantity
-        )
-        leg, new = Leg.objects.get_or_create(
-            client_id=order.client_id,
-            defaults={
-                "trio": self.trio,
-                "role": plan.role,
-                "generation": plan.generation,
-                "form": plan.form,
-                "type": order.type,
-                "side": order.side,
-                "quantity": first.quantity,
-                "price": order.price,
-                "trigger_price": order.trigger_price,
-                "state": first.state,
-                "retry_at": self._next_exit_at() if plan.role is Role.EXIT else None,
-            },
-        )
-        if not new:
-            if not plan.again or leg.trio_id != self.trio.pk:
-                raise AssertionError(f"{order.client_id} would be sent twice")
+        if plan.again:
+            leg = Leg.objects.get(client_id=order.client_id, trio=self.trio)
             facts_put(leg, sent(facts_of(leg), kind=kind, quantity=quantity))
             leg.type, leg.price = order.type, order.price
             leg.retry_at, leg.look_at, leg.looks = None, None, 0
             leg.save()
-        return leg
+            return leg
+        facts = LegFacts(order.type.is_conditional, plan.form, LegState.PLANNED)
+        first = sent(facts, kind=kind, quantity=quantity)
+        return Leg.objects.create(
+            client_id=order.client_id,
+            trio=self.trio,
+            role=plan.role,
+            generation=plan.generation,
+            form=plan.form,
+            type=order.type,
+            side=order.side,
+            quantity=first.quantity,
+            price=order.price,
+            trigger_price=order.trigger_price,
+            state=first.state,
+            retry_at=self._next_exit_at() if plan.role is Role.EXIT else None,
+        )
 
     def _next_exit_at(self) -> datetime | None:
         """Return when the exit after this one may go: the second at once, then with growing pauses."""
