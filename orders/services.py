@@ -23,6 +23,7 @@ from orders.clock import db_now, exchange_now_ms
 from orders.domain import planning
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
 from orders.domain.lifecycle import Turn, transition
+from orders.domain.questions import Choice, question_of
 from orders.domain.rounding import plain
 from orders.domain.words import Protection, TrioState
 from orders.facts import note
@@ -267,14 +268,30 @@ def trio_refresh(*, trio_id: int, by: str) -> TrioOrder:
     return trio
 
 
-def trio_answer(*, trio_id: int, by: str) -> TrioOrder:
-    """Take note that a person has seen a trio's question and lets it go on as it is."""
+def trio_answer(*, trio_id: int, by: str, choice: Choice = Choice.LEAVE) -> TrioOrder:
+    """Answer a trio's question with one of its safe choices; who answered what becomes part of its story.
+
+    Raises IllegalTransition when it asks nothing (any more), or when its question has no such answer.
+    """
     with short_transaction(wait_seconds=PERSON_WAITS_SECONDS):
         trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
-        note(trio, "answer", f"“{trio.question}”: left as it is by {by}.", by=by)
-        trio.question = ""
-        trio.wake_at = db_now()
-        trio.save(update_fields=["question", "wake_at", "updated_at"])
+        question = question_of(trio.question)
+        if question is None:
+            raise IllegalTransition(f"Trio {trio_id} asks nothing (any more).")
+        if choice not in question.choices:
+            raise IllegalTransition(
+                f"“{choice.words}” is no answer to what trio {trio_id} asks: {trio.question}"
+            )
+        now = db_now()
+        came_of = {Choice.LEAVE: "left as it is", Choice.CLOSE: "closed at market, as answered"}[choice]
+        note(
+            trio, "answer", f"“{trio.question}”: {came_of} by {by}.", at=now,
+            by=by, choice=choice, question=question.kind,
+        )  # fmt: skip
+        trio.question, trio.wake_at = "", now
+        if choice is Choice.CLOSE:
+            trio.close_wanted_at = trio.close_wanted_at or now
+        trio.save(update_fields=["question", "wake_at", "close_wanted_at", "updated_at"])
         queues.ring(jobs.advance, trio_id)
     return trio
 

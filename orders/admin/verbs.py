@@ -17,6 +17,7 @@ from unfold.enums import ActionVariant
 from backoffice import queues
 from orders import gates, services
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken
+from orders.domain.questions import Choice, question_of
 from orders.domain.rounding import plain
 from orders.domain.words import TrioState
 from orders.forms import LABELS, VerbForm
@@ -31,6 +32,7 @@ Told = str
 Verb = Callable[[TrioOrder, str], Told]
 
 SELECTION_MAX: Final = 100
+ANSWERS: Final = {Choice.LEAVE: "answer", Choice.CLOSE: "answer_close"}
 QUEUE_SILENT: Final = (
     "The queue (Redis) does not answer. What protects and what ends a trio goes on without it; "
     "placing waits until it is back, and a trio not placed within its time expires."
@@ -77,10 +79,13 @@ def refresh(trio: TrioOrder, by: str) -> Told:
 
 
 def answer(trio: TrioOrder, by: str) -> Told:
-    if not trio.question:
-        raise IllegalTransition(f"Trio {trio.pk} asks nothing (any more).")
     services.trio_answer(trio_id=trio.pk, by=by)
     return f"{trio}: left as it is; it goes on."
+
+
+def answer_close(trio: TrioOrder, by: str) -> Told:
+    services.trio_answer(trio_id=trio.pk, by=by, choice=Choice.CLOSE)
+    return f"{trio}: answered; close at market asked for."
 
 
 def said(error: OrdersError) -> str:
@@ -109,7 +114,7 @@ def _dialog(title: str, description: str, button: str) -> dict[str, Any]:
 class VerbsMixin(MixinBase):
     """Dialogs on the page, and the same verbs on a selection of the list."""
 
-    actions_detail: ClassVar = ["place", "validate", "close", "cancel", "refresh", "answer"]
+    actions_detail: ClassVar = ["place", "validate", "close", "cancel", "refresh", "answer", "answer_close"]
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
 
     # Permissions are about the person; whether a verb applies to the trio is for the services to say.
@@ -220,6 +225,21 @@ class VerbsMixin(MixinBase):
     def answer(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return self._told(request, object_id, answer)
 
+    @action(
+        description="Answer: close at market",
+        url_path="answer-close",
+        permissions=["close"],
+        icon="task_alt",
+        variant=ActionVariant.DANGER,
+        dialog=_dialog(
+            "Answer with “close at market”?",
+            "The question is answered: what is filled leaves at the market's price now; what is unfilled is withdrawn.",
+            "Close now",
+        ),
+    )
+    def answer_close(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._told(request, object_id, answer_close)
+
     def _told(self, request: HttpRequest, object_id: str, verb: Verb) -> HttpResponse:
         """Do it, say what came of it, and go back to the trio's page."""
         trio: TrioOrder | None = self.get_object(request, object_id)
@@ -247,7 +267,11 @@ class VerbsMixin(MixinBase):
         if trio.trio_state is TrioState.DRAFT:
             return ["place", "validate", "cancel"]
         found = [] if trio.is_over else ["close", "cancel", "refresh"]
-        return [*(["answer"] if trio.question else []), *found]
+        if (question := question_of(trio.question)) is None:
+            return found
+        # Its own way of closing is among the answers: two buttons for one thing would only puzzle.
+        answers = [ANSWERS[choice] for choice in question.choices]
+        return [*answers, *(verb for verb in found if f"answer_{verb}" not in answers)]
 
     # --- on a selection of the list: the first POST asks, the second does ---
 

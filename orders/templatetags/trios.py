@@ -9,6 +9,7 @@ from typing import Any
 from django import template
 
 from orders.clock import from_ms
+from orders.domain.questions import question_of
 from orders.domain.rounding import plain as plain_number
 from orders.looks import COLOURS, VERDICT_COLOURS, age
 from orders.models import Leg
@@ -62,6 +63,13 @@ def colour(word: Any) -> str:
 def verdict_colour(word: str) -> str:
     """Return the badge colour of what a request came to."""
     return VERDICT_COLOURS.get(word, "info")
+
+
+@register.filter
+def answers(question: str) -> tuple[Any, ...]:
+    """Return the safe answers to a question, each with what it comes to."""
+    found = question_of(question)
+    return () if found is None else found.answers
 
 
 @register.filter

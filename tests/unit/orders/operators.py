@@ -14,7 +14,7 @@ from orders.models import TrioOrder
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 LIST = "admin:orders_trioorder_changelist"
 SUBMITTED: dict[str, str] = {"_form_submitted": "True"}
-VERBS = ("place", "validate", "close", "cancel", "refresh", "answer")
+VERBS = ("place", "validate", "close", "cancel", "refresh", "answer", "answer_close")
 
 
 def a_superuser(name: str = "operator", *, csrf: bool = False) -> Client:

@@ -119,6 +119,7 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
         ("cancel", "cancel"),
         ("refresh", "change"),
         ("answer", "change"),
+        ("answer_close", "close"),
         ("validate", "view"),
     ],
 )
