@@ -63,7 +63,7 @@ class Levels:
     def of(cls, symbol: Symbol, price: Decimal, *, side: str = "BUY") -> Levels:
         def at(share: str) -> Decimal:
             away = Decimal(share) if side == "BUY" else 2 - Decimal(share)  # a short's levels are mirrored
-            return _on(price * away, symbol.tick_size)
+            return on_tick(price * away, symbol.tick_size)
 
         step = max(symbol.step_size or D0, symbol.market_step_size or D0)
         lot = max(symbol.quantity_min or D0, symbol.market_quantity_min or D0)
@@ -72,7 +72,7 @@ class Levels:
         return cls(price, at("0.995"), at("0.99"), at("0.96"), at("1.04"), half * 2, half)
 
 
-def _on(price: Decimal, tick: Decimal | None) -> Decimal:
+def on_tick(price: Decimal, tick: Decimal | None) -> Decimal:
     return price if not tick else (price / tick).to_integral_value() * tick
 
 
@@ -91,7 +91,7 @@ class Life:
         since: int,
     ) -> None:
         self.stage, self.cell, self.account, self.symbol = stage, cell, account, symbol
-        self.levels = Levels.of(symbol, _on(price, symbol.tick_size))
+        self.levels = Levels.of(symbol, on_tick(price, symbol.tick_size))
         self.since = since  # the exchange's log is read from here
         self.mark = Path(stage.folder / f"cell-{number}.hit")
         self.moved: set[str] = set()
@@ -117,7 +117,7 @@ class Life:
                     break
                 if trio.state == "DRAFT" and gone(self.pid):
                     break
-                self._go_on(trio)
+                self._goon_tick(trio)
                 time.sleep(STEP_SECONDS)
         finally:
             self._wake()
@@ -186,7 +186,7 @@ class Life:
             return str(Role.ENTRY) in live
         return bool({str(Role.STOP_LOSS), str(Role.TAKE_PROFIT)} <= live)
 
-    def _go_on(self, trio: TrioOrder) -> None:
+    def _goon_tick(self, trio: TrioOrder) -> None:
         """Let the market, or a person, do what this life has next."""
         if trio.state == "WORKING":
             self._working(trio)
@@ -234,7 +234,7 @@ class Life:
         )
 
     def _move(self, price: Decimal) -> None:
-        self.stage.venue.price(self.symbol.symbol, _on(price, self.symbol.tick_size))
+        self.stage.venue.price(self.symbol.symbol, on_tick(price, self.symbol.tick_size))
 
     # --- after ------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from orders.domain.ids import stem
 from orders.domain.words import ENDS, LegState, Role
 from orders.models import Symbol, TrioOrder
 from tests.crash.cells import CANCELLED, MARKET, PARTIAL
-from tests.crash.life import Levels, _on
+from tests.crash.life import Levels, on_tick
 from tests.crash.stage import Venue
 from tests.crash.verdict import Claim
 from tests.soak.crew import now_ms
@@ -58,7 +58,7 @@ class Life:
 
     @property
     def levels(self) -> Levels:
-        price = _on(self.price, self.symbol.tick_size)
+        price = on_tick(self.price, self.symbol.tick_size)
         return Levels.of(self.symbol, price, side=self.plan.side)
 
     # --- begin ------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class Life:
             services.trio_close(trio_id=self.trio_id, by=BY)
 
     def _move(self, price: Decimal) -> None:
-        self.venue.price(self.symbol.symbol, _on(price, self.symbol.tick_size))
+        self.venue.price(self.symbol.symbol, on_tick(price, self.symbol.tick_size))
 
     # --- after ------------------------------------------------------------------------------------
 
