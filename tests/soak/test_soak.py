@@ -180,6 +180,7 @@ def test_the_plan_holds_more_than_the_floors_ask_for() -> None:
     faults = Counter(one.fault for one in planned)
 
     assert min(faults[kind] for kind in KINDS) >= 75  # 50 have to strike
+    assert sum(faults[kind] for kind in ABSENT) >= 300  # 100 absences have to be proved
     assert all(meets(one.fault, one.life, one.protection) for one in planned)
     kills = Counter(death.whom for death in deaths(1, 5000) if death.what == KILL)
     assert min(kills[WATCHER], kills[CARRIER]) >= 20
