@@ -162,13 +162,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P9",
         "an exchange that is down is asked to close hundreds of times, and bans us",
         (Removal("orders/beginning.py", "self._next_exit_at() if plan.role is Role.EXIT else None", "None"),),
-        (f"{HOSTILE}::test_exits_into_an_outage_grow_apart",),
+        (f"{STORY}::test_exits_that_come_to_nothing_follow_each_other_ever_more_slowly",),
     ),
     Guard(
         "cancels into an outage keep their distance",
         "P9",
         "an exchange that is down is asked to cancel as fast as it answers",
-        (Removal("orders/recording.py", "elif cancel in CANCEL_AGAIN_MS:", "elif False:"),),
+        (Removal("orders/recording.py", "Verdict.UNKNOWN: BACK_OFF_MS,", "Verdict.UNKNOWN: 10,"),),
         (f"{HOSTILE}::test_cancels_into_an_outage_do_not_run_hot",),
     ),
     Guard(

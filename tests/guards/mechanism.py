@@ -79,7 +79,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an id is begun once",
         "P2",
         "a decision gone wrong sends an order again under an id that was used",
-        (Removal("orders/beginning.py", "if not plan.again or leg.trio_id != self.trio.pk:", "if False:"),),
+        (
+            Removal(
+                "orders/beginning.py",
+                "        if plan.again:\n            leg =",
+                "        if Leg.objects.filter(client_id=order.client_id).exists():\n            leg =",
+            ),
+        ),
         (f"{STORY}::test_an_id_that_was_used_is_never_begun_again",),
     ),
     Guard(

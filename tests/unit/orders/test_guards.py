@@ -396,3 +396,21 @@ def test_a_refused_key_ends_no_protection(desk: Desk, monkeypatch: pytest.Monkey
     until(covered, why=story(trio))
     assert trio.legs.filter(role=Role.STOP_LOSS).count() == 1, story(trio)
     assert the(trio).state == "OPEN"
+
+
+def test_exits_that_come_to_nothing_follow_each_other_ever_more_slowly(desk: Desk) -> None:
+    # Given an exchange that says of four exits only that something is wrong
+    trio = desk.placed(desk.a_trio())
+    desk.simulator.fault(
+        {"path": "/fapi/v1/order", "type": "MARKET"},
+        {"do": "answer", "status": 500, "execute": False},
+        {"times": 4},
+    )
+
+    services.trio_close(trio_id=trio.pk, by="test")
+    desk.carry_until(trio, "CLOSED")
+
+    # Then the fifth waited for most of a second
+    exits = Request.objects.filter(trio=trio, leg__role=Role.EXIT).order_by("pk")
+    fourth, fifth = list(exits)[3:5]
+    assert fifth.begun_at - fourth.begun_at >= timedelta(milliseconds=700)
