@@ -64,7 +64,9 @@ def _document(verdict: Verdict) -> dict[str, Any]:
 
 
 def _sentence(verdict: Verdict) -> str:
-    walked = f"{verdict.rows:,} rows of {verdict.trios:,} trios, {verdict.anchors:,} anchors"
+    counts = ((verdict.rows, "row"), (verdict.trios, "trio"), (verdict.anchors, "anchor"))
+    rows, trios, anchors = (f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts)
+    walked = f"{rows} of {trios}, {anchors}"
     if verdict.broken:
         more = verdict.broken - TOLD_MAX
         return "\n".join(
