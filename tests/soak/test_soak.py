@@ -16,6 +16,7 @@ from tests.crash.verdict import Claim
 from tests.soak import verdict
 from tests.soak.plan import (
     ABSENCES,
+    ABSENT,
     CARRIER,
     EACH_KIND,
     KILL,
