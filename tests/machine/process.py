@@ -10,7 +10,6 @@ from django.db import connection
 from accounts.gateways import exchange_for
 from exchange.port import Exchange
 from exchange.types import OrderView, Stamp, WireRequest
-from orders.models import TrioOrder
 from orders.placement import OrderPlacementService, Turn
 
 INSIDE_BEGIN: Final = "inside begin"
@@ -43,20 +42,20 @@ class Process(OrderPlacementService):
     def _exchange(self, account_id: int) -> Exchange:
         return cast(Exchange, Wire(self, exchange_for(account_id)))
 
-    def _decide(self, trio: TrioOrder, offset: int, queue_alive: bool, exchange: Exchange) -> Turn:
-        turn = super()._decide(trio, offset, queue_alive, exchange)
+    def _decide(self, *means: Any, **words: Any) -> Turn:
+        turn = super()._decide(*means, **words)
         if turn.calls:
             self.reach(INSIDE_BEGIN)
         return turn
 
-    def _locked_turn(self, *args: Any) -> Turn:
-        turn = super()._locked_turn(*args)
-        if args[-1] is not None:
+    def _locked_turn(self, *means: Any, **words: Any) -> Turn:
+        turn = super()._locked_turn(*means, **words)
+        if means[-1] is not None:
             self.reach(INSIDE_FINISH)
         return turn
 
-    def _turn(self, trio_id: int, **words: Any) -> Turn:
-        turn = super()._turn(trio_id, **words)
+    def _turn(self, *means: Any, **words: Any) -> Turn:
+        turn = super()._turn(*means, **words)
         if words.get("answer") is not None:
             self.reach(AFTER_FINISH)
         if turn.calls:
