@@ -52,13 +52,16 @@ class Interest:
     level: Decimal
     kind: PriceKind
     at_or_above: bool
+    is_entry: bool = False
 
     def reached_by(self, price: Decimal) -> bool:
         return price >= self.level if self.at_or_above else price <= self.level
 
 
 def interests(account_ids: Iterable[int]) -> list[Interest]:
-    """Return the orders to watch: resting entries that nothing armed covers, and stops.
+    """Return the orders to watch: resting entries that nothing armed covers, and legs.
+
+    A target that executed while nobody told leaves a stop of its quantity alone on a flat side.
 
     In hedge mode an armed stop covers nothing of a partial fill, so its entry is watched too.
     """
@@ -67,7 +70,7 @@ def interests(account_ids: Iterable[int]) -> list[Interest]:
             trio__account_id__in=list(account_ids),
             trio__state__in=(TrioState.WORKING, TrioState.OPEN, TrioState.PLACING),
             state__in=(LegState.ACCEPTED, LegState.PARTIALLY_FILLED),
-            role__in=(Role.ENTRY, Role.STOP_LOSS),
+            role__in=(Role.ENTRY, Role.STOP_LOSS, Role.TAKE_PROFIT),
         )
         .exclude(
             role=Role.ENTRY,
@@ -88,11 +91,14 @@ def interest_of(leg: Leg) -> Interest | None:
             PriceKind.LAST,
             not buys,
         )  # a resting BUY fills when the price falls to it
+    elif leg.role == Role.TAKE_PROFIT:
+        level, kind, above = leg.trigger_price, PriceKind.LAST, not buys
     else:
         level, kind, above = leg.trigger_price, PriceKind.MARK, buys
     if level is None:
         return None
-    return Interest(leg.pk, leg.trio_id, leg.trio.symbol.symbol, level, kind, above)
+    entry = leg.role == Role.ENTRY
+    return Interest(leg.pk, leg.trio_id, leg.trio.symbol.symbol, level, kind, above, entry)
 
 
 def read_due(leg_ids: Iterable[int], *, in_ms: int) -> list[int]:
@@ -188,12 +194,12 @@ class PriceWatch:
         self._reached &= {i.leg_id for watched in found.values() for i in watched}
         self._loop.call_soon_threadsafe(self._stream.watch, list(found))
         # What traded between an entry's coming to rest and our first hearing its price is asked for, once.
-        entries = [i for watched in found.values() for i in watched if i.kind is PriceKind.LAST]
+        entries = [i for watched in found.values() for i in watched if i.is_entry]
         self._have_read((i for i in entries if i.leg_id not in self._entries), in_ms=EVENT_DUE_MS)
         self._entries = {i.leg_id for i in entries}
 
     def _read_some(self) -> None:
-        """Read the orders that were read longest ago, resting entries before stops."""
+        """Read the orders that were read longest ago, resting entries before stops, those before targets."""
         known = {i.leg_id: i for watched in self._by_symbol.values() for i in watched}
         legs = Leg.objects.filter(pk__in=known).order_by("role", F("looked_ts").asc(nulls_first=True), "pk")
         oldest = legs.values_list("pk", flat=True)[:SILENT_READS_MAX]

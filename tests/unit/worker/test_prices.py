@@ -73,7 +73,7 @@ def prices(desk: Desk, loop: asyncio.AbstractEventLoop) -> Iterator[Prices]:
     made.watch.stop()
 
 
-def test_what_is_watched_are_unarmed_entries_and_stops(desk: Desk) -> None:
+def test_what_is_watched_are_unarmed_entries_and_legs(desk: Desk) -> None:
     trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
     (entry,) = interests([desk.account.pk])
     assert (entry.level, entry.kind, entry.at_or_above) == (D("99000"), PriceKind.LAST, False)
@@ -81,13 +81,14 @@ def test_what_is_watched_are_unarmed_entries_and_stops(desk: Desk) -> None:
     desk.simulator.set_price("BTCUSDT", "98990")
     desk.carry_until(trio, "OPEN")
     desk.carry()
-    (stop,) = interests([desk.account.pk])
+    stop, target = sorted(interests([desk.account.pk]), key=lambda interest: interest.level)
     assert (stop.level, stop.kind, stop.at_or_above) == (D("95000"), PriceKind.MARK, False)
+    assert (target.level, target.kind, target.at_or_above) == (D("110000"), PriceKind.LAST, True)
 
 
 def test_an_armed_entry_is_covered_already_and_not_watched(desk: Desk) -> None:
     desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.PRE_ARMED))
-    assert [i for i in interests([desk.account.pk]) if i.kind is PriceKind.LAST] == []
+    assert [i for i in interests([desk.account.pk]) if i.is_entry] == []
 
 
 def test_a_hedge_entry_is_watched_although_armed(hedge_desk: Desk) -> None:
@@ -95,7 +96,7 @@ def test_a_hedge_entry_is_watched_although_armed(hedge_desk: Desk) -> None:
     hedge_desk.placed(
         hedge_desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.PRE_ARMED)
     )
-    assert [i.level for i in interests([hedge_desk.account.pk]) if i.kind is PriceKind.LAST] == [D("99000")]
+    assert [i.level for i in interests([hedge_desk.account.pk]) if i.is_entry] == [D("99000")]
 
 
 def test_a_fill_before_the_price_was_ever_heard_is_found(desk: Desk, prices: Prices) -> None:
@@ -141,6 +142,26 @@ def test_a_fill_the_stream_hides_is_found_by_the_price_within_the_bound(desk: De
     until(covered, why=story(trio))
     desk.carry()
     assert the(trio).uncovered_longest_ms <= 2000, story(trio)
+
+
+def test_a_target_that_executed_in_silence_leaves_no_stop_alone(
+    hedge_desk: Desk, loop: asyncio.AbstractEventLoop
+) -> None:
+    # Given a position in hedge mode, whose armed stop does not expire with it
+    desk = hedge_desk
+    trio = desk.placed(desk.a_trio(protection=Protection.PRE_ARMED))
+    prices = Prices(desk, loop)
+    prices.beat()
+
+    # When its target executes, and only its price is heard
+    desk.deaf = True
+    desk.simulator.set_price("BTCUSDT", "110100")
+    prices.hear("110100")
+
+    # Then the target is read, and the stop taken away, long before a sweep
+    desk.carry_until(trio, "CLOSED", seconds=4)
+    assert (trio.result, desk.resting) == ("TAKE_PROFIT", []), story(trio)
+    prices.watch.stop()
 
 
 def test_an_event_in_time_saves_the_reading(desk: Desk, prices: Prices) -> None:
