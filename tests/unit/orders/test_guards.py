@@ -341,7 +341,7 @@ def test_what_protects_never_queues_up_behind_entries(desk: Desk, monkeypatch: p
     trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
     go_on = threading.Event()
     entries = ThreadPoolExecutor(1)
-    entries.submit(go_on.wait, 5)
+    entries.submit(go_on.wait, 8)
     monkeypatch.setattr(placement, "_entries", entries)
     began = time.monotonic()
 
@@ -355,7 +355,7 @@ def test_what_protects_never_queues_up_behind_entries(desk: Desk, monkeypatch: p
 
     # Then its stop does not wait for them
     assert trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED).exists(), story(trio)
-    assert took < 4
+    assert took < 7
 
 
 def test_a_protective_request_ends_before_its_deadline(desk: Desk, settings: object) -> None:
