@@ -145,12 +145,13 @@ def test_a_fill_the_stream_hides_is_found_by_the_price_within_the_bound(desk: De
 
 
 def test_a_target_that_executed_in_silence_leaves_no_stop_alone(
-    hedge_desk: Desk, loop: asyncio.AbstractEventLoop
+    hedge_desk: Desk, loop: asyncio.AbstractEventLoop, request: pytest.FixtureRequest
 ) -> None:
     # Given a position in hedge mode, whose armed stop does not expire with it
     desk = hedge_desk
     trio = desk.placed(desk.a_trio(protection=Protection.PRE_ARMED))
     prices = Prices(desk, loop)
+    request.addfinalizer(prices.watch.stop)
     prices.beat()
 
     # When its target executes, and only its price is heard
@@ -161,7 +162,6 @@ def test_a_target_that_executed_in_silence_leaves_no_stop_alone(
     # Then the target is read, and the stop taken away, long before a sweep
     desk.carry_until(trio, "CLOSED", seconds=4)
     assert (trio.result, desk.resting) == ("TAKE_PROFIT", []), story(trio)
-    prices.watch.stop()
 
 
 def test_an_event_in_time_saves_the_reading(desk: Desk, prices: Prices) -> None:
