@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -52,7 +52,15 @@ class Interest:
     level: Decimal
     kind: PriceKind
     at_or_above: bool
-    is_entry: bool = False
+    role: Role = Role.ENTRY
+
+    @property
+    def is_entry(self) -> bool:
+        return self.role is Role.ENTRY
+
+    @property
+    def is_target(self) -> bool:
+        return self.role is Role.TAKE_PROFIT
 
     def reached_by(self, price: Decimal) -> bool:
         return price >= self.level if self.at_or_above else price <= self.level
@@ -79,7 +87,10 @@ def interests(account_ids: Iterable[int]) -> list[Interest]:
         )
         .select_related("trio__symbol")
     )
-    return [found for leg in legs if (found := interest_of(leg)) is not None]
+    found = [interest for leg in legs if (interest := interest_of(leg)) is not None]
+    # The mark price is told each second, also what it was before we listened: a target that executed then is
+    # noticed by it. A trade is told once.
+    return found + [replace(each, kind=PriceKind.MARK) for each in found if each.is_target]
 
 
 def interest_of(leg: Leg) -> Interest | None:
@@ -97,8 +108,7 @@ def interest_of(leg: Leg) -> Interest | None:
         level, kind, above = leg.trigger_price, PriceKind.MARK, buys
     if level is None:
         return None
-    entry = leg.role == Role.ENTRY
-    return Interest(leg.pk, leg.trio_id, leg.trio.symbol.symbol, level, kind, above, entry)
+    return Interest(leg.pk, leg.trio_id, leg.trio.symbol.symbol, level, kind, above, Role(leg.role))
 
 
 def read_due(leg_ids: Iterable[int], *, in_ms: int) -> list[int]:
@@ -142,7 +152,7 @@ class PriceWatch:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="prices")
         self._rows = Lanes(8, name="due-reads")  # a trio's row may be held by a process that hangs
         self._by_symbol: dict[str, list[Interest]] = {}
-        self._reached: set[int] = set()
+        self._reached: set[tuple[int, PriceKind]] = set()
         self._entries: set[int] = set()
         self._refresh_at = 0.0
         self._heard_at = clock()
@@ -191,7 +201,7 @@ class PriceWatch:
         if not self._by_symbol and found:
             self._heard_at = self._clock()  # silence is counted from when there is something to hear
         self._by_symbol = found
-        self._reached &= {i.leg_id for watched in found.values() for i in watched}
+        self._reached &= {(i.leg_id, i.kind) for watched in found.values() for i in watched}
         self._loop.call_soon_threadsafe(self._stream.watch, list(found))
         # What traded between an entry's coming to rest and our first hearing its price is asked for, once.
         entries = [i for watched in found.values() for i in watched if i.is_entry]
@@ -227,9 +237,9 @@ class PriceWatch:
             if interest.kind is not event.kind:
                 continue
             if not interest.reached_by(event.price):
-                self._reached.discard(interest.leg_id)
-            elif interest.leg_id not in self._reached:
-                self._reached.add(interest.leg_id)
+                self._reached.discard((interest.leg_id, interest.kind))
+            elif (interest.leg_id, interest.kind) not in self._reached:
+                self._reached.add((interest.leg_id, interest.kind))
                 reached.append(interest)
         self._have_read(reached, in_ms=EVENT_DUE_MS)
         if event.kind is PriceKind.MARK and event.symbol in self._by_symbol:

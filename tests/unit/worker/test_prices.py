@@ -81,9 +81,10 @@ def test_what_is_watched_are_unarmed_entries_and_legs(desk: Desk) -> None:
     desk.simulator.set_price("BTCUSDT", "98990")
     desk.carry_until(trio, "OPEN")
     desk.carry()
-    stop, target = sorted(interests([desk.account.pk]), key=lambda interest: interest.level)
+    stop, target, by_mark = sorted(interests([desk.account.pk]), key=lambda interest: interest.level)
     assert (stop.level, stop.kind, stop.at_or_above) == (D("95000"), PriceKind.MARK, False)
     assert (target.level, target.kind, target.at_or_above) == (D("110000"), PriceKind.LAST, True)
+    assert (by_mark.level, by_mark.kind, by_mark.at_or_above) == (D("110000"), PriceKind.MARK, True)
 
 
 def test_an_armed_entry_is_covered_already_and_not_watched(desk: Desk) -> None:
@@ -144,8 +145,9 @@ def test_a_fill_the_stream_hides_is_found_by_the_price_within_the_bound(desk: De
     assert the(trio).uncovered_longest_ms <= 2000, story(trio)
 
 
+@pytest.mark.parametrize("kind", [PriceKind.LAST, PriceKind.MARK])
 def test_a_target_that_executed_in_silence_leaves_no_stop_alone(
-    hedge_desk: Desk, loop: asyncio.AbstractEventLoop, request: pytest.FixtureRequest
+    hedge_desk: Desk, loop: asyncio.AbstractEventLoop, request: pytest.FixtureRequest, kind: PriceKind
 ) -> None:
     # Given a position in hedge mode, whose armed stop does not expire with it
     desk = hedge_desk
@@ -157,7 +159,7 @@ def test_a_target_that_executed_in_silence_leaves_no_stop_alone(
     # When its target executes, and only its price is heard
     desk.deaf = True
     desk.simulator.set_price("BTCUSDT", "110100")
-    prices.hear("110100")
+    prices.hear("110100", kind)
 
     # Then the target is read, and the stop taken away, long before a sweep
     desk.carry_until(trio, "CLOSED", seconds=4)
