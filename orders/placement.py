@@ -57,6 +57,7 @@ class Turn:
 
     step: Step
     calls: tuple[Call, ...] = ()
+    rest_ms: int | None = None  # how long it rests, if it does until a given moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,13 @@ class OrderPlacementService:
         *,
         answer: Answer | None = None,
         later: Callable[[Future[Answer]], None] | None = None,
+        again: Callable[[int], None] | None = None,
     ) -> Step:
         """Carry a trio as far as it will go now. Safe to repeat, at once, from anywhere.
 
         Returns the step it rests on. ``later`` is given what may take long (an entry) instead of waiting
-        for it; bring its result back as ``answer``. Raises TrioOrder.DoesNotExist for an unknown trio.
+        for it; bring its result back as ``answer``. ``again`` is told in how many ms the trio is due again.
+        Raises TrioOrder.DoesNotExist for an unknown trio.
         """
         _refuse_inside_transaction()
         state, account_id, environment = TrioOrder.objects.values_list(
@@ -116,6 +119,8 @@ class OrderPlacementService:
                 turn = self._turn(trio_id, Means(exchange, install, offset, queue_alive), answer=known)
                 asked |= _ask(turn.calls, exchange, later)
             if not asked:
+                if again is not None and turn.rest_ms is not None:
+                    again(turn.rest_ms)
                 return turn.step
             done, asked = wait(asked, return_when=FIRST_COMPLETED)
             answers = [future.result() for future in done]
@@ -171,7 +176,7 @@ class OrderPlacementService:
                 trio.wake_at = None if until is None else from_ms(max(until, snapshot.now + 1))
                 trio.failures = 0
                 trio.save(update_fields=["wake_at", "failures", *journal.HEAD, "updated_at"])
-                return Turn(step)
+                return Turn(step, rest_ms=None if until is None else max(1, until - snapshot.now))
             calls = begin(
                 trio,
                 decision,

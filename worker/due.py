@@ -14,9 +14,11 @@ from orders.calls import Answer
 from orders.domain.words import TrioState
 from orders.models import TrioOrder
 from orders.placement import OrderPlacementService
+from worker.alarm import Alarm
 
 logger = logging.getLogger(__name__)
 
+SOON_MS = 1000
 DUE = """
     SELECT id FROM orders_trioorder
     WHERE wake_at <= clock_timestamp() AND state <> %s
@@ -45,6 +47,7 @@ class Advancer:
         self._busy: dict[int, bool] = {}  # trio → was it called for again meanwhile?
         self._answers: dict[int, list[Answer]] = {}  # came in, and are not recorded yet
         self._in_the_air: set[Future[Answer]] = set()
+        self._alarm = Alarm(self.call)
 
     def call(self, trio_id: int, answer: Answer | None = None) -> None:
         """Have a trio carried forward; a call while it is being carried is done right after."""
@@ -73,11 +76,21 @@ class Advancer:
 
     def _advance(self, trio_id: int, answer: Answer | None) -> None:
         try:
-            self._service.advance(trio_id, answer=answer, later=partial(self._later, trio_id))
+            self._service.advance(
+                trio_id,
+                answer=answer,
+                later=partial(self._later, trio_id),
+                again=partial(self._again, trio_id),
+            )
         except TrioOrder.DoesNotExist:
             logger.warning("trio %s does not exist", trio_id)
         except Exception:  # the poll finds it again; one trio never holds up another
             logger.exception("trio %s could not be carried forward", trio_id)
+
+    def _again(self, trio_id: int, in_ms: int) -> None:
+        """Serve what is due soon to the millisecond: the poll would come up to 250 ms late."""
+        if in_ms <= SOON_MS:
+            self._alarm.set(trio_id, in_ms)
 
     def _later(self, trio_id: int, future: Future[Answer]) -> None:
         """Carry the trio on when this answer is there."""
@@ -101,6 +114,7 @@ class Advancer:
 
     def stop(self) -> None:
         """Let what is under way finish: an answer that nobody writes down would have to be looked up."""
+        self._alarm.stop()
         with self._changed:
             self._changed.wait_for(self._rests, timeout=settings.BINANCE_TIMEOUT_MS / 1000 + 2)
         self._pool.shutdown(wait=True)
