@@ -118,12 +118,17 @@ class Stage:
                 process.stdout.close()
 
     def complaints(self) -> list[str]:
-        """Lines of the processes' logs that speak of an error of our own."""
-        words = re.compile(r"Traceback|its decision raised|could not be carried forward|in our own code")
+        """Lines of the processes' logs that speak of an error of our own, and what each traceback ends with."""
+        words = re.compile(r"its decision raised|could not be carried forward|in our own code")
         found = []
         for path in sorted(self.folder.glob("*.log")):
-            lines = path.read_text(errors="replace").splitlines()
-            found += [f"{path.stem}: {line}" for line in lines if words.search(line)]
+            inside = False
+            for line in path.read_text(errors="replace").splitlines():
+                if inside and line[:1].strip():  # the first line after a traceback's indented ones
+                    found.append(f"{path.stem}: {line}")
+                inside = line.startswith("Traceback") or (inside and not line[:1].strip())
+                if words.search(line):
+                    found.append(f"{path.stem}: {line}")
         return found
 
 
