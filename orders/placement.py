@@ -140,7 +140,8 @@ class OrderPlacementService:
     def _locked_turn(self, trio_id: int, means: Means, answer: Answer | None) -> Turn:
         TrioOrder.objects.select_for_update().values_list("pk").get(pk=trio_id)
         # Read after the lock: rows joined to a locked one are as they were before it was waited for.
-        trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
+        rows = TrioOrder.objects.select_related("account", "symbol", "slot").defer("symbol__raw")
+        trio = rows.get(pk=trio_id)
         if answer is not None:
             recording.record(trio, answer, now=db_now(), offset_ms=means.offset_ms)
         kept = journal.head_of(trio)

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
 
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.types import ZERO, PositionMode, PositionSide
@@ -249,7 +248,10 @@ def settle(trio: TrioOrder, decision: Decision) -> None:
 
 
 def measure(trio: TrioOrder, *, until_ts: int) -> Gaps:
-    """Measure from the trio's executions and stops for how long its position was not covered."""
+    """Measure from the trio's executions and stops for how long its position was not covered.
+
+    Its orders and requests are those that the decision was made from.
+    """
     if trio.is_entry_only:
         return Gaps(0, 0, None)
     executions: list[Execution] = []
@@ -273,14 +275,21 @@ def measure(trio: TrioOrder, *, until_ts: int) -> Gaps:
     found = gaps(executions, guards, until_ts=until_ts)
     if not found.total:
         return found
-    lost = Q(outcome__verdict=Verdict.UNKNOWN, leg__acknowledged=False)  # else it was there all the same
-    refused = trio.requests.filter(
-        Q(outcome__verdict__in=NO_COVER) | lost,
-        kind=RequestKind.SUBMIT,
-        leg__role__in=(Role.STOP_LOSS, Role.EXIT),
-    )
-    asked = refused.values_list("timestamp", flat=True)
-    return gaps(executions, guards, until_ts=until_ts, refusals=asked)
+    return gaps(executions, guards, until_ts=until_ts, refusals=_refused_cover(trio))
+
+
+def _refused_cover(trio: TrioOrder) -> list[int]:
+    """Return when (exchange ms) stops and exits were asked for that the exchange refused or lost."""
+    legs = {leg.pk: leg for leg in trio.legs.all() if leg.role in (Role.STOP_LOSS, Role.EXIT)}
+    asked = []
+    for request in trio.requests.all():
+        leg, outcome = legs.get(request.leg_id), getattr(request, "outcome", None)
+        if leg is None or outcome is None or request.kind != RequestKind.SUBMIT:
+            continue
+        lost = outcome.verdict == Verdict.UNKNOWN and not leg.acknowledged  # else it was there all the same
+        if lost or outcome.verdict in NO_COVER:
+            asked.append(request.timestamp)
+    return asked
 
 
 def _pause(error: ExchangeError) -> timedelta:

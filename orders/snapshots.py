@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
+from django.db.models import Prefetch, prefetch_related_objects
 
 from exchange.types import ZERO, OrderType, PositionMode, PositionSide, Side, TimeInForce
 from orders import gates
@@ -72,16 +73,26 @@ def spec_of(trio: TrioOrder) -> Spec:
     )
 
 
+def rows_read(trio: TrioOrder) -> None:
+    """Read a trio's orders and requests anew; until the next time ``all()`` of either asks nothing."""
+    trio._prefetched_objects_cache = {}  # type: ignore[attr-defined]
+    requests = Request.objects.select_related("outcome").defer("payload").order_by("id")
+    prefetch_related_objects(
+        [trio], Prefetch("legs", Leg.objects.order_by("id")), Prefetch("requests", requests)
+    )
+
+
 def snapshot_of(
     trio: TrioOrder, *, now: datetime, offset_ms: int, install: Install, queue_alive: bool = True
 ) -> TrioSnapshot:
     """Read everything a decision about ``trio`` hinges on. ``now`` was read after its lock."""
     now_ms = to_ms(now)
     rules = policies()
-    requests = list(trio.requests.select_related("outcome").order_by("id"))
+    rows_read(trio)
+    requests = list(trio.requests.all())
     legs = tuple(
         leg_view(leg, [r for r in requests if r.leg_id == leg.pk], now=now_ms, rules=rules)
-        for leg in trio.legs.order_by("id")
+        for leg in trio.legs.all()
     )
     placing = trio.trio_state in (TrioState.QUEUED, TrioState.PLACING)
     alive = gates.worker_alive() if placing else True

@@ -36,11 +36,9 @@ class WorkerLoop:
 
     def once(self) -> int:
         """One pass of everything. Returns how many trios were due."""
-        Heartbeat.objects.update_or_create(
-            process=self.process,
-            defaults={"beat": db_now()},
-            create_defaults={"beat": db_now(), "started_at": self._started_at},
-        )
+        now = db_now()
+        if not Heartbeat.objects.filter(process=self.process).update(beat=now):
+            Heartbeat.objects.create(process=self.process, beat=now, started_at=self._started_at)
         try:
             self.watcher.beat()
         except (OperationalError, InterfaceError):

@@ -12,10 +12,10 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.conf import settings
@@ -80,12 +80,9 @@ class Watcher:
     def beat(self) -> None:
         """Beat what is held, drop what was taken, take what nobody holds."""
         now = db_now()
-        for account_id, watch in list(self._held.items()):
-            if not Watch.objects.filter(account_id=account_id, incarnation=watch.incarnation).update(
-                beat=now
-            ):
-                logger.warning("the watch of account %s was taken over", account_id)
-                self._drop(account_id)
+        for account_id in self._lost(now):
+            logger.warning("the watch of account %s was taken over", account_id)
+            self._drop(account_id)
         wanted = {a.pk: a for a in accounts_to_watch() if self._only in (None, a.pk)}
         for account_id in list(self._held):
             if account_id not in wanted:
@@ -94,16 +91,34 @@ class Watcher:
             if held.is_useless:  # our network may be at fault: let another process try
                 self._shunned[account_id] = time.monotonic() + SHUN_SECONDS
                 self._release(account_id, note=held.trouble)
+        free = self._free(wanted)
         for account_id, account in wanted.items():
-            if self._shunned.get(account_id, 0.0) > time.monotonic():
+            if self._shunned.get(account_id, 0.0) > time.monotonic() or account_id not in free:
                 continue
-            if account_id not in self._held and (incarnation := self._take(account_id)):
+            if incarnation := self._take(account_id):
                 watch = AccountWatch(account, incarnation, self)
                 self._held[account_id] = watch
                 watch.start(self._loop)
         for watch in self._held.values():
             watch.sweep_when_due()
         self._watch_prices()
+
+    def _lost(self, now: datetime) -> list[int]:
+        """Beat every watch we hold; return the accounts whose row knows another holder."""
+        ours = {watch.incarnation: account_id for account_id, watch in self._held.items()}
+        mine = Watch.objects.filter(incarnation__in=ours, account_id__in=ours.values())
+        if not ours or mine.update(beat=now) == len(ours):
+            return []
+        known = set(mine.values_list("incarnation", flat=True))
+        return [account_id for incarnation, account_id in ours.items() if incarnation not in known]
+
+    def _free(self, account_ids: Iterable[int]) -> set[int]:
+        """Return those of these accounts that nobody watches, in one look: most of the time there are none."""
+        unheld = set(account_ids) - set(self._held)
+        if not unheld:
+            return set()
+        beaten = Watch.objects.filter(account_id__in=unheld, beat__gte=_stale_since(db_now()))
+        return unheld - set(beaten.values_list("account_id", flat=True))
 
     def _watch_prices(self) -> None:
         """Follow the prices of every environment on which we hold an account."""
@@ -125,7 +140,7 @@ class Watcher:
     def _take(self, account_id: int) -> str:
         Watch.objects.get_or_create(account_id=account_id)
         now = db_now()
-        stale = now - timedelta(milliseconds=settings.TAKEOVER_MS - 500)
+        stale = _stale_since(now)
         incarnation = uuid.uuid4().hex
         taken = Watch.objects.filter(Q(beat=None) | Q(beat__lt=stale), account_id=account_id).update(
             incarnation=incarnation,
@@ -324,7 +339,7 @@ class AccountWatch:
     def sweep_when_due(self) -> None:
         """Start a sweep when one is due and none is under way. Also without a stream: it is the backstop."""
         busy = self._sweeping is not None and not self._sweeping.done()
-        if busy or self._stopped.is_set() or db_now().timestamp() < self._sweep_at:
+        if busy or self._stopped.is_set() or time.monotonic() < self._sweep_at:
             return
         self._sweeping = self._watcher.sweepers.submit(self._sweep)
 
@@ -338,22 +353,27 @@ class AccountWatch:
             sweep_and_note(self.account, self.incarnation, call=self._watcher.call)
         except (ExchangeError, AccountsError) as error:
             wait = getattr(error, "retry_after", None) or RETRY_SECONDS
-            self._sweep_at = db_now().timestamp() + wait
+            self._sweep_at = time.monotonic() + wait
             self._in_trouble(f"could not be read: {error}")
             self._mine().update(note=self.trouble[:500])
             logger.warning("account %s: sweep failed: %s", self.account.pk, error)
             return
         except Exception:
-            self._sweep_at = db_now().timestamp() + RETRY_SECONDS
+            self._sweep_at = time.monotonic() + RETRY_SECONDS
             logger.exception("account %s: sweep failed", self.account.pk)
             return
         self._reached_at = time.monotonic()
         if gaps != self._gaps:  # it may have been read before what was missed: once more, at once
             return
-        self._sweep_at = db_now().timestamp() + settings.SWEEP_SECONDS
+        self._sweep_at = time.monotonic() + settings.SWEEP_SECONDS
         if connected and self._connected:
             self.trouble = ""
             self.swept.set()
+
+
+def _stale_since(now: datetime) -> datetime:
+    """Return when a watch must have been beaten last for anybody else to take it."""
+    return now - timedelta(milliseconds=settings.TAKEOVER_MS - 500)
 
 
 def _exchange_afresh(account_id: int) -> Exchange:

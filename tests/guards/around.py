@@ -47,7 +47,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/watching.py",
-                'was taken over", account_id)\n                self._drop(account_id)',
+                'was taken over", account_id)\n            self._drop(account_id)',
                 'was taken over", account_id)',
             ),
         ),

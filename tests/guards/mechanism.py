@@ -12,8 +12,8 @@ PLACEMENT: Final = "tests/unit/orders/test_placement.py"
 PROMISES: Final = "tests/unit/orders/test_promises.py"
 
 LOCK: Final = "\n        TrioOrder.objects.select_for_update()"  # the row of the trio that is decided about
-WHOLE: Final = 'TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)'
-WHOLE_LOCKED: Final = WHOLE.replace("select_related", 'select_for_update(of=("self",)).select_related')
+WHOLE: Final = "rows.get(pk=trio_id)"
+WHOLE_LOCKED: Final = 'rows.select_for_update(of=("self",)).get(pk=trio_id)'
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
