@@ -36,10 +36,11 @@ from worker.lanes import Lanes
 logger = logging.getLogger(__name__)
 
 EVENT_DUE_MS = 500
+FIRST_READ_MS = 150  # for what may have filled before we listened: nobody tells of that any more
 SILENCE_SECONDS = 2.0
 SILENT_READ_SECONDS = 1.0
 SILENT_READS_MAX = 10  # each second: a quarter of production's request weight, the rest is for acting
-REFRESH_SECONDS = 0.5
+REFRESH_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ class PriceWatch:
         self._loop.call_soon_threadsafe(self._stream.watch, list(found))
         # What traded between an entry's coming to rest and our first hearing its price is asked for, once.
         entries = [i for watched in found.values() for i in watched if i.is_entry]
-        self._have_read((i for i in entries if i.leg_id not in self._entries), in_ms=EVENT_DUE_MS)
+        self._have_read((i for i in entries if i.leg_id not in self._entries), in_ms=FIRST_READ_MS)
         self._entries = {i.leg_id for i in entries}
 
     def _read_some(self) -> None:

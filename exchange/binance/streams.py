@@ -24,7 +24,7 @@ from yarl import URL
 
 from exchange.binance.errors import LISTEN_KEY_GONE
 from exchange.binance.events import PriceTick, price_tick, unwrap, user_event
-from exchange.binance.mapping import ForeignShape
+from exchange.binance.mapping import ForeignShape, integer
 from exchange.errors import ExchangeError
 from exchange.redaction import excerpt, quieten_http_logs, redact
 from exchange.types import Endpoints, StreamEvent, StreamExpired
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 USER_EVENTS: Final = ("ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "ALGO_UPDATE", "ACCOUNT_CONFIG_UPDATE")
 SYMBOLS_MAX: Final = 400  # two streams each; a connection carries 1024
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
+STREAMS_A_MESSAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class Patience:
     keepalive: float = 30 * 60.0
     keepalive_retry: float = 30.0
     life: float = 23 * 3600.0
+    answer: float = 2.0
+    between: float = 0.2  # two messages of ours: Binance takes ten a second
     retry_first: float = 0.25
     retry_max: float = 10.0
 
@@ -90,7 +93,7 @@ class _Stream(ABC, Generic[_Event]):
     def _read(self, frame: str) -> _Event | None:
         """Make the event of one frame, ``None`` to pass over it. Raises ForeignShape."""
 
-    async def _meanwhile(self) -> str:
+    async def _meanwhile(self, socket: aiohttp.ClientWebSocketResponse) -> str:
         """Do what an open socket needs; return why to leave it."""
         await asyncio.Event().wait()
         return "it has nothing more to do"
@@ -144,7 +147,7 @@ class _Stream(ABC, Generic[_Event]):
                         timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                     )
                 )
-            beside = asyncio.create_task(self._leave_when_due())
+            beside = asyncio.create_task(self._leave_when_due(socket))
             closing.push_async_callback(_end, beside)
             yield Connected()
             while True:
@@ -174,10 +177,10 @@ class _Stream(ABC, Generic[_Event]):
             if not receiving.done():
                 await _end(receiving)
 
-    async def _leave_when_due(self) -> str:
+    async def _leave_when_due(self, socket: aiohttp.ClientWebSocketResponse) -> str:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience.life):
-                return await self._meanwhile()
+                return await self._meanwhile(socket)
         return f"it was {self._patience.life:.0f} s old: Binance ends connections after a day"
 
     def _understand(self, frame: str) -> _Event | None:
@@ -234,7 +237,7 @@ class UserStream(_Stream[StreamEvent]):
             forms = [form for form in UserStreamForm if form is not self._form]
             self._form = forms[0]
 
-    async def _meanwhile(self) -> str:
+    async def _meanwhile(self, socket: aiohttp.ClientWebSocketResponse) -> str:
         pause = self._patience.keepalive
         while True:
             await asyncio.sleep(pause)
@@ -249,7 +252,10 @@ class UserStream(_Stream[StreamEvent]):
 
 
 class MarketStream(_Stream[PriceTick]):
-    """Last and mark prices of some symbols. ``watch`` changes which, by connecting anew."""
+    """Last and mark prices of some symbols. ``watch`` changes which, on the open connection.
+
+    A server that does not take that change is connected to anew, with all symbols in the address.
+    """
 
     def __init__(
         self, endpoints: Endpoints, symbols: Collection[str] = (), *, patience: Patience | None = None
@@ -257,7 +263,11 @@ class MarketStream(_Stream[PriceTick]):
         super().__init__(patience or Patience())
         self._root = _root(endpoints)
         self._symbols: frozenset[str] = frozenset()
+        self._heard: frozenset[str] = frozenset()  # what the open connection carries
+        self._asked = 0
+        self._answers: dict[int, bool] = {}
         self._changed = asyncio.Event()
+        self._answered = asyncio.Event()
         self.watch(symbols)
 
     def watch(self, symbols: Collection[str]) -> None:
@@ -273,17 +283,55 @@ class MarketStream(_Stream[PriceTick]):
             await self._changed.wait()
             self._changed.clear()
         self._changed.clear()
-        names = (quote(symbol.lower(), safe="") for symbol in sorted(self._symbols))
-        return f"{self._root}/market/stream?streams=" + "/".join(
-            f"{name}@markPrice@1s/{name}@aggTrade" for name in names
-        )
+        self._heard = self._symbols
+        names = (quote(name, safe="@") for name in _streams_of(self._heard))
+        return f"{self._root}/market/stream?streams=" + "/".join(names)
 
     def _read(self, frame: str) -> PriceTick | None:
-        return price_tick(unwrap(frame))
+        body = unwrap(frame)
+        if "e" not in body and "id" in body:
+            self._answers[integer(body, "id", fallback=0)] = "error" not in body
+            self._answered.set()
+            return None
+        return price_tick(body)
 
-    async def _meanwhile(self) -> str:
-        await self._changed.wait()
-        return "other symbols are to be watched"
+    async def _meanwhile(self, socket: aiohttp.ClientWebSocketResponse) -> str:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            wanted = self._symbols
+            for method, symbols in (
+                ("SUBSCRIBE", wanted - self._heard),
+                ("UNSUBSCRIBE", self._heard - wanted),
+            ):
+                if symbols and not await self._change(socket, method, symbols):
+                    return "other symbols are to be watched"
+            self._heard = wanted
+
+    async def _change(
+        self, socket: aiohttp.ClientWebSocketResponse, method: str, symbols: Collection[str]
+    ) -> bool:
+        """Change what the connection carries; return whether the server took it."""
+        names = _streams_of(symbols)
+        for first in range(0, len(names), STREAMS_A_MESSAGE):
+            self._asked += 1
+            ident = self._asked
+            await socket.send_json(
+                {"method": method, "params": names[first : first + STREAMS_A_MESSAGE], "id": ident}
+            )
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._patience.answer):
+                    while ident not in self._answers:
+                        await self._answered.wait()
+                        self._answered.clear()
+            if not self._answers.pop(ident, False):
+                return False
+            await asyncio.sleep(self._patience.between)
+        return True
+
+
+def _streams_of(symbols: Collection[str]) -> list[str]:
+    return [f"{name.lower()}@{kind}" for name in sorted(symbols) for kind in ("markPrice@1s", "aggTrade")]
 
 
 async def _end(task: asyncio.Future[Any]) -> None:

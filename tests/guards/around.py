@@ -124,7 +124,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/prices.py",
-                "self._have_read((i for i in entries if i.leg_id not in self._entries), in_ms=EVENT_DUE_MS)",
+                "self._have_read((i for i in entries if i.leg_id not in self._entries), in_ms=FIRST_READ_MS)",
                 "pass",
             ),
         ),

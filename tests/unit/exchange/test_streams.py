@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -365,18 +366,60 @@ def test_prices_of_some_symbols() -> None:
     run(story())
 
 
-def test_other_symbols_are_watched_over_a_new_connection() -> None:
+def test_other_symbols_are_watched_on_the_open_connection() -> None:
     async def story() -> None:
-        venue = Venue(says(framed("mark_price_live")))
+        asked: list[Any] = []
+
+        async def takes_changes(socket: web.WebSocketResponse) -> None:
+            await socket.send_str(framed("mark_price_live"))
+            async for message in socket:
+                asked.append(json.loads(message.data))
+                await socket.send_json({"result": None, "id": asked[-1]["id"]})
+                await socket.send_str(framed("mark_price_live"))
+
+        # Given prices of one symbol
+        venue = Venue(takes_changes)
         async with venue.running() as endpoints:
-            stream = MarketStream(endpoints, patience=QUICK)
+            stream = MarketStream(endpoints, ["BTCUSDT"], patience=QUICK)
+            ticks = 0
+            async with asyncio.timeout(5), contextlib.aclosing(stream.events()) as events:
+                async for event in events:
+                    ticks += isinstance(event, PriceTick)
+                    # When another one is to be watched in its place
+                    if ticks == 1:
+                        stream.watch(["BTCUSDT"])  # the same: nothing happens
+                        stream.watch(["测试USDT"])
+                    if ticks == 3:
+                        break
+
+        # Then the connection is asked to change what it carries, and is the only one
+        assert [(each["method"], each["params"]) for each in asked] == [
+            ("SUBSCRIBE", ["测试usdt@markPrice@1s", "测试usdt@aggTrade"]),
+            ("UNSUBSCRIBE", ["btcusdt@markPrice@1s", "btcusdt@aggTrade"]),
+        ]
+        assert venue.asked == ["/market/stream?streams=btcusdt@markPrice@1s/btcusdt@aggTrade"]
+
+    run(story())
+
+
+@pytest.mark.parametrize("answer", ["", '{"error": {"code": 2, "msg": "Invalid request"}, "id": 1}'])
+def test_a_server_that_takes_no_change_is_connected_to_anew(answer: str) -> None:
+    async def story() -> None:
+        async def takes_none(socket: web.WebSocketResponse) -> None:
+            await socket.send_str(framed("mark_price_live"))
+            async for _ in socket:
+                if answer:
+                    await socket.send_str(answer)
+
+        venue = Venue(takes_none)
+        async with venue.running() as endpoints:
+            stream = MarketStream(endpoints, patience=replace(QUICK, answer=0.2))
             seen: list[Any] = []
             async with asyncio.timeout(5), contextlib.aclosing(stream.events()) as events:
                 stream.watch(["BTCUSDT"])
                 async for event in events:
                     seen.append(event)
                     if count(PriceTick, 1)(seen):
-                        stream.watch(["BTCUSDT"])  # the same: nothing happens
                         stream.watch(["BTCUSDT", "测试USDT"])
                     if count(PriceTick, 2)(seen):
                         break
