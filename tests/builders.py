@@ -25,14 +25,19 @@ PATIENCE_SECONDS = 10.0
 WATCH = "the test's own watch"
 
 
-def until(what: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS, why: str = "") -> Any:
-    """Return what ``what`` returns as soon as it is true; fail with the reason when it never becomes so."""
+def until(
+    what: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS, why: str | Callable[[], str] = ""
+) -> Any:
+    """Return what ``what`` returns as soon as it is true; fail with the reason when it never becomes so.
+
+    ``why`` may be asked for: what is told of a failure is then as of its end.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := what():
             return found
         time.sleep(0.005)
-    raise AssertionError(f"not within {seconds} s: {why or what}")
+    raise AssertionError(f"not within {seconds} s: {why() if callable(why) else why or what}")
 
 
 @dataclass
@@ -102,7 +107,7 @@ class Desk:
             trio.refresh_from_db()
             return trio if trio.state in states else None
 
-        until(there, seconds=seconds, why=f"trio in {states}, it is {trio.state} ({trio.reason})")
+        until(there, seconds=seconds, why=lambda: f"trio in {states}, it is {trio.state} ({trio.reason})")
         return trio
 
     def a_trio(self, symbol: str = "BTCUSDT", side: str = "BUY", **fields: Any) -> TrioOrder:

@@ -134,7 +134,7 @@ def manned(house: House, redis_queue: Any) -> Iterator[tuple[House, ExchangeAcco
     account = house.account()
     house.start_worker()
     house.start_rqworker()
-    until(lambda: watched(account), seconds=30, why=house.logs())
+    until(lambda: watched(account), seconds=30, why=house.logs)
     yield house, account
     house.stop_all()
     verdict = journal_verify()

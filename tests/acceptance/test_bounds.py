@@ -91,7 +91,7 @@ def test_a_fill_is_covered_within_two_seconds_although(
     trio = queue(draft(account, protection="ON_FIRST_FILL"))
 
     # A busy machine may find the time for another attempt used up, and leave: that is within the bound too.
-    until(lambda: covered(house) or left_again(house), seconds=15, why=story(trio))
+    until(lambda: covered(house) or left_again(house), seconds=15, why=lambda: story(trio))
 
     (rule,) = [row for row in house.ask("GET", "/sim/faults") if "event" not in row["match"]]
     assert rule["fired"] == times
@@ -110,7 +110,7 @@ def filled_but_not_committed(house: House, account: ExchangeAccount) -> Iterator
     falls_silent(house)
     goes_wrong(house, ENTRY, {"do": "delay", "ms": 3000})
     trio = queue(draft(account, protection="ON_FIRST_FILL"))
-    until(lambda: house.ask("GET", "/sim/state")["accounts"][0]["positions"], why=story(trio))
+    until(lambda: house.ask("GET", "/sim/state")["accounts"][0]["positions"], why=lambda: story(trio))
     assert the(trio).legs.get(role=Role.ENTRY).filled == 0
     yield trio
 
@@ -120,7 +120,7 @@ def test_killed_between_fill_and_commit_another_worker_covers_within_the_bound(m
     with filled_but_not_committed(house, account) as trio:
         house.stop("rqworker", kill=True)  # who sent the entry
 
-    until(lambda: covered(house), seconds=15, why=story(trio))
+    until(lambda: covered(house), seconds=15, why=lambda: story(trio))
     gap = longest_gap(house)
     print(f"uncovered for {gap} ms")
     assert gap <= BOUND_MS, story(trio)
@@ -138,7 +138,7 @@ def test_killed_between_fill_and_commit_the_next_worker_covers_within_five_secon
 
     began = time.time_ns() // 10**6
     house.start_worker("second")
-    until(lambda: covered(house), seconds=30, why=story(trio))
+    until(lambda: covered(house), seconds=30, why=lambda: story(trio))
 
     (stop,) = [
         r["ms"] for r in house.log() if r["client_id"] == client_id(trio, "s1") and r["effect"] == "executed"
@@ -157,7 +157,7 @@ def test_the_legs_of_a_partly_filled_entry_are_requested_within_fifty_millisecon
         trio = queue(draft(account, entry_type="LIMIT", price=D("99000"), protection="ON_FIRST_FILL"))
         reaches(trio, "WORKING")
         house.ask("POST", "/sim/fill", {"client_id": client_id(trio, "e1"), "quantity": "0.004"})
-        until(lambda: covered(house), why=story(trio))
+        until(lambda: covered(house), why=house.logs)
         told = min(
             event["E"]
             for event in house.ask("GET", "/sim/events?account=house")
@@ -185,7 +185,7 @@ def test_a_process_paused_before_it_sends_the_entry_wakes_to_a_refusal(
     house.environment |= {"RECV_WINDOW_MS": "2000", "ABSENCE_MARGIN_MS": "1500"}
     account = house.account()
     house.start_worker()
-    until(lambda: watched(account), seconds=30, why=house.logs())
+    until(lambda: watched(account), seconds=30, why=house.logs)
     trio = draft(account, protection=protection)
     mark = house.folder / "stopped"
     errand = f"Errand({trio.pk}, BEFORE_ACT, 'entry', STOP, {str(mark)!r}, 60.0)"
@@ -196,7 +196,7 @@ def test_a_process_paused_before_it_sends_the_entry_wakes_to_a_refusal(
     )
     victim = house.start("victim", "-c", "\n".join(lines))
     try:
-        until(mark.exists, seconds=30, why=house.logs())
+        until(mark.exists, seconds=30, why=house.logs)
 
         # When absence is concluded, and it goes on
         reaches(trio, "ROLLED_BACK", seconds=30)
@@ -211,7 +211,7 @@ def test_a_process_paused_before_it_sends_the_entry_wakes_to_a_refusal(
     def arrived() -> list[dict[str, Any]]:
         return [r for r in house.log() if r["client_id"] == client_id(trio, "e1") and r["method"] == "POST"]
 
-    (row,) = until(arrived, why=house.logs())
+    (row,) = until(arrived, why=house.logs)
     for each in house.log():
         if each["client_id"].startswith(client_id(trio, "")):
             print(

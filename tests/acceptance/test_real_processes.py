@@ -43,7 +43,7 @@ def queue(trio: TrioOrder) -> TrioOrder:
 
 
 def reaches(trio: TrioOrder, *states: str, seconds: float = 20) -> TrioOrder:
-    until(lambda: the(trio).state in states, seconds=seconds, why=f"{states}: {story(trio)}")
+    until(lambda: the(trio).state in states, seconds=seconds, why=lambda: f"{states}: {story(trio)}")
     return the(trio)
 
 
@@ -66,7 +66,7 @@ def test_a_market_trio_costs_three_order_requests_and_no_other(manned: Manned, p
     queue(trio)
     before = house.log()[-1]["n"]
     reaches(trio, "OPEN")
-    until(lambda: armed(trio), why=story(trio))
+    until(lambda: armed(trio), why=lambda: story(trio))
 
     # Then the exchange saw three order requests, and nothing else about it
     asked = [(row["method"], row["path"]) for row in house.log(before)]
@@ -85,7 +85,7 @@ def test_events_alone_carry_a_trio_to_its_end(manned: Manned) -> None:
 
     house.price("BTCUSDT", "98990")
     reaches(trio, "OPEN")
-    until(lambda: armed(trio), why=story(trio))
+    until(lambda: armed(trio), why=lambda: story(trio))
     house.price("BTCUSDT", "111000")
 
     assert reaches(trio, "CLOSED").result == "TAKE_PROFIT"
@@ -106,7 +106,7 @@ def test_a_killed_runworker_is_replaced_and_a_fill_meanwhile_is_covered(manned: 
 
     # When another is started
     house.start_worker("second")
-    until(lambda: armed(trio), seconds=30, why=story(trio))
+    until(lambda: armed(trio), seconds=30, why=lambda: story(trio))
 
     # Then the position is covered within five seconds of its start, on the exchange's own clock
     second = Heartbeat.objects.exclude(process__in=killed).get()
@@ -122,12 +122,12 @@ def test_a_killed_exchange_comes_back_with_everything_it_had_answered(manned: Ma
     trio = draft(account)
     queue(trio)
     reaches(trio, "OPEN")
-    until(lambda: armed(trio), why=story(trio))
+    until(lambda: armed(trio), why=lambda: story(trio))
 
     port = int(house.url.rsplit(":", 1)[1])
     house.stop("simulator", kill=True)
     house.start_simulator(port)
-    until(lambda: watched(account), seconds=30, why=house.logs())
+    until(lambda: watched(account), seconds=30, why=house.logs)
     house.price("BTCUSDT", "111000")
 
     assert reaches(trio, "CLOSED").result == "TAKE_PROFIT", story(trio)
@@ -136,7 +136,7 @@ def test_a_killed_exchange_comes_back_with_everything_it_had_answered(manned: Ma
 def test_runworker_finds_a_trio_whose_job_got_lost(house: House, redis_queue: Any) -> None:
     account = house.account()
     house.start_worker()
-    until(lambda: watched(account), seconds=30, why=house.logs())
+    until(lambda: watched(account), seconds=30, why=house.logs)
 
     trio = draft(account)
     queue(trio)  # no rqworker is there to hear the bell
@@ -151,11 +151,11 @@ def test_without_a_queue_cancel_and_close_work_and_place_waits(
     # Given one open trio, and then a queue that does not answer, anywhere
     account = house.account()
     house.start_worker()
-    until(lambda: watched(account), seconds=30, why=house.logs())
+    until(lambda: watched(account), seconds=30, why=house.logs)
     standing = draft(account)
     queue(standing)
     reaches(standing, "OPEN")
-    until(lambda: armed(standing), why=story(standing))
+    until(lambda: armed(standing), why=lambda: story(standing))
     house.stop("runworker")
     dead = "redis://127.0.0.1:1/0"
     monkeypatch.setattr(settings, "REDIS_URL", dead)
@@ -164,7 +164,7 @@ def test_without_a_queue_cancel_and_close_work_and_place_waits(
         monkeypatch.setitem(queue_settings, "URL", dead)
     monkeypatch.setattr(queues, "_connections", type(queues._connections)())
     house.start_worker("deaf", REDIS_URL=dead)
-    until(lambda: watched(account), seconds=30, why=house.logs())
+    until(lambda: watched(account), seconds=30, why=house.logs)
 
     # When the operator closes it, the worker acts; when another is placed, it waits
     services.trio_close(trio_id=standing.pk, by="test")

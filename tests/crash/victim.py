@@ -72,7 +72,8 @@ class Striker:
         if self.errand.death == KILL:
             os.kill(os.getpid(), signal.SIGKILL)
         elif self.errand.death == STOP:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this very thread: one for the process may stop another thread first, and this one goes on meanwhile.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         else:
             # As rq does it: an alarm that raises in the main thread, wherever that is.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)

@@ -96,7 +96,7 @@ def stop_throttled(desk: Desk) -> TrioOrder:
         live = trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED)
         return live.exists() or the(trio).is_over  # a slow machine may have run into the bound
 
-    until(settled, why=story(trio))
+    until(settled, why=lambda: story(trio))
     return the(trio)
 
 

@@ -147,7 +147,7 @@ def test_a_lost_target_is_believed_absent_only_past_its_window_and_the_margin(
         desk.carry()
         return trio.legs.filter(role=Role.TAKE_PROFIT, state=LegState.WRITTEN_OFF).first()
 
-    leg = until(written_off, why=story(trio))
+    leg = until(written_off, why=lambda: story(trio))
     request = leg.requests.get()
     assert leg.ended_ts > request.timestamp + request.recv_window + 900
 
@@ -162,7 +162,7 @@ def test_an_acknowledged_stop_is_not_written_off_on_one_look(desk: Desk, setting
         desk.carry()
         return trio.legs.filter(role=Role.STOP_LOSS, generation=1, looks__gt=0).first()
 
-    assert until(looked_up, why=story(trio)).state == LegState.ACCEPTED
+    assert until(looked_up, why=lambda: story(trio)).state == LegState.ACCEPTED
 
 
 def test_an_entry_that_look_ups_by_id_do_not_show_is_found_in_the_history(desk: Desk) -> None:
@@ -327,7 +327,7 @@ def test_a_stop_the_exchange_forgot_is_placed_anew(desk: Desk, monkeypatch: pyte
         desk.carry()
         return trio.legs.filter(role=Role.STOP_LOSS, generation=2, state=LegState.ACCEPTED).exists()
 
-    until(another, seconds=5, why=story(trio))
+    until(another, seconds=5, why=lambda: story(trio))
 
 
 def test_an_account_that_was_switched_off_is_watched_while_a_trio_lives(desk: Desk) -> None:
@@ -393,7 +393,7 @@ def test_a_refused_key_ends_no_protection(desk: Desk, monkeypatch: pytest.Monkey
         desk.carry()
         return trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED).exists()
 
-    until(covered, why=story(trio))
+    until(covered, why=lambda: story(trio))
     assert trio.legs.filter(role=Role.STOP_LOSS).count() == 1, story(trio)
     assert the(trio).state == "OPEN"
 

@@ -220,7 +220,7 @@ def test_a_stop_throttled_three_times_is_there_in_time(desk: Desk) -> None:
         desk.carry()
         return trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED).exists()
 
-    until(covered, why=story(trio))
+    until(covered, why=lambda: story(trio))
     desk.carry()
     assert the(trio).uncovered_longest_ms <= 2000, story(trio)
 

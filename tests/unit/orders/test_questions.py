@@ -34,7 +34,7 @@ def a_trio_whose_target_is_refused(desk: Desk) -> TrioOrder:
         desk.carry()
         return bool(the(trio).question)
 
-    until(asks, why=story(trio))
+    until(asks, why=lambda: story(trio))
     desk.simulator.clear_faults()
     return trio
 
@@ -80,7 +80,7 @@ def test_while_a_question_waits_the_position_stays_covered_and_its_answer_is_kep
         desk.carry()
         return stops(desk)
 
-    until(covered_again, why=story(trio))
+    until(covered_again, why=lambda: story(trio))
     assert (the(trio).state, bool(the(trio).question)) == ("OPEN", True)
     assert stops(desk)
 

@@ -31,7 +31,7 @@ def test_the_time_the_exchange_refused_is_told_apart(
 ) -> None:
     desk.simulator.fault({"method": "POST", "type": "STOP_MARKET"}, then, 1)
     trio = desk.placed(desk.a_trio(protection=Protection.ON_FIRST_FILL))
-    until(lambda: covered(desk), why=story(trio))
+    until(lambda: covered(desk), why=lambda: story(trio))
     desk.carry()
 
     trio = the(trio)

@@ -129,7 +129,7 @@ def test_a_rest_too_small_to_be_closed_stays_under_its_stop_and_a_person_is_aske
         desk.carry()
         return bool(the(trio).question)
 
-    until(asked, why=story(trio))
+    until(asked, why=lambda: story(trio))
 
     # Then it says so once, sends no further exit, and the stop stays
     assert "A rest of 0.01" in trio.question

@@ -52,7 +52,7 @@ def test_cover_does_not_wait_for_the_entrys_answer(desk: Desk, advancer: Advance
         due_once(advancer)
         return covered(trio)
 
-    until(one_pass, seconds=2.5, why=f"no stop: {story(trio)}")
+    until(one_pass, seconds=2.5, why=lambda: f"no stop: {story(trio)}")
 
     # Then the stop rests long before, and the late answer does no harm
     assert time.monotonic() - began < 2.0, story(trio)
@@ -179,7 +179,7 @@ def test_a_stream_that_breaks_off_for_a_moment_keeps_its_watch(
     assert watcher._held.get(desk.account.pk) is watch
     stream.said.put(Connected())
     in_order(watcher)
-    until(lambda: not watch.trouble, why=f"it is still troubled: {watch.trouble}")
+    until(lambda: not watch.trouble, why=lambda: f"it is still troubled: {watch.trouble}")
     assert stream_since(desk) is not None
 
 

@@ -59,7 +59,7 @@ class Prices:
             self.desk.carry()
             return trio.legs.get(role=Role.ENTRY).look_at is None
 
-        until(read, why=story(trio))
+        until(read, why=lambda: story(trio))
 
     def hear(self, price: str, kind: PriceKind = PriceKind.LAST) -> None:
         self.watch.hear(PriceTick("BTCUSDT", kind, D(price), 2_000_000_000_000))
@@ -140,7 +140,7 @@ def test_a_fill_the_stream_hides_is_found_by_the_price_within_the_bound(desk: De
         desk.carry()
         return trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED).exists()
 
-    until(covered, why=story(trio))
+    until(covered, why=lambda: story(trio))
     desk.carry()
     assert the(trio).uncovered_longest_ms <= 2000, story(trio)
 
