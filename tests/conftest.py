@@ -35,6 +35,11 @@ def take_berth(run: Path) -> int:
     raise pytest.UsageError("Fifteen test processes run in this checkout already: wait for one to end.")
 
 
+def _hands_out(config: pytest.Config) -> bool:
+    """Is this the process that hands the tests out to others?"""
+    return not hasattr(config, "workerinput") and getattr(config.option, "dist", "no") != "no"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     from django.conf import settings
 
@@ -46,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
                 embedded.ensure()  # once, in the controller: the workers find the servers running
             except embedded.EmbeddedServersError as error:
                 raise pytest.UsageError(str(error)) from error
+        if _hands_out(config):
+            return  # its workers test, each in a berth of its own; they inherit what is in the environment
         berth = take_berth(embedded.run_dir())
         url = embedded.redis_url(berth)
         if settings.EMBEDDED_DATABASE:

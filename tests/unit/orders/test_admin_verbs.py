@@ -79,7 +79,7 @@ def test_a_get_shows_the_dialog_and_changes_nothing(
     assert response.status_code == 200
     assert "csrfmiddlewaretoken" in response.content.decode()
     assert everything(trio) == before
-    assert redis_queue.count == 0
+    assert [job.description for job in redis_queue.jobs] == []
     assert len(desk.simulator.log) == asked
 
 
@@ -331,7 +331,7 @@ def test_a_refusal_is_one_sentence_and_leaves_the_draft_as_it_was(
     assert len(said) == 1
     assert words in said[0], said
     assert everything(trio) == before
-    assert redis_queue.count == 0
+    assert [job.description for job in redis_queue.jobs] == []
 
 
 def test_a_trio_is_never_placed_twice(desk: Desk, operator: Client) -> None:
