@@ -15,12 +15,19 @@ from django.db import transaction
 from accounts.errors import CredentialsUnreadable
 from accounts.fields import newest_fernet
 from accounts.models import Credential, ExchangeAccount
+from backoffice.prepared import Prepared
 from exchange.port import Exchange, PublicExchange
 from exchange.types import Endpoints
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
+MADE_FROM = Prepared(
+    lambda account: Credential.objects.filter(account_id=account).values_list(
+        "account__environment", "account__name", "updated_at"
+    ),
+    int,
+)
 _lock = threading.RLock()
 _transports: dict[str, BaseAdapter] = {}
 # What a client was made from sits beside it: a replaced key or another URL makes a new one.
@@ -34,11 +41,7 @@ def exchange_for(account_id: int) -> Exchange:
     Raises CredentialsUnreadable when no key is stored or it cannot be decrypted. Whether the account
     may take new risk (``ALLOW_LIVE``, ``is_active``) is for the caller to ask: protecting is always allowed.
     """
-    row = (
-        Credential.objects.filter(account_id=account_id)
-        .values_list("account__environment", "account__name", "updated_at")
-        .first()
-    )
+    row = MADE_FROM.first(account_id)
     if row is None:
         raise CredentialsUnreadable(
             f"Account {account_id} has no stored API key: enter one with “Replace credentials”."

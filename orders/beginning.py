@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from backoffice.prepared import Prepared, row_insert, row_update
 from exchange.port import Exchange
 from exchange.types import ZERO, NewOrder, OrderRef, Stamp, WireRequest
 from orders import journal
@@ -24,18 +25,29 @@ from orders.facts import facts_of, facts_put, note
 from orders.models import Leg, Request, TrioOrder
 
 EXIT_PAUSE_MS, EXIT_PAUSE_MAX_MS = 100, 1000
+OURS = Prepared(lambda trio, client_id: Leg.objects.filter(trio_id=trio, client_id=client_id), int, str)
 WITNESS_MS = 60_000  # how far before its own time an order's history is searched
 
 
 def begin(
-    trio: TrioOrder, decision: Decision, *, exchange: Exchange, now: datetime, offset_ms: int, asked_by: str
+    trio: TrioOrder,
+    decision: Decision,
+    *,
+    exchange: Exchange,
+    now: datetime,
+    offset_ms: int,
+    asked_by: str,
+    changed: Iterable[str] = (),
 ) -> list[Call]:
-    """Commit the rows of a step and return the calls they stand for. Runs under the trio's row lock."""
+    """Commit the rows of a step and return the calls they stand for. Runs under the trio's row lock.
+
+    ``changed``: which columns of the trio are to be written along.
+    """
     at = to_ms(now) + offset_ms
     beginning = _Beginning(trio, decision, exchange, now, at, asked_by)
     calls = list(beginning.calls())
     trio.wake_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)
-    trio.save(update_fields=["wake_at", "observing_since", *journal.HEAD, "updated_at"])
+    row_update(trio, *changed, "wake_at", "observing_since", *journal.HEAD, "updated_at")
     return calls
 
 
@@ -84,15 +96,15 @@ class _Beginning:
         """Return the order's row: a new one, whose id the database refuses twice, or that of one sent again."""
         quantity = order.quantity or ZERO
         if plan.again:
-            leg = Leg.objects.get(client_id=order.client_id, trio=self.trio)
+            leg = OURS.get(self.trio.pk, order.client_id)
             facts_put(leg, sent(facts_of(leg), kind=kind, quantity=quantity))
             leg.type, leg.price = order.type, order.price
             leg.retry_at, leg.look_at, leg.looks = None, None, 0
-            leg.save()
+            row_update(leg)
             return leg
         facts = LegFacts(order.type.is_conditional, plan.form, LegState.PLANNED)
         first = sent(facts, kind=kind, quantity=quantity)
-        return Leg.objects.create(
+        leg = Leg(
             client_id=order.client_id,
             trio=self.trio,
             role=plan.role,
@@ -106,6 +118,8 @@ class _Beginning:
             state=first.state,
             retry_at=self._next_exit_at() if plan.role is Role.EXIT else None,
         )
+        row_insert(leg)
+        return leg
 
     def _next_exit_at(self) -> datetime | None:
         """Return when the exit after this one may go: the second at once, then with growing pauses."""
@@ -115,18 +129,18 @@ class _Beginning:
         return self.now + timedelta(milliseconds=min(EXIT_PAUSE_MAX_MS, EXIT_PAUSE_MS * 2 ** min(vain, 8)))
 
     def _cancel(self, client_id: str) -> SendCall:
-        leg = Leg.objects.get(client_id=client_id)
+        leg = OURS.get(self.trio.pk, client_id)
         leg.retry_at = None
-        leg.save(update_fields=["retry_at"])
+        row_update(leg, "retry_at")
         note(
             self.trio, "request", f"Cancelling the {Role(leg.role).words}.", at=self.now, client_id=client_id
         )
         return self._commit(leg, RequestKind.CANCEL, self.exchange.cancel_request(self._ref(leg)))
 
     def _look(self, client_id: str) -> LookCall:
-        leg = Leg.objects.get(client_id=client_id)
+        leg = OURS.get(self.trio.pk, client_id)
         leg.looking_since = self.now
-        leg.save(update_fields=["looking_since"])
+        row_update(leg, "looking_since")
         newest = leg.requests.filter(kind=RequestKind.SUBMIT).order_by("-id").first()
         since = None
         if newest is not None and leg.role == Role.ENTRY:

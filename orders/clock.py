@@ -7,7 +7,12 @@ from datetime import UTC, datetime
 from django.db import connection
 
 from accounts.gateways import public_exchange
+from backoffice.prepared import Prepared
 from orders.models import Clock
+
+OFFSET = Prepared(
+    lambda environment: Clock.objects.filter(environment=environment).values_list("offset_ms", flat=True), str
+)
 
 
 def db_now() -> datetime:
@@ -37,7 +42,7 @@ def offset_ms(environment: str) -> int:
 
     Raises ``exchange.errors`` when it must be measured and the exchange does not answer.
     """
-    offset = Clock.objects.filter(environment=environment).values_list("offset_ms", flat=True).first()
+    offset = OFFSET.first(str(environment))
     return clock_measure(environment).offset_ms if offset is None else offset
 
 

@@ -12,8 +12,10 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Q
 
+from backoffice.prepared import Prepared, row_insert, row_insert_once, row_update
 from exchange.types import (
     ZERO,
     OrderEvent,
@@ -41,6 +43,28 @@ VENUE_IDS = {
     "delivery_autoclose-": "delivery",
 }
 NEVER_RESTS = (TimeInForce.IOC, TimeInForce.FOK)
+# The exchange numbers each symbol's orders by itself: an id means nothing without its symbol.
+BY_CLIENT_ID = Prepared(
+    lambda account, symbol, client_id: Leg.objects.filter(
+        client_id=client_id, trio__account_id=account, trio__symbol__symbol=symbol
+    ).values_list("pk", "trio_id"),
+    int,
+    str,
+    str,
+)
+WITH_TRIO = Prepared(lambda pk: Leg.objects.filter(pk=pk).select_related("trio"), int)
+SLOT = Prepared(
+    lambda account, symbol, side: Slot.objects.filter(
+        account_id=account, symbol=symbol, position_side=side
+    ).values_list("pk", flat=True),
+    int,
+    str,
+    str,
+)
+SLOT_HELD = Prepared(lambda pk: Slot.objects.filter(pk=pk).select_for_update(), int)
+HOLDER = "SELECT id FROM orders_trioorder WHERE slot_id = %s AND holds_slot FOR UPDATE"
+WAKE = "UPDATE orders_trioorder SET wake_at = %s WHERE id = %s"
+WAKE_WITH_HEAD = "UPDATE orders_trioorder SET wake_at = %s, journal_head = %s, journal_length = %s, journal_at = %s WHERE id = %s"
 FACT_FIELDS = (
     "quantity",
     "filled",
@@ -61,12 +85,21 @@ FACT_FIELDS = (
 
 def note(trio: TrioOrder, kind: str, text: str, *, at: datetime | None = None, **data: Any) -> None:
     """Add one line to a trio's story."""
-    TrioEvent.objects.create(trio=trio, at=at or db_now(), kind=kind, text=text, data=data)
+    row_insert(TrioEvent(trio=trio, at=at or db_now(), kind=kind, text=text, data=data))
 
 
-def wake(trio: TrioOrder, now: datetime, **also: Any) -> None:
-    """Have a trio looked at now. ``also``: what else of its row is to be saved."""
-    TrioOrder.objects.filter(pk=trio.pk).update(wake_at=now, **also)
+def wake(trio_id: int, now: datetime) -> None:
+    """Have a trio looked at now."""
+    with connection.cursor() as cursor:
+        cursor.execute(WAKE, [now, trio_id])
+
+
+def wake_with_head(trio: TrioOrder, now: datetime) -> None:
+    """Have a trio looked at now, and write its journal's head along."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            WAKE_WITH_HEAD, [now, trio.journal_head, trio.journal_length, trio.journal_at, trio.pk]
+        )
 
 
 # --- one order --------------------------------------------------------------------------------
@@ -110,7 +143,7 @@ def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now
         leg.look_at, leg.looks, leg.looking_since = None, 0, None
         if after.state.is_live and _ends_at_once(leg):  # an answer that tells no end yet is not the last word
             leg.look_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)
-    leg.save()
+    row_update(leg)
     if after.state != before.state or after.filled != before.filled:
         note(leg.trio, "leg", _leg_line(leg), at=now, client_id=leg.client_id)
     return changed
@@ -144,39 +177,37 @@ def _leg_line(leg: Leg) -> str:
 
 def fill_book(leg: Leg, trade: TradeView) -> bool:
     """Book one execution; return whether it was new."""
-    _, new = Fill.objects.get_or_create(
-        account_id=leg.trio.account_id,
-        symbol=trade.symbol,
-        trade_id=trade.trade_id,
-        defaults={
-            "trio": leg.trio,
-            "leg": leg,
-            "order_id": trade.order_id,
-            "side": trade.side,
-            "price": trade.price,
-            "quantity": trade.quantity,
-            "commission": trade.commission,
-            "commission_asset": trade.commission_asset or "",
-            "realized_pnl": trade.realized_pnl,
-            "maker": trade.maker,
-            "time_ts": trade.time,
-        },
+    return row_insert_once(
+        Fill(
+            account_id=leg.trio.account_id,
+            symbol=trade.symbol,
+            trade_id=trade.trade_id,
+            trio=leg.trio,
+            leg=leg,
+            order_id=trade.order_id,
+            side=trade.side,
+            price=trade.price,
+            quantity=trade.quantity,
+            commission=trade.commission,
+            commission_asset=trade.commission_asset or "",
+            realized_pnl=trade.realized_pnl,
+            maker=trade.maker,
+            time_ts=trade.time,
+        )
     )
-    return new
 
 
-def leg_find(account_id: int, view: OrderView) -> Leg | None:
-    """Return our leg behind an order the exchange shows, by client id, else by the ids it told us."""
-    ids = Q(client_id=view.client_id)
+def leg_find(account_id: int, view: OrderView) -> tuple[int, int] | None:
+    """Return our leg behind an order the exchange shows, by client id, else by the ids it told us; and its trio."""
+    if found := BY_CLIENT_ID.first(account_id, view.symbol, view.client_id):
+        return found
+    ids = Q(pk=None)
     if view.order_id:
         ids |= Q(order_id=view.order_id)
     if view.algo_id:
         ids |= Q(algo_id=view.algo_id)
-    # The exchange numbers each symbol's orders by itself: an id means nothing without its symbol.
-    legs = Leg.objects.filter(
-        ids, trio__account_id=account_id, trio__symbol__symbol=view.symbol
-    ).select_related("trio")
-    return min(legs, key=lambda leg: leg.client_id != view.client_id, default=None)
+    legs = Leg.objects.filter(ids, trio__account_id=account_id, trio__symbol__symbol=view.symbol)
+    return legs.values_list("pk", "trio_id").first()
 
 
 def order_fact(account_id: int, event: OrderEvent) -> int | None:
@@ -196,21 +227,19 @@ def order_seen(
     if found is None:
         return _forced(account_id, view)
     trades = tuple(trades)
+    leg_id, trio_id = found
 
-    def take_in() -> int | None:
-        trio = TrioOrder.objects.select_for_update().get(pk=found.trio_id)
-        leg = Leg.objects.get(pk=found.pk)
-        leg.trio = trio
-        now = db_now()
+    def take_in(now: datetime) -> int | None:
+        leg = WITH_TRIO.get(leg_id)
         changed = leg_take_in(leg, view, source=source, certain=source is Source.LOOK_UP, now=now)
         for trade in trades:
             changed |= fill_book(leg, trade)
         if not changed:
             return None
-        wake(trio, now, **journal.head_of(trio))
-        return trio.pk
+        wake_with_head(leg.trio, now)
+        return trio_id
 
-    return locked(take_in, what=f"trio {found.trio_id}: news of {found.client_id}")
+    return locked(take_in, trio_id=trio_id, what=f"trio {trio_id}: news of {view.client_id}")
 
 
 def _forced(account_id: int, view: OrderView) -> int | None:
@@ -225,17 +254,16 @@ def _forced(account_id: int, view: OrderView) -> int | None:
         holds_slot=True,
     )
 
-    def take_in() -> int | None:
+    def take_in(now: datetime) -> int | None:
         trio = holders.select_for_update(of=("self",)).first()
         if trio is None or trio.forced:
             return None
         trio.forced = how
-        trio.save(update_fields=["forced", "updated_at"])
-        now = db_now()
+        row_update(trio, "forced", "updated_at")
         price = f" at {plain(view.average_price)}" if view.average_price else ""
         text = f"The exchange closed {plain(view.executed)}{price} itself ({how}), order {view.client_id}."
         note(trio, "outside", text, at=now, client_id=view.client_id)
-        wake(trio, now)
+        wake(trio.pk, now)
         return trio.pk
 
     return locked(take_in, what=f"{view.symbol}: {how}")
@@ -248,29 +276,32 @@ def position_fact(
     account_id: int, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
 ) -> int | None:
     """Take in a position; return the trio holding the slot, woken, if anything changed there."""
-    slot, _ = Slot.objects.get_or_create(
-        account_id=account_id, symbol=view.symbol, position_side=view.position_side
-    )
-    holders = TrioOrder.objects.filter(slot=slot, holds_slot=True)
+    slot_id = SLOT.first(account_id, view.symbol, view.position_side.value)
+    if slot_id is None:
+        slot, _ = Slot.objects.get_or_create(
+            account_id=account_id, symbol=view.symbol, position_side=view.position_side
+        )
+        slot_id = slot.pk
 
-    def take_in() -> int | None:
-        holder = holders.values_list("pk", flat=True).first()
-        trio = TrioOrder.objects.select_for_update().get(pk=holder) if holder else None
-        if not slot_take_in(slot.pk, view, as_of=as_of, from_event=from_event, strangers=strangers):
+    def take_in(now: datetime) -> int | None:
+        with connection.cursor() as cursor:
+            cursor.execute(HOLDER, [slot_id])
+            held = cursor.fetchone()
+        changed = slot_take_in(slot_id, view, as_of=as_of, from_event=from_event, strangers=strangers)
+        if not changed or held is None:
             return None
-        if trio is None:
-            return None
-        wake(trio, db_now())
-        return trio.pk
+        (holder,) = held
+        wake(holder, now)
+        return int(holder)
 
-    return locked(take_in, what=f"{slot}: a position")
+    return locked(take_in, what=f"account {account_id}, {view.symbol} {view.position_side}: a position")
 
 
 def slot_take_in(
     slot_id: int, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
 ) -> bool:
     """Write a position into the book unless something newer is there; return whether it differs."""
-    slot = Slot.objects.select_for_update().get(pk=slot_id)
+    slot = SLOT_HELD.get(slot_id)
     changed = False
     if as_of >= slot.as_of:
         changed = slot.quantity != view.quantity or (view.quantity == 0 and slot.flat_since is None)
@@ -293,7 +324,7 @@ def slot_take_in(
     if strangers is not None and as_of >= slot.strangers_as_of:
         changed |= slot.strangers != strangers
         slot.strangers, slot.strangers_as_of = strangers, as_of
-    slot.save()
+    row_update(slot)
     return changed
 
 

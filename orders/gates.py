@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from django.conf import settings
+from django.db import connection
 from django.db.models import Q
 
 from accounts.models import Environment
 from accounts.symbol_settings import symbol_setting_problem
-from orders.clock import db_now
 from orders.domain.words import ENDS, Protection, TrioState
 from orders.install import install_refusal
-from orders.models import Heartbeat, Install, TrioOrder
+from orders.models import Install, TrioOrder
 
 HEARTBEAT_SECONDS = 10
+BEATEN = (
+    "SELECT EXISTS (SELECT FROM orders_heartbeat WHERE beat > clock_timestamp() - %s * interval '1 second')"
+)
 NO_WORKER = "No runworker is alive, so nobody would watch the position. Start one (“manage.py runworker”), then try again."
 
 
 def worker_alive() -> bool:
     """Has any runworker beaten within the last ten seconds?"""
-    return Heartbeat.objects.filter(beat__gt=db_now() - timedelta(seconds=HEARTBEAT_SECONDS)).exists()
+    with connection.cursor() as cursor:
+        cursor.execute(BEATEN, [HEARTBEAT_SECONDS])
+        (beaten,) = cursor.fetchone()
+    return bool(beaten)
 
 
 def new_risk_refusal(

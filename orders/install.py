@@ -7,9 +7,12 @@ from functools import lru_cache
 
 from django.db import connection, transaction
 
+from backoffice.prepared import Prepared
 from orders.domain.errors import TrioRefused
 from orders.domain.ids import DIGITS
 from orders.models import Install
+
+INSTALL = Prepared(lambda: Install.objects.order_by("pk"))
 
 
 def system_identifier() -> str:
@@ -22,7 +25,7 @@ def system_identifier() -> str:
 
 def install_row() -> Install:
     """Return this installation's mark, made on first use."""
-    row = Install.objects.order_by("pk").first()
+    row = INSTALL.first()
     if row is None:
         with transaction.atomic():
             with connection.cursor() as cursor:

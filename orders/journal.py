@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from backoffice.prepared import row_insert
 from exchange.types import OrderState, OrderType, OrderView, PositionSide, Side
 from orders.domain.chain import BEGINNING, digest, moment
 from orders.domain.rounding import plain
@@ -26,7 +27,7 @@ def append(trio: TrioOrder, row: Row) -> None:
     row.position = trio.journal_length + 1
     row.previous_hash = trio.journal_head or BEGINNING
     row.hash = digest(says(row), previous=row.previous_hash)
-    row.save(force_insert=True)
+    row_insert(row)
     trio.journal_head, trio.journal_length, trio.journal_at = row.hash, row.position, _written_at(row)
 
 

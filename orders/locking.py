@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TypeVar
 
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -12,31 +13,41 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 logger = logging.getLogger(__name__)
 
 TRIES = 5
-BOUNDS = "SET LOCAL lock_timeout = %s; SET LOCAL idle_in_transaction_session_timeout = '1s'"
+BOUNDS = "SET LOCAL lock_timeout = %s; SET LOCAL idle_in_transaction_session_timeout = '1s'; "
+ROW = "SELECT FROM orders_trioorder WHERE id = %s FOR UPDATE; "
+CLOCK = "SELECT clock_timestamp()"  # a statement of its own: beside the lock it might be read before the lock is had
 _T = TypeVar("_T")
 
 
 @contextlib.contextmanager
-def short_transaction(*, wait_seconds: int = 1) -> Iterator[None]:
+def short_transaction(*, trio_id: int | None = None, wait_seconds: int = 1) -> Iterator[datetime]:
     """Open a transaction that waits so long for a lock, and in which being idle ends after a second.
 
-    Raises OperationalError when a lock cannot be had in time.
+    With ``trio_id`` it holds that trio's row; everything about the trio must be read inside. Yields the
+    database's clock, read after the lock. Raises OperationalError when a lock cannot be had in time.
     """
+    words: list[str | int] = [f"{wait_seconds}s"]
+    sql = BOUNDS + CLOCK
+    if trio_id is not None:
+        sql = BOUNDS + ROW + CLOCK
+        words.append(trio_id)
     with transaction.atomic(durable=True):
-        with connection.cursor() as cursor:
-            cursor.execute(BOUNDS, [f"{wait_seconds}s"])
-        yield
+        with connection.cursor() as cursor:  # one round trip
+            cursor.execute(sql, words)
+            (now,) = cursor.fetchone()
+        yield now
 
 
-def locked(work: Callable[[], _T], *, what: str) -> _T:
+def locked(work: Callable[[datetime], _T], *, what: str, trio_id: int | None = None) -> _T:
     """Do ``work`` in a short transaction; a lock that cannot be had, or a lost connection, is tried again.
 
-    ``work`` is done from its start each time. Raises OperationalError past five tries.
+    ``work`` is given the database's clock, and is done from its start each time. Raises OperationalError past
+    five tries.
     """
     for left in reversed(range(TRIES)):
         try:
-            with short_transaction():
-                return work()
+            with short_transaction(trio_id=trio_id) as now:
+                return work(now)
         except (OperationalError, InterfaceError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             logger.warning("%s did not get through (%s)", what, reason)

@@ -14,16 +14,16 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection
 from rq.timeouts import BaseTimeoutException
 
 from accounts.errors import AccountsError
 from accounts.gateways import exchange_for
 from backoffice import queues
+from backoffice.prepared import Prepared, row_update
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from orders import journal, recording
@@ -36,12 +36,21 @@ from orders.facts import note
 from orders.install import install_refusal, install_row
 from orders.locking import locked, short_transaction
 from orders.models import Install, TrioOrder
-from orders.snapshots import snapshot_of
+from orders.snapshots import rows_read, snapshot_of
 
 logger = logging.getLogger(__name__)
 
 INCARNATION = f"{socket.gethostname()[:40]}:{os.getpid()}"
 SAY_AGAIN_SECONDS = 60.0
+WHERE_IT_STANDS = Prepared(
+    lambda pk: TrioOrder.objects.filter(pk=pk).values_list("state", "account_id", "account__environment"), int
+)
+WHOLE = Prepared(
+    lambda pk: (
+        TrioOrder.objects.filter(pk=pk).select_related("account", "symbol", "slot").defer("symbol__raw")
+    ),
+    int,
+)
 _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="exchange")
 # Entries may be waited for long; what protects never queues up behind them.
 _entries = ThreadPoolExecutor(max_workers=16, thread_name_prefix="entry")
@@ -49,6 +58,14 @@ _entries = ThreadPoolExecutor(max_workers=16, thread_name_prefix="entry")
 
 class InsideTransaction(RuntimeError):
     """The exchange was about to be asked with a transaction open: what it says could be rolled back."""
+
+
+class Undecided(RuntimeError):
+    """A decision raised: a bug of ours."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +109,7 @@ class OrderPlacementService:
         Raises TrioOrder.DoesNotExist for an unknown trio.
         """
         _refuse_inside_transaction()
-        state, account_id, environment = TrioOrder.objects.values_list(
-            "state", "account_id", "account__environment"
-        ).get(pk=trio_id)
+        state, account_id, environment = WHERE_IT_STANDS.get(trio_id)
         if state == TrioState.DRAFT:
             return Rest(None)
         install = install_row()
@@ -132,51 +147,55 @@ class OrderPlacementService:
 
         Past those tries our answer is a lost answer: its request's row says that its fate is to be looked up.
         """
+        what = f"trio {trio_id}: a turn"
+        try:
+            return locked(
+                lambda now: self._locked_turn(trio_id, means, answer, now=now), trio_id=trio_id, what=what
+            )
+        except Undecided as undecided:  # its transaction is undone, and the answer with it: that is kept
+            error = undecided.error
+        logger.error("trio %s: its decision raised; what covers it stays", trio_id, exc_info=error)
         return locked(
-            lambda: self._locked_turn(trio_id, means, answer),
-            what=f"trio {trio_id}: a turn",
+            lambda now: self._failed(trio_id, means, answer, error=error, now=now), trio_id=trio_id, what=what
         )
 
-    def _locked_turn(self, trio_id: int, means: Means, answer: Answer | None) -> Turn:
-        TrioOrder.objects.select_for_update().values_list("pk").get(pk=trio_id)
+    def _locked_turn(self, trio_id: int, means: Means, answer: Answer | None, *, now: datetime) -> Turn:
         # Read after the lock: rows joined to a locked one are as they were before it was waited for.
-        rows = TrioOrder.objects.select_related("account", "symbol", "slot").defer("symbol__raw")
-        trio = rows.get(pk=trio_id)
+        trio = WHOLE.get(trio_id)
         if answer is not None:
-            recording.record(trio, answer, now=db_now(), offset_ms=means.offset_ms)
-        kept = journal.head_of(trio)
+            recording.record(trio, answer, now=now, offset_ms=means.offset_ms)
         try:
-            with transaction.atomic():  # a savepoint: a decision that raises keeps the answer
-                return self._decide(trio, means)
+            return self._decide(trio, means, now=now)
         except (OperationalError, InterfaceError, BaseTimeoutException):
             raise  # a job whose time is up has met no fault in deciding: another takes it from here
         except Exception as error:
-            logger.exception("trio %s: its decision raised; what covers it stays", trio_id)
-            return self._failed(trio_id, error, kept)
+            raise Undecided(error) from error
 
-    def _decide(self, trio: TrioOrder, means: Means) -> Turn:
+    def _decide(self, trio: TrioOrder, means: Means, *, now: datetime) -> Turn:
         for _ in range(4):
-            now = db_now()
+            rows = rows_read(trio)
             snapshot = snapshot_of(
                 trio,
+                rows,
                 now=now,
                 offset_ms=means.offset_ms,
                 install=means.install,
                 queue_alive=means.queue_alive,
             )
             decision = decide(snapshot)
-            recording.settle(trio, decision)
+            changed = recording.settle(trio, decision, rows)
             step = decision.step
             if isinstance(step, AskPerson):
                 trio.question = step.question
-                trio.save(update_fields=["question", "updated_at"])
+                row_update(trio, *changed, "question", "updated_at")
                 note(trio, "question", step.question, at=now)
+                now = db_now()
                 continue
             if isinstance(step, Rest | Done):
                 until = step.until if isinstance(step, Rest) else None
                 trio.wake_at = None if until is None else from_ms(max(until, snapshot.now + 1))
                 trio.failures = 0
-                trio.save(update_fields=["wake_at", "failures", *journal.HEAD, "updated_at"])
+                row_update(trio, *changed, "wake_at", "failures", *journal.HEAD, "updated_at")
                 return Turn(step, rest_ms=None if until is None else max(1, until - snapshot.now))
             calls = begin(
                 trio,
@@ -185,35 +204,38 @@ class OrderPlacementService:
                 now=now,
                 offset_ms=means.offset_ms,
                 asked_by=self._asked_by,
+                changed=changed,
             )
             return Turn(step, tuple(calls))
         raise AssertionError("a trio keeps asking the same question")
 
-    def _failed(self, trio_id: int, error: Exception, kept: dict[str, Any]) -> Turn:
-        """Keep the answer, whose line of the journal ``kept`` is the head of, and try again later."""
-        trio = TrioOrder.objects.get(pk=trio_id)
-        for name, value in kept.items():
-            setattr(trio, name, value)
+    def _failed(
+        self, trio_id: int, means: Means, answer: Answer | None, *, error: Exception, now: datetime
+    ) -> Turn:
+        """Keep the answer, and try again later."""
+        trio = WHOLE.get(trio_id)
+        if answer is not None:
+            recording.record(trio, answer, now=now, offset_ms=means.offset_ms)
         trio.failures += 1
         pause = min(60, 2 ** min(trio.failures, 6))
         trio.question = trio.question or (
             "Something in this system went wrong while deciding about this trio. What covers it stays on the "
             "exchange. Look at it there, and report the error in the log."
         )
-        trio.wake_at = db_now() + timedelta(seconds=pause)
-        trio.save(update_fields=["failures", "question", "wake_at", *journal.HEAD, "updated_at"])
-        note(trio, "failure", f"Deciding failed ({type(error).__name__}); tried again in {pause} s.")
+        trio.wake_at = now + timedelta(seconds=pause)
+        row_update(trio, "failures", "question", "wake_at", *journal.HEAD, "updated_at")
+        note(trio, "failure", f"Deciding failed ({type(error).__name__}); tried again in {pause} s.", at=now)
         return Turn(Rest(None))
 
     # --- what has to be there first -----------------------------------------------------------
 
     def _unreachable(self, trio_id: int, why: str) -> None:
         """The account's key cannot be read: nothing new is opened; what lives is asked about and waits."""
-        with short_transaction():
-            trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
+        with short_transaction(trio_id=trio_id) as now:
+            trio = TrioOrder.objects.get(pk=trio_id)
             if trio.trio_state is TrioState.QUEUED:
                 trio.state, trio.reason, trio.holds_slot = TrioState.REFUSED, why, False
-                trio.ended_at, trio.wake_at = db_now(), None
+                trio.ended_at, trio.wake_at = now, None
                 trio.save()
                 note(trio, "state", f"QUEUED → REFUSED. {why}")
         self._pause(trio_id, why, seconds=5, ask=True)
@@ -232,9 +254,9 @@ class OrderPlacementService:
             return known
 
     def _pause(self, trio_id: int, why: str, *, seconds: int, ask: bool) -> None:
-        with short_transaction():
-            trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
-            trio.wake_at = None if trio.is_over else db_now() + timedelta(seconds=seconds)
+        with short_transaction(trio_id=trio_id) as now:
+            trio = TrioOrder.objects.get(pk=trio_id)
+            trio.wake_at = None if trio.is_over else now + timedelta(seconds=seconds)
             if ask and not trio.is_over and trio.question != why:
                 trio.question = why
                 note(trio, "question", why)

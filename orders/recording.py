@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
+from backoffice.prepared import Prepared, row_update
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.types import ZERO, PositionMode, PositionSide
 from orders import journal
@@ -18,7 +19,8 @@ from orders.domain.coverage import Execution, Gaps, Guarding, gaps
 from orders.domain.steps import Decision, Done
 from orders.domain.words import Form, LegState, RequestKind, Role, Source, TrioState, Verdict
 from orders.facts import facts_of, facts_put, flat_view, leg_take_in, note, slot_take_in
-from orders.models import Leg, Outcome, Request, Sighting, Slot, TrioOrder
+from orders.models import Fill, Leg, Outcome, Request, Sighting, Slot, TrioOrder
+from orders.snapshots import Rows
 
 BACK_OFF_MS = 200
 KEY_BACK_OFF_MS = 5000
@@ -31,6 +33,10 @@ CANCEL_AGAIN_MS = {
 # What a protective request came to that left the position as uncovered as it was.
 NO_COVER = (Verdict.REFUSED, Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED)
 KEY_QUESTION = "The exchange refuses the account's API key"
+ASKED = Prepared(lambda pk: Request.objects.filter(pk=pk).select_related("leg").defer("payload"), int)
+EXECUTIONS = Prepared(
+    lambda trio: Fill.objects.filter(trio_id=trio).values_list("leg_id", "time_ts", "quantity"), int
+)
 
 
 def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) -> None:
@@ -46,7 +52,7 @@ def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) ->
 
 
 def _record_sent(trio: TrioOrder, call: SendCall, answer: Answer, *, now: datetime, now_ts: int) -> None:
-    request = Request.objects.select_related("leg").get(pk=call.request_id)
+    request = ASKED.get(call.request_id)
     leg = request.leg
     leg.trio = trio
     error, verdict = answer.error, answer.verdict
@@ -96,7 +102,7 @@ def _record_accepted(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime
     leg_take_in(leg, answer.view, source=Source.ANSWER, certain=False, now=now)
     if trio.question.startswith(KEY_QUESTION):  # it was mended
         trio.question = ""
-        trio.save(update_fields=["question", "updated_at"])
+        row_update(trio, "question", "updated_at")
 
 
 def _record_submit(
@@ -116,10 +122,10 @@ def _record_submit(
                 f"{KEY_QUESTION} ({reason(error.message).rstrip('.')}). Mend it with “Replace credentials”; "
                 "what protects this position is tried again every five seconds."
             )
-            trio.save(update_fields=["question", "updated_at"])
+            row_update(trio, "question", "updated_at")
         case Verdict.UNKNOWN:
             return
-    leg.save()
+    row_update(leg)
 
 
 def _record_cancel(leg: Leg, call: SendCall, answer: Answer, *, now: datetime) -> None:
@@ -130,16 +136,16 @@ def _record_cancel(leg: Leg, call: SendCall, answer: Answer, *, now: datetime) -
         leg_take_in(leg, view, source=Source.ANSWER, certain=False, now=now)
     elif answer.verdict in (Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED) and answer.error is not None:
         leg.retry_at = now + _pause(answer.error)
-        leg.save(update_fields=["retry_at"])
+        row_update(leg, "retry_at")
     elif not LegState(leg.state).is_final:
         leg.look_at = leg.look_at or now  # gone, triggered or never there: read it
-        leg.save(update_fields=["look_at"])
+        row_update(leg, "look_at")
 
 
 def _record_test(leg: Leg, answer: Answer, *, now: datetime) -> None:
     if answer.verdict in (Verdict.NOT_EXECUTED, Verdict.UNKNOWN):
         leg.retry_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
-    leg.save()
+    row_update(leg)
 
 
 def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: datetime) -> None:
@@ -148,7 +154,7 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
     leg.looking_since = None
     if answer.error is not None or answer.bug:
         leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
-        leg.save(update_fields=["looking_since", "look_at"])
+        row_update(leg, "looking_since", "look_at")
         return
     leg.looked_ts = max(leg.looked_ts or 0, call.at)
     if answer.view is not None:
@@ -160,7 +166,7 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
             leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
         elif cancel in CANCEL_AGAIN_MS:
             leg.retry_at = now + timedelta(milliseconds=CANCEL_AGAIN_MS[cancel])
-        leg.save(update_fields=["look_at", "retry_at"])
+        row_update(leg, "look_at", "retry_at")
         return
     leg.looks += 1
     leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
@@ -172,7 +178,7 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
         facts_put(leg, written_off(facts_of(leg), at=call.at))
         leg.look_at = None
         note(trio, "leg", f"{Role(leg.role).words.capitalize()} is proved absent; it is written off.", at=now)
-    leg.save()
+    row_update(leg)
 
 
 def _proved_absent(leg: Leg, call: LookCall, answer: Answer) -> bool:
@@ -208,14 +214,17 @@ def _record_observed(trio: TrioOrder, call: ObserveCall, answer: Answer) -> None
         slot_take_in(trio.slot.pk, view, as_of=call.at, from_event=False)
         trio.slot = Slot.objects.get(pk=trio.slot.pk)
     trio.observing_since = None
-    trio.save(update_fields=["observing_since", "updated_at"])
+    row_update(trio, "observing_since", "updated_at")
 
 
 # --- what a decision implies ------------------------------------------------------------------
 
 
-def settle(trio: TrioOrder, decision: Decision) -> None:
-    """Write down the turns that the facts implied; an end gives the slot back."""
+def settle(trio: TrioOrder, decision: Decision, rows: Rows) -> tuple[str, ...]:
+    """Put the turns that the facts implied into the trio; an end gives the slot back.
+
+    Returns the columns that changed, for the caller to write.
+    """
     settled, step = decision.trio, decision.step
     now = from_ms(settled.now)
     before, after = trio.state, step.state if isinstance(step, Done) else settled.state
@@ -230,27 +239,25 @@ def settle(trio: TrioOrder, decision: Decision) -> None:
     known_at = None if known is None else from_ms(known)
     if known_at != trio.uncovered_known_at:
         changes["uncovered_known_at"] = known_at
-    measured = measure(trio, until_ts=settled.now_ts) if settled.bought > 0 else Gaps(0, 0, None)
+    measured = measure(trio, rows, until_ts=settled.now_ts) if settled.bought > 0 else Gaps(0, 0, None)
     told = {
         "uncovered_ms": measured.total,
         "uncovered_longest_ms": measured.longest,
         "uncovered_refused_ms": measured.refused,
     }
     changes |= {name: ms for name, ms in told.items() if ms != getattr(trio, name)}
-    if not changes:
-        return
     for name, value in changes.items():
         setattr(trio, name, value)
-    trio.save(update_fields=[*changes, "updated_at"])
     if after != before:
         result = f" by {trio.result}" if trio.result else ""
         note(trio, "state", f"{before} → {after}{result}. {trio.reason}".strip(), at=now, cause=trio.cause)
+    return tuple(changes)
 
 
-def measure(trio: TrioOrder, *, until_ts: int) -> Gaps:
+def measure(trio: TrioOrder, rows: Rows, *, until_ts: int) -> Gaps:
     """Measure from the trio's executions and stops for how long its position was not covered.
 
-    Its orders and requests are those that the decision was made from.
+    ``rows`` are those that the decision was made from.
     """
     if trio.is_entry_only:
         return Gaps(0, 0, None)
@@ -258,9 +265,9 @@ def measure(trio: TrioOrder, *, until_ts: int) -> Gaps:
     guards: list[Guarding] = []
     hedge = trio.account.position_mode == PositionMode.HEDGE
     booked: dict[int, list[tuple[int, Any]]] = {}
-    for leg_id, time_ts, quantity in trio.fills.values_list("leg_id", "time_ts", "quantity"):
+    for leg_id, time_ts, quantity in EXECUTIONS.all(trio.pk):
         booked.setdefault(leg_id, []).append((time_ts, quantity))
-    for leg in trio.legs.all():
+    for leg in rows.legs:
         sign = 1 if leg.role == Role.ENTRY else -1
         parts = booked.get(leg.pk, [])
         rest = leg.filled - sum((quantity for _, quantity in parts), ZERO)
@@ -275,14 +282,14 @@ def measure(trio: TrioOrder, *, until_ts: int) -> Gaps:
     found = gaps(executions, guards, until_ts=until_ts)
     if not found.total:
         return found
-    return gaps(executions, guards, until_ts=until_ts, refusals=_refused_cover(trio))
+    return gaps(executions, guards, until_ts=until_ts, refusals=_refused_cover(rows))
 
 
-def _refused_cover(trio: TrioOrder) -> list[int]:
+def _refused_cover(rows: Rows) -> list[int]:
     """Return when (exchange ms) stops and exits were asked for that the exchange refused or lost."""
-    legs = {leg.pk: leg for leg in trio.legs.all() if leg.role in (Role.STOP_LOSS, Role.EXIT)}
+    legs = {leg.pk: leg for leg in rows.legs if leg.role in (Role.STOP_LOSS, Role.EXIT)}
     asked = []
-    for request in trio.requests.all():
+    for request in rows.requests:
         leg, outcome = legs.get(request.leg_id), getattr(request, "outcome", None)
         if leg is None or outcome is None or request.kind != RequestKind.SUBMIT:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +19,7 @@ from exchange.errors import ExchangeError, OrderRejected
 from exchange.port import Exchange
 from exchange.types import LeverageBracket, MarginType, PositionMode, PositionSide, Side
 from orders import gates, jobs
-from orders.clock import db_now, exchange_now_ms
+from orders.clock import exchange_now_ms
 from orders.domain import planning
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
 from orders.domain.lifecycle import Turn, transition
@@ -176,14 +176,13 @@ def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> Trio
     )
     _slot_free(draft, slot)
     try:
-        with short_transaction(wait_seconds=PERSON_WAITS_SECONDS):
-            trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
+        with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+            trio = TrioOrder.objects.get(pk=trio_id)
             transition(trio.trio_state, Turn.QUEUED)
             if (trio.updated_at, trio.quantity) != (draft.updated_at, draft.quantity):
                 raise TrioRefused(
                     "The draft was changed while it was being checked. Look at it, then place it."
                 )
-            now = db_now()
             trio.state, trio.slot, trio.holds_slot = TrioState.QUEUED, slot, True
             trio.queued_at, trio.place_before = now, now + timedelta(seconds=PLACE_BEFORE_SECONDS)
             trio.wake_at = now + timedelta(milliseconds=500)  # the job is at it; if it got lost, runworker is
@@ -253,11 +252,10 @@ def trio_panic(*, trio_id: int, by: str) -> TrioOrder:
 
 def trio_refresh(*, trio_id: int, by: str) -> TrioOrder:
     """Have everything of this trio that lives looked up again."""
-    with short_transaction(wait_seconds=PERSON_WAITS_SECONDS):
-        trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio = TrioOrder.objects.get(pk=trio_id)
         if trio.trio_state is TrioState.DRAFT:
             raise IllegalTransition("A draft has nothing on the exchange to refresh.")
-        now = db_now()
         trio.legs.filter(state__in=("SUBMITTED", "ACCEPTED", "PARTIALLY_FILLED", "TRIGGERED")).update(
             look_at=now
         )
@@ -273,8 +271,8 @@ def trio_answer(*, trio_id: int, by: str, choice: Choice = Choice.LEAVE) -> Trio
 
     Raises IllegalTransition when it asks nothing (any more), or when its question has no such answer.
     """
-    with short_transaction(wait_seconds=PERSON_WAITS_SECONDS):
-        trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio = TrioOrder.objects.get(pk=trio_id)
         question = question_of(trio.question)
         if question is None:
             raise IllegalTransition(f"Trio {trio_id} asks nothing (any more).")
@@ -282,7 +280,6 @@ def trio_answer(*, trio_id: int, by: str, choice: Choice = Choice.LEAVE) -> Trio
             raise IllegalTransition(
                 f"“{choice.words}” is no answer to what trio {trio_id} asks: {trio.question}"
             )
-        now = db_now()
         came_of = {Choice.LEAVE: "left as it is", Choice.CLOSE: "closed at market, as answered"}[choice]
         note(
             trio, "answer", f"“{trio.question}”: {came_of} by {by}.", at=now,
@@ -297,13 +294,12 @@ def trio_answer(*, trio_id: int, by: str, choice: Choice = Choice.LEAVE) -> Trio
 
 
 def _wish(trio_id: int, field: str, *, by: str, verb: str) -> TrioOrder:
-    with short_transaction(wait_seconds=PERSON_WAITS_SECONDS):
-        trio = TrioOrder.objects.select_for_update().get(pk=trio_id)
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio = TrioOrder.objects.get(pk=trio_id)
         if trio.is_over:
             raise IllegalTransition(
                 f"Trio {trio_id} has ended ({trio.state}); there is nothing to {verb.lower()}."
             )
-        now: datetime = db_now()
         if trio.trio_state is TrioState.DRAFT:
             trio.state = transition(trio.trio_state, Turn.WITHDRAWN)
             trio.reason, trio.ended_at = "Withdrawn as a draft.", now

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
-from django.db.models import Prefetch, prefetch_related_objects
 
+from backoffice.prepared import Prepared
 from exchange.types import ZERO, OrderType, PositionMode, PositionSide, Side, TimeInForce
 from orders import gates
 from orders.clock import to_ms
@@ -35,6 +36,14 @@ ASKED = {
     Verdict.UNKNOWN: Ask.DOUBT,
     Verdict.NOT_EXECUTED: Ask.NONE,
 }
+LEGS = Prepared(lambda trio: Leg.objects.filter(trio_id=trio).order_by("id"), int)
+REQUESTS = Prepared(
+    lambda trio: (
+        Request.objects.filter(trio_id=trio).select_related("outcome").defer("payload").order_by("id")
+    ),
+    int,
+)
+WATCH = Prepared(lambda account: Watch.objects.filter(account_id=account), int)
 QUEUE_SILENT = "The queue (Redis) does not answer, so nothing new is opened."
 
 
@@ -73,26 +82,29 @@ def spec_of(trio: TrioOrder) -> Spec:
     )
 
 
-def rows_read(trio: TrioOrder) -> None:
-    """Read a trio's orders and requests anew; until the next time ``all()`` of either asks nothing."""
-    trio._prefetched_objects_cache = {}  # type: ignore[attr-defined]
-    requests = Request.objects.select_related("outcome").defer("payload").order_by("id")
-    prefetch_related_objects(
-        [trio], Prefetch("legs", Leg.objects.order_by("id")), Prefetch("requests", requests)
-    )
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A trio's orders, and its requests with their outcomes, oldest first."""
+
+    legs: tuple[Leg, ...]
+    requests: tuple[Request, ...]
+
+
+def rows_read(trio: TrioOrder) -> Rows:
+    """Read the rows a decision is made from."""
+    return Rows(tuple(LEGS.all(trio.pk)), tuple(REQUESTS.all(trio.pk)))
 
 
 def snapshot_of(
-    trio: TrioOrder, *, now: datetime, offset_ms: int, install: Install, queue_alive: bool = True
+    trio: TrioOrder, rows: Rows, *, now: datetime, offset_ms: int, install: Install, queue_alive: bool = True
 ) -> TrioSnapshot:
-    """Read everything a decision about ``trio`` hinges on. ``now`` was read after its lock."""
+    """Return everything a decision about ``trio`` hinges on. ``now`` was read after its lock."""
     now_ms = to_ms(now)
     rules = policies()
-    rows_read(trio)
-    requests = list(trio.requests.all())
+    requests = rows.requests
     legs = tuple(
         leg_view(leg, [r for r in requests if r.leg_id == leg.pk], now=now_ms, rules=rules)
-        for leg in trio.legs.all()
+        for leg in rows.legs
     )
     placing = trio.trio_state in (TrioState.QUEUED, TrioState.PLACING)
     alive = gates.worker_alive() if placing else True
@@ -209,7 +221,7 @@ def book_of(
         return Book()
     watch = None
     if placing or not slot.as_of:
-        watch = Watch.objects.filter(account_id=trio.account_id).first()
+        watch = WATCH.first(trio.account_id)
     signed = slot.quantity if trio.side == Side.BUY else -slot.quantity
     if slot.position_side != PositionSide.BOTH:
         signed = abs(slot.quantity)  # a hedged side holds nothing but its own, whatever the sign

@@ -15,7 +15,7 @@ from orders.domain.steps import Rest, decide
 from orders.domain.words import Cause, LegState, Role, TrioState
 from orders.install import install_row
 from orders.models import Clock, Install, TrioEvent, TrioOrder
-from orders.snapshots import snapshot_of
+from orders.snapshots import rows_read, snapshot_of
 
 OK, REFUSED, OTHER_END, UNDER_WAY, ASKS = 0, 2, 3, 4, 5
 POLL_SECONDS = 0.1
@@ -158,4 +158,4 @@ def look(trio_id: int) -> tuple[TrioOrder, bool]:
 def _snapshot(trio: TrioOrder, install: Install) -> TrioSnapshot:
     # Only what was measured counts here: looking must not ask the exchange.
     offset = Clock.objects.filter(environment=trio.account.environment).values_list("offset_ms", flat=True)
-    return snapshot_of(trio, now=db_now(), offset_ms=offset.first() or 0, install=install)
+    return snapshot_of(trio, rows_read(trio), now=db_now(), offset_ms=offset.first() or 0, install=install)

@@ -16,18 +16,17 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
 from django.db import close_old_connections
-from django.db.models import F
+from django.db.models import F, Q
 
 from accounts.gateways import stream_endpoints
 from exchange.binance.events import PriceKind, PriceTick
 from exchange.binance.streams import Connected, Disconnected, MarketStream
 from exchange.types import PositionMode, Side
-from orders.clock import db_now
 from orders.domain.words import LegState, Protection, Role, TrioState
 from orders.locking import locked
 from orders.models import Leg, Slot, TrioOrder
@@ -114,23 +113,25 @@ def interest_of(leg: Leg) -> Interest | None:
 
 def read_due(leg_ids: Iterable[int], *, in_ms: int) -> list[int]:
     """Have resting orders read after ``in_ms`` unless an event tells of them first; return their trios."""
-    legs = Leg.objects.filter(pk__in=list(leg_ids), look_at=None).only("pk", "trio_id")
+    legs = Leg.objects.filter(pk__in=list(leg_ids), look_at=None).values_list("pk", "trio_id")
     return [
-        leg.trio_id
-        for leg in legs
-        if locked(partial(_have_read, leg, in_ms=in_ms), what=f"trio {leg.trio_id}: a due read")
+        trio_id
+        for leg_id, trio_id in legs
+        if locked(
+            partial(_have_read, leg_id, trio_id, in_ms=in_ms),
+            trio_id=trio_id,
+            what=f"trio {trio_id}: a due read",
+        )
     ]
 
 
-def _have_read(leg: Leg, *, in_ms: int) -> bool:
-    TrioOrder.objects.select_for_update().get(pk=leg.trio_id)
-    due = db_now() + timedelta(milliseconds=in_ms)
+def _have_read(leg_id: int, trio_id: int, now: datetime, *, in_ms: int) -> bool:
+    due = now + timedelta(milliseconds=in_ms)
     live = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED)
-    if not Leg.objects.filter(pk=leg.pk, look_at=None, state__in=live).update(look_at=due):
+    if not Leg.objects.filter(pk=leg_id, look_at=None, state__in=live).update(look_at=due):
         return False
-    sooner = TrioOrder.objects.filter(pk=leg.trio_id)
-    sooner.filter(wake_at=None).update(wake_at=due)
-    sooner.filter(wake_at__gt=due).update(wake_at=due)
+    sooner = Q(wake_at=None) | Q(wake_at__gt=due)
+    TrioOrder.objects.filter(sooner, pk=trio_id).update(wake_at=due)
     return True
 
 

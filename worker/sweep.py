@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from django.db.models import F, Q, Sum
@@ -20,7 +21,7 @@ from orders.domain.rounding import plain
 from orders.domain.words import LegState, Source
 from orders.facts import fill_book, flat_view, order_seen, position_fact, wake
 from orders.locking import locked, short_transaction
-from orders.models import Leg, TrioOrder, Watch
+from orders.models import Leg, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -79,12 +80,10 @@ def _missing_orders(account: ExchangeAccount, orders: Iterable[OrderView], *, at
     for leg in legs:
         if leg.client_id in shown or (leg.seen_ts or 0) > at - GRACE_MS:
             continue
-        with short_transaction():
-            trio = TrioOrder.objects.select_for_update().get(pk=leg.trio_id)
-            now = db_now()
+        with short_transaction(trio_id=leg.trio_id) as now:
             due = Leg.objects.filter(pk=leg.pk, state__in=LIVE, look_at=None).update(look_at=now)
             if due:
-                wake(trio, now)
+                wake(leg.trio_id, now)
         if due:
             yield leg.trio_id
 
@@ -124,20 +123,20 @@ def _missing_trades(account: ExchangeAccount, exchange: Exchange, *, at: int) ->
             at=exchange_now_ms(account.environment),
             order_id=leg.order_id,
         )
-        if locked(partial(_book, leg, trades), what=f"trio {leg.trio_id}: executions that nobody told"):
+        what = f"trio {leg.trio_id}: executions that nobody told"
+        if locked(partial(_book, leg, trades), trio_id=leg.trio_id, what=what):
             yield leg.trio_id
 
 
-def _book(leg: Leg, trades: Iterable[TradeView]) -> bool:
-    """Book executions; return whether any was new.
+def _book(leg: Leg, trades: Iterable[TradeView], now: datetime) -> bool:
+    """Book executions under the trio's row lock; return whether any was new.
 
-    The trio's row comes first, as everywhere: an event that books the same execution holds it, and the two
-    would wait for each other.
+    That row comes first, as everywhere: an event that books the same execution holds it, and the two would
+    wait for each other.
     """
-    trio = TrioOrder.objects.select_for_update().get(pk=leg.trio_id)
     new = [fill_book(leg, trade) for trade in trades]
     if any(new):
-        wake(trio, db_now())
+        wake(leg.trio_id, now)
     return any(new)
 
 

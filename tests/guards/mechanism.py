@@ -11,16 +11,20 @@ HOSTILE: Final = "tests/unit/orders/test_hostile.py"
 PLACEMENT: Final = "tests/unit/orders/test_placement.py"
 PROMISES: Final = "tests/unit/orders/test_promises.py"
 
-LOCK: Final = "\n        TrioOrder.objects.select_for_update()"  # the row of the trio that is decided about
-WHOLE: Final = "rows.get(pk=trio_id)"
-WHOLE_LOCKED: Final = 'rows.select_for_update(of=("self",)).get(pk=trio_id)'
+LOCKED: Final = "WHERE id = %s FOR UPDATE; "  # the row of the trio that is decided about
+UNLOCKED: Final = "WHERE id = %s; "
+WHOLE: Final = "trio = WHOLE.get(trio_id)\n        if answer is not None:\n            recording.record(trio, answer, now=now, offset_ms=means.offset_ms)\n        try"
+LATE_LOCKED: Final = WHOLE.replace(
+    "WHOLE.get(trio_id)",
+    'TrioOrder.objects.select_related("account", "symbol", "slot").select_for_update(of=("self",)).get(pk=trio_id)',
+)
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         "the row lock",
         "P2, P5",
         "two processes decide about one trio at once, and both act",
-        (Removal("orders/placement.py", LOCK, "\n        TrioOrder.objects"),),
+        (Removal("orders/locking.py", LOCKED, UNLOCKED),),
         (f"{HOSTILE}::test_a_decision_that_waited_for_the_row_sees_what_changed_the_slot_meanwhile",),
     ),
     Guard(
@@ -28,12 +32,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P4, P5",
         "who waited for the row decides from the slot as it was before the wait",
         (
-            Removal("orders/placement.py", LOCK, "\n        TrioOrder.objects"),
-            Removal(
-                "orders/placement.py",
-                f"trio = {WHOLE}\n        if answer",
-                f"trio = {WHOLE_LOCKED}\n        if answer",
-            ),
+            Removal("orders/locking.py", LOCKED, UNLOCKED),
+            Removal("orders/placement.py", WHOLE, LATE_LOCKED),
         ),
         (f"{HOSTILE}::test_a_decision_that_waited_for_the_row_sees_what_changed_the_slot_meanwhile",),
     ),
@@ -137,8 +137,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/facts.py",
-                "TrioOrder.objects.filter(pk=trio.pk).update(wake_at=now, **also)",
-                "TrioOrder.objects.filter(pk=trio.pk).update(**also | {'failures': trio.failures})",
+                "SET wake_at = %s, journal_head",
+                "SET updated_at = %s, journal_head",
             ),
         ),
         (f"{PLACEMENT}::test_a_resting_limit_entry_is_covered_when_it_fills[ONE_WAY-ON_FIRST_FILL]",),
@@ -192,7 +192,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement.py",
-                "            return self._failed(trio_id, error, kept)",
+                "            raise Undecided(error) from error",
                 "            raise",
             ),
         ),

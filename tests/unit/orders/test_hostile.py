@@ -20,7 +20,7 @@ from orders.domain.words import LegState, Role
 from orders.facts import order_seen
 from orders.install import install_row
 from orders.models import TrioOrder
-from orders.snapshots import snapshot_of
+from orders.snapshots import rows_read, snapshot_of
 from tests.builders import Desk, story, the, until
 
 D = Decimal
@@ -88,10 +88,10 @@ def test_a_decision_that_waited_for_the_row_sees_what_changed_the_slot_meanwhile
     told, waiting = threading.Event(), threading.Event()
     take_in = desk.service._decide
 
-    def decide(trio: TrioOrder, *args: object) -> object:
+    def decide(trio: TrioOrder, *args: object, **words: object) -> object:
         assert trio.slot is not None
         seen.append(trio.slot.quantity)
-        return take_in(trio, *args)  # type: ignore[arg-type]
+        return take_in(trio, *args, **words)  # type: ignore[arg-type]
 
     desk.service._decide = decide  # type: ignore[method-assign, assignment]
 
@@ -263,7 +263,9 @@ def test_a_position_list_that_lags_behind_its_event_is_doubted_for_three_seconds
         """Is the trio flat, to be believed, once the list shows none that long after the event?"""
         flat = facts.flat_view("BTCUSDT", "BOTH")
         facts.position_fact(desk.account.pk, flat, as_of=told + after_ms, from_event=False)
-        return snapshot_of(the_whole(trio), now=db_now(), offset_ms=0, install=install_row()).flat_believed
+        whole = the_whole(trio)
+        rows = rows_read(whole)
+        return snapshot_of(whole, rows, now=db_now(), offset_ms=0, install=install_row()).flat_believed
 
     # Then a list that shows none is believed only when lag does not explain it any more
     assert [believed(ms) for ms in (100, 1200, 2500, 3100)] == [False, False, False, True]

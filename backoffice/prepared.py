@@ -1,0 +1,201 @@
+"""Statements that are executed over and over: compiled once, then only executed.
+
+Django compiles a queryset anew each time, which costs more than PostgreSQL needs for the answer. A trio is
+decided about many times in its life, by the same few reads and writes; a fill waits for each of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import DEFAULT_DB_ALIAS, connection
+from django.db.models import Field, Model, QuerySet
+from django.db.models.query import (
+    FlatValuesListIterable,
+    ModelIterable,
+    ValuesListIterable,
+    get_related_populators,
+)
+
+_Row = TypeVar("_Row", covariant=True)
+Value = int | str
+MARK = 1_876_500_000  # stands for a number while a read is compiled; no number of ours is one of these
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    sql: str
+    params: tuple[Any, ...]
+    places: dict[int, int]  # place in ``params`` → which of the values belongs there
+    converters: dict[int, Any]
+    make: Callable[[Sequence[Any]], Any]
+
+
+class Prepared(Generic[_Row]):
+    """A read whose values come later. ``build`` makes its queryset of as many values as ``kinds`` names.
+
+    Each value is an ``int`` or a ``str`` and must be compared as it is. The queryset yields rows of a model,
+    of ``values_list()`` or of one flat column; prefetches are not made.
+    """
+
+    def __init__(self, build: Callable[..., QuerySet[Any, _Row]], *kinds: type[Value]) -> None:
+        self._build = build
+        self._kinds = kinds
+        self._lock = threading.Lock()
+        self._compiled: _Compiled | None = None
+
+    def all(self, *values: Value) -> list[_Row]:
+        """Return every row."""
+        compiled = self._compiled or self._compile()
+        params = list(compiled.params)
+        for place, which in compiled.places.items():
+            params[place] = values[which]
+        with connection.cursor() as cursor:
+            cursor.execute(compiled.sql, params)
+            rows = cursor.fetchall()
+        if compiled.converters:
+            rows = [_converted(row, compiled.converters) for row in rows]
+        return [compiled.make(row) for row in rows]
+
+    def first(self, *values: Value) -> _Row | None:
+        """Return the first row, if there is one."""
+        rows = self.all(*values)
+        return rows[0] if rows else None
+
+    def get(self, *values: Value) -> _Row:
+        """Return the one row there is. Raises the model's DoesNotExist."""
+        for row in self.all(*values):
+            return row
+        model = self._build(*self._marks()).model
+        raise model.DoesNotExist(f"{model._meta.object_name} matching query does not exist.")
+
+    def _marks(self) -> list[Value]:
+        return [MARK + place if kind is int else f"{MARK + place}" for place, kind in enumerate(self._kinds)]
+
+    def _compile(self) -> _Compiled:
+        with self._lock:
+            if self._compiled is None:
+                self._compiled = self._compiled_now()
+            return self._compiled
+
+    def _compiled_now(self) -> _Compiled:
+        marks = self._marks()
+        rows = self._build(*marks)
+        compiler = rows.query.get_compiler(using=DEFAULT_DB_ALIAS)
+        sql, params = compiler.as_sql()
+        places = {
+            place: marks.index(param)
+            for place, param in enumerate(params)
+            if isinstance(param, int | str) and param in marks
+        }
+        missing = set(range(len(marks))) - set(places.values())
+        assert not missing, f"values {sorted(missing)} of a prepared read are nowhere in: {sql}"
+        selected = [column[0] for column in compiler.select]
+        return _Compiled(
+            sql, tuple(params), places, compiler.get_converters(selected), _maker(rows, compiler)
+        )
+
+
+def _converted(row: Sequence[Any], converters: dict[int, Any]) -> list[Any]:
+    found = list(row)
+    for place, (functions, expression) in converters.items():
+        for function in functions:
+            found[place] = function(found[place], expression, connection)
+    return found
+
+
+def _maker(rows: QuerySet[Any, Any], compiler: Any) -> Callable[[Sequence[Any]], Any]:
+    """Return what makes a result of a row, as the queryset itself would."""
+    iterable = rows._iterable_class
+    if iterable is FlatValuesListIterable:
+        return lambda row: row[0]
+    if iterable is ValuesListIterable:
+        return tuple
+    assert iterable is ModelIterable, f"a prepared read cannot yield {iterable.__name__}"
+    assert not compiler.annotation_col_map, "a prepared read has no annotations"
+    model: type[Model] = compiler.klass_info["model"]
+    fields = compiler.klass_info["select_fields"]
+    start, end = fields[0], fields[-1] + 1
+    names = [column[0].target.attname for column in compiler.select[start:end]]
+    populators = get_related_populators(compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS)  # type: ignore[call-arg]
+
+    def make(row: Sequence[Any]) -> Model:
+        found = model.from_db(DEFAULT_DB_ALIAS, names, row[start:end])
+        for populator in populators:
+            populator.populate(row, found)
+        return found
+
+    return make
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def row_insert(row: Model) -> None:
+    """Insert ``row`` and set its key, as ``save(force_insert=True)`` does; no signal is sent."""
+    sql, fields = _insert_of(type(row))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, _values(row, fields, add=True))
+        (row.pk,) = cursor.fetchone()
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+
+
+def row_insert_once(row: Model) -> bool:
+    """Insert ``row`` unless the table knows it already, by any of its constraints; return whether it was new."""
+    sql, fields = _insert_of(type(row))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.replace(" RETURNING", " ON CONFLICT DO NOTHING RETURNING"), _values(row, fields, add=True)
+        )
+        found = cursor.fetchone()
+    if found is not None:
+        (row.pk,) = found
+    return found is not None
+
+
+def row_update(row: Model, *names: str) -> None:
+    """Write these columns of ``row``, all without names, as ``save(update_fields=…)`` does; no signal is sent.
+
+    Raises ObjectDoesNotExist when the row is gone.
+    """
+    sql, fields = _update_of(type(row), names)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*_values(row, fields, add=False), row.pk])
+        if cursor.rowcount != 1:
+            raise ObjectDoesNotExist(f"{row._meta.object_name} {row.pk} is gone")
+
+
+def _values(row: Model, fields: Sequence[Field[Any, Any]], *, add: bool) -> list[Any]:
+    return [field.get_db_prep_save(field.pre_save(row, add), connection) for field in fields]
+
+
+@lru_cache
+def _insert_of(model: type[Model]) -> tuple[str, tuple[Field[Any, Any], ...]]:
+    fields = tuple(_columns(model))
+    names = ", ".join(_quoted(field.column) for field in fields)
+    places = ", ".join(["%s"] * len(fields))
+    table, key = _quoted(model._meta.db_table), _quoted(model._meta.pk.column)
+    return f"INSERT INTO {table} ({names}) VALUES ({places}) RETURNING {key}", fields  # noqa: S608
+
+
+@lru_cache
+def _update_of(model: type[Model], names: tuple[str, ...]) -> tuple[str, tuple[Field[Any, Any], ...]]:
+    named = {model._meta.get_field(name) for name in names}
+    fields = tuple(field for field in _columns(model) if not names or field in named)
+    assert len(fields) == len(named) or not names, f"{names} are not all columns of {model.__name__}"
+    changes = ", ".join(f"{_quoted(field.column)} = %s" for field in fields)
+    table, key = _quoted(model._meta.db_table), _quoted(model._meta.pk.column)
+    return f"UPDATE {table} SET {changes} WHERE {key} = %s", fields  # noqa: S608
+
+
+def _columns(model: type[Model]) -> Iterator[Field[Any, Any]]:
+    return (field for field in model._meta.local_concrete_fields if not field.primary_key)
+
+
+def _quoted(name: str | None) -> str:
+    return connection.ops.quote_name(name or "")
