@@ -23,7 +23,7 @@ from django.db.models.query import (
 )
 
 _Row = TypeVar("_Row", covariant=True)
-Value = int | str
+Value = int | str | list[int]
 MARK = 1_876_500_000  # stands for a number while a read is compiled; no number of ours is one of these
 
 
@@ -39,8 +39,8 @@ class _Compiled:
 class Prepared(Generic[_Row]):
     """A read whose values come later. ``build`` makes its queryset of as many values as ``kinds`` names.
 
-    Each value is an ``int`` or a ``str`` and must be compared as it is. The queryset yields rows of a model,
-    of ``values_list()`` or of one flat column; prefetches are not made.
+    Each value is an ``int``, a ``str`` or, for an ``…__in``, a ``list`` of numbers, and must be compared as it
+    is. The queryset yields rows of a model, of ``values_list()`` or of one flat column; prefetches are not made.
     """
 
     def __init__(self, build: Callable[..., QuerySet[Any, _Row]], *kinds: type[Value]) -> None:
@@ -75,7 +75,8 @@ class Prepared(Generic[_Row]):
         raise model.DoesNotExist(f"{model._meta.object_name} matching query does not exist.")
 
     def _marks(self) -> list[Value]:
-        return [MARK + place if kind is int else f"{MARK + place}" for place, kind in enumerate(self._kinds)]
+        made: dict[type[Value], Callable[[int], Value]] = {int: int, str: str, list: lambda mark: [mark]}
+        return [made[kind](MARK + place) for place, kind in enumerate(self._kinds)]
 
     def _compile(self) -> _Compiled:
         with self._lock:
@@ -88,17 +89,32 @@ class Prepared(Generic[_Row]):
         rows = self._build(*marks)
         compiler = rows.query.get_compiler(using=DEFAULT_DB_ALIAS)
         sql, params = compiler.as_sql()
+        asked = [mark[0] if isinstance(mark, list) else mark for mark in marks]
         places = {
-            place: marks.index(param)
+            place: asked.index(param)
             for place, param in enumerate(params)
-            if isinstance(param, int | str) and param in marks
+            if isinstance(param, int | str) and param in asked
         }
+        listed = [place for place, which in places.items() if isinstance(marks[which], list)]
         missing = set(range(len(marks))) - set(places.values())
         assert not missing, f"values {sorted(missing)} of a prepared read are nowhere in: {sql}"
         selected = [column[0] for column in compiler.select]
         return _Compiled(
-            sql, tuple(params), places, compiler.get_converters(selected), _maker(rows, compiler)
+            _any_of(sql, listed),
+            tuple(params),
+            places,
+            compiler.get_converters(selected),
+            _maker(rows, compiler),
         )
+
+
+def _any_of(sql: str, places: Sequence[int]) -> str:
+    """Turn ``IN (%s)`` into what takes a list of any length, at the parameters that are lists."""
+    parts = sql.split("%s")
+    for place in places:
+        assert parts[place].endswith("IN (") and parts[place + 1].startswith(")"), sql  # noqa: PT018
+        parts[place] = parts[place].removesuffix("IN (") + "= ANY ("
+    return "%s".join(parts)
 
 
 def _converted(row: Sequence[Any], converters: dict[int, Any]) -> list[Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
 from django.db import connection
 
 from accounts.gateways import public_exchange
@@ -49,6 +50,17 @@ def offset_ms(environment: str) -> int:
 def exchange_now_ms(environment: str) -> int:
     """Return the exchange's time now, in ms."""
     return to_ms(db_now()) + offset_ms(environment)
+
+
+def clock_renew(environment: str) -> None:
+    """Measure the offset anew unless somebody did within half a sweep interval: all accounts share it.
+
+    Raises ``exchange.errors`` when the exchange does not answer.
+    """
+    measured_at = Clock.objects.filter(environment=environment).values_list("measured_at", flat=True).first()
+    age = None if measured_at is None else db_now() - measured_at
+    if age is None or age > timedelta(seconds=settings.SWEEP_SECONDS) / 2:
+        clock_measure(environment)
 
 
 def clock_measure(environment: str) -> Clock:

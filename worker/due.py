@@ -8,8 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import connection
 
+from backoffice.connections import connection_look_after
 from orders.calls import Answer
 from orders.domain.words import TrioState
 from orders.models import TrioOrder
@@ -65,7 +66,7 @@ class Advancer:
             with self._changed:
                 answers: list[Answer | None] = [*self._answers.pop(trio_id, [])]
                 self._busy[trio_id] = False
-            close_old_connections()
+            connection_look_after()
             for answer in answers or [None]:
                 self._advance(trio_id, answer)
             with self._changed:

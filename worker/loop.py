@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from exchange.binance import prepare
 from orders.clock import db_now
@@ -20,6 +20,7 @@ from worker.watching import Watcher
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
+BEAT = "UPDATE orders_heartbeat SET beat = clock_timestamp() WHERE process = %s"
 
 
 class WorkerLoop:
@@ -36,9 +37,11 @@ class WorkerLoop:
 
     def once(self) -> int:
         """One pass of everything. Returns how many trios were due."""
-        now = db_now()
-        if not Heartbeat.objects.filter(process=self.process).update(beat=now):
-            Heartbeat.objects.create(process=self.process, beat=now, started_at=self._started_at)
+        with connection.cursor() as cursor:
+            cursor.execute(BEAT, [self.process])
+            beaten = cursor.rowcount
+        if not beaten:
+            Heartbeat.objects.create(process=self.process, beat=db_now(), started_at=self._started_at)
         try:
             self.watcher.beat()
         except (OperationalError, InterfaceError):

@@ -19,11 +19,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import NamedTuple
 
-from django.db import close_old_connections
 from django.db.models import F, Q
 
 from accounts.gateways import stream_endpoints
+from backoffice.connections import connection_look_after
+from backoffice.prepared import Prepared
 from exchange.binance.events import PriceKind, PriceTick
 from exchange.binance.streams import Connected, Disconnected, MarketStream
 from exchange.types import PositionMode, Side
@@ -66,16 +68,23 @@ class Interest:
         return price >= self.level if self.at_or_above else price <= self.level
 
 
-def interests(account_ids: Iterable[int]) -> list[Interest]:
-    """Return the orders to watch: resting entries that nothing armed covers, and legs.
+class Resting(NamedTuple):
+    """What of a resting order is read to know its level."""
 
-    A target that executed while nobody told leaves a stop of its quantity alone on a flat side.
+    leg_id: int
+    trio_id: int
+    symbol: str
+    side: str
+    role: str
+    price: Decimal | None
+    trigger_price: Decimal | None
 
-    In hedge mode an armed stop covers nothing of a partial fill, so its entry is watched too.
-    """
-    legs = (
+
+RESTING = Prepared(
+    lambda account_ids: (
         Leg.objects.filter(
-            trio__account_id__in=list(account_ids),
+            trio__account_id__in=account_ids,
+            trio__holds_slot=True,
             trio__state__in=(TrioState.WORKING, TrioState.OPEN, TrioState.PLACING),
             state__in=(LegState.ACCEPTED, LegState.PARTIALLY_FILLED),
             role__in=(Role.ENTRY, Role.STOP_LOSS, Role.TAKE_PROFIT),
@@ -85,15 +94,30 @@ def interests(account_ids: Iterable[int]) -> list[Interest]:
             trio__protection=Protection.PRE_ARMED,
             trio__account__position_mode=PositionMode.ONE_WAY,
         )
-        .select_related("trio__symbol")
-    )
-    found = [interest for leg in legs if (interest := interest_of(leg)) is not None]
+        .values_list("pk", "trio_id", "trio__symbol__symbol", "side", "role", "price", "trigger_price")
+    ),
+    list,
+)
+
+
+def interests(account_ids: Iterable[int]) -> list[Interest]:
+    """Return the orders to watch: resting entries that nothing armed covers, and legs.
+
+    A target that executed while nobody told leaves a stop of its quantity alone on a flat side.
+
+    In hedge mode an armed stop covers nothing of a partial fill, so its entry is watched too.
+    """
+    found = [
+        interest
+        for row in RESTING.all(list(account_ids))
+        if (interest := interest_of(Resting(*row))) is not None
+    ]
     # The mark price is told each second, also what it was before we listened: a target that executed then is
     # noticed by it. A trade is told once.
     return found + [replace(each, kind=PriceKind.MARK) for each in found if each.is_target]
 
 
-def interest_of(leg: Leg) -> Interest | None:
+def interest_of(leg: Resting) -> Interest | None:
     """Return what to watch for one resting order, if a price decides about it."""
     buys = leg.side == Side.BUY
     if leg.role == Role.ENTRY:
@@ -108,7 +132,7 @@ def interest_of(leg: Leg) -> Interest | None:
         level, kind, above = leg.trigger_price, PriceKind.MARK, buys
     if level is None:
         return None
-    return Interest(leg.pk, leg.trio_id, leg.trio.symbol.symbol, level, kind, above, Role(leg.role))
+    return Interest(leg.leg_id, leg.trio_id, leg.symbol, level, kind, above, Role(leg.role))
 
 
 def read_due(leg_ids: Iterable[int], *, in_ms: int) -> list[int]:
@@ -190,7 +214,7 @@ class PriceWatch:
             self._worker.submit(self._guarded, self._read_some)
 
     def _guarded(self, what: Callable[[], object]) -> None:
-        close_old_connections()
+        connection_look_after()
         try:
             what()
         except Exception:  # the sweep finds what was not noticed

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections
 from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
 from backoffice import embedded
+from backoffice.connections import connection_look_after
 from exchange.binance import prepare
 
 
@@ -26,8 +26,5 @@ class DjangoWorker(SimpleWorker):
         super().__init__(*args, **(kwargs | {"serializer": JSONSerializer}))
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        close_old_connections()
-        try:
-            super().execute_job(job, queue)
-        finally:
-            close_old_connections()
+        connection_look_after()
+        super().execute_job(job, queue)

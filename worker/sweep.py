@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from django.db import connection
 from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
 
@@ -16,7 +17,7 @@ from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from exchange.types import ZERO, OrderRef, OrderView, PositionMode, PositionSide, Side, TradeView
-from orders.clock import clock_measure, db_now, exchange_now_ms
+from orders.clock import clock_renew, db_now, exchange_now_ms
 from orders.domain.rounding import plain
 from orders.domain.words import LegState, Source
 from orders.facts import fill_book, flat_view, order_seen, position_fact, wake
@@ -35,6 +36,17 @@ WRITTEN_OFF_FOR_MS = 24 * 3600 * 1000
 WRITTEN_OFF_A_ROUND = 5
 
 
+Place = tuple[str, PositionSide]
+SLOTS = "SELECT id, symbol, position_side FROM orders_slot WHERE account_id = %s"
+STILL_FLAT = """
+    UPDATE orders_slot SET as_of = %(at)s, from_event = false, strangers_as_of = %(at)s, updated_at = clock_timestamp()
+    WHERE id = ANY (%(slots)s) AND quantity = 0 AND flat_since IS NOT NULL AND strangers = '[]'
+      AND as_of <= %(at)s AND strangers_as_of <= %(at)s
+      AND NOT EXISTS (SELECT FROM orders_trioorder WHERE slot_id = orders_slot.id AND holds_slot)
+    RETURNING id
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Swept:
     """What one complete sweep found: when it was asked (exchange ms), and which trios it woke."""
@@ -43,14 +55,13 @@ class Swept:
     woken: frozenset[int]
 
 
-def sweep(account: ExchangeAccount, *, renew_clock: bool = True) -> Swept:
+def sweep(account: ExchangeAccount) -> Swept:
     """Read everything the account holds and write the differences down.
 
     Raises ExchangeError or AccountsError when it could not be read whole; then nothing hinges on it.
     """
     exchange = exchange_for(account.pk)
-    if renew_clock:
-        clock_measure(account.environment)
+    clock_renew(account.environment)
     at = exchange_now_ms(account.environment)
     positions = list(exchange.positions(at=at))
     orders = list(exchange.open_orders(at=at))
@@ -60,8 +71,8 @@ def sweep(account: ExchangeAccount, *, renew_clock: bool = True) -> Swept:
     woken |= set(_missing_orders(account, orders, at=at))
     strangers = _strangers(account, orders, at=at)
     listed = {(view.symbol, view.position_side): view for view in positions}
-    known = {(slot.symbol, PositionSide(slot.position_side)) for slot in account.slots.all()}
-    for symbol, side in known | set(listed) | set(strangers):
+    held = {place for place, view in listed.items() if view.quantity}
+    for symbol, side in _worth_a_look(account, loud=held | set(strangers), at=at):
         view = listed.get((symbol, side)) or flat_view(symbol, side)
         found = strangers.get((symbol, side), [])
         woken.add(position_fact(account.pk, view, as_of=at, from_event=False, strangers=found))
@@ -71,6 +82,25 @@ def sweep(account: ExchangeAccount, *, renew_clock: bool = True) -> Swept:
     except ExchangeError as error:  # asked again with the next sweep; a sweep is complete without
         logger.warning("account %s: the sweep's second look failed: %s", account.pk, error)
     return Swept(at, frozenset(trio for trio in woken if trio is not None))
+
+
+def _worth_a_look(account: ExchangeAccount, *, loud: set[Place], at: int) -> set[Place]:
+    """Return the places where something is or was, or a trio waits for word.
+
+    The rest, most of an account's slots, is flat as before: that is written down at once for all of them.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(SLOTS, [account.pk])
+        slots = {(symbol, PositionSide(side)): slot_id for slot_id, symbol, side in cursor.fetchall()}
+
+    def still_flat(_: datetime) -> set[int]:
+        quiet = sorted(slot_id for place, slot_id in slots.items() if place not in loud)
+        with connection.cursor() as cursor:
+            cursor.execute(STILL_FLAT, {"at": at, "slots": quiet})
+            return {slot_id for (slot_id,) in cursor.fetchall()}
+
+    done = locked(still_flat, what=f"account {account.pk}: slots that are flat as before")
+    return loud | {place for place, slot_id in slots.items() if slot_id not in done}
 
 
 def _missing_orders(account: ExchangeAccount, orders: Iterable[OrderView], *, at: int) -> Iterable[int]:

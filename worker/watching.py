@@ -15,23 +15,25 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.db.models import Q, QuerySet
 
 from accounts.errors import AccountsError
 from accounts.gateways import exchange_for, stream_endpoints
 from accounts.models import ExchangeAccount, SymbolSetting
 from accounts.symbol_settings import symbol_settings_read
+from backoffice.connections import connection_look_after
+from backoffice.prepared import Prepared
 from exchange.binance.streams import Connected, Disconnected, UserStream
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.port import Exchange
 from exchange.types import ConfigEvent, OrderEvent, PositionEvent, StreamEvent
 from orders.clock import db_now, exchange_now_ms
-from orders.domain.words import ENDS, TrioState
+from orders.domain.words import TrioState
 from orders.facts import order_fact, position_fact
 from orders.models import TrioOrder, Watch
 from orders.placement import INCARNATION
@@ -46,12 +48,27 @@ USELESS_SECONDS = 6.0  # an account not reached for so long may be reached from 
 SHUN_SECONDS = 3.0
 
 
+def _watched() -> QuerySet[ExchangeAccount]:
+    # Of what has not ended, all but a LATE trio hold a slot, and an index knows those.
+    living = TrioOrder.objects.filter(Q(holds_slot=True) | Q(state=TrioState.LATE)).values("account_id")
+    return ExchangeAccount.objects.filter(Q(is_active=True) | Q(pk__in=living)).filter(
+        credential__isnull=False
+    )
+
+
+WATCHED = Prepared(_watched)
+BEAT = """
+    UPDATE orders_watch SET beat = clock_timestamp() WHERE incarnation = ANY (%s) RETURNING account_id, incarnation
+"""
+FREE = """
+    SELECT account_id FROM orders_watch
+    WHERE account_id = ANY (%s) AND beat >= clock_timestamp() - %s * interval '1 millisecond'
+"""
+
+
 def accounts_to_watch() -> list[ExchangeAccount]:
     """Every active account, and every other on which something of ours still lives."""
-    living = TrioOrder.objects.exclude(state__in=[*ENDS, TrioState.DRAFT]).values("account_id")
-    return list(
-        ExchangeAccount.objects.filter(Q(is_active=True) | Q(pk__in=living)).filter(credential__isnull=False)
-    )
+    return WATCHED.all()
 
 
 class Watcher:
@@ -79,8 +96,7 @@ class Watcher:
 
     def beat(self) -> None:
         """Beat what is held, drop what was taken, take what nobody holds."""
-        now = db_now()
-        for account_id in self._lost(now):
+        for account_id in self._lost():
             logger.warning("the watch of account %s was taken over", account_id)
             self._drop(account_id)
         wanted = {a.pk: a for a in accounts_to_watch() if self._only in (None, a.pk)}
@@ -103,22 +119,23 @@ class Watcher:
             watch.sweep_when_due()
         self._watch_prices()
 
-    def _lost(self, now: datetime) -> list[int]:
+    def _lost(self) -> list[int]:
         """Beat every watch we hold; return the accounts whose row knows another holder."""
-        ours = {watch.incarnation: account_id for account_id, watch in self._held.items()}
-        mine = Watch.objects.filter(incarnation__in=ours, account_id__in=ours.values())
-        if not ours or mine.update(beat=now) == len(ours):
+        if not self._held:
             return []
-        known = set(mine.values_list("incarnation", flat=True))
-        return [account_id for incarnation, account_id in ours.items() if incarnation not in known]
+        with connection.cursor() as cursor:
+            cursor.execute(BEAT, [[watch.incarnation for watch in self._held.values()]])
+            beaten = set(cursor.fetchall())
+        return [pk for pk, watch in self._held.items() if (pk, watch.incarnation) not in beaten]
 
     def _free(self, account_ids: Iterable[int]) -> set[int]:
         """Return those of these accounts that nobody watches, in one look: most of the time there are none."""
         unheld = set(account_ids) - set(self._held)
         if not unheld:
             return set()
-        beaten = Watch.objects.filter(account_id__in=unheld, beat__gte=_stale_since(db_now()))
-        return unheld - set(beaten.values_list("account_id", flat=True))
+        with connection.cursor() as cursor:
+            cursor.execute(FREE, [list(unheld), _stale_after_ms()])
+            return unheld - {account_id for (account_id,) in cursor.fetchall()}
 
     def _watch_prices(self) -> None:
         """Follow the prices of every environment on which we hold an account."""
@@ -140,7 +157,7 @@ class Watcher:
     def _take(self, account_id: int) -> str:
         Watch.objects.get_or_create(account_id=account_id)
         now = db_now()
-        stale = _stale_since(now)
+        stale = now - timedelta(milliseconds=_stale_after_ms())
         incarnation = uuid.uuid4().hex
         taken = Watch.objects.filter(Q(beat=None) | Q(beat__lt=stale), account_id=account_id).update(
             incarnation=incarnation,
@@ -268,7 +285,7 @@ class AccountWatch:
             self._watcher.facts.submit((self.account.pk, symbol), partial(self._fact, part))
 
     def _fact(self, event: Connected | Disconnected | StreamEvent) -> None:
-        close_old_connections()
+        connection_look_after()
         if self._stopped.is_set():
             return
         try:
@@ -371,9 +388,9 @@ class AccountWatch:
             self.swept.set()
 
 
-def _stale_since(now: datetime) -> datetime:
-    """Return when a watch must have been beaten last for anybody else to take it."""
-    return now - timedelta(milliseconds=settings.TAKEOVER_MS - 500)
+def _stale_after_ms() -> int:
+    """Return how old a watch's beat must be for anybody else to take it."""
+    return int(settings.TAKEOVER_MS) - 500
 
 
 def _exchange_afresh(account_id: int) -> Exchange:

@@ -1,0 +1,25 @@
+"""Each thread's connection to the database, looked after between one piece of work and the next."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+from django.db import close_old_connections, connection
+
+FRESH_SECONDS: Final = 1.0
+_thread = threading.local()
+
+
+def connection_look_after() -> None:
+    """Let go of this thread's connection if it is broken or old. To be called before each piece of work.
+
+    What was at work without error within the last second is taken to be alive: asking it each time would
+    cost a round trip for every event. Whoever loses it then tries again, or is found by the poll.
+    """
+    now = time.monotonic()
+    fresh = now - getattr(_thread, "worked_at", -FRESH_SECONDS) < FRESH_SECONDS
+    if not fresh or connection.errors_occurred:
+        close_old_connections()
+    _thread.worked_at = now
