@@ -29,8 +29,11 @@ def symbol_settings_read(account: ExchangeAccount) -> int:
 
 
 def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) -> int:
-    """Keep what was read; wishes stay as they are. Returns how many symbols."""
+    """Keep what was read and differs from what is kept; wishes stay as they are. Returns how many symbols."""
     now = timezone.now()
+    configs = list(configs)
+    kept = SymbolSetting.objects.filter(account=account).values_list("symbol", "leverage", "margin_type")
+    known = {symbol: (leverage, margin_type) for symbol, leverage, margin_type in kept}
     rows = [
         SymbolSetting(
             account=account,
@@ -40,6 +43,7 @@ def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) ->
             read_at=now,
         )
         for config in configs
+        if known.get(config.symbol) != (config.leverage, config.margin_type.value)
     ]
     SymbolSetting.objects.bulk_create(
         rows,
@@ -47,7 +51,7 @@ def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) ->
         unique_fields=["account", "symbol"],
         update_fields=["leverage", "margin_type", "read_at"],
     )
-    return len(rows)
+    return len(configs)
 
 
 def symbol_setting_want(

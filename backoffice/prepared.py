@@ -210,7 +210,9 @@ def _update_of(model: type[Model], names: tuple[str, ...]) -> tuple[str, tuple[F
 
 
 def _columns(model: type[Model]) -> Iterator[Field[Any, Any]]:
-    return (field for field in model._meta.local_concrete_fields if not field.primary_key)
+    return (
+        field for field in model._meta.local_concrete_fields if not field.primary_key and not field.generated
+    )
 
 
 def _quoted(name: str | None) -> str:

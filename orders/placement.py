@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -42,9 +43,14 @@ logger = logging.getLogger(__name__)
 
 INCARNATION = f"{socket.gethostname()[:40]}:{os.getpid()}"
 SAY_AGAIN_SECONDS = 60.0
-WHERE_IT_STANDS = Prepared(
-    lambda pk: TrioOrder.objects.filter(pk=pk).values_list("state", "account_id", "account__environment"), int
-)
+STANDS = """
+    SELECT trio.state, trio.account_id, account.environment, clock.offset_ms,
+           install.id, install.token, install.system_identifier
+    FROM orders_trioorder trio JOIN accounts_exchangeaccount account ON account.id = trio.account_id
+    LEFT JOIN orders_clock clock ON clock.environment = account.environment
+    LEFT JOIN LATERAL (SELECT * FROM orders_install ORDER BY id LIMIT 1) install ON true
+    WHERE trio.id = %s
+"""
 WHOLE = Prepared(
     lambda pk: (
         TrioOrder.objects.filter(pk=pk).select_related("account", "symbol", "slot").defer("symbol__raw")
@@ -87,6 +93,27 @@ class Means:
     queue_alive: bool
 
 
+class Where(NamedTuple):
+    """Where a trio stands, and what every turn of it needs: read in one round trip, without a lock."""
+
+    state: str
+    account_id: int
+    environment: str
+    offset_ms: int | None
+    install: Install | None
+
+
+def _where_it_stands(trio_id: int) -> Where:
+    with connection.cursor() as cursor:
+        cursor.execute(STANDS, [trio_id])
+        row = cursor.fetchone()
+    if row is None:
+        raise TrioOrder.DoesNotExist(f"There is no trio {trio_id}.")
+    state, account_id, environment, offset, install, token, system = row
+    mark = None if install is None else Install(pk=install, token=token, system_identifier=system)
+    return Where(state, account_id, environment, offset, mark)
+
+
 class OrderPlacementService:
     """Carries trios forward. Holds no state of its own: any process may advance any trio at any time."""
 
@@ -109,19 +136,20 @@ class OrderPlacementService:
         Raises TrioOrder.DoesNotExist for an unknown trio.
         """
         _refuse_inside_transaction()
-        state, account_id, environment = WHERE_IT_STANDS.get(trio_id)
+        where = _where_it_stands(trio_id)
+        state, environment = where.state, where.environment
         if state == TrioState.DRAFT:
             return Rest(None)
-        install = install_row()
+        install = where.install or install_row()
         if refusal := install_refusal(install):  # another server may be acting on this very trio
             _say_now_and_then(refusal)
             return Rest(None)
         try:
-            exchange = self._gateway(account_id)
+            exchange = self._gateway(where.account_id)
         except (AccountsError, ExchangeError) as error:  # unreadable, or no key the exchange would know
             self._unreachable(trio_id, str(error))
             return Rest(None)
-        offset = self._offset(trio_id, environment)
+        offset = self._offset(trio_id, environment) if where.offset_ms is None else where.offset_ms
         if offset is None:
             return Rest(None)
         queue_alive = state not in (TrioState.QUEUED, TrioState.PLACING) or queues.answering()

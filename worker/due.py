@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 SOON_MS = 1000
 DUE = """
     SELECT id FROM orders_trioorder
-    WHERE wake_at <= clock_timestamp() AND state <> %s
+    WHERE awake AND wake_at <= clock_timestamp() AND state <> %s
     ORDER BY wake_at LIMIT %s
     FOR UPDATE SKIP LOCKED
 """

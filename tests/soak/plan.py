@@ -17,7 +17,7 @@ EACH_KIND: Final = 50
 KILLS: Final = 20
 ABSENCES: Final = 100
 SHARE: Final = 20  # percent of trios that meet a fault
-BLOCK: Final = 160  # in each so many trios a runworker and an rqworker are killed, and one of them is paused
+BLOCK: Final = 240  # in each so many trios a runworker and an rqworker are killed, and one of them is paused
 
 EXITS: Final = {"method": "POST", "path": "/fapi/v1/order", "client_id": r"-x\d+$"}
 CANCELS: Final = {"method": "DELETE"}
