@@ -43,13 +43,11 @@ VENUE_IDS = {
     "delivery_autoclose-": "delivery",
 }
 NEVER_RESTS = (TimeInForce.IOC, TimeInForce.FOK)
-# The exchange numbers each symbol's orders by itself: an id means nothing without its symbol.
 BY_CLIENT_ID = Prepared(
-    lambda account, symbol, client_id: Leg.objects.filter(
-        client_id=client_id, trio__account_id=account, trio__symbol__symbol=symbol
-    ).values_list("pk", "trio_id"),
+    lambda account, client_id: Leg.objects.filter(client_id=client_id, trio__account_id=account).values_list(
+        "pk", "trio_id"
+    ),
     int,
-    str,
     str,
 )
 WITH_TRIO = Prepared(lambda pk: Leg.objects.filter(pk=pk).select_related("trio"), int)
@@ -199,13 +197,14 @@ def fill_book(leg: Leg, trade: TradeView) -> bool:
 
 def leg_find(account_id: int, view: OrderView) -> tuple[int, int] | None:
     """Return our leg behind an order the exchange shows, by client id, else by the ids it told us; and its trio."""
-    if found := BY_CLIENT_ID.first(account_id, view.symbol, view.client_id):
+    if found := BY_CLIENT_ID.first(account_id, view.client_id):
         return found
     ids = Q(pk=None)
     if view.order_id:
         ids |= Q(order_id=view.order_id)
     if view.algo_id:
         ids |= Q(algo_id=view.algo_id)
+    # The exchange numbers each symbol's orders by itself: an id means nothing without its symbol.
     legs = Leg.objects.filter(ids, trio__account_id=account_id, trio__symbol__symbol=view.symbol)
     return legs.values_list("pk", "trio_id").first()
 

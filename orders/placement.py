@@ -51,10 +51,22 @@ STANDS = """
     LEFT JOIN LATERAL (SELECT * FROM orders_install ORDER BY id LIMIT 1) install ON true
     WHERE trio.id = %s
 """
-WHOLE = Prepared(
-    lambda pk: (
-        TrioOrder.objects.filter(pk=pk).select_related("account", "symbol", "slot").defer("symbol__raw")
+# Of account and symbol only what deciding reads: each column more is planned, sent and converted at every turn.
+NOT_READ = (
+    *(
+        f"account__{name}"
+        for name in ("permissions", "permissions_note", "notes", "key_hash", "key_fingerprint")
     ),
+    *(f"account__{name}" for name in ("account_alias", "last_checked_at", "created_at", "updated_at")),
+    *(f"symbol__{name}" for name in ("raw", "contract_type", "base_asset", "quote_asset", "margin_asset")),
+    *(f"symbol__{name}" for name in ("price_precision", "quantity_precision", "price_min", "price_max")),
+    *(f"symbol__{name}" for name in ("quantity_min", "quantity_max", "notional_min", "trigger_protect")),
+    *(f"symbol__{name}" for name in ("market_step_size", "market_quantity_min", "market_quantity_max")),
+    *(f"symbol__{name}" for name in ("market_take_bound", "liquidation_fee", "orders_max")),
+    *(f"symbol__{name}" for name in ("synced_at", "first_seen_at")),
+)
+WHOLE = Prepared(
+    lambda pk: TrioOrder.objects.filter(pk=pk).select_related("account", "symbol", "slot").defer(*NOT_READ),
     int,
 )
 _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="exchange")
