@@ -107,6 +107,7 @@ class ExchangeAccountAdmin(AccountBase):
         return (
             "environment",
             "position_mode",
+            *(["differs"] if obj.differs else []),
             "key_fingerprint",
             "permissions_note",
             "can_trade",

@@ -55,6 +55,12 @@ class ExchangeAccount(models.Model):
     permissions_note = models.CharField("permissions", max_length=200, blank=True)
     last_checked_at = models.DateTimeField("last check", null=True, blank=True)
     notes = models.TextField(blank=True)
+    differs = models.TextField(
+        "changed on the exchange",
+        blank=True,
+        editable=False,
+        help_text="How its settings at the exchange differ from what lives here; nothing new is opened meanwhile.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -353,7 +353,8 @@ def _refuse_duplicate(
 
 
 def _take_over(account: ExchangeAccount, seen: AccountProbe, *, now: datetime.datetime) -> None:
-    account.position_mode = seen.position_mode.value
+    if not account.pk or not account.trios.filter(holds_slot=True).exists():
+        account.position_mode = seen.position_mode.value  # else the watch takes it over once nothing lives
     account.account_alias = seen.account_alias or account.account_alias
     account.can_trade = seen.can_trade
     account.permissions = permissions_as_json(seen.permissions)

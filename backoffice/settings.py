@@ -82,6 +82,7 @@ PROTECT_TIMEOUT_MS = _env.number("PROTECT_TIMEOUT_MS", 600, least=50, most=10_00
 NAKED_LIMIT_MS = _env.number("NAKED_LIMIT_MS", 2000, least=600, most=60_000, unit="milliseconds")
 TAKEOVER_MS = _env.number("TAKEOVER_MS", 1500, least=750, most=60_000, unit="milliseconds")
 ABSENCE_MARGIN_MS = _env.number("ABSENCE_MARGIN_MS", 10_000, least=1000, most=600_000, unit="milliseconds")
+SYMBOLS_SECONDS = _env.number("SYMBOLS_SECONDS", 600, least=10, most=86400, unit="seconds")
 SWEEP_SECONDS = _env.number("SWEEP_SECONDS", 15, least=1, most=3600, unit="seconds")
 
 # --- Django --------------------------------------------------------------------------------

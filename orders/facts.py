@@ -268,6 +268,25 @@ def _forced(account_id: int, view: OrderView) -> int | None:
     return locked(take_in, what=f"{view.symbol}: {how}")
 
 
+def question_put(trio_id: int, question: str) -> bool:
+    """Have a trio ask a person about what happened around it, once; return whether it asks now.
+
+    What it asks already matters more: then it is put again with the next look.
+    """
+
+    def put(now: datetime) -> bool:
+        trio = TrioOrder.objects.get(pk=trio_id)
+        if trio.is_over or trio.question or trio.events.filter(kind="question", text=question).exists():
+            return False
+        trio.question = question
+        row_update(trio, "question", "updated_at")
+        note(trio, "question", question, at=now)
+        wake(trio_id, now)
+        return True
+
+    return locked(put, trio_id=trio_id, what=f"trio {trio_id}: a question")
+
+
 # --- the slot book ----------------------------------------------------------------------------
 
 

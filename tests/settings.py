@@ -15,6 +15,7 @@ OURS = (
         "TAKEOVER_MS",
         "ABSENCE_MARGIN_MS",
         "SWEEP_SECONDS",
+        "SYMBOLS_SECONDS",
     ),
 )
 for _name in list(os.environ):

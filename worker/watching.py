@@ -25,18 +25,18 @@ from django.db.models import Q, QuerySet
 from accounts.errors import AccountsError
 from accounts.gateways import exchange_for, stream_endpoints
 from accounts.models import ExchangeAccount, SymbolSetting
-from accounts.symbol_settings import symbol_settings_read
 from backoffice.connections import connection_look_after
 from backoffice.prepared import Prepared
 from exchange.binance.streams import Connected, Disconnected, UserStream
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.port import Exchange
 from exchange.types import ConfigEvent, OrderEvent, PositionEvent, StreamEvent
-from orders.clock import db_now, exchange_now_ms
+from orders.clock import db_now
 from orders.domain.words import TrioState
 from orders.facts import order_fact, position_fact
 from orders.models import TrioOrder, Watch
 from orders.placement import INCARNATION
+from worker.drift import drift_look
 from worker.lanes import Lanes
 from worker.prices import PriceWatch
 from worker.sweep import sweep_and_note
@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 USELESS_SECONDS = 6.0  # an account not reached for so long may be reached from elsewhere
 SHUN_SECONDS = 3.0
+DRIFT_SECONDS = 60.0
 
 
 def _watched() -> QuerySet[ExchangeAccount]:
@@ -218,6 +219,7 @@ class AccountWatch:
         self._sweep_at = 0.0
         self._gaps = 0  # how often something may have been missed: a sweep begun before does not tell
         self._connected = False
+        self._drift_at = self._symbols_at = 0.0
         self._reached_at = self._troubled_at = time.monotonic()
         self.trouble = ""
 
@@ -299,6 +301,7 @@ class AccountWatch:
         match event:
             case Connected():
                 self._connected = True
+                self._drift_at = 0.0
                 self.swept.clear()
                 self._missed()
                 self._mine().update(stream_since=db_now(), note="connected, being read")
@@ -325,23 +328,28 @@ class AccountWatch:
             if trio_id is not None:
                 self._watcher.call(trio_id)
 
-    def _read_settings(self) -> None:
-        """Read what a person may have changed in the exchange's app: leverage, margin type, position mode.
+    def _look_for_drift(self) -> None:
+        """Look, now and then, at what a person may have changed in the exchange's app, and at the symbols.
 
-        Protecting hinges on none of it: what cannot be read is read with the next watch.
+        Protecting hinges on none of it: what cannot be read is read with the next look.
         """
+        now = time.monotonic()
+        if now < self._drift_at:
+            return
+        everything = now >= self._symbols_at
+        self._drift_at = now + DRIFT_SECONDS
         try:
-            symbol_settings_read(self.account)
-            exchange = exchange_for(self.account.pk)
-            config = exchange.account_config(at=exchange_now_ms(self.account.environment))
+            self.account.refresh_from_db(fields=["position_mode", "differs"])
+            for trio_id in drift_look(self.account, all_of_it=everything):
+                self._watcher.call(trio_id)
         except (ExchangeError, AccountsError) as error:
             logger.warning("account %s: its settings could not be read: %s", self.account.pk, error)
             return
-        mode = config.position_mode.value
-        ExchangeAccount.objects.filter(pk=self.account.pk).exclude(position_mode=mode).update(
-            position_mode=mode
-        )
-        self.account.position_mode = mode
+        except Exception:  # the sweep is done all the same
+            logger.exception("account %s: looking for what was changed went wrong", self.account.pk)
+            return
+        if everything:
+            self._symbols_at = now + settings.SYMBOLS_SECONDS
 
     def _say_connected(self, connected: bool) -> None:
         """Set right what the row says of the stream: it was not told while the database was away."""
@@ -365,9 +373,8 @@ class AccountWatch:
         connected, gaps = self._connected, self._gaps
         try:
             self._say_connected(connected)
-            if not self.swept.is_set():
-                self._read_settings()
             sweep_and_note(self.account, self.incarnation, call=self._watcher.call)
+            self._look_for_drift()
         except (ExchangeError, AccountsError) as error:
             wait = getattr(error, "retry_after", None) or RETRY_SECONDS
             self._sweep_at = time.monotonic() + wait

@@ -48,6 +48,18 @@ QUESTIONS: Final = (
         (Choice.LEAVE, "mend the key; what protects is tried again every five seconds all the while"),
         (Choice.CLOSE, "the position leaves at the market's price as soon as the key is taken again"),
     )),
+    Question("settings changed", "The account's settings were changed on the exchange", (
+        (Choice.LEAVE, "the trio goes on as it is; switch the setting back in the exchange's app"),
+        (Choice.CLOSE, "the position leaves at the market's price, and what is unfilled is withdrawn"),
+    )),
+    Question("margin type changed", "The margin type was changed on the exchange", (
+        (Choice.LEAVE, "the trio goes on as it is, with its stop where it was"),
+        (Choice.CLOSE, "the position leaves at the market's price, and what is unfilled is withdrawn"),
+    )),
+    Question("symbol stopped", "The symbol does not trade now", (
+        (Choice.LEAVE, "what rests stays on the exchange, and works again when the symbol trades again"),
+        (Choice.CLOSE, "closing is tried all the time; the exchange takes it when the symbol trades again"),
+    )),
     Question("failure", "Something in this system went wrong", (
         (Choice.LEAVE, "it is tried again with growing pauses; what rests on the exchange stays there"),
         (Choice.CLOSE, "the position leaves at the market's price as soon as deciding succeeds"),

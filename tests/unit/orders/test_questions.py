@@ -7,6 +7,7 @@ import inspect
 import pytest
 from django.test import Client
 
+from accounts import modes
 from accounts.gateways import exchange_for
 from exchange.types import OrderRef, Stamp
 from orders import placement, recording
@@ -19,6 +20,7 @@ from orders.models import TrioEvent, TrioOrder
 from orders.services import trio_answer
 from tests.builders import Desk, story, the, until
 from tests.unit.orders.operators import a_clerk, a_superuser, do, page_of, verb_url
+from worker import drift
 
 
 @pytest.fixture
@@ -45,7 +47,9 @@ def stops(desk: Desk) -> list[str]:
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.kind)
 def test_every_kind_of_question_is_asked_somewhere_and_can_be_left(question: Question) -> None:
-    asked = "".join(inspect.getsource(module) for module in (covering, leaving, placement, recording))
+    asked = "".join(
+        inspect.getsource(module) for module in (covering, leaving, placement, recording, modes, drift)
+    )
     assert question.opening in asked
     assert Choice.LEAVE in question.choices
 
