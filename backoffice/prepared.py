@@ -6,14 +6,16 @@ decided about many times in its life, by the same few reads and writes; a fill w
 
 from __future__ import annotations
 
+import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import DEFAULT_DB_ALIAS, connection
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Field, Model, QuerySet
 from django.db.models.query import (
     FlatValuesListIterable,
@@ -22,8 +24,10 @@ from django.db.models.query import (
     get_related_populators,
 )
 
+logger = logging.getLogger(__name__)
 _Row = TypeVar("_Row", covariant=True)
 Value = int | str | list[int]
+_all: weakref.WeakSet[Prepared[Any]] = weakref.WeakSet()
 MARK = 1_876_500_000  # stands for a number while a read is compiled; no number of ours is one of these
 
 
@@ -34,6 +38,19 @@ class _Compiled:
     places: dict[int, int]  # place in ``params`` → which of the values belongs there
     converters: dict[int, Any]
     make: Callable[[Sequence[Any]], Any]
+
+
+def compile_all() -> None:
+    """Compile every read there is, before the first fill waits for it.
+
+    Without a database that answers, each is compiled when it is first asked.
+    """
+    try:
+        with transaction.atomic():  # a read that locks is not compiled outside of one
+            for read in list(_all):
+                read.compile()
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("the database does not answer yet: %s", type(error).__name__)
 
 
 class Prepared(Generic[_Row]):
@@ -48,6 +65,11 @@ class Prepared(Generic[_Row]):
         self._kinds = kinds
         self._lock = threading.Lock()
         self._compiled: _Compiled | None = None
+        _all.add(self)
+
+    def compile(self) -> None:
+        """Compile now what would be compiled when it is first asked. Asks the database nothing."""
+        self._compile()
 
     def all(self, *values: Value) -> list[_Row]:
         """Return every row."""

@@ -26,17 +26,22 @@ WATCH = "the test's own watch"
 
 
 def until(
-    what: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS, why: str | Callable[[], str] = ""
+    what: Callable[[], Any],
+    *,
+    seconds: float = PATIENCE_SECONDS,
+    why: str | Callable[[], str] = "",
+    every: float = 0.005,
 ) -> Any:
     """Return what ``what`` returns as soon as it is true; fail with the reason when it never becomes so.
 
-    ``why`` may be asked for: what is told of a failure is then as of its end.
+    ``why`` may be asked for: what is told of a failure is then as of its end. ``every`` so many seconds it looks:
+    who measures looks seldom, for a look costs the machine time too.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := what():
             return found
-        time.sleep(0.005)
+        time.sleep(every)
     raise AssertionError(f"not within {seconds} s: {why() if callable(why) else why or what}")
 
 

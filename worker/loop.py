@@ -9,6 +9,7 @@ import uuid
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
+from backoffice.prepared import compile_all
 from exchange.binance import prepare
 from orders.clock import db_now
 from orders.models import Heartbeat
@@ -32,6 +33,7 @@ class WorkerLoop:
         self.advancer = Advancer(service=service)
         self.watcher = Watcher(call=self.advancer.call, holder=self.process, only=only)
         self.anchorer = Anchorer()
+        compile_all()
         prepare()  # the exchange library takes most of a second; no position shall wait for it
         self._started_at = db_now()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from rq.worker import SimpleWorker
 
 from backoffice import embedded
 from backoffice.connections import connection_look_after
+from backoffice.prepared import compile_all
 from exchange.binance import prepare
 
 
@@ -21,9 +23,16 @@ class DjangoWorker(SimpleWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if settings.EMBEDDED_REDIS or settings.EMBEDDED_DATABASE:
             embedded.ensure()  # Redis is touched before the database, whose backend would do it
+        import orders.placement  # noqa: F401  # what it reads is compiled now
+
+        compile_all()
         prepare()  # the exchange library takes most of a second; the first order shall not wait for it
         # rqworker defaults to pickle whatever the queue says. A pickled job can run anything: it is refused.
         super().__init__(*args, **(kwargs | {"serializer": JSONSerializer}))
+
+    def work(self, *args: Any, **kwargs: Any) -> bool:
+        gc.freeze()  # what is loaded now stays: no full collection shall look through it between two orders
+        return super().work(*args, **kwargs)
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         connection_look_after()

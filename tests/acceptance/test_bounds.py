@@ -158,7 +158,7 @@ def test_the_legs_of_a_partly_filled_entry_are_requested_within_fifty_millisecon
         trio = queue(draft(account, entry_type="LIMIT", price=D("99000"), protection="ON_FIRST_FILL"))
         reaches(trio, "WORKING")
         house.ask("POST", "/sim/fill", {"client_id": client_id(trio, "e1"), "quantity": "0.004"})
-        until(lambda: covered(house), why=house.logs)
+        until(lambda: covered(house), why=house.logs, every=0.2)
         told = min(
             event["E"]
             for event in house.ask("GET", "/sim/events?account=house")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from typing import Any
@@ -37,6 +38,7 @@ class Command(BaseCommand):
         if once:
             self._once(loop)
             return
+        gc.freeze()  # what is loaded now stays: no full collection shall look through it while a fill waits
         self.stderr.write(f"runworker {loop.process} is at work; stop it with Ctrl-C or SIGTERM.")
         loop.run()
 
