@@ -101,13 +101,19 @@ class SymbolSetting(models.Model):
     symbol = models.CharField(max_length=32)
     leverage = models.PositiveSmallIntegerField(null=True, blank=True, help_text="As read from the exchange.")
     margin_type = models.CharField(max_length=8, choices=MarginTypeChoice.choices, blank=True)
+    margin_type_was = models.CharField(
+        max_length=8,
+        blank=True,
+        editable=False,
+        help_text="Before a change about which trios have yet to ask.",
+    )
     wanted_leverage = models.PositiveSmallIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(125)]
     )
     wanted_margin_type = models.CharField(
         max_length=8, choices=MarginTypeChoice.choices, null=True, blank=True, default=None
     )
-    read_at = models.DateTimeField(null=True, blank=True)
+    read_at = models.DateTimeField("as read since", null=True, blank=True)
 
     class Meta:
         ordering: ClassVar = ["symbol"]

@@ -28,6 +28,7 @@ class AccountProbe:
     """What the exchange told. ``problems`` are sentences, each a reason not to take new risk here."""
 
     position_mode: PositionMode
+    multi_assets: bool
     can_trade: bool
     account_alias: str
     balances: tuple[BalanceView, ...]
@@ -61,6 +62,7 @@ def probe(environment: str, exchange: Exchange) -> AccountProbe:
         problems.append(MULTI_ASSETS)
     return AccountProbe(
         position_mode=config.position_mode,
+        multi_assets=config.multi_assets,
         can_trade=config.can_trade and (permissions is None or permissions.futures) and not problems,
         account_alias=_alias(balances),
         balances=balances,

@@ -20,6 +20,7 @@ from accounts.models import (
     key_hash,
     permissions_as_json,
 )
+from accounts.modes import modes_take_in
 from accounts.probe import AccountProbe, probe
 from accounts.symbol_settings import settings_store
 from exchange.errors import ExchangeError
@@ -27,6 +28,10 @@ from exchange.types import PositionMode, PositionSide, SymbolConfig
 
 NAME_MAX = 64
 KEY_MAX = 256
+
+
+# What a probe tells and `_take_over` takes in.
+SEEN = ("account_alias", "can_trade", "permissions", "permissions_note", "last_checked_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +184,8 @@ def account_test(account: ExchangeAccount) -> AccountCheck:
     if not seen.can_trade and not problems:
         problems.append("The exchange says that this account or its key may not trade futures.")
     _take_over(account, seen, now=timezone.now())
-    account.save(
-        update_fields=[
-            "position_mode",
-            "account_alias",
-            "can_trade",
-            "permissions",
-            "permissions_note",
-            "last_checked_at",
-            "updated_at",
-        ]
-    )
+    account.save(update_fields=[*SEEN, "updated_at"])
+    modes_take_in(account, position_mode=seen.position_mode, multi_assets=seen.multi_assets)
     return AccountCheck(account=account, probe=seen, remarks=tuple(remarks), problems=tuple(problems))
 
 
@@ -220,10 +216,11 @@ def account_replace_credentials(
     _take_over(account, seen, now=timezone.now())
     _take_key(account, api_key)
     with transaction.atomic():
-        account.save()
+        account.save(update_fields=[*SEEN, "key_hash", "key_fingerprint", "updated_at"])
         Credential.objects.update_or_create(
             account=account, defaults={"api_key": api_key, "api_secret": api_secret}
         )
+    modes_take_in(account, position_mode=seen.position_mode, multi_assets=seen.multi_assets)
     # Clients made from the old key are found out by the row's new `updated_at`, in every process.
     return account
 
@@ -353,8 +350,8 @@ def _refuse_duplicate(
 
 
 def _take_over(account: ExchangeAccount, seen: AccountProbe, *, now: datetime.datetime) -> None:
-    if not account.pk or not account.trios.filter(holds_slot=True).exists():
-        account.position_mode = seen.position_mode.value  # else the watch takes it over once nothing lives
+    if not account.pk:
+        account.position_mode = seen.position_mode.value
     account.account_alias = seen.account_alias or account.account_alias
     account.can_trade = seen.can_trade
     account.permissions = permissions_as_json(seen.permissions)

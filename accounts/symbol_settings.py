@@ -32,24 +32,36 @@ def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) ->
     """Keep what was read and differs from what is kept; wishes stay as they are. Returns how many symbols."""
     now = timezone.now()
     configs = list(configs)
-    kept = SymbolSetting.objects.filter(account=account).values_list("symbol", "leverage", "margin_type")
-    known = {symbol: (leverage, margin_type) for symbol, leverage, margin_type in kept}
+    known = {row.symbol: row for row in SymbolSetting.objects.filter(account=account)}
+
+    def was(config: SymbolConfig) -> str:
+        """Return the margin type of before, for who has to ask about it; what nobody asked about yet stays."""
+        row = known.get(config.symbol)
+        if row is None or not row.margin_type:
+            return ""
+        return row.margin_type_was or (row.margin_type if row.margin_type != config.margin_type.value else "")
+
+    def differs(config: SymbolConfig) -> bool:
+        row = known.get(config.symbol)
+        return row is None or (row.leverage, row.margin_type) != (config.leverage, config.margin_type.value)
+
     rows = [
         SymbolSetting(
             account=account,
             symbol=config.symbol,
             leverage=config.leverage,
             margin_type=config.margin_type.value,
+            margin_type_was=was(config),
             read_at=now,
         )
         for config in configs
-        if known.get(config.symbol) != (config.leverage, config.margin_type.value)
+        if differs(config)
     ]
     SymbolSetting.objects.bulk_create(
         rows,
         update_conflicts=True,
         unique_fields=["account", "symbol"],
-        update_fields=["leverage", "margin_type", "read_at"],
+        update_fields=["leverage", "margin_type", "margin_type_was", "read_at"],
     )
     return len(configs)
 

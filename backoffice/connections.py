@@ -15,11 +15,12 @@ _thread = threading.local()
 def connection_look_after() -> None:
     """Let go of this thread's connection if it is broken or old. To be called before each piece of work.
 
-    What was at work without error within the last second is taken to be alive: asking it each time would
-    cost a round trip for every event. Whoever loses it then tries again, or is found by the poll.
+    It is asked at most once a second whether it lives: asking each time would cost a round trip for every
+    event. Whoever loses it in between tries again, or is found by the poll.
     """
     now = time.monotonic()
-    fresh = now - getattr(_thread, "worked_at", -FRESH_SECONDS) < FRESH_SECONDS
-    if not fresh or connection.errors_occurred:
-        close_old_connections()
-    _thread.worked_at = now
+    fresh = now - getattr(_thread, "asked_at", -FRESH_SECONDS) < FRESH_SECONDS
+    if fresh and not connection.errors_occurred:
+        return
+    close_old_connections()
+    _thread.asked_at = now

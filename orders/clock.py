@@ -59,7 +59,8 @@ def clock_renew(environment: str) -> None:
     """
     measured_at = Clock.objects.filter(environment=environment).values_list("measured_at", flat=True).first()
     age = None if measured_at is None else db_now() - measured_at
-    if age is None or age > timedelta(seconds=settings.SWEEP_SECONDS) / 2:
+    half = timedelta(seconds=settings.SWEEP_SECONDS) / 2
+    if age is None or not timedelta(0) <= age <= half:  # a clock that was set back is measured, too
         clock_measure(environment)
 
 

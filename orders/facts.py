@@ -5,6 +5,7 @@ A fact is one short transaction: it locks the trio's row, is taken in, and wakes
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -268,21 +269,28 @@ def _forced(account_id: int, view: OrderView) -> int | None:
     return locked(take_in, what=f"{view.symbol}: {how}")
 
 
-def question_put(trio_id: int, question: str) -> bool:
-    """Have a trio ask a person about what happened around it, once; return whether it asks now.
+class Put(enum.Enum):
+    """What came of putting a question to a person."""
 
-    What it asks already matters more: then it is put again with the next look.
-    """
+    ASKED = "asked now"
+    KNOWN = "was asked before, or its trio is over"
+    LATER = "something else is being asked"
 
-    def put(now: datetime) -> bool:
+
+def question_put(trio_id: int, question: str) -> Put:
+    """Have a trio ask a person about what happened around it, once for each sentence."""
+
+    def put(now: datetime) -> Put:
         trio = TrioOrder.objects.get(pk=trio_id)
-        if trio.is_over or trio.question or trio.events.filter(kind="question", text=question).exists():
-            return False
+        if trio.is_over or trio.events.filter(kind="question", text=question).exists():
+            return Put.KNOWN
+        if trio.question:  # matters more: this one is put again with the next look
+            return Put.LATER
         trio.question = question
         row_update(trio, "question", "updated_at")
         note(trio, "question", question, at=now)
         wake(trio_id, now)
-        return True
+        return Put.ASKED
 
     return locked(put, trio_id=trio_id, what=f"trio {trio_id}: a question")
 

@@ -63,7 +63,7 @@ NOT_READ = (
     *(f"symbol__{name}" for name in ("quantity_min", "quantity_max", "notional_min", "trigger_protect")),
     *(f"symbol__{name}" for name in ("market_step_size", "market_quantity_min", "market_quantity_max")),
     *(f"symbol__{name}" for name in ("market_take_bound", "liquidation_fee", "orders_max")),
-    *(f"symbol__{name}" for name in ("synced_at", "first_seen_at")),
+    *(f"symbol__{name}" for name in ("synced_at", "first_seen_at", "status_since")),
 )
 WHOLE = Prepared(
     lambda pk: TrioOrder.objects.filter(pk=pk).select_related("account", "symbol", "slot").defer(*NOT_READ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -138,10 +139,18 @@ def _store(environment: Environment, listed: Sequence[Any]) -> SyncResult:
     # Sorted, so that two syncs at once lock the rows in the same order.
     changed = [columns for symbol, columns in sorted(wanted.items()) if _differs(known.get(symbol), columns)]
     Symbol.objects.bulk_create(
-        [Symbol(environment=environment, synced_at=now, **columns) for columns in changed],
+        [
+            Symbol(
+                environment=environment,
+                synced_at=now,
+                status_since=_status_since(known.get(columns["symbol"]), columns["status"], now=now),
+                **columns,
+            )
+            for columns in changed
+        ],
         update_conflicts=True,
         unique_fields=["environment", "symbol"],
-        update_fields=[*(c for c in COLUMNS if c != "symbol"), "synced_at"],
+        update_fields=[*(c for c in COLUMNS if c != "symbol"), "synced_at", "status_since"],
     )
     same = wanted.keys() - {columns["symbol"] for columns in changed}
     Symbol.objects.filter(environment=environment, symbol__in=same).update(synced_at=now)
@@ -151,7 +160,7 @@ def _store(environment: Environment, listed: Sequence[Any]) -> SyncResult:
         Symbol.objects.filter(environment=environment)
         .exclude(symbol__in=wanted.keys() | unread)
         .exclude(status=DELISTED)
-        .update(status=DELISTED, synced_at=now)
+        .update(status=DELISTED, synced_at=now, status_since=now)
     )
     created = sum(columns["symbol"] not in known for columns in changed)
     return SyncResult(
@@ -163,6 +172,10 @@ def _store(environment: Environment, listed: Sequence[Any]) -> SyncResult:
         gone=gone,
         skipped=skipped,
     )
+
+
+def _status_since(row: Symbol | None, status: str, *, now: datetime) -> datetime | None:
+    return row.status_since if row is not None and row.status == status else now
 
 
 def _differs(row: Symbol | None, columns: Mapping[str, Any]) -> bool:

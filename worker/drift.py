@@ -13,42 +13,56 @@ from django.conf import settings
 from django.db.models import Max
 
 from accounts.gateways import exchange_for
-from accounts.models import ExchangeAccount
+from accounts.models import ExchangeAccount, SymbolSetting
 from accounts.modes import modes_take_in
 from accounts.symbol_settings import symbol_settings_read
 from orders.clock import db_now, exchange_now_ms
 from orders.domain.words import TrioState
-from orders.facts import question_put
+from orders.facts import Put, question_put
 from orders.models import Symbol, TrioOrder
 from orders.symbols import symbols_sync
 
 
-def drift_look(account: ExchangeAccount, *, all_of_it: bool) -> set[int]:
-    """Read how the account is set; with ``all_of_it`` its symbols too. Returns the trios that ask now.
-
-    Raises ExchangeError or AccountsError when it could not be read; it is read again with the next look.
-    """
+def modes_look(account: ExchangeAccount) -> set[int]:
+    """Read the account's modes. Returns the trios that ask now. Raises ExchangeError or AccountsError."""
     config = exchange_for(account.pk).account_config(at=exchange_now_ms(account.environment))
+    differs = modes_take_in(account, position_mode=config.position_mode, multi_assets=config.multi_assets)
+    return _ask(_living(account), differs)[0] if differs else set()
+
+
+def margins_look(account: ExchangeAccount) -> set[int]:
+    """Read leverage and margin types. Returns the trios that ask now. Raises AccountsError."""
+    symbol_settings_read(account)
     asks: set[int] = set()
-    if differs := modes_take_in(account, config):
-        asks |= _ask(_living(account), differs)
-    if all_of_it:
-        before = _margin_types(account)
-        symbol_settings_read(account)
-        symbols_renew(account.environment)
-        for symbol, margin_type in _margin_types(account).items():
-            if before.get(symbol, margin_type) != margin_type:
-                asks |= _ask(
-                    _living(account, symbol),
-                    f"The margin type was changed on the exchange: {symbol} on “{account.name}” is {margin_type} now,"
-                    f" it was {before[symbol]}. Its orders stay; where it would be liquidated may have moved.",
-                )
-    for symbol, status in _not_trading(account):
-        asks |= _ask(
-            _living(account, symbol),
-            f"The symbol does not trade now: {symbol} is {status}. Nothing new is opened on it; what rests there"
-            " stays, and is cancelled by nobody here.",
+    for setting in SymbolSetting.objects.filter(account=account).exclude(margin_type_was=""):
+        asked, all_know = set[int](), True
+        if setting.margin_type_was != setting.margin_type:
+            asked, all_know = _ask(
+                _living(account, setting.symbol),
+                f"The margin type was changed on the exchange: {setting.symbol} on “{account.name}” is"
+                f" {setting.margin_type} now, it was {setting.margin_type_was}. Its orders stay; where it would be"
+                f" liquidated may have moved. (Seen {setting.read_at:%Y-%m-%d %H:%M:%S} UTC.)",
+            )
+        if all_know:
+            told = SymbolSetting.objects.filter(pk=setting.pk, margin_type=setting.margin_type)
+            told.update(margin_type_was="")
+        asks |= asked
+    return asks
+
+
+def symbols_look(account: ExchangeAccount) -> set[int]:
+    """Read the trading rules if they are old. Returns the trios that ask now. Raises AccountsError."""
+    symbols_renew(account.environment)
+    asks: set[int] = set()
+    held = TrioOrder.objects.filter(account=account, holds_slot=True).values("symbol")
+    for symbol in Symbol.objects.filter(pk__in=held).exclude(status="TRADING").order_by("symbol"):
+        since = f" since {symbol.status_since:%Y-%m-%d %H:%M:%S} UTC" if symbol.status_since else ""
+        asked, _ = _ask(
+            _living(account, symbol.symbol),
+            f"The symbol does not trade now: {symbol.symbol} is {symbol.status}{since}. Nothing new is opened on it;"
+            " what rests there stays, and is cancelled by nobody here.",
         )
+        asks |= asked
     return asks
 
 
@@ -67,17 +81,7 @@ def _living(account: ExchangeAccount, symbol: str | None = None) -> list[int]:
     return list(trios.values_list("pk", flat=True))
 
 
-def _margin_types(account: ExchangeAccount) -> dict[str, str]:
-    """Return what is known of the margin types of symbols on which something lives."""
-    lived = TrioOrder.objects.filter(account=account, holds_slot=True).values("symbol__symbol")
-    kept = account.symbol_settings.filter(symbol__in=lived).exclude(margin_type="")
-    return dict(kept.values_list("symbol", "margin_type"))
-
-
-def _not_trading(account: ExchangeAccount) -> list[tuple[str, str]]:
-    held = TrioOrder.objects.filter(account=account, holds_slot=True).exclude(symbol__status="TRADING")
-    return list(held.values_list("symbol__symbol", "symbol__status").distinct().order_by("symbol__symbol"))
-
-
-def _ask(trio_ids: Iterable[int], question: str) -> set[int]:
-    return {trio_id for trio_id in trio_ids if question_put(trio_id, question)}
+def _ask(trio_ids: Iterable[int], question: str) -> tuple[set[int], bool]:
+    """Return the trios that ask this now, and whether there is none left that must be asked later."""
+    put = {trio_id: question_put(trio_id, question) for trio_id in trio_ids}
+    return {trio_id for trio_id, how in put.items() if how is Put.ASKED}, Put.LATER not in put.values()

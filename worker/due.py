@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from backoffice.connections import connection_look_after
 from orders.calls import Answer
@@ -76,13 +76,21 @@ class Advancer:
                     return
 
     def _advance(self, trio_id: int, answer: Answer | None) -> None:
+        carry = partial(
+            self._service.advance,
+            trio_id,
+            answer=answer,
+            later=partial(self._later, trio_id),
+            again=partial(self._again, trio_id),
+        )
         try:
-            self._service.advance(
-                trio_id,
-                answer=answer,
-                later=partial(self._later, trio_id),
-                again=partial(self._again, trio_id),
-            )
+            try:
+                carry()
+            except (OperationalError, InterfaceError):
+                if answer is None:
+                    raise
+                connection.close()  # an answer that nobody writes down would have to be looked up
+                carry()
         except TrioOrder.DoesNotExist:
             logger.warning("trio %s does not exist", trio_id)
         except Exception:  # the poll finds it again; one trio never holds up another

@@ -40,9 +40,13 @@ Place = tuple[str, PositionSide]
 SLOTS = "SELECT id, symbol, position_side FROM orders_slot WHERE account_id = %s"
 STILL_FLAT = """
     UPDATE orders_slot SET as_of = %(at)s, from_event = false, strangers_as_of = %(at)s, updated_at = clock_timestamp()
-    WHERE id = ANY (%(slots)s) AND quantity = 0 AND flat_since IS NOT NULL AND strangers = '[]'
-      AND as_of <= %(at)s AND strangers_as_of <= %(at)s
-      AND NOT EXISTS (SELECT FROM orders_trioorder WHERE slot_id = orders_slot.id AND holds_slot)
+    WHERE id IN (
+        SELECT id FROM orders_slot slot
+        WHERE id = ANY (%(slots)s) AND quantity = 0 AND flat_since IS NOT NULL AND strangers = '[]'
+          AND as_of <= %(at)s AND strangers_as_of <= %(at)s
+          AND NOT EXISTS (SELECT FROM orders_trioorder WHERE slot_id = slot.id AND holds_slot)
+        ORDER BY id FOR UPDATE SKIP LOCKED
+    )
     RETURNING id
 """
 

@@ -31,12 +31,13 @@ from exchange.binance.streams import Connected, Disconnected, UserStream
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.port import Exchange
 from exchange.types import ConfigEvent, OrderEvent, PositionEvent, StreamEvent
-from orders.clock import db_now
+from orders.calls import CLOCK_CODES
+from orders.clock import clock_measure, db_now
 from orders.domain.words import TrioState
 from orders.facts import order_fact, position_fact
 from orders.models import TrioOrder, Watch
 from orders.placement import INCARNATION
-from worker.drift import drift_look
+from worker.drift import margins_look, modes_look, symbols_look
 from worker.lanes import Lanes
 from worker.prices import PriceWatch
 from worker.sweep import sweep_and_note
@@ -94,6 +95,8 @@ class Watcher:
         # that a hanging process holds delays the news of its own symbol alone.
         self.facts = Lanes(16, name="facts")
         self.sweepers = ThreadPoolExecutor(4, thread_name_prefix="sweep")
+        # One after the other: trading rules are read once for all accounts of an environment.
+        self.drifts = ThreadPoolExecutor(1, thread_name_prefix="drift")
 
     def beat(self) -> None:
         """Beat what is held, drop what was taken, take what nobody holds."""
@@ -118,6 +121,7 @@ class Watcher:
                 watch.start(self._loop)
         for watch in self._held.values():
             watch.sweep_when_due()
+            watch.look_for_drift_when_due()
         self._watch_prices()
 
     def _lost(self) -> list[int]:
@@ -197,6 +201,7 @@ class Watcher:
         self._prices.clear()
         self.facts.stop()
         self.sweepers.shutdown(wait=True)
+        self.drifts.shutdown(wait=True, cancel_futures=True)
         # The loop's own helper threads have asked the database too; their connections end with them.
         helpers = asyncio.run_coroutine_threadsafe(self._loop.shutdown_default_executor(), self._loop)
         with contextlib.suppress(TimeoutError):
@@ -219,6 +224,7 @@ class AccountWatch:
         self._sweep_at = 0.0
         self._gaps = 0  # how often something may have been missed: a sweep begun before does not tell
         self._connected = False
+        self._drifting: Future[None] | None = None
         self._drift_at = self._symbols_at = 0.0
         self._reached_at = self._troubled_at = time.monotonic()
         self.trouble = ""
@@ -301,7 +307,6 @@ class AccountWatch:
         match event:
             case Connected():
                 self._connected = True
-                self._drift_at = 0.0
                 self.swept.clear()
                 self._missed()
                 self._mine().update(stream_since=db_now(), note="connected, being read")
@@ -328,28 +333,36 @@ class AccountWatch:
             if trio_id is not None:
                 self._watcher.call(trio_id)
 
-    def _look_for_drift(self) -> None:
-        """Look, now and then, at what a person may have changed in the exchange's app, and at the symbols.
+    def _read_settings(self) -> None:
+        """Read what a person may have changed while nobody watched, before anything new may begin.
 
         Protecting hinges on none of it: what cannot be read is read with the next look.
         """
+        self._look(modes_look, margins_look)
+
+    def look_for_drift_when_due(self) -> None:
+        """Look now and then at what may change without an event. Waits for nothing, and holds no sweep up."""
+        busy = self._drifting is not None and not self._drifting.done()
         now = time.monotonic()
-        if now < self._drift_at:
+        if busy or self._stopped.is_set() or not self.swept.is_set() or now < self._drift_at:
             return
-        everything = now >= self._symbols_at
-        self._drift_at = now + DRIFT_SECONDS
-        try:
-            self.account.refresh_from_db(fields=["position_mode", "differs"])
-            for trio_id in drift_look(self.account, all_of_it=everything):
-                self._watcher.call(trio_id)
-        except (ExchangeError, AccountsError) as error:
-            logger.warning("account %s: its settings could not be read: %s", self.account.pk, error)
-            return
-        except Exception:  # the sweep is done all the same
-            logger.exception("account %s: looking for what was changed went wrong", self.account.pk)
-            return
-        if everything:
+        looks = [modes_look]
+        if now >= self._symbols_at:
+            looks += [margins_look, symbols_look]
             self._symbols_at = now + settings.SYMBOLS_SECONDS
+        self._drift_at = now + DRIFT_SECONDS
+        self._drifting = self._watcher.drifts.submit(self._look, *looks)
+
+    def _look(self, *looks: Callable[[ExchangeAccount], set[int]]) -> None:
+        close_old_connections()
+        for look in looks:
+            try:
+                for trio_id in look(self.account):
+                    self._watcher.call(trio_id)
+            except (ExchangeError, AccountsError) as error:
+                logger.warning("account %s: its settings could not be read: %s", self.account.pk, error)
+            except Exception:  # neither a sweep nor the next look shall be missed for it
+                logger.exception("account %s: looking for what was changed went wrong", self.account.pk)
 
     def _say_connected(self, connected: bool) -> None:
         """Set right what the row says of the stream: it was not told while the database was away."""
@@ -373,9 +386,13 @@ class AccountWatch:
         connected, gaps = self._connected, self._gaps
         try:
             self._say_connected(connected)
+            if not self.swept.is_set():
+                self._read_settings()
             sweep_and_note(self.account, self.incarnation, call=self._watcher.call)
-            self._look_for_drift()
         except (ExchangeError, AccountsError) as error:
+            if getattr(error, "code", 0) in CLOCK_CODES:
+                with contextlib.suppress(ExchangeError):
+                    clock_measure(self.account.environment)
             wait = getattr(error, "retry_after", None) or RETRY_SECONDS
             self._sweep_at = time.monotonic() + wait
             self._in_trouble(f"could not be read: {error}")

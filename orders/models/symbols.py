@@ -37,6 +37,7 @@ class Symbol(models.Model):
     liquidation_fee = amount(null=True)
     orders_max = models.PositiveIntegerField(null=True)
     raw = models.JSONField(default=dict)
+    status_since = models.DateTimeField(null=True, help_text="When its status was first seen as it is.")
     synced_at = models.DateTimeField()
     first_seen_at = models.DateTimeField(auto_now_add=True)
 

@@ -162,7 +162,7 @@ def test_a_connection_that_just_worked_is_not_asked_whether_it_lives(monkeypatch
     connections.connection_look_after()
     assert len(asked) == 2
     monkeypatch.setattr(wrapper, "errors_occurred", False)
-    connections._thread.worked_at -= 2 * connections.FRESH_SECONDS
+    connections._thread.asked_at -= 2 * connections.FRESH_SECONDS
     connections.connection_look_after()
     assert len(asked) == 3
 

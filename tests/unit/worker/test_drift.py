@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import gc
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
+from accounts import modes
 from accounts.models import SymbolSetting
+from accounts.symbol_settings import symbol_settings_read
 from exchange.types import MarginType
 from orders import services
 from orders.clock import db_now
 from orders.domain.errors import OrdersError
 from orders.models import Symbol, TrioEvent, TrioOrder
-from tests.builders import Desk, story, the
-from worker.drift import drift_look
+from tests.builders import WATCH, Desk, story, the
+from worker.drift import margins_look, modes_look, symbols_look
+from worker.watching import AccountWatch, Watcher
 
 D = Decimal
 
@@ -34,7 +39,7 @@ def test_a_switched_position_mode_opens_nothing_new_keeps_the_legs_and_asks_once
 
     # When the mode is switched in the app, and looked at twice
     switch_position_mode(desk, hedge=True)
-    asked = [drift_look(desk.account, all_of_it=False) for _ in range(2)]
+    asked = [modes_look(desk.account) for _ in range(2)]
 
     # Then the trio asks once, goes on in the mode it was placed in, and nothing new is opened
     assert asked == [{trio.pk}, set()]
@@ -50,7 +55,7 @@ def test_a_switched_position_mode_opens_nothing_new_keeps_the_legs_and_asks_once
 
     # When it is switched back, new ones are taken again
     switch_position_mode(desk, hedge=False)
-    drift_look(desk.account, all_of_it=False)
+    modes_look(desk.account)
     desk.account.refresh_from_db()
     assert desk.account.differs == ""
 
@@ -58,11 +63,11 @@ def test_a_switched_position_mode_opens_nothing_new_keeps_the_legs_and_asks_once
 def test_what_was_answered_is_not_asked_again(desk: Desk) -> None:
     trio = desk.placed(desk.a_trio())
     switch_position_mode(desk, hedge=True)
-    drift_look(desk.account, all_of_it=False)
+    modes_look(desk.account)
 
     services.trio_answer(trio_id=trio.pk, by="test")
 
-    assert drift_look(desk.account, all_of_it=False) == set()
+    assert modes_look(desk.account) == set()
     assert the(trio).question == ""
     assert len(questions(trio)) == 1
 
@@ -72,7 +77,7 @@ def test_a_mode_that_concerns_nothing_alive_is_taken_over_and_a_queued_trio_is_r
     trio = desk.queued(desk.a_trio())
 
     switch_position_mode(desk, hedge=True)
-    assert drift_look(desk.account, all_of_it=False) == set()
+    assert modes_look(desk.account) == set()
     desk.account.refresh_from_db()
     assert (desk.account.position_mode, desk.account.differs) == ("HEDGE", "")
 
@@ -85,7 +90,7 @@ def test_a_mode_that_concerns_nothing_alive_is_taken_over_and_a_queued_trio_is_r
 
 def test_multi_assets_mode_opens_nothing_new(desk: Desk) -> None:
     desk.simulator.ex.by_key[desk.api_key].account.multi_assets = True
-    drift_look(desk.account, all_of_it=False)
+    modes_look(desk.account)
     with pytest.raises(OrdersError, match="multi-assets mode is on"):
         desk.queued(desk.a_trio())
 
@@ -97,7 +102,7 @@ def test_a_symbol_that_stops_trading_asks_and_takes_nothing_new(desk: Desk) -> N
 
     # When it stops, and the rules are read anew
     desk.simulator.ex.catalogue.set_status("BTCUSDT", "SETTLING")
-    asked = [drift_look(desk.account, all_of_it=True) for _ in range(2)]
+    asked = [symbols_look(desk.account) for _ in range(2)]
 
     assert asked == [{trio.pk}, set()]
     assert the(trio).question.startswith("The symbol does not trade now: BTCUSDT is SETTLING")
@@ -108,13 +113,13 @@ def test_a_symbol_that_stops_trading_asks_and_takes_nothing_new(desk: Desk) -> N
 
 def test_a_margin_type_that_was_changed_asks(desk: Desk) -> None:
     trio = desk.placed(desk.a_trio())
-    drift_look(desk.account, all_of_it=True)
+    margins_look(desk.account)
     setting = SymbolSetting.objects.filter(account=desk.account, symbol="BTCUSDT")
     was = setting.get().margin_type
     other = MarginType.ISOLATED if was == MarginType.CROSSED.value else MarginType.CROSSED
     setting.update(margin_type=other.value)  # as it was read last time
 
-    assert drift_look(desk.account, all_of_it=True) == {trio.pk}
+    assert margins_look(desk.account) == {trio.pk}
     assert f"is {was} now, it was {other.value}" in the(trio).question
     assert setting.get().margin_type == was
 
@@ -124,8 +129,74 @@ def test_what_a_trio_asks_already_comes_first(desk: Desk) -> None:
     TrioOrder.objects.filter(pk=trio.pk).update(question="A rest of 0.001 is left?")
     switch_position_mode(desk, hedge=True)
 
-    assert drift_look(desk.account, all_of_it=False) == set()
+    assert modes_look(desk.account) == set()
     assert the(trio).question == "A rest of 0.001 is left?"
 
     services.trio_answer(trio_id=trio.pk, by="test")
-    assert drift_look(desk.account, all_of_it=False) == {trio.pk}
+    assert modes_look(desk.account) == {trio.pk}
+
+
+def test_a_change_of_margin_type_that_somebody_else_read_is_asked_about_all_the_same(desk: Desk) -> None:
+    # Given a trio that asks something else already
+    trio = desk.placed(desk.a_trio())
+    margins_look(desk.account)
+    setting = SymbolSetting.objects.filter(account=desk.account, symbol="BTCUSDT")
+    was = setting.get().margin_type
+    other = MarginType.ISOLATED if was == MarginType.CROSSED.value else MarginType.CROSSED
+    setting.update(margin_type=other.value)
+    TrioOrder.objects.filter(pk=trio.pk).update(question="A rest of 0.001 is left?")
+
+    # When a person reads the settings first, and the watch looks while the other question waits
+    symbol_settings_read(desk.account)
+    assert margins_look(desk.account) == set()
+
+    # Then it is asked as soon as that one is answered, once
+    services.trio_answer(trio_id=trio.pk, by="test")
+    assert margins_look(desk.account) == {trio.pk}
+    services.trio_answer(trio_id=trio.pk, by="test")
+    assert margins_look(desk.account) == set()
+    assert setting.get().margin_type_was == ""
+
+
+def test_a_mode_that_is_switched_again_later_is_asked_about_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = desk.placed(desk.a_trio())
+    for minute in (0, 5):
+        now = datetime(2026, 11, 26, 10, minute, tzinfo=UTC)
+        monkeypatch.setattr(modes, "timezone", SimpleNamespace(now=lambda now=now: now))
+        switch_position_mode(desk, hedge=True)
+        assert modes_look(desk.account) == {trio.pk}
+        assert f"10:{minute:02}:00 UTC" in the(trio).question
+        services.trio_answer(trio_id=trio.pk, by="test")
+        switch_position_mode(desk, hedge=False)
+        assert modes_look(desk.account) == set()
+
+
+def test_a_watch_reads_the_settings_before_its_first_sweep_and_looks_beside_its_sweeps(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio())
+    switch_position_mode(desk, hedge=True)
+    called: list[int] = []
+    watcher = Watcher(call=called.append, holder="test")
+    watch = AccountWatch(desk.account, WATCH, watcher)
+    try:
+        # Gaining it: the mode is known before the sweep is noted, and with it that anything may begin
+        before = len(desk.simulator.log)
+        watch._sweep()
+        paths = [entry.path for entry in desk.simulator.log[before:]]
+        assert paths.index("/fapi/v1/accountConfig") < paths.index("/fapi/v3/positionRisk")
+        assert "/fapi/v1/exchangeInfo" not in paths
+        assert called == [trio.pk]
+
+        # From then on it looks beside its sweeps, and not with each of them
+        watch.swept.set()
+        watch.look_for_drift_when_due()
+        assert watch._drifting is not None
+        watch._drifting.result(timeout=10)
+        looked = len(desk.simulator.log)
+        watch.look_for_drift_when_due()
+        watch._sweep()
+        assert "/fapi/v1/accountConfig" not in [entry.path for entry in desk.simulator.log[looked:]]
+    finally:
+        watcher.stop()
+        gc.collect()
