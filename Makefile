@@ -42,13 +42,13 @@ run: setup ## start simulator, workers and web in the foreground; Ctrl-C stops t
 	@exec $(BIN)/python -m backoffice.serve supervisord
 
 test: setup ## run the whole test suite
-	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 check: setup ## what CI runs: lint, format, types, tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
-	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 guards: setup ## take each guard away in turn, in a copy, and show the test that notices
 	@$(BIN)/python -m tests.guards
