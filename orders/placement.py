@@ -30,7 +30,7 @@ from exchange.port import Exchange
 from orders import journal, recording
 from orders.beginning import begin
 from orders.calls import Answer, Call, SendCall
-from orders.clock import clock_measure, db_now, from_ms, offset_ms
+from orders.clock import clock_measure, db_now, from_ms, offset_ms, to_ms
 from orders.domain.steps import AskPerson, Done, Rest, Step, decide
 from orders.domain.words import TrioState
 from orders.facts import note
@@ -45,7 +45,8 @@ INCARNATION = f"{socket.gethostname()[:40]}:{os.getpid()}"
 SAY_AGAIN_SECONDS = 60.0
 STANDS = """
     SELECT trio.state, trio.account_id, account.environment, clock.offset_ms,
-           install.id, install.token, install.system_identifier
+           install.id, install.token, install.system_identifier,
+           ceil(extract(epoch FROM trio.wake_at - clock_timestamp()) * 1000)::bigint
     FROM orders_trioorder trio JOIN accounts_exchangeaccount account ON account.id = trio.account_id
     LEFT JOIN orders_clock clock ON clock.environment = account.environment
     LEFT JOIN LATERAL (SELECT * FROM orders_install ORDER BY id LIMIT 1) install ON true
@@ -113,6 +114,7 @@ class Where(NamedTuple):
     environment: str
     offset_ms: int | None
     install: Install | None
+    due_in_ms: int | None  # not above zero: now
 
 
 def _where_it_stands(trio_id: int) -> Where:
@@ -121,9 +123,9 @@ def _where_it_stands(trio_id: int) -> Where:
         row = cursor.fetchone()
     if row is None:
         raise TrioOrder.DoesNotExist(f"There is no trio {trio_id}.")
-    state, account_id, environment, offset, install, token, system = row
+    state, account_id, environment, offset, install, token, system, due_in_ms = row
     mark = None if install is None else Install(pk=install, token=token, system_identifier=system)
-    return Where(state, account_id, environment, offset, mark)
+    return Where(state, account_id, environment, offset, mark, due_in_ms)
 
 
 class OrderPlacementService:
@@ -140,17 +142,24 @@ class OrderPlacementService:
         answer: Answer | None = None,
         later: Callable[[Future[Answer]], None] | None = None,
         again: Callable[[int], None] | None = None,
+        if_due: bool = False,
     ) -> Step:
         """Carry a trio as far as it will go now. Safe to repeat, at once, from anywhere.
 
         Returns the step it rests on. ``later`` is given what may take long (an entry) instead of waiting
         for it; bring its result back as ``answer``. ``again`` is told in how many ms the trio is due again.
+        ``if_due``: only if nobody has carried it on since it was called for; of several processes one is enough.
         Raises TrioOrder.DoesNotExist for an unknown trio.
         """
         _refuse_inside_transaction()
         where = _where_it_stands(trio_id)
         state, environment = where.state, where.environment
         if state == TrioState.DRAFT:
+            return Rest(None)
+        if_due = if_due and answer is None
+        if if_due and (where.due_in_ms is None or where.due_in_ms > 0):
+            if again is not None and where.due_in_ms is not None:
+                again(where.due_in_ms)
             return Rest(None)
         install = where.install or install_row()
         if refusal := install_refusal(install):  # another server may be acting on this very trio
@@ -171,18 +180,22 @@ class OrderPlacementService:
             for known in answers:
                 if known is not None and known.clock_refused:
                     offset = self._measure(environment, offset)
-                turn = self._turn(trio_id, Means(exchange, install, offset, queue_alive), answer=known)
+                means = Means(exchange, install, offset, queue_alive)
+                turn = self._turn(trio_id, means, answer=known, if_due=if_due)
                 asked |= _ask(turn.calls, exchange, later)
             if not asked:
                 if again is not None and turn.rest_ms is not None:
                     again(turn.rest_ms)
                 return turn.step
+            if_due = False
             done, asked = wait(asked, return_when=FIRST_COMPLETED)
             answers = [future.result() for future in done]
 
     # --- one transaction ----------------------------------------------------------------------
 
-    def _turn(self, trio_id: int, means: Means, *, answer: Answer | None = None) -> Turn:
+    def _turn(
+        self, trio_id: int, means: Means, *, answer: Answer | None = None, if_due: bool = False
+    ) -> Turn:
         """Lock, record ``answer``, decide, begin. A lock that cannot be had is tried again.
 
         Past those tries our answer is a lost answer: its request's row says that its fate is to be looked up.
@@ -190,7 +203,9 @@ class OrderPlacementService:
         what = f"trio {trio_id}: a turn"
         try:
             return locked(
-                lambda now: self._locked_turn(trio_id, means, answer, now=now), trio_id=trio_id, what=what
+                lambda now: self._locked_turn(trio_id, means, answer, now=now, if_due=if_due),
+                trio_id=trio_id,
+                what=what,
             )
         except Undecided as undecided:  # its transaction is undone, and the answer with it: that is kept
             error = undecided.error
@@ -199,9 +214,13 @@ class OrderPlacementService:
             lambda now: self._failed(trio_id, means, answer, error=error, now=now), trio_id=trio_id, what=what
         )
 
-    def _locked_turn(self, trio_id: int, means: Means, answer: Answer | None, *, now: datetime) -> Turn:
+    def _locked_turn(
+        self, trio_id: int, means: Means, answer: Answer | None, *, now: datetime, if_due: bool
+    ) -> Turn:
         # Read after the lock: rows joined to a locked one are as they were before it was waited for.
         trio = WHOLE.get(trio_id)
+        if if_due and not (trio.wake_at and trio.wake_at <= now):
+            return _carried_on_meanwhile(trio, now)
         if answer is not None:
             recording.record(trio, answer, now=now, offset_ms=means.offset_ms)
         try:
@@ -301,6 +320,14 @@ class OrderPlacementService:
                 trio.question = why
                 note(trio, "question", why)
             trio.save(update_fields=["wake_at", "question", "updated_at"])
+
+
+def _carried_on_meanwhile(trio: TrioOrder, now: datetime) -> Turn:
+    """Somebody else has decided since this trio was called for: rest as they did."""
+    if trio.wake_at is None:
+        return Turn(Rest(None))
+    left = max(1, to_ms(trio.wake_at) - to_ms(now))
+    return Turn(Rest(to_ms(trio.wake_at)), rest_ms=left)
 
 
 _said_at: dict[str, float] = {}

@@ -82,6 +82,7 @@ class Advancer:
             answer=answer,
             later=partial(self._later, trio_id),
             again=partial(self._again, trio_id),
+            if_due=True,
         )
         try:
             try:

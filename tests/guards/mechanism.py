@@ -13,7 +13,7 @@ PROMISES: Final = "tests/unit/orders/test_promises.py"
 
 LOCKED: Final = "WHERE id = %s FOR UPDATE; "  # the row of the trio that is decided about
 UNLOCKED: Final = "WHERE id = %s; "
-WHOLE: Final = "trio = WHOLE.get(trio_id)\n        if answer is not None:\n            recording.record(trio, answer, now=now, offset_ms=means.offset_ms)\n        try"
+WHOLE: Final = "trio = WHOLE.get(trio_id)\n        if if_due"
 LATE_LOCKED: Final = WHOLE.replace(
     "WHOLE.get(trio_id)",
     'TrioOrder.objects.select_related("account", "symbol", "slot").select_for_update(of=("self",)).get(pk=trio_id)',
