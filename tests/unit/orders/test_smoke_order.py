@@ -29,6 +29,11 @@ BOUND_SECONDS = 20
 ATTEMPTS = 5
 
 
+def hear_ctrl_c() -> None:
+    """A shell that starts the suite in the background has it ignore SIGINT, and what it starts would, too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -63,6 +68,7 @@ class Checkout:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=hear_ctrl_c,
         )
 
     def manage(self, *words: str, **environment: str) -> tuple[int, str, str]:
