@@ -135,11 +135,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P4, P6",
         "a fill is written down, and nobody acts on it",
         (
-            Removal(
-                "orders/facts.py",
-                "SET wake_at = %s, journal_head",
-                "SET updated_at = %s, journal_head",
-            ),
+            Removal("orders/facts.py", "SET wake_at = %s, journal_head", "SET updated_at = %s, journal_head"),
+            Removal("orders/facts.py", "SET wake_at = %s WHERE id", "SET updated_at = %s WHERE id"),
         ),
         (f"{PLACEMENT}::test_a_resting_limit_entry_is_covered_when_it_fills[ONE_WAY-ON_FIRST_FILL]",),
     ),
