@@ -23,6 +23,7 @@ from rq.timeouts import BaseTimeoutException
 
 from accounts.errors import AccountsError
 from accounts.gateways import exchange_for
+from accounts.models import ExchangeAccount
 from backoffice import queues
 from backoffice.prepared import Prepared, row_update
 from exchange.errors import ExchangeError
@@ -36,7 +37,7 @@ from orders.domain.words import TrioState
 from orders.facts import note
 from orders.install import install_refusal, install_row
 from orders.locking import locked, short_transaction
-from orders.models import Install, TrioOrder
+from orders.models import Install, Symbol, TrioOrder
 from orders.snapshots import rows_read, snapshot_of
 
 logger = logging.getLogger(__name__)
@@ -53,19 +54,22 @@ STANDS = """
     WHERE trio.id = %s
 """
 # Of account and symbol only what deciding reads: each column more is planned, sent and converted at every turn.
-NOT_READ = (
-    *(
-        f"account__{name}"
-        for name in ("permissions", "permissions_note", "notes", "key_hash", "key_fingerprint")
+READ = {
+    "account": (
+        ExchangeAccount,
+        {"name", "environment", "is_active", "can_trade", "position_mode", "differs"},
     ),
-    *(f"account__{name}" for name in ("account_alias", "last_checked_at", "created_at", "updated_at")),
-    *(f"symbol__{name}" for name in ("raw", "contract_type", "base_asset", "quote_asset", "margin_asset")),
-    *(f"symbol__{name}" for name in ("price_precision", "quantity_precision", "price_min", "price_max")),
-    *(f"symbol__{name}" for name in ("quantity_min", "quantity_max", "notional_min", "trigger_protect")),
-    *(f"symbol__{name}" for name in ("market_step_size", "market_quantity_min", "market_quantity_max")),
-    *(f"symbol__{name}" for name in ("market_take_bound", "liquidation_fee", "orders_max")),
-    *(f"symbol__{name}" for name in ("synced_at", "first_seen_at", "status_since")),
-)
+    "symbol": (
+        Symbol,
+        {"environment", "symbol", "status", "tick_size", "step_size", "multiplier_up", "multiplier_down"},
+    ),
+}
+NOT_READ = [
+    f"{relation}__{field.name}"
+    for relation, (model, read) in READ.items()
+    for field in model._meta.concrete_fields
+    if not field.primary_key and field.name not in read
+]
 WHOLE = Prepared(
     lambda pk: TrioOrder.objects.filter(pk=pk).select_related("account", "symbol", "slot").defer(*NOT_READ),
     int,

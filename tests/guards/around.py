@@ -59,7 +59,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "what happened while the stream was gone is found with the next round only",
         (
             Removal(
-                "worker/watching.py",
+                "worker/account_watch.py",
                 "                self.swept.clear()\n                self._missed()\n",
                 "                self.swept.clear()\n",
             ),
@@ -143,7 +143,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a row that a hanging process holds keeps the fills of all symbols from being heard",
         (
             Removal(
-                "worker/watching.py",
+                "worker/account_watch.py",
                 "facts.submit((self.account.pk, symbol),",
                 "facts.submit(self.account.pk,",
             ),

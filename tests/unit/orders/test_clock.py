@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -41,3 +43,25 @@ def test_a_slow_reading_is_worth_less_than_a_quick_one(
     clock.clock_measure("PAPER")
     row = Clock.objects.get(environment="PAPER")
     assert (row.offset_ms, row.measured_at) == (0 if kept else offset, moment)
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "measured"),
+    [
+        pytest.param(1, False, id="young: all accounts share it"),
+        pytest.param(8, True, id="older than half a sweep interval"),
+        pytest.param(-3600, True, id="from the future: the database's clock was set back"),
+    ],
+)
+def test_a_sweep_renews_the_clock_when_it_is_old(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, settings: object, age_seconds: int, measured: bool
+) -> None:
+    settings.SWEEP_SECONDS = 15  # type: ignore[attr-defined]
+    at = clock.db_now() - timedelta(seconds=age_seconds)
+    Clock.objects.filter(environment="PAPER").update(measured_at=at)
+    asked: list[str] = []
+    monkeypatch.setattr(clock, "clock_measure", asked.append)
+
+    clock.clock_renew("PAPER")
+
+    assert asked == (["PAPER"] if measured else [])

@@ -8,18 +8,22 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
+from django.db.models import QuerySet
 
 from accounts import modes
+from accounts.errors import ExchangeUnreachable
 from accounts.models import SymbolSetting
 from accounts.symbol_settings import symbol_settings_read
 from exchange.types import MarginType
-from orders import services
+from orders import services, symbols
 from orders.clock import db_now
 from orders.domain.errors import OrdersError
 from orders.models import Symbol, TrioEvent, TrioOrder
 from tests.builders import WATCH, Desk, story, the
+from worker import account_watch
+from worker.account_watch import AccountWatch
 from worker.drift import margins_look, modes_look, symbols_look
-from worker.watching import AccountWatch, Watcher
+from worker.watching import Watcher
 
 D = Decimal
 
@@ -27,6 +31,16 @@ D = Decimal
 def switch_position_mode(desk: Desk, *, hedge: bool) -> None:
     """Have the exchange show another mode. The real one refuses it while something rests; nobody relies on that."""
     desk.simulator.ex.by_key[desk.api_key].account.dual = hedge
+
+
+def as_if_read_before(desk: Desk) -> tuple[QuerySet[SymbolSetting], str, str]:
+    """Have our table hold the other margin type than the exchange shows. Returns the row, what is shown, what was kept."""
+    margins_look(desk.account)
+    setting = SymbolSetting.objects.filter(account=desk.account, symbol="BTCUSDT")
+    shown = setting.get().margin_type
+    kept = MarginType.ISOLATED if shown == MarginType.CROSSED.value else MarginType.CROSSED
+    setting.update(margin_type=kept.value)
+    return setting, shown, kept.value
 
 
 def questions(trio: TrioOrder) -> list[str]:
@@ -113,15 +127,11 @@ def test_a_symbol_that_stops_trading_asks_and_takes_nothing_new(desk: Desk) -> N
 
 def test_a_margin_type_that_was_changed_asks(desk: Desk) -> None:
     trio = desk.placed(desk.a_trio())
-    margins_look(desk.account)
-    setting = SymbolSetting.objects.filter(account=desk.account, symbol="BTCUSDT")
-    was = setting.get().margin_type
-    other = MarginType.ISOLATED if was == MarginType.CROSSED.value else MarginType.CROSSED
-    setting.update(margin_type=other.value)  # as it was read last time
+    setting, shown, kept = as_if_read_before(desk)
 
     assert margins_look(desk.account) == {trio.pk}
-    assert f"is {was} now, it was {other.value}" in the(trio).question
-    assert setting.get().margin_type == was
+    assert f"is {shown} now, it was {kept}" in the(trio).question
+    assert setting.get().margin_type == shown
 
 
 def test_what_a_trio_asks_already_comes_first(desk: Desk) -> None:
@@ -139,11 +149,7 @@ def test_what_a_trio_asks_already_comes_first(desk: Desk) -> None:
 def test_a_change_of_margin_type_that_somebody_else_read_is_asked_about_all_the_same(desk: Desk) -> None:
     # Given a trio that asks something else already
     trio = desk.placed(desk.a_trio())
-    margins_look(desk.account)
-    setting = SymbolSetting.objects.filter(account=desk.account, symbol="BTCUSDT")
-    was = setting.get().margin_type
-    other = MarginType.ISOLATED if was == MarginType.CROSSED.value else MarginType.CROSSED
-    setting.update(margin_type=other.value)
+    setting, _, _ = as_if_read_before(desk)
     TrioOrder.objects.filter(pk=trio.pk).update(question="A rest of 0.001 is left?")
 
     # When a person reads the settings first, and the watch looks while the other question waits
@@ -200,3 +206,43 @@ def test_a_watch_reads_the_settings_before_its_first_sweep_and_looks_beside_its_
     finally:
         watcher.stop()
         gc.collect()
+
+
+def test_a_symbol_that_stops_again_later_is_asked_about_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = desk.placed(desk.a_trio())
+    texts = []
+    for minute, status in enumerate(("SETTLING", "TRADING", "SETTLING")):
+        seen = db_now() - timedelta(hours=1) + timedelta(minutes=minute)
+        monkeypatch.setattr(symbols, "timezone", SimpleNamespace(now=lambda seen=seen: seen))
+        desk.simulator.ex.catalogue.set_status("BTCUSDT", status)
+        Symbol.objects.update(synced_at=db_now() - timedelta(hours=2))
+        assert symbols_look(desk.account) == ({trio.pk} if status == "SETTLING" else set())
+        if status == "SETTLING":
+            texts.append(the(trio).question)
+            services.trio_answer(trio_id=trio.pk, by="test")
+    assert len(set(texts)) == 2
+
+
+def test_a_look_that_fails_is_made_again_with_the_next(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(call=lambda _: None, holder="test")
+    watch = AccountWatch(desk.account, WATCH, watcher)
+    watch.swept.set()
+    looks: list[str] = []
+
+    def fails(_: object) -> set[int]:
+        looks.append("fails")
+        raise ExchangeUnreachable("The exchange does not answer.")
+
+    monkeypatch.setattr(account_watch, "margins_look", fails)
+    try:
+        for _ in range(2):
+            watch._drift_at = 0.0
+            watch.look_for_drift_when_due()
+            assert watch._drifting is not None
+            watch._drifting.result(timeout=10)
+    finally:
+        watcher.stop()
+        gc.collect()
+    assert looks == ["fails", "fails"]

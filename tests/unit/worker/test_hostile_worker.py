@@ -20,10 +20,11 @@ from exchange.binance.streams import Connected, Disconnected
 from orders.domain.words import LegState, Protection, Role
 from orders.models import TrioOrder, Watch
 from tests.builders import Desk, story, the, until
-from worker import watching
+from worker import account_watch
+from worker.account_watch import AccountWatch
 from worker.due import Advancer, due_once
 from worker.sweep import sweep_and_note
-from worker.watching import AccountWatch, Watcher
+from worker.watching import Watcher
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ class TheStream:
 @pytest.fixture
 def stream(monkeypatch: pytest.MonkeyPatch) -> type[TheStream]:
     TheStream.said = queue.Queue()
-    monkeypatch.setattr(watching, "UserStream", TheStream)
+    monkeypatch.setattr(account_watch, "UserStream", TheStream)
     return TheStream
 
 
@@ -196,7 +197,7 @@ def test_a_stream_that_connects_during_a_sweep_is_followed_by_another(
             go_on.wait(timeout=10)
         return really(*args, **kwargs)
 
-    monkeypatch.setattr(watching, "sweep_and_note", slow)
+    monkeypatch.setattr(account_watch, "sweep_and_note", slow)
     watcher.beat()
     assert begun.wait(timeout=5)
     stream.said.put(Connected())
@@ -211,7 +212,7 @@ def test_a_database_lost_while_a_stream_begins_does_not_leave_the_account_deaf(
     desk: Desk, watcher: Watcher, stream: type[TheStream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a database that goes away just when the account's key is read
-    monkeypatch.setattr(watching, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(account_watch, "RETRY_SECONDS", 0.05)
     really, failures = exchange_for, iter([OperationalError("server closed the connection")])
 
     def read(account_id: int) -> Any:
@@ -220,7 +221,7 @@ def test_a_database_lost_while_a_stream_begins_does_not_leave_the_account_deaf(
                 raise failure
         return really(account_id)
 
-    monkeypatch.setattr(watching, "exchange_for", read)
+    monkeypatch.setattr(account_watch, "exchange_for", read)
     stream.said.put(Connected())
     watcher.beat()
 

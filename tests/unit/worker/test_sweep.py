@@ -9,9 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.gateways import exchange_for
-from exchange.types import Stamp, WireRequest
+from exchange.types import OrderRef, Stamp, WireRequest
 from orders.clock import exchange_now_ms
 from orders.domain.words import LegState, Role
+from orders.models import Slot
 from tests.builders import Desk, story
 
 D = Decimal
@@ -64,6 +65,68 @@ def test_executions_are_booked_under_their_trios_lock(desk: Desk) -> None:
     booked = next(n for n, sql in enumerate(words) if sql.startswith('INSERT INTO "orders_fill"'))
     began = max(n for n, sql in enumerate(words[:booked]) if sql == "BEGIN")
     assert any("FROM orders_trioorder" in sql and "FOR UPDATE" in sql for sql in words[began:booked])
+
+
+def test_slots_that_are_flat_as_before_are_written_down_at_once(desk: Desk) -> None:
+    # Given two slots that a sweep has found flat
+    places = [("BTCUSDT", "BOTH"), ("ETHUSDT", "BOTH")]
+    for symbol, side in places:
+        Slot.objects.create(account=desk.account, symbol=symbol, position_side=side)
+    desk.sweep()
+    before = dict(Slot.objects.values_list("symbol", "as_of"))
+
+    with CaptureQueriesContext(connection) as asked:
+        desk.sweep()
+
+    # Then both are as of now, by one statement
+    assert all(as_of > before[symbol] for symbol, as_of in Slot.objects.values_list("symbol", "as_of"))
+    assert len([query for query in asked if "UPDATE" in query["sql"] and "orders_slot" in query["sql"]]) == 1
+
+
+def test_a_position_or_a_stranger_in_a_quiet_slot_is_seen(desk: Desk) -> None:
+    # Given slots that were flat at the last sweep
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        Slot.objects.create(account=desk.account, symbol=symbol)
+    desk.sweep()
+    desk.sweep()
+
+    # When somebody trades by hand in one, and rests an order in the other
+    market = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
+    resting = {"symbol": "ETHUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+    _place_by_hand(desk, market | {"newClientOrderId": "by-hand-1"})
+    _place_by_hand(desk, resting | {"quantity": "0.1", "price": "2000", "newClientOrderId": "by-hand-2"})
+    desk.sweep()
+
+    btc, eth = Slot.objects.order_by("symbol")
+    assert (btc.quantity, btc.flat_since) == (D("0.010"), None)
+    assert eth.strangers
+    assert "by-hand-2" in eth.strangers[0]
+
+    # And when both are gone again, that is seen too
+    back = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": "0.010"}
+    _place_by_hand(desk, back | {"newClientOrderId": "by-hand-3"})
+    exchange = exchange_for(desk.account.pk)
+    gone = exchange.cancel_request(OrderRef("ETHUSDT", "by-hand-2", conditional=False))
+    exchange.send(gone, stamp=Stamp(exchange_now_ms("PAPER"), 5000))
+    desk.sweep()
+    btc, eth = Slot.objects.order_by("symbol")
+    assert (btc.quantity, eth.strangers) == (D(0), [])
+    assert btc.flat_since is not None
+
+
+def test_a_flat_slot_for_which_a_trio_waits_is_looked_at_by_itself(desk: Desk) -> None:
+    # Given a trio that waits for its entry, in a slot that is flat
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    desk.sweep()
+    with CaptureQueriesContext(connection) as asked:
+        desk.sweep()
+    assert trio.slot is not None
+    held = [
+        query["sql"]
+        for query in asked
+        if "slot_id" in query["sql"] and "holds_slot FOR UPDATE" in query["sql"]
+    ]
+    assert len(held) == 1  # its trio's row is locked first, and it would be woken
 
 
 def _place_by_hand(desk: Desk, payload: dict[str, str]) -> dict[str, str]:

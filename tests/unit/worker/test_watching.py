@@ -12,7 +12,7 @@ from accounts import gateways
 from exchange.types import Endpoints
 from orders.models import Watch
 from tests.builders import Desk, until
-from worker import watching
+from worker import account_watch
 from worker.watching import Watcher
 
 
@@ -67,7 +67,7 @@ def test_who_cannot_reach_an_account_lets_another_try(
     desk: Desk, watchers: list[Watcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a process whose way to the exchange is cut
-    monkeypatch.setattr(watching, "USELESS_SECONDS", 0.3)
+    monkeypatch.setattr(account_watch, "USELESS_SECONDS", 0.3)
     monkeypatch.setitem(settings.BINANCE_URLS, "PAPER", Endpoints("http://127.0.0.1:1", "ws://127.0.0.1:1"))
     gateways.use_transport("PAPER", None)
     Watch.objects.all().delete()
