@@ -40,6 +40,9 @@ def test_a_watch_is_held_by_one_and_taken_over_when_its_beat_is_stale(
     first.beat()
     second.beat()
     assert holder(desk) == "first"
+    # nor by one who saw it free a moment before the first took it
+    assert not second._take(desk.account.pk)
+    assert holder(desk) == "first"
 
     # the first falls silent, as a killed or paused process does
     def taken_over() -> bool:
