@@ -52,6 +52,9 @@ FAULTS: Final[dict[str, tuple[dict[str, Any], Any, dict[str, Any]] | None]] = {
 }
 
 
+Pair = tuple[str, str, str, str]  # an axis and its value, and another's
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One life: who dies how and where, what the exchange does wrong, and what the trio is."""
@@ -129,14 +132,14 @@ def product() -> tuple[Cell, ...]:
     return tuple(cell for values in itertools.product(*AXES.values()) if possible(cell := Cell(*values)))
 
 
-def pairs(cell: Cell) -> Iterator[tuple[str, str, str, str]]:
+def pairs(cell: Cell) -> Iterator[Pair]:
     """The pairs of values a cell covers."""
     names = [field.name for field in fields(cell)]
     for one, other in itertools.combinations(names, 2):
         yield one, getattr(cell, one), other, getattr(cell, other)
 
 
-def all_pairs() -> frozenset[tuple[str, str, str, str]]:
+def all_pairs() -> frozenset[Pair]:
     return frozenset(pair for cell in product() for pair in pairs(cell))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,7 +19,7 @@ from accounts.models import ExchangeAccount
 from accounts.services import paper_account_ensure
 from orders.models import Symbol, Watch
 from orders.symbols import symbols_sync
-from tests.crash.cells import MODES, Cell, product
+from tests.crash.cells import MODES, Cell, Pair, all_pairs, pairs, product
 from tests.crash.life import Life, Lived
 from tests.crash.reaper import EXTRA_MS, Reaper
 from tests.crash.stage import Stage
@@ -26,6 +28,7 @@ from tests.crash.verdict import NAKED_LIMIT_MS, Judgement, judge
 SETTLE_SECONDS = 8.0  # an order that outlives its trio by so long is an orphan
 LOOK_SECONDS = 2.0
 TRIES = 2
+PURSUED_MAX = 12  # so many cells are lived for a pair of values of which none came about
 
 
 @dataclass(slots=True)
@@ -63,19 +66,17 @@ class Run:
         self._queues: dict[str, list[tuple[Cell, int]]] = {mode: [] for mode in MODES}
         for cell in cells:
             self._queues[cell.mode].append((cell, 1))
-        self._spare = {mode: self._spares(cells, mode) for mode in MODES}
+        self._spare = {mode: _spares(cells, mode) for mode in MODES}
+        self._wanted_pairs = {pair for cell in cells for pair in pairs(cell)}
+        self._is_a_cover = self._wanted_pairs == all_pairs()
+        self._pursued: Counter[Pair] = Counter()
+        self._under_way: list[Cell] = []
         self._lock = threading.Lock()
         self._lived: list[Lived] = []
         self._matrix = Matrix(bound_ms=NAKED_LIMIT_MS + slack_ms)
         self._numbers = itertools.count(1)
         self._orphans: set[str] = set()
         self._deadline = time.monotonic() + seconds
-
-    def _spares(self, cells: list[Cell], mode: str) -> Iterator[Cell]:
-        """Cells to put in place of those that did not come about."""
-        used = set(cells)
-        rest = [cell for cell in product() if cell not in used and cell.mode == mode]
-        return iter(rest[:: max(1, len(rest) // 997)])
 
     def go(self) -> Matrix:
         began = time.monotonic()
@@ -157,18 +158,26 @@ class Run:
 
     def _next(self, mode: str) -> tuple[Cell, int] | None:
         with self._lock:
-            if time.monotonic() > self._deadline or not self._queues[mode]:
+            if time.monotonic() > self._deadline:
                 return None
-            return self._queues[mode].pop(0)
+            if not self._queues[mode] and self._is_a_cover and (more := self._for_a_pair(mode)) is not None:
+                self._queues[mode].append((more, TRIES))
+            if not self._queues[mode]:
+                return None
+            job = self._queues[mode].pop(0)
+            self._under_way.append(job[0])
+            return job
 
     def _note_broken(self, cell: Cell, symbol: Symbol, error: Exception) -> None:
         with self._lock:
+            self._under_way.remove(cell)
             self._matrix.broken.append(f"{cell} on {symbol.symbol}: {type(error).__name__}: {error}")
             self.tell(self._matrix.broken[-1])
             self._replace(cell.mode)
 
     def _keep(self, lived: Lived, tries: int) -> None:
         with self._lock:
+            self._under_way.remove(lived.cell)
             self._lived.append(lived)
             if not lived.happened:
                 if tries < TRIES:
@@ -180,11 +189,36 @@ class Run:
                 self.tell(f"{done} of {self.wanted} cells lived, {len(self._lived) - done} did not happen")
 
     def _replace(self, mode: str) -> None:
-        if (spare := next(self._spare[mode], None)) is not None:
+        spare = self._for_a_pair(mode) or next(iter(self._spare[mode]), None)
+        if spare is not None:
+            self._spare[mode].pop(spare, None)
             self._queues[mode].append((spare, TRIES))
+
+    def _for_a_pair(self, mode: str) -> Cell | None:
+        """Return a spare cell with a pair of values that no life has had yet; none when there is none to be had."""
+        coming = self._under_way + [cell for queue in self._queues.values() for cell, _ in queue]
+        had = {pair for lived in self._lived if lived.happened for pair in pairs(lived.cell)}
+        had.update(pair for cell in coming for pair in pairs(cell))
+        for pair in sorted(self._wanted_pairs - had, key=lambda pair: (self._pursued[pair], pair)):
+            if self._pursued[pair] >= PURSUED_MAX:
+                break
+            self._pursued[pair] += 1
+            found = next((cell for cell in self._spare[mode] if pair in set(pairs(cell))), None)
+            if found is not None:
+                del self._spare[mode][found]
+                return found
+        return None
 
     def _look(self, over: threading.Event) -> None:
         """Ask for orphans all along: one that is cleared away late was an orphan all the same."""
         while not over.wait(LOOK_SECONDS):
             rows: list[dict[str, Any]] = self.stage.venue.ask("GET", "/sim/verdict")["orphans"]
             self._orphans |= {row["client_id"] for row in rows}
+
+
+def _spares(cells: list[Cell], mode: str) -> dict[Cell, None]:
+    """Cells to put in place of those that did not come about."""
+    used = set(cells)
+    rest = [cell for cell in product() if cell not in used and cell.mode == mode]
+    random.Random(len(cells)).shuffle(rest)
+    return dict.fromkeys(rest)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
-from tests.crash.cells import AFTER_BEGIN, BEFORE_ACT, STOP, Cell, all_pairs, pairs, product
+from tests.crash.cells import AFTER_BEGIN, BEFORE_ACT, STOP, Cell, Pair, all_pairs, pairs, product
 from tests.crash.life import Lived
 from tests.crash.run import Matrix
 from tests.crash.stage import TIMES as STAGE_TIMES
@@ -59,6 +59,12 @@ def _woken(rows: list[Row]) -> str:
     )
 
 
+def _none_of(missing: Iterable[Pair]) -> str:
+    """Name the pairs of values that no life had."""
+    names = [f"{one} with {other}" for _, one, _, other in sorted(missing)]
+    return f"; not: {'; '.join(names)}" if 0 < len(names) <= 12 else ""
+
+
 def page(matrix: Matrix, *, cells: int, seed: int, axes: Mapping[str, Iterable[str]]) -> str:
     """The page under docs/reference."""
     covered = {pair for lived, _ in matrix.judged if lived.happened for pair in pairs(lived.cell)}
@@ -71,7 +77,7 @@ def page(matrix: Matrix, *, cells: int, seed: int, axes: Mapping[str, Iterable[s
         "database, the survivor and the victims are real processes; only the exchange's records judge.",
         "",
         f"* Command: `make crash CELLS={cells} SEED={seed}`, {datetime.now(UTC):%Y-%m-%d}, {matrix.seconds:.0f} s.",
-        f"* The full product has {len(product())} possible cells; {len(covered)} of its {len(all_pairs())} pairs of values were lived here.",
+        f"* The full product has {len(product())} possible cells; {len(covered)} of its {len(all_pairs())} pairs of values were lived here{_none_of(all_pairs() - covered)}.",
         *(f"* {line}" for line in summary(matrix)),
         "",
         f"*Lost*: the exchange executed what the books do not show, or something stands or rests at the end. *Doubled*: more than one entry, more than planned, or a reversal. *Orphaned*: a protective order on a flat side for 5 s or at the end. *Over the bound*: uncovered for more than {NAKED_LIMIT_MS} ms while the exchange refused and lost nothing that protects; the time in which it did is shown apart.",
