@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import OperationalError, connection, transaction
 
@@ -110,17 +111,17 @@ def _wish_outstanding(trio: TrioSnapshot) -> bool:
 def wait_for(
     trio_id: int,
     *,
-    seconds: float,
+    within: timedelta,
     before: Before = NOTHING_BEFORE,
     tell: Callable[[TrioEvent], None] | None = None,
 ) -> Waited:
-    """Look until a trio has ended, asks a person or rests, at most ``seconds``.
+    """Look until a trio has ended, asks a person or rests, and no longer than ``within``.
 
     A question that stood ``before`` the verb ends no wait: the verb is its answer. ``tell`` gets each line
     the story has had since. A database that does not answer is waited for like anything else. Raises
     OperationalError when it does not come back.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + within.total_seconds()
     told = before.event
     while True:
         left = deadline - time.monotonic()

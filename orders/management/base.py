@@ -7,6 +7,7 @@ import sys
 from abc import abstractmethod
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -61,10 +62,10 @@ class TrioCommand(ScriptCommand):
             return Answer(trio_document(trio), trio_sentence(trio))
         tell = None if options["json"] else self.narrate
         try:
-            waited = wait_for(trio_id, seconds=options["wait"], before=before, tell=tell)
+            waited = wait_for(trio_id, within=options["wait"], before=before, tell=tell)
         except KeyboardInterrupt:  # who waits may stop waiting; the trio goes on
             self.stderr.write(f"No longer waiting; trio {trio_id} goes on.")
-            waited = wait_for(trio_id, seconds=0, before=before)
+            waited = wait_for(trio_id, within=timedelta(0), before=before)
         return Answer(trio_document(waited.trio), trio_sentence(waited.trio), waited.exit_code)
 
     def narrate(self, event: TrioEvent) -> None:
@@ -94,13 +95,13 @@ def add_wait(parser: ArgumentParser) -> None:
     )
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text) if NUMBER.fullmatch(text) else -1.0
+def _seconds(text: str) -> timedelta:
+    seconds = Decimal(text) if NUMBER.fullmatch(text) else Decimal(-1)
     if not 0 <= seconds <= WAIT_MAX:
         from argparse import ArgumentTypeError
 
         raise ArgumentTypeError(f"“{text}” is no time to wait: write seconds, such as 30")
-    return seconds
+    return timedelta(microseconds=int(seconds * 1_000_000))
 
 
 # --- reading what was typed -------------------------------------------------------------------

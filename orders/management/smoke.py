@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -43,8 +44,8 @@ from orders.waiting import OK, Before, Waited, look, wait_for
 from worker.loop import WorkerLoop
 
 SOURCE = "smoke_order"
-PLACE_SECONDS = 30.0
-END_SECONDS = 30.0
+PLACE_WITHIN = timedelta(seconds=30)
+END_WITHIN = timedelta(seconds=30)
 VERB_SECONDS = 15.0
 LEGS_AWAY = Decimal("0.02")
 
@@ -179,7 +180,7 @@ class Smoke:
         return self.trio.pk
 
     def _placed(self) -> Waited:
-        return wait_for(self._id, seconds=PLACE_SECONDS, before=self._told(), tell=self._tell)
+        return wait_for(self._id, within=PLACE_WITHIN, before=self._told(), tell=self._tell)
 
     def _taken_back(self) -> Waited:
         """Withdraw what rests, close what is filled. An entry-only one that filled is closed by itself."""
@@ -196,7 +197,7 @@ class Smoke:
 
     def _wait_for_the_end(self) -> Waited:
         question = TrioOrder.objects.get(pk=self._id).question  # what stands is answered by our verb
-        return wait_for(self._id, seconds=END_SECONDS, before=self._told(question), tell=self._tell)
+        return wait_for(self._id, within=END_WITHIN, before=self._told(question), tell=self._tell)
 
     def _never_placed(self) -> int:
         trio, _ = look(self._id)
@@ -205,7 +206,7 @@ class Smoke:
         watch = getattr(self.account, "watch", None)
         why = f" ({watch.note})" if watch is not None and watch.note else ""
         self.report["error"] = (
-            f"Trio {trio.pk} could not be placed within {PLACE_SECONDS:.0f} s: its account could not be read"
+            f"Trio {trio.pk} could not be placed within {PLACE_WITHIN.seconds} s: its account could not be read"
             f" and watched{why}. It was withdrawn; nothing was sent."
         )
         self.report |= trio_document(waited.trio)
@@ -323,7 +324,7 @@ def leftovers_end(account: ExchangeAccount, say: Callable[[str], None]) -> None:
     for trio in left:
         say(f"Trio {trio.pk} is left over from a smoke order that was interrupted: it is taken back first.")
         give(trio_close, trio.pk)
-        say(trio_sentence(wait_for(trio.pk, seconds=END_SECONDS).trio))
+        say(trio_sentence(wait_for(trio.pk, within=END_WITHIN).trio))
 
 
 def give(verb: Callable[..., TrioOrder], trio_id: int) -> None:
