@@ -189,9 +189,10 @@ class Run:
                 self.tell(f"{done} of {self.wanted} cells lived, {len(self._lived) - done} did not happen")
 
     def _replace(self, mode: str) -> None:
-        spare = self._for_a_pair(mode) or next(iter(self._spare[mode]), None)
+        spare = self._for_a_pair(mode)
+        if spare is None and self._spare[mode]:
+            spare, _ = self._spare[mode].popitem()
         if spare is not None:
-            self._spare[mode].pop(spare, None)
             self._queues[mode].append((spare, TRIES))
 
     def _for_a_pair(self, mode: str) -> Cell | None:
@@ -202,9 +203,9 @@ class Run:
         for pair in sorted(self._wanted_pairs - had, key=lambda pair: (self._pursued[pair], pair)):
             if self._pursued[pair] >= PURSUED_MAX:
                 break
-            self._pursued[pair] += 1
             found = next((cell for cell in self._spare[mode] if pair in set(pairs(cell))), None)
-            if found is not None:
+            if found is not None:  # none where the pair holds the other mode: its own lanes pursue it
+                self._pursued[pair] += 1
                 del self._spare[mode][found]
                 return found
         return None

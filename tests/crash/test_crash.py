@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from tests.crash import verdict
-from tests.crash.cells import Cell, all_pairs, cover, pairs, possible, product
+from tests.crash.cells import MODES, Cell, all_pairs, cover, pairs, possible, product
+from tests.crash.life import Lived
+from tests.crash.run import Run
 from tests.crash.verdict import Claim, judge
 
 D = Decimal
+LOST = "entry: answer lost"
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLAIM = Claim(
     account="desk",
@@ -113,6 +116,27 @@ def test_a_cover_holds_every_pair_and_is_told_by_its_seed() -> None:
     assert len(set(chosen)) == 500
     assert {pair for cell in chosen for pair in pairs(cell)} == all_pairs()
     assert chosen == cover(500, seed=1) != cover(500, seed=2)
+
+
+def test_a_pair_that_did_not_come_about_is_lived_otherwise() -> None:
+    # Given a fault that comes about in one kind of life alone
+    def happens(cell: Cell) -> bool:
+        return cell.fault != LOST or (cell.protection, cell.mode) == ("ON_FIRST_FILL", "HEDGE")
+
+    # When cells of a cover are lived
+    run = Run(stage=None, cells=cover(500, seed=1), lanes=2, tell=lambda _: None, seconds=600, reap=0)  # type: ignore[arg-type]
+    lived = 0
+    while jobs := [job for mode in MODES if (job := run._next(mode)) is not None]:
+        for cell, tries in jobs:
+            lived += 1
+            said: dict[str, Any] = {"result": "", "question": "", "seconds": 0, "story": ""}
+            run._keep(Lived(cell, CLAIM, hit=True, fired=happens(cell), **said), tries)
+
+    # Then each pair that can come about did, in not many more cells than were wanted; the others were given up
+    had = {pair for one in run._lived if one.happened for pair in pairs(one.cell)}
+    assert had == {pair for cell in product() if happens(cell) for pair in pairs(cell)}
+    assert len(all_pairs() - had) == 2
+    assert 500 <= sum(one.happened for one in run._lived) <= lived < 640
 
 
 def test_what_cannot_come_about_is_not_counted() -> None:
