@@ -114,6 +114,21 @@ def test_a_position_or_a_stranger_in_a_quiet_slot_is_seen(desk: Desk) -> None:
     assert btc.flat_since is not None
 
 
+def test_a_sweep_that_took_long_writes_nothing_older_over_what_was_told_meanwhile(desk: Desk) -> None:
+    # Given a quiet slot of which something newer was told while the sweep was under way
+    Slot.objects.create(account=desk.account, symbol="BTCUSDT")
+    desk.sweep()
+    later = exchange_now_ms("PAPER") + 60_000
+    for newer in ("as_of", "strangers_as_of"):
+        Slot.objects.update(**{"as_of": 0, "strangers_as_of": 0, newer: later})
+
+        # When the sweep writes down what it read before
+        desk.sweep()
+
+        # Then that is not dated back
+        assert getattr(Slot.objects.get(), newer) == later
+
+
 def test_a_flat_slot_for_which_a_trio_waits_is_looked_at_by_itself(desk: Desk) -> None:
     # Given a trio that waits for its entry, in a slot that is flat
     trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
