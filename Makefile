@@ -37,9 +37,9 @@ demo: setup ## start everything, place trios and narrate them; ONCE=1: headless,
 	@$(BIN)/python manage.py demo $(if $(filter-out 0,$(ONCE)),--once)
 
 run: setup ## start simulator, workers and web in the foreground; Ctrl-C stops them
-	@$(BIN)/python -m backoffice.leftovers --end
+	@$(BIN)/python -m local_servers.leftovers --end
 	@mkdir -p .run/logs
-	@exec $(BIN)/python -m backoffice.serve supervisord
+	@exec $(BIN)/python -m local_servers.serve supervisord
 
 test: setup ## run the whole test suite
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
@@ -82,7 +82,7 @@ format: .venv/.synced ## sort imports, format
 
 lock: .tool/.pipenv-$(PIPENV_VERSION) ## resolve the dependencies anew (the lock names no host)
 	@.tool/bin/pipenv lock
-	@$(PY) backoffice/lockfile.py Pipfile.lock
+	@$(PY) local_servers/pipfile_lock.py Pipfile.lock
 
 clean: ## remove what was installed and cached; keeps .env and the data under .run
 	rm -rf .venv .tool .mypy_cache .ruff_cache .pytest_cache .hypothesis staticfiles test-results
@@ -104,7 +104,7 @@ clean: ## remove what was installed and cached; keeps .env and the data under .r
 	@touch $@
 
 .env: | .venv/.synced
-	@$(BIN)/python backoffice/setup_env.py
+	@$(BIN)/python local_servers/write_env.py
 
 .run/.migrated: $(wildcard */migrations/*.py) | .venv/.synced .env
 	@mkdir -p .run && chmod 700 .run

@@ -22,7 +22,7 @@ def main() -> int:
     except ImproperlyConfigured as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    from backoffice.embedded import EmbeddedServersError
+    from local_servers.manager import EmbeddedServersError
 
     try:
         execute_from_command_line(sys.argv)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from accounts.clock import ClockReading, clock_read
+from accounts.error_messages import told_plainly
 from accounts.models import PERMISSIONS_UNAVAILABLE, Environment
-from accounts.sentences import told_plainly
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from exchange.types import BalanceView, Permissions, PositionMode

@@ -10,7 +10,7 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import gateways, paper
+from accounts import gateways, simulator_provisioning
 from accounts.errors import AccountExists, AccountUnsuitable, InvalidAccount, WrongPositionMode
 from accounts.models import (
     Credential,
@@ -20,7 +20,7 @@ from accounts.models import (
     key_hash,
     permissions_as_json,
 )
-from accounts.modes import modes_take_in
+from accounts.position_modes import modes_take_in
 from accounts.probe import AccountProbe, probe
 from accounts.symbol_settings import settings_store
 from exchange.errors import ExchangeError
@@ -117,7 +117,7 @@ def account_prepare(
         )
     _refuse_duplicate(place, name=name, api_key=api_key)
     if place is Environment.PAPER:
-        paper.provision(
+        simulator_provisioning.provision(
             name=name, api_key=api_key, api_secret=api_secret, balance=balance, position_mode=position_mode
         )
     exchange = gateways.connect(place, api_key=api_key, api_secret=api_secret)
@@ -200,7 +200,7 @@ def account_replace_credentials(
     place = Environment(account.environment)
     _refuse_duplicate(place, api_key=api_key, but=account)
     if place is Environment.PAPER:
-        paper.provision(
+        simulator_provisioning.provision(
             name=account.name, api_key=api_key, api_secret=api_secret, position_mode=account.position_mode
         )
     seen = probe(place, gateways.connect(place, api_key=api_key, api_secret=api_secret))
@@ -255,7 +255,7 @@ def account_provision(account: ExchangeAccount) -> bool:
     """Make a stored PAPER account known again at a simulator that lost it. False: not our simulator."""
     if account.environment != Environment.PAPER:
         raise InvalidAccount("Only PAPER accounts can be made known to the simulator.")
-    return gateways.paper_provision(account)
+    return simulator_provisioning.paper_provision(account)
 
 
 def position_mode_problem(account: ExchangeAccount, position_side: str) -> str | None:

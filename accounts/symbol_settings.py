@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from accounts import gateways
 from accounts.clock import exchange_time
+from accounts.error_messages import told_plainly
 from accounts.errors import SettingsRefused
 from accounts.models import ExchangeAccount, SymbolSetting
-from accounts.sentences import told_plainly
 from exchange.errors import OutcomeUnknown
 from exchange.port import Exchange
 from exchange.types import MarginType, Stamp, SymbolConfig

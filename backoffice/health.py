@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
-from backoffice import queues as redis_queues
-from backoffice.embedded import EmbeddedServersError
+from infrastructure import job_queue as redis_queues
+from local_servers.manager import EmbeddedServersError
 from orders.models import Heartbeat
 
 BEAT_FRESH: Final = timedelta(seconds=10)  # older than that, a runworker counts as dead

@@ -12,10 +12,10 @@ from typing import Any
 
 import environ
 
-from backoffice import embedded
-from backoffice.configuration import RECV_WINDOW_MAX, Configuration
+from backoffice.env import RECV_WINDOW_MAX, Configuration
 from backoffice.logs import logging_config
 from exchange.types import Endpoints
+from local_servers import manager
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Tests set ENV_FILE to nothing: what a person keeps in .env must not decide whether they pass.
@@ -44,10 +44,10 @@ DATABASES: dict[str, dict[str, Any]] = {
         **(
             _database
             or {
-                "ENGINE": "backoffice.embedded_db",
-                "NAME": embedded.DATABASE,
+                "ENGINE": "local_servers.django_backend",
+                "NAME": manager.DATABASE,
                 "USER": "postgres",
-                "HOST": str(embedded.sockets_dir()),
+                "HOST": str(manager.sockets_dir()),
             }
         ),
         "CONN_MAX_AGE": 60,
@@ -58,12 +58,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 _redis_url = _env.redis_url(debug=DEBUG)
 EMBEDDED_REDIS = not _redis_url
-REDIS_URL = _redis_url or embedded.redis_url()
+REDIS_URL = _redis_url or manager.redis_url()
 RQ_QUEUES: dict[str, dict[str, Any]] = {
     name: {"URL": REDIS_URL, "DEFAULT_TIMEOUT": seconds, "SERIALIZER": "rq.serializers.JSONSerializer"}
     for name, seconds in (("orders", 300), ("default", 900))
 }
-RQ = {"WORKER_CLASS": "worker.rq.DjangoWorker"}
+RQ = {"WORKER_CLASS": "worker.rq_worker.DjangoWorker"}
 RQ_SHOW_ADMIN_LINK = False  # its pages let any staff user see and empty the queues
 
 # --- trading -------------------------------------------------------------------------------
@@ -111,6 +111,7 @@ INSTALLED_APPS = [
     "accounts.apps.AccountsConfig",
     "orders.apps.OrdersConfig",
     "worker.apps.WorkerConfig",
+    "demo.apps.DemoConfig",
 ]
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",

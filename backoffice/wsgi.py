@@ -11,8 +11,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
 
-from exchange.binance import prepare
-
 
 def make_application() -> WSGIHandler:
     """Return the application. Raises ImproperlyConfigured with a sentence."""
@@ -21,6 +19,8 @@ def make_application() -> WSGIHandler:
             "Static files are not collected: run `manage.py collectstatic --noinput` once for each release."
         )
     application = get_wsgi_application()
+    from accounts.gateways import prepare  # it reads models: only now
+
     # The exchange's library takes a second or more to import: no operator's first click shall wait for it.
     threading.Thread(target=prepare, name="prepare", daemon=True).start()
     return application

@@ -7,12 +7,14 @@ the errors of ``exchange.errors``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from exchange.types import (
     AccountConfig,
     BalanceView,
+    Connected,
+    Disconnected,
     LeverageBracket,
     MarginType,
     MarkPrice,
@@ -21,7 +23,9 @@ from exchange.types import (
     OrderView,
     Permissions,
     PositionView,
+    PriceTick,
     Stamp,
+    StreamEvent,
     SymbolConfig,
     TradeView,
     WireRequest,
@@ -107,4 +111,24 @@ class Exchange(PublicExchange, Protocol):
 
     def keep_listen_key(self) -> None:
         """Extend it. Raises OrderRejected (-1125) when it is gone: ask for a new one."""
+        ...
+
+
+class UserStream(Protocol):
+    """One account's events. It reconnects for ever; after each ``Connected`` read by REST what was missed."""
+
+    def events(self) -> AsyncGenerator[Connected | Disconnected | StreamEvent, None]:
+        """Yield what happens. Close it (``contextlib.aclosing``) to end it."""
+        ...
+
+
+class MarketStream(Protocol):
+    """Last and mark prices of the symbols that are watched."""
+
+    def watch(self, symbols: Collection[str]) -> None:
+        """Watch exactly these symbols; call it from the stream's own event loop."""
+        ...
+
+    def events(self) -> AsyncGenerator[Connected | Disconnected | PriceTick, None]:
+        """Yield what happens. Close it (``contextlib.aclosing``) to end it."""
         ...

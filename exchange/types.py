@@ -9,7 +9,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Final
+
+from exchange.errors import ExchangeError
 
 ZERO: Final = Decimal(0)
 
@@ -323,3 +326,32 @@ class OtherEvent:
 
 
 StreamEvent = OrderEvent | PositionEvent | ConfigEvent | StreamExpired | OtherEvent
+
+
+class PriceKind(StrEnum):
+    LAST = "LAST"
+    MARK = "MARK"
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTick:
+    """One price: the last trade's or the mark. ``time`` is the exchange's, in milliseconds."""
+
+    symbol: str
+    kind: PriceKind
+    price: Decimal
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The socket is open. It proves nothing more: Binance accepts wrong listen keys too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The socket is gone, or could not be opened; the stream tries again after ``retry_in`` seconds."""
+
+    reason: str
+    retry_in: float
+    error: ExchangeError | None = None

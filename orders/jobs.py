@@ -16,7 +16,7 @@ def place(trio_id: int) -> None:
 
 def advance(trio_id: int) -> None:
     """Carry one trio as far as it will go now."""
-    from orders.placement import service
+    from orders.placement.service import service
 
     try:
         service().advance(trio_id)
@@ -26,6 +26,6 @@ def advance(trio_id: int) -> None:
 
 def sync_symbols(environment: str) -> None:
     """Read the exchange's symbols into our table."""
-    from orders.symbols import symbols_sync
+    from orders.exchange_data.symbol_sync import symbols_sync
 
     symbols_sync(environment)

@@ -14,22 +14,22 @@ from accounts.errors import AccountsError
 from accounts.gateways import exchange_for, public_exchange
 from accounts.models import Environment, ExchangeAccount, SymbolSetting
 from accounts.symbol_settings import symbol_setting_problem, symbol_settings_apply
-from backoffice import queues
 from exchange.errors import ExchangeError, OrderRejected
 from exchange.port import Exchange
 from exchange.types import LeverageBracket, MarginType, PositionMode, PositionSide, Side
-from orders import gates, jobs
-from orders.clock import exchange_now_ms
-from orders.domain import planning
+from infrastructure import job_queue
+from orders import jobs, risk_gates
+from orders.domain import validation
+from orders.domain.decision.lifecycle import Turn, transition
+from orders.domain.enums import Protection, TrioState
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
-from orders.domain.lifecycle import Turn, transition
-from orders.domain.questions import Choice, question_of
+from orders.domain.operator_questions import Choice, question_of
 from orders.domain.rounding import plain
-from orders.domain.words import Protection, TrioState
-from orders.facts import note
-from orders.locking import short_transaction
+from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Slot, Symbol, TrioOrder, Watch
-from orders.snapshots import spec_of
+from orders.specs import spec_of
+from orders.story import note
+from orders.trio_lock import short_transaction
 
 PLACE_BEFORE_SECONDS = 60
 PERSON_WAITS_SECONDS = 10  # for a row that somebody else has locked
@@ -85,8 +85,8 @@ def trio_complete(trio: TrioOrder) -> None:
 # --- checking ---------------------------------------------------------------------------------
 
 
-def rules_of(symbol: Symbol) -> planning.Rules:
-    return planning.Rules(
+def rules_of(symbol: Symbol) -> validation.Rules:
+    return validation.Rules(
         symbol=symbol.symbol,
         trading=symbol.is_trading,
         status=symbol.status,
@@ -138,18 +138,18 @@ def _brackets(exchange: Exchange, account: ExchangeAccount, symbol: str) -> Sequ
 
 def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:
     """Raise TrioRefused (RuleBroken names the field) when the trio could not be placed as it is."""
-    if refusal := gates.new_risk_refusal(trio, settings_as_wanted=_settings_are_fixed(trio)):
+    if refusal := risk_gates.new_risk_refusal(trio, settings_as_wanted=_settings_are_fixed(trio)):
         raise TrioRefused(refusal)
     reading = reading or market_read(trio.account, trio.symbol)
     setting = SymbolSetting.objects.filter(account=trio.account, symbol=trio.symbol.symbol).first()
-    market = planning.Market(
+    market = validation.Market(
         mark_price=reading.mark_price,
         leverage=setting.leverage if setting else None,
         isolated=bool(setting and setting.margin_type == MarginType.ISOLATED),
         wallet=reading.wallet,
         brackets=reading.brackets,
     )
-    planning.check(spec_of(trio), rules_of(trio.symbol), market)
+    validation.check(spec_of(trio), rules_of(trio.symbol), market)
     return reading
 
 
@@ -169,8 +169,8 @@ def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> Trio
         )
     _apply_settings(draft)
     trio_check(draft, reading)
-    if not gates.worker_alive():
-        raise TrioRefused(gates.NO_WORKER)
+    if not risk_gates.worker_alive():
+        raise TrioRefused(risk_gates.NO_WORKER)
     slot, _ = Slot.objects.get_or_create(
         account=draft.account, symbol=draft.symbol.symbol, position_side=draft.position_side
     )
@@ -188,7 +188,7 @@ def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> Trio
             trio.wake_at = now + timedelta(milliseconds=500)  # the job is at it; if it got lost, runworker is
             trio.save()
             note(trio, "state", f"DRAFT → QUEUED by {by}.", at=now, by=by)
-            queues.ring(jobs.place, trio_id)
+            job_queue.ring(jobs.place, trio_id)
     except IntegrityError as error:
         if "slot_held_once" not in str(error):
             raise
@@ -262,7 +262,7 @@ def trio_refresh(*, trio_id: int, by: str) -> TrioOrder:
         trio.wake_at = now
         trio.save(update_fields=["wake_at", "updated_at"])
         note(trio, "wish", f"Refresh asked for by {by}.", at=now, by=by)
-        queues.ring(jobs.advance, trio_id)
+        job_queue.ring(jobs.advance, trio_id)
     return trio
 
 
@@ -289,7 +289,7 @@ def trio_answer(*, trio_id: int, by: str, choice: Choice = Choice.LEAVE) -> Trio
         if choice is Choice.CLOSE:
             trio.close_wanted_at = trio.close_wanted_at or now
         trio.save(update_fields=["question", "wake_at", "close_wanted_at", "updated_at"])
-        queues.ring(jobs.advance, trio_id)
+        job_queue.ring(jobs.advance, trio_id)
     return trio
 
 
@@ -311,5 +311,5 @@ def _wish(trio_id: int, field: str, *, by: str, verb: str) -> TrioOrder:
         trio.wake_at = now
         trio.save(update_fields=[field, "wake_at", "updated_at"])
         note(trio, "wish", f"{verb} asked for by {by}.", at=now, by=by)
-        queues.ring(jobs.advance, trio_id)
+        job_queue.ring(jobs.advance, trio_id)
     return trio

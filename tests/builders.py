@@ -12,13 +12,13 @@ from accounts.models import ExchangeAccount
 from exchange.binance.events import user_event
 from exchange.types import ConfigEvent, OrderEvent, PositionEvent
 from orders import services
-from orders.clock import clock_measure, db_now
-from orders.domain.steps import Step
-from orders.facts import order_fact, position_fact
+from orders.domain.decision.steps import Step
+from orders.exchange_data.clock import clock_measure, db_now
 from orders.models import Heartbeat, TrioOrder, Watch
-from orders.placement import OrderPlacementService
+from orders.placement.ingest import order_fact, position_fact
+from orders.placement.service import OrderPlacementService
 from simulator import Simulator
-from worker.due import due_ids
+from worker.due_poll import due_ids
 from worker.sweep import sweep
 
 PATIENCE_SECONDS = 10.0

@@ -44,21 +44,21 @@ def pytest_configure(config: pytest.Config) -> None:
     from django.conf import settings
 
     if settings.EMBEDDED_REDIS:
-        from backoffice import embedded
+        from local_servers import manager
 
         if not hasattr(config, "workerinput"):
             try:
-                embedded.ensure()  # once, in the controller: the workers find the servers running
-            except embedded.EmbeddedServersError as error:
+                manager.ensure()  # once, in the controller: the workers find the servers running
+            except manager.EmbeddedServersError as error:
                 raise pytest.UsageError(str(error)) from error
         if _hands_out(config):
             return  # its workers test, each in a berth of its own; they inherit what is in the environment
-        berth = take_berth(embedded.run_dir())
-        url = embedded.redis_url(berth)
+        berth = take_berth(manager.run_dir())
+        url = manager.redis_url(berth)
         if settings.EMBEDDED_DATABASE:
             from django.db import connections
 
-            connections.settings["default"]["TEST"]["NAME"] = f"test_{embedded.DATABASE}_{berth}"
+            connections.settings["default"]["TEST"]["NAME"] = f"test_{manager.DATABASE}_{berth}"
         settings.REDIS_URL = os.environ["REDIS_URL"] = url  # processes started by a test use it too
         for queue in settings.RQ_QUEUES.values():
             queue["URL"] = url
@@ -76,9 +76,9 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 @pytest.fixture
 def redis_queue() -> Iterator[Any]:
     """Give an empty ``orders`` queue; what the test left there is taken away again."""
-    from backoffice import queues
+    from infrastructure import job_queue
 
-    queue = queues.queue("orders")
+    queue = job_queue.queue("orders")
     queue.empty()  # type: ignore[no-untyped-call]
     yield queue
     queue.empty()  # type: ignore[no-untyped-call]

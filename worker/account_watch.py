@@ -18,22 +18,21 @@ from django.db import close_old_connections
 from django.db.models import QuerySet
 
 from accounts.errors import AccountsError
-from accounts.gateways import exchange_for, stream_endpoints
+from accounts.gateways import exchange_for, user_stream
 from accounts.models import ExchangeAccount, SymbolSetting
-from backoffice.connections import connection_look_after
-from exchange.binance.streams import Connected, Disconnected, UserStream
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.port import Exchange
-from exchange.types import ConfigEvent, OrderEvent, PositionEvent, StreamEvent
-from orders.calls import CLOCK_CODES
-from orders.clock import clock_measure, db_now
-from orders.facts import order_fact, position_fact
+from exchange.types import ConfigEvent, Connected, Disconnected, OrderEvent, PositionEvent, StreamEvent
+from infrastructure.connections import connection_look_after
+from orders.exchange_data.clock import clock_measure, db_now
 from orders.models import Watch
-from worker.drift import margins_look, modes_look, symbols_look
+from orders.placement.ingest import order_fact, position_fact
+from orders.placement.perform import CLOCK_CODES
+from worker.settings_drift import margins_look, modes_look, symbols_look
 from worker.sweep import sweep_and_note
 
 if TYPE_CHECKING:
-    from worker.watching import Watcher
+    from worker.watch_manager import Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -100,11 +99,7 @@ class AccountWatch:
                 self._take_in(Disconnected(reason, retry_in=pause))
                 await asyncio.sleep(pause)
                 continue
-            stream = UserStream(
-                stream_endpoints(self.account.environment),
-                listen_key=exchange.listen_key,
-                keep_listen_key=exchange.keep_listen_key,
-            )
+            stream = user_stream(self.account.environment, exchange)
             async with contextlib.aclosing(stream.events()) as events:
                 async for event in events:
                     self._take_in(event)

@@ -9,14 +9,14 @@ import uuid
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
-from backoffice.prepared import compile_all
-from exchange.binance import prepare
-from orders.clock import db_now
+from accounts.gateways import prepare
+from infrastructure.compiled_queries import compile_all
+from orders.exchange_data.clock import db_now
 from orders.models import Heartbeat
-from orders.placement import INCARNATION, OrderPlacementService
-from worker.anchoring import Anchorer
-from worker.due import Advancer, due_once
-from worker.watching import Watcher
+from orders.placement.service import INCARNATION, OrderPlacementService
+from worker.anchor_timer import Anchorer
+from worker.due_poll import Advancer, due_once
+from worker.watch_manager import Watcher
 
 logger = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from exchange.types import ZERO, OrderType, Side, TimeInForce
 from orders import services
-from orders.clock import exchange_now_ms
+from orders.domain.enums import ENDS, TrioState
 from orders.domain.errors import OrdersError
 from orders.domain.rounding import plain
-from orders.domain.words import ENDS, TrioState
+from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Symbol, TrioOrder
-from orders.placement import OrderPlacementService
+from orders.placement.service import OrderPlacementService
 
 logger = logging.getLogger(__name__)
 

@@ -17,12 +17,13 @@ from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from exchange.types import ZERO, OrderRef, OrderView, PositionMode, PositionSide, Side, TradeView
-from orders.clock import clock_renew, db_now, exchange_now_ms
+from orders.domain.enums import LegState, Source
 from orders.domain.rounding import plain
-from orders.domain.words import LegState, Source
-from orders.facts import fill_book, flat_view, order_seen, position_fact, wake
-from orders.locking import locked, short_transaction
+from orders.exchange_data.clock import clock_renew, db_now, exchange_now_ms
 from orders.models import Leg, Watch
+from orders.placement.ingest import fill_book, flat_view, order_seen, position_fact
+from orders.story import wake
+from orders.trio_lock import locked, short_transaction
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 
 from requests.adapters import BaseAdapter
 
-from exchange.binance import mapping, outgoing
-from exchange.binance.answers import (
+from exchange.binance import mapping, order_params
+from exchange.binance.errors import MARGIN_TYPE_ALREADY, NO_SUCH_ORDER, refused_item
+from exchange.binance.http import Wire
+from exchange.binance.response_readers import (
     PAGE_MAX,
     acknowledgement,
     each,
@@ -25,9 +27,7 @@ from exchange.binance.answers import (
     whole_info,
     windows,
 )
-from exchange.binance.errors import MARGIN_TYPE_ALREADY, NO_SUCH_ORDER, refused_item
 from exchange.binance.transport import Usage
-from exchange.binance.wire import Wire
 from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailable, OrderRejected
 from exchange.types import (
     AccountConfig,
@@ -137,7 +137,7 @@ class BinanceExchange(BinancePublic):
                 raise CredentialsRefused(
                     f"The {name} is empty or holds characters no key has: enter it again, without blanks."
                 )
-        outgoing.check_stamp(Stamp(timestamp=1, recv_window=recv_window))
+        order_params.check_stamp(Stamp(timestamp=1, recv_window=recv_window))
         self._recv_window = recv_window
         self._start(
             endpoints, api_key=api_key, api_secret=api_secret, timeout_ms=timeout_ms, transport=transport
@@ -147,33 +147,33 @@ class BinanceExchange(BinancePublic):
 
     def submit_request(self, order: NewOrder) -> WireRequest:
         """Make the request that places ``order``. Raises ValueError for what Binance would refuse."""
-        return outgoing.submit_request(order)
+        return order_params.submit_request(order)
 
     def test_request(self, order: NewOrder) -> WireRequest:
         """Make the request that only checks ``order``. Raises ValueError for a conditional one."""
-        return outgoing.test_request(order)
+        return order_params.test_request(order)
 
     def cancel_request(self, ref: OrderRef) -> WireRequest:
         """Make the request that cancels one order by our client id."""
-        return outgoing.cancel_request(ref)
+        return order_params.cancel_request(ref)
 
     def batch_request(self, orders: Sequence[NewOrder]) -> WireRequest:
         """Make one request for up to 5 ordinary orders. Raises ValueError for more."""
-        return outgoing.batch_request(orders)
+        return order_params.batch_request(orders)
 
     def send(self, request: WireRequest, *, stamp: Stamp, timeout_ms: int | None = None) -> OrderView | None:
         """Send one committed order request, once. ``None``: accepted without an order (test).
 
         Raises ValueError before anything leaves when request or stamp is not sendable.
         """
-        outgoing.check_sendable(request)
+        order_params.check_sendable(request)
         return self._change(request, acknowledgement(request), stamp=stamp, timeout_ms=timeout_ms)
 
     def send_batch(
         self, request: WireRequest, *, stamp: Stamp, timeout_ms: int | None = None
     ) -> Sequence[OrderView | ExchangeError]:
         """Send one batch, once. Each item is an order, or the error that it met."""
-        if (request.method, request.path) != ("POST", outgoing.BATCH):
+        if (request.method, request.path) != ("POST", order_params.BATCH):
             raise ValueError(f"{request.method} {request.path} is not a batch of orders.")
 
         def read(body: Any) -> Sequence[OrderView | ExchangeError]:
@@ -196,13 +196,13 @@ class BinanceExchange(BinancePublic):
         ends = time.monotonic() + (timeout_ms or self._timeout_ms) / 1000
         if not ref.conditional:
             params = {"symbol": ref.symbol, "origClientOrderId": ref.client_id}
-            return self._find(outgoing.ORDER, params, mapping.order_view, at=at, timeout_ms=timeout_ms)
+            return self._find(order_params.ORDER, params, mapping.order_view, at=at, timeout_ms=timeout_ms)
         params = {"clientAlgoId": ref.client_id}
-        order = self._find(outgoing.ALGO_ORDER, params, mapping.algo_view, at=at, timeout_ms=timeout_ms)
+        order = self._find(order_params.ALGO_ORDER, params, mapping.algo_view, at=at, timeout_ms=timeout_ms)
         if order is None or order.order_id is None:
             return None if order is None else mapping.with_child(order, None)
         child = self._find(
-            outgoing.ORDER,
+            order_params.ORDER,
             {"symbol": order.symbol, "orderId": str(order.order_id)},
             mapping.order_view,
             at=at,
@@ -335,7 +335,7 @@ class BinanceExchange(BinancePublic):
         stamp: Stamp,
         timeout_ms: int | None = None,
     ) -> _T:
-        outgoing.check_stamp(stamp)
+        order_params.check_stamp(stamp)
         return self._wire.ask(
             request.method,
             request.path,

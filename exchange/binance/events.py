@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal
-from enum import StrEnum
 from typing import Final
 
 from exchange.binance.mapping import (
@@ -35,27 +32,13 @@ from exchange.types import (
     PositionEvent,
     PositionSide,
     PositionView,
+    PriceKind,
+    PriceTick,
     Side,
     StreamEvent,
     StreamExpired,
     TradeView,
 )
-
-
-class PriceKind(StrEnum):
-    LAST = "LAST"
-    MARK = "MARK"
-
-
-@dataclass(frozen=True, slots=True)
-class PriceTick:
-    """One price: the last trade's or the mark. ``time`` is the exchange's, in milliseconds."""
-
-    symbol: str
-    kind: PriceKind
-    price: Decimal
-    time: int
-
 
 REASONS: Final[Mapping[str, str]] = {
     "1": "self-trade prevention",

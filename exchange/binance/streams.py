@@ -23,11 +23,11 @@ import aiohttp
 from yarl import URL
 
 from exchange.binance.errors import LISTEN_KEY_GONE
-from exchange.binance.events import PriceTick, price_tick, unwrap, user_event
+from exchange.binance.events import price_tick, unwrap, user_event
 from exchange.binance.mapping import ForeignShape, integer
 from exchange.errors import ExchangeError
 from exchange.redaction import excerpt, quieten_http_logs, redact
-from exchange.types import Endpoints, StreamEvent, StreamExpired
+from exchange.types import Connected, Disconnected, Endpoints, PriceTick, StreamEvent, StreamExpired
 
 logger = logging.getLogger(__name__)
 
@@ -35,20 +35,6 @@ USER_EVENTS: Final = ("ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "ALGO_UPDATE", "AC
 SYMBOLS_MAX: Final = 400  # two streams each; a connection carries 1024
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 STREAMS_A_MESSAGE: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """The socket is open. It proves nothing more: Binance accepts wrong listen keys too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnected:
-    """The socket is gone, or could not be opened; the stream tries again after ``retry_in`` seconds."""
-
-    reason: str
-    retry_in: float
-    error: ExchangeError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,15 @@ from django.utils.html import format_html
 from unfold.decorators import action, display
 
 from accounts.models import ExchangeAccount
-from backoffice import queues
 from exchange.redaction import redact
-from orders import jobs, selectors
-from orders.admin.verbs import go
-from orders.clock import from_ms
+from infrastructure import job_queue
+from orders import jobs
+from orders.admin import trio_page
+from orders.admin.actions import go
+from orders.admin.forms import SyncSymbolsForm
+from orders.badges import ENVIRONMENT_COLOURS, SIDE_COLOURS, VERDICT_COLOURS
 from orders.domain.rounding import plain
-from orders.forms import SyncSymbolsForm
-from orders.looks import ENVIRONMENT_COLOURS, SIDE_COLOURS, VERDICT_COLOURS
+from orders.exchange_data.clock import from_ms
 from orders.models import Clock, Fill, Heartbeat, Request, Slot, Symbol, TrioEvent, Watch
 
 if TYPE_CHECKING:
@@ -188,8 +189,8 @@ class SymbolAdmin(ReadOnlyAdmin):
     )
     def sync(self, request: HttpRequest, form: Any) -> HttpResponse:
         environment = str(form.cleaned_data["environment"])
-        if queues.answering():
-            queues.ring(jobs.sync_symbols, environment, queue_name="default")
+        if job_queue.answering():
+            job_queue.ring(jobs.sync_symbols, environment, queue_name="default")
             messages.success(
                 request, f"Sync of {environment} is queued: reload this page in a few seconds to see it."
             )
@@ -280,7 +281,7 @@ class RequestAdmin(ReadOnlyAdmin):
 
     @display(description="Parameters")
     def payload_text(self, request: Request) -> str:
-        lines = "\n".join(f"{name} = {value}" for name, value in selectors.call_row(request).payload)
+        lines = "\n".join(f"{name} = {value}" for name, value in trio_page.call_row(request).payload)
         return format_html('<pre class="trio-raw">{}</pre>', lines)
 
 

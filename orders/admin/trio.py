@@ -17,11 +17,12 @@ from django.views.decorators.http import require_safe
 from unfold.decorators import display
 
 from orders import selectors
-from orders.admin.verbs import VerbsMixin
+from orders.admin import trio_page
+from orders.admin.actions import VerbsMixin
+from orders.admin.forms import TrioOrderForm
+from orders.badges import RESULT_COLOURS, SIDE_COLOURS, STATE_COLOURS, age
+from orders.domain.enums import TrioState
 from orders.domain.rounding import plain
-from orders.domain.words import TrioState
-from orders.forms import TrioOrderForm
-from orders.looks import RESULT_COLOURS, SIDE_COLOURS, STATE_COLOURS, age
 from orders.models import TrioOrder
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class TrioOrderAdmin(VerbsMixin, Base):
         return HttpResponse(panel["html"])
 
     def _panel(self, request: HttpRequest, trio: TrioOrder) -> dict[str, str]:
-        page = selectors.trio_page(trio.pk)
+        page = trio_page.trio_page(trio.pk)
         names = self.verbs_for(page.trio)
         allowed = self._filter_unfold_actions_by_permissions(
             request,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from exchange.types import ZERO, PositionMode
+from orders.domain.enums import Form, LegState, Role
 from orders.domain.snapshot import Ask, LegView, TrioSnapshot
-from orders.domain.words import Form, LegState, Role
 
 
 def leg_covers(leg: LegView, trio: TrioSnapshot) -> Decimal:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from exchange.types import ZERO, OrderType, PositionMode, PositionSide, Side, TimeInForce, WorkingType
-from orders.domain.words import Cause, Form, LegState, Protection, Role, TargetPolicy, TrioState
+from orders.domain.enums import Cause, Form, LegState, Protection, Role, TargetPolicy, TrioState
 
 
 class Ask(enum.StrEnum):

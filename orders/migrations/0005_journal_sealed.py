@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 import django.db.models.deletion
 
-from orders.domain.chain import BEGINNING, digest, moment
+from orders.domain.hash_chain import BEGINNING, digest, moment
 
 FACTS = (
     "state", "form", "quantity", "filled", "average_price", "acknowledged", "late", "order_id", "algo_id",

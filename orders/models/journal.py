@@ -1,7 +1,7 @@
 """The journal: every request that may change something, what came of it, what was seen, every execution.
 
 Requests, outcomes, sightings and anchors are append-only: the database itself refuses to change or delete
-them. Requests, outcomes and sightings of one trio form one chain of hashes; ``orders/journal.py`` alone
+them. Requests, outcomes and sightings of one trio form one chain of hashes; ``orders/journal/append.py`` alone
 writes them.
 """
 
@@ -13,7 +13,7 @@ from django.db import models
 
 from accounts.models import ExchangeAccount
 from exchange.types import Side
-from orders.domain.words import RequestKind, Source, Verdict
+from orders.domain.enums import RequestKind, Source, Verdict
 from orders.models.fields import amount
 from orders.models.trio import Leg, TrioOrder
 

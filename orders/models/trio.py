@@ -12,7 +12,7 @@ from django.db import models
 
 from accounts.models import ExchangeAccount
 from exchange.types import OrderType, PositionSide, Side, TimeInForce
-from orders.domain.words import Form, LegState, Protection, Role, TargetPolicy, TrioState
+from orders.domain.enums import Form, LegState, Protection, Role, TargetPolicy, TrioState
 from orders.models.book import Slot
 from orders.models.fields import amount
 from orders.models.symbols import Symbol

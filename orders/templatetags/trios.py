@@ -8,10 +8,10 @@ from typing import Any
 
 from django import template
 
-from orders.clock import from_ms
-from orders.domain.questions import question_of
+from orders.badges import COLOURS, VERDICT_COLOURS, age
+from orders.domain.operator_questions import question_of
 from orders.domain.rounding import plain as plain_number
-from orders.looks import COLOURS, VERDICT_COLOURS, age
+from orders.exchange_data.clock import from_ms
 from orders.models import Leg
 from orders.selectors import leg_size
 

@@ -15,15 +15,15 @@ import requests
 from django.conf import settings
 from django.db import connection
 
-from accounts import gateways
+from accounts.endpoints import use_transport
 from accounts.models import ExchangeAccount
 from accounts.services import paper_account_ensure
-from backoffice import embedded
 from exchange.types import Endpoints
+from local_servers import manager
+from orders.exchange_data.symbol_sync import symbols_sync
+from orders.journal.replay import trio_replay
+from orders.journal.verify import journal_verify
 from orders.models import TrioOrder, Watch
-from orders.replay import trio_replay
-from orders.symbols import symbols_sync
-from orders.verification import journal_verify
 from tests.builders import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -114,18 +114,18 @@ def house(tmp_path: Path, transactional_db: None, monkeypatch: pytest.MonkeyPatc
     found.environment = {
         "DJANGO_SETTINGS_MODULE": "backoffice.settings",
         "ENV_FILE": "",
-        "DATABASE_URL": embedded.database_url(str(connection.settings_dict["NAME"])),
+        "DATABASE_URL": manager.database_url(str(connection.settings_dict["NAME"])),
         "REDIS_URL": settings.REDIS_URL,
         "BINANCE_PAPER_REST_URL": endpoints.rest,
         "BINANCE_PAPER_STREAM_URL": endpoints.stream,
         "BINANCE_PAPER_SAPI_URL": endpoints.sapi,
         "SWEEP_SECONDS": "600",
     }
-    gateways.use_transport("PAPER", None)
+    use_transport("PAPER", None)
     found.price("BTCUSDT", "100000")
     yield found
     found.stop_all()
-    gateways.use_transport("PAPER", None)
+    use_transport("PAPER", None)
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import pytest
 
 from accounts.models import ExchangeAccount
 from orders import services
-from orders.clock import to_ms
-from orders.domain import ids
-from orders.domain.words import ENDS, RequestKind, Role
-from orders.install import install_row
+from orders.domain import client_ids
+from orders.domain.enums import ENDS, RequestKind, Role
+from orders.exchange_data.clock import to_ms
+from orders.installation import install_row
 from orders.models import Heartbeat, Request, TrioOrder
 from tests.acceptance.conftest import House, watched
 from tests.acceptance.test_real_processes import draft, queue, reaches
@@ -50,7 +50,7 @@ def falls_silent(house: House) -> None:
 
 
 def client_id(trio: TrioOrder, letter: str) -> str:
-    return f"{ids.stem(install_row().token, trio.pk)}-{letter}"
+    return f"{client_ids.stem(install_row().token, trio.pk)}-{letter}"
 
 
 def covered(house: House) -> bool:

@@ -20,7 +20,8 @@ import redis
 from django.conf import settings
 
 from accounts.models import ExchangeAccount
-from backoffice import embedded, queues
+from infrastructure import job_queue
+from local_servers import manager
 from orders import services
 from orders.models import Symbol, TrioOrder
 from tests.acceptance.conftest import House, watched
@@ -36,15 +37,15 @@ def own_queue(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A Valkey of this test alone: what is flushed must be nobody else's."""
     socket = tmp_path / "q.sock"
     words = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
-    server = subprocess.Popen([str(embedded._valkey_binary()), *words], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen([str(manager._valkey_binary()), *words], stdout=subprocess.DEVNULL)
     url = f"unix://{socket}?db=0"
     monkeypatch.setattr(settings, "REDIS_URL", url)
     monkeypatch.setattr(settings, "EMBEDDED_REDIS", False)
     for each in settings.RQ_QUEUES.values():
         monkeypatch.setitem(each, "URL", url)
-    monkeypatch.setattr(queues, "_connections", threading.local())
+    monkeypatch.setattr(job_queue, "_connections", threading.local())
     house.environment["REDIS_URL"] = url
-    until(queues.answering, why="the queue's server does not answer")
+    until(job_queue.answering, why="the queue's server does not answer")
     yield redis.Redis.from_url(url)
     house.stop_all()
     server.terminate()

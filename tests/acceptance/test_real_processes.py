@@ -13,10 +13,11 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models import Credential, ExchangeAccount
-from backoffice import embedded, queues
+from infrastructure import job_queue
+from local_servers import manager
 from orders import services
-from orders.clock import to_ms
-from orders.domain.words import LegState, Role
+from orders.domain.enums import LegState, Role
+from orders.exchange_data.clock import to_ms
 from orders.models import Heartbeat, TrioOrder
 from tests.acceptance.conftest import House, watched
 from tests.builders import story, the, until
@@ -165,7 +166,7 @@ def test_without_a_queue_cancel_and_close_work_and_place_waits(
     monkeypatch.setattr(settings, "EMBEDDED_REDIS", False)
     for queue_settings in settings.RQ_QUEUES.values():
         monkeypatch.setitem(queue_settings, "URL", dead)
-    monkeypatch.setattr(queues, "_connections", type(queues._connections)())
+    monkeypatch.setattr(job_queue, "_connections", type(job_queue._connections)())
     house.start_worker("deaf", REDIS_URL=dead)
     until(lambda: watched(account), seconds=30, why=house.logs)
 
@@ -200,7 +201,7 @@ def test_nothing_on_disk_or_in_a_log_shows_a_key_or_a_secret(manned: Manned) -> 
 
 def _dump() -> str:
     where = connection.settings_dict
-    command = [str(embedded._postgres_binaries() / "pg_dump"), "-h", str(where["HOST"])]
+    command = [str(manager._postgres_binaries() / "pg_dump"), "-h", str(where["HOST"])]
     done = subprocess.run(
         [*command, "-U", "postgres", str(where["NAME"])], check=True, capture_output=True, text=True
     )
@@ -210,7 +211,7 @@ def _dump() -> str:
 
 
 def _queue_dump() -> str:
-    redis = queues.connection()
+    redis = job_queue.connection()
     return "\n".join(f"{key!r} {redis.dump(key)!r}" for key in redis.scan_iter("*"))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from accounts.models import ExchangeAccount
 from orders import services
-from orders.domain.words import ENDS, LegState, Role
+from orders.domain.enums import ENDS, LegState, Role
 from orders.models import Symbol, TrioOrder
 from tests.crash.cells import CANCELLED, FAULTS, MARKET, PARTIAL, STOP, Cell
 from tests.crash.stage import Stage

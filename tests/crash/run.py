@@ -17,8 +17,8 @@ from django.db import connections
 
 from accounts.models import ExchangeAccount
 from accounts.services import paper_account_ensure
+from orders.exchange_data.symbol_sync import symbols_sync
 from orders.models import Symbol, Watch
-from orders.symbols import symbols_sync
 from tests.crash.cells import MODES, Cell, Pair, all_pairs, pairs, product
 from tests.crash.life import Life, Lived
 from tests.crash.reaper import EXTRA_MS, Reaper

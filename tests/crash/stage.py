@@ -148,13 +148,13 @@ def staged(
     """
     os.environ |= ENVIRONMENT | dict(settings or {})
     sys.path.insert(0, str(ROOT))
-    from backoffice import embedded
+    from local_servers import manager
 
     if not os.environ.get("REDIS_URL"):
         from tests.conftest import take_berth
 
-        embedded.ensure()
-        os.environ["REDIS_URL"] = embedded.redis_url(take_berth(embedded.run_dir()))
+        manager.ensure()
+        os.environ["REDIS_URL"] = manager.redis_url(take_berth(manager.run_dir()))
     stage = Stage(folder)
     if production:
         stage.environment = {"DEBUG": "false"}
@@ -175,14 +175,15 @@ def _on_database(stage: Stage, *, nursery: bool) -> Iterator[Stage]:
     from django.conf import settings
     from django.db import connection, connections
 
-    from backoffice import embedded, queues
-    from exchange.binance import prepare
+    from accounts.gateways import prepare
+    from infrastructure import job_queue
+    from local_servers import manager
 
     old = str(connection.settings_dict["NAME"])
     connection.settings_dict["TEST"]["NAME"] = name = f"test_crash_{os.getpid()}"
     connection.creation.create_test_db(verbosity=0, autoclobber=True)
     if settings.EMBEDDED_DATABASE:
-        os.environ["DATABASE_URL"] = embedded.database_url(name)
+        os.environ["DATABASE_URL"] = manager.database_url(name)
     else:
         os.environ["DATABASE_URL"] = re.sub(r"/[^/?]*(\?|$)", rf"/{name}\1", os.environ["DATABASE_URL"])
     prepare()
@@ -198,5 +199,5 @@ def _on_database(stage: Stage, *, nursery: bool) -> Iterator[Stage]:
         if stage.nursery is not None:
             stage.nursery.close()
         stage.stop()
-        queues.queue("orders").empty()  # type: ignore[no-untyped-call]
+        job_queue.queue("orders").empty()  # type: ignore[no-untyped-call]
         connection.creation.destroy_test_db(old, verbosity=0)

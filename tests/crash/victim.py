@@ -21,10 +21,13 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connection
 from rq.timeouts import JobTimeoutException
 
-from orders import beginning, placement, recording, services
-from orders.calls import Answer, Call, SendCall
-from orders.domain.words import ENDS, RequestKind
-from orders.placement import OrderPlacementService, Turn
+from orders import services
+from orders.domain.enums import ENDS, RequestKind
+from orders.placement import begin as beginning
+from orders.placement import finish, service
+from orders.placement import perform as sending
+from orders.placement.perform import Answer, Call, SendCall
+from orders.placement.service import OrderPlacementService, Turn
 from tests.crash.cells import (
     AFTER_ACT,
     AFTER_BEGIN,
@@ -80,7 +83,7 @@ class Striker:
 
     def install(self) -> None:
         """Put the boundaries in."""
-        begin, perform, record = beginning.begin, placement.perform, recording.record
+        begin, perform, record = beginning.begin, sending.perform, finish.record
         turn = OrderPlacementService._turn
 
         def begin_(*args: Any, **kwargs: Any) -> list[Call]:
@@ -88,8 +91,8 @@ class Striker:
             self._each(INSIDE_BEGIN, calls)
             return calls
 
-        def turn_(service: OrderPlacementService, *args: Any, **kwargs: Any) -> Turn:
-            found = turn(service, *args, **kwargs)
+        def turn_(service_: OrderPlacementService, *args: Any, **kwargs: Any) -> Turn:
+            found = turn(service_, *args, **kwargs)
             if kwargs.get("answer") is not None:
                 self.at(AFTER_FINISH, kwargs["answer"].call)
             self._each(AFTER_BEGIN, found.calls)
@@ -106,9 +109,9 @@ class Striker:
             self.at(INSIDE_FINISH, answer.call)
 
         for where, name, hooked in (
-            (placement, "begin", begin_),
-            (placement, "perform", perform_),
-            (recording, "record", record_),
+            (service, "begin", begin_),
+            (sending, "perform", perform_),
+            (finish, "record", record_),
             (OrderPlacementService, "_turn", turn_),
         ):
             setattr(where, name, hooked)
@@ -152,7 +155,7 @@ def work(errand: Errand) -> None:
     except (OperationalError, InterfaceError) as error:
         # Its session was ended while it was paused: a job that fails, and is not tried again.
         print(f"victim of trio {errand.trio}: {str(error).splitlines()[0]}", file=sys.stderr)
-    placement._pool.shutdown(wait=True)
+    sending._pool.shutdown(wait=True)
 
 
 def _look(trio: int) -> tuple[str, bool]:

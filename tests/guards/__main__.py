@@ -54,7 +54,7 @@ def _remove(guards: list[Guard], *, lanes: int) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="guards-") as folder:
         os.environ["TRIO_RUN_DIR"] = run = str(Path(folder) / "run")
-        from backoffice import embedded
+        from local_servers import manager
 
         files = tracked()
         copies: queue.Queue[Copy] = queue.Queue()
@@ -62,7 +62,7 @@ def _remove(guards: list[Guard], *, lanes: int) -> int:
             copy = Copy(Path(folder) / f"lane-{number}", Path(run))
             copy.take(files)
             copies.put(copy)
-        embedded.ensure()  # and this process uses them, so they stay from one removal to the next
+        manager.ensure()  # and this process uses them, so they stay from one removal to the next
         try:
             with ThreadPoolExecutor(lanes) as pool:
                 intact = _intact(guards, copies, pool, lanes)
@@ -86,7 +86,7 @@ def _remove(guards: list[Guard], *, lanes: int) -> int:
                     pool.shutdown(wait=False, cancel_futures=True)  # those under way put back what they took
                     raise
         finally:
-            embedded.stop()
+            manager.stop()
     print(f"{len(found)} guards removed in turn, {time.monotonic() - began:.0f} s", flush=True)
     return told(found)
 

@@ -6,12 +6,12 @@ from typing import Final
 
 from tests.guards.guard import Guard, Removal
 
-STORY: Final = "tests/unit/orders/test_guards.py"
+STORY: Final = "tests/unit/orders/placement/test_guards.py"
 DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
-HOSTILE: Final = "tests/unit/orders/test_hostile.py"
+HOSTILE: Final = "tests/unit/orders/placement/test_hostile.py"
 WORKER: Final = "tests/unit/worker/test_hostile_worker.py"
-WATCHING: Final = "tests/unit/worker/test_watching.py"
-PRICES: Final = "tests/unit/worker/test_prices.py"
+WATCHING: Final = "tests/unit/worker/test_watch_manager.py"
+PRICES: Final = "tests/unit/worker/test_price_watch.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
@@ -20,7 +20,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "two processes sweep one account at once, and its stream is cut each time the other connects",
         (
             Removal(
-                "worker/watching.py",
+                "worker/watch_manager.py",
                 "Watch.objects.filter(Q(beat=None) | Q(beat__lt=stale), account_id=account_id)",
                 "Watch.objects.filter(account_id=account_id)",
             ),
@@ -33,7 +33,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an account whose watcher died is watched by nobody",
         (
             Removal(
-                "worker/watching.py",
+                "worker/watch_manager.py",
                 "Q(beat=None) | Q(beat__lt=stale), account_id",
                 "Q(beat=None), account_id",
             ),
@@ -46,7 +46,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a process that was paused goes on as the watcher beside its successor",
         (
             Removal(
-                "worker/watching.py",
+                "worker/watch_manager.py",
                 'was taken over", account_id)\n            self._drop(account_id)',
                 'was taken over", account_id)',
             ),
@@ -73,7 +73,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "what lives is watched on any account",
         "P4, P10",
         "switching an account off leaves its open positions unwatched",
-        (Removal("worker/watching.py", "Q(is_active=True) | Q(pk__in=living)", "Q(is_active=True)"),),
+        (Removal("worker/watch_manager.py", "Q(is_active=True) | Q(pk__in=living)", "Q(is_active=True)"),),
         (f"{STORY}::test_an_account_that_was_switched_off_is_watched_while_a_trio_lives",),
     ),
     Guard(
@@ -95,13 +95,15 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
             Removal("worker/sweep.py", "    woken |= set(_missing_orders(account, orders, at=at))\n", ""),
         ),
-        ("tests/unit/orders/test_placement.py::test_what_a_silent_stream_does_not_tell_the_sweep_does",),
+        (
+            "tests/unit/orders/placement/test_placement.py::test_what_a_silent_stream_does_not_tell_the_sweep_does",
+        ),
     ),
     Guard(
         "a level reached makes an event due",
         "P4",
         "a fill that a silent user stream hides is found with the next sweep only",
-        (Removal("worker/prices.py", "        self._have_read(reached, in_ms=EVENT_DUE_MS)\n", ""),),
+        (Removal("worker/price_watch.py", "        self._have_read(reached, in_ms=EVENT_DUE_MS)\n", ""),),
         (f"{PRICES}::test_a_fill_the_stream_hides_is_found_by_the_price_within_the_bound",),
     ),
     Guard(
@@ -110,7 +112,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "with both streams silent a fill is found with the next sweep only",
         (
             Removal(
-                "worker/prices.py",
+                "worker/price_watch.py",
                 "if watching and now - self._heard_at > SILENCE_SECONDS and",
                 "if not watching and",
             ),
@@ -123,7 +125,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an entry that trades before its price is heard waits for the next sweep",
         (
             Removal(
-                "worker/prices.py",
+                "worker/price_watch.py",
                 "self._have_read((i for i in entries if i.leg_id not in self._entries), in_ms=FIRST_READ_MS)",
                 "pass",
             ),
@@ -134,7 +136,11 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an order that never rests is read",
         "P4",
         "a market entry acknowledged before it filled is covered with the next event, or the next sweep",
-        (Removal("orders/facts.py", "if after.state.is_live and _ends_at_once(leg):", "if False:"),),
+        (
+            Removal(
+                "orders/placement/ingest.py", "if after.state.is_live and _ends_at_once(leg):", "if False:"
+            ),
+        ),
         (f"{HOSTILE}::test_a_market_entry_answered_as_new_is_read_when_the_stream_is_silent",),
     ),
     Guard(
@@ -154,21 +160,27 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "who cannot reach an account lets go of it",
         "P4, P5",
         "a process whose network is down keeps an account that others could watch",
-        (Removal("worker/watching.py", "            if held.is_useless:", "            if False:"),),
+        (Removal("worker/watch_manager.py", "            if held.is_useless:", "            if False:"),),
         (f"{WATCHING}::test_who_cannot_reach_an_account_lets_another_try",),
     ),
     Guard(
         "exits into an outage grow apart",
         "P9",
         "an exchange that is down is asked to close hundreds of times, and bans us",
-        (Removal("orders/beginning.py", "self._next_exit_at() if plan.role is Role.EXIT else None", "None"),),
+        (
+            Removal(
+                "orders/placement/begin.py",
+                "self._next_exit_at() if plan.role is Role.EXIT else None",
+                "None",
+            ),
+        ),
         (f"{STORY}::test_exits_that_come_to_nothing_follow_each_other_ever_more_slowly",),
     ),
     Guard(
         "cancels into an outage keep their distance",
         "P9",
         "an exchange that is down is asked to cancel as fast as it answers",
-        (Removal("orders/recording.py", "Verdict.UNKNOWN: BACK_OFF_MS,", "Verdict.UNKNOWN: 10,"),),
+        (Removal("orders/placement/finish.py", "Verdict.UNKNOWN: BACK_OFF_MS,", "Verdict.UNKNOWN: 10,"),),
         (f"{HOSTILE}::test_cancels_into_an_outage_do_not_run_hot",),
     ),
     Guard(
@@ -177,7 +189,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a stop the exchange ends at once is placed a hundred times a second",
         (
             Removal(
-                "orders/domain/covering.py",
+                "orders/domain/decision/cover.py",
                 "if again is None and (pause := vain_pause_ms(trio, Role.STOP_LOSS)):",
                 "if pause := None:",
             ),
@@ -188,7 +200,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "no queue, no new risk",
         "P5, P10",
         "a trio begins although nobody could be rung",
-        (Removal("orders/snapshots.py", '("" if queue_alive else QUEUE_SILENT)', '""'),),
+        (Removal("orders/placement/snapshot_loader.py", '("" if queue_alive else QUEUE_SILENT)', '""'),),
         (f"{STORY}::test_without_a_queue_nothing_new_begins_and_what_lives_goes_on",),
     ),
     Guard(
@@ -197,13 +209,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a person's order on another symbol fills one of ours",
         (
             Removal(
-                "orders/facts.py",
+                "orders/placement/ingest.py",
                 "ids, trio__account_id=account_id, trio__symbol__symbol=view.symbol",
                 "ids, trio__account_id=account_id",
             ),
         ),
         (
-            "tests/unit/orders/test_hostile.py"
+            "tests/unit/orders/placement/test_hostile.py"
             "::test_a_persons_order_with_the_same_number_on_another_symbol_is_not_ours",
         ),
     ),

@@ -6,11 +6,11 @@ from typing import Final
 
 from tests.guards.guard import Guard, Removal
 
-STORY: Final = "tests/unit/orders/test_guards.py"
+STORY: Final = "tests/unit/orders/placement/test_guards.py"
 DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
-STEPS: Final = "tests/unit/orders/domain/test_steps.py"
-HOSTILE: Final = "tests/unit/orders/test_hostile.py"
-WAYS_OUT: Final = "tests/unit/orders/test_ways_out.py"
+STEPS: Final = "tests/unit/orders/domain/test_decide.py"
+HOSTILE: Final = "tests/unit/orders/placement/test_hostile.py"
+WAYS_OUT: Final = "tests/unit/orders/placement/test_ways_out.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
@@ -19,7 +19,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a filled entry gets its target, and no stop",
         (
             Removal(
-                "orders/domain/steps.py",
+                "orders/domain/decision/decide.py",
                 "return cover(trio) if is_uncovered(trio) else hold(trio)",
                 "return hold(trio)",
             ),
@@ -32,7 +32,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a fill that only the position tells waits for the entry's answer",
         (
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "if trio.bought > 0 or trio.position > 0:",
                 "if trio.bought > 0:",
             ),
@@ -96,14 +96,18 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a stop in doubt is doubled",
         "P4",
         "a stop that was lost is waited for until its absence is proved",
-        (Removal("orders/domain/covering.py", "if leg.pending and leg.looks == 0:", "if leg.pending:"),),
+        (
+            Removal(
+                "orders/domain/decision/cover.py", "if leg.pending and leg.looks == 0:", "if leg.pending:"
+            ),
+        ),
         (f"{STEPS}::test_a_stop_in_doubt_is_looked_up_once_then_doubled",),
     ),
     Guard(
         "a refused stop is tried in the other form",
         "P4",
         "a position is closed because a stop of one form was in the way",
-        (Removal("orders/domain/covering.py", "if Form.CLOSE_POSITION in refused or", "if"),),
+        (Removal("orders/domain/decision/cover.py", "if Form.CLOSE_POSITION in refused or", "if"),),
         (f"{STEPS}::test_a_stop_refused_after_the_fill_is_tried_once_in_the_other_form",),
     ),
     Guard(
@@ -112,7 +116,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a position stays that no stop can be had for",
         (
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "if refused_forms(trio, Role.STOP_LOSS) >= {Form.CLOSE_POSITION, Form.QUANTITY}:",
                 "if False:",
             ),
@@ -125,7 +129,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a stop the market has passed is sent again and again",
         (
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "if passed := refused_as_passed(trio):",
                 "if passed := None:",
             ),
@@ -136,14 +140,18 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a level passed while nothing covers is a way out",
         "P4",
         "a stop is sent for a level the market has left behind",
-        (Removal("orders/domain/lifecycle.py", "    if level_passed(trio):\n", "    if False:\n"),),
+        (Removal("orders/domain/decision/lifecycle.py", "    if level_passed(trio):\n", "    if False:\n"),),
         (f"{DECIDE}::test_a_level_passed_while_nothing_covers_is_a_reason_to_leave",),
     ),
     Guard(
         "a stop that died at its trigger is a way out",
         "P4",
         "a stop is placed behind a market that has just run through it",
-        (Removal("orders/domain/lifecycle.py", "if dead := stop_failed(trio):", "if dead := None:"),),
+        (
+            Removal(
+                "orders/domain/decision/lifecycle.py", "if dead := stop_failed(trio):", "if dead := None:"
+            ),
+        ),
         (f"{STEPS}::test_a_stop_that_fails_at_its_trigger_exits",),
     ),
     Guard(
@@ -152,7 +160,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a position that cannot be covered stays open",
         (
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "if trio.now_ts >= cover_deadline_ts(trio) and stop_attempted(trio):",
                 "if False:",
             ),
@@ -165,7 +173,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "who finds a gap late closes a position that a stop would have covered",
         (
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "if trio.now_ts >= cover_deadline_ts(trio) and stop_attempted(trio):",
                 "if trio.now_ts >= cover_deadline_ts(trio):",
             ),
@@ -178,7 +186,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an exit goes out beside a stop that is just filling",
         (
             Removal(
-                "orders/domain/leaving.py",
+                "orders/domain/decision/unwind.py",
                 "if leg.state in (LegState.TRIGGERED, LegState.PARTIALLY_FILLED) and over > 0:",
                 "if False:",
             ),
@@ -204,7 +212,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a read that lags behind its event ends the cover of a position",
         (
             Removal(
-                "orders/facts.py",
+                "orders/placement/ingest.py",
                 "lagging = slot.as_of + POSITION_LAG_MS if slot.from_event and not from_event else 0",
                 "lagging = 0",
             ),
@@ -217,7 +225,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an answer that was long under way hides a position",
         (
             Removal(
-                "orders/facts.py",
+                "orders/placement/ingest.py",
                 "    if as_of >= slot.as_of:\n        changed",
                 "    if True:\n        changed",
             ),
@@ -230,7 +238,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a trio ends on a book from before its last fill",
         (
             Removal(
-                "orders/domain/leaving.py",
+                "orders/domain/decision/unwind.py",
                 "return trio.book.as_of < after or not trio.flat_believed",
                 "return False",
             ),
@@ -243,7 +251,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a stop stays on the book of a closed trio, and opens a position one day",
         (
             Removal(
-                "orders/domain/leaving.py",
+                "orders/domain/decision/unwind.py",
                 "if step := cleared(trio, tuple(leg for leg in trio.legs if leg.role is not Role.ENTRY)):",
                 "if step := None:",
             ),
@@ -256,7 +264,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a position that is being closed grows again",
         (
             Removal(
-                "orders/domain/leaving.py",
+                "orders/domain/decision/unwind.py",
                 "    for leg in trio.of(Role.ENTRY):\n        if leg.live and leg.cancel is Ask.NONE:",
                 "    for leg in trio.of(Role.ENTRY):\n        if False:",
             ),
@@ -269,7 +277,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "withdrawing the rest of an entry takes the stop of its filled part off",
         (
             Removal(
-                "orders/domain/covering.py",
+                "orders/domain/decision/cover.py",
                 "if entry is not None and withdraw and (step := cleared(trio, (entry,))):",
                 "if entry is not None and withdraw and (step := cleared(trio, trio.legs)):",
             ),
@@ -282,7 +290,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a position that a person closed is covered as if it were there, and never ends",
         (
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "if trio.flat_believed and (trio.bought > 0 or trio.guards) and not guard_at_work(trio):",
                 "if False:",
             ),
@@ -295,7 +303,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a hedge target above a partial fill is refused whole at its trigger, or taken off before another rests",
         (
             Removal(
-                "orders/domain/covering.py",
+                "orders/domain/decision/cover.py",
                 "    if whole or target.quantity == trio.position or entry is None",
                 "    if True or entry is None",
             ),
@@ -306,14 +314,14 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "protective requests end before the deadline",
         "P4",
         "a stop that nobody answers is waited for past the bound",
-        (Removal("orders/beginning.py", "timeout = max(100, min(timeout, left))", "pass"),),
+        (Removal("orders/placement/begin.py", "timeout = max(100, min(timeout, left))", "pass"),),
         (f"{STORY}::test_a_protective_request_ends_before_its_deadline",),
     ),
     Guard(
         "protection never queues behind entries",
         "P4",
         "entries that nobody answers take every place a stop needs",
-        (Removal("orders/placement.py", "(_entries if slow else _pool)", "(_entries)"),),
+        (Removal("orders/placement/perform.py", "(_entries if slow else _pool)", "(_entries)"),),
         (f"{STORY}::test_what_protects_never_queues_up_behind_entries",),
     ),
     Guard(
@@ -322,7 +330,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a stop is given up because its key was refused for a moment",
         (
             Removal(
-                "orders/domain/answering.py",
+                "orders/domain/leg_updates.py",
                 "return role is Role.ENTRY or trio in (TrioState.PLACING, TrioState.QUEUED)",
                 "return True",
             ),
@@ -335,7 +343,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a position outlives the time it was meant for",
         (
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "if trio.hold_until_ts is not None and trio.now_ts >= trio.hold_until_ts:",
                 "if False:",
             ),
@@ -346,7 +354,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a thin book is left at a limit",
         "P4",
         "exits are refused one after the other while the position runs",
-        (Removal("orders/domain/plans.py", "    limit = _band_limit(trio)\n", "    limit = None\n"),),
+        (
+            Removal(
+                "orders/domain/decision/order_plans.py",
+                "    limit = _band_limit(trio)\n",
+                "    limit = None\n",
+            ),
+        ),
         (f"{WAYS_OUT}::test_a_book_too_thin_for_the_market_is_left_at_a_limit_inside_the_band",),
     ),
     Guard(
@@ -355,7 +369,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a resting reduce-only target uses up what the exit needs",
         (
             Removal(
-                "orders/domain/leaving.py",
+                "orders/domain/decision/unwind.py",
                 "    for leg in trio.of(Role.TAKE_PROFIT):\n        if leg.live and",
                 "    for leg in trio.of(Role.TAKE_PROFIT):\n        if not leg.live and",
             ),
@@ -366,7 +380,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "dust stays under its stop",
         "P4, P9",
         "a rest too small to be sold is sold at again and again, and nobody is told",
-        (Removal("orders/domain/leaving.py", "    if is_dust(trio):\n", "    if False:\n"),),
+        (Removal("orders/domain/decision/unwind.py", "    if is_dust(trio):\n", "    if False:\n"),),
         (f"{WAYS_OUT}::test_a_rest_too_small_to_be_closed_stays_under_its_stop_and_a_person_is_asked",),
     ),
 )

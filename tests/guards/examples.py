@@ -7,13 +7,13 @@ from typing import Final
 from tests.guards.guard import Guard, Removal
 from tests.guards.guards import GUARDS as ALL
 
-STEPS: Final = "tests/unit/orders/domain/test_steps.py"
+STEPS: Final = "tests/unit/orders/domain/test_decide.py"
 PATIENCE: Final = (f"{STEPS}::test_an_entry_in_doubt_is_looked_up_after_patience_then_each_second",)
 REAL: Final = ("patience", "no end while a request is in the air")
 
 
 def _example(name: str, old: str, new: str) -> Guard:
-    return Guard(name, "", "", (Removal("orders/domain/asking.py", old, new),), PATIENCE)
+    return Guard(name, "", "", (Removal("orders/domain/decision/lookups.py", old, new),), PATIENCE)
 
 
 GUARDS: Final[tuple[Guard, ...]] = (

@@ -6,9 +6,9 @@ from typing import Final
 
 from tests.guards.guard import Guard, Removal
 
-PROMISES: Final = "tests/unit/orders/test_promises.py"
-JOURNAL: Final = "tests/unit/orders/test_journal.py"
-TAMPERING: Final = "tests/unit/orders/test_journal_tampering.py"
+PROMISES: Final = "tests/unit/orders/placement/test_promises.py"
+JOURNAL: Final = "tests/unit/orders/journal/test_journal.py"
+TAMPERING: Final = "tests/unit/orders/journal/test_tampering.py"
 UNFOUND: Final = ("ValueError",)  # where one break is expected, none is found
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -53,7 +53,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a line changed by somebody who owns the server is taken for the one that was written",
         (
             Removal(
-                "orders/verification.py",
+                "orders/journal/verify.py",
                 "if row.hash != digest(says(row), previous=row.previous_hash):",
                 "if not row.hash:",
             ),
@@ -65,7 +65,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "anchors remember where a journal ended",
         "P6",
         "a journal cut off together with its head is taken for whole",
-        (Removal("orders/verification.py", "        if due is not None:\n", "        if False:\n"),),
+        (Removal("orders/journal/verify.py", "        if due is not None:\n", "        if False:\n"),),
         (f"{TAMPERING}::test_a_tail_cut_off_together_with_its_head_is_found_by_the_anchor",),
         raises=UNFOUND,
     ),

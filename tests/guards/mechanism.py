@@ -6,10 +6,10 @@ from typing import Final
 
 from tests.guards.guard import Guard, Removal
 
-STORY: Final = "tests/unit/orders/test_guards.py"
-HOSTILE: Final = "tests/unit/orders/test_hostile.py"
-PLACEMENT: Final = "tests/unit/orders/test_placement.py"
-PROMISES: Final = "tests/unit/orders/test_promises.py"
+STORY: Final = "tests/unit/orders/placement/test_guards.py"
+HOSTILE: Final = "tests/unit/orders/placement/test_hostile.py"
+PLACEMENT: Final = "tests/unit/orders/placement/test_placement.py"
+PROMISES: Final = "tests/unit/orders/placement/test_promises.py"
 
 LOCKED: Final = "WHERE id = %s FOR UPDATE; "  # the row of the trio that is decided about
 UNLOCKED: Final = "WHERE id = %s; "
@@ -24,7 +24,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "the row lock",
         "P2, P5",
         "two processes decide about one trio at once, and both act",
-        (Removal("orders/locking.py", LOCKED, UNLOCKED),),
+        (Removal("orders/trio_lock.py", LOCKED, UNLOCKED),),
         (f"{HOSTILE}::test_a_decision_that_waited_for_the_row_sees_what_changed_the_slot_meanwhile",),
     ),
     Guard(
@@ -32,8 +32,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P4, P5",
         "who waited for the row decides from the slot as it was before the wait",
         (
-            Removal("orders/locking.py", LOCKED, UNLOCKED),
-            Removal("orders/placement.py", WHOLE, LATE_LOCKED),
+            Removal("orders/trio_lock.py", LOCKED, UNLOCKED),
+            Removal("orders/placement/service.py", WHOLE, LATE_LOCKED),
         ),
         (f"{HOSTILE}::test_a_decision_that_waited_for_the_row_sees_what_changed_the_slot_meanwhile",),
     ),
@@ -43,9 +43,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an order is on the exchange that no row knows of",
         (
             Removal(
-                "orders/placement.py",
+                "orders/placement/service.py",
                 "            return Turn(step, tuple(calls))",
-                "            wait(_ask(calls, self._gateway(trio.account_id), None))\n            return Turn(step)",
+                "            wait(perform_all(calls, self._gateway(trio.account_id), None))\n            return Turn(step)",
             ),
         ),
         (f"{STORY}::test_nothing_leaves_before_its_row_is_committed",),
@@ -55,9 +55,11 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P1",
         "a caller's transaction is rolled back after the order went out, and its row with it",
         (
-            Removal("orders/placement.py", "        _refuse_inside_transaction()\n", ""),
+            Removal("orders/placement/service.py", "        refuse_inside_transaction()\n", ""),
             Removal(
-                "orders/locking.py", "with transaction.atomic(durable=True):", "with transaction.atomic():"
+                "infrastructure/transactions.py",
+                "with transaction.atomic(durable=True):",
+                "with transaction.atomic():",
             ),
         ),
         (f"{PROMISES}::test_p1_nothing_is_asked_inside_a_transaction",),
@@ -68,7 +70,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a process that was paused sends an order long after its absence was concluded",
         (
             Removal(
-                "orders/calls.py",
+                "orders/placement/perform.py",
                 "stamp=self.stamp,",
                 'stamp=Stamp(__import__("time").time_ns() // 10**6, self.stamp.recv_window),',
             ),
@@ -81,7 +83,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a decision gone wrong sends an order again under an id that was used",
         (
             Removal(
-                "orders/beginning.py",
+                "orders/placement/begin.py",
                 "        if plan.again:\n            leg =",
                 "        if Leg.objects.filter(client_id=order.client_id).exists():\n            leg =",
             ),
@@ -94,7 +96,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a process that is paused inside a transaction keeps the trio's row for as long as it sleeps",
         (
             Removal(
-                "orders/locking.py",
+                "infrastructure/transactions.py",
                 "idle_in_transaction_session_timeout = '1s'",
                 "idle_in_transaction_session_timeout = '0'",
             ),
@@ -106,14 +108,14 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "locks are waited for a second at most",
         "P4, P5",
         "a row that somebody keeps stops the poll's threads one after the other",
-        (Removal("orders/locking.py", "SET LOCAL lock_timeout = %s;", "SELECT %s;"),),
+        (Removal("infrastructure/transactions.py", "SET LOCAL lock_timeout = %s;", "SELECT %s;"),),
         (f"{STORY}::test_a_row_that_another_process_keeps_is_not_waited_for_without_end",),
     ),
     Guard(
         "a lost transaction is tried again",
         "P4, P5",
         "an answer that met a cut connection has to be looked up, and cover waits for it",
-        (Removal("orders/locking.py", "TRIES = 5", "TRIES = 1"),),
+        (Removal("infrastructure/transactions.py", "TRIES = 5", "TRIES = 1"),),
         (f"{STORY}::test_an_answer_whose_transaction_is_lost_is_written_down_all_the_same",),
         raises=("OperationalError",),  # which the caller meets
     ),
@@ -123,7 +125,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "who dies between begin and finish leaves a trio nobody looks at",
         (
             Removal(
-                "orders/beginning.py",
+                "orders/placement/begin.py",
                 "trio.wake_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)",
                 "trio.wake_at = None",
             ),
@@ -135,8 +137,12 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P4, P6",
         "a fill is written down, and nobody acts on it",
         (
-            Removal("orders/facts.py", "SET wake_at = %s, journal_head", "SET updated_at = %s, journal_head"),
-            Removal("orders/facts.py", "SET wake_at = %s WHERE id", "SET updated_at = %s WHERE id"),
+            Removal(
+                "orders/story.py",
+                "SET wake_at = %s, journal_head",
+                "SET updated_at = %s, journal_head",
+            ),
+            Removal("orders/story.py", "SET wake_at = %s WHERE id", "SET updated_at = %s WHERE id"),
         ),
         (f"{PLACEMENT}::test_a_resting_limit_entry_is_covered_when_it_fills[ONE_WAY-ON_FIRST_FILL]",),
     ),
@@ -159,7 +165,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "what waits for a proof, a deadline or a back-off waits for ever",
         (
             Removal(
-                "orders/placement.py",
+                "orders/placement/service.py",
                 "trio.wake_at = None if until is None else",
                 "trio.wake_at = None if True else",
             ),
@@ -172,14 +178,14 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "held rows are skipped",
         "P4, P5",
         "one row that a hanging process keeps stops the poll for all trios",
-        (Removal("worker/due.py", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),),
+        (Removal("worker/due_poll.py", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),),
         (f"{STORY}::test_a_trio_whose_row_is_held_keeps_no_other_from_being_due",),
     ),
     Guard(
         "nobody waits for an entry's answer",
         "P4",
         "an exchange slow to answer keeps a filled entry uncovered",
-        (Removal("worker/due.py", "later=partial(self._later, trio_id)", "later=None"),),
+        (Removal("worker/due_poll.py", "later=partial(self._later, trio_id)", "later=None"),),
         ("tests/unit/worker/test_hostile_worker.py::test_cover_does_not_wait_for_the_entrys_answer",),
     ),
     Guard(
@@ -188,7 +194,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a bug about one trio ends the process that carries all",
         (
             Removal(
-                "orders/placement.py",
+                "orders/placement/service.py",
                 "            raise Undecided(error) from error",
                 "            raise",
             ),
@@ -209,7 +215,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "CREATE CONSTRAINT TRIGGER head_goes_along AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED\n    FOR EACH ROW WHEN (false) ",
             ),
         ),
-        ("tests/unit/orders/test_journal.py::test_a_line_without_its_head_cannot_be_committed",),
+        ("tests/unit/orders/journal/test_journal.py::test_a_line_without_its_head_cannot_be_committed",),
     ),
     Guard(
         "one trio holds a slot",
@@ -230,7 +236,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "two databases act on the same orders",
         (
             Removal(
-                "orders/install.py",
+                "orders/installation.py",
                 "if row is None or row.system_identifier ==",
                 "if row is None or row.token or row.pk ==",
             ),

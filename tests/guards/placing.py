@@ -6,19 +6,19 @@ from typing import Final
 
 from tests.guards.guard import Guard, Removal
 
-STORY: Final = "tests/unit/orders/test_guards.py"
+STORY: Final = "tests/unit/orders/placement/test_guards.py"
 DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
-STEPS: Final = "tests/unit/orders/domain/test_steps.py"
-PROMISES: Final = "tests/unit/orders/test_promises.py"
+STEPS: Final = "tests/unit/orders/domain/test_decide.py"
+PROMISES: Final = "tests/unit/orders/placement/test_promises.py"
 
 OVERDUE: Final = "if trio.place_before is not None and trio.now >= trio.place_before:\n"
 QUEUED_TOO_LONG: Final = Removal(
-    "orders/domain/lifecycle.py",
+    "orders/domain/decision/lifecycle.py",
     f"    {OVERDUE}        why",
     "    if trio.place_before is None:\n        why",
 )
 ARMED_TOO_LONG: Final = Removal(
-    "orders/domain/lifecycle.py",
+    "orders/domain/decision/lifecycle.py",
     f"        {OVERDUE}            return",
     "        if False:\n            return",
 )
@@ -30,7 +30,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an entry fills before its stop was accepted",
         (
             Removal(
-                "orders/domain/steps.py",
+                "orders/domain/decision/decide.py",
                 "        elif leg.pending:\n            waits.append(awaited(trio, leg))",
                 "        elif leg.pending:\n            pass",
             ),
@@ -43,7 +43,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "the entry goes out although its stop was refused",
         (
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "if trio.state is S.PLACING and (refused := armed_leg_refused(trio)):",
                 "if (refused := armed_leg_refused(trio)) and False:",
             ),
@@ -54,14 +54,22 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an armed stop that is gone withdraws the entry",
         "P4",
         "a resting entry fills with nothing under it",
-        (Removal("orders/domain/lifecycle.py", "if gone := armed_stop_gone(trio):", "if gone := None:"),),
+        (
+            Removal(
+                "orders/domain/decision/lifecycle.py", "if gone := armed_stop_gone(trio):", "if gone := None:"
+            ),
+        ),
         (f"{DECIDE}::test_a_resting_entry_whose_armed_stop_is_gone_is_withdrawn",),
     ),
     Guard(
         "an armed level that is passed withdraws the entry",
         "P4",
         "a resting entry fills below its own stop",
-        (Removal("orders/domain/lifecycle.py", "    if armed_level_passed(trio):\n", "    if False:\n"),),
+        (
+            Removal(
+                "orders/domain/decision/lifecycle.py", "    if armed_level_passed(trio):\n", "    if False:\n"
+            ),
+        ),
         (f"{DECIDE}::test_a_resting_entry_whose_stop_level_the_market_has_passed_is_withdrawn",),
     ),
     Guard(
@@ -70,7 +78,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an entry that is being withdrawn fills after its stop was cancelled",
         (
             Removal(
-                "orders/domain/steps.py",
+                "orders/domain/decision/decide.py",
                 "    if step := cleared(trio, trio.of(Role.ENTRY)):",
                 "    if step := cleared(trio, trio.guards):",
             ),
@@ -83,7 +91,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a stop that triggers while the slot is flat opens a position",
         (
             Removal(
-                "orders/domain/plans.py",
+                "orders/domain/decision/order_plans.py",
                 "reduce_only=not closing and spec.mode is PositionMode.ONE_WAY,",
                 "reduce_only=False,",
             ),
@@ -96,11 +104,15 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a trio is placed that nobody would watch",
         (
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "if trio.dry_run or not trio.worker_alive or not trio.book.placeable:",
                 "if trio.dry_run or not trio.book.placeable:",
             ),
-            Removal("orders/snapshots.py", 'why = "" if alive else gates.NO_WORKER', 'why = ""'),
+            Removal(
+                "orders/placement/snapshot_loader.py",
+                'why = "" if alive else risk_gates.NO_WORKER',
+                'why = ""',
+            ),
         ),
         (f"{PROMISES}::test_without_a_live_worker_nothing_is_queued_and_nothing_begins",),
     ),
@@ -110,7 +122,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "the last runworker died while the legs were armed, and the entry goes all the same",
         (
             Removal(
-                "orders/domain/steps.py", "if not trio.worker_alive or not trio.book.placeable:", "if False:"
+                "orders/domain/decision/decide.py",
+                "if not trio.worker_alive or not trio.book.placeable:",
+                "if False:",
             ),
         ),
         (f"{STEPS}::test_armed_legs_wait_for_the_worker_too_and_are_withdrawn_at_the_deadline",),
@@ -119,7 +133,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a young book",
         "P6",
         "placing trusts a position read long ago",
-        (Removal("orders/snapshots.py", "if not why and now_ts - as_of > rules.book_age_max:", "if False:"),),
+        (
+            Removal(
+                "orders/placement/snapshot_loader.py",
+                "if not why and now_ts - as_of > rules.book_age_max:",
+                "if False:",
+            ),
+        ),
         (f"{STORY}::test_nothing_begins_on_a_book_that_may_be_wrong[old_book]",),
     ),
     Guard(
@@ -128,7 +148,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "placing begins on an account whose watcher fell silent",
         (
             Removal(
-                "orders/snapshots.py",
+                "orders/placement/snapshot_loader.py",
                 "if watch is None or watch.beat is None or now - watch.beat > takeover:",
                 "if watch is None or watch.beat is None:",
             ),
@@ -141,7 +161,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an entry is sent whose fill no event would tell",
         (
             Removal(
-                "orders/snapshots.py",
+                "orders/placement/snapshot_loader.py",
                 "    if watch.stream_since is None:\n",
                 '    if watch.stream_since is None:\n        return ""\n    if False:\n',
             ),
@@ -154,7 +174,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "what changed while nobody listened is not known when the entry goes",
         (
             Removal(
-                "orders/snapshots.py",
+                "orders/placement/snapshot_loader.py",
                 "if watch.swept_at is None or watch.swept_at < watch.stream_since:",
                 "if watch.swept_at is None:",
             ),
@@ -165,7 +185,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a slot that holds a stranger's is refused",
         "P3, P6",
         "a person's own position is covered and exited as if it were ours",
-        (Removal("orders/domain/lifecycle.py", "if trouble := slot_trouble(trio):", "if trouble := None:"),),
+        (
+            Removal(
+                "orders/domain/decision/lifecycle.py",
+                "if trouble := slot_trouble(trio):",
+                "if trouble := None:",
+            ),
+        ),
         (f"{PROMISES}::test_a_stranger_that_came_between_queueing_and_placing_is_refused_too",),
     ),
     Guard(
@@ -174,12 +200,12 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a switch thrown after queueing stops nothing",
         (
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "    if trio.refusal:\n        return Turn.REFUSED",
                 "    if False:\n        return Turn.REFUSED",
             ),
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "        if trio.refusal:\n            return Cause.LIMIT",
                 "        if False:\n            return Cause.LIMIT",
             ),
@@ -204,7 +230,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a dry run sends nothing but its test",
         "P10",
         "DRY_RUN_MODE places an order",
-        (Removal("orders/beginning.py", "self.exchange.test_request(order) if test else ", ""),),
+        (Removal("orders/placement/begin.py", "self.exchange.test_request(order) if test else ", ""),),
         (f"{PROMISES}::test_a_dry_run_shows_what_would_be_sent_and_places_nothing",),
     ),
     Guard(
@@ -215,6 +241,6 @@ GUARDS: Final[tuple[Guard, ...]] = (
             Removal("orders/services.py", "if draft.trio_state is not TrioState.DRAFT:", "if False:"),
             Removal("orders/services.py", "            transition(trio.trio_state, Turn.QUEUED)\n", ""),
         ),
-        ("tests/unit/orders/test_admin_verbs.py::test_a_trio_is_never_placed_twice",),
+        ("tests/unit/orders/admin/test_actions.py::test_a_trio_is_never_placed_twice",),
     ),
 )

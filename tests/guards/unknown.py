@@ -6,10 +6,10 @@ from typing import Final
 
 from tests.guards.guard import Guard, Removal
 
-STORY: Final = "tests/unit/orders/test_guards.py"
+STORY: Final = "tests/unit/orders/placement/test_guards.py"
 DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
-STEPS: Final = "tests/unit/orders/domain/test_steps.py"
-PLACEMENT: Final = "tests/unit/orders/test_placement.py"
+STEPS: Final = "tests/unit/orders/domain/test_decide.py"
+PLACEMENT: Final = "tests/unit/orders/placement/test_placement.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
@@ -18,7 +18,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an entry whose answer got lost is given up, fills, and is covered by nobody",
         (
             Removal(
-                "orders/calls.py",
+                "orders/placement/perform.py",
                 "return Verdict.REFUSED if isinstance(error, OrderRejected) else Verdict.UNKNOWN",
                 "return Verdict.REFUSED",
             ),
@@ -31,7 +31,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a request that was just sent is looked up before its answer can be there",
         (
             Removal(
-                "orders/domain/asking.py", "else leg.asked_at + trio.policies.patience", "else leg.asked_at"
+                "orders/domain/decision/lookups.py",
+                "else leg.asked_at + trio.policies.patience",
+                "else leg.asked_at",
             ),
         ),
         (f"{STEPS}::test_an_entry_in_doubt_is_looked_up_after_patience_then_each_second",),
@@ -42,7 +44,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an entry that was only slow executes twice",
         (
             Removal(
-                "orders/domain/answering.py",
+                "orders/domain/leg_updates.py",
                 "state=LegState.WRITTEN_OFF, ended_ts=at",
                 "state=LegState.PLANNED, ended_ts=at",
             ),
@@ -57,7 +59,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "armed legs stay on the book of a trio without an entry",
         (
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "entry.state is LegState.WRITTEN_OFF and trio.state is S.PLACING:",
                 "False:",
             ),
@@ -68,7 +70,11 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "the absence margin",
         "P2",
         "a request that lingers inside the exchange executes after its absence was concluded",
-        (Removal("orders/recording.py", "    margin = settings.ABSENCE_MARGIN_MS\n", "    margin = 0\n"),),
+        (
+            Removal(
+                "orders/placement/finish.py", "    margin = settings.ABSENCE_MARGIN_MS\n", "    margin = 0\n"
+            ),
+        ),
         (f"{STORY}::test_a_lost_target_is_believed_absent_only_past_its_window_and_the_margin",),
     ),
     Guard(
@@ -77,7 +83,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "absence is concluded while the exchange may still accept the request",
         (
             Removal(
-                "orders/recording.py",
+                "orders/placement/finish.py",
                 "newest.timestamp + newest.recv_window + margin",
                 "newest.timestamp + margin",
             ),
@@ -88,7 +94,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "the margin after the last sign of life",
         "P2, P6",
         "an order that rests is written off because one look-up lagged",
-        (Removal("orders/recording.py", "(leg.seen_ts or 0) + margin", "(leg.seen_ts or 0)"),),
+        (Removal("orders/placement/finish.py", "(leg.seen_ts or 0) + margin", "(leg.seen_ts or 0)"),),
         (f"{STORY}::test_an_acknowledged_stop_is_not_written_off_on_one_look",),
     ),
     Guard(
@@ -96,9 +102,15 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P2, P3",
         "an entry that filled is written off because look-ups by id do not show it",
         (
-            Removal("orders/calls.py", "if view is None and self.witness_since is not None:", "if False:"),
             Removal(
-                "orders/recording.py", "return leg.role != Role.ENTRY or answer.witnessed", "return True"
+                "orders/placement/perform.py",
+                "if view is None and self.witness_since is not None:",
+                "if False:",
+            ),
+            Removal(
+                "orders/placement/finish.py",
+                "return leg.role != Role.ENTRY or answer.witnessed",
+                "return True",
             ),
         ),
         (f"{STORY}::test_an_entry_that_look_ups_by_id_do_not_show_is_found_in_the_history",),
@@ -107,7 +119,11 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a refused clock is measured",
         "P4, P5",
         "every request is refused until the next sweep renews the clock",
-        (Removal("orders/placement.py", "if known is not None and known.clock_refused:", "if False:"),),
+        (
+            Removal(
+                "orders/placement/service.py", "if known is not None and known.clock_refused:", "if False:"
+            ),
+        ),
         (f"{STORY}::test_a_refused_clock_is_measured_before_the_next_request",),
     ),
     Guard(
@@ -116,7 +132,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a trio ends, and an order of it executes afterwards",
         (
             Removal(
-                "orders/domain/leaving.py",
+                "orders/domain/decision/unwind.py",
                 "        if leg.pending:\n            waits.append(awaited(trio, leg))",
                 "        if leg.pending:\n            pass",
             ),
@@ -129,7 +145,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "exits are sent one after the other without waiting for any",
         (
             Removal(
-                "orders/domain/leaving.py",
+                "orders/domain/decision/unwind.py",
                 "if newest.pending and newest.asked is Ask.IN_THE_AIR:",
                 "if False:",
             ),
@@ -142,7 +158,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an exit that may have executed is sent again without looking",
         (
             Removal(
-                "orders/domain/leaving.py",
+                "orders/domain/decision/unwind.py",
                 "if newest.pending and trio.book.as_of <= newest.asked_ts:",
                 "if False:",
             ),
@@ -155,7 +171,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an exit sent twice opens a position on the other side",
         (
             Removal(
-                "orders/domain/plans.py",
+                "orders/domain/decision/order_plans.py",
                 "reduce_only=spec.mode is PositionMode.ONE_WAY,\n    )\n    return Plan(Role.EXIT",
                 "reduce_only=False,\n    )\n    return Plan(Role.EXIT",
             ),
@@ -168,7 +184,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an order that was written off fills, and nobody minds the position",
         (
             Removal(
-                "orders/domain/lifecycle.py",
+                "orders/domain/decision/lifecycle.py",
                 "case state if state.is_end and any(late_leg_matters(trio, leg) for leg in trio.legs):",
                 "case state if not state:",
             ),
@@ -181,7 +197,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "what turned up late is taken off twice",
         (
             Removal(
-                "orders/domain/leaving.py",
+                "orders/domain/decision/unwind.py",
                 "    if pending:\n        return first(",
                 "    if not trio.legs:\n        return first(",
             ),
@@ -203,7 +219,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a look-up that is wrong leaves an order resting after the trio's end",
         (
             Removal(
-                "orders/domain/leaving.py",
+                "orders/domain/decision/unwind.py",
                 "elif leg.live or (leg.acknowledged and leg.state is LegState.WRITTEN_OFF):",
                 "elif leg.live:",
             ),
@@ -219,7 +235,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a trigger is taken for a failure, or for a fill",
         (
             Removal(
-                "orders/domain/merging.py",
+                "orders/domain/leg_updates.py",
                 "return (LegState.REJECTED, False) if certain else (LegState.TRIGGERED, True)",
                 "return LegState.REJECTED, False",
             ),
@@ -232,7 +248,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an event that arrives late brings a filled order back to life",
         (
             Removal(
-                "orders/domain/merging.py", "    if older and leg.state is not state:\n", "    if False:\n"
+                "orders/domain/leg_updates.py",
+                "    if older and leg.state is not state:\n",
+                "    if False:\n",
             ),
         ),
         (f"{DECIDE}::test_a_late_event_moves_no_order_back_and_takes_no_fill_away",),
@@ -243,7 +261,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an event that arrives late takes a known fill away",
         (
             Removal(
-                "orders/domain/merging.py",
+                "orders/domain/leg_updates.py",
                 "executed = max(leg.filled, view.executed)",
                 "executed = view.executed",
             ),
@@ -254,7 +272,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an order that comes back is late",
         "P3, P6",
         "a written-off order that turns up is taken for one that ended",
-        (Removal("orders/domain/merging.py", "late=leg.late or came_back,", "late=leg.late,"),),
+        (Removal("orders/domain/leg_updates.py", "late=leg.late or came_back,", "late=leg.late,"),),
         (f"{DECIDE}::test_an_order_written_off_that_turns_up_is_late",),
     ),
 )

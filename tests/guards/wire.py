@@ -15,7 +15,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P2",
         "an order is sent a second time, to another place",
         (
-            Removal("exchange/binance/wire.py", "session.max_redirects = 0 ", "session.max_redirects = 30 "),
+            Removal("exchange/binance/http.py", "session.max_redirects = 0 ", "session.max_redirects = 30 "),
             Removal("exchange/binance/transport.py", "        if flight.sends:\n", "        if False:\n"),
         ),
         (f"{WIRE}::test_a_redirected_order_never_reaches_another_place",),
@@ -25,7 +25,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P2",
         "the library repeats a cancel that was done, and its answer says it was never there",
         (
-            Removal("exchange/binance/wire.py", "retries=0,", "retries=3,"),
+            Removal("exchange/binance/http.py", "retries=0,", "retries=3,"),
             Removal("exchange/binance/transport.py", "        if flight.sends:\n", "        if False:\n"),
         ),
         (f"{WIRE}::test_a_cancel_is_sent_once_too",),
@@ -47,7 +47,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "no proxy diverts an order",
         "P2, P7",
         "a variable of the environment sends orders through another machine",
-        (Removal("exchange/binance/wire.py", "session.trust_env = False ", "session.trust_env = True "),),
+        (Removal("exchange/binance/http.py", "session.trust_env = False ", "session.trust_env = True "),),
         (f"{WIRE}::test_no_proxy_from_the_environment_diverts_an_order",),
         raises=("ExchangeUnavailable",),  # the proxy is not there
     ),

@@ -10,15 +10,15 @@ from typing import Final
 
 from hypothesis.stateful import RuleBasedStateMachine
 
-from accounts import gateways
+from accounts import endpoints, gateways
 from exchange.errors import ExchangeError
 from exchange.types import NewOrder, OrderType, PositionSide, Side, Stamp, WireRequest
 from orders import services
-from orders.clock import exchange_now_ms
-from orders.domain import ids
+from orders.domain import client_ids
+from orders.domain.enums import ENDS
 from orders.domain.errors import OrdersError
-from orders.domain.words import ENDS
-from orders.install import install_row
+from orders.exchange_data.clock import exchange_now_ms
+from orders.installation import install_row
 from orders.models import TrioOrder
 from simulator import Simulator
 from simulator.transport import InProcessAdapter
@@ -57,7 +57,7 @@ class Bench(RuleBasedStateMachine):
         self.simulator = Simulator(symbols=set(MARKETS), seed=number)
         for symbol, (price, _) in MARKETS.items():
             self.simulator.set_price(symbol, price)
-        gateways.use_transport("PAPER", InProcessAdapter(self.simulator))
+        endpoints.use_transport("PAPER", InProcessAdapter(self.simulator))
         self.number = number
         self.trios: list[TrioOrder] = []
         self.paused: list[Paused] = []
@@ -75,7 +75,7 @@ class Bench(RuleBasedStateMachine):
         return [trio for trio in self.trios if not trio.is_over]
 
     def _stem(self, trio: TrioOrder) -> str:
-        return ids.stem(install_row().token, trio.pk)
+        return client_ids.stem(install_row().token, trio.pk)
 
     def _held(self, trio: TrioOrder) -> Decimal:
         return self.simulator.position(trio.symbol.symbol, side=trio.position_side).quantity

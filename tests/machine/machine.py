@@ -11,20 +11,20 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from accounts import gateways
+from accounts import endpoints
 from accounts.services import account_add
 from exchange.errors import ExchangeError
 from exchange.types import OrderRef
 from orders import services
+from orders.domain.enums import LegState, Protection, Role, TargetPolicy
 from orders.domain.errors import OrdersError
-from orders.domain.words import LegState, Protection, Role, TargetPolicy
+from orders.exchange_data.symbol_sync import symbols_sync
 from orders.models import Slot
-from orders.symbols import symbols_sync
 from tests.builders import Desk
 from tests.machine.bench import D0, MARKETS, Bench, on_tick, process
 from tests.machine.process import BOUNDARIES, Paused, Process
 from tests.machine.trouble import KINDS, SUBJECTS, TROUBLES
-from worker.due import due_ids
+from worker.due_poll import due_ids
 
 # Where a price may go: how far past a level of a trio, or from where it is, in a long trio's direction.
 LEVELS: Final = {
@@ -239,7 +239,7 @@ class Machine(Bench):
         finally:
             for paused in self.paused:
                 paused.wake()
-            gateways.use_transport("PAPER", None)
+            endpoints.use_transport("PAPER", None)
 
     def _come_to_rest(self) -> None:
         self.simulator.clear_faults()

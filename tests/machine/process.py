@@ -10,7 +10,7 @@ from django.db import connection
 from accounts.gateways import exchange_for
 from exchange.port import Exchange
 from exchange.types import OrderView, Stamp, WireRequest
-from orders.placement import OrderPlacementService, Turn
+from orders.placement.service import OrderPlacementService, Turn
 
 INSIDE_BEGIN: Final = "inside begin"
 AFTER_BEGIN: Final = "after begin"

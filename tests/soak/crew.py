@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from orders.clock import db_now
+from orders.exchange_data.clock import db_now
 from orders.models import Heartbeat
 from tests.crash.stage import Stage
 from tests.soak.plan import CARRIER, KILL, WATCHER, Death
@@ -21,7 +21,7 @@ from tests.soak.verdict import Trouble
 
 COMMANDS: Final = {
     WATCHER: ("manage.py", "runworker"),
-    CARRIER: ("manage.py", "rqworker", "orders", "default", "--worker-class", "worker.rq.DjangoWorker",
+    CARRIER: ("manage.py", "rqworker", "orders", "default", "--worker-class", "worker.rq_worker.DjangoWorker",
               "--verbosity", "0"),
 }  # fmt: skip
 STRENGTH: Final = {WATCHER: 2, CARRIER: 2}

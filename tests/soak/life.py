@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from accounts.models import ExchangeAccount
 from orders import services
+from orders.domain.client_ids import stem
+from orders.domain.enums import ENDS, LegState, Role
 from orders.domain.errors import IllegalTransition, TrioRefused
-from orders.domain.ids import stem
-from orders.domain.words import ENDS, LegState, Role
 from orders.models import Symbol, TrioOrder
 from tests.crash.cells import CANCELLED, MARKET, PARTIAL
 from tests.crash.life import Levels, on_tick

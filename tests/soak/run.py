@@ -17,10 +17,10 @@ from django.conf import settings
 from django.db import close_old_connections, connection, connections
 
 from accounts.services import paper_account_ensure
-from orders.domain.words import ENDS, LegState, Role
-from orders.install import install_row
+from orders.domain.enums import ENDS, LegState, Role
+from orders.exchange_data.symbol_sync import symbols_sync
+from orders.installation import install_row
 from orders.models import Leg, Symbol, TrioOrder, Watch
-from orders.symbols import symbols_sync
 from tests.crash.stage import TIMES, Stage
 from tests.soak.crew import Crew
 from tests.soak.life import Life

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from exchange.types import OrderType
-from orders.domain.words import Role, TrioState
+from orders.domain.enums import Role, TrioState
 from tests.walk import finish, service, venue
 from tests.walk.nature import child, children, environment, meddle
 from tests.walk.network import Move, answered, arrive, deliver, deliver_late, execute, faults, resume

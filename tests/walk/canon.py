@@ -10,8 +10,8 @@ from bisect import bisect_left
 from collections.abc import Hashable
 from typing import Final
 
+from orders.domain.enums import RequestKind, Role
 from orders.domain.snapshot import TrioSnapshot
-from orders.domain.words import RequestKind, Role
 from tests.walk.world import Event, LegRow, World
 
 # fmt: off

@@ -1,4 +1,4 @@
-"""What came of a call, and what the exchange tells, written into the rows; as orders/recording.py and facts.py do."""
+"""What came of a call, and what the exchange tells, written into the rows; as orders/placement/finish.py and facts.py do."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 from exchange.types import OrderView
-from orders.domain.merging import merge
-from orders.domain.words import LegState, RequestKind, Role, TrioState, Verdict
+from orders.domain.enums import LegState, RequestKind, Role, TrioState, Verdict
+from orders.domain.leg_updates import merge
 from tests.walk.service import PLACING
 from tests.walk.venue import mark, shown
 from tests.walk.world import RULES, Answer, Call, Event, LegRow, Slot, World

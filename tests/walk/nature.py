@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from exchange.types import PositionMode
-from orders.domain.words import Role, TrioState
+from orders.domain.enums import Role, TrioState
 from tests.walk import service, venue
 from tests.walk.network import SWEEP, Move, pay
 from tests.walk.world import LATENCY, POLL, Event, World, XOrder

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from orders.domain.words import Role, Verdict
+from orders.domain.enums import Role, Verdict
 from tests.walk import finish, service, venue
 from tests.walk.story import name_of, telling
 from tests.walk.world import LATENCY, POLL, RULES, Answer, Call, World

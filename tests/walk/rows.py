@@ -7,11 +7,12 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 from exchange.types import OrderType, PositionMode
-from orders.domain.signs import NOT_WHILE_FLAT, before_entry
+from orders.domain.decision.conditions import NOT_WHILE_FLAT, before_entry
+from orders.domain.decision.decide import Decision
+from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Rest, Submit
+from orders.domain.enums import Cause, Form, LegState, Role
+from orders.domain.enums import TrioState as S
 from orders.domain.snapshot import Ask, LegView, TrioSnapshot
-from orders.domain.steps import AskPerson, Cancel, Confirm, Decision, Done, Exit, Observe, Rest, Submit
-from orders.domain.words import Cause, Form, LegState, Role
-from orders.domain.words import TrioState as S
 from tests.walk.canon import snapshot_key
 
 STEPS: Counter[str] = Counter()

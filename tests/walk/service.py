@@ -8,24 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from exchange.binance.outgoing import submit_request
+from exchange.binance.order_params import submit_request
 from exchange.types import ZERO, NewOrder, WireRequest
-from orders.domain.merging import LegFacts
+from orders.domain.decision.decide import Decision, decide
+from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Plan, Rest, Submit
+from orders.domain.enums import LegState, RequestKind, Role, TrioState, Verdict
+from orders.domain.leg_updates import LegFacts
 from orders.domain.snapshot import Ask, Book, LegView, TrioSnapshot
-from orders.domain.steps import (
-    AskPerson,
-    Cancel,
-    Confirm,
-    Decision,
-    Done,
-    Exit,
-    Observe,
-    Plan,
-    Rest,
-    Submit,
-    decide,
-)
-from orders.domain.words import LegState, RequestKind, Role, TrioState, Verdict
 from tests.walk import rows
 from tests.walk.world import (
     LOTS,

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Final
 
 from exchange.types import OrderType, PositionMode, PositionSide, Side
+from orders.domain.enums import Protection, TargetPolicy
 from orders.domain.snapshot import Spec
-from orders.domain.words import Protection, TargetPolicy
 from tests.walk.world import WHOLE, Bound, Setting
 
 LONG: Final = Spec(

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from orders.domain import asking, covering, leaving, lifecycle, plans, signs, steps
-from orders.domain.asking import Rest, Step, Submit
+from orders.domain.decision import conditions, cover, decide, lifecycle, lookups, order_plans, unwind
+from orders.domain.decision.steps import Rest, Step, Submit
+from orders.domain.enums import Form, Role
 from orders.domain.snapshot import TrioSnapshot
-from orders.domain.words import Form, Role
 from tests.walk import rows
 from tests.walk.settings import settings, variants
 from tests.walk.walker import Walk, roam, walk
@@ -112,18 +112,18 @@ def _sent_again(trio: TrioSnapshot) -> Step:
     """Send an entry found absent once more: the one thing §3.4 forbids."""
     entry = trio.entry
     if entry is not None and entry.pending and entry.looks > 0:
-        return Submit((plans.entry_plan(trio, None),))
+        return Submit((order_plans.entry_plan(trio, None),))
     return PLACE(trio)
 
 
 def _waits(trio: TrioSnapshot) -> Step:
     """Wait for the proof about a stop in doubt, as for a target."""
     stop = trio.newest(Role.STOP_LOSS)
-    return asking.awaited(trio, stop) if stop is not None and stop.pending else COVER(trio)
+    return lookups.awaited(trio, stop) if stop is not None and stop.pending else COVER(trio)
 
 
-PLACE, COVER = steps._place, covering.cover
-ROOMS = (asking, covering, leaving, lifecycle, signs, steps)
+PLACE, COVER = decide._place, cover.cover
+ROOMS = (lookups, cover, unwind, lifecycle, conditions, decide)
 GUARDS: dict[str, tuple[str, Callable[..., Any]]] = {
     "the deadline of cover": ("cover_deadline_ts", lambda trio: trio.now_ts + 10**9),
     "no resend of an entry in doubt": ("_place", _sent_again),

@@ -16,7 +16,7 @@ from exchange.types import (
     Side,
     TimeInForce,
 )
-from orders.domain.words import Role, Verdict
+from orders.domain.enums import Role, Verdict
 from tests.walk.world import LOTS, RULES, Answer, Call, Event, Violation, World, XOrder
 
 STATES = {

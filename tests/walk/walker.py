@@ -8,8 +8,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from orders.domain.signs import NOT_WHILE_FLAT
-from orders.domain.words import Protection, Role, TrioState
+from orders.domain.decision.conditions import NOT_WHILE_FLAT
+from orders.domain.enums import Protection, Role, TrioState
 from tests.walk import adversary, finish, network, venue
 from tests.walk.canon import world_key
 from tests.walk.world import POLL, RULES, START, Setting, Violation, World, first_world

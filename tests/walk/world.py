@@ -12,10 +12,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from exchange.types import OrderView
-from orders.domain.merging import LegFacts
+from orders.domain.decision.steps import Plan
+from orders.domain.enums import Cause, LegState, RequestKind, Role, TrioState, Verdict
+from orders.domain.leg_updates import LegFacts
 from orders.domain.snapshot import Policies, Spec
-from orders.domain.steps import Plan
-from orders.domain.words import Cause, LegState, RequestKind, Role, TrioState, Verdict
 
 START: Final = 1_000_000
 OFFSET: Final = 4_000_000

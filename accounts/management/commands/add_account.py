@@ -9,8 +9,8 @@ from argparse import ArgumentParser
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from accounts.cli import Answer, ScriptCommand
 from accounts.errors import InvalidAccount
-from accounts.management.script import Answer, ScriptCommand
 from accounts.services import account_add
 from exchange.types import PositionMode
 

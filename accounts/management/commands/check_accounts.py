@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from accounts.cli import REFUSED, Answer, ScriptCommand
 from accounts.errors import AccountsError, InvalidAccount
-from accounts.management.script import REFUSED, Answer, ScriptCommand
 from accounts.models import ExchangeAccount
 from accounts.services import account_test
 

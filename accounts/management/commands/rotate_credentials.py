@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from accounts.gateways import rotate
-from accounts.management.script import REFUSED, Answer, ScriptCommand
+from accounts.cli import REFUSED, Answer, ScriptCommand
+from accounts.credentials import rotate
 
 PROGRESS_SECONDS = 1.0
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.management.script import Answer
+from accounts.cli import Answer
+from orders.cli.commands import TrioCommand
 from orders.domain.errors import TrioRefused
-from orders.install import install_adopt, install_refusal
-from orders.management.base import TrioCommand
+from orders.installation import install_adopt, install_refusal
 from orders.models import Install
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.management.script import Answer
-from orders.management.base import VerbCommand, trio_get
+from accounts.cli import Answer
+from orders.cli.commands import VerbCommand, trio_get
+from orders.cli.wait import Before
 from orders.services import trio_close
-from orders.waiting import Before
 
 
 class Command(VerbCommand):

@@ -6,10 +6,10 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.management.script import Answer
+from accounts.cli import Answer
+from orders.cli.commands import TrioCommand, account_get
+from orders.domain.enums import ENDS, TrioState
 from orders.domain.errors import IllegalTransition, TrioRefused
-from orders.domain.words import ENDS, TrioState
-from orders.management.base import TrioCommand, account_get
 from orders.models import TrioOrder
 from orders.services import trio_panic
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.management.script import Answer
+from accounts.cli import Answer
 from exchange.types import PositionSide, Side, TimeInForce
+from orders.cli.commands import TrioCommand, account_get, add_wait, number, place, word
+from orders.cli.wait import NOTHING_BEFORE
+from orders.domain.enums import Protection, TargetPolicy
 from orders.domain.errors import TrioRefused
-from orders.domain.words import Protection, TargetPolicy
-from orders.management.base import TrioCommand, account_get, add_wait, number, place, word
 from orders.models import TrioOrder
 from orders.services import symbol_get, trio_check, trio_draft
-from orders.waiting import NOTHING_BEFORE
 
 ENTRIES = ("MARKET", "LIMIT")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.management.script import Answer
-from orders.domain.replaying import Rebuilt
+from accounts.cli import Answer
+from orders.cli.commands import TrioCommand, trio_get
+from orders.cli.document import decimals
+from orders.domain.leg_replay import Rebuilt
 from orders.domain.rounding import plain
-from orders.management.base import TrioCommand, trio_get
+from orders.journal.replay import Replayed, trio_replay
+from orders.journal.verify import journal_verify
 from orders.models import TrioOrder
-from orders.presentation import decimals
-from orders.replay import Replayed, trio_replay
-from orders.verification import journal_verify
 
 
 class Command(TrioCommand):

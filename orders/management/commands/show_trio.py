@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.management.script import Answer
-from orders.management.base import VerbCommand, trio_get
-from orders.waiting import Before
+from accounts.cli import Answer
+from orders.cli.commands import VerbCommand, trio_get
+from orders.cli.wait import Before
 
 
 class Command(VerbCommand):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from accounts.cli import REFUSED, Answer, ScriptCommand
 from accounts.errors import AccountsError
-from accounts.management.script import REFUSED, Answer, ScriptCommand
 from accounts.models import Environment, ExchangeAccount
-from orders.symbols import symbols_sync
+from orders.exchange_data.symbol_sync import symbols_sync
 
 
 class Command(ScriptCommand):

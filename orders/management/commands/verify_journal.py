@@ -7,9 +7,9 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any, Final
 
-from accounts.management.script import Answer
-from orders.management.base import TrioCommand
-from orders.verification import TOLD_MAX, Verdict, journal_verify
+from accounts.cli import Answer
+from orders.cli.commands import TrioCommand
+from orders.journal.verify import TOLD_MAX, Verdict, journal_verify
 
 EVERY_SECONDS: Final = 2.0
 

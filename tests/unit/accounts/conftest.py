@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from accounts import gateways
+from accounts import endpoints
 from accounts.models import ExchangeAccount
 from accounts.services import account_add
 from tests.unit.accounts.venue import Venue
@@ -26,10 +26,10 @@ def venue(settings: Any) -> Iterator[Venue]:
         for name in ("PAPER", "TESTNET", "LIVE")
     }
     for name in settings.BINANCE_URLS:
-        gateways.use_transport(name, mounted)
+        endpoints.use_transport(name, mounted)
     yield mounted
     for name in settings.BINANCE_URLS:
-        gateways.use_transport(name, None)
+        endpoints.use_transport(name, None)
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from accounts.models import ExchangeAccount
 from accounts.services import account_add, account_provision, account_test, paper_account_ensure
 from accounts.symbol_settings import symbol_setting_want, symbol_settings_apply
 from exchange.types import Endpoints, NewOrder, OrderType, Side, Stamp, TimeInForce
+from orders.exchange_data.symbol_sync import symbols_sync
 from orders.models import Symbol
-from orders.symbols import symbols_sync
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parents[3]

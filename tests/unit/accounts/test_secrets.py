@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.forms.models import model_to_dict
 
-from accounts import gateways
+from accounts import credentials, gateways
 from accounts.errors import CredentialsUnreadable
 from accounts.models import Credential, ExchangeAccount
 from accounts.services import account_replace_credentials, account_test
@@ -138,8 +138,8 @@ def test_rotation_moves_everything_to_the_first_key_and_may_be_repeated(add: Add
 
     # When rotated twice
     told: list[tuple[int, int]] = []
-    first = gateways.rotate(lambda done, total: told.append((done, total)))
-    second = gateways.rotate()
+    first = credentials.rotate(lambda done, total: told.append((done, total)))
+    second = credentials.rotate()
 
     # Then the first did the work, the second found nothing to do, and the old key can go
     assert (first.rotated, first.already, first.unreadable) == (2, 0, ())
@@ -153,7 +153,7 @@ def test_rotation_names_what_no_key_opens_and_leaves_it(add: Add, settings: Any)
     add()
     before = bytes(Credential.objects.get().api_key.ciphertext)
     settings.FERNET_KEYS = [OTHER_MASTER_KEY]
-    assert gateways.rotate().unreadable == ("desk",)
+    assert credentials.rotate().unreadable == ("desk",)
     assert bytes(Credential.objects.get().api_key.ciphertext) == before
 
 

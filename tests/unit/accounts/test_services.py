@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from accounts import gateways
+from accounts import endpoints, gateways
 from accounts.errors import (
     AccountExists,
     AccountsError,
@@ -272,10 +272,10 @@ def test_a_paper_address_that_is_not_our_simulator_is_used_as_it_is(add: Add, ve
 
 
 def test_a_secret_is_never_handed_to_a_paper_address_elsewhere(venue: Venue, settings: Any) -> None:
-    from accounts import paper
+    from accounts import simulator_provisioning
 
-    gateways.use_transport("PAPER", None)
-    assert paper.provision(name="desk", api_key=KEY, api_secret=SECRET) is False
+    endpoints.use_transport("PAPER", None)
+    assert simulator_provisioning.provision(name="desk", api_key=KEY, api_secret=SECRET) is False
     assert venue.requests == []
 
 

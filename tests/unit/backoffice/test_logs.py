@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.unit.backoffice.processes import bare_environment, run
 from tests.unit.backoffice.test_settings import GOOD, PRODUCTION
+from tests.unit.processes import bare_environment, run
 
 SAY = """
 import logging, sys

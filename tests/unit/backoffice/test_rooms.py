@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from backoffice.embedded import CHECKOUT
-from tests.unit.backoffice.processes import bare_environment, run
+from local_servers.manager import CHECKOUT
+from tests.unit.processes import bare_environment, run
 
 PURE = ("orders/domain", "exchange", "simulator")
 DJANGO = {"django", "backoffice", "accounts", "worker", "unfold", "django_rq"}

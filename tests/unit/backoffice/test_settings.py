@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backoffice.embedded import CHECKOUT
-from tests.unit.backoffice.processes import bare_environment, run
+from local_servers.manager import CHECKOUT
+from tests.unit.processes import bare_environment, run
 
 KEY = "0123456789abcdefghijklmnopqrstuvwxyzABCDEF"
 GOOD = {"DEBUG": "true", "SECRET_KEY": KEY, "CREDENTIALS_MASTER_KEY": KEY}
@@ -172,7 +172,7 @@ def test_the_local_servers_are_only_named_and_never_started_by_a_check(tmp_path:
 
 def names_read_by_settings() -> set[str]:
     text = (CHECKOUT / "backoffice" / "settings.py").read_text() + (
-        CHECKOUT / "backoffice" / "configuration.py"
+        CHECKOUT / "backoffice" / "env.py"
     ).read_text()
     found = set(re.findall(r"(?:_env|self)\.(?:text|texts|flag|number|symbols)\(\s*\"([A-Z_]+)\"", text))
     found |= {"DATABASE_URL", "POSTGRES_DSN"}

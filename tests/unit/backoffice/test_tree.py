@@ -6,8 +6,8 @@ import json
 import re
 import subprocess
 
-from backoffice.embedded import CHECKOUT
-from backoffice.lockfile import without_sources
+from local_servers.manager import CHECKOUT
+from local_servers.pipfile_lock import without_sources
 
 # Written apart, so that this page is not its own find.
 INDEXES = [

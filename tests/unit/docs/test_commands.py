@@ -12,10 +12,10 @@ from unittest.mock import patch
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from backoffice import serve
-from orders import waiting
-from orders.domain.words import Cause, TrioState
-from orders.management.base import INTERRUPTED
+from local_servers import serve
+from orders.cli import wait
+from orders.cli.commands import INTERRUPTED
+from orders.domain.enums import Cause, TrioState
 from tests.unit.docs.pages import CHECKOUT, name, pages, rows, section, text
 
 PAGE = "docs/reference/commands.md"
@@ -111,7 +111,7 @@ def test_the_reference_lists_every_make_target() -> None:
 
 def test_what_serve_starts_is_named_and_exists() -> None:
     named = {
-        word for page in pages() for word in re.findall(r"-m backoffice\.serve ([a-z]+)", page.read_text())
+        word for page in pages() for word in re.findall(r"-m local_servers\.serve ([a-z]+)", page.read_text())
     }
 
     assert named
@@ -131,7 +131,7 @@ def test_every_variable_that_a_page_sets_is_a_setting() -> None:
 
 def test_every_exit_code_is_in_the_reference_with_the_ends_it_stands_for() -> None:
     table = {int(row[0]): row[-1] for row in rows(PAGE, "Exit codes")}
-    codes = {waiting.OK, waiting.REFUSED, waiting.OTHER_END, waiting.UNDER_WAY, waiting.ASKS, INTERRUPTED}
+    codes = {wait.OK, wait.REFUSED, wait.OTHER_END, wait.UNDER_WAY, wait.ASKS, INTERRUPTED}
     assert set(table) == codes
 
     # Each result of a closed trio, and each end, stands in the row of the code that a script gets
@@ -149,4 +149,4 @@ RESULTS = {cause for cause, *_, leads in rows("docs/reference/states.md", "Cause
 def code(state: TrioState, cause: Cause | None = None) -> int:
     word = cause.value if cause else ""
     result = word if state is TrioState.CLOSED else ""
-    return waiting.exit_code(state, result=result, cause=word, asks=False, rested=True)
+    return wait.exit_code(state, result=result, cause=word, asks=False, rested=True)

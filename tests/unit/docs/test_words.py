@@ -8,8 +8,8 @@ import re
 import pytest
 from django.apps import apps
 
-from orders.domain.lifecycle import TRANSITIONS, WITHDRAWN_AS, Turn
-from orders.domain.words import Cause, LegState, Protection, Role, Source, TrioState, Verdict
+from orders.domain.decision.lifecycle import TRANSITIONS, WITHDRAWN_AS, Turn
+from orders.domain.enums import Cause, LegState, Protection, Role, Source, TrioState, Verdict
 from tests.unit.docs.pages import CHECKOUT, rows, text
 
 STATES = "docs/reference/states.md"
@@ -77,7 +77,7 @@ def test_a_withdrawn_trio_ends_as_the_causes_say() -> None:
 
 
 def test_every_rule_of_the_exchange_is_listed_with_its_code_and_field() -> None:
-    source = (CHECKOUT / "orders" / "domain" / "planning.py").read_text()
+    source = (CHECKOUT / "orders" / "domain" / "validation.py").read_text()
     page = text(RULES)
     codes = set(re.findall(r"# (-\d{4})(?:, (-\d{4}))?", source))
     fields = set(re.findall(r'RuleBroken\(\s*(?:#[^\n]*\n\s*)?"(\w+)"', source)) | {"position_side"}
@@ -89,7 +89,7 @@ def test_every_rule_of_the_exchange_is_listed_with_its_code_and_field() -> None:
 
 
 def test_every_sentence_that_the_rules_page_quotes_is_said() -> None:
-    source = re.sub(r'"\s*\n\s*f?"', "", (CHECKOUT / "orders" / "domain" / "planning.py").read_text())
+    source = re.sub(r'"\s*\n\s*f?"', "", (CHECKOUT / "orders" / "domain" / "validation.py").read_text())
     source = re.sub(r"\{[^}]*\}+", "…", source).replace("… …", "…")
     quoted = [part for row in rows(RULES, "Is the trio sound?") for part in row[1].split(" · ") if part]
     assert len(quoted) > 12

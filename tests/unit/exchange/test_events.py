@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exchange.binance.events import PriceKind, price_tick, unwrap, user_event
+from exchange.binance.events import price_tick, unwrap, user_event
 from exchange.binance.mapping import ForeignShape
 from exchange.types import (
     ConfigEvent,
@@ -16,6 +16,7 @@ from exchange.types import (
     OtherEvent,
     PositionEvent,
     PositionSide,
+    PriceKind,
     Side,
     StreamExpired,
 )

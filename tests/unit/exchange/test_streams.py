@@ -15,17 +15,18 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from exchange.binance.events import PriceKind, PriceTick
-from exchange.binance.streams import (
+from exchange.binance.streams import MarketStream, Patience, UserStream, UserStreamForm
+from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
+from exchange.types import (
     Connected,
     Disconnected,
-    MarketStream,
-    Patience,
-    UserStream,
-    UserStreamForm,
+    Endpoints,
+    OrderEvent,
+    OtherEvent,
+    PriceKind,
+    PriceTick,
+    StreamExpired,
 )
-from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
-from exchange.types import Endpoints, OrderEvent, OtherEvent, StreamExpired
 from tests.unit.exchange.samples import sample_text
 
 QUICK = Patience(heartbeat=5, connect=2, retry_first=0.01, retry_max=0.02)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from accounts import gateways
+from accounts import endpoints
 from accounts.services import account_add
-from orders.symbols import symbols_sync
+from orders.exchange_data.symbol_sync import symbols_sync
 from simulator import Simulator
 from simulator.transport import InProcessAdapter
 from tests.builders import Desk
@@ -28,9 +28,9 @@ def _impatient(settings: object) -> None:
 def simulator() -> Iterator[Simulator]:
     simulated = Simulator(symbols={"BTCUSDT", "ETHUSDT", "ADAUSDT"})
     simulated.set_price("BTCUSDT", "100000")
-    gateways.use_transport("PAPER", InProcessAdapter(simulated))
+    endpoints.use_transport("PAPER", InProcessAdapter(simulated))
     yield simulated
-    gateways.use_transport("PAPER", None)
+    endpoints.use_transport("PAPER", None)
 
 
 def _desk(simulator: Simulator, mode: str) -> Desk:

@@ -16,15 +16,15 @@ from django.db import OperationalError, connection, transaction
 
 from accounts.gateways import exchange_for
 from exchange.binance.events import user_event
-from exchange.binance.streams import Connected, Disconnected
-from orders.domain.words import LegState, Protection, Role
+from exchange.types import Connected, Disconnected
+from orders.domain.enums import LegState, Protection, Role
 from orders.models import TrioOrder, Watch
 from tests.builders import Desk, story, the, until
 from worker import account_watch
 from worker.account_watch import AccountWatch
-from worker.due import Advancer, due_once
+from worker.due_poll import Advancer, due_once
 from worker.sweep import sweep_and_note
-from worker.watching import Watcher
+from worker.watch_manager import Watcher
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ class TheStream:
 @pytest.fixture
 def stream(monkeypatch: pytest.MonkeyPatch) -> type[TheStream]:
     TheStream.said = queue.Queue()
-    monkeypatch.setattr(account_watch, "UserStream", TheStream)
+    monkeypatch.setattr(account_watch, "user_stream", TheStream)
     return TheStream
 
 

@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.gateways import exchange_for
 from exchange.types import OrderRef, Stamp, WireRequest
-from orders.clock import exchange_now_ms
-from orders.domain.words import LegState, Role
+from orders.domain.enums import LegState, Role
+from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Slot
 from tests.builders import Desk, story
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from orders.gates import living_behind_switches
+from orders.risk_gates import living_behind_switches
 from worker.loop import POLL_SECONDS, WorkerLoop
 
 READY_SECONDS = 30

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from exchange.types import OrderType, PositionMode, PositionSide, Side
+from orders.domain.enums import Form, LegState, Protection, Role, TrioState
 from orders.domain.snapshot import Ask, Book, LegView, Policies, Spec, TrioSnapshot
-from orders.domain.words import Form, LegState, Protection, Role, TrioState
 
 D = Decimal
 NOW = 1_000_000

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from orders.domain.decision.decide import decide
+from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Rest
+from orders.domain.enums import Cause, Form, LegState
+from orders.domain.enums import TrioState as S
 from orders.domain.snapshot import Ask, Book
-from orders.domain.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Rest, decide
-from orders.domain.words import Cause, Form, LegState
-from orders.domain.words import TrioState as S
 from tests.unit.orders.domain.snapshots import (
     ARMED,
     LIMIT,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exchange.types import OrderState, OrderView, PositionMode, PositionSide, Side
-from orders.domain.merging import LegFacts, merge
+from orders.domain.decision.decide import decide
+from orders.domain.decision.steps import Cancel, Rest, Submit
+from orders.domain.enums import Cause, Form, LegState
+from orders.domain.enums import TrioState as S
+from orders.domain.leg_updates import LegFacts, merge
 from orders.domain.snapshot import Ask, Book, LegView
-from orders.domain.steps import Cancel, Rest, Submit, decide
-from orders.domain.words import Cause, Form, LegState
-from orders.domain.words import TrioState as S
 from tests.unit.orders.domain.snapshots import (
     ARMED_LIMIT,
     NOW,

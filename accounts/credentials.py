@@ -1,0 +1,87 @@
+"""The only reader of the credentials table: what a client is made from, secrets, re-encryption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography.fernet import InvalidToken
+from django.db import transaction
+
+from accounts.errors import CredentialsUnreadable
+from accounts.fields import newest_fernet
+from accounts.models import Credential
+from infrastructure.compiled_queries import Prepared
+
+if TYPE_CHECKING:
+    pass
+
+MADE_FROM = Prepared(
+    lambda account: Credential.objects.filter(account_id=account).values_list(
+        "account__environment", "account__name", "updated_at"
+    ),
+    int,
+)
+
+
+def secrets_of(account_id: int, name: str) -> tuple[str, str]:
+    credential = Credential.objects.get(account_id=account_id)
+    try:
+        api_key, api_secret = credential.api_key.reveal(), credential.api_secret.reveal()
+    except InvalidToken:
+        raise CredentialsUnreadable(
+            f"The stored API key of “{name}” cannot be decrypted: CREDENTIALS_MASTER_KEY is not the one it"
+            " was stored under. Put the old key back (after a comma), or use “Replace credentials”."
+        ) from None
+    if not api_key or not api_secret:  # a row loaded from a dump: dumps never hold secrets
+        raise CredentialsUnreadable(
+            f"“{name}” has an empty stored API key: enter it anew with “Replace credentials”."
+        )
+    return api_key, api_secret
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How a re-encryption went; ``unreadable`` names the accounts no configured key decrypts."""
+
+    rotated: int
+    already: int
+    unreadable: tuple[str, ...]
+
+
+def rotate(progress: Callable[[int, int], None] | None = None) -> Rotation:
+    """Re-encrypt every credential with the first key of ``CREDENTIALS_MASTER_KEY``. Safe to repeat.
+
+    ``progress`` is told (done, total). A row that no configured key decrypts is left as it is and named.
+    """
+    first = newest_fernet()
+    rotated = already = 0
+    unreadable: list[str] = []
+    ids = list(Credential.objects.order_by("account_id").values_list("account_id", flat=True))
+    for done, account_id in enumerate(ids, start=1):
+        with transaction.atomic():
+            row = (
+                Credential.objects.select_for_update(of=("self",))
+                .select_related("account")
+                .filter(account_id=account_id)
+                .first()
+            )
+            if row is None:
+                continue
+            try:
+                for sealed in (row.api_key, row.api_secret):
+                    first.decrypt(sealed.ciphertext)
+                already += 1
+            except InvalidToken:
+                try:
+                    plain = {"api_key": row.api_key.reveal(), "api_secret": row.api_secret.reveal()}
+                except InvalidToken:
+                    unreadable.append(row.account.name)
+                else:
+                    # update(), not save(): the key is the same, so clients made from it stay good.
+                    Credential.objects.filter(account_id=account_id).update(**plain)
+                    rotated += 1
+        if progress:
+            progress(done, len(ids))
+    return Rotation(rotated, already, tuple(unreadable))

@@ -1,0 +1,78 @@
+"""What the exchange said, as a sentence for the operator. One place, used by forms and commands alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from accounts.endpoints import stream_endpoints
+from accounts.errors import AccountsError, ClockOff, ExchangeUnreachable, KeyRefused, SettingsRefused
+from accounts.models import Environment
+from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailable, OutcomeUnknown
+
+WRONG_SIGNATURE = -1022
+CLOCK_CODES = (-1021, -5028)
+NOT_AN_EXCHANGE = (200, 404, 405)  # answered, but in a foreign form or from a page that is not there
+KEY_CODES = (-1002, -1109, -2008, -2014, -2015, -2017)
+
+
+@contextmanager
+def told_plainly(environment: str) -> Iterator[None]:
+    """Turn the exchange's errors into ours."""
+    try:
+        yield
+    except ExchangeError as error:
+        raise plain(environment, error) from None
+
+
+def plain(environment: str, error: ExchangeError) -> AccountsError:
+    """Say in one sentence what an exchange error means for an account and what to do about it."""
+    label = Environment(environment).label
+    if error.code == WRONG_SIGNATURE:
+        return KeyRefused(
+            "The exchange refused the signature (-1022): the API secret does not belong to this API key."
+            " Enter the secret again.",
+            field="new_secret",
+        )
+    if error.code in CLOCK_CODES:
+        return ClockOff(
+            f"The exchange refused our time ({error.code}): this machine's clock and the exchange's differ."
+            " Set the clock (chrony, systemd-timesyncd) and try again."
+        )
+    if error.code in KEY_CODES or (isinstance(error, CredentialsRefused) and not error.code):
+        return KeyRefused(
+            f"The exchange refused the API key ({_code(error)}): it does not exist on {label}, this address"
+            f" is not on its list, or it may not use futures. Check that the key was made for {label}.",
+            field="api_key",
+        )
+    if not error.code and error.status in NOT_AN_EXCHANGE:
+        return ExchangeUnreachable(
+            f"What answers at {stream_endpoints(environment).rest} does not speak like the exchange"
+            f" (HTTP {error.status}): check BINANCE_{environment}_REST_URL."
+        )
+    if isinstance(error, ExchangeUnavailable | OutcomeUnknown):
+        return unreachable(environment, error)
+    return SettingsRefused(f"The exchange refused ({_code(error)}): {error.message}")
+
+
+def unreachable(environment: str, error: ExchangeError | None = None) -> ExchangeUnreachable:
+    """Name the address that does not answer, and for PAPER how to start our simulator."""
+    url = stream_endpoints(environment).rest
+    said = f" ({_code(error)})" if error is not None and (error.code or error.status) else ""
+    if error is not None and error.retry_after:
+        return ExchangeUnreachable(
+            f"The exchange at {url} asks us to wait{said}: try again in {error.retry_after} seconds."
+        )
+    if environment == Environment.PAPER:
+        return ExchangeUnreachable(
+            f"The simulator does not answer at {url}{said}: start it with “make demo”, or with"
+            " “python -m simulator --port …”, then try again."
+        )
+    return ExchangeUnreachable(
+        f"The exchange does not answer at {url}{said}: check the network and"
+        f" BINANCE_{environment}_REST_URL, then try again."
+    )
+
+
+def _code(error: ExchangeError) -> str:
+    return str(error.code) if error.code else f"HTTP {error.status}" if error.status else "no answer"

@@ -1,0 +1,145 @@
+"""Place, query and take back one order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import DatabaseError
+
+from accounts.cli import Answer
+from accounts.errors import AccountsError
+from demo import prerequisites
+from demo.smoke import Smoke, TooSmall, Wish, leftovers_end, watch_kept
+from exchange.errors import ExchangeError
+from exchange.types import OrderType, Side, TimeInForce
+from orders.cli.commands import INTERRUPTED, TrioCommand, number, word
+from orders.domain.errors import OrdersError, TrioRefused
+
+TYPES = (OrderType.LIMIT.value, OrderType.MARKET.value)
+
+
+class Command(TrioCommand):
+    help = (
+        "Place one order, ask the exchange about it, and take it back: a LIMIT order is cancelled, a MARKET one"
+        " closed at once. On PAPER, where everything that is missing is made; with BINANCE_TESTNET=true on"
+        " TESTNET, with BINANCE_TESTNET_API and BINANCE_TESTNET_SECRET. Example: manage.py smoke_order --symbol"
+        " BTCUSDT --price 10000 --qty 0.001 --side BUY --type LIMIT --timeInForce GTC"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--symbol", required=True, help="for example BTCUSDT")
+        parser.add_argument("--price", metavar="PRICE", help="of a LIMIT order")
+        parser.add_argument(
+            "--qty", required=True, metavar="Q", help="raised to the smallest valid quantity when too small"
+        )
+        parser.add_argument("--side", default="BUY", help="BUY (when left out) or SELL")
+        parser.add_argument("--type", help="LIMIT (when a price is given) or MARKET")
+        parser.add_argument(
+            "--timeInForce", metavar="TIF", help="of a LIMIT order: GTC (when left out), IOC, FOK or GTX"
+        )
+        parser.add_argument(
+            "--trio", action="store_true", help="a whole trio: with stop-loss and take-profit 2 %% away"
+        )
+        parser.add_argument(
+            "--exact", action="store_true", help="refuse a quantity that is not valid instead of raising it"
+        )
+
+    def tell(self, **options: Any) -> Answer:
+        wish = _wish(options)
+        say = self.stderr.write if options["json"] else self.stdout.write
+        with _quiet(), _termination_interrupts():
+            return self._smoke(wish, say)
+
+    def _smoke(self, wish: Wish, say: Any) -> Answer:
+        environment = prerequisites.smoke_environment()
+        say(f"Smoke order on {environment.value}.")
+        prerequisites.schema_ensure(say)
+        with prerequisites.only_one("smoke") as alone, prerequisites.simulator_running(environment, say):
+            account = prerequisites.smoke_account_ensure(environment)
+            prerequisites.symbols_ensure(environment, wish.symbol, say)
+            with watch_kept(account):
+                if alone:
+                    leftovers_end(account, say)
+                smoke = Smoke(wish, account, say)
+                smoke.report |= {
+                    "ok": False,
+                    "environment": account.environment,
+                    "account": account.name,
+                    "symbol": wish.symbol.upper(),
+                }
+                return self._lived(smoke)
+
+    def _lived(self, smoke: Smoke) -> Answer:
+        try:
+            code = smoke.run()
+        except TooSmall as error:
+            error_report = {"error": str(error), "smallest": error.smallest}
+            self.stderr.write(str(error))
+            return Answer(error_report, f"Refused: the smallest valid quantity is {error.smallest}.", 2)
+        except KeyboardInterrupt:
+            smoke.withdraw()
+            sys.exit(INTERRUPTED)
+        except (DatabaseError, OrdersError, ExchangeError, AccountsError):
+            smoke.withdraw()  # nothing, when nothing was placed
+            raise
+        smoke.report["ok"] = code == 0
+        return Answer(
+            smoke.report, "The smoke order went well." if code == 0 else "It did not go as it should.", code
+        )
+
+
+def _wish(options: dict[str, Any]) -> Wish:
+    """Read what was typed. Raises TrioRefused."""
+    price = number(options["price"], "price")
+    kind = word(options["type"], TYPES, "type") or ("MARKET" if price is None else "LIMIT")
+    if kind == "LIMIT" and price is None:
+        raise TrioRefused("A LIMIT order needs a price: add --price, or choose --type MARKET.")
+    quantity = number(options["qty"], "quantity")
+    assert quantity is not None
+    return Wish(
+        symbol=options["symbol"].strip(),
+        side=Side(word(options["side"], list(Side), "side")),
+        type=OrderType(kind),
+        quantity=quantity,
+        price=price if kind == "LIMIT" else None,  # a MARKET order has none; the usual line names one
+        time_in_force=TimeInForce(word(options["timeInForce"], list(TimeInForce), "time in force") or "GTC"),
+        whole_trio=options["trio"],
+        exact=options["exact"],
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Only warnings beside the narration."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        root.setLevel(before)
+
+
+@contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """SIGTERM is told like Ctrl-C: what was placed is taken back before leaving."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

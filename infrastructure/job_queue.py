@@ -1,0 +1,78 @@
+"""The doorbell: rings an RQ job when the transaction is through, and never fails who rings it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db import transaction
+from django_rq import get_queue
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq.queue import Queue
+
+from local_servers import manager
+
+logger = logging.getLogger(__name__)
+_connections = threading.local()
+
+
+def names() -> list[str]:
+    """Return the names of our queues."""
+    return list(settings.RQ_QUEUES)
+
+
+def connection() -> redis.Redis:
+    """Return this thread's connection, of little patience: somebody waits for a page."""
+    found: redis.Redis | None = getattr(_connections, "redis", None)
+    if found is None:
+        if settings.EMBEDDED_REDIS:
+            manager.ensure()
+        found = redis.Redis.from_url(
+            settings.REDIS_URL,
+            socket_connect_timeout=1,
+            socket_timeout=1,
+            # Once more at once, for a connection that Redis has closed meanwhile. The default waits for seconds.
+            retry=Retry(NoBackoff(), 1),
+        )
+        _connections.redis = found
+    return found
+
+
+def queue(name: str = "orders") -> Queue:
+    """Return a queue that enqueues at once, on the impatient connection."""
+    return get_queue(name, commit_mode="auto", connection=connection())
+
+
+def answering() -> bool:
+    """Tell whether Redis answers."""
+    try:
+        return bool(connection().ping())
+    except (RedisError, manager.EmbeddedServersError):
+        return False
+
+
+def ring(job: Callable[..., Any], *arguments: int | str, queue_name: str = "orders") -> None:
+    """Enqueue a job once the transaction under way commits. A dead Redis is logged, never raised.
+
+    Only ids and words go into a job; the truth is in the database, and runworker finds what was not rung for.
+    """
+
+    def enqueue() -> None:
+        try:
+            try:
+                queue(queue_name).enqueue(job, *arguments, result_ttl=0, failure_ttl=86_400)
+            except RedisError:
+                if not settings.EMBEDDED_REDIS:
+                    raise
+                manager.ensure()  # ours to mend
+                queue(queue_name).enqueue(job, *arguments, result_ttl=0, failure_ttl=86_400)
+        except (RedisError, OSError, manager.EmbeddedServersError) as error:
+            logger.warning("No answer from the queue (%s); runworker finds the work.", type(error).__name__)
+
+    transaction.on_commit(enqueue, robust=True)

@@ -1,0 +1,200 @@
+"""Forms of the trading pages: a trio's draft, and the dialogs in front of the verbs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from django import forms
+from django.template.loader import render_to_string
+from django.utils import timezone
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from accounts.models import Environment, ExchangeAccount
+from exchange.types import PositionSide
+from orders import selectors, services
+from orders.domain import validation
+from orders.domain.enums import Protection, TargetPolicy
+from orders.domain.rounding import plain
+from orders.models import Symbol, TrioOrder
+from orders.specs import spec_of
+
+if TYPE_CHECKING:
+    ModelFormBase = forms.ModelForm[TrioOrder]
+    DialogBase = forms.Form
+else:
+    ModelFormBase = forms.ModelForm
+    DialogBase = BaseDialogForm
+
+AMOUNTS: Final = ("quantity", "price", "stop_loss", "take_profit")
+LABELS: Final = {
+    "stop_loss": "Stop-loss",
+    "take_profit": "Take-profit",
+    "entry_type": "Entry",
+    "price": "Entry price",
+    "target_policy": "If the take-profit is refused",
+    "good_till": "Good till (UTC)",
+    "hold_seconds": "Holding time in seconds",
+}
+HELPS: Final = {
+    "account": "Whose money this is, and on which exchange.",
+    "symbol": "Search by name. Only symbols of the account's environment are offered.",
+    "side": "BUY opens a long position, SELL a short one.",
+    "quantity": "In the base asset (BTC for BTCUSDT).",
+    "entry_type": "MARKET at once at the market's price, LIMIT at your price or better.",
+    "price": "For LIMIT entries only; leave it empty for MARKET.",
+    "time_in_force": "For LIMIT entries: GTC rests until filled, IOC and FOK fill at once or end, GTX only rests.",
+    "stop_loss": "Leaves at market when the mark price reaches this level. Required.",
+    "take_profit": "Leaves at market when the last price reaches this level. Required.",
+    "good_till": "Withdraws what is unfilled at this time. Empty: no limit.",
+    "hold_seconds": "Closes the position at market so long after its first fill. Empty: no limit.",
+}
+
+
+def _amount_field(name: str, *, required: bool) -> forms.DecimalField:
+    # A text field: a browser's number field rounds, scrolls and shows 1E-7.
+    return forms.DecimalField(
+        label=LABELS.get(name, name.capitalize()),
+        required=required,
+        max_digits=38,
+        decimal_places=16,
+        help_text=HELPS[name],
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+        error_messages={"invalid": "Enter a number, with a point for decimals, like 0.010."},
+    )
+
+
+class TrioOrderForm(ModelFormBase):
+    """A draft, checked against every rule that needs no network. The rest is checked when it is placed."""
+
+    quantity = _amount_field("quantity", required=True)
+    price = _amount_field("price", required=False)
+    stop_loss = _amount_field("stop_loss", required=True)
+    take_profit = _amount_field("take_profit", required=True)
+    position_side = forms.ChoiceField(
+        required=False,
+        choices=[("", "As the account's mode asks"), *((s.value, s.value) for s in PositionSide)],
+        widget=UnfoldAdminSelectWidget(),
+        help_text="BOTH in one-way mode; LONG or SHORT in hedge mode. Filled in for you when left as it is.",
+    )
+    protection = forms.ChoiceField(
+        required=False,
+        choices=[
+            ("", "Default of the environment"),
+            (Protection.PRE_ARMED.value, "PRE_ARMED: stop before the entry"),
+            (Protection.ON_FIRST_FILL.value, "ON_FIRST_FILL: both legs with the first fill"),
+        ],
+        widget=UnfoldAdminSelectWidget(),
+        help_text="Default: PRE_ARMED on Paper, ON_FIRST_FILL elsewhere. Live takes ON_FIRST_FILL only.",
+    )
+    target_policy = forms.ChoiceField(
+        label=LABELS["target_policy"],
+        choices=[
+            (TargetPolicy.ROLL_BACK.value, "Roll back: close the position"),
+            (TargetPolicy.KEEP_STOP.value, "Keep the stop and ask a person"),
+        ],
+        initial=TargetPolicy.ROLL_BACK.value,
+        widget=UnfoldAdminSelectWidget(),
+        help_text="What to do when the position is open and the exchange refuses the take-profit.",
+    )
+
+    class Meta:
+        model = TrioOrder
+        fields = TrioOrder.SPEC_FIELDS
+        labels = LABELS
+        help_texts = HELPS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in AMOUNTS:  # 0.001, not 0.0010000000000000
+            value = getattr(self.instance, name)
+            if value is not None:
+                self.initial[name] = plain(value)
+        if "account" not in self.fields:
+            return  # somebody who may only look: no field can be changed
+        if self.instance.pk is None:
+            self.initial["position_side"] = ""
+        self._narrow_account()
+        self.fields["symbol"].error_messages["invalid_choice"] = (
+            "This is not a symbol we know. Choose one from the list, or sync the symbols first."
+        )
+        if not Symbol.objects.exists():
+            self.fields[
+                "symbol"
+            ].help_text = "No symbols are known yet: open Symbols and use “Sync symbols”, then come back."
+
+    def _narrow_account(self) -> None:
+        accounts = ExchangeAccount.objects.filter(is_active=True)
+        if self.instance.pk:
+            accounts |= ExchangeAccount.objects.filter(pk=self.instance.account_id)
+        field = self.fields["account"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = accounts.order_by("name")
+        field.error_messages["invalid_choice"] = (
+            "This account does not exist or is switched off: choose another, or activate it."
+        )
+        if self.instance.pk is None and accounts.count() == 1:
+            self.initial.setdefault("account", accounts.get().pk)
+
+    def clean_good_till(self) -> Any:
+        moment = self.cleaned_data["good_till"]
+        if moment is not None and moment <= timezone.now():
+            raise forms.ValidationError(
+                "This time has passed already: choose a later one, or leave it empty."
+            )
+        return moment
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        account, symbol = cleaned.get("account"), cleaned.get("symbol")
+        if account is None or symbol is None:
+            return cleaned
+        if symbol.environment != account.environment:
+            self.add_error("symbol", _mismatch(account, symbol))
+            return cleaned
+        if self.errors:
+            return cleaned  # first what is plainly missing or no number
+        trio = TrioOrder(**{name: cleaned[name] for name in TrioOrder.SPEC_FIELDS})
+        services.trio_complete(trio)
+        cleaned["position_side"], cleaned["protection"] = trio.position_side, trio.protection
+        for problem in validation.problems(spec_of(trio), services.rules_of(symbol), validation.Market()):
+            if problem.field in self.fields and not self.has_error(problem.field):
+                self.add_error(problem.field, str(problem))
+            elif problem.field not in self.fields:
+                self.add_error(None, str(problem))
+        return cleaned
+
+
+def _mismatch(account: ExchangeAccount, symbol: Symbol) -> str:
+    twin = Symbol.objects.filter(environment=account.environment, symbol=symbol.symbol).exists()
+    way_out = (
+        f"choose {symbol.symbol} ({account.environment})"
+        if twin
+        else f"{account.environment} has no {symbol.symbol}; choose another symbol, or sync its symbols"
+    )
+    return (
+        f"{symbol.symbol} ({symbol.environment}) is a symbol of {symbol.environment}, but the account "
+        f"{account.name} trades on {account.environment}: {way_out}."
+    )
+
+
+class VerbForm(DialogBase):
+    """A dialog in front of a verb: shows the trio it is about, and in LIVE that this is real money."""
+
+    form_before_template = "admin/orders/trioorder/dialog_summary.html"
+
+    def get_before_template_context(self, request: Any, object_id: Any = None) -> dict[str, Any]:
+        trio = selectors.trios_listed().filter(pk=object_id).first() if str(object_id).isdigit() else None
+        return {"trio": trio}
+
+    def render_before_template(self) -> str:
+        context = self.get_before_template_context(self.request, self.object_id)  # type: ignore[attr-defined]
+        return render_to_string(self.form_before_template, context)
+
+
+class SyncSymbolsForm(DialogBase):
+    """Which exchange's rules to read."""
+
+    environment = forms.ChoiceField(
+        choices=Environment.choices, widget=UnfoldAdminSelectWidget(), help_text="Every symbol of it is read."
+    )

@@ -1,0 +1,244 @@
+"""What the page of one trio shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from exchange.redaction import redact
+from exchange.types import ZERO
+from orders import risk_gates
+from orders.domain.enums import LegState, RequestKind, Role, TrioState
+from orders.domain.rounding import plain
+from orders.exchange_data.clock import db_now, from_ms
+from orders.models import Fill, Leg, Request, Slot, TrioEvent, TrioOrder
+from orders.selectors import ENDED
+
+BUSY: Final = frozenset(
+    {
+        TrioState.PLACING,
+        TrioState.WITHDRAWING,
+        TrioState.ROLLING_BACK,
+        TrioState.EXITING,
+        TrioState.LATE,
+    }
+)
+
+
+# A trio that was retried for a day has thousands; the newest are shown, the journal's list has all.
+ROWS_SHOWN: Final = 200
+
+
+# What a page must never show, should it ever get into a payload.
+HIDDEN_PARAMETERS: Final = frozenset({"signature", "apikey", "listenkey", "secret"})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Whether somebody is at work on a trio: queued, running, done, or nothing for a draft."""
+
+    word: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One price on the ladder from stop to target; ``percent`` is its place from the left, 0 to 100."""
+
+    kind: str
+    label: str
+    price: str
+    percent: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One request to the exchange and what came of it."""
+
+    request: Request
+    at: datetime
+    role: str
+    payload: tuple[tuple[str, str], ...]
+    verdict: str
+    status: int
+    code: int
+    message: str
+    latency_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrioPage:
+    """All that a trio's page shows."""
+
+    trio: TrioOrder
+    job: Job
+    legs: Sequence[Leg]
+    fills: Sequence[Fill]
+    events: Sequence[TrioEvent]
+    calls: Sequence[CallRow]
+    ladder: Sequence[Rung]
+    entry_filled: Decimal
+    entry_average: Decimal | None
+    realized: Decimal
+    fees: Sequence[tuple[str, Decimal]]
+    worker_alive: bool
+    events_count: int = 0
+    calls_count: int = 0
+    slot: Slot | None = None
+    slot_as_of: datetime | None = None
+    wishes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def is_live(self) -> bool:
+        """May anything still change by itself?"""
+        return self.trio.trio_state is not TrioState.DRAFT and not self.trio.is_over
+
+
+def trio_page(trio_id: int) -> TrioPage:
+    """Read all that a trio's page shows. Raises TrioOrder.DoesNotExist."""
+    trio = TrioOrder.objects.select_related("account", "symbol", "slot", "created_by").get(pk=trio_id)
+    legs = list(trio.legs.all())
+    fills = list(trio.fills.select_related("leg"))
+    requests = list(trio.requests.select_related("outcome", "leg").order_by("-id")[:ROWS_SHOWN])
+    entries = [leg for leg in legs if leg.role == Role.ENTRY]
+    filled = sum((leg.filled for leg in entries), ZERO)
+    average = next((leg.average_price for leg in entries if leg.average_price), None)
+    fees: dict[str, Decimal] = {}
+    for fill in fills:
+        if fill.commission:
+            fees[fill.commission_asset] = fees.get(fill.commission_asset, ZERO) + fill.commission
+    slot = trio.slot
+    alive = risk_gates.worker_alive()
+    return TrioPage(
+        trio=trio,
+        job=trio_job(trio, legs, requests, now=db_now()),
+        legs=legs,
+        fills=fills,
+        events=list(trio.events.order_by("-id")[:ROWS_SHOWN]),
+        events_count=trio.events.count(),
+        calls_count=trio.requests.count(),
+        calls=[call_row(request) for request in requests],
+        ladder=ladder(trio, entry_average=average, mark=slot.mark_price if slot else None),
+        entry_filled=filled,
+        entry_average=average,
+        realized=sum((fill.realized_pnl for fill in fills), ZERO),
+        fees=sorted(fees.items()),
+        worker_alive=alive,
+        slot=slot,
+        slot_as_of=from_ms(slot.as_of) if slot and slot.as_of else None,
+        wishes=wishes(trio),
+    )
+
+
+def trio_job(trio: TrioOrder, legs: Sequence[Leg], requests: Sequence[Request], *, now: datetime) -> Job:
+    """Say whether work on a trio is queued, running or done, from the database alone.
+
+    The queue is a doorbell that may have lost its jobs, so it is not asked: the row knows.
+    """
+    state = trio.trio_state
+    if state is TrioState.DRAFT:
+        return Job("", "A draft: nothing was asked of the exchange yet.")
+    if trio.is_over:
+        return Job("done", f"Ended{_at(trio.ended_at)}.")
+    if state is TrioState.QUEUED:
+        limit = f" Placed{_at(trio.place_before, 'by')} or not at all." if trio.place_before else ""
+        return Job("queued", f"Waiting for a worker{_at(trio.queued_at, 'since')}.{limit}")
+    if asked := outstanding_wish(trio, legs):
+        return Job("running", f"{asked}, under way.")
+    open_requests = sum(_unanswered(request) for request in requests)
+    if open_requests:
+        what = "One request waits" if open_requests == 1 else f"{open_requests} requests wait"
+        return Job("running", f"{what} for the exchange's answer.")
+    if any(leg.looking_since or (leg.look_at and leg.look_at <= now) for leg in legs):
+        return Job("running", "Being looked up on the exchange.")
+    if state in BUSY:
+        return Job("running", "A worker carries it on.")
+    if trio.wake_at and trio.wake_at <= now:
+        return Job("queued", "A worker is about to look at it.")
+    return Job("done", "Nothing is under way; it is watched until it ends.")
+
+
+def outstanding_wish(trio: TrioOrder, legs: Sequence[Leg]) -> str:
+    """Return what a person asked for and is not there yet, or nothing."""
+    if trio.is_over:
+        return ""
+    if at := trio.panic_wanted_at:
+        return f"Panic close asked for{_at(at)}"
+    if at := trio.close_wanted_at:
+        return f"Close at market asked for{_at(at)}"
+    entry_over = all(LegState(leg.state).is_final for leg in legs if leg.role == Role.ENTRY)
+    if (at := trio.cancel_wanted_at) and not (trio.trio_state is TrioState.OPEN and entry_over):
+        return f"Cancel asked for{_at(at)}"
+    return ""
+
+
+def wishes(trio: TrioOrder) -> tuple[str, ...]:
+    """Return what people asked of a trio, with the time."""
+    asked = (
+        ("Cancel", trio.cancel_wanted_at),
+        ("Close at market", trio.close_wanted_at),
+        ("Panic", trio.panic_wanted_at),
+    )
+    return tuple(f"{name} asked for{_at(at)}" for name, at in asked if at)
+
+
+def call_row(request: Request) -> CallRow:
+    """Return one exchange call as it may be shown: nothing that signs or identifies a key."""
+    outcome = getattr(request, "outcome", None)
+    shown = tuple(
+        (name, _text(value))
+        for name, value in request.payload.items()
+        if name.lower() not in HIDDEN_PARAMETERS
+    )
+    return CallRow(
+        request=request,
+        at=from_ms(request.timestamp),
+        role=Role(request.leg.role).words,
+        payload=shown,
+        verdict=outcome.verdict if outcome else "",
+        status=outcome.status if outcome else 0,
+        code=outcome.code if outcome else 0,
+        message=redact(outcome.message) if outcome else "",
+        latency_ms=outcome.latency_ms if outcome else None,
+    )
+
+
+def ladder(
+    trio: TrioOrder, *, entry_average: Decimal | None = None, mark: Decimal | None = None
+) -> tuple[Rung, ...]:
+    """Place stop, entry, mark and target on a line, cheapest at the left; empty when there is no line."""
+    entry = entry_average or trio.price
+    prices = [
+        ("stop", "Stop-loss", trio.stop_loss),
+        ("entry", "Entry", entry),
+        ("target", "Take-profit", trio.take_profit),
+        ("mark", "Mark", mark if trio.state not in ENDED else None),
+    ]
+    known = [(kind, label, price) for kind, label, price in prices if price is not None]
+    low = min((price for *_, price in known), default=ZERO)
+    span = max((price for *_, price in known), default=ZERO) - low
+    if span <= 0:
+        return ()
+    return tuple(
+        Rung(kind, label, plain(price), plain(((price - low) / span * 100).quantize(Decimal("0.01"))))
+        for kind, label, price in known
+    )
+
+
+def _unanswered(request: Request) -> bool:
+    if getattr(request, "outcome", None) is not None:
+        return False
+    state = LegState(request.leg.state)
+    # A look-up may have settled what an answer never did.
+    return not state.is_final if request.kind == RequestKind.CANCEL else state is LegState.SUBMITTED
+
+
+def _at(moment: datetime | None, word: str = "at") -> str:
+    return f" {word} {moment:%H:%M:%S} UTC" if moment else ""
+
+
+def _text(value: Any) -> str:
+    return plain(value) if isinstance(value, Decimal) else str(value)

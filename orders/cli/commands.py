@@ -1,0 +1,173 @@
+"""What the commands on trios share: refusals as one sentence, numbers, ``--wait``, one document."""
+
+from __future__ import annotations
+
+import re
+import sys
+from abc import abstractmethod
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from django.db import OperationalError, transaction
+
+from accounts.cli import Answer, ScriptCommand
+from accounts.errors import AccountsError
+from accounts.models import ExchangeAccount
+from exchange.errors import ExchangeError
+from local_servers.manager import EmbeddedServersError
+from orders import risk_gates
+from orders.cli.document import trio_document, trio_sentence
+from orders.cli.wait import Before, wait_for
+from orders.domain.errors import OrdersError, TrioRefused
+from orders.models import TrioEvent, TrioOrder
+from orders.services import Reading, trio_queue
+
+INTERRUPTED: Final = 130
+WAIT_MAX: Final = 7 * 86_400
+NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+NOBODY_ACTS: Final = (
+    "No runworker is alive: the wish is kept, and carried out when one starts (“manage.py runworker”)."
+)
+
+
+class TrioCommand(ScriptCommand):
+    """A verb on trios. ``tell`` does it, or raises any of our errors to refuse (exit code 2)."""
+
+    def answer(self, **options: Any) -> Answer:
+        try:
+            return self.tell(**options)
+        except (OrdersError, ExchangeError, EmbeddedServersError) as error:
+            raise AccountsError(str(error)) from None
+        except UnicodeError:
+            raise AccountsError(
+                "What was typed is no valid text: write names and symbols in UTF-8."
+            ) from None
+        except KeyboardInterrupt:
+            self.stderr.write("Stopped.")
+            sys.exit(INTERRUPTED)
+
+    @abstractmethod
+    def tell(self, **options: Any) -> Answer:
+        """Do the thing. Raises OrdersError, AccountsError or ExchangeError to refuse."""
+
+    # --- after the verb -----------------------------------------------------------------------
+
+    def outcome(self, trio_id: int, options: dict[str, Any], *, before: Before) -> Answer:
+        """Return how a trio stands now, or at the end of ``--wait``."""
+        if options["wait"] is None:
+            trio = trio_get(trio_id)
+            return Answer(trio_document(trio), trio_sentence(trio))
+        tell = None if options["json"] else self.narrate
+        try:
+            waited = wait_for(trio_id, within=options["wait"], before=before, tell=tell)
+        except KeyboardInterrupt:  # who waits may stop waiting; the trio goes on
+            self.stderr.write(f"No longer waiting; trio {trio_id} goes on.")
+            waited = wait_for(trio_id, within=timedelta(0), before=before)
+        return Answer(trio_document(waited.trio), trio_sentence(waited.trio), waited.exit_code)
+
+    def narrate(self, event: TrioEvent) -> None:
+        self.stderr.write(f"{event.at:%H:%M:%S.%f}"[:12] + f"  {event.text}")
+
+    def warn_if_nobody_acts(self) -> None:
+        if not risk_gates.worker_alive():
+            self.stderr.write(NOBODY_ACTS)
+
+
+class VerbCommand(TrioCommand):
+    """A verb on one trio that exists."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("trio", metavar="ID", type=int, help="the trio's number")
+        add_wait(parser)
+
+
+def add_wait(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=_seconds,
+        help="return when the trio has ended, asks a person, or rests as wanted; at most after so many seconds."
+        " Exit codes then: 0 as wanted, 2 refused, 3 another end, 4 still under way, 5 a person is asked",
+    )
+
+
+def _seconds(text: str) -> timedelta:
+    seconds = Decimal(text) if NUMBER.fullmatch(text) else Decimal(-1)
+    if not 0 <= seconds <= WAIT_MAX:
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"“{text}” is no time to wait: write seconds, such as 30")
+    return timedelta(microseconds=int(seconds * 1_000_000))
+
+
+# --- reading what was typed -------------------------------------------------------------------
+
+
+def number(text: str | None, what: str) -> Decimal | None:
+    """Read a price or quantity. Raises TrioRefused with a sentence for anything else."""
+    if text is None:
+        return None
+    text = text.strip()
+    if not NUMBER.fullmatch(text):
+        raise TrioRefused(f"“{text}” is no {what}: write a plain number such as 0.01.")
+    value = Decimal(text)
+    if value <= 0:
+        raise TrioRefused(f"The {what} must be greater than zero, not {text}.")
+    exponent = value.normalize().as_tuple().exponent
+    if value >= Decimal(10) ** 22 or not isinstance(exponent, int) or exponent < -16:
+        raise TrioRefused(
+            f"The {what} {text} cannot be right: at most 22 digits before and 16 behind the point."
+        )
+    return value
+
+
+def word(text: str | None, words: Sequence[str], what: str) -> str:
+    """Read one of several words, in any case; nothing for None. Raises TrioRefused."""
+    if text is None:
+        return ""
+    found = text.strip().upper()
+    if found not in words:
+        raise TrioRefused(f"“{text}” is no {what}: choose one of {', '.join(words)}.")
+    return found
+
+
+def account_get(name: str) -> ExchangeAccount:
+    """Return an account by its name. Raises TrioRefused and names those there are."""
+    account = ExchangeAccount.objects.filter(name=name.strip()).first()
+    if account is not None:
+        return account
+    names = ", ".join(f"“{n}”" for n in ExchangeAccount.objects.values_list("name", flat=True)[:10])
+    known = f"There are {names}." if names else "There is none yet: enter one with “manage.py add_account”."
+    raise TrioRefused(f"There is no account named “{name}”. {known}")
+
+
+def trio_get(trio_id: int) -> TrioOrder:
+    """Return a trio by its number. Raises TrioRefused."""
+    trio = TrioOrder.objects.select_related("account", "symbol").filter(pk=trio_id).first()
+    if trio is None:
+        raise TrioRefused(f"There is no trio {trio_id}. The admin lists them all under “Trio orders”.")
+    return trio
+
+
+def place(trio: TrioOrder, *, by: str, reading: Reading) -> TrioOrder:
+    """Queue a trio that passed its checks; a refusal leaves no row behind."""
+    if not risk_gates.worker_alive():
+        raise TrioRefused(risk_gates.NO_WORKER)
+    trio.save()
+    try:
+        return trio_queue(trio_id=trio.pk, by=by, reading=reading)
+    except BaseException:
+        _forget(trio.pk)
+        raise
+
+
+def _forget(trio_id: int) -> None:
+    try:
+        with transaction.atomic():
+            TrioOrder.objects.filter(pk=trio_id, state="DRAFT").delete()
+    except OperationalError:
+        return  # what refused is told; a draft never acts by itself

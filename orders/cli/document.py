@@ -1,0 +1,74 @@
+"""A trio as scripts read it. The form is a contract: strangers' tools rely on it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from exchange.types import ZERO
+from orders.domain.enums import Role, TrioState
+from orders.domain.rounding import on_grid, plain, shown
+from orders.models import Leg, TrioOrder
+
+
+def trio_document(trio: TrioOrder) -> dict[str, Any]:
+    """Return a trio with all its orders, oldest first; numbers are plain text in the symbol's own decimals."""
+    step, tick = trio.symbol.step_size, trio.symbol.tick_size
+    legs = list(trio.legs.order_by("id"))
+    return {
+        "trio": trio.pk,
+        "state": trio.state,
+        "result": trio.result or None,
+        "reason": trio.reason or None,
+        "filled": decimals(_filled(legs), step),
+        "uncovered_ms": trio.uncovered_ms,
+        "question": trio.question or None,
+        "legs": [_leg_document(leg, step=step, tick=tick) for leg in legs],
+    }
+
+
+def trio_sentence(trio: TrioOrder) -> str:
+    """Say in one or two sentences what a trio is and where it stands."""
+    step = trio.symbol.step_size
+    state = f"{trio.state} by {trio.result}" if trio.result else trio.state
+    how = "at market" if trio.price is None else f"at {decimals(trio.price, trio.symbol.tick_size)}"
+    filled = _filled(trio.legs.all())
+    words = [
+        f"Trio {trio.pk} ({trio.side} {decimals(trio.quantity, step)} {trio.symbol.symbol} {how}"
+        f" on “{trio.account.name}”) is {state}, {decimals(filled, step) if filled else 'nothing'} filled."
+    ]
+    if trio.reason:
+        words.append(trio.reason)
+    if trio.uncovered_ms:
+        refused = f", {trio.uncovered_refused_ms} ms of it while the exchange refused or lost what protects"
+        words.append(
+            f"Uncovered for {trio.uncovered_ms} ms in all{refused if trio.uncovered_refused_ms else ''}."
+        )
+    if trio.question:
+        words.append(f"It asks a person: {trio.question}")
+    elif trio.trio_state is TrioState.QUEUED:
+        words.append("The exchange is asked as soon as its account is watched.")
+    return " ".join(words)
+
+
+def decimals(value: Decimal | None, grid: Decimal | None) -> str:
+    """Return a number as plain text with as many decimals as the grid (a tick or step) has."""
+    if value is None or not grid or not on_grid(value, grid):
+        return plain(value)
+    return format(shown(value, grid), "f")
+
+
+def _filled(legs: Any) -> Decimal:
+    return sum((leg.filled for leg in legs if leg.role == Role.ENTRY), ZERO)
+
+
+def _leg_document(leg: Leg, *, step: Decimal | None, tick: Decimal | None) -> dict[str, Any]:
+    return {
+        "role": leg.role,
+        "client_id": leg.client_id,
+        "state": leg.state,
+        "quantity": decimals(leg.quantity, step),  # 0 for closePosition: the whole position, whatever it is
+        "filled": decimals(leg.filled, step),
+        "trigger_price": None if leg.trigger_price is None else decimals(leg.trigger_price, tick),
+        "price": None if leg.price is None else decimals(leg.price, tick),
+    }

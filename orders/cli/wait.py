@@ -1,0 +1,163 @@
+"""What ``--wait`` waits for, and the exit code a script gets. The rules are pure; the loop only looks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import OperationalError, connection, transaction
+
+from orders.domain.coverage import is_uncovered
+from orders.domain.decision.decide import decide
+from orders.domain.decision.steps import Rest
+from orders.domain.enums import Cause, LegState, Role, TrioState
+from orders.domain.snapshot import Ask, LegView, TrioSnapshot
+from orders.exchange_data.clock import db_now
+from orders.installation import install_row
+from orders.models import Clock, Install, TrioEvent, TrioOrder
+from orders.placement.snapshot_loader import rows_read, snapshot_of
+
+OK, REFUSED, OTHER_END, UNDER_WAY, ASKS = 0, 2, 3, 4, 5
+POLL_SECONDS = 0.1
+SOUND_RESULTS = frozenset({Cause.STOP_LOSS, Cause.TAKE_PROFIT, Cause.TIME, Cause.MANUAL, Cause.PANIC})
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What stood before a verb was given: its question is no news, its story is told already."""
+
+    question: str = ""
+    event: int = 0
+
+    @classmethod
+    def of(cls, trio: TrioOrder) -> Before:
+        event = trio.events.order_by("-pk").values_list("pk", flat=True).first()
+        return cls(trio.question, event or 0)
+
+
+NOTHING_BEFORE = Before()
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """A trio as it stood when the wait was over. ``rested``: it had come to rest, not just to the deadline."""
+
+    trio: TrioOrder
+    rested: bool
+
+    @property
+    def exit_code(self) -> int:
+        trio = self.trio
+        return exit_code(
+            trio.trio_state,
+            result=trio.result,
+            cause=trio.cause,
+            asks=bool(trio.question),
+            rested=self.rested,
+        )
+
+
+def exit_code(state: TrioState, *, result: str, cause: str, asks: bool, rested: bool) -> int:
+    """Return the script's exit code for what a wait ended with."""
+    if not state.is_end:
+        return ASKS if asks else OK if rested else UNDER_WAY
+    if state is TrioState.REFUSED:
+        return REFUSED
+    sound = (
+        state is TrioState.DRY_RUN
+        or (state is TrioState.CLOSED and result in SOUND_RESULTS)
+        # Cancelled in the exchange's app is nobody's wish here.
+        or (state is TrioState.CANCELLED and cause != Cause.ENTRY_CANCELLED)
+    )
+    if not sound:
+        return OTHER_END
+    return ASKS if asks else OK
+
+
+def at_rest(trio: TrioSnapshot) -> bool:
+    """Does a trio rest in WORKING or OPEN: nothing in the air or in doubt, covered, no wish outstanding?"""
+    try:
+        decision = decide(trio)
+    except Exception:  # a bug in deciding: the mechanism meets it too, and asks a person
+        return False
+    if decision.trio.state is not trio.state or not isinstance(decision.step, Rest):
+        return False  # there is something to do, only nobody has done it yet
+    if trio.state not in (TrioState.WORKING, TrioState.OPEN):
+        return False
+    if any(_in_the_air(leg) for leg in trio.legs) or _wish_outstanding(trio):
+        return False
+    if trio.state is TrioState.OPEN:
+        unsure = trio.book_is_newer and trio.book.quantity == 0  # flat against a known fill
+        return not unsure and not is_uncovered(trio)
+    return True
+
+
+def _in_the_air(leg: LegView) -> bool:
+    if leg.pending or leg.look_at is not None or (leg.cancel in (Ask.IN_THE_AIR, Ask.DOUBT) and leg.live):
+        return True
+    if leg.state is LegState.TRIGGERED:
+        return True  # its child order is at the market
+    return leg.state is LegState.PLANNED and leg.role is not Role.ENTRY  # refused for now, sent again soon
+
+
+def _wish_outstanding(trio: TrioSnapshot) -> bool:
+    if trio.close_wanted or trio.panic_wanted:
+        return True  # fulfilled only by the end
+    entry = trio.entry
+    return trio.cancel_wanted and entry is not None and (entry.live or entry.pending)
+
+
+def wait_for(
+    trio_id: int,
+    *,
+    within: timedelta,
+    before: Before = NOTHING_BEFORE,
+    tell: Callable[[TrioEvent], None] | None = None,
+) -> Waited:
+    """Look until a trio has ended, asks a person or rests, and no longer than ``within``.
+
+    A question that stood ``before`` the verb ends no wait: the verb is its answer. ``tell`` gets each line
+    the story has had since. A database that does not answer is waited for like anything else. Raises
+    OperationalError when it does not come back.
+    """
+    deadline = time.monotonic() + within.total_seconds()
+    told = before.event
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            trio, resting = look(trio_id)
+            for event in TrioEvent.objects.filter(trio_id=trio_id, pk__gt=told) if tell else ():
+                told = event.pk
+                if tell is not None:
+                    tell(event)
+        except OperationalError:
+            if left <= 0:
+                raise
+            connection.close()
+        else:
+            asks = bool(trio.question) and trio.question != before.question
+            if trio.is_over or asks or resting:
+                return Waited(trio, rested=trio.is_over or resting)
+            if left <= 0:
+                return Waited(trio, rested=False)
+        time.sleep(max(0.0, min(POLL_SECONDS, left)))
+
+
+def look(trio_id: int) -> tuple[TrioOrder, bool]:
+    """Read a trio without locking it, as of one instant; and whether it rests."""
+    install = install_row()
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
+        if trio.is_over or trio.trio_state not in (TrioState.WORKING, TrioState.OPEN):
+            return trio, False
+        return trio, at_rest(_snapshot(trio, install))
+
+
+def _snapshot(trio: TrioOrder, install: Install) -> TrioSnapshot:
+    # Only what was measured counts here: looking must not ask the exchange.
+    offset = Clock.objects.filter(environment=trio.account.environment).values_list("offset_ms", flat=True)
+    return snapshot_of(trio, rows_read(trio), now=db_now(), offset_ms=offset.first() or 0, install=install)

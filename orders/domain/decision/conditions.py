@@ -1,0 +1,214 @@
+"""What a trio's facts amount to: conditions worth a name, which turns and steps are chosen by."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from exchange.types import OrderType, Side
+from orders.domain.coverage import is_uncovered, uncovered_since_ts
+from orders.domain.enums import Form, LegState, Protection, Role
+from orders.domain.snapshot import LegView, TrioSnapshot
+
+LEVEL_PASSED_CODE: Final = -2021
+NOT_WHILE_FLAT: Final = frozenset({-2022, -4118, -4129, -4509})
+TOO_SMALL: Final = frozenset({-4003, -4004, -4164})
+SHORT_LIFE_MS: Final = 5000
+VAIN_PAUSE_MS: Final = 200
+VAIN_PAUSE_MAX_MS: Final = {Role.STOP_LOSS: 1000, Role.TAKE_PROFIT: 5000}
+
+
+def before_entry(trio: TrioSnapshot, leg: LegView) -> bool:
+    """Was this leg asked before the entry was? Then a refusal said nothing about a position."""
+    for other in trio.legs:
+        if other.client_id == leg.client_id:
+            return True
+        if other.role is Role.ENTRY:
+            return False
+    return True
+
+
+def deferred(trio: TrioSnapshot, leg: LegView) -> bool:
+    """May this refused armed leg go out on first fill instead?"""
+    if leg.state is not LegState.REJECTED or leg.acknowledged:
+        return False
+    if leg.refused_code in NOT_WHILE_FLAT:
+        return True
+    return leg.role is Role.TAKE_PROFIT and leg.refused_code == LEVEL_PASSED_CODE
+
+
+def armed_roles(trio: TrioSnapshot) -> tuple[Role, ...]:
+    """Return the legs that must be acknowledged before the entry may go."""
+    if trio.spec.protection is not Protection.PRE_ARMED or trio.spec.entry_only:
+        return ()
+    roles: tuple[Role, ...] = (Role.STOP_LOSS,)
+    if trio.spec.entry_type is OrderType.MARKET:
+        roles = (Role.STOP_LOSS, Role.TAKE_PROFIT)
+    return tuple(role for role in roles if (leg := trio.newest(role)) is None or not deferred(trio, leg))
+
+
+def armed_stop_gone(trio: TrioSnapshot) -> LegView | None:
+    """Return the armed stop that was there and is not any more, before any fill."""
+    if Role.STOP_LOSS not in armed_roles(trio):
+        return None
+    stops = trio.of(Role.STOP_LOSS)
+    if not stops or any(leg.live or leg.pending for leg in stops):
+        return None
+    return next((leg for leg in reversed(stops) if leg.acknowledged), None)
+
+
+def armed_level_passed(trio: TrioSnapshot) -> bool:
+    """Has the mark price passed the waiting stop's level since it was placed?"""
+    stop = trio.newest(Role.STOP_LOSS)
+    if Role.STOP_LOSS not in armed_roles(trio) or stop is None or not stop.live:
+        return False
+    return trio.book.mark_as_of > (stop.accepted_ts or 0) and _mark_beyond_stop(trio)
+
+
+def armed_leg_refused(trio: TrioSnapshot) -> LegView | None:
+    for role in armed_roles(trio):
+        leg = trio.newest(role)
+        if leg is not None and leg.state is LegState.REJECTED and not leg.acknowledged:
+            return leg
+    return None
+
+
+def guard_at_work(trio: TrioSnapshot) -> bool:
+    """Is a triggered leg of ours closing the position? Its fills may be told after the flat position."""
+    return any(
+        leg.state is LegState.TRIGGERED
+        and leg.triggered_ts is not None
+        and trio.now_ts - leg.triggered_ts <= trio.policies.naked_limit
+        for leg in trio.guards
+    )
+
+
+def stop_failed(trio: TrioSnapshot) -> LegView | None:
+    """Return an acknowledged stop that died at its trigger, unless a newer one lives or is on its way."""
+    for leg in reversed(trio.of(Role.STOP_LOSS)):
+        if leg.live and leg.triggered_ts is not None:
+            return leg  # TRIGGERED without a fill for too long, or it would cover
+        if leg.live or leg.pending or leg.state is LegState.PLANNED:
+            return None
+        if leg.acknowledged:
+            return leg if leg.state is LegState.REJECTED else None
+    return None
+
+
+def refused_as_passed(trio: TrioSnapshot) -> LegView | None:
+    for role in (Role.STOP_LOSS, Role.TAKE_PROFIT):
+        leg = trio.newest(role)
+        if (
+            leg is not None
+            and leg.state is LegState.REJECTED
+            and leg.refused_code == LEVEL_PASSED_CODE
+            and not before_entry(trio, leg)
+        ):
+            return leg
+    return None
+
+
+def level_passed(trio: TrioSnapshot) -> bool:
+    """Has the mark price passed the stop's level, as of after the gap opened?"""
+    return trio.book.mark_as_of >= uncovered_since_ts(trio) and _mark_beyond_stop(trio)
+
+
+def _mark_beyond_stop(trio: TrioSnapshot) -> bool:
+    level, mark = trio.spec.stop_loss, trio.book.mark_price
+    if level is None or mark is None:
+        return False
+    return mark <= level if trio.spec.exit_side is Side.SELL else mark >= level
+
+
+def refused_forms(trio: TrioSnapshot, role: Role) -> set[Form]:
+    """Return the forms in which the exchange refused this leg since one was last acknowledged."""
+    forms: set[Form] = set()
+    for leg in reversed(trio.of(role)):
+        if leg.acknowledged:
+            break
+        if leg.state is not LegState.REJECTED or before_entry(trio, leg):
+            continue
+        if leg.refused_code in NOT_WHILE_FLAT and not _position_seen_after(trio, leg):
+            continue
+        forms.add(leg.form)
+    return forms
+
+
+def _position_seen_after(trio: TrioSnapshot, leg: LegView) -> bool:
+    return trio.book.quantity > 0 and trio.book.as_of > (leg.ended_ts or leg.asked_ts)
+
+
+def is_dust(trio: TrioSnapshot) -> bool:
+    """Has the exchange refused to close the position at market because it is so small?"""
+    newest = trio.newest(Role.EXIT)
+    if newest is None or newest.state is not LegState.REJECTED or newest.refused_code not in TOO_SMALL:
+        return False
+    return 0 < trio.position <= newest.quantity
+
+
+def wants_cover_while_leaving(trio: TrioSnapshot) -> bool:
+    """Is what cannot be closed at market uncovered, and could a stop still be had for it?"""
+    if not is_dust(trio) or not is_uncovered(trio) or refused_as_passed(trio):
+        return False
+    return refused_forms(trio, Role.STOP_LOSS) < {Form.CLOSE_POSITION, Form.QUANTITY}
+
+
+def vain_pause_ms(trio: TrioSnapshot, role: Role) -> int:
+    """Return how long to wait before another leg of a role whose last ones the exchange ended at once.
+
+    The first replacement goes out immediately; what keeps dying young is placed with growing pauses.
+    """
+    vain = 0
+    for leg in reversed(trio.of(role)):
+        if (
+            before_entry(trio, leg)
+            or leg.live
+            or leg.executed
+            or not leg.acknowledged
+            or leg.ended_ts is None
+        ):
+            break
+        if leg.ended_ts - (leg.accepted_ts or leg.ended_ts) > SHORT_LIFE_MS:
+            break
+        vain += 1
+    if vain < 2:
+        return 0
+    pause = min(VAIN_PAUSE_MS << min(vain - 2, 8), VAIN_PAUSE_MAX_MS[role])
+    newest = trio.of(role)[-1]
+    return max(0, (newest.ended_ts or 0) + pause - trio.now_ts)
+
+
+def protected_once(trio: TrioSnapshot) -> bool:
+    """Has every wanted leg once been acknowledged?"""
+    stop = any(leg.acknowledged for leg in trio.of(Role.STOP_LOSS))
+    return stop and any(leg.acknowledged for leg in trio.of(Role.TAKE_PROFIT))
+
+
+def stop_attempted(trio: TrioSnapshot) -> bool:
+    """Was a stop asked for since the present gap opened?"""
+    known_ts = _known_ts(trio)
+    return any(
+        leg.asked_at > 0 and not before_entry(trio, leg) and leg.asked_ts >= known_ts
+        for leg in trio.of(Role.STOP_LOSS)
+    )
+
+
+def cover_deadline_ts(trio: TrioSnapshot) -> int:
+    """Return the exchange time by which cover must be acknowledged, else the position is closed."""
+    policies = trio.policies
+    return max(uncovered_since_ts(trio) + policies.naked_limit - 500, _known_ts(trio) + policies.patience)
+
+
+def _known_ts(trio: TrioSnapshot) -> int:
+    known = trio.uncovered_known_at if trio.uncovered_known_at is not None else trio.now
+    return known + trio.now_ts - trio.now
+
+
+def late_leg_matters(trio: TrioSnapshot, leg: LegView) -> bool:
+    """Does a leg that was written off and turned up still need doing?"""
+    return leg.late and (leg.live or (leg.role is Role.ENTRY and late_quantity(trio) > 0))
+
+
+def late_quantity(trio: TrioSnapshot) -> Decimal:
+    """Return the entry quantity that filled after all and has not been taken off again."""
+    return trio.ours if any(leg.late for leg in trio.of(Role.ENTRY)) else Decimal(0)

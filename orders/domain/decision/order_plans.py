@@ -1,0 +1,97 @@
+"""The orders themselves: what is sent for each role, under which id and generation."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Final
+
+from exchange.types import NewOrder, OrderType, PositionMode, Side, TimeInForce
+from orders.domain import client_ids
+from orders.domain.decision.steps import Plan
+from orders.domain.enums import Form, Role
+from orders.domain.rounding import to_grid
+from orders.domain.snapshot import STOP_WORKING_TYPE, TARGET_WORKING_TYPE, LegView, TrioSnapshot
+
+THIN_BOOK: Final = -4131  # the best price on the other side lies outside the band a MARKET order may reach
+BAND_SHARE: Final = Decimal("0.9")  # the mark price moves between our reading and the exchange's
+
+
+def generation(trio: TrioSnapshot, role: Role, again: LegView | None = None) -> int:
+    if again is not None:
+        return again.generation
+    newest = trio.newest(role)
+    return newest.generation + 1 if newest else 1
+
+
+def client_id(trio: TrioSnapshot, role: Role) -> str:
+    return client_ids.client_id(trio.stem, role, generation(trio, role))
+
+
+def entry_plan(trio: TrioSnapshot, again: LegView | None) -> Plan:
+    spec = trio.spec
+    limit = spec.entry_type is OrderType.LIMIT
+    order = NewOrder(
+        client_id=again.client_id if again else client_id(trio, Role.ENTRY),
+        symbol="",
+        side=spec.side,
+        type=spec.entry_type,
+        position_side=spec.position_side,
+        quantity=spec.quantity,
+        price=spec.price if limit else None,
+        time_in_force=spec.time_in_force if limit else None,
+    )
+    return Plan(Role.ENTRY, generation(trio, Role.ENTRY, again), Form.QUANTITY, order, again is not None)
+
+
+def exit_plan(trio: TrioSnapshot, quantity: Decimal, again: LegView | None = None) -> Plan:
+    """Plan a reduce-only exit at market, or, where the book is too thin for that, up to the price band."""
+    spec = trio.spec
+    limit = _band_limit(trio)
+    order = NewOrder(
+        client_id=again.client_id if again else client_id(trio, Role.EXIT),
+        symbol="",
+        side=spec.exit_side,
+        type=OrderType.MARKET if limit is None else OrderType.LIMIT,
+        position_side=spec.position_side,
+        quantity=quantity,
+        price=limit,
+        time_in_force=None if limit is None else TimeInForce.IOC,
+        reduce_only=spec.mode is PositionMode.ONE_WAY,
+    )
+    return Plan(Role.EXIT, generation(trio, Role.EXIT, again), Form.QUANTITY, order, again is not None)
+
+
+def _band_limit(trio: TrioSnapshot) -> Decimal | None:
+    """Return the price of an IOC exit near the edge of the allowed band, once a MARKET one met a thin book."""
+    thin = any(leg.refused_code == THIN_BOOK for leg in trio.of(Role.EXIT))
+    spec, mark = trio.spec, trio.book.mark_price
+    sells = spec.exit_side is Side.SELL
+    edge = spec.multiplier_down if sells else spec.multiplier_up
+    if not thin or mark is None or edge is None or spec.tick is None:
+        return None
+    price = mark * (1 + (edge - 1) * BAND_SHARE)
+    return to_grid(price, spec.tick, ROUND_CEILING if sells else ROUND_FLOOR)
+
+
+def guard_plan(
+    trio: TrioSnapshot, role: Role, form: Form, quantity: Decimal, *, again: LegView | None = None
+) -> Plan:
+    spec = trio.spec
+    stop = role is Role.STOP_LOSS
+    if again is not None:
+        form, quantity = again.form, again.quantity or quantity
+    closing = form is Form.CLOSE_POSITION
+    order = NewOrder(
+        client_id=again.client_id if again else client_id(trio, role),
+        symbol="",
+        side=spec.exit_side,
+        type=OrderType.STOP_MARKET if stop else OrderType.TAKE_PROFIT_MARKET,
+        position_side=spec.position_side,
+        quantity=None if closing else quantity,
+        trigger_price=spec.stop_loss if stop else spec.take_profit,
+        working_type=STOP_WORKING_TYPE if stop else TARGET_WORKING_TYPE,
+        price_protect=False,
+        reduce_only=not closing and spec.mode is PositionMode.ONE_WAY,
+        close_position=closing,
+    )
+    return Plan(role, generation(trio, role, again), form, order, again is not None)

@@ -1,0 +1,74 @@
+"""The closed set of steps a decision can come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exchange.types import NewOrder
+from orders.domain.enums import Form, Role, TrioState
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One order to send. ``again``: this very id never reached the book and may go out once more."""
+
+    role: Role
+    generation: int
+    form: Form
+    order: NewOrder
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Send these orders, in parallel; with ``test`` only have them checked (a dry run)."""
+
+    plans: tuple[Plan, ...]
+    test: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Its fate is unknown or doubted: look it up by our id before acting on it."""
+
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    client_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """Close the slot's position at market; ``cancels`` go out with it and are not waited for."""
+
+    plan: Plan
+    cancels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Read the slot's position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing to do before ``until`` (database ms), or before a fact arrives (``None``)."""
+
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    state: TrioState
+
+
+@dataclass(frozen=True, slots=True)
+class AskPerson:
+    """Put a question to a person; the trio goes on being covered while it waits."""
+
+    question: str
+
+
+Step = Submit | Confirm | Cancel | Exit | Observe | Rest | Done | AskPerson

@@ -1,0 +1,109 @@
+"""A trio's legs, made anew from what its journal says. Pure; the rules are those that wrote the books."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from exchange.types import ZERO, OrderType, OrderView
+from orders.domain.client_ids import part
+from orders.domain.enums import Form, LegState, RequestKind, Role, TrioState, Verdict
+from orders.domain.leg_updates import LegFacts, answered, merge, sent, written_off
+
+
+@dataclass
+class Rebuilt:
+    """One order as the journal tells it: what was asked, and what we came to know."""
+
+    client_id: str
+    role: Role
+    generation: int
+    type: str
+    side: str
+    price: Decimal | None
+    trigger_price: Decimal | None
+    facts: LegFacts
+
+
+@dataclass
+class Replay:
+    """Takes the journal's lines in, one after the other."""
+
+    legs: dict[str, Rebuilt] = field(default_factory=dict)
+
+    def requested(self, kind: RequestKind, payload: Mapping[str, str]) -> str:
+        """A request was committed; return the client id it is about."""
+        if kind is RequestKind.CANCEL:
+            return payload.get("origClientOrderId") or payload["clientAlgoId"]
+        client_id = payload.get("newClientOrderId") or payload["clientAlgoId"]
+        quantity = _number(payload.get("quantity")) or ZERO
+        if client_id not in self.legs:
+            self.legs[client_id] = _new(client_id, payload)
+        leg = self.legs[client_id]
+        leg.type, leg.price = payload["type"], _number(payload.get("price"))
+        leg.facts = sent(leg.facts, kind=kind, quantity=quantity)
+        return client_id
+
+    def answered(
+        self,
+        client_id: str,
+        *,
+        kind: RequestKind,
+        verdict: Verdict,
+        trio: TrioState,
+        code: int,
+        message: str,
+        at: int,
+    ) -> None:
+        """An answer was heard. What it showed of the order, if anything, is a sighting of its own."""
+        leg = self.legs[client_id]
+        leg.facts = answered(
+            leg.facts,
+            kind=kind,
+            verdict=verdict,
+            role=leg.role,
+            trio=trio,
+            code=code,
+            message=message,
+            at=at,
+        )
+
+    def seen(self, client_id: str, view: OrderView, *, certain: bool) -> None:
+        leg = self.legs[client_id]
+        leg.facts, _ = merge(leg.facts, view, certain=certain)
+
+    def absent(self, client_id: str, *, at: int) -> None:
+        leg = self.legs[client_id]
+        leg.facts = written_off(leg.facts, at=at)
+
+    def taken_over(self, client_id: str, facts: Mapping[str, Any]) -> None:
+        """The books' own word, from before sightings were kept."""
+        leg = self.legs[client_id]
+        numbers = {name: _number(facts[name]) for name in ("quantity", "filled", "average_price")}
+        words = {"state": LegState(facts["state"]), "form": Form(facts["form"])}
+        leg.facts = LegFacts(conditional=leg.facts.conditional, **{**facts, **numbers, **words})
+
+
+def _new(client_id: str, payload: Mapping[str, str]) -> Rebuilt:
+    role, generation = part(client_id)
+    closes = payload.get("closePosition") == "true"
+    return Rebuilt(
+        client_id,
+        role,
+        generation,
+        payload["type"],
+        payload["side"],
+        _number(payload.get("price")),
+        _number(payload.get("triggerPrice")),
+        LegFacts(
+            conditional=OrderType(payload["type"]).is_conditional,
+            form=Form.CLOSE_POSITION if closes else Form.QUANTITY,
+            state=LegState.PLANNED,
+        ),
+    )
+
+
+def _number(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

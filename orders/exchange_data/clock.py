@@ -1,0 +1,100 @@
+"""The two clocks: the database's, which all processes share, and each exchange's, told by an offset."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import connection
+
+from accounts.gateways import public_exchange
+from infrastructure.compiled_queries import Prepared
+from orders.models import Clock
+
+OFFSET = Prepared(
+    lambda environment: Clock.objects.filter(environment=environment).values_list("offset_ms", flat=True), str
+)
+
+
+def db_now() -> datetime:
+    """Return the database's clock, not the start of its transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    assert isinstance(now, datetime)
+    return now
+
+
+def to_ms(moment: datetime) -> int:
+    return (moment - EPOCH) // ONE_MS
+
+
+def from_ms(ms: int) -> datetime:
+    return EPOCH + ms * ONE_MS
+
+
+SLOW_MS = 500
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ONE_MS = (datetime(1970, 1, 1, 0, 0, 0, 1000, tzinfo=UTC)) - EPOCH
+
+
+def offset_ms(environment: str) -> int:
+    """Return what to add to the database's clock to get exchange time; measured once if never before.
+
+    Raises ``exchange.errors`` when it must be measured and the exchange does not answer.
+    """
+    offset = OFFSET.first(str(environment))
+    return clock_measure(environment).offset_ms if offset is None else offset
+
+
+def exchange_now_ms(environment: str) -> int:
+    """Return the exchange's time now, in ms."""
+    return to_ms(db_now()) + offset_ms(environment)
+
+
+def clock_renew(environment: str) -> None:
+    """Measure the offset anew unless somebody did within half a sweep interval: all accounts share it.
+
+    Raises ``exchange.errors`` when the exchange does not answer.
+    """
+    measured_at = Clock.objects.filter(environment=environment).values_list("measured_at", flat=True).first()
+    age = None if measured_at is None else db_now() - measured_at
+    half = timedelta(seconds=settings.SWEEP_SECONDS) / 2
+    if age is None or not timedelta(0) <= age <= half:  # a clock that was set back is measured, too
+        clock_measure(environment)
+
+
+def clock_measure(environment: str) -> Clock:
+    """Ask the exchange for its time between two readings of ours and keep the offset.
+
+    A reading with a long round trip is worth less: of three, the quickest counts, and a slow one that agrees
+    with the better one we have changes nothing.
+    Raises ``exchange.errors`` when the exchange does not answer.
+    """
+    exchange = public_exchange(environment)
+    best: tuple[int, int] | None = None
+    for _ in range(3):
+        before = to_ms(db_now())
+        theirs = exchange.server_time()
+        after = to_ms(db_now())
+        reading = (after - before, theirs - (before + after) // 2)
+        best = min(best, reading) if best else reading
+        if best[0] <= 20:
+            break
+    assert best is not None
+    known = Clock.objects.filter(environment=environment).first()
+    if known is not None and _is_better(known, round_trip_ms=best[0], offset_ms=best[1]):
+        known.measured_at = db_now()
+        known.save(update_fields=["measured_at"])
+        return known
+    clock, _ = Clock.objects.update_or_create(
+        environment=environment,
+        defaults={"offset_ms": best[1], "round_trip_ms": best[0], "measured_at": db_now()},
+    )
+    return clock
+
+
+def _is_better(known: Clock, *, round_trip_ms: int, offset_ms: int) -> bool:
+    """Is a slow reading worth less than the one we have, and does it not contradict it?"""
+    agrees = abs(known.offset_ms - offset_ms) <= round_trip_ms // 2  # a reading is that uncertain
+    return round_trip_ms > SLOW_MS and known.round_trip_ms < round_trip_ms and agrees

@@ -1,0 +1,195 @@
+"""Begin: commit exactly what is about to be asked, and when to look again. Sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from exchange.port import Exchange
+from exchange.types import ZERO, NewOrder, OrderRef, Stamp, WireRequest
+from infrastructure.compiled_queries import Prepared
+from infrastructure.rows import row_insert, row_update
+from orders.domain.decision.conditions import cover_deadline_ts
+from orders.domain.decision.decide import Decision
+from orders.domain.decision.steps import Cancel, Confirm, Exit, Observe, Plan, Submit
+from orders.domain.enums import LegState, RequestKind, Role, TrioState
+from orders.domain.hash_chain import payload_digest
+from orders.domain.leg_updates import LegFacts, sent
+from orders.domain.rounding import shown
+from orders.exchange_data.clock import to_ms
+from orders.journal.append import JOURNAL_HEAD, journal_append
+from orders.leg_facts import facts_of, facts_put
+from orders.models import Leg, Request, TrioOrder
+from orders.placement.perform import Call, LookCall, ObserveCall, SendCall
+from orders.story import note
+
+EXIT_PAUSE_MS, EXIT_PAUSE_MAX_MS = 100, 1000
+OURS = Prepared(lambda trio, client_id: Leg.objects.filter(trio_id=trio, client_id=client_id), int, str)
+WITNESS_MS = 60_000  # how far before its own time an order's history is searched
+
+
+def begin(
+    trio: TrioOrder,
+    decision: Decision,
+    *,
+    exchange: Exchange,
+    now: datetime,
+    offset_ms: int,
+    asked_by: str,
+    changed: Iterable[str] = (),
+) -> list[Call]:
+    """Commit the rows of a step and return the calls they stand for. Runs under the trio's row lock.
+
+    ``changed``: which columns of the trio are to be written along.
+    """
+    at = to_ms(now) + offset_ms
+    beginning = _Beginning(trio, decision, exchange, now, at, asked_by)
+    calls = list(beginning.calls())
+    trio.wake_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)
+    row_update(trio, *changed, "wake_at", "observing_since", *JOURNAL_HEAD, "updated_at")
+    return calls
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    trio: TrioOrder
+    decision: Decision
+    exchange: Exchange
+    now: datetime
+    at: int
+    asked_by: str
+
+    def calls(self) -> Iterator[Call]:
+        match self.decision.step:
+            case Submit(plans, test):
+                for plan in plans:
+                    yield self._submit(plan, test=test)
+            case Exit(plan, cancels):
+                yield self._submit(plan, test=False)
+                for client_id in cancels:
+                    yield self._cancel(client_id)
+            case Cancel(client_ids):
+                for client_id in client_ids:
+                    yield self._cancel(client_id)
+            case Confirm(client_id):
+                yield self._look(client_id)
+            case Observe():
+                self.trio.observing_since = self.now
+                yield ObserveCall(self.trio.symbol.symbol, self.at, settings.PROTECT_TIMEOUT_MS)
+            case step:
+                raise AssertionError(f"nothing to begin for {step}")
+
+    def _submit(self, plan: Plan, *, test: bool) -> SendCall:
+        symbol, quantity = self.trio.symbol, plan.order.quantity
+        if quantity is not None and symbol.step_size:  # tables keep more decimals than the exchange takes
+            quantity = shown(quantity, symbol.step_size)
+        order = replace(plan.order, symbol=symbol.symbol, quantity=quantity)
+        kind = RequestKind.TEST if test else RequestKind.SUBMIT
+        leg = self._leg(plan, order, kind=kind)
+        wire = self.exchange.test_request(order) if test else self.exchange.submit_request(order)
+        if not test:
+            note(self.trio, "request", _sending(plan, order), at=self.now, client_id=order.client_id)
+        return self._commit(leg, kind, wire)
+
+    def _leg(self, plan: Plan, order: NewOrder, *, kind: RequestKind) -> Leg:
+        """Return the order's row: a new one, whose id the database refuses twice, or that of one sent again."""
+        quantity = order.quantity or ZERO
+        if plan.again:
+            leg = OURS.get(self.trio.pk, order.client_id)
+            facts_put(leg, sent(facts_of(leg), kind=kind, quantity=quantity))
+            leg.type, leg.price = order.type, order.price
+            leg.retry_at, leg.look_at, leg.looks = None, None, 0
+            row_update(leg)
+            return leg
+        facts = LegFacts(order.type.is_conditional, plan.form, LegState.PLANNED)
+        first = sent(facts, kind=kind, quantity=quantity)
+        leg = Leg(
+            client_id=order.client_id,
+            trio=self.trio,
+            role=plan.role,
+            generation=plan.generation,
+            form=plan.form,
+            type=order.type,
+            side=order.side,
+            quantity=first.quantity,
+            price=order.price,
+            trigger_price=order.trigger_price,
+            state=first.state,
+            retry_at=self._next_exit_at() if plan.role is Role.EXIT else None,
+        )
+        row_insert(leg)
+        return leg
+
+    def _next_exit_at(self) -> datetime | None:
+        """Return when the exit after this one may go: the second at once, then with growing pauses."""
+        vain = self.trio.legs.filter(role=Role.EXIT, filled=0).count()
+        if not vain:
+            return None
+        return self.now + timedelta(milliseconds=min(EXIT_PAUSE_MAX_MS, EXIT_PAUSE_MS * 2 ** min(vain, 8)))
+
+    def _cancel(self, client_id: str) -> SendCall:
+        leg = OURS.get(self.trio.pk, client_id)
+        leg.retry_at = None
+        row_update(leg, "retry_at")
+        note(
+            self.trio, "request", f"Cancelling the {Role(leg.role).words}.", at=self.now, client_id=client_id
+        )
+        return self._commit(leg, RequestKind.CANCEL, self.exchange.cancel_request(self._ref(leg)))
+
+    def _look(self, client_id: str) -> LookCall:
+        leg = OURS.get(self.trio.pk, client_id)
+        leg.looking_since = self.now
+        row_update(leg, "looking_since")
+        newest = leg.requests.filter(kind=RequestKind.SUBMIT).order_by("-id").first()
+        since = None
+        if newest is not None and leg.role == Role.ENTRY:
+            sign = (leg.seen_ts or 0) if leg.acknowledged else newest.timestamp + newest.recv_window
+            proof = sign + settings.ABSENCE_MARGIN_MS
+            since = newest.timestamp - WITNESS_MS if self.at > proof else None
+        return LookCall(leg.pk, self._ref(leg), self.at, settings.PROTECT_TIMEOUT_MS, since)
+
+    def _ref(self, leg: Leg) -> OrderRef:
+        return OrderRef(self.trio.symbol.symbol, leg.client_id, leg.is_conditional)
+
+    def _commit(self, leg: Leg, kind: RequestKind, wire: WireRequest) -> SendCall:
+        payload = dict(wire.params)
+        request = Request(
+            leg=leg,
+            kind=kind,
+            method=wire.method,
+            path=wire.path,
+            payload=payload,
+            payload_hash=payload_digest(payload),
+            timestamp=self.at,
+            recv_window=settings.RECV_WINDOW_MS,
+            timeout_ms=self._timeout(Role(leg.role), kind),
+            begun_at=self.now,
+            asked_by=self.asked_by,
+        )
+        journal_append(self.trio, request)
+        stamp = Stamp(request.timestamp, request.recv_window)
+        return SendCall(request.pk, leg.pk, kind, wire, stamp, request.timeout_ms)
+
+    def _timeout(self, role: Role, kind: RequestKind) -> int:
+        """The entry may take its time; all else is about protection, and clipped to cover's deadline."""
+        if role is Role.ENTRY and kind is not RequestKind.CANCEL:
+            return int(settings.BINANCE_TIMEOUT_MS)
+        timeout = int(settings.PROTECT_TIMEOUT_MS)
+        if role is Role.STOP_LOSS and self.decision.uncovered and self.decision.trio.state is TrioState.OPEN:
+            left = cover_deadline_ts(self.decision.trio) - self.at
+            timeout = max(100, min(timeout, left))
+        return timeout
+
+
+def _sending(plan: Plan, order: NewOrder) -> str:
+    what = plan.role.words
+    if plan.generation > 1:
+        what += f" {plan.generation}"
+    how = order.type.value.lower().replace("_", " ")
+    amount = "the whole position" if order.close_position else format(order.quantity or 0, "f")
+    level = f", trigger {order.trigger_price:f}" if order.trigger_price is not None else ""
+    price = f" at {order.price:f}" if order.price is not None else ""
+    return f"Sending the {what}: {order.side} {amount} {how}{price}{level}."

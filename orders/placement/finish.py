@@ -1,0 +1,320 @@
+"""Finish: what came of a call, and the turns a decision implies, written down under the row lock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from exchange.errors import CredentialsRefused, ExchangeError
+from exchange.types import ZERO, PositionMode, PositionSide
+from infrastructure.compiled_queries import Prepared
+from infrastructure.rows import row_update
+from orders.domain.coverage import Execution, Gaps, Guarding, gaps
+from orders.domain.decision.decide import Decision
+from orders.domain.decision.steps import Done
+from orders.domain.enums import Form, LegState, RequestKind, Role, Source, TrioState, Verdict
+from orders.domain.leg_updates import answered, reason, written_off
+from orders.exchange_data.clock import from_ms, to_ms
+from orders.journal.append import journal_append
+from orders.leg_facts import facts_of, facts_put
+from orders.models import Fill, Leg, Outcome, Request, Sighting, Slot, TrioOrder
+from orders.placement.ingest import flat_view, leg_take_in, slot_take_in
+from orders.placement.perform import Answer, LookCall, ObserveCall, SendCall
+from orders.placement.snapshot_loader import Rows
+from orders.story import note
+
+BACK_OFF_MS = 200
+KEY_BACK_OFF_MS = 5000
+LOOK_AGAIN_MS = 1000
+CANCEL_AGAIN_MS = {
+    Verdict.REFUSED: LOOK_AGAIN_MS,
+    Verdict.UNKNOWN: BACK_OFF_MS,
+    Verdict.KEY_REFUSED: KEY_BACK_OFF_MS,
+}
+# What a protective request came to that left the position as uncovered as it was.
+NO_COVER = (Verdict.REFUSED, Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED)
+KEY_QUESTION = "The exchange refuses the account's API key"
+ASKED = Prepared(lambda pk: Request.objects.filter(pk=pk).select_related("leg").defer("payload"), int)
+EXECUTIONS = Prepared(
+    lambda trio: Fill.objects.filter(trio_id=trio).values_list("leg_id", "time_ts", "quantity"), int
+)
+
+
+def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) -> None:
+    """Write down what came of a call. Idempotent; the caller holds the trio's row lock."""
+    now_ts = to_ms(now) + offset_ms
+    match answer.call:
+        case SendCall() as call:
+            _record_sent(trio, call, answer, now=now, now_ts=now_ts)
+        case LookCall() as call:
+            _record_look(trio, call, answer, now=now)
+        case ObserveCall() as call:
+            _record_observed(trio, call, answer)
+
+
+def _record_sent(trio: TrioOrder, call: SendCall, answer: Answer, *, now: datetime, now_ts: int) -> None:
+    request = ASKED.get(call.request_id)
+    leg = request.leg
+    leg.trio = trio
+    error, verdict = answer.error, answer.verdict
+    outcome = Outcome(
+        request=request,
+        verdict=verdict,
+        status=error.status if error else 0 if answer.bug else 200,
+        code=error.code if error else 0,
+        message=answer.bug or (error.message[:500] if error else ""),
+        latency_ms=answer.latency_ms,
+        trio_state=trio.state,
+        received_ts=now_ts,
+        received_at=now,
+    )
+    journal_append(trio, outcome)
+    if verdict is not Verdict.ACCEPTED:
+        what = Role(leg.role).words + (" cancel" if call.kind is RequestKind.CANCEL else "")
+        said = answer.bug or (reason(error.message) if error else "")
+        note(trio, "answer", f"{what.capitalize()}: {_verdict_words(verdict)} ({said.rstrip('.')}).", at=now)
+    before = facts_of(leg)
+    facts_put(
+        leg,
+        answered(
+            before,
+            kind=call.kind,
+            verdict=verdict,
+            role=Role(leg.role),
+            trio=trio.trio_state,
+            code=outcome.code,
+            message=outcome.message,
+            at=now_ts,
+        ),
+    )
+    if call.kind is RequestKind.CANCEL:
+        _record_cancel(leg, call, answer, now=now)
+    elif call.kind is RequestKind.TEST:
+        _record_test(leg, answer, now=now)
+    elif verdict is Verdict.ACCEPTED:
+        _record_accepted(trio, leg, answer, now=now)
+    elif before.state is LegState.SUBMITTED and error is not None:
+        _record_submit(trio, leg, error, verdict, now=now)
+
+
+def _record_accepted(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime) -> None:
+    if answer.view is None:
+        return
+    leg_take_in(leg, answer.view, source=Source.ANSWER, certain=False, now=now)
+    if trio.question.startswith(KEY_QUESTION):  # it was mended
+        trio.question = ""
+        row_update(trio, "question", "updated_at")
+
+
+def _record_submit(
+    trio: TrioOrder, leg: Leg, error: ExchangeError, verdict: Verdict, *, now: datetime
+) -> None:
+    """Say when what was not accepted goes out again. In doubt, its request's row says when to look it up."""
+    match verdict:
+        case Verdict.REFUSED:
+            if leg.role == Role.EXIT:
+                refused = trio.legs.filter(role=Role.EXIT, state=LegState.REJECTED).count()
+                leg.retry_at = now + timedelta(milliseconds=min(5000, BACK_OFF_MS * 2 ** min(refused, 5)))
+        case Verdict.NOT_EXECUTED:
+            leg.retry_at = now + _pause(error)
+        case Verdict.KEY_REFUSED if leg.state == LegState.PLANNED:
+            leg.retry_at = now + timedelta(milliseconds=KEY_BACK_OFF_MS)
+            trio.question = (
+                f"{KEY_QUESTION} ({reason(error.message).rstrip('.')}). Mend it with “Replace credentials”; "
+                "what protects this position is tried again every five seconds."
+            )
+            row_update(trio, "question", "updated_at")
+        case Verdict.UNKNOWN:
+            return
+    row_update(leg)
+
+
+def _record_cancel(leg: Leg, call: SendCall, answer: Answer, *, now: datetime) -> None:
+    if answer.verdict is Verdict.ACCEPTED and answer.view is not None:
+        # A conditional order's cancel is answered without a time: it covered until we asked, not longer.
+        ended_ts = answer.view.updated_at or call.stamp.timestamp
+        view = replace(answer.view, updated_at=ended_ts)
+        leg_take_in(leg, view, source=Source.ANSWER, certain=False, now=now)
+    elif answer.verdict in (Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED) and answer.error is not None:
+        leg.retry_at = now + _pause(answer.error)
+        row_update(leg, "retry_at")
+    elif not LegState(leg.state).is_final:
+        leg.look_at = leg.look_at or now  # gone, triggered or never there: read it
+        row_update(leg, "look_at")
+
+
+def _record_test(leg: Leg, answer: Answer, *, now: datetime) -> None:
+    if answer.verdict in (Verdict.NOT_EXECUTED, Verdict.UNKNOWN):
+        leg.retry_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+    row_update(leg)
+
+
+def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: datetime) -> None:
+    leg = Leg.objects.get(pk=call.leg_id)
+    leg.trio = trio
+    leg.looking_since = None
+    if answer.error is not None or answer.bug:
+        leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+        row_update(leg, "looking_since", "look_at")
+        return
+    leg.looked_ts = max(leg.looked_ts or 0, call.at)
+    if answer.view is not None:
+        leg_take_in(leg, answer.view, source=Source.LOOK_UP, certain=True, now=now)
+        if leg.look_at is not None:  # still no clear word: asked again each second, not at once
+            leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+        cancel = _newest_cancel(leg) if LegState(leg.state).is_live else None
+        if cancel is Verdict.ACCEPTED:  # its word is there, its end is not yet
+            leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+        elif cancel in CANCEL_AGAIN_MS:
+            leg.retry_at = now + timedelta(milliseconds=CANCEL_AGAIN_MS[cancel])
+        row_update(leg, "look_at", "retry_at")
+        return
+    leg.looks += 1
+    leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+    if not LegState(leg.state).is_final and _proved_absent(leg, call, answer):
+        absence = {"at": call.at, "witnessed": answer.witnessed}
+        journal_append(
+            trio, Sighting(leg=leg, source=Source.ABSENCE, certain=True, facts=absence, seen_at=now)
+        )
+        facts_put(leg, written_off(facts_of(leg), at=call.at))
+        leg.look_at = None
+        note(trio, "leg", f"{Role(leg.role).words.capitalize()} is proved absent; it is written off.", at=now)
+    row_update(leg)
+
+
+def _proved_absent(leg: Leg, call: LookCall, answer: Answer) -> bool:
+    """Absence is believed only when asked after the request could no longer execute, plus the margin."""
+    margin = settings.ABSENCE_MARGIN_MS
+    newest = leg.requests.filter(kind=RequestKind.SUBMIT).order_by("-id").first()
+    if leg.acknowledged:
+        certain_from = (leg.seen_ts or 0) + margin
+    elif newest is not None:
+        certain_from = newest.timestamp + newest.recv_window + margin
+    else:
+        return False
+    if call.at <= certain_from:
+        return False
+    return leg.role != Role.ENTRY or answer.witnessed
+
+
+def _newest_cancel(leg: Leg) -> Verdict | None:
+    """Return what the newest cancel of this order came to; nothing if none was asked or answered."""
+    newest = leg.requests.filter(kind=RequestKind.CANCEL).select_related("outcome").order_by("-id").first()
+    outcome = getattr(newest, "outcome", None)
+    return None if outcome is None else Verdict(outcome.verdict)
+
+
+def _record_observed(trio: TrioOrder, call: ObserveCall, answer: Answer) -> None:
+    if answer.error is not None or answer.bug:
+        return  # asked in vain: it counts as being asked until patience is over, then again
+    # Only our own side: what the other one shows is news for the trio there, which the sweep wakes.
+    if trio.slot is not None:
+        side = PositionSide(trio.slot.position_side)
+        shown = (p for p in answer.positions if (p.symbol, p.position_side) == (call.symbol, side))
+        view = next(shown, None) or flat_view(call.symbol, side)
+        slot_take_in(trio.slot.pk, view, as_of=call.at, from_event=False)
+        trio.slot = Slot.objects.get(pk=trio.slot.pk)
+    trio.observing_since = None
+    row_update(trio, "observing_since", "updated_at")
+
+
+# --- what a decision implies ------------------------------------------------------------------
+
+
+def settle(trio: TrioOrder, decision: Decision, rows: Rows) -> tuple[str, ...]:
+    """Put the turns that the facts implied into the trio; an end gives the slot back.
+
+    Returns the columns that changed, for the caller to write.
+    """
+    settled, step = decision.trio, decision.step
+    now = from_ms(settled.now)
+    before, after = trio.state, step.state if isinstance(step, Done) else settled.state
+    changes: dict[str, Any] = {}
+    if after != before:
+        changes |= {"state": after, "cause": settled.cause or "", "reason": settled.reason}
+        if after.is_end:
+            changes |= {"ended_at": now, "holds_slot": False, "question": ""}
+        if after is TrioState.CLOSED:
+            changes["result"] = settled.cause or ""
+    known = settled.uncovered_known_at if decision.uncovered else None
+    known_at = None if known is None else from_ms(known)
+    if known_at != trio.uncovered_known_at:
+        changes["uncovered_known_at"] = known_at
+    measured = measure(trio, rows, until_ts=settled.now_ts) if settled.bought > 0 else Gaps(0, 0, None)
+    told = {
+        "uncovered_ms": measured.total,
+        "uncovered_longest_ms": measured.longest,
+        "uncovered_refused_ms": measured.refused,
+    }
+    changes |= {name: ms for name, ms in told.items() if ms != getattr(trio, name)}
+    for name, value in changes.items():
+        setattr(trio, name, value)
+    if after != before:
+        result = f" by {trio.result}" if trio.result else ""
+        note(trio, "state", f"{before} → {after}{result}. {trio.reason}".strip(), at=now, cause=trio.cause)
+    return tuple(changes)
+
+
+def measure(trio: TrioOrder, rows: Rows, *, until_ts: int) -> Gaps:
+    """Measure from the trio's executions and stops for how long its position was not covered.
+
+    ``rows`` are those that the decision was made from.
+    """
+    if trio.is_entry_only:
+        return Gaps(0, 0, None)
+    executions: list[Execution] = []
+    guards: list[Guarding] = []
+    hedge = trio.account.position_mode == PositionMode.HEDGE
+    booked: dict[int, list[tuple[int, Any]]] = {}
+    for leg_id, time_ts, quantity in EXECUTIONS.all(trio.pk):
+        booked.setdefault(leg_id, []).append((time_ts, quantity))
+    for leg in rows.legs:
+        sign = 1 if leg.role == Role.ENTRY else -1
+        parts = booked.get(leg.pk, [])
+        rest = leg.filled - sum((quantity for _, quantity in parts), ZERO)
+        if rest > 0:  # told by an answer, its executions not yet
+            parts = [*parts, (leg.filled_ts or until_ts, rest)]
+        executions += [Execution(time_ts, sign * quantity) for time_ts, quantity in parts]
+        if leg.role == Role.STOP_LOSS and leg.accepted_ts is not None:
+            whole = leg.form == Form.CLOSE_POSITION
+            guards.append(
+                Guarding(leg.accepted_ts, leg.ended_ts, None if whole else leg.quantity, exact=hedge)
+            )
+    found = gaps(executions, guards, until_ts=until_ts)
+    if not found.total:
+        return found
+    return gaps(executions, guards, until_ts=until_ts, refusals=_refused_cover(rows))
+
+
+def _refused_cover(rows: Rows) -> list[int]:
+    """Return when (exchange ms) stops and exits were asked for that the exchange refused or lost."""
+    legs = {leg.pk: leg for leg in rows.legs if leg.role in (Role.STOP_LOSS, Role.EXIT)}
+    asked = []
+    for request in rows.requests:
+        leg, outcome = legs.get(request.leg_id), getattr(request, "outcome", None)
+        if leg is None or outcome is None or request.kind != RequestKind.SUBMIT:
+            continue
+        lost = outcome.verdict == Verdict.UNKNOWN and not leg.acknowledged  # else it was there all the same
+        if lost or outcome.verdict in NO_COVER:
+            asked.append(request.timestamp)
+    return asked
+
+
+def _pause(error: ExchangeError) -> timedelta:
+    if isinstance(error, CredentialsRefused):
+        return timedelta(milliseconds=KEY_BACK_OFF_MS)
+    if error.retry_after:
+        return timedelta(seconds=error.retry_after)
+    return timedelta(milliseconds=BACK_OFF_MS)
+
+
+def _verdict_words(verdict: Verdict) -> str:
+    return {
+        Verdict.REFUSED: "refused",
+        Verdict.NOT_EXECUTED: "did not reach the book",
+        Verdict.UNKNOWN: "fate unknown",
+        Verdict.KEY_REFUSED: "the key was refused",
+    }[verdict]

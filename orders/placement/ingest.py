@@ -1,0 +1,278 @@
+"""What the exchange tells us, written down. Every function is idempotent and monotonic.
+
+A fact is one short transaction: it locks the trio's row, is taken in, and wakes the trio at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q
+
+from exchange.types import (
+    ZERO,
+    OrderEvent,
+    OrderType,
+    OrderView,
+    PositionSide,
+    PositionView,
+    TimeInForce,
+    TradeView,
+)
+from infrastructure.compiled_queries import Prepared
+from infrastructure.rows import row_insert_once, row_update
+from orders.domain.enums import LegState, Role, Source
+from orders.domain.leg_updates import merge
+from orders.domain.rounding import plain
+from orders.journal.append import facts_of_view, journal_append
+from orders.leg_facts import facts_of, facts_put
+from orders.models import Fill, Leg, Sighting, Slot, TrioOrder
+from orders.story import note, wake, wake_with_head
+from orders.trio_lock import locked
+
+POSITION_LAG_MS = 2000
+VENUE_IDS = {
+    "autoclose-": "liquidation",
+    "adl_autoclose": "auto-deleveraging",
+    "settlement_autoclose-": "settlement",
+    "delivery_autoclose-": "delivery",
+}
+NEVER_RESTS = (TimeInForce.IOC, TimeInForce.FOK)
+BY_CLIENT_ID = Prepared(
+    lambda account, client_id: Leg.objects.filter(client_id=client_id, trio__account_id=account).values_list(
+        "pk", "trio_id"
+    ),
+    int,
+    str,
+)
+WITH_TRIO = Prepared(lambda pk: Leg.objects.filter(pk=pk).select_related("trio"), int)
+SLOT = Prepared(
+    lambda account, symbol, side: Slot.objects.filter(
+        account_id=account, symbol=symbol, position_side=side
+    ).values_list("pk", flat=True),
+    int,
+    str,
+    str,
+)
+SLOT_HELD = Prepared(lambda pk: Slot.objects.filter(pk=pk).select_for_update(), int)
+HOLDER = "SELECT id FROM orders_trioorder WHERE slot_id = %s AND holds_slot FOR UPDATE"
+
+
+# --- one order --------------------------------------------------------------------------------
+
+
+def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now: datetime) -> bool:
+    """Merge what the exchange shows of one order into its leg; return whether anything changed.
+
+    What changed it becomes a line of the journal. The caller holds the row lock of ``leg.trio`` and saves
+    the journal's head.
+    """
+    before = facts_of(leg)
+    # Told without a time, it is as of the last sign of life; the journal must not have to guess which.
+    view = replace(view, updated_at=view.updated_at or leg.seen_ts or 0)
+    after, look = merge(before, view, certain=certain)
+    changed = after != replace(before, seen_ts=after.seen_ts)
+    if changed:
+        seen = Sighting(leg=leg, source=source, certain=certain, facts=facts_of_view(view), seen_at=now)
+        journal_append(leg.trio, seen)
+    facts_put(leg, after)
+    if look:
+        leg.look_at = leg.look_at or now
+    else:
+        leg.look_at, leg.looks, leg.looking_since = None, 0, None
+        if after.state.is_live and _ends_at_once(leg):  # an answer that tells no end yet is not the last word
+            leg.look_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)
+    row_update(leg)
+    if after.state != before.state or after.filled != before.filled:
+        note(leg.trio, "leg", _leg_line(leg), at=now, client_id=leg.client_id)
+    return changed
+
+
+def _ends_at_once(leg: Leg) -> bool:
+    """Is this an order that never rests, so that its end is due whatever the stream tells?"""
+    if leg.type == OrderType.MARKET or leg.role == Role.EXIT:
+        return True
+    return leg.role == Role.ENTRY and leg.trio.time_in_force in NEVER_RESTS
+
+
+def _leg_line(leg: Leg) -> str:
+    name = Role(leg.role).words.capitalize()
+    if leg.generation > 1:
+        name += f" {leg.generation}"
+    words = {
+        LegState.ACCEPTED: "rests on the exchange",
+        LegState.TRIGGERED: "was triggered",
+        LegState.PARTIALLY_FILLED: "is partly filled",
+        LegState.FILLED: "is filled",
+        LegState.CANCELLED: "is cancelled",
+        LegState.EXPIRED: "expired",
+        LegState.REJECTED: "was refused",
+    }.get(LegState(leg.state), leg.state.lower())
+    amount = f": {plain(leg.filled)}" if leg.filled else ""
+    price = f" at {plain(leg.average_price)}" if leg.filled and leg.average_price else ""
+    level = f" (trigger {plain(leg.trigger_price)})" if leg.trigger_price and not leg.filled else ""
+    return f"{name} {words}{amount}{price}{level}."
+
+
+def fill_book(leg: Leg, trade: TradeView) -> bool:
+    """Book one execution; return whether it was new."""
+    return row_insert_once(
+        Fill(
+            account_id=leg.trio.account_id,
+            symbol=trade.symbol,
+            trade_id=trade.trade_id,
+            trio=leg.trio,
+            leg=leg,
+            order_id=trade.order_id,
+            side=trade.side,
+            price=trade.price,
+            quantity=trade.quantity,
+            commission=trade.commission,
+            commission_asset=trade.commission_asset or "",
+            realized_pnl=trade.realized_pnl,
+            maker=trade.maker,
+            time_ts=trade.time,
+        )
+    )
+
+
+def leg_find(account_id: int, view: OrderView) -> tuple[int, int] | None:
+    """Return our leg behind an order the exchange shows, by client id, else by the ids it told us; and its trio."""
+    if found := BY_CLIENT_ID.first(account_id, view.client_id):
+        return found
+    ids = Q(pk=None)
+    if view.order_id:
+        ids |= Q(order_id=view.order_id)
+    if view.algo_id:
+        ids |= Q(algo_id=view.algo_id)
+    # The exchange numbers each symbol's orders by itself: an id means nothing without its symbol.
+    legs = Leg.objects.filter(ids, trio__account_id=account_id, trio__symbol__symbol=view.symbol)
+    return legs.values_list("pk", "trio_id").first()
+
+
+def order_fact(account_id: int, event: OrderEvent) -> int | None:
+    """Take in an order event; return the trio it woke, if it is one of ours."""
+    trades = (event.trade,) if event.trade else ()
+    return order_seen(account_id, event.order, trades=trades, source=Source.EVENT)
+
+
+def order_seen(
+    account_id: int, view: OrderView, *, trades: Iterable[TradeView] = (), source: Source = Source.LIST
+) -> int | None:
+    """Take in one order as the exchange shows it; return the trio it woke, if anything was new.
+
+    A LOOK_UP is certain: it has followed a triggered order to its child.
+    """
+    found = leg_find(account_id, view)
+    if found is None:
+        return _forced(account_id, view)
+    trades = tuple(trades)
+    leg_id, trio_id = found
+
+    def take_in(now: datetime) -> int | None:
+        leg = WITH_TRIO.get(leg_id)
+        changed = leg_take_in(leg, view, source=source, certain=source is Source.LOOK_UP, now=now)
+        for trade in trades:
+            changed |= fill_book(leg, trade)
+        if not changed:
+            return None
+        wake_with_head(leg.trio, now)
+        return trio_id
+
+    return locked(take_in, trio_id=trio_id, what=f"trio {trio_id}: news of {view.client_id}")
+
+
+def _forced(account_id: int, view: OrderView) -> int | None:
+    """Take in an order of the exchange's own that closed position; return the trio that held it, woken."""
+    how = next((words for prefix, words in VENUE_IDS.items() if view.client_id.startswith(prefix)), "")
+    if not how or view.executed <= 0:
+        return None
+    holders = TrioOrder.objects.filter(
+        slot__account_id=account_id,
+        slot__symbol=view.symbol,
+        slot__position_side=view.position_side,
+        holds_slot=True,
+    )
+
+    def take_in(now: datetime) -> int | None:
+        trio = holders.select_for_update(of=("self",)).first()
+        if trio is None or trio.forced:
+            return None
+        trio.forced = how
+        row_update(trio, "forced", "updated_at")
+        price = f" at {plain(view.average_price)}" if view.average_price else ""
+        text = f"The exchange closed {plain(view.executed)}{price} itself ({how}), order {view.client_id}."
+        note(trio, "outside", text, at=now, client_id=view.client_id)
+        wake(trio.pk, now)
+        return trio.pk
+
+    return locked(take_in, what=f"{view.symbol}: {how}")
+
+
+# --- the slot book ----------------------------------------------------------------------------
+
+
+def position_fact(
+    account_id: int, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
+) -> int | None:
+    """Take in a position; return the trio holding the slot, woken, if anything changed there."""
+    slot_id = SLOT.first(account_id, view.symbol, view.position_side.value)
+    if slot_id is None:
+        slot, _ = Slot.objects.get_or_create(
+            account_id=account_id, symbol=view.symbol, position_side=view.position_side
+        )
+        slot_id = slot.pk
+
+    def take_in(now: datetime) -> int | None:
+        with connection.cursor() as cursor:
+            cursor.execute(HOLDER, [slot_id])
+            held = cursor.fetchone()
+        changed = slot_take_in(slot_id, view, as_of=as_of, from_event=from_event, strangers=strangers)
+        if not changed or held is None:
+            return None
+        (holder,) = held
+        wake(holder, now)
+        return int(holder)
+
+    return locked(take_in, what=f"account {account_id}, {view.symbol} {view.position_side}: a position")
+
+
+def slot_take_in(
+    slot_id: int, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
+) -> bool:
+    """Write a position into the book unless something newer is there; return whether it differs."""
+    slot = SLOT_HELD.get(slot_id)
+    changed = False
+    if as_of >= slot.as_of:
+        changed = slot.quantity != view.quantity or (view.quantity == 0 and slot.flat_since is None)
+        if view.quantity != 0:
+            slot.flat_since = slot.flat_event_ts = None
+        elif slot.flat_since is None or slot.quantity != 0:
+            # Positions lag behind their events: flat right after an event told one is doubted for longer.
+            lagging = slot.as_of + POSITION_LAG_MS if slot.from_event and not from_event else 0
+            slot.flat_since = max(as_of, lagging)
+        else:
+            changed |= as_of - slot.flat_since >= 1000 > slot.as_of - slot.flat_since
+        if view.quantity == 0 and from_event:
+            changed |= as_of > (slot.flat_event_ts or 0)
+            slot.flat_event_ts = as_of
+        slot.quantity, slot.as_of, slot.from_event = view.quantity, as_of, from_event
+        slot.entry_price = view.entry_price
+        slot.liquidation_price = view.liquidation_price or slot.liquidation_price
+        if view.mark_price and as_of >= slot.mark_as_of:
+            slot.mark_price, slot.mark_as_of = view.mark_price, as_of
+    if strangers is not None and as_of >= slot.strangers_as_of:
+        changed |= slot.strangers != strangers
+        slot.strangers, slot.strangers_as_of = strangers, as_of
+    row_update(slot)
+    return changed
+
+
+def flat_view(symbol: str, position_side: str) -> PositionView:
+    """Return the position of a slot that the exchange's list left out: none."""
+    return PositionView(symbol, PositionSide(position_side), Decimal(0), ZERO)

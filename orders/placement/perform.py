@@ -1,0 +1,157 @@
+"""What is asked of an exchange once it is committed, and what came of it. No database here."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connection
+
+from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailable, OrderRejected
+from exchange.port import Exchange
+from exchange.types import OrderRef, OrderView, PositionView, Stamp, WireRequest
+from orders.domain.enums import RequestKind, Verdict
+
+# Refusals that `binance-futures` marks "reconcile" but whose meaning for a leg is told (design §3.5).
+TOLD = frozenset({-2011, -2021, -2022, -4118, -4129, -4130, -4131, -4509})
+ALREADY_THERE = -4116  # an open order has this id: an earlier try of ours landed
+CLOCK_CODES = frozenset({-1021, -5028})
+
+
+@dataclass(frozen=True, slots=True)
+class SendCall:
+    """Send one committed request."""
+
+    request_id: int
+    leg_id: int
+    kind: RequestKind
+    wire: WireRequest
+    stamp: Stamp
+    timeout_ms: int
+
+    def ask(self, exchange: Exchange, latency: Callable[[], int]) -> Answer:
+        view = exchange.send(self.wire, stamp=self.stamp, timeout_ms=self.timeout_ms)
+        return Answer(self, view=view, latency_ms=latency())
+
+
+@dataclass(frozen=True, slots=True)
+class LookCall:
+    """Look one order up by our id. ``witness_since``: and ask its symbol's history as a second witness."""
+
+    leg_id: int
+    ref: OrderRef
+    at: int
+    timeout_ms: int
+    witness_since: int | None = None
+
+    def ask(self, exchange: Exchange, latency: Callable[[], int]) -> Answer:
+        view = exchange.find_order(self.ref, at=self.at, timeout_ms=self.timeout_ms)
+        witness = False
+        if view is None and self.witness_since is not None:
+            history = exchange.order_history(self.ref.symbol, since=self.witness_since, at=self.at)
+            view = next((order for order in history if order.client_id == self.ref.client_id), None)
+            witness = True
+        return Answer(self, view=view, witnessed=witness, latency_ms=latency())
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveCall:
+    """Read the positions of one symbol."""
+
+    symbol: str
+    at: int
+    timeout_ms: int
+
+    def ask(self, exchange: Exchange, latency: Callable[[], int]) -> Answer:
+        positions: tuple[PositionView, ...] = tuple(
+            exchange.positions(self.symbol, at=self.at, timeout_ms=self.timeout_ms)
+        )
+        return Answer(self, positions=positions, latency_ms=latency())
+
+
+Call = SendCall | LookCall | ObserveCall
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call came to."""
+
+    call: Call
+    view: OrderView | None = None
+    positions: tuple[PositionView, ...] = ()
+    witnessed: bool = False
+    error: ExchangeError | None = None
+    bug: str = ""
+    latency_ms: int = 0
+
+    @property
+    def clock_refused(self) -> bool:
+        return self.error is not None and self.error.code in CLOCK_CODES
+
+    @property
+    def verdict(self) -> Verdict:
+        error = self.error
+        if self.bug:
+            return Verdict.UNKNOWN
+        if error is None:
+            return Verdict.ACCEPTED
+        if error.code in TOLD and error.status < 500:  # a 5xx says nothing about what was done
+            return Verdict.REFUSED
+        if error.code == ALREADY_THERE:
+            return Verdict.UNKNOWN
+        if isinstance(error, CredentialsRefused):
+            return Verdict.KEY_REFUSED
+        if isinstance(error, ExchangeUnavailable):
+            return Verdict.NOT_EXECUTED
+        return Verdict.REFUSED if isinstance(error, OrderRejected) else Verdict.UNKNOWN
+
+
+logger = logging.getLogger(__name__)
+
+_pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="exchange")
+# Entries may be waited for long; what protects never queues up behind them.
+_entries = ThreadPoolExecutor(max_workers=16, thread_name_prefix="entry")
+
+
+class InsideTransaction(RuntimeError):
+    """The exchange was about to be asked with a transaction open: what it says could be rolled back."""
+
+
+def perform_all(
+    calls: Iterable[Call], exchange: Exchange, later: Callable[[Future[Answer]], None] | None
+) -> set[Future[Answer]]:
+    """Have calls performed; return those to wait for."""
+    awaited = set()
+    for call in calls:
+        slow = isinstance(call, SendCall) and call.timeout_ms > settings.PROTECT_TIMEOUT_MS
+        future = (_entries if slow else _pool).submit(perform, call, exchange)
+        if slow and later is not None:
+            later(future)
+        else:
+            awaited.add(future)
+    return awaited
+
+
+def perform(call: Call, exchange: Exchange) -> Answer:
+    """Ask the exchange what was committed, once. Never raises: silence is an answer too."""
+    started = time.monotonic_ns()
+
+    def latency() -> int:
+        return (time.monotonic_ns() - started) // 1_000_000
+
+    try:
+        return call.ask(exchange, latency)
+    except ExchangeError as error:
+        return Answer(call, error=error, latency_ms=latency())
+    except Exception as error:  # a bug of ours after the request may have left: its fate is unknown
+        logger.exception("an exchange call failed in our own code")
+        return Answer(call, bug=f"{type(error).__name__} in our own code", latency_ms=latency())
+
+
+def refuse_inside_transaction() -> None:
+    if connection.in_atomic_block:
+        raise InsideTransaction("The exchange must not be asked while a database transaction is open.")

@@ -1,0 +1,345 @@
+"""OrderPlacementService: the one mechanism. Everything that happens to a trio goes through ``advance``.
+
+in one short transaction: lock the trio's row, decide, commit what is about to be asked and when to
+look again; ask, with no transaction open; in one short transaction: lock, write down what came of
+it, and decide again. A committed request is its own claim: it is sent by who committed it, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db import InterfaceError, OperationalError, connection
+from rq.timeouts import BaseTimeoutException
+
+from accounts.errors import AccountsError
+from accounts.gateways import exchange_for
+from accounts.models import ExchangeAccount
+from exchange.errors import ExchangeError
+from exchange.port import Exchange
+from infrastructure import job_queue
+from infrastructure.compiled_queries import Prepared
+from infrastructure.rows import row_update
+from orders.domain.decision.decide import decide
+from orders.domain.decision.steps import AskPerson, Done, Rest, Step
+from orders.domain.enums import TrioState
+from orders.exchange_data.clock import clock_measure, db_now, from_ms, offset_ms, to_ms
+from orders.installation import install_refusal, install_row
+from orders.journal.append import JOURNAL_HEAD
+from orders.models import Install, Symbol, TrioOrder
+from orders.placement import finish
+from orders.placement.begin import begin
+from orders.placement.perform import Answer, Call, perform_all, refuse_inside_transaction
+from orders.placement.snapshot_loader import rows_read, snapshot_of
+from orders.story import note
+from orders.trio_lock import locked, short_transaction
+
+logger = logging.getLogger(__name__)
+
+INCARNATION = f"{socket.gethostname()[:40]}:{os.getpid()}"
+SAY_AGAIN_SECONDS = 60.0
+STANDS = """
+    SELECT trio.state, trio.account_id, account.environment, clock.offset_ms,
+           install.id, install.token, install.system_identifier,
+           ceil(extract(epoch FROM trio.wake_at - clock_timestamp()) * 1000)::bigint
+    FROM orders_trioorder trio JOIN accounts_exchangeaccount account ON account.id = trio.account_id
+    LEFT JOIN orders_clock clock ON clock.environment = account.environment
+    LEFT JOIN LATERAL (SELECT * FROM orders_install ORDER BY id LIMIT 1) install ON true
+    WHERE trio.id = %s
+"""
+# Of account and symbol only what deciding reads: each column more is planned, sent and converted at every turn.
+READ = {
+    "account": (
+        ExchangeAccount,
+        {"name", "environment", "is_active", "can_trade", "position_mode", "differs"},
+    ),
+    "symbol": (
+        Symbol,
+        {"environment", "symbol", "status", "tick_size", "step_size", "multiplier_up", "multiplier_down"},
+    ),
+}
+NOT_READ = [
+    f"{relation}__{field.name}"
+    for relation, (model, read) in READ.items()
+    for field in model._meta.concrete_fields
+    if not field.primary_key and field.name not in read
+]
+WHOLE = Prepared(
+    lambda pk: TrioOrder.objects.filter(pk=pk).select_related("account", "symbol", "slot").defer(*NOT_READ),
+    int,
+)
+
+
+class Undecided(RuntimeError):
+    """A decision raised: a bug of ours."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one decision came to: the step, and the calls it committed."""
+
+    step: Step
+    calls: tuple[Call, ...] = ()
+    rest_ms: int | None = None  # how long it rests, if it does until a given moment
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a turn is made with, read before its transaction opens."""
+
+    exchange: Exchange
+    install: Install
+    offset_ms: int
+    queue_alive: bool
+
+
+class Where(NamedTuple):
+    """Where a trio stands, and what every turn of it needs: read in one round trip, without a lock."""
+
+    state: str
+    account_id: int
+    environment: str
+    offset_ms: int | None
+    install: Install | None
+    due_in_ms: int | None  # not above zero: now
+
+
+def _where_it_stands(trio_id: int) -> Where:
+    with connection.cursor() as cursor:
+        cursor.execute(STANDS, [trio_id])
+        row = cursor.fetchone()
+    if row is None:
+        raise TrioOrder.DoesNotExist(f"There is no trio {trio_id}.")
+    state, account_id, environment, offset, install, token, system, due_in_ms = row
+    mark = None if install is None else Install(pk=install, token=token, system_identifier=system)
+    return Where(state, account_id, environment, offset, mark, due_in_ms)
+
+
+class OrderPlacementService:
+    """Carries trios forward. Holds no state of its own: any process may advance any trio at any time."""
+
+    def __init__(self, *, gateway: Callable[[int], Exchange] = exchange_for, asked_by: str = "") -> None:
+        self._gateway = gateway
+        self._asked_by = asked_by or INCARNATION
+
+    def advance(
+        self,
+        trio_id: int,
+        *,
+        answer: Answer | None = None,
+        later: Callable[[Future[Answer]], None] | None = None,
+        again: Callable[[int], None] | None = None,
+        if_due: bool = False,
+    ) -> Step:
+        """Carry a trio as far as it will go now. Safe to repeat, at once, from anywhere.
+
+        Returns the step it rests on. ``later`` is given what may take long (an entry) instead of waiting
+        for it; bring its result back as ``answer``. ``again`` is told in how many ms the trio is due again.
+        ``if_due``: only if nobody has carried it on since it was called for; of several processes one is enough.
+        Raises TrioOrder.DoesNotExist for an unknown trio.
+        """
+        refuse_inside_transaction()
+        where = _where_it_stands(trio_id)
+        state, environment = where.state, where.environment
+        if state == TrioState.DRAFT:
+            return Rest(None)
+        if_due = if_due and answer is None
+        if if_due and (where.due_in_ms is None or where.due_in_ms > 0):
+            if again is not None and where.due_in_ms is not None:
+                again(where.due_in_ms)
+            return Rest(None)
+        install = where.install or install_row()
+        if refusal := install_refusal(install):  # another server may be acting on this very trio
+            _say_now_and_then(refusal)
+            return Rest(None)
+        try:
+            exchange = self._gateway(where.account_id)
+        except (AccountsError, ExchangeError) as error:  # unreadable, or no key the exchange would know
+            self._unreachable(trio_id, str(error))
+            return Rest(None)
+        offset = self._offset(trio_id, environment) if where.offset_ms is None else where.offset_ms
+        if offset is None:
+            return Rest(None)
+        queue_alive = state not in (TrioState.QUEUED, TrioState.PLACING) or job_queue.answering()
+        asked: set[Future[Answer]] = set()
+        answers: list[Answer | None] = [answer]
+        while True:
+            for known in answers:
+                if known is not None and known.clock_refused:
+                    offset = self._measure(environment, offset)
+                means = Means(exchange, install, offset, queue_alive)
+                turn = self._turn(trio_id, means, answer=known, if_due=if_due)
+                asked |= perform_all(turn.calls, exchange, later)
+            if not asked:
+                if again is not None and turn.rest_ms is not None:
+                    again(turn.rest_ms)
+                return turn.step
+            if_due = False
+            done, asked = wait(asked, return_when=FIRST_COMPLETED)
+            answers = [future.result() for future in done]
+
+    # --- one transaction ----------------------------------------------------------------------
+
+    def _turn(
+        self, trio_id: int, means: Means, *, answer: Answer | None = None, if_due: bool = False
+    ) -> Turn:
+        """Lock, record ``answer``, decide, begin. A lock that cannot be had is tried again.
+
+        Past those tries our answer is a lost answer: its request's row says that its fate is to be looked up.
+        """
+        what = f"trio {trio_id}: a turn"
+        try:
+            return locked(
+                lambda now: self._locked_turn(trio_id, means, answer, now=now, if_due=if_due),
+                trio_id=trio_id,
+                what=what,
+            )
+        except Undecided as undecided:  # its transaction is undone, and the answer with it: that is kept
+            error = undecided.error
+        logger.error("trio %s: its decision raised; what covers it stays", trio_id, exc_info=error)
+        return locked(
+            lambda now: self._failed(trio_id, means, answer, error=error, now=now), trio_id=trio_id, what=what
+        )
+
+    def _locked_turn(
+        self, trio_id: int, means: Means, answer: Answer | None, *, now: datetime, if_due: bool
+    ) -> Turn:
+        # Read after the lock: rows joined to a locked one are as they were before it was waited for.
+        trio = WHOLE.get(trio_id)
+        if if_due and not (trio.wake_at and trio.wake_at <= now):
+            return _carried_on_meanwhile(trio, now)
+        if answer is not None:
+            finish.record(trio, answer, now=now, offset_ms=means.offset_ms)
+        try:
+            return self._decide(trio, means, now=now)
+        except (OperationalError, InterfaceError, BaseTimeoutException):
+            raise  # a job whose time is up has met no fault in deciding: another takes it from here
+        except Exception as error:
+            raise Undecided(error) from error
+
+    def _decide(self, trio: TrioOrder, means: Means, *, now: datetime) -> Turn:
+        for _ in range(4):
+            rows = rows_read(trio)
+            snapshot = snapshot_of(
+                trio,
+                rows,
+                now=now,
+                offset_ms=means.offset_ms,
+                install=means.install,
+                queue_alive=means.queue_alive,
+            )
+            decision = decide(snapshot)
+            changed = finish.settle(trio, decision, rows)
+            step = decision.step
+            if isinstance(step, AskPerson):
+                trio.question = step.question
+                row_update(trio, *changed, "question", "updated_at")
+                note(trio, "question", step.question, at=now)
+                now = db_now()
+                continue
+            if isinstance(step, Rest | Done):
+                until = step.until if isinstance(step, Rest) else None
+                trio.wake_at = None if until is None else from_ms(max(until, snapshot.now + 1))
+                trio.failures = 0
+                row_update(trio, *changed, "wake_at", "failures", *JOURNAL_HEAD, "updated_at")
+                return Turn(step, rest_ms=None if until is None else max(1, until - snapshot.now))
+            calls = begin(
+                trio,
+                decision,
+                exchange=means.exchange,
+                now=now,
+                offset_ms=means.offset_ms,
+                asked_by=self._asked_by,
+                changed=changed,
+            )
+            return Turn(step, tuple(calls))
+        raise AssertionError("a trio keeps asking the same question")
+
+    def _failed(
+        self, trio_id: int, means: Means, answer: Answer | None, *, error: Exception, now: datetime
+    ) -> Turn:
+        """Keep the answer, and try again later."""
+        trio = WHOLE.get(trio_id)
+        if answer is not None:
+            finish.record(trio, answer, now=now, offset_ms=means.offset_ms)
+        trio.failures += 1
+        pause = min(60, 2 ** min(trio.failures, 6))
+        trio.question = trio.question or (
+            "Something in this system went wrong while deciding about this trio. What covers it stays on the "
+            "exchange. Look at it there, and report the error in the log."
+        )
+        trio.wake_at = now + timedelta(seconds=pause)
+        row_update(trio, "failures", "question", "wake_at", *JOURNAL_HEAD, "updated_at")
+        note(trio, "failure", f"Deciding failed ({type(error).__name__}); tried again in {pause} s.", at=now)
+        return Turn(Rest(None))
+
+    # --- what has to be there first -----------------------------------------------------------
+
+    def _unreachable(self, trio_id: int, why: str) -> None:
+        """The account's key cannot be read: nothing new is opened; what lives is asked about and waits."""
+        with short_transaction(trio_id=trio_id) as now:
+            trio = TrioOrder.objects.get(pk=trio_id)
+            if trio.trio_state is TrioState.QUEUED:
+                trio.state, trio.reason, trio.holds_slot = TrioState.REFUSED, why, False
+                trio.ended_at, trio.wake_at = now, None
+                trio.save()
+                note(trio, "state", f"QUEUED → REFUSED. {why}")
+        self._pause(trio_id, why, seconds=5, ask=True)
+
+    def _offset(self, trio_id: int, environment: str) -> int | None:
+        try:
+            return offset_ms(environment)
+        except ExchangeError as error:
+            self._pause(trio_id, f"The exchange's clock cannot be read: {error}", seconds=1, ask=False)
+            return None
+
+    def _measure(self, environment: str, known: int) -> int:
+        try:
+            return clock_measure(environment).offset_ms
+        except ExchangeError:
+            return known
+
+    def _pause(self, trio_id: int, why: str, *, seconds: int, ask: bool) -> None:
+        with short_transaction(trio_id=trio_id) as now:
+            trio = TrioOrder.objects.get(pk=trio_id)
+            trio.wake_at = None if trio.is_over else now + timedelta(seconds=seconds)
+            if ask and not trio.is_over and trio.question != why:
+                trio.question = why
+                note(trio, "question", why)
+            trio.save(update_fields=["wake_at", "question", "updated_at"])
+
+
+def _carried_on_meanwhile(trio: TrioOrder, now: datetime) -> Turn:
+    """Somebody else has decided since this trio was called for: rest as they did."""
+    if trio.wake_at is None:
+        return Turn(Rest(None))
+    left = max(1, to_ms(trio.wake_at) - to_ms(now))
+    return Turn(Rest(to_ms(trio.wake_at)), rest_ms=left)
+
+
+_said_at: dict[str, float] = {}
+
+
+def _say_now_and_then(what: str) -> None:
+    """Log what would be said of every trio at every poll once a minute."""
+    now = time.monotonic()
+    if now - _said_at.get(what, -SAY_AGAIN_SECONDS) >= SAY_AGAIN_SECONDS:
+        _said_at[what] = now
+        logger.warning("trios are left alone: %s", what)
+
+
+def service() -> OrderPlacementService:
+    """Return the service as every job, command and worker uses it."""
+    return OrderPlacementService()

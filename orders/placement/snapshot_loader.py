@@ -1,0 +1,253 @@
+"""From rows to the snapshot a decision is made from. Called under the trio's row lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from exchange.types import ZERO, PositionSide, Side
+from infrastructure.compiled_queries import Prepared
+from orders import risk_gates
+from orders.domain import client_ids
+from orders.domain.enums import (
+    Cause,
+    Form,
+    LegState,
+    RequestKind,
+    Role,
+    TrioState,
+    Verdict,
+)
+from orders.domain.rounding import plain
+from orders.domain.snapshot import Ask, Book, LegView, Policies, TrioSnapshot
+from orders.exchange_data.clock import to_ms
+from orders.models import Install, Leg, Request, Slot, TrioOrder, Watch
+from orders.specs import spec_of
+
+ASKED = {
+    Verdict.ACCEPTED: Ask.DONE,
+    Verdict.REFUSED: Ask.REFUSED,
+    Verdict.KEY_REFUSED: Ask.REFUSED,
+    Verdict.UNKNOWN: Ask.DOUBT,
+    Verdict.NOT_EXECUTED: Ask.NONE,
+}
+LEGS = Prepared(lambda trio: Leg.objects.filter(trio_id=trio).order_by("id"), int)
+REQUESTS = Prepared(
+    lambda trio: (
+        Request.objects.filter(trio_id=trio).select_related("outcome").defer("payload").order_by("id")
+    ),
+    int,
+)
+WATCH = Prepared(lambda account: Watch.objects.filter(account_id=account), int)
+QUEUE_SILENT = "The queue (Redis) does not answer, so nothing new is opened."
+
+
+def policies() -> Policies:
+    return Policies(
+        patience=settings.PROTECT_TIMEOUT_MS,
+        naked_limit=settings.NAKED_LIMIT_MS,
+        absence_margin=settings.ABSENCE_MARGIN_MS,
+        recv_window=settings.RECV_WINDOW_MS,
+        book_age_max=2 * 1000 * settings.SWEEP_SECONDS,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A trio's orders, and its requests with their outcomes, oldest first."""
+
+    legs: tuple[Leg, ...]
+    requests: tuple[Request, ...]
+
+
+def rows_read(trio: TrioOrder) -> Rows:
+    """Read the rows a decision is made from."""
+    return Rows(tuple(LEGS.all(trio.pk)), tuple(REQUESTS.all(trio.pk)))
+
+
+def snapshot_of(
+    trio: TrioOrder, rows: Rows, *, now: datetime, offset_ms: int, install: Install, queue_alive: bool = True
+) -> TrioSnapshot:
+    """Return everything a decision about ``trio`` hinges on. ``now`` was read after its lock."""
+    now_ms = to_ms(now)
+    rules = policies()
+    requests = rows.requests
+    legs = tuple(
+        leg_view(leg, [r for r in requests if r.leg_id == leg.pk], now=now_ms, rules=rules)
+        for leg in rows.legs
+    )
+    placing = trio.trio_state in (TrioState.QUEUED, TrioState.PLACING)
+    alive = risk_gates.worker_alive() if placing else True
+    dry_run = risk_gates.is_dry_run(trio)
+    refusal = risk_gates.new_risk_refusal(trio, install=install) if placing else ""
+    if placing and trio.trio_state is TrioState.PLACING and dry_run and not refusal:
+        refusal = "DRY_RUN_MODE is on: nothing new is opened."
+    return TrioSnapshot(
+        spec=spec_of(trio),
+        state=trio.trio_state,
+        now=now_ms,
+        now_ts=now_ms + offset_ms,
+        stem=client_ids.stem(install.token, trio.pk),
+        cause=Cause(trio.cause) if trio.cause else None,
+        reason=trio.reason,
+        legs=legs,
+        book=book_of(
+            trio,
+            now=now,
+            now_ts=now_ms + offset_ms,
+            rules=rules,
+            queue_alive=queue_alive,
+            alive=alive,
+            placing=placing,
+        ),
+        policies=rules,
+        cancel_wanted=trio.cancel_wanted_at is not None,
+        close_wanted=trio.close_wanted_at is not None,
+        panic_wanted=trio.panic_wanted_at is not None,
+        place_before=_ms(trio.place_before),
+        good_till=_ms(trio.good_till),
+        worker_alive=alive,
+        dry_run=dry_run and trio.trio_state is TrioState.QUEUED,
+        dry_run_passed=dry_run and any(_tested(request) for request in requests),
+        refusal=refusal,
+        question=trio.question,
+        observing_since=_ms(trio.observing_since),
+        uncovered_known_at=_ms(trio.uncovered_known_at),
+        hold_until_ts=_hold_until_ts(trio, legs),
+        forced=trio.forced,
+    )
+
+
+def _hold_until_ts(trio: TrioOrder, legs: Iterable[LegView]) -> int | None:
+    """Return when the holding time, counted from the first execution, is over; nothing before there is one."""
+    filled = [leg.filled_ts for leg in legs if leg.role is Role.ENTRY and leg.filled_ts is not None]
+    if trio.hold_seconds is None or not filled:
+        return None
+    booked = trio.fills.filter(leg__role=Role.ENTRY).order_by("time_ts").values_list("time_ts", flat=True)
+    return min(booked.first() or filled[0], *filled) + 1000 * trio.hold_seconds
+
+
+def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) -> LegView:
+    """Return one order with where its placing and its cancelling stand."""
+    submits = [r for r in requests if r.kind == RequestKind.SUBMIT]
+    cancels = [r for r in requests if r.kind == RequestKind.CANCEL]
+    asked = _ask(submits[-1], now=now, patience=rules.patience) if submits else Ask.NONE
+    cancel = _ask(cancels[-1], now=now, patience=rules.patience) if cancels else Ask.NONE
+    if (
+        cancels
+        and leg.looked_ts is not None
+        and leg.looked_ts > cancels[-1].timestamp
+        and cancel is not Ask.DONE
+    ):
+        cancel = Ask.NONE  # it was looked up since and still lives: ask once more
+    return LegView(
+        client_id=leg.client_id,
+        role=Role(leg.role),
+        generation=leg.generation,
+        form=Form(leg.form),
+        state=LegState(leg.state),
+        quantity=leg.quantity,
+        trigger_price=leg.trigger_price,
+        filled=leg.filled,
+        acknowledged=leg.acknowledged,
+        asked=asked,
+        asked_at=to_ms(submits[-1].begun_at) if submits else 0,
+        asked_ts=submits[-1].timestamp if submits else 0,
+        expires_ts=submits[-1].timestamp + submits[-1].recv_window if submits else 0,
+        cancel=cancel,
+        cancel_at=to_ms(cancels[-1].begun_at) if cancels else 0,
+        refused_code=leg.refused_code,
+        refused_text=leg.refused_text,
+        accepted_ts=leg.accepted_ts,
+        triggered_ts=leg.triggered_ts,
+        filled_ts=leg.filled_ts,
+        ended_ts=leg.ended_ts,
+        seen_ts=leg.seen_ts,
+        retry_at=_ms(leg.retry_at),
+        look_at=_ms(leg.look_at),
+        looking_since=_ms(leg.looking_since),
+        looked_ts=leg.looked_ts,
+        looks=leg.looks,
+        late=leg.late,
+    )
+
+
+def book_of(
+    trio: TrioOrder,
+    *,
+    now: datetime,
+    now_ts: int,
+    rules: Policies,
+    queue_alive: bool,
+    alive: bool,
+    placing: bool = True,
+) -> Book:
+    """Return the slot as the exchange last showed it, on the trio's own side.
+
+    Whether something new may be placed on it is only looked into while the trio is ``placing``.
+    """
+    slot = trio.slot
+    if slot is None:
+        return Book()
+    watch = None
+    if placing or not slot.as_of:
+        watch = WATCH.first(trio.account_id)
+    signed = slot.quantity if trio.side == Side.BUY else -slot.quantity
+    if slot.position_side != PositionSide.BOTH:
+        signed = abs(slot.quantity)  # a hedged side holds nothing but its own, whatever the sign
+    # A slot without facts of its own was not there when the account was last swept: it was flat then.
+    as_of = slot.as_of or (watch.swept_ts if watch else 0)
+    why = "" if alive else risk_gates.NO_WORKER
+    why = why or ("" if queue_alive else QUEUE_SILENT)
+    if placing:
+        why = why or _watch_trouble(watch, now=now)
+    if not why and now_ts - as_of > rules.book_age_max:
+        why = "What the exchange holds was not read recently enough; the next sweep will do it."
+    return Book(
+        quantity=max(signed, ZERO),
+        opposite=max(-signed, ZERO),
+        as_of=as_of,
+        from_event=slot.from_event,
+        flat_since=slot.flat_since,
+        flat_event_ts=slot.flat_event_ts or 0,
+        mark_price=slot.mark_price,
+        mark_as_of=slot.mark_as_of,
+        strangers=tuple(slot.strangers),
+        placeable=not why,
+        not_placeable=why,
+    )
+
+
+def _watch_trouble(watch: Watch | None, *, now: datetime) -> str:
+    takeover = timedelta(milliseconds=settings.TAKEOVER_MS)
+    if watch is None or watch.beat is None or now - watch.beat > takeover:
+        return "Nobody watches the account yet: wait for a runworker to take it."
+    if watch.stream_since is None:
+        return "The account's event stream is not connected; it is being connected again."
+    if watch.swept_at is None or watch.swept_at < watch.stream_since:
+        return "The account is being read for the first time since its stream connected."
+    return ""
+
+
+def slot_text(slot: Slot) -> str:
+    """Return what a slot holds, in words."""
+    return "flat" if not slot.quantity else plain(slot.quantity)
+
+
+def _ask(request: Request, *, now: int, patience: int) -> Ask:
+    outcome = getattr(request, "outcome", None)
+    if outcome is None:
+        return Ask.IN_THE_AIR if now < to_ms(request.begun_at) + patience else Ask.DOUBT
+    return ASKED[Verdict(outcome.verdict)]
+
+
+def _tested(request: Request) -> bool:
+    outcome = getattr(request, "outcome", None)
+    return request.kind == RequestKind.TEST and outcome is not None and outcome.verdict == Verdict.ACCEPTED
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else to_ms(moment)

@@ -1,0 +1,39 @@
+"""The trio as a person meant it, in the symbol's own decimals."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from exchange.types import OrderType, PositionMode, PositionSide, Side, TimeInForce
+from orders.domain.enums import (
+    Protection,
+    TargetPolicy,
+)
+from orders.domain.rounding import shown
+from orders.domain.snapshot import Spec
+from orders.models import TrioOrder
+
+
+def spec_of(trio: TrioOrder) -> Spec:
+    """Return what a person meant, with each number in the symbol's own decimals."""
+    symbol = trio.symbol
+
+    def price(value: Decimal | None) -> Decimal | None:
+        return None if value is None else shown(value, symbol.tick_size)
+
+    return Spec(
+        side=Side(trio.side),
+        position_side=PositionSide(trio.position_side),
+        mode=PositionMode(trio.account.position_mode),
+        quantity=shown(trio.quantity, symbol.step_size),
+        entry_type=OrderType(trio.entry_type),
+        protection=Protection(trio.protection),
+        price=price(trio.price),
+        time_in_force=TimeInForce(trio.time_in_force),
+        stop_loss=price(trio.stop_loss),
+        take_profit=price(trio.take_profit),
+        target_policy=TargetPolicy(trio.target_policy),
+        tick=symbol.tick_size,
+        multiplier_up=symbol.multiplier_up,
+        multiplier_down=symbol.multiplier_down,
+    )

@@ -1,0 +1,64 @@
+"""A trio's story, its wake-ups and its questions: the lines a person reads afterwards."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from infrastructure.rows import row_insert, row_update
+from orders.exchange_data.clock import db_now
+from orders.models import TrioEvent, TrioOrder
+from orders.trio_lock import locked
+
+WAKE = "UPDATE orders_trioorder SET wake_at = %s WHERE id = %s"
+
+
+WAKE_WITH_HEAD = "UPDATE orders_trioorder SET wake_at = %s, journal_head = %s, journal_length = %s, journal_at = %s WHERE id = %s"
+
+
+def note(trio: TrioOrder, kind: str, text: str, *, at: datetime | None = None, **data: Any) -> None:
+    """Add one line to a trio's story."""
+    row_insert(TrioEvent(trio=trio, at=at or db_now(), kind=kind, text=text, data=data))
+
+
+def wake(trio_id: int, now: datetime) -> None:
+    """Have a trio looked at now."""
+    with connection.cursor() as cursor:
+        cursor.execute(WAKE, [now, trio_id])
+
+
+def wake_with_head(trio: TrioOrder, now: datetime) -> None:
+    """Have a trio looked at now, and write its journal's head along."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            WAKE_WITH_HEAD, [now, trio.journal_head, trio.journal_length, trio.journal_at, trio.pk]
+        )
+
+
+class Put(enum.Enum):
+    """What came of putting a question to a person."""
+
+    ASKED = "asked now"
+    KNOWN = "was asked before, or its trio is over"
+    LATER = "something else is being asked"
+
+
+def question_put(trio_id: int, question: str) -> Put:
+    """Have a trio ask a person about what happened around it, once for each sentence."""
+
+    def put(now: datetime) -> Put:
+        trio = TrioOrder.objects.get(pk=trio_id)
+        if trio.is_over or trio.events.filter(kind="question", text=question).exists():
+            return Put.KNOWN
+        if trio.question:  # matters more: this one is put again with the next look
+            return Put.LATER
+        trio.question = question
+        row_update(trio, "question", "updated_at")
+        note(trio, "question", question, at=now)
+        wake(trio_id, now)
+        return Put.ASKED
+
+    return locked(put, trio_id=trio_id, what=f"trio {trio_id}: a question")

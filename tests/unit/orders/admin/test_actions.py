@@ -1,0 +1,430 @@
+"""The verbs of a trio's page and list: a POST behind a dialog, one clear sentence, the work left to services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from accounts import endpoints, gateways
+from accounts.models import SymbolSetting
+from infrastructure import job_queue
+from orders import services
+from orders.models import Heartbeat, Symbol, TrioOrder
+from tests.builders import Desk, the
+from tests.unit.orders.operators import (
+    LIST,
+    SUBMITTED,
+    VERBS,
+    a_clerk,
+    a_superuser,
+    do,
+    live_url,
+    page_of,
+    told,
+    verb_url,
+)
+
+SELECTED = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
+
+
+@pytest.fixture
+def operator(transactional_db: None) -> Client:
+    return a_superuser()
+
+
+def everything(trio: TrioOrder) -> dict[str, Any]:
+    """All that a verb could have changed."""
+    row = TrioOrder.objects.filter(pk=trio.pk).values().get()
+    return row | {
+        "events": trio.events.count(),
+        "requests": trio.requests.count(),
+        "legs": list(trio.legs.values_list("client_id", "state", "look_at")),
+    }
+
+
+def a_draft(desk: Desk) -> TrioOrder:
+    return desk.a_trio()
+
+
+def an_open_trio_that_asks(desk: Desk) -> TrioOrder:
+    trio = desk.placed(desk.a_trio())
+    TrioOrder.objects.filter(pk=trio.pk).update(question="Leave it?")
+    return the(trio)
+
+
+# --- a GET changes nothing ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("given", [a_draft, an_open_trio_that_asks])
+def test_a_get_shows_the_dialog_and_changes_nothing(
+    desk: Desk, operator: Client, redis_queue: Any, verb: str, given: Callable[[Desk], TrioOrder]
+) -> None:
+    trio = given(desk)
+    redis_queue.empty()
+    before, asked = everything(trio), len(desk.simulator.log)
+
+    response = operator.get(verb_url(verb, trio), SUBMITTED)
+
+    assert response.status_code == 200
+    assert "csrfmiddlewaretoken" in response.content.decode()
+    assert everything(trio) == before
+    assert [job.description for job in redis_queue.jobs] == []
+    assert len(desk.simulator.log) == asked
+
+
+def test_a_post_without_a_csrf_token_is_refused(desk: Desk) -> None:
+    trio = an_open_trio_that_asks(desk)
+    before, stranger = everything(trio), a_superuser(csrf=True)
+    for verb in VERBS:
+        assert stranger.post(verb_url(verb, trio), SUBMITTED).status_code == 403, verb
+        assert everything(trio) == before, verb
+
+
+def test_a_post_that_did_not_confirm_shows_the_dialog_again(desk: Desk, operator: Client) -> None:
+    trio = an_open_trio_that_asks(desk)
+    before = everything(trio)
+    for verb in VERBS:
+        response = operator.post(verb_url(verb, trio), {"anything": "else"})
+        assert "csrfmiddlewaretoken" in response.content.decode(), verb
+        assert everything(trio) == before, verb
+
+
+def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> None:
+    trio = a_draft(desk)
+    before = everything(trio)
+    for name in SELECTED:
+        operator.get(reverse(LIST), {"action": name, "_selected_action": str(trio.pk), "confirmed": "yes"})
+        assert everything(trio) == before, name
+
+
+# --- who may ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verb", "permission"),
+    [
+        ("place", "place"),
+        ("close", "close"),
+        ("cancel", "cancel"),
+        ("refresh", "change"),
+        ("answer", "change"),
+        ("answer_close", "close"),
+        ("validate", "view"),
+    ],
+)
+def test_a_verb_wants_its_own_permission(desk: Desk, verb: str, permission: str) -> None:
+    trio = an_open_trio_that_asks(desk)
+    others = {"add", "view", "place", "close", "cancel", "change"} - {permission}
+    if verb == "validate":
+        others -= {"change"}
+
+    lacking = a_clerk(*others, name="lacking")
+    before = everything(trio)
+    assert lacking.post(verb_url(verb, trio), SUBMITTED).status_code == 403
+    assert everything(trio) == before
+
+    having = a_clerk(permission, "view", name="having")
+    assert having.post(verb_url(verb, trio), SUBMITTED).status_code == 302
+
+
+def test_a_page_offers_only_what_one_may_do_and_what_makes_sense(desk: Desk, operator: Client) -> None:
+    draft, standing = desk.a_trio(symbol="ADAUSDT", **ada()), desk.placed(desk.a_trio())
+
+    def offered(client: Client, trio: TrioOrder) -> set[str]:
+        page = client.get(page_of(trio)).content.decode()
+        return {verb for verb in VERBS if f'href="{verb_url(verb, trio)}"' in page}
+
+    assert offered(operator, draft) == {"place", "validate", "cancel"}
+    assert offered(operator, standing) == {"close", "cancel", "refresh"}
+    assert offered(a_clerk("view", "cancel"), standing) == {"cancel"}
+    TrioOrder.objects.filter(pk=standing.pk).update(question="Leave it?")
+    assert "answer" in offered(operator, standing)
+
+
+def ada() -> dict[str, Any]:
+    return {"quantity": Decimal("100"), "stop_loss": Decimal("0.1"), "take_profit": Decimal("2")}
+
+
+# --- a trio's life through the buttons ----------------------------------------------------------
+
+
+def test_a_trio_is_placed_refreshed_and_closed(desk: Desk, operator: Client, redis_queue: Any) -> None:
+    # Given a draft
+    trio = desk.a_trio()
+
+    # When it is placed, its job is queued with nothing but an id
+    assert do(operator, "place", trio) == [f"{trio}: queued for placement."]
+    assert the(trio).state == "QUEUED"
+    (job,) = redis_queue.jobs
+    assert (job.func_name, job.args) == ("orders.jobs.place", [trio.pk])
+    assert "queued" in operator.get(live_url(trio)).content.decode()
+
+    # And a worker has carried it
+    desk.advance(trio)
+    desk.carry_until(trio, "OPEN")
+
+    # Then it can be looked up again, and closed
+    assert "looked up again" in do(operator, "refresh", trio)[0]
+    assert "close at market asked for" in do(operator, "close", trio)[0]
+    assert "under way" in operator.get(live_url(trio)).content.decode()
+    desk.carry_until(trio, "CLOSED")
+    assert trio.result == "MANUAL"
+    assert desk.simulator.position("BTCUSDT").is_flat
+
+    # And the admin's own history names who did it
+    assert LogEntry.objects.filter(object_id=str(trio.pk), user__username="operator").count() == 3
+
+
+def test_cancel_withdraws_a_resting_entry(desk: Desk, operator: Client) -> None:
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=99000))
+    assert the(trio).state == "WORKING"
+    assert "cancel asked for" in do(operator, "cancel", trio)[0]
+    desk.carry_until(trio, "CANCELLED")
+    assert desk.resting == []
+
+
+def test_a_draft_is_withdrawn(desk: Desk, operator: Client) -> None:
+    trio = desk.a_trio()
+    assert do(operator, "cancel", trio) == [f"{trio}: the draft is withdrawn."]
+    assert the(trio).state == "CANCELLED"
+
+
+def test_a_question_is_answered(desk: Desk, operator: Client) -> None:
+    trio = an_open_trio_that_asks(desk)
+    page = operator.get(page_of(trio)).content.decode()
+    assert "This trio asks you" in page
+    assert "Leave it?" in page
+    assert "left as it is" in do(operator, "answer", trio)[0]
+    assert the(trio).question == ""
+    assert "asks nothing" in do(operator, "answer", trio)[0]
+
+
+# --- validate -----------------------------------------------------------------------------------
+
+
+def test_validate_tells_the_mark_price_and_places_nothing(desk: Desk, operator: Client) -> None:
+    trio = desk.a_trio()
+    before = everything(trio)
+    (sentence,) = do(operator, "validate", trio)
+    assert "would be accepted. Mark price: 100000" in sentence
+    assert everything(trio) == before
+    assert desk.requests("POST", "/fapi/v1/order") == []
+
+
+def test_validate_tells_the_rule_that_is_broken(desk: Desk, operator: Client) -> None:
+    trio = desk.a_trio()
+    desk.simulator.set_price("BTCUSDT", "94000")
+    (sentence,) = do(operator, "validate", trio)
+    assert "Stop-loss: " in sentence
+    assert "wrong side" in sentence
+
+
+def test_validate_says_when_nobody_would_place_it(desk: Desk, operator: Client) -> None:
+    trio = desk.a_trio()
+    Heartbeat.objects.all().delete()
+    assert "No runworker is alive" in do(operator, "validate", trio)[0]
+
+
+# --- placing is refused with one sentence, and the database is as it was ------------------------
+
+
+def no_worker(desk: Desk, trio: TrioOrder) -> str:
+    Heartbeat.objects.all().delete()
+    return "No runworker is alive"
+
+
+def switched_off(desk: Desk, trio: TrioOrder) -> str:
+    desk.account.is_active = False
+    desk.account.save()
+    return "switched off"
+
+
+def slot_taken(desk: Desk, trio: TrioOrder) -> str:
+    other = desk.placed(desk.a_trio())
+    return f"is taken by trio {other.pk} (OPEN)"
+
+
+def a_strangers_position(desk: Desk, trio: TrioOrder) -> str:
+    from orders.models import Slot
+
+    Slot.objects.update_or_create(
+        account=desk.account, symbol="BTCUSDT", position_side="BOTH", defaults={"quantity": Decimal(1)}
+    )
+    return "not ours"
+
+
+def unreachable(desk: Desk, trio: TrioOrder) -> str:
+    endpoints.use_transport("PAPER", None)  # nothing listens where PAPER is looked for
+    return "could not be asked"
+
+
+def not_trading(desk: Desk, trio: TrioOrder) -> str:
+    Symbol.objects.filter(symbol="BTCUSDT").update(status="SETTLING")
+    return "not trading"
+
+
+def level_passed(desk: Desk, trio: TrioOrder) -> str:
+    desk.simulator.set_price("BTCUSDT", "94000")
+    return "Stop-loss: "
+
+
+def another_leverage_while_something_is_open(desk: Desk, trio: TrioOrder) -> str:
+    desk.placed(desk.a_trio())
+    SymbolSetting.objects.update_or_create(
+        account=desk.account, symbol="BTCUSDT", defaults={"leverage": 20, "wanted_leverage": 3}
+    )
+    return "not set as wanted"
+
+
+def a_wrong_master_key(desk: Desk, trio: TrioOrder) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE accounts_credential SET api_key = 'AAAA', api_secret = 'AAAA'")
+    gateways.forget(desk.account.pk)
+    return "CREDENTIALS_MASTER_KEY"
+
+
+def wrong_mode(desk: Desk, trio: TrioOrder) -> str:
+    TrioOrder.objects.filter(pk=trio.pk).update(position_side="LONG")
+    return "one-way mode"
+
+
+REFUSALS = [
+    no_worker,
+    switched_off,
+    slot_taken,
+    a_strangers_position,
+    unreachable,
+    not_trading,
+    level_passed,
+    another_leverage_while_something_is_open,
+    a_wrong_master_key,
+    wrong_mode,
+]
+
+
+@pytest.mark.parametrize("trouble", REFUSALS)
+def test_a_refusal_is_one_sentence_and_leaves_the_draft_as_it_was(
+    desk: Desk, operator: Client, redis_queue: Any, settings: Any, trouble: Callable[[Desk, TrioOrder], str]
+) -> None:
+    # Given a draft, and something in its way
+    settings.BINANCE_TIMEOUT_MS = 500
+    trio = desk.a_trio()
+    words = trouble(desk, trio)
+    redis_queue.empty()
+    before = everything(trio)
+
+    # When it is placed
+    said = do(operator, "place", trio)
+
+    # Then the operator is told why, once, and nothing has happened
+    assert len(said) == 1
+    assert words in said[0], said
+    assert everything(trio) == before
+    assert [job.description for job in redis_queue.jobs] == []
+
+
+def test_a_trio_is_never_placed_twice(desk: Desk, operator: Client) -> None:
+    trio = desk.a_trio()
+    do(operator, "place", trio)
+    before = everything(trio)
+    (sentence,) = do(operator, "place", trio)
+    assert "never placed twice" in sentence
+    assert everything(trio) == before
+
+
+@pytest.mark.parametrize("verb", ["cancel", "close", "validate", "place"])
+def test_a_verb_on_an_ended_trio_says_so(desk: Desk, operator: Client, verb: str) -> None:
+    trio = desk.placed(desk.a_trio())
+    services.trio_close(trio_id=trio.pk, by="test")
+    desk.carry_until(trio, "CLOSED")
+    before = everything(trio)
+    (sentence,) = do(operator, verb, trio)
+    assert "CLOSED" in sentence
+    assert everything(trio) == before
+
+
+@pytest.mark.parametrize("trio_id", ["999999", "no-number"])
+def test_a_trio_that_does_not_exist_is_told_plainly(operator: Client, trio_id: str) -> None:
+    url = reverse("admin:orders_trioorder_place", args=[trio_id])
+    assert operator.get(url).status_code == 200
+    response = operator.post(url, SUBMITTED)
+    assert response.headers["Location"] == reverse(LIST)
+    assert "does not exist" in told(response)[0]
+
+
+def test_the_verbs_are_accepted_while_the_queue_is_silent(
+    desk: Desk, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an open trio and a draft, and a Redis that refuses every connection
+    trio, resting = desk.a_trio(symbol="ADAUSDT", **ada()), desk.placed(desk.a_trio())
+    gone = redis.Redis(unix_socket_path="/nonexistent/queue.sock", retry=Retry(NoBackoff(), 0))
+    monkeypatch.setattr(job_queue, "connection", lambda: gone)
+
+    # When trios are placed, cancelled and closed
+    said = [*do(operator, "place", trio), *do(operator, "close", resting)]
+
+    # Then the wishes are kept, and the operator hears that the queue is silent
+    assert the(trio).state == "QUEUED"
+    assert the(resting).close_wanted_at is not None
+    assert sum("does not answer" in sentence for sentence in said) == 2
+
+
+# --- on a selection of the list -----------------------------------------------------------------
+
+
+def test_a_selection_is_placed_after_being_asked(desk: Desk, operator: Client) -> None:
+    # Given two drafts, one of which cannot be placed
+    good, bad = desk.a_trio(), desk.a_trio()
+    asked = {"action": "place_selected", "_selected_action": [good.pk, bad.pk]}
+
+    # When the action is run, it asks first
+    page = operator.post(reverse(LIST), asked)
+    assert "Place 2 trios?" in page.content.decode()
+    assert (the(good).state, the(bad).state) == ("DRAFT", "DRAFT")
+
+    # And only then does it
+    response = operator.post(reverse(LIST), {**asked, "confirmed": "yes"})
+    assert (the(good).state, the(bad).state) == ("QUEUED", "DRAFT")
+    queued, refused = told(response)
+    assert "queued for placement" in queued
+    assert f"taken by trio {good.pk}" in refused
+
+
+def test_a_list_action_wants_its_permission(desk: Desk) -> None:
+    trio, clerk = desk.placed(desk.a_trio()), a_clerk("view")
+    before = everything(trio)
+    for name in SELECTED:
+        clerk.post(reverse(LIST), {"action": name, "_selected_action": [trio.pk], "confirmed": "yes"})
+        assert everything(trio) == before, name
+        assert name not in clerk.get(reverse(LIST)).content.decode()
+
+
+def test_too_large_a_selection_is_refused(
+    desk: Desk, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orders.admin.actions.SELECTION_MAX", 1)
+    trios = [desk.a_trio(), desk.a_trio()]
+    chosen = {"action": "cancel_selected", "_selected_action": [t.pk for t in trios], "confirmed": "yes"}
+    (sentence,) = told(operator.post(reverse(LIST), chosen))
+    assert "select fewer" in sentence
+    assert {the(t).state for t in trios} == {"DRAFT"}
+
+
+def test_a_selection_is_closed_cancelled_and_refreshed(desk: Desk, operator: Client) -> None:
+    trio = desk.placed(desk.a_trio())
+    for name in ("refresh_selected", "cancel_selected", "close_selected"):
+        operator.post(reverse(LIST), {"action": name, "_selected_action": [trio.pk], "confirmed": "yes"})
+    assert the(trio).cancel_wanted_at is not None
+    assert the(trio).close_wanted_at is not None
+    desk.carry_until(trio, "CLOSED")

@@ -1,0 +1,382 @@
+"""The commands as a script sees them, against a simulator in a process of its own and a kept watch."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import requests
+from django.core.management import call_command
+from django.db import connection
+
+from accounts.models import ExchangeAccount
+from accounts.services import account_add
+from demo.smoke import watch_kept
+from exchange.types import Endpoints
+from local_servers.manager import CHECKOUT
+from orders.exchange_data.clock import db_now
+from orders.exchange_data.symbol_sync import symbols_sync
+from orders.models import Heartbeat, TrioOrder
+from tests.builders import story, until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_queue")]
+
+PLACE = ("place_trio", "--account", "desk", "--symbol", "BTCUSDT", "--side", "BUY", "--quantity", "0.01")
+LEVELS = ("--stop-loss", "95000", "--take-profit", "110000")
+LIMIT = ("--entry", "LIMIT", "--price", "98000")
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found = json.loads(self.out)
+        assert isinstance(found, dict)
+        return found
+
+
+def run(*words: str) -> Ran:
+    """Run a command in process, as ``manage.py`` would."""
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        call_command(*words, stdout=out, stderr=err)
+    except SystemExit as ended:
+        return Ran(int(str(ended.code)), out.getvalue(), err.getvalue())
+    return Ran(0, out.getvalue(), err.getvalue())
+
+
+@dataclass
+class World:
+    url: str
+    account: ExchangeAccount
+
+    def control(self, path: str, body: Any) -> None:
+        answer = requests.post(f"{self.url}/sim/{path}", json=body, timeout=5)
+        assert answer.ok, answer.text
+
+    def refuses(self, order_type: str, code: int) -> None:
+        self.control(
+            "faults",
+            {
+                "match": {"method": "POST", "path": "/fapi/v1/algoOrder", "type": order_type},
+                "occurrence": "every",
+                "then": {"do": "refuse", "status": 400, "code": code, "msg": "Refused for the story."},
+            },
+        )
+
+
+@pytest.fixture
+def exchange(settings: Any) -> Iterator[str]:
+    """A simulator on a free port, known to us as PAPER; BTCUSDT stands at 100000."""
+    words = ["-m", "simulator", "--port", "0", "--prices", "hand", "--die-with-parent"]
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        url = line.rpartition(" ")[2].strip()
+        assert url.startswith("http://127.0.0.1:"), line
+        settings.BINANCE_URLS = settings.BINANCE_URLS | {
+            "PAPER": Endpoints(rest=url, stream=url.replace("http", "ws"), sapi=url)
+        }
+        requests.post(f"{url}/sim/price", json={"symbol": "BTCUSDT", "price": "100000"}, timeout=5)
+        try:
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=20)
+
+
+@pytest.fixture
+def unwatched(exchange: str) -> World:
+    """The desk, and nobody at work."""
+    symbols_sync("PAPER")
+    account = account_add(name="desk", environment="PAPER", api_key="desk-key", api_secret="desk-secret")
+    return World(exchange, account)
+
+
+@pytest.fixture
+def world(unwatched: World) -> Iterator[World]:
+    """The desk, watched as by a runworker."""
+    with ExitStack() as stack:
+        loop = stack.enter_context(watch_kept(unwatched.account))
+        until(lambda: Heartbeat.objects.exists() and loop.watcher.ready, why="the watch is kept")
+        yield unwatched
+    gc.collect()  # the connections of threads that have ended: the test database is dropped after us
+
+
+@pytest.mark.usefixtures("world")
+def test_a_script_places_looks_cancels_and_closes() -> None:
+    # When a market trio is placed and waited for
+    placed = run(*PLACE, *LEVELS, "--wait", "20", "--json")
+
+    # Then it stands, and the document says so to the letter
+    assert placed.code == 0, placed
+    document = placed.document
+    trio = TrioOrder.objects.get()
+    legs = {leg.pop("role"): leg for leg in document.pop("legs")}
+    ids = {role: leg.pop("client_id") for role, leg in legs.items()}
+    assert document == {
+        "trio": trio.pk,
+        "state": "OPEN",
+        "result": None,
+        "reason": None,
+        "filled": "0.010",
+        "uncovered_ms": 0,
+        "question": None,
+    }
+    assert legs == {
+        "STOP_LOSS": {
+            "state": "ACCEPTED",
+            "quantity": "0.010",
+            "filled": "0.000",
+            "trigger_price": "95000.0",
+            "price": None,
+        },
+        "TAKE_PROFIT": {
+            "state": "ACCEPTED",
+            "quantity": "0.010",
+            "filled": "0.000",
+            "trigger_price": "110000.0",
+            "price": None,
+        },
+        "ENTRY": {
+            "state": "FILLED",
+            "quantity": "0.010",
+            "filled": "0.010",
+            "trigger_price": None,
+            "price": None,
+        },
+    }
+    assert sorted(ids.values()) == sorted(trio.legs.values_list("client_id", flat=True))
+    assert placed.err == ""
+
+    # And cancelling has nothing left to withdraw: the position stays as it is
+    cancelled = run("cancel_trio", str(trio.pk), "--wait", "20", "--json")
+    assert (cancelled.code, cancelled.document["state"]) == (0, "OPEN")
+
+    # And closing ends it, without a gap in its cover
+    closed = run("close_trio", str(trio.pk), "--wait", "20", "--json")
+    assert closed.code == 0, closed
+    told = closed.document
+    assert (told["state"], told["result"], told["uncovered_ms"]) == ("CLOSED", "MANUAL", 0), story(trio)
+    assert [leg["role"] for leg in told["legs"]][-1] == "EXIT"
+    assert run("show_trio", str(trio.pk), "--json").document == told
+
+    # And every quantity went out in the symbol's own decimals
+    quantities = [r.payload.get("quantity", "0.010") for r in trio.requests.all()]
+    assert set(quantities) == {"0.010"}
+
+    # And what has ended takes no more verbs
+    again = run("close_trio", str(trio.pk), "--wait", "20", "--json")
+    assert again.code == 2
+    assert again.document == {"error": f"Trio {trio.pk} has ended (CLOSED); there is nothing to close."}
+
+
+@pytest.mark.usefixtures("world")
+def test_a_person_at_the_terminal_is_told_the_story() -> None:
+    placed = run(*PLACE, *LEVELS, *LIMIT, "--wait", "20")
+    assert placed.code == 0, placed
+    assert "is WORKING, nothing filled" in placed.out
+    assert "DRAFT → QUEUED by place_trio." in placed.err
+    assert "PLACING → WORKING" in placed.err
+
+    trio = TrioOrder.objects.get()
+    cancelled = run("cancel_trio", str(trio.pk), "--wait", "20")
+    assert cancelled.code == 0, cancelled
+    assert "is CANCELLED" in cancelled.out
+    assert "WITHDRAWING → CANCELLED" in cancelled.err
+    assert "DRAFT → QUEUED" not in cancelled.err  # what was told before is not told again
+
+
+@pytest.mark.usefixtures("world")
+def test_without_waiting_the_verb_is_accepted_at_once() -> None:
+    placed = run(*PLACE, *LEVELS, "--json")
+    assert (placed.code, placed.document["state"], placed.document["legs"]) == (0, "QUEUED", [])
+
+    # And nobody need hear the bell: the runworker finds it
+    shown = run("show_trio", str(placed.document["trio"]), "--wait", "20", "--json")
+    assert (shown.code, shown.document["state"]) == (0, "OPEN")
+
+    # And panic closes it
+    panicked = run("panic", "--yes", "--json")
+    assert panicked.document == {"trios": [placed.document["trio"]]}
+    ended = run("show_trio", str(placed.document["trio"]), "--wait", "20", "--json")
+    assert (ended.code, ended.document["result"]) == (0, "PANIC")
+    assert "nothing to close" in run("panic", "--yes").out
+
+
+def test_a_refused_stop_rolls_back_and_says_why(world: World) -> None:
+    world.refuses("STOP_MARKET", -4003)
+    placed = run(*PLACE, *LEVELS, "--wait", "20", "--json")
+    assert placed.code == 3, placed
+    assert placed.document["state"] == "ROLLED_BACK"
+    assert "refused the stop-loss" in placed.document["reason"]
+    assert placed.document["filled"] == "0.000"
+
+
+def test_a_question_to_a_person_ends_the_wait_and_closing_answers_it(world: World) -> None:
+    # Given an exchange that takes no take-profit, and a policy to keep the stop
+    world.refuses("TAKE_PROFIT_MARKET", -4003)
+    keep = ("--protection", "ON_FIRST_FILL", "--target-policy", "KEEP_STOP")
+
+    placed = run(*PLACE, *LEVELS, *keep, "--wait", "20", "--json")
+    assert placed.code == 5, placed
+    assert placed.document["state"] == "OPEN"
+    assert "refused the take-profit" in placed.document["question"]
+    trio = str(placed.document["trio"])
+    assert run("show_trio", trio, "--wait", "20", "--json").code == 5
+
+    # When the person closes it, then the wait is for the end and not for the question
+    closed = run("close_trio", trio, "--wait", "20", "--json")
+    assert (closed.code, closed.document["result"], closed.document["question"]) == (0, "MANUAL", None)
+
+
+def test_a_wait_that_is_over_says_still_under_way(unwatched: World) -> None:
+    # Given a runworker that beats but watches nothing yet
+    Heartbeat.objects.create(process="slow", beat=db_now(), started_at=db_now())
+    placed = run(*PLACE, *LEVELS, "--wait", "0.3", "--json")
+    assert (placed.code, placed.document["state"]) == (4, "QUEUED")
+
+    # And the slot is taken meanwhile
+    second = run(*PLACE, *LEVELS, "--json")
+    assert second.code == 2
+    assert f"taken by trio {placed.document['trio']}" in second.document["error"]
+    assert TrioOrder.objects.count() == 1
+
+
+@pytest.mark.usefixtures("unwatched")
+def test_without_a_runworker_nothing_is_placed_and_no_row_is_kept() -> None:
+    refused = run(*PLACE, *LEVELS, "--json")
+    assert refused.code == 2
+    assert "No runworker is alive" in refused.document["error"]
+    assert not TrioOrder.objects.exists()
+
+
+@pytest.mark.usefixtures("unwatched")
+def test_bad_input_is_one_sentence_and_leaves_nothing() -> None:
+    Heartbeat.objects.create(process="alive", beat=db_now(), started_at=db_now())
+    wrong = {
+        ("--account", "nobody"): "There is no account named “nobody”. There are “desk”.",
+        ("--symbol", "NOPEUSDT"): "NOPEUSDT is not a symbol of PAPER",
+        ("--side", "UP"): "choose one of BUY, SELL",
+        ("--quantity", "abc"): "“abc” is no quantity",
+        ("--quantity", "NaN"): "“NaN” is no quantity",
+        ("--quantity", "-0.01"): "greater than zero",
+        ("--quantity", "0.0105"): "not a whole number of steps of 0.001",
+        ("--quantity", "0.0004"): "not a whole number of steps of 0.001",
+        ("--quantity", "0.001", "--entry", "LIMIT", "--price", "96000"): "at least 0.002",
+        ("--quantity", "1e5"): "above",
+        ("--stop-loss", "95000.05"): "not a whole number of ticks of 0.1",
+        ("--stop-loss", "101000"): "wrong side",
+        ("--stop-loss", "100000"): "exactly on the mark price",
+        ("--take-profit", "99000"): "wrong side",
+        ("--entry", "STOP"): "choose one of MARKET, LIMIT",
+        ("--entry", "LIMIT"): "A LIMIT entry needs a price",
+        ("--price", "99000"): "A MARKET entry takes no price",
+        ("--time-in-force", "GTC"): "takes no time in force",
+        ("--position-side", "LONG"): "one-way mode",
+        ("--protection", "NONE"): "choose one of PRE_ARMED, ON_FIRST_FILL",
+        ("--good-till", "tomorrow"): "is no moment",
+        ("--good-till", "2020-01-01T00:00:00Z"): "has passed already",
+    }
+    for words, sentence in wrong.items():
+        refused = run(*PLACE, *LEVELS, *words, "--json")
+        assert refused.code == 2, words
+        assert list(refused.document) == ["error"], words
+        assert sentence in refused.document["error"], words
+    assert not TrioOrder.objects.exists()
+
+
+def test_an_unreachable_exchange_is_one_sentence_and_leaves_nothing(unwatched: World, settings: Any) -> None:
+    Heartbeat.objects.create(process="alive", beat=db_now(), started_at=db_now())
+    settings.BINANCE_URLS = settings.BINANCE_URLS | {
+        "PAPER": Endpoints(rest="http://127.0.0.1:1", stream="ws://127.0.0.1:1", sapi="")
+    }
+    refused = run(*PLACE, *LEVELS, "--json")
+    assert refused.code == 2
+    assert "could not be asked" in refused.document["error"]
+    assert not TrioOrder.objects.exists()
+
+
+@pytest.mark.parametrize("verb", ["cancel_trio", "close_trio", "show_trio"])
+def test_a_trio_that_does_not_exist_is_told_so(verb: str) -> None:
+    refused = run(verb, "99999999999999999999", "--json")
+    assert refused.code == 2
+    assert "There is no trio 99999999999999999999" in refused.document["error"]
+    assert run(verb, "7").err.startswith("There is no trio 7.")
+
+
+def test_panic_without_anybody_to_ask_closes_nothing(
+    unwatched: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Heartbeat.objects.create(process="alive", beat=db_now(), started_at=db_now())
+    assert run(*PLACE, *LEVELS).code == 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    refused = run("panic", "--json")
+    assert refused.code == 2
+    assert "say --yes" in refused.document["error"]
+    assert TrioOrder.objects.get().panic_wanted_at is None
+
+
+def manage(*words: str, **environment: str) -> Ran:
+    """Run ``manage.py`` as a process of its own, on the database under test unless told otherwise."""
+    at = connection.settings_dict
+    known = {"DATABASE_URL": f"postgresql://{at['USER']}@/{at['HOST']}/{at['NAME']}", "DEBUG": "true"}
+    ran = subprocess.run(
+        [sys.executable, "manage.py", *words],
+        cwd=CHECKOUT,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "backoffice.settings"} | known | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+def test_a_real_process_keeps_the_contract_whatever_is_wrong() -> None:
+    unknown = manage("show_trio", "7", "--json")
+    assert (unknown.code, unknown.document) == (
+        2,
+        {"error": "There is no trio 7. The admin lists them all under “Trio orders”."},
+    )
+
+    # Options that are wrong are bad input like any other
+    missing = manage(*PLACE, "--json")
+    assert missing.code == 2
+    assert "--stop-loss" in missing.document["error"]
+    impatient = manage("show_trio", "7", "--wait", "soon", "--json")
+    assert impatient.code == 2
+    assert "is no time to wait" in impatient.document["error"]
+
+    # And so is a database that is not there
+    nowhere = manage("close_trio", "7", "--json", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    assert nowhere.code == 2
+    assert nowhere.document["error"].startswith("The database does not answer")
+    for ran in (unknown, missing, impatient, nowhere):
+        assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["place_trio", "cancel_trio", "close_trio", "show_trio", "panic", "adopt_install", "smoke_order"],
+)
+def test_every_command_teaches_with_an_example(command: str) -> None:
+    helped = manage(command, "--help")
+    assert helped.code == 0
+    assert f"Example: manage.py {command}" in " ".join(helped.out.split())

@@ -1,0 +1,51 @@
+"""The pool that carries trios forward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from exchange.types import OrderRef
+from orders.domain.decision.steps import Rest
+from orders.placement.perform import Answer, LookCall
+from worker.due_poll import Advancer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Service:
+    """Loses its connection so many times."""
+
+    def __init__(self, losses: int) -> None:
+        self.losses = losses
+        self.recorded: list[Answer | None] = []
+
+    def advance(self, trio_id: int, *, answer: Answer | None, **_: Any) -> Rest:
+        if self.losses:
+            self.losses -= 1
+            raise OperationalError("server closed the connection unexpectedly")
+        self.recorded.append(answer)
+        return Rest(None)
+
+
+def an_answer() -> Answer:
+    return Answer(LookCall(1, OrderRef("BTCUSDT", "x-e1", conditional=False), 0, 600))
+
+
+@pytest.mark.parametrize(("losses", "kept"), [(0, True), (1, True), (2, False)])
+def test_an_answer_survives_a_lost_connection_once(losses: int, kept: bool) -> None:
+    service, answer = Service(losses), an_answer()
+    advancer = Advancer(threads=1, service=service)  # type: ignore[arg-type]
+    advancer.call(7, answer)
+    advancer.stop()
+    assert service.recorded == ([answer] if kept else [])  # the second time it is looked up
+
+
+def test_a_call_without_an_answer_is_left_to_the_poll() -> None:
+    service = Service(1)
+    advancer = Advancer(threads=1, service=service)  # type: ignore[arg-type]
+    advancer.call(7)
+    advancer.stop()
+    assert service.recorded == []

@@ -1,0 +1,249 @@
+"""What a person switches in the exchange's app while trios live: nothing new is opened, legs stay, a person is asked."""
+
+from __future__ import annotations
+
+import gc
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+from django.db.models import QuerySet
+
+from accounts import position_modes
+from accounts.errors import ExchangeUnreachable
+from accounts.models import SymbolSetting
+from accounts.symbol_settings import symbol_settings_read
+from exchange.types import MarginType
+from orders import services
+from orders.domain.errors import OrdersError
+from orders.exchange_data import symbol_sync
+from orders.exchange_data.clock import db_now
+from orders.models import Symbol, TrioEvent, TrioOrder
+from tests.builders import WATCH, Desk, story, the
+from worker import account_watch
+from worker.account_watch import AccountWatch
+from worker.settings_drift import margins_look, modes_look, symbols_look
+from worker.watch_manager import Watcher
+
+D = Decimal
+
+
+def switch_position_mode(desk: Desk, *, hedge: bool) -> None:
+    """Have the exchange show another mode. The real one refuses it while something rests; nobody relies on that."""
+    desk.simulator.ex.by_key[desk.api_key].account.dual = hedge
+
+
+def as_if_read_before(desk: Desk) -> tuple[QuerySet[SymbolSetting], str, str]:
+    """Have our table hold the other margin type than the exchange shows. Returns the row, what is shown, what was kept."""
+    margins_look(desk.account)
+    setting = SymbolSetting.objects.filter(account=desk.account, symbol="BTCUSDT")
+    shown = setting.get().margin_type
+    kept = MarginType.ISOLATED if shown == MarginType.CROSSED.value else MarginType.CROSSED
+    setting.update(margin_type=kept.value)
+    return setting, shown, kept.value
+
+
+def questions(trio: TrioOrder) -> list[str]:
+    return [event.text for event in TrioEvent.objects.filter(trio=trio, kind="question")]
+
+
+def test_a_switched_position_mode_opens_nothing_new_keeps_the_legs_and_asks_once(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio())
+    rested = desk.resting
+
+    # When the mode is switched in the app, and looked at twice
+    switch_position_mode(desk, hedge=True)
+    asked = [modes_look(desk.account) for _ in range(2)]
+
+    # Then the trio asks once, goes on in the mode it was placed in, and nothing new is opened
+    assert asked == [{trio.pk}, set()]
+    assert the(trio).question.startswith("The account's settings were changed on the exchange")
+    assert "hedge mode now" in the(trio).question
+    desk.account.refresh_from_db()
+    assert desk.account.position_mode == "ONE_WAY"
+    another = desk.a_trio("ETHUSDT", quantity=D("0.1"), stop_loss=D("1800"), take_profit=D("9000"))
+    with pytest.raises(OrdersError, match="Nothing new is opened"):
+        desk.queued(another)
+    assert desk.resting == rested
+    assert the(trio).state == "OPEN", story(trio)
+
+    # When it is switched back, new ones are taken again
+    switch_position_mode(desk, hedge=False)
+    modes_look(desk.account)
+    desk.account.refresh_from_db()
+    assert desk.account.differs == ""
+
+
+def test_what_was_answered_is_not_asked_again(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio())
+    switch_position_mode(desk, hedge=True)
+    modes_look(desk.account)
+
+    services.trio_answer(trio_id=trio.pk, by="test")
+
+    assert modes_look(desk.account) == set()
+    assert the(trio).question == ""
+    assert len(questions(trio)) == 1
+
+
+def test_a_mode_that_concerns_nothing_alive_is_taken_over_and_a_queued_trio_is_refused(desk: Desk) -> None:
+    # Given a trio that has sent nothing yet
+    trio = desk.queued(desk.a_trio())
+
+    switch_position_mode(desk, hedge=True)
+    assert modes_look(desk.account) == set()
+    desk.account.refresh_from_db()
+    assert (desk.account.position_mode, desk.account.differs) == ("HEDGE", "")
+
+    # Then its entry, which names no side, never goes out
+    desk.advance(trio)
+    assert the(trio).state == "REFUSED", story(trio)
+    assert "is in hedge mode" in the(trio).reason
+    assert not desk.requests(path="/fapi/v1/order")
+
+
+def test_multi_assets_mode_opens_nothing_new(desk: Desk) -> None:
+    desk.simulator.ex.by_key[desk.api_key].account.multi_assets = True
+    modes_look(desk.account)
+    with pytest.raises(OrdersError, match="multi-assets mode is on"):
+        desk.queued(desk.a_trio())
+
+
+def test_a_symbol_that_stops_trading_asks_and_takes_nothing_new(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio())
+    rested = desk.resting
+    Symbol.objects.update(synced_at=db_now() - timedelta(hours=1))
+
+    # When it stops, and the rules are read anew
+    desk.simulator.ex.catalogue.set_status("BTCUSDT", "SETTLING")
+    asked = [symbols_look(desk.account) for _ in range(2)]
+
+    assert asked == [{trio.pk}, set()]
+    assert the(trio).question.startswith("The symbol does not trade now: BTCUSDT is SETTLING")
+    assert desk.resting == rested
+    with pytest.raises(OrdersError, match="is not trading now"):
+        desk.queued(desk.a_trio())
+
+
+def test_a_margin_type_that_was_changed_asks(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio())
+    setting, shown, kept = as_if_read_before(desk)
+
+    assert margins_look(desk.account) == {trio.pk}
+    assert f"is {shown} now, it was {kept}" in the(trio).question
+    assert setting.get().margin_type == shown
+
+
+def test_what_a_trio_asks_already_comes_first(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio())
+    TrioOrder.objects.filter(pk=trio.pk).update(question="A rest of 0.001 is left?")
+    switch_position_mode(desk, hedge=True)
+
+    assert modes_look(desk.account) == set()
+    assert the(trio).question == "A rest of 0.001 is left?"
+
+    services.trio_answer(trio_id=trio.pk, by="test")
+    assert modes_look(desk.account) == {trio.pk}
+
+
+def test_a_change_of_margin_type_that_somebody_else_read_is_asked_about_all_the_same(desk: Desk) -> None:
+    # Given a trio that asks something else already
+    trio = desk.placed(desk.a_trio())
+    setting, _, _ = as_if_read_before(desk)
+    TrioOrder.objects.filter(pk=trio.pk).update(question="A rest of 0.001 is left?")
+
+    # When a person reads the settings first, and the watch looks while the other question waits
+    symbol_settings_read(desk.account)
+    assert margins_look(desk.account) == set()
+
+    # Then it is asked as soon as that one is answered, once
+    services.trio_answer(trio_id=trio.pk, by="test")
+    assert margins_look(desk.account) == {trio.pk}
+    services.trio_answer(trio_id=trio.pk, by="test")
+    assert margins_look(desk.account) == set()
+    assert setting.get().margin_type_was == ""
+
+
+def test_a_mode_that_is_switched_again_later_is_asked_about_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = desk.placed(desk.a_trio())
+    for minute in (0, 5):
+        now = datetime(2026, 11, 26, 10, minute, tzinfo=UTC)
+        monkeypatch.setattr(position_modes, "timezone", SimpleNamespace(now=lambda now=now: now))
+        switch_position_mode(desk, hedge=True)
+        assert modes_look(desk.account) == {trio.pk}
+        assert f"10:{minute:02}:00 UTC" in the(trio).question
+        services.trio_answer(trio_id=trio.pk, by="test")
+        switch_position_mode(desk, hedge=False)
+        assert modes_look(desk.account) == set()
+
+
+def test_a_watch_reads_the_settings_before_its_first_sweep_and_looks_beside_its_sweeps(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio())
+    switch_position_mode(desk, hedge=True)
+    called: list[int] = []
+    watcher = Watcher(call=called.append, holder="test")
+    watch = AccountWatch(desk.account, WATCH, watcher)
+    try:
+        # Gaining it: the mode is known before the sweep is noted, and with it that anything may begin
+        before = len(desk.simulator.log)
+        watch._sweep()
+        paths = [entry.path for entry in desk.simulator.log[before:]]
+        assert paths.index("/fapi/v1/accountConfig") < paths.index("/fapi/v3/positionRisk")
+        assert "/fapi/v1/exchangeInfo" not in paths
+        assert called == [trio.pk]
+
+        # From then on it looks beside its sweeps, and not with each of them
+        watch.swept.set()
+        watch.look_for_drift_when_due()
+        assert watch._drifting is not None
+        watch._drifting.result(timeout=10)
+        looked = len(desk.simulator.log)
+        watch.look_for_drift_when_due()
+        watch._sweep()
+        assert "/fapi/v1/accountConfig" not in [entry.path for entry in desk.simulator.log[looked:]]
+    finally:
+        watcher.stop()
+        gc.collect()
+
+
+def test_a_symbol_that_stops_again_later_is_asked_about_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = desk.placed(desk.a_trio())
+    texts = []
+    for minute, status in enumerate(("SETTLING", "TRADING", "SETTLING")):
+        seen = db_now() - timedelta(hours=1) + timedelta(minutes=minute)
+        monkeypatch.setattr(symbol_sync, "timezone", SimpleNamespace(now=lambda seen=seen: seen))
+        desk.simulator.ex.catalogue.set_status("BTCUSDT", status)
+        Symbol.objects.update(synced_at=db_now() - timedelta(hours=2))
+        assert symbols_look(desk.account) == ({trio.pk} if status == "SETTLING" else set())
+        if status == "SETTLING":
+            texts.append(the(trio).question)
+            services.trio_answer(trio_id=trio.pk, by="test")
+    assert len(set(texts)) == 2
+
+
+def test_a_look_that_fails_is_made_again_with_the_next(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = Watcher(call=lambda _: None, holder="test")
+    watch = AccountWatch(desk.account, WATCH, watcher)
+    watch.swept.set()
+    looks: list[str] = []
+
+    def fails(_: object) -> set[int]:
+        looks.append("fails")
+        raise ExchangeUnreachable("The exchange does not answer.")
+
+    monkeypatch.setattr(account_watch, "margins_look", fails)
+    try:
+        for _ in range(2):
+            watch._drift_at = 0.0
+            watch.look_for_drift_when_due()
+            assert watch._drifting is not None
+            watch._drifting.result(timeout=10)
+    finally:
+        watcher.stop()
+        gc.collect()
+    assert looks == ["fails", "fails"]
