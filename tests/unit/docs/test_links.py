@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.unit.docs.pages import CHECKOUT, DOCS, anchors, links, name, pages, rows, section, text
+from tests.unit.docs.pages import CHECKOUT, DOCS, anchors, links, name, pages, rows, section
 
 
 def test_every_link_leads_to_a_page_and_to_a_heading_there() -> None:
@@ -49,19 +49,31 @@ def test_pictures_are_small() -> None:
     assert [name(picture) for picture in pictures if picture.stat().st_size > 200_000] == []
 
 
-def test_decision_records_are_numbered_complete_and_listed() -> None:
+def test_decision_records_are_numbered_and_whole() -> None:
     records = sorted((DOCS / "decisions").glob("0*.md"))
-    listed = re.findall(r"^\* \[(.+)\]\((.+)\)$", text("docs/decisions/README.md"), re.MULTILINE)
 
     assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
-    assert [
-        (record.read_text().splitlines()[0].removeprefix("# "), record.name) for record in records
-    ] == listed
     for record in records:
         words = record.read_text()
         parts = ("**Context.**", "**Choice.**", "**Consequence.**")
         assert re.search(r"^Date: \d{4}-\d\d-\d\d\. Status: \w+", words, re.MULTILINE), record.name
         assert [part for part in parts if part not in words] == [], record.name
+
+
+def test_the_index_of_decisions_has_every_record_with_its_title_date_and_status() -> None:
+    told = []
+    for record in sorted((DOCS / "decisions").glob("*.md")):
+        if record.name == "README.md":
+            continue
+        words = record.read_text()
+        title = words.splitlines()[0].removeprefix("# ")
+        date, status = re.findall(r"^Date: (\S+)\. Status: (.+)\.$", words, re.MULTILINE)[0]
+        told.append((f"[{title}]({record.name})", date, status))
+
+    listed = rows("docs/decisions/README.md", "Decision records")
+
+    assert [(record, date, status) for record, _, date, status in listed] == told
+    assert all(choice for _, choice, *_ in listed)
 
 
 def test_every_promise_has_an_honest_word_for_today() -> None:
