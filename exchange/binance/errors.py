@@ -51,7 +51,7 @@ CLOCK_CODES: Final = frozenset({-1021, -5028})
 
 
 class Kind(enum.Enum):
-    """What the caller does next, in the letters of the reference."""
+    """What the caller does next, in the letters of docs/reference/exchange-codes.md."""
 
     RECONCILE = "R"
     BACK_OFF = "B"

@@ -16,7 +16,7 @@ from exchange.port import Exchange
 from exchange.types import OrderRef, OrderView, PositionView, Stamp, WireRequest
 from orders.domain.enums import RequestKind, Verdict
 
-# Refusals that `binance-futures` marks "reconcile" but whose meaning for a leg is told (design §3.5).
+# Of kind R, yet certain about a leg: what each means is told in docs/explanation/refusals-and-losses.md.
 TOLD = frozenset({-2011, -2021, -2022, -4118, -4129, -4130, -4131, -4509})
 ALREADY_THERE = -4116  # an open order has this id: an earlier try of ours landed
 CLOCK_CODES = frozenset({-1021, -5028})

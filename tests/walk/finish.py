@@ -194,7 +194,7 @@ def sweep(world: World) -> None:
     for listed_order in listed.values():
         if _seen(world, shown(listed_order)):
             world.wake_at = world.now
-    for leg in world.legs:  # written-off ids are watched for 24 h (design §3.4)
+    for leg in world.legs:  # written-off ids are watched for a day
         order = world.order(leg.client_id)
         visible = order is not None and order.hidden_until <= at
         if leg.state is LegState.WRITTEN_OFF and order is not None and visible and _seen(world, shown(order)):

@@ -256,7 +256,7 @@ def refuse(world: World, *, place: int, code: int, verdict: Verdict) -> None:
     world.now += LATENCY
     _fault(world)
     if verdict is Verdict.KEY_REFUSED:
-        world.disturbed += finish.KEY_BACK_OFF  # design §3.5: tried again every five seconds
+        world.disturbed += finish.KEY_BACK_OFF  # tried again every five seconds
     _recorded(world, call, Answer(verdict, code))
 
 

@@ -1,4 +1,8 @@
-"""The tables of design §3.2 and §3.5 as predicates over a snapshot and its decision, and how often each held."""
+"""The pages' rows as predicates over a snapshot and its decision, and how often each held.
+
+Turns are those of docs/reference/states.md. The others bear the names they have in
+docs/explanation/refusals-and-losses.md.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +50,7 @@ def forget() -> None:
     SNAPSHOTS.clear()
 
 
-# --- design §3.2: (from, to, cause) → the row -------------------------------------------------
+# --- turns: (from, to, cause) → the row -------------------------------------------------------
 
 # fmt: off
 LIFE: Final[tuple[tuple[str, tuple[S, ...], S, tuple[Cause | None, ...]], ...]] = (
@@ -109,7 +113,7 @@ def _turned(froms: tuple[S, ...], to: S, causes: tuple[Cause | None, ...]) -> Ro
     return holds
 
 
-# --- design §3.5, and the rows of §3.2 that are no change of state ----------------------------
+# --- what is refused, lost or done by somebody else -------------------------------------------
 
 Row = Callable[[TrioSnapshot, Decision], bool]
 
@@ -223,94 +227,92 @@ def _cancel_refused(seen: TrioSnapshot, decision: Decision) -> bool:
 
 
 ROWS: Final[dict[str, Row]] = {name: _turned(*what) for name, *what in LIFE} | {  # type: ignore[arg-type]
-    "§3.2 OPEN by a position while the entry is in doubt": lambda t, d: (
+    "position seen while the entry is in doubt": lambda t, d: (
         t.state is S.PLACING and d.trio.state is S.OPEN and t.entry is not None and t.entry.pending
     ),
-    "§3.2 OPEN, target refused after all was there: stop kept, Ask": lambda t, d: (
+    "target refused after both legs had stood": lambda t, d: (
         t.state is S.OPEN and isinstance(d.step, AskPerson)
     ),
-    "§3.2 OPEN, cancel wanted: the remainder is withdrawn": lambda t, d: (
+    "cancel wanted with a position open": lambda t, d: (
         t.state is S.OPEN
         and t.cancel_wanted
         and isinstance(d.step, Cancel)
         and t.entry is not None
         and d.step.client_ids == (t.entry.client_id,)
     ),
-    "§3.2 OPEN, EXITING, ROLLING_BACK: more of the entry fills": lambda t, d: (
+    "more of the entry fills on the way out": lambda t, d: (
         t.state in (S.EXITING, S.ROLLING_BACK)
         and t.entry is not None
         and t.entry.state is LegState.PARTIALLY_FILLED
     ),
-    "§3.2 a guard executed partly: patience, then Exit takes the rest": lambda t, d: (
+    "a leg executed partly: it may finish, then an exit takes the rest": lambda t, d: (
         isinstance(d.step, Exit) and any(leg.executed for leg in t.guards)
     ),
-    "§3.2 LATE: what filled is taken off once": lambda t, d: (
-        d.trio.state is S.LATE and isinstance(d.step, Exit)
-    ),
-    "§3.2 LATE: what lives is cancelled": lambda t, d: d.trio.state is S.LATE and isinstance(d.step, Cancel),
-    "§3.4 a stop in doubt is looked up once, then doubled": _stop_doubled,
-    "§3.4 a target in doubt waits for the proof": _target_waits,
-    "§3.5 stop refused, nothing filled": lambda t, d: (
+    "late: what filled is taken off once": lambda t, d: d.trio.state is S.LATE and isinstance(d.step, Exit),
+    "late: what lives is cancelled": lambda t, d: d.trio.state is S.LATE and isinstance(d.step, Cancel),
+    "stop in doubt: looked up once, then doubled": _stop_doubled,
+    "target in doubt: waits for the proof": _target_waits,
+    "stop refused, nothing filled": lambda t, d: (
         t.state is S.PLACING and _refused(t, Role.STOP_LOSS) is not None and t.bought == 0
     ),
-    "§3.5 stop refused, filled: the other form": _other_form,
-    "§3.5 -4130 or -4116 on a leg of ours": _after_fill(-4130),
-    "§3.5 -2021 on a leg, filled": _after_fill(-2021),
-    "§3.5 target refused, filled": lambda t, d: (
+    "stop refused, filled: the other form": _other_form,
+    "whole-position order refused because one is there (-4130)": _after_fill(-4130),
+    "level passed already (-2021), filled": _after_fill(-2021),
+    "target refused, filled": lambda t, d: (
         t.bought > 0 and (leg := _refused(t, Role.TAKE_PROFIT)) is not None and not leg.acknowledged
     ),
-    "§3.5 not while flat, on a leg": _after_fill(*NOT_WHILE_FLAT),
-    "§3.5 retryable: back off within the deadline": _retryable,
-    "§3.5 stop REJECTED at its trigger": _gone_stop(LegState.REJECTED),
-    "§3.5 TRIGGERED without a fill for NAKED_LIMIT_MS: Exit": lambda t, d: (
+    "not while flat (-2022, -4118, -4129, -4509)": _after_fill(*NOT_WHILE_FLAT),
+    "refused for now: again within the deadline": _retryable,
+    "stop refused at its trigger": _gone_stop(LegState.REJECTED),
+    "stop triggered, without a fill for `NAKED_LIMIT_MS`": lambda t, d: (
         isinstance(d.step, Exit)
         and any(leg.live and leg.triggered_ts is not None for leg in t.of(Role.STOP_LOSS))
     ),
-    "§3.5 stop EXPIRED: Observe": lambda t, d: (
+    "stop expired: the position is read": lambda t, d: (
         _gone_stop(LegState.EXPIRED)(t, d) and isinstance(d.step, Observe)
     ),
-    "§3.5 target gone with a position: a new generation": _target_anew,
-    "§3.5 cancel answered -2011: a due read": _cancel_refused,
-    "§3.5 an exit fills wholly": _flat_by_ours,
-    "§3.5 an exit ends partly filled: exit the rest": _exit_rest,
-    "§3.5 entry ends partly filled": _entry_partly,
-    "§3.5 hedge: a partial target is joined by closePosition": lambda t, d: (
+    "target gone while a position is open": _target_anew,
+    "cancel refused (-2011): the order is read": _cancel_refused,
+    "exit fills wholly": _flat_by_ours,
+    "exit ends partly filled": _exit_rest,
+    "entry ends partly filled": _entry_partly,
+    "hedge: a target above the position is joined by one for all of it": lambda t, d: (
         t.spec.mode is PositionMode.HEDGE
         and t.spec.entry_type is OrderType.MARKET
         and _plans(d, Role.TAKE_PROFIT)
         and any(leg.live and leg.form is Form.QUANTITY for leg in t.of(Role.TAKE_PROFIT))
     ),
-    "§3.5 forgotten while a position is open: a second order": _forgotten,
-    "§3.5 a person cancels the stop: re-protect": lambda t, d: (
+    "stop forgotten while a position is open": _forgotten,
+    "a person cancels the stop": lambda t, d: (
         _gone_stop(LegState.CANCELLED)(t, d) and _plans(d, Role.STOP_LOSS)
     ),
-    "§3.5 a person reduces or increases": lambda t, d: (
+    "a person reduces or enlarges the position": lambda t, d: (
         t.state is S.OPEN and t.book_is_newer and 0 < t.book.quantity != t.ours > 0
     ),
-    "§3.5 a person closes": lambda t, d: (
+    "a person closes the position": lambda t, d: (
         t.state is S.OPEN and d.trio.state is S.EXITING and d.trio.cause is Cause.OUTSIDE
     ),
-    "§3.5 a person reverses": lambda t, d: t.book.opposite > 0 and t.state is S.OPEN,
-    "§3.5 Exit refused otherwise: again": _exit_again,
-    "§3.5 liquidation, ADL, settlement": lambda t, d: (
+    "a person reverses the position": lambda t, d: t.book.opposite > 0 and t.state is S.OPEN,
+    "exit refused otherwise": _exit_again,
+    "the exchange closes the position": lambda t, d: (
         bool(t.forced) and d.trio.state is S.EXITING and d.trio.cause is Cause.LIQUIDATED
     ),
-    "§3.5 Exit -2022 or -4118 with a position there: our reduce-only targets go, again": lambda t, d: (
+    "exit finds nothing to reduce (-2022, -4118)": lambda t, d: (
         isinstance(d.step, Exit)
         and any(leg.role is Role.TAKE_PROFIT for leg in t.legs if leg.client_id in d.step.cancels)
     ),
-    "§3.5 Exit -4131: LIMIT IOC at the band": lambda t, d: (
+    "exit meets a thin book (-4131)": lambda t, d: (
         isinstance(d.step, Exit) and d.step.plan.order.type is OrderType.LIMIT
     ),
-    "§3.5 dust: a closePosition stop and Ask": lambda t, d: (
+    "exit too small (-4003, -4004, -4164)": lambda t, d: (
         isinstance(d.step, AskPerson) and d.step.question.startswith("A rest of")
     ),
-    "§3.4 an acknowledged leg is cancelled by id, whatever look-ups say": lambda t, d: (
+    "acknowledged, written off: cancelled by id all the same": lambda t, d: (
         isinstance(d.step, Cancel)
         and any(leg.client_id in d.step.client_ids for leg in t.legs if leg.state is LegState.WRITTEN_OFF)
     ),
-    "§3.5 Exit unknown: re-read the position": _exit_in_doubt,
-    "§3.5 key refused while something of ours lives": lambda t, d: (
+    "exit in doubt": _exit_in_doubt,
+    "the key is refused while something of ours lives": lambda t, d: (
         t.state in (S.OPEN, S.EXITING, S.ROLLING_BACK) and any(leg.refused_code == -2015 for leg in t.legs)
     ),
 }

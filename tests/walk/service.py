@@ -174,7 +174,7 @@ def turn(world: World) -> None:
 
 
 def check(world: World, decision: Decision) -> None:
-    """Judge one decision by what the design forbids, whatever comes of it."""
+    """Judge one decision by what no decision may do, whatever comes of it."""
     trio, step = decision.trio, decision.step
     pending = [leg.client_id for leg in trio.legs if leg.pending]
     if isinstance(step, Done):

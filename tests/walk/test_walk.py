@@ -1,4 +1,4 @@
-"""The walk itself: no promise is broken in any world reached, and every row of the design was reached.
+"""The walk itself: no promise is broken in any world reached, and every row of the pages was reached.
 
 ``WALK`` widens it: ``WALK=roam`` visits the whole bound at random for longer (from ``WALK_SEED``), ``WALK=2``
 searches two faults or acts together, up to ``WALK_WORLDS`` worlds for each kind and bound. What each bound is, and what
@@ -37,7 +37,7 @@ ONE_TROUBLE = Bound(fills=2, faults=1, acts=1, moves=0, trouble=1)
 # Searched whole for one kind each: what a person wants, and a price that moves, meeting a fault.
 WISH_AND_FAULT = Bound(fills=1, faults=1, acts=1, moves=0, trouble=2)
 MOVE_AND_FAULT = Bound(fills=1, faults=1, acts=0, moves=1, trouble=1)
-# The bound of design §10 and more, too large to be searched: visited at random.
+# The bound of docs/explanation/how-we-know.md and more, too large to be searched: visited at random.
 WHOLE = Bound(fills=3, faults=2, acts=2, moves=2, races=2, trouble=4)
 # Where the position mode makes little difference, one of the two is walked further than the other.
 APART = {
@@ -94,7 +94,7 @@ def test_no_promise_is_broken_wherever_the_walk_goes() -> None:
         if result.failures:
             pytest.fail("\n\n".join(result.failures), pytrace=False)
 
-    # And the walk went everywhere: every step, every row of design §3.2 and §3.5
+    # And the walk went everywhere: every step, every turn, every row of refusals and losses
     _report(walks)
     assert {kind.__name__ for kind in Step.__args__} == set(rows.STEPS)
     assert [name for name in rows.ROWS if not rows.FOUND[name]] == []
@@ -109,7 +109,7 @@ def _never(*_: Any, **__: Any) -> None:
 
 
 def _sent_again(trio: TrioSnapshot) -> Step:
-    """Send an entry found absent once more: the one thing §3.4 forbids."""
+    """Send an entry found absent once more: the one thing that is never done."""
     entry = trio.entry
     if entry is not None and entry.pending and entry.looks > 0:
         return Submit((order_plans.entry_plan(trio, None),))

@@ -291,7 +291,7 @@ def _tell(world: World, order: XOrder) -> None:
 
 
 def covered(world: World) -> int:
-    """Return how many lots of the position live stops cover, in the words of design §3.3."""
+    """Return how many lots of the position live stops cover, as docs/explanation/protection-modes.md says."""
     total = 0
     for order in world.orders:
         if order.role is not Role.STOP_LOSS or not order.live:

@@ -1,4 +1,4 @@
-"""The one table from status and code to error, against the reference's own list of codes."""
+"""The one table from status and code to error, against what docs/reference/exchange-codes.md says."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def codes(text: str) -> list[int]:
     return found
 
 
-# Written down from the reference (§8) once more, by what the caller does, not by the code under test.
+# By what the caller does, as the page has it, not by the code under test.
 UNKNOWN = codes("-1000 -1001 -1006 -1007 -2012 -2013 -2024 -4000 -4083 -4116 -4117")
 WAIT = codes("-1003 -1008 -1015 -1016 -1021 -5028")
 PERSON = codes(

@@ -174,6 +174,6 @@ def test_numbers_are_plain_text(value: str, text: str) -> None:
     assert order_params.number(Decimal(value)) == text
 
 
-def test_ids_of_the_design_are_valid() -> None:
+def test_ids_as_we_make_them_are_valid() -> None:
     for client_id in ("a1b2-zik0zj-s12", "A.b:c/d_e-f", "t" * 36):
         order_params.cancel_request(OrderRef("BTCUSDT", client_id, conditional=False))
