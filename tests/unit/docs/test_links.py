@@ -43,6 +43,12 @@ def test_the_readme_leads_to_the_index_the_tutorial_and_the_simulator() -> None:
     assert {"docs/index.md", "docs/tutorial/first-trio.md", "docs/reference/simulator.md"} <= targets
 
 
+def test_the_readme_leads_to_the_licence_and_to_how_to_take_part() -> None:
+    targets = {link.target for link in links(CHECKOUT / "README.md")}
+
+    assert {"LICENSE", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md"} <= targets
+
+
 def test_pictures_are_small() -> None:
     pictures = list((DOCS / "images").glob("*"))
 
