@@ -11,7 +11,9 @@ from django.conf import settings
 from accounts.credentials import MADE_FROM, secrets_of
 from accounts.endpoints import stream_endpoints, transport
 from accounts.errors import CredentialsUnreadable
+from exchange.binance import errors
 from exchange.port import Exchange, MarketStream, PublicExchange, UserStream
+from exchange.refusals import Refusal
 
 if TYPE_CHECKING:
     pass
@@ -77,6 +79,11 @@ def public_exchange(environment: str) -> PublicExchange:
     with _lock:
         _publics[environment] = (made_from, public)
     return public
+
+
+def refusal_of(code: int) -> Refusal:
+    """Return what a code that the exchange refused with means."""
+    return errors.refusal_of(code)
 
 
 def user_stream(environment: str, exchange: Exchange) -> UserStream:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from exchange.refusals import Refusal
+
 
 class ExchangeError(Exception):
     """What an exchange's answer, or its silence, means for us.
 
     ``code`` is the exchange's own (0 when there was none), ``status`` the HTTP status (0 when no
     answer came), ``excerpt`` at most 500 characters of the body. Never holds a key or a signature.
-    ``retry_after`` is in seconds where the exchange told it.
+    ``retry_after`` is in seconds where the exchange gave it. ``refusal`` is what the answer means, ``None`` when
+    none came; ``words`` are the exchange's own, without ours around them.
     """
 
     def __init__(
@@ -19,6 +22,8 @@ class ExchangeError(Exception):
         status: int = 0,
         excerpt: str = "",
         retry_after: int | None = None,
+        refusal: Refusal | None = None,
+        words: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -26,6 +31,8 @@ class ExchangeError(Exception):
         self.status = status
         self.excerpt = excerpt
         self.retry_after = retry_after
+        self.refusal = refusal
+        self.words = words
 
 
 class OrderRejected(ExchangeError):

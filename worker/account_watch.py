@@ -22,12 +22,12 @@ from accounts.gateways import exchange_for, user_stream
 from accounts.models import ExchangeAccount, SymbolSetting
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.port import Exchange
+from exchange.refusals import Refusal
 from exchange.types import ConfigEvent, Connected, Disconnected, OrderEvent, PositionEvent, StreamEvent
 from infrastructure.connections import connection_look_after
 from orders.exchange_data.clock import clock_measure, db_now
 from orders.models import Watch
 from orders.placement.ingest import order_fact, position_fact
-from orders.placement.perform import CLOCK_CODES
 from worker.settings_drift import margins_look, modes_look, symbols_look
 from worker.sweep import sweep_and_note
 
@@ -219,7 +219,7 @@ class AccountWatch:
                 self._read_settings()
             sweep_and_note(self.account, self.incarnation, call=self._watcher.call)
         except (ExchangeError, AccountsError) as error:
-            if getattr(error, "code", 0) in CLOCK_CODES:
+            if getattr(error, "refusal", None) is Refusal.CLOCK:
                 with contextlib.suppress(ExchangeError):
                     clock_measure(self.account.environment)
             wait = getattr(error, "retry_after", None) or RETRY_SECONDS

@@ -41,13 +41,14 @@ from exchange.errors import (
     OutcomeUnknown,
 )
 from exchange.redaction import excerpt
+from exchange.refusals import Refusal
+from exchange.refusals import Refusal as R
 
 NO_SUCH_ORDER: Final = -2013
 CANCEL_REJECTED: Final = -2011
 LISTEN_KEY_GONE: Final = -1125
 DUPLICATE_CLIENT_ID: Final = -4116
 MARGIN_TYPE_ALREADY: Final = -4046
-CLOCK_CODES: Final = frozenset({-1021, -5028})
 
 
 class Kind(enum.Enum):
@@ -67,26 +68,54 @@ def _span(highest: int, lowest: int) -> tuple[int, ...]:
 
 
 # fmt: off
-_BY_KIND: Final[Mapping[Kind, tuple[int, ...]]] = {
-    Kind.RECONCILE: (-1000, -1001, -1006, -1007, -2011, -2012, -2013, -2022, -2024, -4000, -4083,
-                     -4116, -4117, -4118, -4129, -4130, -4509),
-    Kind.BACK_OFF:  (-1003, -1008, -1015, -1016, -1125),
-    Kind.CLOCK:     (-1021, -5028),
-    Kind.ALREADY:   (-4046, -4052, -4059, -4171, -5027),
-    Kind.ACCOUNT:   (-1002, -1004, -1005, -1011, -1022, -1099, -1109, -2014, -2015, -2017, -2023,
-                     -4056, -4057, -4061, -4087, -4088, -4109, -4192, -4400, -4401, -4402),
-    Kind.REFUSED:   (-1112, -1122, -2010, -2018, -2019, -2020, -2021, -2025, -2027, -2028, -4028,
-                     -4045, -4047, -4048, -4050, -4051, -4067, -4068, -4131, -4135, -4140, -4141,
-                     -4142, -4161, -4164, *_span(-4167, -4170), -4172, -4183, -4184, -4202, -4203,
-                     -4205, -4206, -4208, -4209, -4210, -4211, -4403, -4531, -5021, -5022,
-                     *_span(-5024, -5026), -5029, -5041, -5043, -5047),
-    Kind.MALFORMED: (-1010, -1013, -1014, -1020, -1023, *_span(-1100, -1106), -1108, -1110, -1111,
-                     *_span(-1114, -1117), -1120, -1121, -1127, -1128, -1130, -1136, -2026,
-                     *_span(-4001, -4016), -4020, -4023, -4024, -4031, -4032, -4060, -4062, -4082,
-                     -4120, -4136, -4137, -4138, -4139, -4144, -4165, *_span(-5037, -5040)),
-}
+_TABLE: Final[tuple[tuple[Refusal, Kind, tuple[int, ...]], ...]] = (
+    (R.LEVEL_PASSED,       Kind.REFUSED,   (-2021,)),
+    (R.NOT_WHILE_FLAT,     Kind.RECONCILE, (-2022, -4118, -4129, -4509)),
+    (R.CLOSE_EXISTS,       Kind.RECONCILE, (-4130,)),
+    (R.DUPLICATE_ID,       Kind.RECONCILE, (-4116,)),
+    (R.TOO_SMALL,          Kind.MALFORMED, (-4003, -4004)),
+    (R.TOO_SMALL,          Kind.REFUSED,   (-4164,)),
+    (R.TOO_LARGE,          Kind.MALFORMED, (-4005,)),
+    (R.BAD_STEP,           Kind.MALFORMED, (-1111, -4014, -4023)),
+    (R.PRICE_OUT_OF_RANGE, Kind.MALFORMED, (-4001, -4002, -4006, -4007, -4013, -4016, -4024)),
+    (R.PRICE_OUT_OF_RANGE, Kind.REFUSED,   (-4183, -4184, -4210, -4211)),
+    (R.TRIGGER_INVALID,    Kind.REFUSED,   (-4135, -4142)),
+    (R.THIN_BOOK,          Kind.REFUSED,   (-4131,)),
+    (R.NO_DEPTH,           Kind.REFUSED,   (-1112, -2020, -5041)),
+    (R.NOT_FILLED_AT_ONCE, Kind.REFUSED,   (-5021,)),
+    (R.WOULD_TAKE,         Kind.REFUSED,   (-5022,)),
+    (R.TOO_MANY_OPEN,      Kind.REFUSED,   (-2025, -4045)),
+    (R.AMEND_REFUSED,      Kind.REFUSED,   (*_span(-5024, -5026), -5029, -5043, -5047)),
+    (R.ORDER_REFUSED,      Kind.REFUSED,   (-2010,)),
+    (R.SYMBOL_CLOSED,      Kind.REFUSED,   (-1122, -4140, -4141)),
+    (R.NOT_CANCELLABLE,    Kind.RECONCILE, (-2011, -2012)),
+    (R.TRIGGERING,         Kind.RECONCILE, (-4117,)),
+    (R.NO_SUCH_ORDER,      Kind.RECONCILE, (-2013,)),
+    (R.MARGIN,             Kind.REFUSED,   (-2018, -2019, -4050, -4051)),
+    (R.POSITION_LIMIT,     Kind.REFUSED,   (-2027, -2028)),
+    (R.POSITION_TOO_SMALL, Kind.RECONCILE, (-2024,)),
+    (R.KEY,                Kind.ACCOUNT,   (-1002, -1099, -1109, -2014, -2015, -2017, -4056, -4057)),
+    (R.SIGNATURE,          Kind.ACCOUNT,   (-1022,)),
+    (R.ADDRESS,            Kind.ACCOUNT,   (-1004, -1005, -1011)),
+    (R.ACCOUNT_RESTRICTED, Kind.ACCOUNT,   (-2023, -4087, -4088, -4109, -4192, -4400, -4401, -4402)),
+    (R.POSITION_MODE,      Kind.ACCOUNT,   (-4061,)),
+    (R.RATE_ORDERS,        Kind.BACK_OFF,  (-1015,)),
+    (R.RATE_WEIGHT,        Kind.BACK_OFF,  (-1003,)),
+    (R.OVERLOADED,         Kind.BACK_OFF,  (-1008, -1016)),
+    (R.CLOCK,              Kind.CLOCK,     (-1021, -5028)),
+    (R.ALREADY_SO,         Kind.ALREADY,   (-4046, -4052, -4059, -4171, -5027)),
+    (R.SETTING_REFUSED,    Kind.REFUSED,   (-4028, -4047, -4048, -4067, -4068, -4161, *_span(-4167, -4170), -4172,
+                                            -4202, -4203, -4205, -4206, -4208, -4209, -4403, -4531)),
+    (R.LISTEN_KEY_GONE,    Kind.BACK_OFF,  (-1125,)),
+    (R.OUTCOME_OPEN,       Kind.RECONCILE, (-1000, -1001, -1006, -1007, -4000, -4083)),
+    (R.MALFORMED,          Kind.MALFORMED, (-1010, -1013, -1014, -1020, -1023, *_span(-1100, -1106), -1108, -1110,
+                                            *_span(-1114, -1117), -1120, -1121, -1127, -1128, -1130, -1136, -2026,
+                                            *_span(-4008, -4012), -4015, -4020, -4031, -4032, -4060, -4062, -4082,
+                                            -4120, -4136, -4137, -4138, -4139, -4144, -4165, *_span(-5037, -5040))),
+)
 # fmt: on
-KINDS: Final[Mapping[int, Kind]] = {code: kind for kind, codes in _BY_KIND.items() for code in codes}
+KINDS: Final[Mapping[int, Kind]] = {code: kind for _, kind, codes in _TABLE for code in codes}
+_REFUSALS: Final[Mapping[int, Refusal]] = {code: refusal for refusal, _, codes in _TABLE for code in codes}
 
 _ERRORS: Final[Mapping[Kind, type[ExchangeError]]] = {
     Kind.RECONCILE: OutcomeUnknown,
@@ -120,6 +149,15 @@ def classify(status: int, code: int, text: str = "") -> type[ExchangeError]:
     return OrderRejected if status in (404, 405) else OutcomeUnknown
 
 
+def refusal_of(code: int, *, status: int = 400) -> Refusal:
+    """Name what a code means; with status 418 or 429 it is a limit, whatever the code."""
+    if status == 418:
+        return Refusal.BANNED
+    if status == 429 and code not in _REFUSALS:
+        return Refusal.RATE_WEIGHT
+    return _REFUSALS.get(code, Refusal.NOT_UNDERSTOOD)
+
+
 def _says_unavailable(text: str) -> bool:
     return text.strip().rstrip(".").lower() == "service unavailable"
 
@@ -133,6 +171,8 @@ def error_from(answer: Answer, *, reading: bool, secrets: Iterable[str] = ()) ->
     shown = excerpt(words, secrets)[:200].strip() or f"HTTP status {answer.status} without a reason"
     return found(
         _sentence(found, shown, code=code, status=answer.status, reading=reading),
+        refusal=refusal_of(code, status=answer.status) if code or answer.status in (418, 429) else None,
+        words=shown,
         code=code,
         status=answer.status,
         excerpt=excerpt(answer.text, secrets),
@@ -198,7 +238,7 @@ def _sentence(kind: type[ExchangeError], words: str, *, code: int, status: int, 
         return f"What became of the request is unknown: {said}. Look it up before doing anything else."
     if kind is CredentialsRefused:
         return f"The exchange refuses this account: {said}. Check the API key, its permissions and IP list."
-    if code in CLOCK_CODES:
+    if refusal_of(code) is Refusal.CLOCK:
         return f"The exchange refused our clock: {said}. Measure the clock offset anew, then decide again."
     if kind is ExchangeUnavailable:
         verb = "answer" if reading else "take the request"

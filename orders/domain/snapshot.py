@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from exchange.refusals import Refusal
 from exchange.types import ZERO, OrderType, PositionMode, PositionSide, Side, TimeInForce, WorkingType
 from orders.domain.enums import Cause, Form, LegState, Protection, Role, TargetPolicy, TrioState
 
@@ -85,6 +86,7 @@ class LegView:
     expires_ts: int = 0
     cancel: Ask = Ask.NONE
     cancel_at: int = 0
+    refusal: Refusal | None = None  # what the exchange's code means
     refused_code: int = 0
     refused_text: str = ""
     accepted_ts: int | None = None

@@ -13,13 +13,9 @@ from django.db import connection
 
 from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailable, OrderRejected
 from exchange.port import Exchange
+from exchange.refusals import Refusal
 from exchange.types import OrderRef, OrderView, PositionView, Stamp, WireRequest
 from orders.domain.enums import RequestKind, Verdict
-
-# Of kind R, yet certain about a leg: what each means is told in docs/explanation/refusals-and-losses.md.
-TOLD = frozenset({-2011, -2021, -2022, -4118, -4129, -4130, -4131, -4509})
-ALREADY_THERE = -4116  # an open order has this id: an earlier try of ours landed
-CLOCK_CODES = frozenset({-1021, -5028})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,7 @@ class Answer:
 
     @property
     def clock_refused(self) -> bool:
-        return self.error is not None and self.error.code in CLOCK_CODES
+        return self.error is not None and self.error.refusal is Refusal.CLOCK
 
     @property
     def verdict(self) -> Verdict:
@@ -99,10 +95,6 @@ class Answer:
             return Verdict.UNKNOWN
         if error is None:
             return Verdict.ACCEPTED
-        if error.code in TOLD and error.status < 500:  # a 5xx says nothing about what was done
-            return Verdict.REFUSED
-        if error.code == ALREADY_THERE:
-            return Verdict.UNKNOWN
         if isinstance(error, CredentialsRefused):
             return Verdict.KEY_REFUSED
         if isinstance(error, ExchangeUnavailable):

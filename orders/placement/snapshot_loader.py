@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from accounts.gateways import refusal_of
 from exchange.types import ZERO, PositionSide, Side
 from infrastructure.compiled_queries import Prepared
 from orders import risk_gates
@@ -159,6 +160,7 @@ def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) ->
         expires_ts=submits[-1].timestamp + submits[-1].recv_window if submits else 0,
         cancel=cancel,
         cancel_at=to_ms(cancels[-1].begun_at) if cancels else 0,
+        refusal=refusal_of(leg.refused_code) if leg.refused_code else None,
         refused_code=leg.refused_code,
         refused_text=leg.refused_text,
         accepted_ts=leg.accepted_ts,

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Final
 
+from exchange.refusals import Refusal
 from exchange.types import OrderType, PositionMode
-from orders.domain.decision.conditions import NOT_WHILE_FLAT, before_entry
+from orders.domain.decision.conditions import before_entry
 from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Rest, Submit
 from orders.domain.enums import Cause, Form, LegState, Role
@@ -210,12 +211,10 @@ def _gone_stop(*states: LegState) -> Row:
     return holds
 
 
-def _after_fill(*codes: int, roles: tuple[Role, ...] = (Role.STOP_LOSS, Role.TAKE_PROFIT)) -> Row:
+def _after_fill(*refusals: Refusal, roles: tuple[Role, ...] = (Role.STOP_LOSS, Role.TAKE_PROFIT)) -> Row:
     def holds(seen: TrioSnapshot, decision: Decision) -> bool:
         leg = _refused(seen, *roles)
-        return (
-            leg is not None and leg.refused_code in codes and seen.bought > 0 and not before_entry(seen, leg)
-        )
+        return leg is not None and leg.refusal in refusals and seen.bought > 0 and not before_entry(seen, leg)
 
     return holds
 
@@ -256,12 +255,12 @@ ROWS: Final[dict[str, Row]] = {name: _turned(*what) for name, *what in LIFE} | {
         t.state is S.PLACING and _refused(t, Role.STOP_LOSS) is not None and t.bought == 0
     ),
     "stop refused, filled: the other form": _other_form,
-    "whole-position order refused because one is there (-4130)": _after_fill(-4130),
-    "level passed already (-2021), filled": _after_fill(-2021),
+    "whole-position order refused because one is there (-4130)": _after_fill(Refusal.CLOSE_EXISTS),
+    "level passed already (-2021), filled": _after_fill(Refusal.LEVEL_PASSED),
     "target refused, filled": lambda t, d: (
         t.bought > 0 and (leg := _refused(t, Role.TAKE_PROFIT)) is not None and not leg.acknowledged
     ),
-    "not while flat (-2022, -4118, -4129, -4509)": _after_fill(*NOT_WHILE_FLAT),
+    "not while flat (-2022, -4118, -4129, -4509)": _after_fill(Refusal.NOT_WHILE_FLAT),
     "refused for now: again within the deadline": _retryable,
     "stop refused at its trigger": _gone_stop(LegState.REJECTED),
     "stop triggered, without a fill for `NAKED_LIMIT_MS`": lambda t, d: (
@@ -313,6 +312,6 @@ ROWS: Final[dict[str, Row]] = {name: _turned(*what) for name, *what in LIFE} | {
     ),
     "exit in doubt": _exit_in_doubt,
     "the key is refused while something of ours lives": lambda t, d: (
-        t.state in (S.OPEN, S.EXITING, S.ROLLING_BACK) and any(leg.refused_code == -2015 for leg in t.legs)
+        t.state in (S.OPEN, S.EXITING, S.ROLLING_BACK) and any(leg.refusal is Refusal.KEY for leg in t.legs)
     ),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+from exchange.binance.errors import refusal_of
 from exchange.binance.order_params import submit_request
 from exchange.types import ZERO, NewOrder, WireRequest
 from orders.domain.decision.decide import Decision, decide
@@ -122,6 +123,7 @@ def _leg_view(world: World, leg: LegRow) -> LegView:
         expires_ts=newest.timestamp + RULES.recv_window if newest else 0,
         cancel=cancel,
         cancel_at=taken_back.begun_at if taken_back else 0,
+        refusal=refusal_of(leg.refused_code) if leg.refused_code else None,
         refused_code=leg.refused_code,
         refused_text=facts.refused_text,
         accepted_ts=facts.accepted_ts,

@@ -8,7 +8,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from orders.domain.decision.conditions import NOT_WHILE_FLAT
+from exchange.binance.errors import refusal_of
+from exchange.refusals import Refusal
 from orders.domain.enums import Protection, Role, TrioState
 from tests.walk import adversary, finish, network, venue
 from tests.walk.canon import world_key
@@ -235,7 +236,9 @@ def settled(world: World) -> None:
     if world.state is TrioState.WORKING and entry is not None and entry.live and world.position == 0:
         spec = world.setting.spec
         armed = spec.protection is Protection.PRE_ARMED and not spec.entry_only
-        deferred = any(leg.refused_code in NOT_WHILE_FLAT for leg in world.legs)  # it goes on first fill
+        deferred = any(
+            leg.refused_code and refusal_of(leg.refused_code) is Refusal.NOT_WHILE_FLAT for leg in world.legs
+        )  # it goes on first fill
         if not armed or deferred or any(o.role is Role.STOP_LOSS and o.live for o in world.orders):
             return
         raise Violation("rests WORKING without the stop it was to be armed with")

@@ -5,14 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from exchange.refusals import Refusal
 from exchange.types import OrderType, Side
 from orders.domain.coverage import is_uncovered, uncovered_since_ts
 from orders.domain.enums import Form, LegState, Protection, Role
 from orders.domain.snapshot import LegView, TrioSnapshot
 
-LEVEL_PASSED_CODE: Final = -2021
-NOT_WHILE_FLAT: Final = frozenset({-2022, -4118, -4129, -4509})
-TOO_SMALL: Final = frozenset({-4003, -4004, -4164})
 SHORT_LIFE_MS: Final = 5000
 VAIN_PAUSE_MS: Final = 200
 VAIN_PAUSE_MAX_MS: Final = {Role.STOP_LOSS: 1000, Role.TAKE_PROFIT: 5000}
@@ -32,9 +30,9 @@ def deferred(trio: TrioSnapshot, leg: LegView) -> bool:
     """May this refused armed leg go out on first fill instead?"""
     if leg.state is not LegState.REJECTED or leg.acknowledged:
         return False
-    if leg.refused_code in NOT_WHILE_FLAT:
+    if leg.refusal is Refusal.NOT_WHILE_FLAT:
         return True
-    return leg.role is Role.TAKE_PROFIT and leg.refused_code == LEVEL_PASSED_CODE
+    return leg.role is Role.TAKE_PROFIT and leg.refusal is Refusal.LEVEL_PASSED
 
 
 def armed_roles(trio: TrioSnapshot) -> tuple[Role, ...]:
@@ -101,7 +99,7 @@ def refused_as_passed(trio: TrioSnapshot) -> LegView | None:
         if (
             leg is not None
             and leg.state is LegState.REJECTED
-            and leg.refused_code == LEVEL_PASSED_CODE
+            and leg.refusal is Refusal.LEVEL_PASSED
             and not before_entry(trio, leg)
         ):
             return leg
@@ -128,7 +126,7 @@ def refused_forms(trio: TrioSnapshot, role: Role) -> set[Form]:
             break
         if leg.state is not LegState.REJECTED or before_entry(trio, leg):
             continue
-        if leg.refused_code in NOT_WHILE_FLAT and not _position_seen_after(trio, leg):
+        if leg.refusal is Refusal.NOT_WHILE_FLAT and not _position_seen_after(trio, leg):
             continue
         forms.add(leg.form)
     return forms
@@ -141,7 +139,7 @@ def _position_seen_after(trio: TrioSnapshot, leg: LegView) -> bool:
 def is_dust(trio: TrioSnapshot) -> bool:
     """Has the exchange refused to close the position at market because it is so small?"""
     newest = trio.newest(Role.EXIT)
-    if newest is None or newest.state is not LegState.REJECTED or newest.refused_code not in TOO_SMALL:
+    if newest is None or newest.state is not LegState.REJECTED or newest.refusal is not Refusal.TOO_SMALL:
         return False
     return 0 < trio.position <= newest.quantity
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from exchange.refusals import Refusal
 from exchange.types import PositionMode
 from orders.domain.decision.conditions import (
-    LEVEL_PASSED_CODE,
-    NOT_WHILE_FLAT,
     before_entry,
     cover_deadline_ts,
     refused_forms,
@@ -39,7 +38,9 @@ def cover(trio: TrioSnapshot) -> Step:
         if (newest.retry_at or 0) > trio.now:
             return Rest(earliest(newest.retry_at, deadline, after=trio.now))
         again = newest
-    elif newest is not None and newest.state is LegState.REJECTED and newest.refused_code in NOT_WHILE_FLAT:
+    elif (
+        newest is not None and newest.state is LegState.REJECTED and newest.refusal is Refusal.NOT_WHILE_FLAT
+    ):
         if not seen_since(trio, newest):
             return observe(trio)
         if trio.book.quantity == 0 and trio.now_ts - (newest.ended_ts or 0) < trio.policies.back_off:
@@ -122,14 +123,14 @@ def _target(trio: TrioSnapshot) -> Step | None:
     if before_entry(trio, newest) or newest.state in (LegState.WRITTEN_OFF, LegState.CANCELLED):
         return Submit((guard_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position),))
     if newest.state in (LegState.EXPIRED, LegState.REJECTED) and (
-        newest.acknowledged or newest.refused_code in NOT_WHILE_FLAT
+        newest.acknowledged or newest.refusal is Refusal.NOT_WHILE_FLAT
     ):
         if not seen_since(trio, newest):
             return observe(trio)
         if trio.book.quantity > 0:
             return Submit((guard_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position),))
         return Rest(trio.now + trio.policies.look_again)
-    if newest.state is LegState.REJECTED and newest.refused_code != LEVEL_PASSED_CODE and not trio.question:
+    if newest.state is LegState.REJECTED and newest.refusal is not Refusal.LEVEL_PASSED and not trio.question:
         return AskPerson(
             f"The exchange refused the take-profit ({newest.refused_text.rstrip('.')}, {newest.refused_code}). "
             "The stop-loss stays. Close the trio at market, or leave it to its stop-loss?"

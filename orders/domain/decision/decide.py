@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from exchange.refusals import Refusal
 from orders.domain.coverage import is_uncovered
-from orders.domain.decision.conditions import NOT_WHILE_FLAT, armed_roles, wants_cover_while_leaving
+from orders.domain.decision.conditions import armed_roles, wants_cover_while_leaving
 from orders.domain.decision.cover import cover, hold
 from orders.domain.decision.lifecycle import ending, settle
 from orders.domain.decision.lookups import awaited, due_read, earliest, first, observe, seen_since
@@ -128,7 +129,7 @@ def _place(trio: TrioSnapshot) -> Step:
         return Submit(tuple(plans))
     if waits:
         return first(waits)
-    if any(leg.refused_code in NOT_WHILE_FLAT and not seen_since(trio, leg) for leg in trio.guards):
+    if any(leg.refusal is Refusal.NOT_WHILE_FLAT and not seen_since(trio, leg) for leg in trio.guards):
         return observe(trio)  # refused as "not while flat": see that nothing but that is the reason
     if not trio.worker_alive or not trio.book.placeable:
         return Rest(earliest(trio.now + trio.policies.look_again, trio.place_before, after=trio.now))

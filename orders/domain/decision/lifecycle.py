@@ -10,10 +10,9 @@ import enum
 from dataclasses import replace
 from typing import Final
 
+from exchange.refusals import Refusal
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.conditions import (
-    LEVEL_PASSED_CODE,
-    NOT_WHILE_FLAT,
     armed_leg_refused,
     armed_level_passed,
     armed_stop_gone,
@@ -269,9 +268,9 @@ def _target_refused(trio: TrioSnapshot) -> Found | None:
     newest = trio.newest(Role.TAKE_PROFIT)
     if newest is None or newest.state is not LegState.REJECTED or before_entry(trio, newest):
         return None
-    if newest.acknowledged or newest.refused_code in NOT_WHILE_FLAT:
+    if newest.acknowledged or newest.refusal is Refusal.NOT_WHILE_FLAT:
         return None
-    if newest.refused_code == LEVEL_PASSED_CODE:
+    if newest.refusal is Refusal.LEVEL_PASSED:
         turn = Turn.EXIT if protected_once(trio) else Turn.UNDO
         return turn, Cause.LEVEL_PASSED, "The price had already passed the take-profit's level."
     if protected_once(trio) or trio.spec.target_policy is TargetPolicy.KEEP_STOP:

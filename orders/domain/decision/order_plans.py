@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
 
+from exchange.refusals import Refusal
 from exchange.types import NewOrder, OrderType, PositionMode, Side, TimeInForce
 from orders.domain import client_ids
 from orders.domain.decision.steps import Plan
@@ -12,7 +13,6 @@ from orders.domain.enums import Form, Role
 from orders.domain.rounding import to_grid
 from orders.domain.snapshot import STOP_WORKING_TYPE, TARGET_WORKING_TYPE, LegView, TrioSnapshot
 
-THIN_BOOK: Final = -4131  # the best price on the other side lies outside the band a MARKET order may reach
 BAND_SHARE: Final = Decimal("0.9")  # the mark price moves between our reading and the exchange's
 
 
@@ -63,7 +63,7 @@ def exit_plan(trio: TrioSnapshot, quantity: Decimal, again: LegView | None = Non
 
 def _band_limit(trio: TrioSnapshot) -> Decimal | None:
     """Return the price of an IOC exit near the edge of the allowed band, once a MARKET one met a thin book."""
-    thin = any(leg.refused_code == THIN_BOOK for leg in trio.of(Role.EXIT))
+    thin = any(leg.refusal is Refusal.THIN_BOOK for leg in trio.of(Role.EXIT))
     spec, mark = trio.spec, trio.book.mark_price
     sells = spec.exit_side is Side.SELL
     edge = spec.multiplier_down if sells else spec.multiplier_up

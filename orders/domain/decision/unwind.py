@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from orders.domain.decision.conditions import NOT_WHILE_FLAT, is_dust, late_quantity
+from exchange.refusals import Refusal
+from orders.domain.decision.conditions import is_dust, late_quantity
 from orders.domain.decision.lifecycle import ending
 from orders.domain.decision.lookups import (
     awaited,
@@ -93,7 +94,11 @@ def _in_the_way(trio: TrioSnapshot, newest: LegView | None) -> Iterator[str]:
     for leg in trio.of(Role.ENTRY):
         if leg.live and leg.cancel is Ask.NONE:
             yield leg.client_id
-    if newest is None or newest.state is not LegState.REJECTED or newest.refused_code not in NOT_WHILE_FLAT:
+    if (
+        newest is None
+        or newest.state is not LegState.REJECTED
+        or newest.refusal is not Refusal.NOT_WHILE_FLAT
+    ):
         return
     for leg in trio.of(Role.TAKE_PROFIT):
         if leg.live and leg.form is Form.QUANTITY and leg.cancel is Ask.NONE:
@@ -137,7 +142,7 @@ def _late_exit_answered(trio: TrioSnapshot, exit_order: LegView | None) -> bool:
     if exit_order is None or not exit_order.state.is_final or exit_order.state is LegState.WRITTEN_OFF:
         return False
     filled_ts = max((leg.filled_ts or 0 for leg in trio.of(Role.ENTRY)), default=0)
-    refused = exit_order.state is LegState.REJECTED and exit_order.refused_code not in NOT_WHILE_FLAT
+    refused = exit_order.state is LegState.REJECTED and exit_order.refusal is not Refusal.NOT_WHILE_FLAT
     return exit_order.asked_ts >= filled_ts and not refused
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from exchange.binance.errors import refusal_of
 from exchange.types import OrderType, PositionMode, PositionSide, Side
 from orders.domain.enums import Form, LegState, Protection, Role, TrioState
 from orders.domain.snapshot import Ask, Book, LegView, Policies, Spec, TrioSnapshot
@@ -69,6 +70,8 @@ def leg(role: Role, state: LegState = LegState.ACCEPTED, **said: Any) -> LegView
         usual |= {"asked": Ask.IN_THE_AIR, "asked_at": NOW - 100, "asked_ts": NOW_TS - 100}
     if state is LegState.PLANNED:
         usual |= {"asked": Ask.NONE}
+    if code := said.get("refused_code"):
+        usual |= {"refusal": refusal_of(code)}
     return LegView(
         client_id=f"test-1-{role.letter}{generation}",
         role=role,

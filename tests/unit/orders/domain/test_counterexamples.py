@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from exchange.binance.errors import refusal_of
 from orders.domain.decision.decide import decide
 from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Rest
 from orders.domain.enums import Cause, Form, LegState
@@ -105,7 +106,7 @@ def test_a_late_fill_that_is_gone_already_is_exited_once_not_for_ever() -> None:
     assert decide(trio(S.LATE, late, refused, book=flat())).step == Done(S.CLOSED)
 
     # But an exit refused for another reason is tried again, after its pause
-    busy = replace(refused, refused_code=-4131)
+    busy = replace(refused, refused_code=-4131, refusal=refusal_of(-4131))
     assert decide(trio(S.LATE, late, busy, book=holding())).step == Rest(NOW + 190)
     assert isinstance(decide(trio(S.LATE, late, replace(busy, retry_at=NOW - 1), book=holding())).step, Exit)
 
