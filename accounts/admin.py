@@ -107,7 +107,7 @@ class ExchangeAccountAdmin(AccountBase):
         return (
             "environment",
             "position_mode",
-            *(["differs"] if obj.differs else []),
+            *(["setting_change", "setting_changed_at"] if obj.setting_change else []),
             "key_fingerprint",
             "permissions_note",
             "can_trade",

@@ -32,6 +32,13 @@ class MarginTypeChoice(models.TextChoices):
     ISOLATED = MarginType.ISOLATED.value, "Isolated"
 
 
+class SettingChange(models.TextChoices):
+    """A setting that a person switched at the exchange while something lived under the old one."""
+
+    MULTI_ASSETS = "MULTI_ASSETS", "multi-assets mode switched on"
+    POSITION_MODE = "POSITION_MODE", "position mode switched"
+
+
 class ExchangeAccount(models.Model):
     """One account of the exchange, entered once. Holds nothing secret."""
 
@@ -55,12 +62,15 @@ class ExchangeAccount(models.Model):
     permissions_note = models.CharField("permissions", max_length=200, blank=True)
     last_checked_at = models.DateTimeField("last check", null=True, blank=True)
     notes = models.TextField(blank=True)
-    differs = models.TextField(
+    setting_change = models.CharField(
         "changed on the exchange",
+        max_length=16,
         blank=True,
         editable=False,
-        help_text="How its settings at the exchange differ from what lives here; nothing new is opened meanwhile.",
+        choices=SettingChange.choices,
+        help_text="A setting at the exchange that differs from what lives here; nothing new is opened meanwhile.",
     )
+    setting_changed_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

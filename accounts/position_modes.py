@@ -2,49 +2,68 @@
 
 from __future__ import annotations
 
-from django.db.models import Exists, OuterRef
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import Exists, QuerySet
 from django.utils import timezone
 
-from accounts.models import ExchangeAccount
+from accounts.models import ExchangeAccount, SettingChange
 from exchange.types import PositionMode
 
-WORDS = {PositionMode.ONE_WAY.value: "one-way mode", PositionMode.HEDGE.value: "hedge mode"}
-SWITCHED = "The account's settings were changed on the exchange"
+# What lives on an account is not this app's to know: whoever keeps it says here how to find it.
+_in_use: list[Callable[[], QuerySet[Any]]] = []
 
 
-def modes_take_in(account: ExchangeAccount, *, position_mode: PositionMode, multi_assets: bool) -> str:
-    """Take in how the exchange shows an account; return what forbids new risk there now, or nothing.
+def register_use(living: Callable[[], QuerySet[Any]]) -> None:
+    """Name what was placed under an account's modes: rows of the account ``OuterRef("pk")`` that still live."""
+    _in_use.append(living)
 
-    The position mode that living trios were placed under stays theirs until they have ended: their orders name
-    sides that only exist in it. Until then nothing new is opened. The sentence says since when, so that each
-    change has its own.
+
+def modes_take_in(
+    account: ExchangeAccount, *, position_mode: PositionMode, multi_assets: bool
+) -> SettingChange | None:
+    """Take in how the exchange shows an account; return what forbids new risk there now, if anything.
+
+    The position mode that living orders were placed under stays theirs until they have ended: their orders name
+    sides that only exist in it. Until then nothing new is opened. Each change has its own time.
     """
     ours = ExchangeAccount.objects.filter(pk=account.pk)
-    # Of what holds a slot, a QUEUED trio alone has sent nothing yet.
-    lives = account.trios.model.objects.filter(account=OuterRef("pk"), holds_slot=True).exclude(
-        state="QUEUED"
-    )
     if position_mode.value != account.position_mode:
-        ours.filter(~Exists(lives)).update(position_mode=position_mode.value)
-    account.refresh_from_db(fields=["position_mode", "differs"])
-    what = ""
+        unused = ours
+        for living in _in_use:
+            unused = unused.filter(~Exists(living()))
+        unused.update(position_mode=position_mode.value)
+    account.refresh_from_db(fields=["position_mode", "setting_change", "setting_changed_at"])
+    change: SettingChange | None = None
     if multi_assets:
-        what = (
-            f"{SWITCHED}: multi-assets mode is on for “{account.name}”, under which liquidation prices are not"
-            " what is reckoned with here. Nothing new is opened until it is off again; what lives stays covered."
-        )
+        change = SettingChange.MULTI_ASSETS
     elif position_mode.value != account.position_mode:
-        what = (
-            f"{SWITCHED}: “{account.name}” is in {WORDS[position_mode.value]} now, but what lives there was placed"
-            f" in {WORDS[account.position_mode]}. Nothing new is opened until it is switched back or all has"
-            " ended; what rests on the exchange stays there."
-        )
-    differs = what
-    if what and account.differs.startswith(what):
-        differs = account.differs  # as said before, with its time
-    elif what:
-        differs = f"{what} (Seen {timezone.now():%Y-%m-%d %H:%M:%S} UTC.)"
-    if differs != account.differs:
-        ours.update(differs=differs)
-        account.differs = differs
-    return differs
+        change = SettingChange.POSITION_MODE
+    if (change or "") != account.setting_change:
+        account.setting_change = change or ""
+        account.setting_changed_at = timezone.now() if change else None
+        ours.update(setting_change=account.setting_change, setting_changed_at=account.setting_changed_at)
+    return change
+
+
+def change_sentence(account: ExchangeAccount) -> str:
+    """Say why nothing new may be opened while a setting differs from what lives on the account; or nothing."""
+    if not account.setting_change:
+        return ""
+    seen = (
+        f" (Seen {account.setting_changed_at:%Y-%m-%d %H:%M:%S} UTC.)" if account.setting_changed_at else ""
+    )
+    match SettingChange(account.setting_change):
+        case SettingChange.MULTI_ASSETS:
+            return (
+                f"Multi-assets mode was switched on for “{account.name}” on the exchange: its liquidation prices are"
+                f" not those reckoned with here. Switch it off in the exchange's app; nothing new is opened before.{seen}"
+            )
+        case SettingChange.POSITION_MODE:
+            placed_in = PositionMode(account.position_mode)
+            return (
+                f"“{account.name}” was switched to {placed_in.other.words} on the exchange, but what lives there was"
+                f" placed in {placed_in.words}. Nothing new is opened until it is switched back, or all of that has"
+                f" ended.{seen}"
+            )

@@ -25,7 +25,7 @@ from exchange.types import PositionMode
 from local_servers import manager
 from orders import services
 from orders.domain.enums import ENDS, TrioState
-from orders.domain.errors import IllegalTransition, OrdersError
+from orders.domain.errors import IllegalTransition, MarketUnread, OrdersError
 from orders.domain.rounding import plain, to_grid
 from orders.exchange_data.clock import exchange_now_ms
 from orders.exchange_data.symbol_sync import symbols_sync
@@ -188,10 +188,8 @@ class Director:
             except IllegalTransition:
                 if tries == 1 and verb is services.trio_queue:
                     raise
-            except OrdersError as refused:
-                if "could not be asked" in str(refused):
-                    raise OSError(str(refused)) from refused  # the simulator is being started again
-                raise
+            except MarketUnread as refused:
+                raise OSError(str(refused)) from refused  # the simulator is being started again
 
         try:
             steadily(once)

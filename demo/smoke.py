@@ -27,6 +27,7 @@ from orders.cli.wait import OK, Before, Waited, look, wait_for
 from orders.domain import validation
 from orders.domain.enums import ENDS, Cause, Role, TrioState
 from orders.domain.errors import IllegalTransition, TrioRefused
+from orders.domain.operator_questions import Question
 from orders.domain.rounding import on_grid, plain, quantity_up, trigger_to_tick
 from orders.exchange_data.clock import clock_measure, exchange_now_ms
 from orders.models import Leg, Symbol, TrioEvent, TrioOrder
@@ -196,7 +197,7 @@ class Smoke:
         return waited
 
     def _wait_for_the_end(self) -> Waited:
-        question = TrioOrder.objects.get(pk=self._id).question  # what stands is answered by our verb
+        question = TrioOrder.objects.get(pk=self._id).asked  # what stands is answered by our verb
         return wait_for(self._id, within=END_WITHIN, before=self._told(question), tell=self._tell)
 
     def _never_placed(self) -> int:
@@ -228,7 +229,7 @@ class Smoke:
 
     _last_event: int = 0
 
-    def _told(self, question: str = "") -> Before:
+    def _told(self, question: Question | None = None) -> Before:
         return Before(question, self._last_event)
 
     def _tell(self, event: TrioEvent) -> None:

@@ -36,6 +36,14 @@ class PositionMode(enum.StrEnum):
     ONE_WAY = "ONE_WAY"
     HEDGE = "HEDGE"
 
+    @property
+    def other(self) -> PositionMode:
+        return PositionMode.HEDGE if self is PositionMode.ONE_WAY else PositionMode.ONE_WAY
+
+    @property
+    def words(self) -> str:
+        return {"ONE_WAY": "one-way mode", "HEDGE": "hedge mode"}[self.value]
+
 
 class MarginType(enum.StrEnum):
     CROSSED = "CROSSED"

@@ -7,6 +7,7 @@ from django.db import connection
 from django.db.models import Q
 
 from accounts.models import Environment
+from accounts.position_modes import change_sentence
 from accounts.services import position_mode_problem
 from accounts.symbol_settings import symbol_setting_problem
 from orders.domain.enums import ENDS, Protection, TrioState
@@ -47,8 +48,8 @@ def new_risk_refusal(
             "PRE_ARMED is not proved for this live account yet: choose ON_FIRST_FILL, "
             "which arms the legs the moment the entry fills."
         )
-    if account.differs:
-        return account.differs
+    if account.setting_change:
+        return change_sentence(account)
     if problem := position_mode_problem(account, trio.position_side):
         return problem
     if refusal := install_refusal(install):

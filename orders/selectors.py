@@ -37,12 +37,18 @@ def trios_listed() -> QuerySet[TrioOrder]:
 def trios_alive() -> QuerySet[TrioOrder]:
     """Return trios that were placed and have not ended, questions first."""
     alive = trios_listed().exclude(state__in=(TrioState.DRAFT, *ENDED))
-    return alive.order_by(Case(When(question="", then=1), default=0), "-id")
+    return alive.order_by(Case(When(question_kind="", then=1), default=0), "-id")
 
 
 def trios_asking() -> QuerySet[TrioOrder]:
     """Return trios that ask a person something, oldest first."""
-    return trios_listed().exclude(question="").order_by("id")
+    return trios_listed().exclude(question_kind="").order_by("id")
+
+
+def trios_sent() -> QuerySet[TrioOrder]:
+    """Return the trios of the account ``OuterRef("pk")`` that hold a slot and may have something on the exchange."""
+    held = TrioOrder.objects.filter(account=OuterRef("pk"), holds_slot=True)
+    return held.exclude(state=TrioState.QUEUED)  # a QUEUED one has sent nothing yet
 
 
 def trio_counts() -> list[tuple[TrioState, int]]:

@@ -22,8 +22,8 @@ from orders import jobs, risk_gates
 from orders.domain import validation
 from orders.domain.decision.lifecycle import Turn, transition
 from orders.domain.enums import Protection, TrioState
-from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
-from orders.domain.operator_questions import Choice, question_of
+from orders.domain.errors import IllegalTransition, MarketUnread, RuleBroken, TrioRefused
+from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Slot, Symbol, TrioOrder, Watch
@@ -121,7 +121,7 @@ def market_read(account: ExchangeAccount, symbol: Symbol, *, wallet: Decimal | N
             balances = exchange.balances(at=exchange_now_ms(account.environment))
             wallet = next((b.balance for b in balances if b.asset == symbol.margin_asset), None)
     except (ExchangeError, AccountsError) as error:
-        raise TrioRefused(
+        raise MarketUnread(
             f"The exchange ({account.environment}) could not be asked about {name}: {error} Nothing was placed."
         ) from error
     mark = next((m.mark for m in marks if m.symbol == name), None)
@@ -190,11 +190,16 @@ def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> Trio
             note(trio, "state", f"DRAFT → QUEUED by {by}.", at=now, by=by)
             job_queue.ring(jobs.place, trio_id)
     except IntegrityError as error:
-        if "slot_held_once" not in str(error):
+        if _broken_constraint(error) != "slot_held_once":
             raise
         _slot_free(draft, slot)
         raise TrioRefused(f"{slot} is taken by another trio. Wait until that one has ended.") from None
     return trio
+
+
+def _broken_constraint(error: IntegrityError) -> str:
+    diagnosis = getattr(error.__cause__, "diag", None)
+    return getattr(diagnosis, "constraint_name", None) or ""
 
 
 def _settings_are_fixed(draft: TrioOrder) -> bool:
@@ -273,22 +278,22 @@ def trio_answer(*, trio_id: int, by: str, choice: Choice = Choice.LEAVE) -> Trio
     """
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio = TrioOrder.objects.get(pk=trio_id)
-        question = question_of(trio.question)
+        question = trio.asked
         if question is None:
             raise IllegalTransition(f"Trio {trio_id} asks nothing (any more).")
         if choice not in question.choices:
             raise IllegalTransition(
-                f"“{choice.words}” is no answer to what trio {trio_id} asks: {trio.question}"
+                f"“{choice.words}” is no answer to what trio {trio_id} asks: {question.sentence}"
             )
         came_of = {Choice.LEAVE: "left as it is", Choice.CLOSE: "closed at market, as answered"}[choice]
         note(
-            trio, "answer", f"“{trio.question}”: {came_of} by {by}.", at=now,
-            by=by, choice=choice, question=question.kind,
+            trio, "answer", f"“{question.sentence}”: {came_of} by {by}.", at=now,
+            by=by, choice=choice, question=question.kind.value, facts=dict(question.facts),
         )  # fmt: skip
-        trio.question, trio.wake_at = "", now
+        trio.asked, trio.wake_at = None, now
         if choice is Choice.CLOSE:
             trio.close_wanted_at = trio.close_wanted_at or now
-        trio.save(update_fields=["question", "wake_at", "close_wanted_at", "updated_at"])
+        trio.save(update_fields=[*TrioOrder.QUESTION_FIELDS, "wake_at", "close_wanted_at", "updated_at"])
         job_queue.ring(jobs.advance, trio_id)
     return trio
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import connection
 
 from infrastructure.rows import row_insert, row_update
+from orders.domain.operator_questions import Question
 from orders.exchange_data.clock import db_now
 from orders.models import TrioEvent, TrioOrder
 from orders.trio_lock import locked
@@ -46,18 +47,26 @@ class Put(enum.Enum):
     LATER = "something else is being asked"
 
 
-def question_put(trio_id: int, question: str) -> Put:
-    """Have a trio ask a person about what happened around it, once for each sentence."""
+def question_note(trio: TrioOrder, question: Question, *, at: datetime) -> None:
+    """Add to a trio's story what it asks now."""
+    note(trio, "question", question.sentence, at=at, question=question.kind.value, facts=dict(question.facts))
+
+
+def question_put(trio_id: int, question: Question) -> Put:
+    """Have a trio ask a person about what happened around it, once for each set of facts."""
 
     def put(now: datetime) -> Put:
         trio = TrioOrder.objects.get(pk=trio_id)
-        if trio.is_over or trio.events.filter(kind="question", text=question).exists():
+        known = trio.events.filter(
+            kind="question", data__question=question.kind.value, data__facts=dict(question.facts)
+        )
+        if trio.is_over or known.exists():
             return Put.KNOWN
-        if trio.question:  # matters more: this one is put again with the next look
+        if trio.question_kind:  # matters more: this one is put again with the next look
             return Put.LATER
-        trio.question = question
-        row_update(trio, "question", "updated_at")
-        note(trio, "question", question, at=now)
+        trio.asked = question
+        row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
+        question_note(trio, question, at=now)
         wake(trio_id, now)
         return Put.ASKED
 

@@ -7,16 +7,18 @@ once for each change.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Max
 
 from accounts.gateways import exchange_for
-from accounts.models import ExchangeAccount, SymbolSetting
+from accounts.models import ExchangeAccount, SettingChange, SymbolSetting
 from accounts.position_modes import modes_take_in
 from accounts.symbol_settings import symbol_settings_read
+from exchange.types import PositionMode
 from orders.domain.enums import TrioState
+from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import db_now, exchange_now_ms
 from orders.exchange_data.symbol_sync import symbols_sync
 from orders.models import Symbol, TrioOrder
@@ -26,8 +28,17 @@ from orders.story import Put, question_put
 def modes_look(account: ExchangeAccount) -> set[int]:
     """Read the account's modes. Returns the trios that ask now. Raises ExchangeError or AccountsError."""
     config = exchange_for(account.pk).account_config(at=exchange_now_ms(account.environment))
-    differs = modes_take_in(account, position_mode=config.position_mode, multi_assets=config.multi_assets)
-    return _ask(_living(account), differs)[0] if differs else set()
+    change = modes_take_in(account, position_mode=config.position_mode, multi_assets=config.multi_assets)
+    if change is None:
+        return set()
+    facts = {"account": account.name, "seen": _utc(account.setting_changed_at)}
+    if change is SettingChange.MULTI_ASSETS:
+        question = Question(QuestionKind.MULTI_ASSETS_ON, facts)
+    else:
+        placed_in = PositionMode(account.position_mode)
+        facts |= {"position_mode": config.position_mode.words, "placed_in": placed_in.words}
+        question = Question(QuestionKind.POSITION_MODE_CHANGED, facts)
+    return _ask(_living(account), question)[0]
 
 
 def margins_look(account: ExchangeAccount) -> set[int]:
@@ -37,15 +48,19 @@ def margins_look(account: ExchangeAccount) -> set[int]:
     for setting in SymbolSetting.objects.filter(account=account).exclude(margin_type_was=""):
         asked, all_know = set[int](), True
         if setting.margin_type_was != setting.margin_type:
+            facts = {
+                "account": account.name,
+                "symbol": setting.symbol,
+                "margin_type": setting.margin_type,
+                "was": setting.margin_type_was,
+                "seen": _utc(setting.read_at),
+            }
             asked, all_know = _ask(
-                _living(account, setting.symbol),
-                f"The margin type was changed on the exchange: {setting.symbol} on “{account.name}” is"
-                f" {setting.margin_type} now, it was {setting.margin_type_was}. Its orders stay; where it would be"
-                f" liquidated may have moved. (Seen {setting.read_at:%Y-%m-%d %H:%M:%S} UTC.)",
+                _living(account, setting.symbol), Question(QuestionKind.MARGIN_TYPE_CHANGED, facts)
             )
         if all_know:
-            told = SymbolSetting.objects.filter(pk=setting.pk, margin_type=setting.margin_type)
-            told.update(margin_type_was="")
+            reported = SymbolSetting.objects.filter(pk=setting.pk, margin_type=setting.margin_type)
+            reported.update(margin_type_was="")
         asks |= asked
     return asks
 
@@ -56,12 +71,8 @@ def symbols_look(account: ExchangeAccount) -> set[int]:
     asks: set[int] = set()
     held = TrioOrder.objects.filter(account=account, holds_slot=True).values("symbol")
     for symbol in Symbol.objects.filter(pk__in=held).exclude(status="TRADING").order_by("symbol"):
-        since = f" since {symbol.status_since:%Y-%m-%d %H:%M:%S} UTC" if symbol.status_since else ""
-        asked, _ = _ask(
-            _living(account, symbol.symbol),
-            f"The symbol does not trade now: {symbol.symbol} is {symbol.status}{since}. Nothing new is opened on it;"
-            " what rests there stays, and is cancelled by nobody here.",
-        )
+        facts = {"symbol": symbol.symbol, "status": symbol.status, "since": _utc(symbol.status_since)}
+        asked, _ = _ask(_living(account, symbol.symbol), Question(QuestionKind.SYMBOL_STOPPED, facts))
         asks |= asked
     return asks
 
@@ -81,7 +92,11 @@ def _living(account: ExchangeAccount, symbol: str | None = None) -> list[int]:
     return list(trios.values_list("pk", flat=True))
 
 
-def _ask(trio_ids: Iterable[int], question: str) -> tuple[set[int], bool]:
+def _utc(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "not known"
+
+
+def _ask(trio_ids: Iterable[int], question: Question) -> tuple[set[int], bool]:
     """Return the trios that ask this now, and whether there is none left that must be asked later."""
     put = {trio_id: question_put(trio_id, question) for trio_id in trio_ids}
     return {trio_id for trio_id, how in put.items() if how is Put.ASKED}, Put.LATER not in put.values()

@@ -19,7 +19,7 @@ from orders import risk_gates, services
 from orders.admin.forms import LABELS, VerbForm
 from orders.domain.enums import TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken
-from orders.domain.operator_questions import Choice, question_of
+from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
 from orders.models import TrioOrder
 
@@ -267,7 +267,7 @@ class VerbsMixin(MixinBase):
         if trio.trio_state is TrioState.DRAFT:
             return ["place", "validate", "cancel"]
         found = [] if trio.is_over else ["close", "cancel", "refresh"]
-        if (question := question_of(trio.question)) is None:
+        if (question := trio.asked) is None:
             return found
         # Its own way of closing is among the answers: two buttons for one thing would only puzzle.
         answers = [ANSWERS[choice] for choice in question.choices]

@@ -57,7 +57,7 @@ class LifeFilter(admin.SimpleListFilter):
         ended = Q(state__in=selectors.ENDED)
         wanted = {
             "alive": ~ended & ~Q(state=TrioState.DRAFT),
-            "asks": ~Q(question=""),
+            "asks": ~Q(question_kind=""),
             "draft": Q(state=TrioState.DRAFT),
             "ended": ended,
         }
@@ -237,7 +237,7 @@ class TrioOrderAdmin(VerbsMixin, Base):
 
     @display(description="Trio", ordering="id")
     def name(self, trio: TrioOrder) -> str:
-        if not trio.question:
+        if trio.asked is None:
             return f"#{trio.pk}"
         return format_html(
             '<span class="trio-name">#{} <span class="material-symbols-outlined trio-asks" title="{}">help</span></span>',

@@ -44,7 +44,7 @@ def trio_sentence(trio: TrioOrder) -> str:
         words.append(
             f"Uncovered for {trio.uncovered_ms} ms in all{refused if trio.uncovered_refused_ms else ''}."
         )
-    if trio.question:
+    if trio.asked is not None:
         words.append(f"It asks a person: {trio.question}")
     elif trio.trio_state is TrioState.QUEUED:
         words.append("The exchange is asked as soon as its account is watched.")

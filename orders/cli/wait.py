@@ -13,6 +13,7 @@ from orders.domain.coverage import is_uncovered
 from orders.domain.decision.decide import decide
 from orders.domain.decision.steps import Rest
 from orders.domain.enums import Cause, LegState, Role, TrioState
+from orders.domain.operator_questions import Question
 from orders.domain.snapshot import Ask, LegView, TrioSnapshot
 from orders.exchange_data.clock import db_now
 from orders.installation import install_row
@@ -28,13 +29,13 @@ SOUND_RESULTS = frozenset({Cause.STOP_LOSS, Cause.TAKE_PROFIT, Cause.TIME, Cause
 class Before:
     """What stood before a verb was given: its question is no news, its story is told already."""
 
-    question: str = ""
+    asked: Question | None = None
     event: int = 0
 
     @classmethod
     def of(cls, trio: TrioOrder) -> Before:
         event = trio.events.order_by("-pk").values_list("pk", flat=True).first()
-        return cls(trio.question, event or 0)
+        return cls(trio.asked, event or 0)
 
 
 NOTHING_BEFORE = Before()
@@ -54,7 +55,7 @@ class Waited:
             trio.trio_state,
             result=trio.result,
             cause=trio.cause,
-            asks=bool(trio.question),
+            asks=trio.asked is not None,
             rested=self.rested,
         )
 
@@ -137,7 +138,7 @@ def wait_for(
                 raise
             connection.close()
         else:
-            asks = bool(trio.question) and trio.question != before.question
+            asks = trio.asked is not None and trio.asked != before.asked
             if trio.is_over or asks or resting:
                 return Waited(trio, rested=trio.is_over or resting)
             if left <= 0:

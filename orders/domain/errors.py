@@ -15,6 +15,10 @@ class TrioRefused(OrdersError):
     """A rule, a limit or a gate refuses the trio. Nothing was changed."""
 
 
+class MarketUnread(TrioRefused):
+    """The exchange could not be asked for what a check needs. Nothing was placed; the same may be tried again."""
+
+
 class RuleBroken(TrioRefused):
     """A trading rule of the exchange is broken. ``field`` names the input to mend."""
 

@@ -54,7 +54,7 @@ class Replay:
         verdict: Verdict,
         trio: TrioState,
         code: int,
-        message: str,
+        words: str,
         at: int,
     ) -> None:
         """An answer was heard. What it showed of the order, if anything, is a sighting of its own."""
@@ -66,7 +66,7 @@ class Replay:
             role=leg.role,
             trio=trio,
             code=code,
-            message=message,
+            words=words,
             at=at,
         )
 

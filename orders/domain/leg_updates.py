@@ -128,9 +128,6 @@ def _child_state(view: OrderView) -> LegState:
     return state
 
 
-OURS_BEFORE: Final = "The exchange refused: "  # what our own errors put before the exchange's words
-
-
 def sent(leg: LegFacts, *, kind: RequestKind, quantity: Decimal) -> LegFacts:
     """Return the leg as it is once a request that places it is committed."""
     state = LegState.PLANNED if kind is RequestKind.TEST else LegState.SUBMITTED
@@ -145,14 +142,14 @@ def answered(
     role: Role,
     trio: TrioState,
     code: int,
-    message: str,
+    words: str,
     at: int,
 ) -> LegFacts:
     """Return the leg after a request about it was answered without a view of the order.
 
     ``trio``: where the trio stood when this was heard; ``at``: when that was, in exchange milliseconds.
     """
-    refused = replace(leg, refused_code=code, refused_text=reason(message))
+    refused = replace(leg, refused_code=code, refused_text=words)
     if kind is RequestKind.TEST and verdict in (Verdict.REFUSED, Verdict.KEY_REFUSED):
         return replace(refused, state=LegState.REJECTED)
     if kind is not RequestKind.SUBMIT or leg.state is not LegState.SUBMITTED:
@@ -178,8 +175,3 @@ def gives_up(role: Role, trio: TrioState) -> bool:
 def written_off(leg: LegFacts, *, at: int) -> LegFacts:
     """Return the leg once it is proved absent by a look-up asked at ``at``."""
     return replace(leg, state=LegState.WRITTEN_OFF, ended_ts=at)
-
-
-def reason(message: str) -> str:
-    """Return the exchange's own words, without ours around them."""
-    return message.removeprefix(OURS_BEFORE)

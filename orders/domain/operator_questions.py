@@ -1,10 +1,31 @@
-"""What a person may answer: for each kind of question the choices that are safe, and what each means."""
+"""Questions to a person as data: the kind, its facts, the safe answers; and the one place where each becomes a sentence.
+
+Nothing decides by a sentence. Whatever is answered or not, what covers the position stays and is renewed; no
+answer here could take it away.
+"""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+
+class QuestionKind(enum.StrEnum):
+    """What is asked about. The values stand in tables and in the trio's story."""
+
+    TARGET_REFUSED = "TARGET_REFUSED"
+    EXIT_REFUSED = "EXIT_REFUSED"
+    DUST = "DUST"
+    KEY_REFUSED = "KEY_REFUSED"
+    ACCOUNT_UNREACHABLE = "ACCOUNT_UNREACHABLE"
+    POSITION_MODE_CHANGED = "POSITION_MODE_CHANGED"
+    MULTI_ASSETS_ON = "MULTI_ASSETS_ON"
+    MARGIN_TYPE_CHANGED = "MARGIN_TYPE_CHANGED"
+    SYMBOL_STOPPED = "SYMBOL_STOPPED"
+    FAILURE = "FAILURE"
+    OTHER = "OTHER"  # asked by an earlier version in words that are not understood any more
 
 
 class Choice(enum.StrEnum):
@@ -17,67 +38,109 @@ class Choice(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One kind of question: how its sentence begins, and what each safe answer to it comes to.
+class _Form:
+    """How a kind of question reads, and what each safe answer to it comes to."""
 
-    Whatever is answered or not, what covers the position stays and is renewed; nothing here could take it away.
-    """
-
-    kind: str
-    opening: str
+    sentence: str  # with the names of its facts in braces
     answers: tuple[tuple[Choice, str], ...]
+
+
+_CLOSE_NOW: Final = (
+    Choice.CLOSE,
+    "the position is closed at market now, and what is unfilled is withdrawn",
+)
+_AS_IT_IS: Final = "the trio goes on as it is"
+
+# fmt: off
+_FORMS: Final[Mapping[QuestionKind, _Form]] = {
+    QuestionKind.TARGET_REFUSED: _Form(
+        "The exchange refused the take-profit ({text}, code {code}). The stop-loss stays and protects the position. "
+        "Close the trio at market, or leave it to its stop-loss?", (
+        (Choice.CLOSE, "the position is closed at market now, and its stop-loss is cancelled after that"),
+        (Choice.LEAVE, "the trio goes on with its stop-loss alone"),
+    )),
+    QuestionKind.EXIT_REFUSED: _Form(
+        "The exchange keeps refusing to close the position at market ({text}, code {code}). It is tried again, with "
+        "pauses. Look at the account in the exchange's app.", (
+        (Choice.LEAVE, "closing is tried again all the time anyway; you are asked again if it is still refused"),
+    )),
+    QuestionKind.DUST: _Form(
+        "A rest of {quantity} is smaller than the smallest order the exchange takes, so it cannot be closed at "
+        "market. Its stop-loss, where it has one, stays. Close it in the exchange's app; this trio ends when it is "
+        "gone.", (
+        (Choice.LEAVE, "it cannot be sold here; close it in the exchange's app, and this trio ends"),
+    )),
+    QuestionKind.KEY_REFUSED: _Form(
+        "The exchange refuses the account's API key ({text}, code {code}). Mend it with “Replace credentials”; what "
+        "protects this position is tried again every five seconds.", (
+        (Choice.LEAVE, "mend the key; what protects is tried again every five seconds all the while"),
+        (Choice.CLOSE, "the position is closed at market as soon as the key is accepted again"),
+    )),
+    QuestionKind.ACCOUNT_UNREACHABLE: _Form(
+        "The exchange cannot be asked about this trio: {text} What rests on the exchange stays there.", (
+        (Choice.LEAVE, f"{_AS_IT_IS}; you are asked again while the reason is still there"),
+        (Choice.CLOSE, "the position is closed at market as soon as the exchange can be asked again"),
+    )),
+    QuestionKind.POSITION_MODE_CHANGED: _Form(
+        "The position mode was changed on the exchange: “{account}” is in {position_mode} now, and this trio was "
+        "placed in {placed_in}. Nothing new is opened on the account until it is switched back or all its trios have "
+        "ended; what rests on the exchange stays there. (Seen {seen}.)", (
+        (Choice.LEAVE, f"{_AS_IT_IS}; switch the mode back in the exchange's app"),
+        _CLOSE_NOW,
+    )),
+    QuestionKind.MULTI_ASSETS_ON: _Form(
+        "Multi-assets mode was switched on for “{account}” on the exchange: its liquidation prices are not those "
+        "reckoned with here. Nothing new is opened until it is off again; what lives stays covered. (Seen {seen}.)", (
+        (Choice.LEAVE, f"{_AS_IT_IS}; switch multi-assets mode off in the exchange's app"),
+        _CLOSE_NOW,
+    )),
+    QuestionKind.MARGIN_TYPE_CHANGED: _Form(
+        "The margin type was changed on the exchange: {symbol} on “{account}” is {margin_type} now, it was {was}. Its "
+        "orders stay; its liquidation price may have moved. (Seen {seen}.)", (
+        (Choice.LEAVE, f"{_AS_IT_IS}, with its stop where it was"),
+        _CLOSE_NOW,
+    )),
+    QuestionKind.SYMBOL_STOPPED: _Form(
+        "The symbol does not trade now: {symbol} is {status}, since {since}. Nothing new is opened on it; what rests "
+        "there stays, and nothing here cancels it.", (
+        (Choice.LEAVE, "what rests stays on the exchange, and works again when the symbol trades again"),
+        (Choice.CLOSE, "closing is tried all the time; the exchange accepts it when the symbol trades again"),
+    )),
+    QuestionKind.FAILURE: _Form(
+        "Something in this system went wrong while deciding about this trio. What covers it stays on the exchange. "
+        "Look at it there, and report the error in the log.", (
+        (Choice.LEAVE, "it is tried again with growing pauses; what rests on the exchange stays there"),
+        (Choice.CLOSE, "the position is closed at market as soon as deciding succeeds"),
+    )),
+    QuestionKind.OTHER: _Form("{text}", (
+        (Choice.LEAVE, "the trio goes on; if the reason is still there, it asks again"),
+        _CLOSE_NOW,
+    )),
+}
+# fmt: on
+
+
+class _Facts(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a trio asks a person: a kind, and the facts it is about (plain text and numbers, as JSON keeps them)."""
+
+    kind: QuestionKind
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def sentence(self) -> str:
+        return _FORMS[self.kind].sentence.format_map(_Facts(self.facts))
+
+    @property
+    def answers(self) -> tuple[tuple[Choice, str], ...]:
+        """Return the safe answers, each with what it comes to."""
+        return _FORMS[self.kind].answers
 
     @property
     def choices(self) -> tuple[Choice, ...]:
         return tuple(choice for choice, _ in self.answers)
-
-
-# fmt: off
-QUESTIONS: Final = (
-    Question("target refused", "The exchange refused the take-profit", (
-        (Choice.CLOSE, "the position leaves at the market's price now, and the stop-loss goes with it"),
-        (Choice.LEAVE, "the trio goes on with its stop-loss alone"),
-    )),
-    Question("exit refused", "The exchange keeps refusing to close the position", (
-        (Choice.LEAVE, "closing is tried again all the time anyway; asked again if it is still refused"),
-    )),
-    Question("dust", "A rest of", (
-        (Choice.LEAVE, "it cannot be sold here; close it in the exchange's app, and this trio ends"),
-    )),
-    Question("key refused", "The exchange refuses the account's API key", (
-        (Choice.LEAVE, "mend the key; what protects is tried again every five seconds all the while"),
-        (Choice.CLOSE, "the position leaves at the market's price as soon as the key is taken again"),
-    )),
-    Question("settings changed", "The account's settings were changed on the exchange", (
-        (Choice.LEAVE, "the trio goes on as it is; switch the setting back in the exchange's app"),
-        (Choice.CLOSE, "the position leaves at the market's price, and what is unfilled is withdrawn"),
-    )),
-    Question("margin type changed", "The margin type was changed on the exchange", (
-        (Choice.LEAVE, "the trio goes on as it is, with its stop where it was"),
-        (Choice.CLOSE, "the position leaves at the market's price, and what is unfilled is withdrawn"),
-    )),
-    Question("symbol stopped", "The symbol does not trade now", (
-        (Choice.LEAVE, "what rests stays on the exchange, and works again when the symbol trades again"),
-        (Choice.CLOSE, "closing is tried all the time; the exchange takes it when the symbol trades again"),
-    )),
-    Question("failure", "Something in this system went wrong", (
-        (Choice.LEAVE, "it is tried again with growing pauses; what rests on the exchange stays there"),
-        (Choice.CLOSE, "the position leaves at the market's price as soon as deciding succeeds"),
-    )),
-)
-# fmt: on
-ANY_OTHER: Final = Question(
-    "other",
-    "",
-    (
-        (Choice.LEAVE, "the trio goes on; if the reason is still there, it asks again"),
-        (Choice.CLOSE, "the position leaves at the market's price, and what is unfilled is withdrawn"),
-    ),
-)
-
-
-def question_of(text: str) -> Question | None:
-    """Return the kind of question a trio asks with this sentence; nothing when it asks nothing."""
-    if not text:
-        return None
-    return next((question for question in QUESTIONS if text.startswith(question.opening)), ANY_OTHER)

@@ -14,6 +14,7 @@ from decimal import Decimal
 from exchange.refusals import Refusal
 from exchange.types import ZERO, OrderType, PositionMode, PositionSide, Side, TimeInForce, WorkingType
 from orders.domain.enums import Cause, Form, LegState, Protection, Role, TargetPolicy, TrioState
+from orders.domain.operator_questions import Question
 
 
 class Ask(enum.StrEnum):
@@ -153,7 +154,7 @@ class TrioSnapshot:
     dry_run: bool = False
     dry_run_passed: bool = False
     refusal: str = ""  # a limit or setting that forbids new risk, in words
-    question: str = ""
+    question: Question | None = None  # what a person is being asked
     observing_since: int | None = None
     uncovered_known_at: int | None = None
     hold_until_ts: int | None = None  # when the holding time is over, once there is something to hold

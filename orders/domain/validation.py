@@ -153,13 +153,13 @@ def _levels(spec: Spec, market: Market) -> Iterable[RuleBroken]:
         return
     long = spec.side is Side.BUY
     below, above = ("below", "above") if long else ("above", "below")
-    names = ["entry price"] if spec.entry_type is OrderType.LIMIT else []
-    references = [(names[0], spec.price)] if names else []
+    limit = spec.entry_type is OrderType.LIMIT
+    references: list[tuple[str, Decimal, bool]] = []
+    if limit and spec.price is not None:
+        references.append(("entry price", spec.price, False))
     if market.mark_price is not None:
-        references.append(("mark price", market.mark_price))
-    for name, reference in references:
-        if reference is None:
-            continue
+        references.append(("mark price", market.mark_price, True))
+    for name, reference, is_mark in references:
         if stop == reference:
             yield RuleBroken("stop_loss", f"The stop-loss lies exactly on the {name} {plain(reference)}.")
         elif (stop > reference) == long:
@@ -168,7 +168,7 @@ def _levels(spec: Spec, market: Market) -> Iterable[RuleBroken]:
                 f"The stop-loss {plain(stop)} is on the wrong side: for a {spec.side} entry it must lie "
                 f"{below} the {name} {plain(reference)}.",
             )
-        if name == "mark price" and spec.entry_type is OrderType.LIMIT:
+        if is_mark and limit:
             continue  # a target between the market and a resting entry is sound: it goes on first fill
         if target == reference:
             yield RuleBroken("take_profit", f"The take-profit lies exactly on the {name} {plain(reference)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -21,6 +22,11 @@ EXACT: Final = tuple(name for name in FACT_FIELDS if name != "seen_ts")
 ASKED: Final = ("role", "generation", "type", "side", "price", "trigger_price")
 EMPTY_ENDS: Final = (TrioState.CANCELLED, TrioState.EXPIRED, TrioState.REFUSED, TrioState.DRY_RUN)
 STEPS: Final = Decimal("1E-16")  # what the books' columns hold
+OLD_MESSAGE: Final = re.compile(
+    r"The exchange (?:refused|refuses this account): (?P<words>.*) \((?:code|status) -?\d+\)\."
+    r"(?: Check the API key, its permissions and IP list\.)?",
+    re.DOTALL,
+)
 
 
 @dataclass
@@ -74,12 +80,21 @@ def rebuild(rows: Iterable[Row]) -> dict[str, Rebuilt]:
                     # Older rows do not say where the trio stood; the books' word, which follows, does.
                     trio=TrioState(row.trio_state or TrioState.OPEN),
                     code=row.code,
-                    message=row.message,
+                    words=exchange_words(row.message),
                     at=row.received_ts,
                 )
             case Sighting():
                 _sighted(replay, row)
     return replay.legs
+
+
+def exchange_words(message: str) -> str:
+    """Return the exchange's own words from an outcome's message. Lines of 0.1 and before have ours around them.
+
+    Those lines are hashed and stay as they are, so their form is understood for ever.
+    """
+    old = OLD_MESSAGE.fullmatch(message)
+    return old["words"] if old else message
 
 
 def _sighted(replay: Replay, row: Sighting) -> None:

@@ -13,6 +13,7 @@ from django.db import models
 from accounts.models import ExchangeAccount
 from exchange.types import OrderType, PositionSide, Side, TimeInForce
 from orders.domain.enums import Form, LegState, Protection, Role, TargetPolicy, TrioState
+from orders.domain.operator_questions import Question, QuestionKind
 from orders.models.book import Slot
 from orders.models.fields import amount
 from orders.models.symbols import Symbol
@@ -57,7 +58,11 @@ class TrioOrder(models.Model):
     result = models.CharField(max_length=16, blank=True)
     cause = models.CharField(max_length=16, blank=True)
     reason = models.TextField(blank=True)
-    question = models.TextField(blank=True)
+    # What a person is asked: the kind, and the facts it is about. The sentence is made where it is shown.
+    question_kind = models.CharField(
+        max_length=24, blank=True, choices=[(kind.value, kind.value) for kind in QuestionKind]
+    )
+    question_facts = models.JSONField(null=True, blank=True)
 
     slot = models.ForeignKey(Slot, null=True, blank=True, on_delete=models.PROTECT, related_name="trios")
     holds_slot = models.BooleanField(default=False)
@@ -98,6 +103,7 @@ class TrioOrder(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    QUESTION_FIELDS: ClassVar = ("question_kind", "question_facts")
     SPEC_FIELDS: ClassVar = (
         "account",
         "symbol",
@@ -144,6 +150,23 @@ class TrioOrder(models.Model):
     @property
     def trio_state(self) -> TrioState:
         return TrioState(self.state)
+
+    @property
+    def asked(self) -> Question | None:
+        """Return what a person is being asked, if anything."""
+        if not self.question_kind:
+            return None
+        return Question(QuestionKind(self.question_kind), self.question_facts or {})
+
+    @asked.setter
+    def asked(self, question: Question | None) -> None:
+        self.question_kind = "" if question is None else question.kind.value
+        self.question_facts = None if question is None else dict(question.facts)
+
+    @property
+    def question(self) -> str:
+        """Return what a person is being asked as a sentence, empty when nothing is. To be shown, never compared."""
+        return "" if self.asked is None else self.asked.sentence
 
     @property
     def is_entry_only(self) -> bool:

@@ -16,7 +16,8 @@ from orders.domain.coverage import Execution, Gaps, Guarding, gaps
 from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import Done
 from orders.domain.enums import Form, LegState, RequestKind, Role, Source, TrioState, Verdict
-from orders.domain.leg_updates import answered, reason, written_off
+from orders.domain.leg_updates import answered, written_off
+from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import from_ms, to_ms
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
@@ -36,7 +37,6 @@ CANCEL_AGAIN_MS = {
 }
 # What a protective request came to that left the position as uncovered as it was.
 NO_COVER = (Verdict.REFUSED, Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED)
-KEY_QUESTION = "The exchange refuses the account's API key"
 ASKED = Prepared(lambda pk: Request.objects.filter(pk=pk).select_related("leg").defer("payload"), int)
 EXECUTIONS = Prepared(
     lambda trio: Fill.objects.filter(trio_id=trio).values_list("leg_id", "time_ts", "quantity"), int
@@ -65,7 +65,7 @@ def _record_sent(trio: TrioOrder, call: SendCall, answer: Answer, *, now: dateti
         verdict=verdict,
         status=error.status if error else 0 if answer.bug else 200,
         code=error.code if error else 0,
-        message=answer.bug or (error.message[:500] if error else ""),
+        message=answer.bug or (words_of(error) if error else ""),
         latency_ms=answer.latency_ms,
         trio_state=trio.state,
         received_ts=now_ts,
@@ -74,8 +74,9 @@ def _record_sent(trio: TrioOrder, call: SendCall, answer: Answer, *, now: dateti
     journal_append(trio, outcome)
     if verdict is not Verdict.ACCEPTED:
         what = Role(leg.role).words + (" cancel" if call.kind is RequestKind.CANCEL else "")
-        said = answer.bug or (reason(error.message) if error else "")
-        note(trio, "answer", f"{what.capitalize()}: {_verdict_words(verdict)} ({said.rstrip('.')}).", at=now)
+        code = f", code {outcome.code}" if outcome.code else ""
+        text = f"{what.capitalize()}: {_verdict_words(verdict)} ({outcome.message.rstrip('.')}{code})."
+        note(trio, "answer", text, at=now)
     before = facts_of(leg)
     facts_put(
         leg,
@@ -86,7 +87,7 @@ def _record_sent(trio: TrioOrder, call: SendCall, answer: Answer, *, now: dateti
             role=Role(leg.role),
             trio=trio.trio_state,
             code=outcome.code,
-            message=outcome.message,
+            words=outcome.message,
             at=now_ts,
         ),
     )
@@ -104,9 +105,9 @@ def _record_accepted(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime
     if answer.view is None:
         return
     leg_take_in(leg, answer.view, source=Source.ANSWER, certain=False, now=now)
-    if trio.question.startswith(KEY_QUESTION):  # it was mended
-        trio.question = ""
-        row_update(trio, "question", "updated_at")
+    if trio.question_kind == QuestionKind.KEY_REFUSED:  # it was mended
+        trio.asked = None
+        row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
 
 
 def _record_submit(
@@ -122,11 +123,8 @@ def _record_submit(
             leg.retry_at = now + _pause(error)
         case Verdict.KEY_REFUSED if leg.state == LegState.PLANNED:
             leg.retry_at = now + timedelta(milliseconds=KEY_BACK_OFF_MS)
-            trio.question = (
-                f"{KEY_QUESTION} ({reason(error.message).rstrip('.')}). Mend it with “Replace credentials”; "
-                "what protects this position is tried again every five seconds."
-            )
-            row_update(trio, "question", "updated_at")
+            trio.asked = Question(QuestionKind.KEY_REFUSED, {"text": words_of(error), "code": error.code})
+            row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
         case Verdict.UNKNOWN:
             return
     row_update(leg)
@@ -236,7 +234,7 @@ def settle(trio: TrioOrder, decision: Decision, rows: Rows) -> tuple[str, ...]:
     if after != before:
         changes |= {"state": after, "cause": settled.cause or "", "reason": settled.reason}
         if after.is_end:
-            changes |= {"ended_at": now, "holds_slot": False, "question": ""}
+            changes |= {"ended_at": now, "holds_slot": False, "question_kind": "", "question_facts": None}
         if after is TrioState.CLOSED:
             changes["result"] = settled.cause or ""
     known = settled.uncovered_known_at if decision.uncovered else None
@@ -301,6 +299,11 @@ def _refused_cover(rows: Rows) -> list[int]:
         if lost or outcome.verdict in NO_COVER:
             asked.append(request.timestamp)
     return asked
+
+
+def words_of(error: ExchangeError) -> str:
+    """Return the exchange's own words, or ours where it gave none."""
+    return (error.words or error.message)[:500]
 
 
 def _pause(error: ExchangeError) -> timedelta:

@@ -31,6 +31,7 @@ from infrastructure.rows import row_update
 from orders.domain.decision.decide import decide
 from orders.domain.decision.steps import AskPerson, Done, Rest, Step
 from orders.domain.enums import TrioState
+from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import clock_measure, db_now, from_ms, offset_ms, to_ms
 from orders.installation import install_refusal, install_row
 from orders.journal.append import JOURNAL_HEAD
@@ -39,7 +40,7 @@ from orders.placement import finish
 from orders.placement.begin import begin
 from orders.placement.perform import Answer, Call, perform_all, refuse_inside_transaction
 from orders.placement.snapshot_loader import rows_read, snapshot_of
-from orders.story import note
+from orders.story import note, question_note
 from orders.trio_lock import locked, short_transaction
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,15 @@ STANDS = """
 READ = {
     "account": (
         ExchangeAccount,
-        {"name", "environment", "is_active", "can_trade", "position_mode", "differs"},
+        {
+            "name",
+            "environment",
+            "is_active",
+            "can_trade",
+            "position_mode",
+            "setting_change",
+            "setting_changed_at",
+        },
     ),
     "symbol": (
         Symbol,
@@ -244,9 +253,9 @@ class OrderPlacementService:
             changed = finish.settle(trio, decision, rows)
             step = decision.step
             if isinstance(step, AskPerson):
-                trio.question = step.question
-                row_update(trio, *changed, "question", "updated_at")
-                note(trio, "question", step.question, at=now)
+                trio.asked = step.question
+                row_update(trio, *changed, *TrioOrder.QUESTION_FIELDS, "updated_at")
+                question_note(trio, step.question, at=now)
                 now = db_now()
                 continue
             if isinstance(step, Rest | Done):
@@ -276,12 +285,9 @@ class OrderPlacementService:
             finish.record(trio, answer, now=now, offset_ms=means.offset_ms)
         trio.failures += 1
         pause = min(60, 2 ** min(trio.failures, 6))
-        trio.question = trio.question or (
-            "Something in this system went wrong while deciding about this trio. What covers it stays on the "
-            "exchange. Look at it there, and report the error in the log."
-        )
+        trio.asked = trio.asked or Question(QuestionKind.FAILURE)
         trio.wake_at = now + timedelta(seconds=pause)
-        row_update(trio, "failures", "question", "wake_at", *JOURNAL_HEAD, "updated_at")
+        row_update(trio, "failures", *TrioOrder.QUESTION_FIELDS, "wake_at", *JOURNAL_HEAD, "updated_at")
         note(trio, "failure", f"Deciding failed ({type(error).__name__}); tried again in {pause} s.", at=now)
         return Turn(Rest(None))
 
@@ -296,13 +302,13 @@ class OrderPlacementService:
                 trio.ended_at, trio.wake_at = now, None
                 trio.save()
                 note(trio, "state", f"QUEUED → REFUSED. {why}")
-        self._pause(trio_id, why, seconds=5, ask=True)
+        self._pause(trio_id, seconds=5, ask=Question(QuestionKind.ACCOUNT_UNREACHABLE, {"text": why}))
 
     def _offset(self, trio_id: int, environment: str) -> int | None:
         try:
             return offset_ms(environment)
-        except ExchangeError as error:
-            self._pause(trio_id, f"The exchange's clock cannot be read: {error}", seconds=1, ask=False)
+        except ExchangeError:
+            self._pause(trio_id, seconds=1)
             return None
 
     def _measure(self, environment: str, known: int) -> int:
@@ -311,14 +317,15 @@ class OrderPlacementService:
         except ExchangeError:
             return known
 
-    def _pause(self, trio_id: int, why: str, *, seconds: int, ask: bool) -> None:
+    def _pause(self, trio_id: int, *, seconds: int, ask: Question | None = None) -> None:
+        """Look at the trio again later, and have it ask a person ``ask`` meanwhile."""
         with short_transaction(trio_id=trio_id) as now:
             trio = TrioOrder.objects.get(pk=trio_id)
             trio.wake_at = None if trio.is_over else now + timedelta(seconds=seconds)
-            if ask and not trio.is_over and trio.question != why:
-                trio.question = why
-                note(trio, "question", why)
-            trio.save(update_fields=["wake_at", "question", "updated_at"])
+            if ask is not None and not trio.is_over and trio.asked != ask:
+                trio.asked = ask
+                question_note(trio, ask, at=now)
+            trio.save(update_fields=["wake_at", *TrioOrder.QUESTION_FIELDS, "updated_at"])
 
 
 def _carried_on_meanwhile(trio: TrioOrder, now: datetime) -> Turn:

@@ -114,7 +114,7 @@ def snapshot_of(
         dry_run=dry_run and trio.trio_state is TrioState.QUEUED,
         dry_run_passed=dry_run and any(_tested(request) for request in requests),
         refusal=refusal,
-        question=trio.question,
+        question=trio.asked,
         observing_since=_ms(trio.observing_since),
         uncovered_known_at=_ms(trio.uncovered_known_at),
         hold_until_ts=_hold_until_ts(trio, legs),

@@ -9,7 +9,6 @@ from typing import Any
 from django import template
 
 from orders.badges import COLOURS, VERDICT_COLOURS, age
-from orders.domain.operator_questions import question_of
 from orders.domain.rounding import plain as plain_number
 from orders.exchange_data.clock import from_ms
 from orders.models import Leg
@@ -63,13 +62,6 @@ def colour(word: Any) -> str:
 def verdict_colour(word: str) -> str:
     """Return the badge colour of what a request came to."""
     return VERDICT_COLOURS.get(word, "info")
-
-
-@register.filter
-def answers(question: str) -> tuple[Any, ...]:
-    """Return the safe answers to a question, each with what it comes to."""
-    found = question_of(question)
-    return () if found is None else found.answers
 
 
 @register.filter

@@ -95,7 +95,7 @@ def test_the_pages_of_a_busy_desk(desk: Desk, signed_in: Page, live_server: Any,
     desk.simulator.set_price("BTCUSDT", "100000")
     asking = desk.placed(desk.a_trio())
     question = "Somebody increased this position in the exchange's app. Close the whole of it, or leave it?"
-    TrioOrder.objects.filter(pk=asking.pk).update(question=question)
+    TrioOrder.objects.filter(pk=asking.pk).update(question_kind="OTHER", question_facts={"text": question})
     desk.a_trio()
     page = signed_in
 

@@ -294,7 +294,7 @@ class Run:
         state = self.stage.venue.ask("GET", "/sim/state")
         trios = {
             row["pk"]: row
-            for row in TrioOrder.objects.values("pk", "state", "quantity", "result", "question")
+            for row in TrioOrder.objects.values("pk", "state", "quantity", "result", "question_kind")
         }
         legs: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for leg in Leg.objects.values("trio_id", "role", "state", "filled"):
@@ -312,7 +312,7 @@ class Run:
         for life in soaked.lives:
             row = trios.get(life.trio_id)
             soaked.ends[(row["result"] or row["state"]) if row else "never drafted"] += 1
-            soaked.asked += bool(row and row["question"])
+            soaked.asked += bool(row and row["question_kind"])
             soaked.refusals.update(life.refusals)
             for ident in life.faults:
                 fired = soaked.verdict.fired[ident] + self._told_fired[ident]

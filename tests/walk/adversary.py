@@ -12,6 +12,7 @@ from functools import partial
 
 from exchange.types import OrderType
 from orders.domain.enums import Role, TrioState
+from orders.domain.operator_questions import QuestionKind
 from tests.walk import finish, service, venue
 from tests.walk.nature import child, children, environment, meddle
 from tests.walk.network import Move, answered, arrive, deliver, deliver_late, execute, faults, resume
@@ -57,7 +58,7 @@ def fair(world: World, *, patient: bool = False) -> Move | None:
         return f"{name_of(world.paused[0])}: its process wakes up", partial(resume, place=0)
     if world.adrift and not patient:
         return f"{name_of(world.adrift[0])}: arrives late", partial(arrive, place=0)
-    if world.position > 0 and world.question.startswith("A rest of"):
+    if world.position > 0 and world.question is not None and world.question.kind is QuestionKind.DUST:
         return "a person closes the rest in the app", partial(meddle, change=-world.position)
     at = next_moment(world)
     if at is None:

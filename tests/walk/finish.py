@@ -8,6 +8,7 @@ from decimal import Decimal
 from exchange.types import OrderView
 from orders.domain.enums import LegState, RequestKind, Role, TrioState, Verdict
 from orders.domain.leg_updates import merge
+from orders.domain.operator_questions import Question, QuestionKind
 from tests.walk.service import PLACING
 from tests.walk.venue import mark, shown
 from tests.walk.world import RULES, Answer, Call, Event, LegRow, Slot, World
@@ -58,7 +59,7 @@ def _record_submit(world: World, client_id: str, answer: Answer) -> None:
                 world.put_leg(
                     replace(leg, facts=facts, refused_code=answer.code, retry_at=world.now + KEY_BACK_OFF)
                 )
-                world.question = "Mend the key."
+                world.question = Question(QuestionKind.KEY_REFUSED)
         case _:
             pass
 

@@ -17,6 +17,7 @@ from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Rest, Submit
 from orders.domain.enums import Cause, Form, LegState, Role
 from orders.domain.enums import TrioState as S
+from orders.domain.operator_questions import QuestionKind
 from orders.domain.snapshot import Ask, LegView, TrioSnapshot
 from tests.walk.canon import snapshot_key
 
@@ -304,7 +305,7 @@ ROWS: Final[dict[str, Row]] = {name: _turned(*what) for name, *what in LIFE} | {
         isinstance(d.step, Exit) and d.step.plan.order.type is OrderType.LIMIT
     ),
     "exit too small (-4003, -4004, -4164)": lambda t, d: (
-        isinstance(d.step, AskPerson) and d.step.question.startswith("A rest of")
+        isinstance(d.step, AskPerson) and d.step.question.kind is QuestionKind.DUST
     ),
     "acknowledged, written off: cancelled by id all the same": lambda t, d: (
         isinstance(d.step, Cancel)

@@ -202,7 +202,7 @@ def _settle(world: World, decision: Decision) -> None:
     if after is not world.state:
         world.state, world.cause, world.reason = after, settled.cause, settled.reason
         if after.is_end:
-            world.question = ""
+            world.question = None
     world.uncovered_known_at = settled.uncovered_known_at if decision.uncovered else None
 
 

@@ -15,6 +15,7 @@ from exchange.types import OrderView
 from orders.domain.decision.steps import Plan
 from orders.domain.enums import Cause, LegState, RequestKind, Role, TrioState, Verdict
 from orders.domain.leg_updates import LegFacts
+from orders.domain.operator_questions import Question
 from orders.domain.snapshot import Policies, Spec
 
 START: Final = 1_000_000
@@ -180,7 +181,7 @@ class World:
     close_wanted: bool = False
     panic_wanted: bool = False
     refusal: str = ""
-    question: str = ""
+    question: Question | None = None
     forced: str = ""
     observing_since: int | None = None
     uncovered_known_at: int | None = None

@@ -210,3 +210,8 @@ def late_leg_matters(trio: TrioSnapshot, leg: LegView) -> bool:
 def late_quantity(trio: TrioSnapshot) -> Decimal:
     """Return the entry quantity that filled after all and has not been taken off again."""
     return trio.ours if any(leg.late for leg in trio.of(Role.ENTRY)) else Decimal(0)
+
+
+def refusal_facts(leg: LegView) -> dict[str, str | int]:
+    """Return what the exchange said when it refused this order, as the facts of a question."""
+    return {"text": leg.refused_text.rstrip("."), "code": leg.refused_code}

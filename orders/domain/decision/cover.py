@@ -7,6 +7,7 @@ from exchange.types import PositionMode
 from orders.domain.decision.conditions import (
     before_entry,
     cover_deadline_ts,
+    refusal_facts,
     refused_forms,
     vain_pause_ms,
 )
@@ -15,6 +16,7 @@ from orders.domain.decision.order_plans import guard_plan
 from orders.domain.decision.steps import AskPerson, Rest, Step, Submit
 from orders.domain.decision.unwind import cleared
 from orders.domain.enums import Form, LegState, Role
+from orders.domain.operator_questions import Question, QuestionKind
 from orders.domain.snapshot import LegView, TrioSnapshot
 
 
@@ -130,11 +132,12 @@ def _target(trio: TrioSnapshot) -> Step | None:
         if trio.book.quantity > 0:
             return Submit((guard_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position),))
         return Rest(trio.now + trio.policies.look_again)
-    if newest.state is LegState.REJECTED and newest.refusal is not Refusal.LEVEL_PASSED and not trio.question:
-        return AskPerson(
-            f"The exchange refused the take-profit ({newest.refused_text.rstrip('.')}, {newest.refused_code}). "
-            "The stop-loss stays. Close the trio at market, or leave it to its stop-loss?"
-        )
+    if (
+        newest.state is LegState.REJECTED
+        and newest.refusal is not Refusal.LEVEL_PASSED
+        and trio.question is None
+    ):
+        return AskPerson(Question(QuestionKind.TARGET_REFUSED, refusal_facts(newest)))
     return None
 
 

@@ -300,4 +300,6 @@ def _guard_executed_first(trio: TrioSnapshot) -> Found | None:
 
 
 def _refused(what: str, leg: LegView) -> str:
-    return f"The exchange refused the {what}: {leg.refused_text.rstrip('.') or leg.refused_code}."
+    text = leg.refused_text.rstrip(".")
+    code = f" (code {leg.refused_code})" if leg.refused_code else ""
+    return f"The exchange refused the {what}: {text or 'no reason given'}{code}."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from exchange.types import NewOrder
 from orders.domain.enums import Form, Role, TrioState
+from orders.domain.operator_questions import Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Done:
 class AskPerson:
     """Put a question to a person; the trio goes on being covered while it waits."""
 
-    question: str
+    question: Question
 
 
 Step = Submit | Confirm | Cancel | Exit | Observe | Rest | Done | AskPerson

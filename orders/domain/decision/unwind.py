@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from exchange.refusals import Refusal
-from orders.domain.decision.conditions import is_dust, late_quantity
+from orders.domain.decision.conditions import is_dust, late_quantity, refusal_facts
 from orders.domain.decision.lifecycle import ending
 from orders.domain.decision.lookups import (
     awaited,
@@ -20,10 +20,10 @@ from orders.domain.decision.lookups import (
 from orders.domain.decision.order_plans import exit_plan
 from orders.domain.decision.steps import AskPerson, Cancel, Done, Exit, Rest, Step
 from orders.domain.enums import Cause, Form, LegState, Role
+from orders.domain.operator_questions import Question, QuestionKind
 from orders.domain.rounding import plain
 from orders.domain.snapshot import Ask, LegView, TrioSnapshot
 
-DUST_QUESTION: Final = "A rest of"
 DUST_LOOK_MS: Final = 5000  # how often a rest that cannot be sold is looked at
 
 
@@ -78,11 +78,8 @@ def _exit(trio: TrioSnapshot) -> Step:
     if is_dust(trio):
         return _keep_dust(trio)
     refused = sum(1 for leg in exits if leg.state is LegState.REJECTED)
-    if refused >= 3 and not trio.question:
-        return AskPerson(
-            "The exchange keeps refusing to close the position at market; it is tried again. "
-            "Look at the account in the exchange's app."
-        )
+    if newest is not None and refused >= 3 and trio.question is None:
+        return AskPerson(Question(QuestionKind.EXIT_REFUSED, refusal_facts(newest)))
     return Exit(exit_plan(trio, trio.position, again), tuple(_in_the_way(trio, newest)))
 
 
@@ -110,12 +107,10 @@ def _keep_dust(trio: TrioSnapshot) -> Step:
     entry = trio.entry
     if entry is not None and (step := cleared(trio, (entry,))):
         return step
-    if not trio.question.startswith(DUST_QUESTION):  # it matters more than what was asked before
-        return AskPerson(
-            f"{DUST_QUESTION} {plain(trio.position)} is smaller than the smallest order the exchange takes, so it "
-            "cannot be closed at market. Its stop-loss, where it has one, stays. Close it in the exchange's app; "
-            "this trio ends when it is gone."
-        )
+    if (
+        trio.question is None or trio.question.kind is not QuestionKind.DUST
+    ):  # it matters more than what was asked before
+        return AskPerson(Question(QuestionKind.DUST, {"quantity": plain(trio.position)}))
     over = trio.book.as_of + DUST_LOOK_MS - trio.now_ts
     return Rest(trio.now + over) if over > 0 else observe(trio)
 

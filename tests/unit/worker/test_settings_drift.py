@@ -17,6 +17,7 @@ from accounts.symbol_settings import symbol_settings_read
 from exchange.types import MarginType
 from orders import services
 from orders.domain.errors import OrdersError
+from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data import symbol_sync
 from orders.exchange_data.clock import db_now
 from orders.models import Symbol, TrioEvent, TrioOrder
@@ -58,7 +59,7 @@ def test_a_switched_position_mode_opens_nothing_new_keeps_the_legs_and_asks_once
 
     # Then the trio asks once, goes on in the mode it was placed in, and nothing new is opened
     assert asked == [{trio.pk}, set()]
-    assert the(trio).question.startswith("The account's settings were changed on the exchange")
+    assert the(trio).question_kind == QuestionKind.POSITION_MODE_CHANGED
     assert "hedge mode now" in the(trio).question
     desk.account.refresh_from_db()
     assert desk.account.position_mode == "ONE_WAY"
@@ -72,7 +73,7 @@ def test_a_switched_position_mode_opens_nothing_new_keeps_the_legs_and_asks_once
     switch_position_mode(desk, hedge=False)
     modes_look(desk.account)
     desk.account.refresh_from_db()
-    assert desk.account.differs == ""
+    assert desk.account.setting_change == ""
 
 
 def test_what_was_answered_is_not_asked_again(desk: Desk) -> None:
@@ -94,7 +95,7 @@ def test_a_mode_that_concerns_nothing_alive_is_taken_over_and_a_queued_trio_is_r
     switch_position_mode(desk, hedge=True)
     assert modes_look(desk.account) == set()
     desk.account.refresh_from_db()
-    assert (desk.account.position_mode, desk.account.differs) == ("HEDGE", "")
+    assert (desk.account.position_mode, desk.account.setting_change) == ("HEDGE", "")
 
     # Then its entry, which names no side, never goes out
     desk.advance(trio)
@@ -106,7 +107,7 @@ def test_a_mode_that_concerns_nothing_alive_is_taken_over_and_a_queued_trio_is_r
 def test_multi_assets_mode_opens_nothing_new(desk: Desk) -> None:
     desk.simulator.ex.by_key[desk.api_key].account.multi_assets = True
     modes_look(desk.account)
-    with pytest.raises(OrdersError, match="multi-assets mode is on"):
+    with pytest.raises(OrdersError, match="Multi-assets mode was switched on"):
         desk.queued(desk.a_trio())
 
 
@@ -137,11 +138,11 @@ def test_a_margin_type_that_was_changed_asks(desk: Desk) -> None:
 
 def test_what_a_trio_asks_already_comes_first(desk: Desk) -> None:
     trio = desk.placed(desk.a_trio())
-    TrioOrder.objects.filter(pk=trio.pk).update(question="A rest of 0.001 is left?")
+    TrioOrder.objects.filter(pk=trio.pk).update(question_kind="DUST", question_facts={"quantity": "0.001"})
     switch_position_mode(desk, hedge=True)
 
     assert modes_look(desk.account) == set()
-    assert the(trio).question == "A rest of 0.001 is left?"
+    assert the(trio).asked == Question(QuestionKind.DUST, {"quantity": "0.001"})
 
     services.trio_answer(trio_id=trio.pk, by="test")
     assert modes_look(desk.account) == {trio.pk}
@@ -151,7 +152,7 @@ def test_a_change_of_margin_type_that_somebody_else_read_is_asked_about_all_the_
     # Given a trio that asks something else already
     trio = desk.placed(desk.a_trio())
     setting, _, _ = as_if_read_before(desk)
-    TrioOrder.objects.filter(pk=trio.pk).update(question="A rest of 0.001 is left?")
+    TrioOrder.objects.filter(pk=trio.pk).update(question_kind="DUST", question_facts={"quantity": "0.001"})
 
     # When a person reads the settings first, and the watch looks while the other question waits
     symbol_settings_read(desk.account)

@@ -58,7 +58,7 @@ def a_draft(desk: Desk) -> TrioOrder:
 
 def an_open_trio_that_asks(desk: Desk) -> TrioOrder:
     trio = desk.placed(desk.a_trio())
-    TrioOrder.objects.filter(pk=trio.pk).update(question="Leave it?")
+    TrioOrder.objects.filter(pk=trio.pk).update(question_kind="OTHER", question_facts={"text": "Leave it?"})
     return the(trio)
 
 
@@ -148,7 +148,9 @@ def test_a_page_offers_only_what_one_may_do_and_what_makes_sense(desk: Desk, ope
     assert offered(operator, draft) == {"place", "validate", "cancel"}
     assert offered(operator, standing) == {"close", "cancel", "refresh"}
     assert offered(a_clerk("view", "cancel"), standing) == {"cancel"}
-    TrioOrder.objects.filter(pk=standing.pk).update(question="Leave it?")
+    TrioOrder.objects.filter(pk=standing.pk).update(
+        question_kind="OTHER", question_facts={"text": "Leave it?"}
+    )
     assert "answer" in offered(operator, standing)
 
 

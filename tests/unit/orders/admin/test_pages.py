@@ -222,7 +222,9 @@ def test_pages_bring_no_inline_script(desk: Desk, operator: Client, where: str) 
 def test_the_list_shows_plain_numbers_and_can_be_searched_and_filtered(desk: Desk, operator: Client) -> None:
     # Given one open trio that asks something, and a draft
     trio, draft = desk.placed(desk.a_trio()), desk.a_trio(side="SELL")
-    TrioOrder.objects.filter(pk=trio.pk).update(question="Is this yours?")
+    TrioOrder.objects.filter(pk=trio.pk).update(
+        question_kind="OTHER", question_facts={"text": "Is this yours?"}
+    )
 
     def listed(**query: Any) -> set[str]:
         page = shown(operator, reverse(LIST), **query)
@@ -319,7 +321,9 @@ def test_symbols_are_synced_by_a_job(desk: Desk, operator: Client) -> None:
 
 def test_the_first_page_puts_questions_on_top(desk: Desk, operator: Client) -> None:
     trio = desk.placed(desk.a_trio())
-    TrioOrder.objects.filter(pk=trio.pk).update(question="Is this yours?")
+    TrioOrder.objects.filter(pk=trio.pk).update(
+        question_kind="OTHER", question_facts={"text": "Is this yours?"}
+    )
     Watch.objects.update(note="Swept late.")
     page = shown(operator, reverse("admin:index"))
     assert page.index("Is this yours?") < page.index("Open trios")

@@ -9,6 +9,7 @@ from orders.domain.decision.decide import decide
 from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Rest
 from orders.domain.enums import Cause, Form, LegState
 from orders.domain.enums import TrioState as S
+from orders.domain.operator_questions import Question, QuestionKind
 from orders.domain.snapshot import Ask, Book
 from tests.unit.orders.domain.snapshots import (
     ARMED,
@@ -136,7 +137,7 @@ def test_a_rest_that_cannot_be_closed_is_told_even_when_something_else_was_asked
     leaving = trio(S.EXITING, entry(), stop(), small, cause=Cause.MANUAL, book=holding(as_of=NOW_TS - 10))
 
     # Then the rest is asked about all the same, and only once
-    step = decide(replace(leaving, question="The exchange refuses the account's API key.")).step
+    step = decide(replace(leaving, question=Question(QuestionKind.KEY_REFUSED))).step
     assert isinstance(step, AskPerson)
-    assert "A rest of 0.01" in step.question
+    assert step.question == Question(QuestionKind.DUST, {"quantity": "0.01"})
     assert isinstance(decide(replace(leaving, question=step.question)).step, Rest)

@@ -13,6 +13,7 @@ from orders.domain.decision.decide import decide
 from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Rest, Submit
 from orders.domain.enums import Cause, Form, LegState, Role, TargetPolicy
 from orders.domain.enums import TrioState as S
+from orders.domain.operator_questions import Question, QuestionKind
 from orders.domain.snapshot import Ask, Book
 from tests.unit.orders.domain.snapshots import (
     ARMED,
@@ -357,7 +358,7 @@ def test_a_refused_target_keeps_the_stop_and_asks_where_that_is_the_policy() -> 
 
     assert decision.trio.state is S.OPEN
     assert isinstance(decision.step, AskPerson)
-    assert decide(replace(refused, question="asked")).step == Rest(None)
+    assert decide(replace(refused, question=Question(QuestionKind.OTHER))).step == Rest(None)
 
 
 # --- the ways out -----------------------------------------------------------------------------
@@ -477,7 +478,7 @@ def test_an_exit_refused_again_and_again_asks_a_person_and_goes_on() -> None:
     refused = [exit_order(LegState.REJECTED, generation=n, refused_code=-4131) for n in (1, 2, 3)]
     closing = trio(S.EXITING, entry(), *refused, cause=Cause.MANUAL, book=holding())
     assert isinstance(decide(closing).step, AskPerson)
-    assert isinstance(decide(replace(closing, question="asked")).step, Exit)
+    assert isinstance(decide(replace(closing, question=Question(QuestionKind.OTHER))).step, Exit)
 
 
 def test_an_entry_found_absent_is_never_sent_again() -> None:
