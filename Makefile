@@ -44,11 +44,7 @@ run: setup ## start simulator, workers and web in the foreground; Ctrl-C stops t
 test: setup ## run the whole test suite
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
 
-check: setup ## what CI runs: lint, format, types, tests
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy .
-	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
+check: lint test ## lint, then the whole test suite
 
 guards: setup ## take each guard away in turn, in a copy, and show the test that notices
 	@$(BIN)/python -m tests.guards
@@ -71,9 +67,11 @@ contract: setup contract-env ## ccxt and python-binance trade on the simulator
 bench: setup ## measure the simulator: orders, ticks, memory
 	@$(BIN)/python -m simulator.bench --finished 1000000
 
-lint: .venv/.synced ## lint and types only
+lint: .venv/.synced ## style, format, types, who imports whom, declared packages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/python -m tests.lint.declared
 	@$(BIN)/mypy .
 
 format: .venv/.synced ## sort imports, format
