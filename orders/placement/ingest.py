@@ -59,7 +59,8 @@ SLOT = Prepared(
     str,
     str,
 )
-SLOT_HELD = Prepared(lambda pk: Slot.objects.filter(pk=pk).select_for_update(), int)
+# Without the order that slots have by default, for which the account's row would be joined, and locked too.
+SLOT_HELD = Prepared(lambda pk: Slot.objects.filter(pk=pk).order_by().select_for_update(), int)
 HOLDER = "SELECT id FROM orders_trioorder WHERE slot_id = %s AND holds_slot FOR UPDATE"
 
 

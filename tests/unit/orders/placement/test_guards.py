@@ -312,6 +312,34 @@ def test_an_older_position_never_replaces_a_newer_one(desk: Desk) -> None:
     assert Slot.objects.get(account=desk.account, symbol="BTCUSDT").quantity == D("0.010")
 
 
+def test_a_slot_whose_row_is_held_keeps_no_other_slot_of_its_account_waiting(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given the slots of two symbols, one held by a process that hangs while it takes a position in
+    monkeypatch.setattr(transactions, "TRIES", 1)
+    at = exchange_now_ms("PAPER")
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        ingest.position_fact(desk.account.pk, ingest.flat_view(symbol, "BOTH"), as_of=at, from_event=True)
+    hung = Slot.objects.get(account=desk.account, symbol="BTCUSDT")
+    held, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with transaction.atomic():
+            ingest.SLOT_HELD.get(hung.pk)
+            held.set()
+            go_on.wait(timeout=4)
+
+    # Then the other symbol's is taken in all the same
+    with elsewhere(hang):
+        assert held.wait(timeout=5)
+        try:
+            there = PositionView("ETHUSDT", PositionSide.BOTH, D("0.010"), D("3000"))
+            ingest.position_fact(desk.account.pk, there, as_of=at + 1, from_event=True)
+        finally:
+            go_on.set()
+    assert Slot.objects.get(account=desk.account, symbol="ETHUSDT").quantity == D("0.010")
+
+
 # --- what protects goes on ----------------------------------------------------------------------
 
 
