@@ -12,17 +12,15 @@ from django.db import transaction
 from accounts.errors import CredentialsUnreadable
 from accounts.fields import newest_fernet
 from accounts.models import Credential
-from infrastructure.compiled_queries import Prepared
 
 if TYPE_CHECKING:
     pass
 
-MADE_FROM = Prepared(
-    lambda account: Credential.objects.filter(account_id=account).values_list(
-        "account__environment", "account__name", "updated_at"
-    ),
-    int,
-)
+MADE_FROM = """
+    SELECT account.environment, account.name, credential.updated_at FROM accounts_credential credential
+    JOIN accounts_exchangeaccount account ON account.id = credential.account_id
+    WHERE credential.account_id = %s
+"""
 
 
 def secrets_of(account_id: int, name: str) -> tuple[str, str]:

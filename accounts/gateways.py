@@ -14,6 +14,7 @@ from accounts.errors import CredentialsUnreadable
 from exchange.binance import errors
 from exchange.port import Exchange, MarketStream, PublicExchange, UserStream
 from exchange.refusals import Refusal
+from infrastructure.rows import fetch_first
 
 if TYPE_CHECKING:
     pass
@@ -30,7 +31,7 @@ def exchange_for(account_id: int) -> Exchange:
     Raises CredentialsUnreadable when no key is stored or it cannot be decrypted. Whether the account
     may take new risk (``ALLOW_LIVE``, ``is_active``) is for the caller to ask: protecting is always allowed.
     """
-    row = MADE_FROM.first(account_id)
+    row = fetch_first(MADE_FROM, account_id)
     if row is None:
         raise CredentialsUnreadable(
             f"Account {account_id} has no stored API key: enter one with “Replace credentials”."

@@ -1,14 +1,150 @@
-"""Writing one row with a statement compiled once for each set of columns; no signals, no full_clean."""
+"""Rows read and written over and over, by SQL that is written once.
+
+Django compiles a queryset anew each time, which costs more than PostgreSQL needs for the answer. A trio is
+decided about many times in its life, by the same few reads and writes; a fill waits for each of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from string import Formatter
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Field, Model
+
+_Model = TypeVar("_Model", bound=Model)
+
+
+class Read(Generic[_Model]):
+    """A read of whole rows of a model.
+
+    ``{leg}`` in the SQL stands for the columns of the table called ``leg`` there. The first one named is the
+    model's own; each other one is called like the relation by which it hangs on the model, and is found there
+    as after ``select_related``. Of the tables in ``only`` no more than these columns (and the key) are read.
+    """
+
+    def __init__(
+        self, model: type[_Model], sql: str, *, only: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        self._model = model
+        self._sql = sql
+        self._only = only or {}
+
+    def all(self, *values: Any) -> list[_Model]:
+        """Return every row. A list is a value too, for ``= ANY (%s)``."""
+        with connection.cursor() as cursor:
+            cursor.execute(self._statement, values)
+            rows = cursor.fetchall()
+        return [self._made(row) for row in rows]
+
+    def first(self, *values: Any) -> _Model | None:
+        """Return the first row, if there is one."""
+        rows = self.all(*values)
+        return rows[0] if rows else None
+
+    def get(self, *values: Any) -> _Model:
+        """Return the one row there is. Raises the model's DoesNotExist."""
+        for row in self.all(*values):
+            return row
+        model: Any = self._model
+        raise model.DoesNotExist(f"{model._meta.object_name} matching query does not exist.")
+
+    @cached_property
+    def _tables(self) -> list[_Table]:
+        found: list[_Table] = []
+        for alias in (name for _, name, _, _ in Formatter().parse(self._sql) if name):
+            relation: Any = self._model._meta.get_field(alias) if found else None
+            model = relation.related_model if found else self._model
+            start = found[-1].end if found else 0
+            found.append(_table(alias, model, self._only.get(alias), start=start, relation=relation))
+        return found
+
+    @cached_property
+    def _statement(self) -> str:
+        return self._sql.format(**{table.alias: table.columns for table in self._tables})
+
+    def _made(self, row: Sequence[Any]) -> _Model:
+        own, *joined = self._tables
+        found: _Model = own.made(row)
+        for table in joined:
+            other = table.made(row)
+            table.relation.set_cached_value(found, other)
+            if other is not None and table.relation.one_to_one:
+                table.relation.remote_field.set_cached_value(other, found)
+        return found
+
+
+class _Table(NamedTuple):
+    alias: str
+    model: type[Model]
+    relation: Any  # the field by which it hangs on the first table; none for that one
+    columns: str
+    names: list[str]
+    start: int
+    end: int
+    key: int
+    converted: list[tuple[int, Callable[..., Any]]]
+
+    def made(self, row: Sequence[Any]) -> Any:
+        """Return this table's part of a row; ``None`` where it was joined to nothing."""
+        if row[self.key] is None:
+            return None
+        values = row[self.start : self.end]
+        if self.converted:
+            values = list(values)
+            for place, convert in self.converted:
+                values[place] = convert(values[place], None, connection)
+        return self.model.from_db(DEFAULT_DB_ALIAS, self.names, values)
+
+
+def _table(
+    alias: str, model: type[Model], only: Collection[str] | None, *, start: int, relation: Any
+) -> _Table:
+    read = None if only is None else {model._meta.get_field(name) for name in only}
+    fields = [
+        field for field in model._meta.concrete_fields if read is None or field.primary_key or field in read
+    ]
+    return _Table(
+        alias,
+        model,
+        relation,
+        columns=", ".join(f"{_quoted(alias)}.{_quoted(field.column)}" for field in fields),
+        names=[field.attname for field in fields],
+        start=start,
+        end=start + len(fields),
+        key=start + [field.primary_key for field in fields].index(True),
+        converted=[
+            (place, field.from_db_value)
+            for place, field in enumerate(fields)
+            if hasattr(field, "from_db_value")
+        ],
+    )
+
+
+def all_but(model: type[Model], *names: str) -> set[str]:
+    """Return the columns of a model without these."""
+    return {field.name for field in model._meta.concrete_fields} - set(names)
+
+
+def fetch_all(sql: str, *values: Any) -> list[Any]:
+    """Return the rows of a statement, as tuples of what PostgreSQL gives."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        rows: list[Any] = cursor.fetchall()
+    return rows
+
+
+def fetch_first(sql: str, *values: Any) -> Any:
+    """Return the first of its rows, ``None`` when it has none."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchone()
+
+
+# --- writing ----------------------------------------------------------------------------------
 
 
 def row_insert(row: Model) -> None:

@@ -7,12 +7,12 @@ from functools import lru_cache
 
 from django.db import connection, transaction
 
-from infrastructure.compiled_queries import Prepared
+from infrastructure.rows import Read
 from orders.domain.client_ids import DIGITS
 from orders.domain.errors import TrioRefused
 from orders.models import Install
 
-INSTALL = Prepared(lambda: Install.objects.order_by("pk"))
+INSTALL = Read(Install, "SELECT {install} FROM orders_install install ORDER BY id")
 
 
 def system_identifier() -> str:

@@ -10,7 +10,6 @@ import uuid
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from accounts.gateways import prepare
-from infrastructure.compiled_queries import compile_all
 from orders.exchange_data.clock import db_now
 from orders.models import Heartbeat
 from orders.placement.service import INCARNATION, OrderPlacementService
@@ -33,7 +32,6 @@ class WorkerLoop:
         self.advancer = Advancer(service=service)
         self.watcher = Watcher(call=self.advancer.call, holder=self.process, only=only)
         self.anchorer = Anchorer()
-        compile_all()
         prepare()  # the exchange library takes most of a second; no position shall wait for it
         self._started_at = db_now()
 

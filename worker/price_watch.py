@@ -24,10 +24,10 @@ from typing import NamedTuple
 from django.db.models import F, Q
 
 from accounts.gateways import market_stream
-from exchange.types import Connected, Disconnected, PositionMode, PriceKind, PriceTick, Side
-from infrastructure.compiled_queries import Prepared
+from exchange.types import Connected, Disconnected, PriceKind, PriceTick, Side
 from infrastructure.connections import connection_look_after
-from orders.domain.enums import LegState, Protection, Role, TrioState
+from infrastructure.rows import fetch_all
+from orders.domain.enums import LegState, Role
 from orders.models import Leg, Slot, TrioOrder
 from orders.trio_lock import locked
 from worker.keyed_executor import Lanes
@@ -78,24 +78,17 @@ class Resting(NamedTuple):
     trigger_price: Decimal | None
 
 
-RESTING = Prepared(
-    lambda account_ids: (
-        Leg.objects.filter(
-            trio__account_id__in=account_ids,
-            trio__holds_slot=True,
-            trio__state__in=(TrioState.WORKING, TrioState.OPEN, TrioState.PLACING),
-            state__in=(LegState.ACCEPTED, LegState.PARTIALLY_FILLED),
-            role__in=(Role.ENTRY, Role.STOP_LOSS, Role.TAKE_PROFIT),
-        )
-        .exclude(
-            role=Role.ENTRY,
-            trio__protection=Protection.PRE_ARMED,
-            trio__account__position_mode=PositionMode.ONE_WAY,
-        )
-        .values_list("pk", "trio_id", "trio__symbol__symbol", "side", "role", "price", "trigger_price")
-    ),
-    list,
-)
+RESTING = """
+    SELECT leg.id, leg.trio_id, symbol.symbol, leg.side, leg.role, leg.price, leg.trigger_price
+    FROM orders_leg leg
+    JOIN orders_trioorder trio ON trio.id = leg.trio_id
+    JOIN accounts_exchangeaccount account ON account.id = trio.account_id
+    JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    WHERE trio.account_id = ANY (%s) AND trio.holds_slot AND trio.state IN ('PLACING', 'WORKING', 'OPEN')
+      AND leg.state IN ('ACCEPTED', 'PARTIALLY_FILLED') AND leg.role IN ('ENTRY', 'STOP_LOSS', 'TAKE_PROFIT')
+      AND NOT (leg.role = 'ENTRY' AND trio.protection = 'PRE_ARMED' AND account.position_mode = 'ONE_WAY')
+    ORDER BY leg.id
+"""
 
 
 def interests(account_ids: Iterable[int]) -> list[Interest]:
@@ -107,7 +100,7 @@ def interests(account_ids: Iterable[int]) -> list[Interest]:
     """
     found = [
         interest
-        for row in RESTING.all(list(account_ids))
+        for row in fetch_all(RESTING, list(account_ids))
         if (interest := interest_of(Resting(*row))) is not None
     ]
     # The mark price is told each second, also what it was before we listened: a target that executed then is

@@ -12,7 +12,6 @@ from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
 from accounts.gateways import prepare
-from infrastructure.compiled_queries import compile_all
 from infrastructure.connections import connection_look_after
 from local_servers import manager
 
@@ -23,9 +22,8 @@ class DjangoWorker(SimpleWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if settings.EMBEDDED_REDIS or settings.EMBEDDED_DATABASE:
             manager.ensure()  # Redis is touched before the database, whose backend would do it
-        import orders.placement.service  # noqa: F401  # what it reads is compiled now
+        import orders.placement.service  # noqa: F401  # loaded now, not by the first job
 
-        compile_all()
         prepare()
         # rqworker defaults to pickle whatever the queue says. A pickled job can run anything: it is refused.
         super().__init__(*args, **(kwargs | {"serializer": JSONSerializer}))

@@ -19,13 +19,12 @@ from functools import partial
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from accounts.models import ExchangeAccount
-from infrastructure.compiled_queries import Prepared
-from orders.domain.enums import TrioState
+from infrastructure.rows import Read
 from orders.exchange_data.clock import db_now
-from orders.models import TrioOrder, Watch
+from orders.models import Watch
 from orders.placement.service import INCARNATION
 from worker.account_watch import AccountWatch
 from worker.keyed_executor import Lanes
@@ -35,16 +34,17 @@ logger = logging.getLogger(__name__)
 
 SHUN_SECONDS = 3.0
 
-
-def _watched() -> QuerySet[ExchangeAccount]:
-    # Of what has not ended, all but a LATE trio hold a slot, and an index knows those.
-    living = TrioOrder.objects.filter(Q(holds_slot=True) | Q(state=TrioState.LATE)).values("account_id")
-    return ExchangeAccount.objects.filter(Q(is_active=True) | Q(pk__in=living)).filter(
-        credential__isnull=False
-    )
-
-
-WATCHED = Prepared(_watched)
+# Of what has not ended, all but a LATE trio hold a slot, and an index knows those.
+WATCHED = Read(
+    ExchangeAccount,
+    """
+    SELECT {account} FROM accounts_exchangeaccount account
+    JOIN accounts_credential credential ON credential.account_id = account.id
+    WHERE account.is_active
+      OR account.id IN (SELECT account_id FROM orders_trioorder WHERE holds_slot OR state = 'LATE')
+    ORDER BY account.name
+    """,
+)
 BEAT = """
     UPDATE orders_watch SET beat = clock_timestamp() WHERE incarnation = ANY (%s) RETURNING account_id, incarnation
 """

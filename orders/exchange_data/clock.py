@@ -8,12 +8,10 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.gateways import public_exchange
-from infrastructure.compiled_queries import Prepared
+from infrastructure.rows import fetch_first
 from orders.models import Clock
 
-OFFSET = Prepared(
-    lambda environment: Clock.objects.filter(environment=environment).values_list("offset_ms", flat=True), str
-)
+OFFSET = "SELECT offset_ms FROM orders_clock WHERE environment = %s"
 
 
 def db_now() -> datetime:
@@ -43,8 +41,10 @@ def offset_ms(environment: str) -> int:
 
     Raises ``exchange.errors`` when it must be measured and the exchange does not answer.
     """
-    offset = OFFSET.first(str(environment))
-    return clock_measure(environment).offset_ms if offset is None else offset
+    if (row := fetch_first(OFFSET, str(environment))) is None:
+        return clock_measure(environment).offset_ms
+    (offset,) = row
+    return int(offset)
 
 
 def exchange_now_ms(environment: str) -> int:

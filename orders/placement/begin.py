@@ -10,8 +10,7 @@ from django.conf import settings
 
 from exchange.port import Exchange
 from exchange.types import ZERO, NewOrder, OrderRef, Stamp, WireRequest
-from infrastructure.compiled_queries import Prepared
-from infrastructure.rows import row_insert, row_update
+from infrastructure.rows import Read, row_insert, row_update
 from orders.domain.decision.conditions import cover_deadline_ts
 from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import Cancel, Confirm, Exit, Observe, Plan, Submit
@@ -27,7 +26,7 @@ from orders.placement.perform import Call, LookCall, ObserveCall, SendCall
 from orders.story import note
 
 EXIT_PAUSE_MS, EXIT_PAUSE_MAX_MS = 100, 1000
-OURS = Prepared(lambda trio, client_id: Leg.objects.filter(trio_id=trio, client_id=client_id), int, str)
+OURS = Read(Leg, "SELECT {leg} FROM orders_leg leg WHERE trio_id = %s AND client_id = %s")
 WITNESS_MS = 60_000  # how far before its own time an order's history is searched
 
 

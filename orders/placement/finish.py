@@ -10,8 +10,7 @@ from django.conf import settings
 
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.types import ZERO, PositionMode, PositionSide
-from infrastructure.compiled_queries import Prepared
-from infrastructure.rows import row_update
+from infrastructure.rows import Read, all_but, fetch_all, row_update
 from orders.domain.coverage import Execution, Gaps, Guarding, gaps
 from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import Done
@@ -21,7 +20,7 @@ from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import from_ms, to_ms
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
-from orders.models import Fill, Leg, Outcome, Request, Sighting, Slot, TrioOrder
+from orders.models import Leg, Outcome, Request, Sighting, Slot, TrioOrder
 from orders.placement.ingest import flat_view, leg_take_in, slot_take_in
 from orders.placement.perform import Answer, LookCall, ObserveCall, SendCall
 from orders.placement.snapshot_loader import Rows
@@ -37,10 +36,15 @@ CANCEL_AGAIN_MS = {
 }
 # What a protective request came to that left the position as uncovered as it was.
 NO_COVER = (Verdict.REFUSED, Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED)
-ASKED = Prepared(lambda pk: Request.objects.filter(pk=pk).select_related("leg").defer("payload"), int)
-EXECUTIONS = Prepared(
-    lambda trio: Fill.objects.filter(trio_id=trio).values_list("leg_id", "time_ts", "quantity"), int
+ASKED = Read(
+    Request,
+    """
+    SELECT {request}, {leg} FROM orders_request request JOIN orders_leg leg ON leg.id = request.leg_id
+    WHERE request.id = %s
+    """,
+    only={"request": all_but(Request, "payload")},
 )
+EXECUTIONS = "SELECT leg_id, time_ts, quantity FROM orders_fill WHERE trio_id = %s ORDER BY time_ts, trade_id"
 
 
 def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) -> None:
@@ -267,7 +271,7 @@ def measure(trio: TrioOrder, rows: Rows, *, until_ts: int) -> Gaps:
     guards: list[Guarding] = []
     hedge = trio.account.position_mode == PositionMode.HEDGE
     booked: dict[int, list[tuple[int, Any]]] = {}
-    for leg_id, time_ts, quantity in EXECUTIONS.all(trio.pk):
+    for leg_id, time_ts, quantity in fetch_all(EXECUTIONS, trio.pk):
         booked.setdefault(leg_id, []).append((time_ts, quantity))
     for leg in rows.legs:
         sign = 1 if leg.role == Role.ENTRY else -1

@@ -24,8 +24,7 @@ from exchange.types import (
     TimeInForce,
     TradeView,
 )
-from infrastructure.compiled_queries import Prepared
-from infrastructure.rows import row_insert_once, row_update
+from infrastructure.rows import Read, fetch_first, row_insert_once, row_update
 from orders.domain.enums import LegState, Role, Source
 from orders.domain.leg_updates import merge
 from orders.domain.rounding import plain
@@ -43,24 +42,19 @@ VENUE_IDS = {
     "delivery_autoclose-": "delivery",
 }
 NEVER_RESTS = (TimeInForce.IOC, TimeInForce.FOK)
-BY_CLIENT_ID = Prepared(
-    lambda account, client_id: Leg.objects.filter(client_id=client_id, trio__account_id=account).values_list(
-        "pk", "trio_id"
-    ),
-    int,
-    str,
+BY_CLIENT_ID = """
+    SELECT leg.id, trio.id FROM orders_leg leg JOIN orders_trioorder trio ON trio.id = leg.trio_id
+    WHERE trio.account_id = %s AND leg.client_id = %s
+"""
+WITH_TRIO = Read(
+    Leg,
+    """
+    SELECT {leg}, {trio} FROM orders_leg leg JOIN orders_trioorder trio ON trio.id = leg.trio_id
+    WHERE leg.id = %s
+    """,
 )
-WITH_TRIO = Prepared(lambda pk: Leg.objects.filter(pk=pk).select_related("trio"), int)
-SLOT = Prepared(
-    lambda account, symbol, side: Slot.objects.filter(
-        account_id=account, symbol=symbol, position_side=side
-    ).values_list("pk", flat=True),
-    int,
-    str,
-    str,
-)
-# Without the order that slots have by default, for which the account's row would be joined, and locked too.
-SLOT_HELD = Prepared(lambda pk: Slot.objects.filter(pk=pk).order_by().select_for_update(), int)
+SLOT = "SELECT id FROM orders_slot WHERE account_id = %s AND symbol = %s AND position_side = %s"
+SLOT_HELD = Read(Slot, "SELECT {slot} FROM orders_slot slot WHERE id = %s FOR UPDATE")
 HOLDER = "SELECT id FROM orders_trioorder WHERE slot_id = %s AND holds_slot FOR UPDATE"
 
 
@@ -144,8 +138,9 @@ def fill_book(leg: Leg, trade: TradeView) -> bool:
 
 def leg_find(account_id: int, view: OrderView) -> tuple[int, int] | None:
     """Return our leg behind an order the exchange shows, by client id, else by the ids it told us; and its trio."""
-    if found := BY_CLIENT_ID.first(account_id, view.client_id):
-        return found
+    if found := fetch_first(BY_CLIENT_ID, account_id, view.client_id):
+        leg_id, trio_id = found
+        return leg_id, trio_id
     ids = Q(pk=None)
     if view.order_id:
         ids |= Q(order_id=view.order_id)
@@ -222,12 +217,13 @@ def position_fact(
     account_id: int, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
 ) -> int | None:
     """Take in a position; return the trio holding the slot, woken, if anything changed there."""
-    slot_id = SLOT.first(account_id, view.symbol, view.position_side.value)
-    if slot_id is None:
+    known = fetch_first(SLOT, account_id, view.symbol, view.position_side)
+    if known is None:
         slot, _ = Slot.objects.get_or_create(
             account_id=account_id, symbol=view.symbol, position_side=view.position_side
         )
-        slot_id = slot.pk
+        known = (slot.pk,)
+    (slot_id,) = known
 
     def take_in(now: datetime) -> int | None:
         with connection.cursor() as cursor:

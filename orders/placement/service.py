@@ -22,12 +22,10 @@ from rq.timeouts import BaseTimeoutException
 
 from accounts.errors import AccountsError
 from accounts.gateways import exchange_for
-from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from infrastructure import job_queue
-from infrastructure.compiled_queries import Prepared
-from infrastructure.rows import row_update
+from infrastructure.rows import Read, row_update
 from orders.domain.decision.decide import decide
 from orders.domain.decision.steps import AskPerson, Done, Rest, Step
 from orders.domain.enums import TrioState
@@ -35,7 +33,7 @@ from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import clock_measure, db_now, from_ms, offset_ms, to_ms
 from orders.installation import install_refusal, install_row
 from orders.journal.append import JOURNAL_HEAD
-from orders.models import Install, Symbol, TrioOrder
+from orders.models import Install, TrioOrder
 from orders.placement import finish
 from orders.placement.begin import begin
 from orders.placement.perform import Answer, Call, perform_all, refuse_inside_transaction
@@ -57,33 +55,25 @@ STANDS = """
     WHERE trio.id = %s
 """
 # Of account and symbol only what deciding reads: each column more is planned, sent and converted at every turn.
-READ = {
-    "account": (
-        ExchangeAccount,
-        {
-            "name",
-            "environment",
-            "is_active",
-            "can_trade",
-            "position_mode",
-            "setting_change",
-            "setting_changed_at",
-        },
-    ),
-    "symbol": (
-        Symbol,
-        {"environment", "symbol", "status", "tick_size", "step_size", "multiplier_up", "multiplier_down"},
-    ),
+COLUMNS_READ = {
+    "account": {
+        *("name", "environment", "is_active", "can_trade", "position_mode"),
+        *("setting_change", "setting_changed_at"),
+    },
+    "symbol": {
+        *("environment", "symbol", "status", "tick_size", "step_size", "multiplier_up", "multiplier_down")
+    },
 }
-NOT_READ = [
-    f"{relation}__{field.name}"
-    for relation, (model, read) in READ.items()
-    for field in model._meta.concrete_fields
-    if not field.primary_key and field.name not in read
-]
-WHOLE = Prepared(
-    lambda pk: TrioOrder.objects.filter(pk=pk).select_related("account", "symbol", "slot").defer(*NOT_READ),
-    int,
+WHOLE = Read(
+    TrioOrder,
+    """
+    SELECT {trio}, {account}, {symbol}, {slot} FROM orders_trioorder trio
+    JOIN accounts_exchangeaccount account ON account.id = trio.account_id
+    JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    LEFT JOIN orders_slot slot ON slot.id = trio.slot_id
+    WHERE trio.id = %s
+    """,
+    only=COLUMNS_READ,
 )
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from accounts.gateways import refusal_of
 from exchange.types import ZERO, PositionSide, Side
-from infrastructure.compiled_queries import Prepared
+from infrastructure.rows import Read, all_but
 from orders import risk_gates
 from orders.domain import client_ids
 from orders.domain.enums import (
@@ -35,14 +35,17 @@ ASKED = {
     Verdict.UNKNOWN: Ask.DOUBT,
     Verdict.NOT_EXECUTED: Ask.NONE,
 }
-LEGS = Prepared(lambda trio: Leg.objects.filter(trio_id=trio).order_by("id"), int)
-REQUESTS = Prepared(
-    lambda trio: (
-        Request.objects.filter(trio_id=trio).select_related("outcome").defer("payload").order_by("id")
-    ),
-    int,
+LEGS = Read(Leg, "SELECT {leg} FROM orders_leg leg WHERE trio_id = %s ORDER BY id")
+REQUESTS = Read(
+    Request,
+    """
+    SELECT {request}, {outcome} FROM orders_request request
+    LEFT JOIN orders_outcome outcome ON outcome.request_id = request.id
+    WHERE request.trio_id = %s ORDER BY request.id
+    """,
+    only={"request": all_but(Request, "payload")},
 )
-WATCH = Prepared(lambda account: Watch.objects.filter(account_id=account), int)
+WATCH = Read(Watch, "SELECT {watch} FROM orders_watch watch WHERE account_id = %s")
 QUEUE_SILENT = "The queue (Redis) does not answer, so nothing new is opened."
 
 

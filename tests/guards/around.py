@@ -73,7 +73,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "what lives is watched on any account",
         "P4, P10",
         "switching an account off leaves its open positions unwatched",
-        (Removal("worker/watch_manager.py", "Q(is_active=True) | Q(pk__in=living)", "Q(is_active=True)"),),
+        (
+            Removal(
+                "worker/watch_manager.py",
+                "OR account.id IN (SELECT account_id FROM orders_trioorder WHERE holds_slot OR state = 'LATE')",
+                "",
+            ),
+        ),
         (f"{STORY}::test_an_account_that_was_switched_off_is_watched_while_a_trio_lives",),
     ),
     Guard(

@@ -1,4 +1,4 @@
-"""A statement compiled once says what its queryset says, whatever the values."""
+"""Rows read and written by SQL of our own are what Django's own reads and writes make of them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,31 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
 from django.db import connection
 from django.db import connections as django_connections
+from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import ExchangeAccount
 from infrastructure import connections
-from infrastructure.compiled_queries import Prepared, compile_all
-from infrastructure.rows import row_insert, row_insert_once, row_update
+from infrastructure.rows import (
+    Read,
+    all_but,
+    fetch_all,
+    fetch_first,
+    row_insert,
+    row_insert_once,
+    row_update,
+)
 from orders.exchange_data.clock import db_now
-from orders.models import Clock, Symbol
+from orders.models import Clock, Slot, Symbol, TrioOrder
 
 pytestmark = pytest.mark.django_db
-BY_STATUS = Prepared(
-    lambda status, pk: Symbol.objects.filter(status=status, pk__gte=pk).order_by("symbol"), str, int
+BY_STATUS = Read(
+    Symbol, "SELECT {symbol} FROM orders_symbol symbol WHERE status = %s AND id >= %s ORDER BY symbol.symbol"
 )
-NAMES = Prepared(
-    lambda pks: Symbol.objects.filter(pk__in=pks).order_by("pk").values_list("symbol", "tick_size"), list
-)
-FLAT = Prepared(lambda: Symbol.objects.order_by("symbol").values_list("symbol", flat=True))
+BY_KEYS = Read(Symbol, "SELECT {symbol} FROM orders_symbol symbol WHERE id = ANY (%s) ORDER BY id")
 
 
 def symbol(name: str, **columns: Any) -> Symbol:
@@ -51,57 +57,84 @@ def three() -> list[Symbol]:
     return rows
 
 
-def test_a_prepared_read_gives_what_its_queryset_gives_each_time(three: list[Symbol]) -> None:
+def content(row: Model | None) -> Any:
+    """Return all that a row holds: columns, what it would have to ask for, and the rows that hang on it."""
+    if row is None:
+        return None
+    state = row._state
+    return (
+        {name: value for name, value in vars(row).items() if name != "_state"},
+        (state.adding, state.db),
+        {
+            name: content(other) if name != "request" else other.pk
+            for name, other in state.fields_cache.items()
+        },
+    )
+
+
+def test_a_read_gives_what_a_queryset_gives_each_time(three: list[Symbol]) -> None:
     for status, pk in (("TRADING", 0), ("BREAK", 0), ("TRADING", three[1].pk), ("nothing", 0)):
         found = BY_STATUS.all(status, pk)
-        wanted = list(Symbol.objects.filter(status=status, pk__gte=pk).order_by("symbol"))
-        assert [row.__dict__ | {"_state": 0} for row in found] == [
-            row.__dict__ | {"_state": 0} for row in wanted
-        ]
+        wanted = Symbol.objects.filter(status=status, pk__gte=pk).order_by("symbol")
+        assert [content(row) for row in found] == [content(row) for row in wanted]
     assert BY_STATUS.first("nothing", 0) is None
     with pytest.raises(Symbol.DoesNotExist):
         BY_STATUS.get("nothing", 0)
 
 
-def test_lists_of_any_length_and_rows_that_are_no_models(three: list[Symbol]) -> None:
+def test_lists_of_any_length(three: list[Symbol]) -> None:
     pks = [row.pk for row in three]
-    assert [NAMES.all(pks[:count]) for count in (0, 1, 2)] == [
-        [],
-        [("BTCUSDT", Decimal("0.1"))],
-        [("BTCUSDT", Decimal("0.1")), ("ETHUSDT", None)],
-    ]
-    assert FLAT.all() == ["BTCUSDT", "ETHUSDT", "XRPUSDT"]
+
+    assert [BY_KEYS.all(pks[:count]) for count in (0, 1, 2)] == [[], three[:1], three[:2]]
 
 
-def test_it_is_compiled_once(three: list[Symbol]) -> None:
-    made = []
+def test_rows_that_are_no_models(three: list[Symbol]) -> None:
+    sizes = "SELECT symbol, tick_size FROM orders_symbol WHERE status = %s ORDER BY id"
 
-    def build(pk: int) -> Any:
-        made.append(pk)
-        return Symbol.objects.filter(pk=pk)
-
-    read = Prepared(build, int)
-    assert [read.get(row.pk).symbol for row in three] == [row.symbol for row in three]
-    assert len(made) == 1
+    assert fetch_all(sizes, "TRADING") == [("BTCUSDT", Decimal("0.1")), ("ETHUSDT", None)]
+    assert fetch_first(sizes, "BREAK") == ("XRPUSDT", None)
+    assert fetch_first(sizes, "nothing") is None
 
 
-def test_a_worker_compiles_all_before_anything_waits_for_it() -> None:
-    made = []
+def test_joined_rows_hang_on_the_first_as_after_select_related(three: list[Symbol]) -> None:
+    # Given a draft without a slot, and another that has one
+    account = ExchangeAccount.objects.create(name="desk", environment="PAPER")
+    slot = Slot.objects.create(account=account, symbol="BTCUSDT", position_side="BOTH", strangers=["x"])
+    with_slot = TrioOrder.objects.create(
+        account=account, symbol=three[0], slot=slot, quantity=Decimal(1), side="BUY"
+    )
+    without = TrioOrder.objects.create(account=account, symbol=three[0], quantity=Decimal(1), side="BUY")
+    read = Read(
+        TrioOrder,
+        """
+        SELECT {trio}, {slot}, {symbol} FROM orders_trioorder trio
+        JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+        LEFT JOIN orders_slot slot ON slot.id = trio.slot_id
+        WHERE trio.id = %s
+        """,
+        only={"symbol": {"symbol"}, "trio": all_but(TrioOrder, "reason")},
+    )
 
-    def build(pk: int) -> Any:
-        made.append(pk)
-        return Symbol.objects.filter(pk=pk)
+    for trio in (with_slot, without):
+        wanted = (
+            TrioOrder.objects.select_related("slot", "symbol")
+            .defer("reason", *(f"symbol__{name}" for name in all_but(Symbol, "id", "symbol")))
+            .get(pk=trio.pk)
+        )
+        with CaptureQueriesContext(connection) as asked:
+            found = read.get(trio.pk)
+            assert (found.slot, found.symbol.symbol) == (trio.slot, "BTCUSDT")
+        assert len(asked) == 1
+        assert content(found) == content(wanted)
+        assert "reason" in found.get_deferred_fields()
+        assert found.symbol.get_deferred_fields() == all_but(Symbol, "id", "symbol")
 
-    read = Prepared(build, int)
-    compile_all()
-    assert len(made) == 1
-    assert read.first(0) is None
-    assert len(made) == 1
 
-
-def test_a_value_that_the_statement_does_not_hold_is_a_bug_said_at_once() -> None:
-    with pytest.raises(AssertionError, match="nowhere in"):
-        Prepared(lambda pk, other: Symbol.objects.filter(pk=pk), int, int).all(1, 2)
+def test_a_column_or_relation_that_is_none_is_said() -> None:
+    with pytest.raises(FieldDoesNotExist, match="colour"):
+        Read(Symbol, "SELECT {symbol}, {colour} FROM orders_symbol symbol").all()
+    with pytest.raises(FieldDoesNotExist, match="colour"):
+        Read(Symbol, "SELECT {symbol} FROM orders_symbol symbol", only={"symbol": {"colour"}}).all()
 
 
 def test_writing_is_what_saving_is(three: list[Symbol]) -> None:
@@ -170,6 +203,6 @@ def test_a_connection_that_just_worked_is_not_asked_whether_it_lives(monkeypatch
 
 def test_queries_are_seen_by_who_counts_them(three: list[Symbol]) -> None:
     with CaptureQueriesContext(connection) as asked:
-        FLAT.all()
+        BY_KEYS.all([])
         row_update(three[0], "status")
     assert len(asked) == 2
