@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from requests.adapters import BaseAdapter
 
 from exchange.binance import mapping, order_params
-from exchange.binance.errors import MARGIN_TYPE_ALREADY, NO_SUCH_ORDER, refused_item
+from exchange.binance.errors import MARGIN_TYPE_ALREADY, NO_SUCH_ORDER
 from exchange.binance.http import Wire
 from exchange.binance.response_readers import (
     PAGE_MAX,
@@ -28,7 +28,7 @@ from exchange.binance.response_readers import (
     windows,
 )
 from exchange.binance.transport import Usage
-from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailable, OrderRejected
+from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
 from exchange.types import (
     AccountConfig,
     BalanceView,
@@ -157,10 +157,6 @@ class BinanceExchange(BinancePublic):
         """Make the request that cancels one order by our client id."""
         return order_params.cancel_request(ref)
 
-    def batch_request(self, orders: Sequence[NewOrder]) -> WireRequest:
-        """Make one request for up to 5 ordinary orders. Raises ValueError for more."""
-        return order_params.batch_request(orders)
-
     def send(self, request: WireRequest, *, stamp: Stamp, timeout_ms: int | None = None) -> OrderView | None:
         """Send one committed order request, once. ``None``: accepted without an order (test).
 
@@ -168,23 +164,6 @@ class BinanceExchange(BinancePublic):
         """
         order_params.check_sendable(request)
         return self._change(request, acknowledgement(request), stamp=stamp, timeout_ms=timeout_ms)
-
-    def send_batch(
-        self, request: WireRequest, *, stamp: Stamp, timeout_ms: int | None = None
-    ) -> Sequence[OrderView | ExchangeError]:
-        """Send one batch, once. Each item is an order, or the error that it met."""
-        if (request.method, request.path) != ("POST", order_params.BATCH):
-            raise ValueError(f"{request.method} {request.path} is not a batch of orders.")
-
-        def read(body: Any) -> Sequence[OrderView | ExchangeError]:
-            return [
-                refused_item(item)
-                if isinstance(item, dict) and "orderId" not in item
-                else mapping.order_view(item)
-                for item in mapping.a_list(body)
-            ]
-
-        return self._change(request, read, stamp=stamp, timeout_ms=timeout_ms)
 
     # --- reading ------------------------------------------------------------------------------
 

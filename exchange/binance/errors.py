@@ -30,7 +30,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from exchange.binance.transport import Answer
 from exchange.errors import (
@@ -178,11 +178,6 @@ def error_from(answer: Answer, *, reading: bool, secrets: Iterable[str] = ()) ->
         excerpt=excerpt(answer.text, secrets),
         retry_after=answer.retry_after,
     )
-
-
-def refused_item(item: Mapping[str, Any], secrets: Iterable[str] = ()) -> ExchangeError:
-    """Make the error of one ``{code, msg}`` item in a batch answer, which came with status 200."""
-    return error_from(Answer(400, {}, json.dumps(dict(item))), reading=False, secrets=secrets)
 
 
 def foreign_answer(answer: Answer, why: str, *, reading: bool, secrets: Iterable[str] = ()) -> ExchangeError:

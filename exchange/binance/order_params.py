@@ -5,9 +5,8 @@ Every function raises ValueError with a sentence before anything could leave.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -23,11 +22,9 @@ from exchange.types import (
 
 ORDER: Final = "/fapi/v1/order"
 ORDER_TEST: Final = "/fapi/v1/order/test"
-BATCH: Final = "/fapi/v1/batchOrders"
 ALGO_ORDER: Final = "/fapi/v1/algoOrder"
 
 RECV_WINDOW_MAX: Final = 60_000
-BATCH_MAX: Final = 5
 CLIENT_ID: Final = re.compile(r"[\.A-Z\:/a-z0-9_-]{1,36}")
 # The venue marks its own orders with the first four; libraries add broker prefixes.
 RESERVED_IDS: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-", "delivery_autoclose-", "x-")
@@ -76,23 +73,6 @@ def cancel_request(ref: OrderRef) -> WireRequest:
         return WireRequest("DELETE", ALGO_ORDER, {"clientAlgoId": ref.client_id})
     _check_symbol(ref.symbol)
     return WireRequest("DELETE", ORDER, {"symbol": ref.symbol, "origClientOrderId": ref.client_id})
-
-
-def batch_request(orders: Sequence[NewOrder]) -> WireRequest:
-    """Make one request for up to 5 ordinary orders. They run side by side, in no certain order."""
-    if not orders:
-        raise ValueError("A batch needs at least one order.")
-    if len(orders) > BATCH_MAX:
-        raise ValueError(f"A batch holds at most {BATCH_MAX} orders, this one has {len(orders)}: split it.")
-    conditional = [order.client_id for order in orders if order.type.is_conditional]
-    if conditional:
-        raise ValueError(
-            f"Binance takes no conditional orders in a batch: send {', '.join(conditional)} one by one."
-        )
-    if len({order.client_id for order in orders}) < len(orders):
-        raise ValueError("Two orders of this batch have the same client order id: give each its own.")
-    items = json.dumps([dict(order_params(order)) for order in orders], separators=(",", ":"))
-    return WireRequest("POST", BATCH, {"batchOrders": items})
 
 
 def order_params(order: NewOrder) -> Mapping[str, str]:

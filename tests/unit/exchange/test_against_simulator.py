@@ -153,13 +153,6 @@ def test_an_order_is_tried_out_without_a_trace(exchange: BinanceExchange) -> Non
     assert exchange.find_order(ref(a_limit()), at=at(exchange)) is None
 
 
-def test_a_batch(exchange: BinanceExchange) -> None:
-    orders = [a_limit(client_id=f"ab12-{n}-e1", price=D("60000")) for n in range(2)]
-    bad = a_limit(client_id="ab12-9-e1", price=D("60000"), quantity=D("0.0001"))
-    results = exchange.send_batch(exchange.batch_request([*orders, bad]), stamp=Stamp(at(exchange), 5000))
-    assert sorted(type(result).__name__ for result in results) == ["OrderRejected", "OrderView", "OrderView"]
-
-
 def test_account_and_settings(exchange: BinanceExchange) -> None:
     now = at(exchange)
     assert next(row.balance for row in exchange.balances(at=now) if row.asset == "USDT") == Decimal(10000)

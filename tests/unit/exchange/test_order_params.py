@@ -153,20 +153,6 @@ def test_a_conditional_order_cannot_be_tried_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("orders", "why"),
-    [
-        ([], "at least one"),
-        ([a_limit()] * 6, "at most 5"),
-        ([a_stop()], "no conditional orders in a batch"),
-        ([a_limit(), a_limit()], "same client order id"),
-    ],
-)
-def test_batches_that_cannot_be(orders: list[NewOrder], why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        order_params.batch_request(orders)
-
-
-@pytest.mark.parametrize(
     ("value", "text"),
     [("1E-8", "0.00000001"), ("1E+5", "100000"), ("63000.10", "63000.10"), ("0.0010", "0.0010")],
 )

@@ -213,24 +213,6 @@ def test_a_recv_window_over_a_minute_is_refused_before_it_leaves(
     assert peer.requests == []
 
 
-def test_a_batch_over_five_is_refused_before_it_leaves(exchange: BinanceExchange, peer: Peer) -> None:
-    orders = [a_limit(client_id=f"ab12-{n}-e1") for n in range(6)]
-    with pytest.raises(ValueError, match="at most 5 orders, this one has 6"):
-        exchange.batch_request(orders)
-    assert peer.requests == []
-    # And five go, each answered for itself
-    said = [placed(clientOrderId=order.client_id) for order in orders[:4]]
-    peer.then(answer([*said, {"code": -2019, "msg": "Margin is insufficient."}]))
-    results = exchange.send_batch(exchange.batch_request(orders[:5]), stamp=STAMP)
-    assert [type(result).__name__ for result in results] == ["OrderView"] * 4 + ["OrderRejected"]
-    assert isinstance(results[4], OrderRejected)
-    assert results[4].code == -2019
-    items = json.loads(peer.requests[0].params["batchOrders"])
-    assert [item["newClientOrderId"] for item in items] == [order.client_id for order in orders[:5]]
-    assert {item["price"] for item in items} == {"63000.10"}
-    assert peer.requests[0].params["signature"] == signature_of(peer.requests[0])
-
-
 def test_validation_goes_to_order_test_and_its_answer_is_no_order(
     exchange: BinanceExchange, peer: Peer
 ) -> None:
