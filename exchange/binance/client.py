@@ -27,7 +27,6 @@ from exchange.binance.response_readers import (
     whole_info,
     windows,
 )
-from exchange.binance.transport import Usage
 from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
 from exchange.types import (
     AccountConfig,
@@ -88,11 +87,6 @@ class BinancePublic:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {self._endpoints.rest}>"
-
-    @property
-    def usage(self) -> Usage:
-        """Request weight and order counts as the last answer told them, refusals included."""
-        return self._wire.usage
 
     def server_time(self, *, timeout_ms: int | None = None) -> int:
         """Return the exchange's clock, in milliseconds."""

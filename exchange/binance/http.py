@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 from exchange.binance import mapping
 from exchange.binance.errors import error_from, foreign_answer, no_answer
 from exchange.binance.mapping import ForeignShape
-from exchange.binance.transport import Answer, Recorder, Usage, flying
+from exchange.binance.transport import Answer, Recorder, flying
 from exchange.redaction import quieten_http_logs
 from exchange.types import Endpoints
 
@@ -84,7 +84,6 @@ class Wire:
         session.mount("https://", recorder)
         self._session = session
         self._secrets = (api_key, api_secret)
-        self.usage = Usage()
 
     def ask(
         self,
@@ -133,7 +132,6 @@ class Wire:
             answer: Answer | None = flight.answer
         # Raised out here so that no library exception, whose text holds the signed URL, hangs on it.
         if answer is not None:
-            self.usage = self.usage.updated(answer.headers)
             return answer
         raise no_answer(
             host=urlsplit(settings.base_path).hostname or "?",

@@ -39,28 +39,6 @@ class Answer:
         return int(value) if value.isascii() and value.isdigit() else None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What Binance last counted for us: request weight of this address, orders of this account."""
-
-    weight_1m: int = 0
-    orders_10s: int = 0
-    orders_1m: int = 0
-
-    def updated(self, headers: Mapping[str, str]) -> Usage:
-        """Return the newer figures; what an answer leaves out stays as it was."""
-
-        def told(name: str, before: int) -> int:
-            value = headers.get(name, "")
-            return int(value) if value.isascii() and value.isdigit() else before
-
-        return Usage(
-            told("x-mbx-used-weight-1m", self.weight_1m),
-            told("x-mbx-order-count-10s", self.orders_10s),
-            told("x-mbx-order-count-1m", self.orders_1m),
-        )
-
-
 @dataclass(slots=True)
 class Flight:
     """What became of one request: whether a byte may have left, and the whole answer if there was one."""

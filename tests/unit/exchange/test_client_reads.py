@@ -50,18 +50,6 @@ def test_public_questions_carry_no_key_and_no_signature(peer: Peer) -> None:
     assert all(not request.headers.get("x-mbx-apikey") for request in peer.requests)
 
 
-def test_limits_used_are_read_from_refusals_too(exchange: BinanceExchange, peer: Peer) -> None:
-    peer.then(
-        answer([], headers={"X-MBX-USED-WEIGHT-1M": "41", "X-MBX-ORDER-COUNT-10S": "3"}),
-        answer({"code": -1003, "msg": "x"}, status=429, headers={"X-MBX-USED-WEIGHT-1M": "2401"}),
-    )
-    exchange.positions(at=NOW)
-    assert (exchange.usage.weight_1m, exchange.usage.orders_10s) == (41, 3)
-    with pytest.raises(ExchangeUnavailable):
-        exchange.positions(at=NOW)
-    assert (exchange.usage.weight_1m, exchange.usage.orders_10s) == (2401, 3)
-
-
 def test_exchange_info_comes_as_it_is(peer: Peer) -> None:
     peer.then(answer(b'{"symbols": [{"symbol": "BTCUSDT", "liquidationFee": "0.012500", "odd": 0.10}]}'))
     info = BinancePublic(Endpoints(peer.url, "")).exchange_info()
