@@ -158,11 +158,6 @@ class Stamp:
     timestamp: int
     recv_window: int
 
-    @property
-    def expires_at(self) -> int:
-        """After this exchange time the request can no longer execute."""
-        return self.timestamp + self.recv_window
-
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
@@ -223,7 +218,6 @@ class PositionView:
     entry_price: Decimal
     mark_price: Decimal | None = None
     liquidation_price: Decimal | None = None
-    unrealized_pnl: Decimal = ZERO
     updated_at: int = 0
 
 
@@ -262,10 +256,8 @@ class Permissions:
 
 @dataclass(frozen=True, slots=True)
 class LeverageBracket:
-    """One step of the notional table: above ``floor`` up to ``cap`` (in margin asset)."""
+    """One step of the notional table: up to ``cap`` (in margin asset)."""
 
-    leverage_max: int
-    floor: Decimal
     cap: Decimal
     maintenance_rate: Decimal
     maintenance_amount: Decimal

@@ -45,9 +45,7 @@ from exchange.refusals import Refusal
 from exchange.refusals import Refusal as R
 
 NO_SUCH_ORDER: Final = -2013
-CANCEL_REJECTED: Final = -2011
 LISTEN_KEY_GONE: Final = -1125
-DUPLICATE_CLIENT_ID: Final = -4116
 MARGIN_TYPE_ALREADY: Final = -4046
 
 

@@ -168,7 +168,6 @@ def _position(told: Body, at: int) -> PositionView:
         position_side=word(PositionSide, told.get("ps")) or PositionSide.BOTH,
         quantity=decimal(told, "pa"),
         entry_price=decimal(told, "ep", fallback=ZERO),
-        unrealized_pnl=decimal(told, "up", fallback=ZERO),
         updated_at=at,
     )
 

@@ -209,7 +209,6 @@ def position_view(body: object) -> PositionView:
         entry_price=decimal(position, "entryPrice", fallback=ZERO),
         mark_price=positive(position, "markPrice"),
         liquidation_price=positive(position, "liquidationPrice"),
-        unrealized_pnl=decimal(position, "unRealizedProfit", fallback=ZERO),
         updated_at=integer(position, "updateTime", fallback=0),
     )
 
@@ -269,8 +268,6 @@ def leverage_brackets(body: object, *, symbol: str) -> Sequence[LeverageBracket]
 def _bracket(body: object) -> LeverageBracket:
     step = an_object(body)
     return LeverageBracket(
-        leverage_max=integer(step, "initialLeverage"),
-        floor=decimal(step, "notionalFloor"),
         cap=decimal(step, "notionalCap"),
         maintenance_rate=decimal(step, "maintMarginRatio"),
         maintenance_amount=decimal(step, "cum", fallback=ZERO),

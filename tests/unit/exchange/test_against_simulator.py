@@ -163,7 +163,7 @@ def test_account_and_settings(exchange: BinanceExchange) -> None:
     (config,) = exchange.symbol_configs("BTCUSDT", at=now)
     assert (config.leverage, config.margin_type) == (7, MarginType.ISOLATED)
     brackets = exchange.leverage_brackets("BTCUSDT", at=now)
-    assert brackets[0].floor == 0
+    assert 0 < brackets[0].cap < brackets[-1].cap
     permissions = exchange.permissions(at=now)
     assert permissions is not None
     assert (permissions.futures, permissions.withdrawals) == (True, False)
