@@ -35,11 +35,6 @@ def client_id(stem: str, role: Role, generation: int) -> str:
     return made
 
 
-def is_ours(client_id: str, install: str) -> bool:
-    match = OURS.fullmatch(client_id)
-    return match is not None and match["install"] == install
-
-
 def part(client_id: str) -> tuple[Role, int]:
     """Return the role and generation that one of our client ids tells. Raises ValueError for a stranger's."""
     match = OURS.fullmatch(client_id)

@@ -87,7 +87,6 @@ class Gaps:
 
     total: int
     longest: int
-    open_since_ts: int | None
     refused: int = 0  # the part of the total in which the exchange refused or lost what was to cover
 
 
@@ -127,7 +126,7 @@ def gaps(
         lasted.append((since, until_ts))
     times = [end - start for start, end in lasted]
     refused = sum(end - start for start, end in lasted if any(start <= asked <= end for asked in refusals))
-    return Gaps(sum(times), max(times, default=0), since, refused)
+    return Gaps(sum(times), max(times, default=0), refused)
 
 
 def _cover_at(guards: list[Guarding], moment: int, position: Decimal) -> Decimal:

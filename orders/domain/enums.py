@@ -27,10 +27,6 @@ class Form(enum.StrEnum):
     QUANTITY = "QUANTITY"
     CLOSE_POSITION = "CLOSE_POSITION"
 
-    @property
-    def other(self) -> Form:
-        return Form.QUANTITY if self is Form.CLOSE_POSITION else Form.CLOSE_POSITION
-
 
 class Protection(enum.StrEnum):
     """When the legs go out: before the entry, or on its first fill."""

@@ -84,7 +84,6 @@ class LegView:
     asked: Ask = Ask.NONE
     asked_at: int = 0
     asked_ts: int = 0
-    expires_ts: int = 0
     cancel: Ask = Ask.NONE
     cancel_at: int = 0
     refusal: Refusal | None = None  # what the exchange's code means

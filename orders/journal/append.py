@@ -1,7 +1,7 @@
 """The only place that writes the journal: each row is chained to the one before it, per trio.
 
 The caller holds the trio's row lock and passes the very instance it read under it. The chain goes on in
-memory there; its head is saved with whatever is saved of the trio anyway, by ``JOURNAL_HEAD`` or ``head_of``.
+memory there; its head is saved with whatever is saved of the trio anyway, by ``JOURNAL_HEAD``.
 A transaction that forgets the head cannot commit: the database looks (migration 0005).
 """
 
@@ -29,11 +29,6 @@ def journal_append(trio: TrioOrder, row: Row) -> None:
     row.hash = digest(says(row), previous=row.previous_hash)
     row_insert(row)
     trio.journal_head, trio.journal_length, trio.journal_at = row.hash, row.position, _written_at(row)
-
-
-def head_of(trio: TrioOrder) -> dict[str, Any]:
-    """Return the head of a trio's chain by column, to be saved."""
-    return {name: getattr(trio, name) for name in JOURNAL_HEAD}
 
 
 def says(row: Row) -> dict[str, Any]:

@@ -245,7 +245,7 @@ def settle(trio: TrioOrder, decision: Decision, rows: Rows) -> tuple[str, ...]:
     known_at = None if known is None else from_ms(known)
     if known_at != trio.uncovered_known_at:
         changes["uncovered_known_at"] = known_at
-    measured = measure(trio, rows, until_ts=settled.now_ts) if settled.bought > 0 else Gaps(0, 0, None)
+    measured = measure(trio, rows, until_ts=settled.now_ts) if settled.bought > 0 else Gaps(0, 0)
     told = {
         "uncovered_ms": measured.total,
         "uncovered_longest_ms": measured.longest,
@@ -266,7 +266,7 @@ def measure(trio: TrioOrder, rows: Rows, *, until_ts: int) -> Gaps:
     ``rows`` are those that the decision was made from.
     """
     if trio.is_entry_only:
-        return Gaps(0, 0, None)
+        return Gaps(0, 0)
     executions: list[Execution] = []
     guards: list[Guarding] = []
     hedge = trio.account.position_mode == PositionMode.HEDGE

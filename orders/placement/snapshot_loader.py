@@ -22,10 +22,9 @@ from orders.domain.enums import (
     TrioState,
     Verdict,
 )
-from orders.domain.rounding import plain
 from orders.domain.snapshot import Ask, Book, LegView, Policies, TrioSnapshot
 from orders.exchange_data.clock import to_ms
-from orders.models import Install, Leg, Request, Slot, TrioOrder, Watch
+from orders.models import Install, Leg, Request, TrioOrder, Watch
 from orders.specs import spec_of
 
 ASKED = {
@@ -160,7 +159,6 @@ def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) ->
         asked=asked,
         asked_at=to_ms(submits[-1].begun_at) if submits else 0,
         asked_ts=submits[-1].timestamp if submits else 0,
-        expires_ts=submits[-1].timestamp + submits[-1].recv_window if submits else 0,
         cancel=cancel,
         cancel_at=to_ms(cancels[-1].begun_at) if cancels else 0,
         refusal=refusal_of(leg.refused_code) if leg.refused_code else None,
@@ -235,11 +233,6 @@ def _watch_trouble(watch: Watch | None, *, now: datetime) -> str:
     if watch.swept_at is None or watch.swept_at < watch.stream_since:
         return "The account is being read for the first time since its stream connected."
     return ""
-
-
-def slot_text(slot: Slot) -> str:
-    """Return what a slot holds, in words."""
-    return "flat" if not slot.quantity else plain(slot.quantity)
 
 
 def _ask(request: Request, *, now: int, patience: int) -> Ask:

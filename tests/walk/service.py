@@ -120,7 +120,6 @@ def _leg_view(world: World, leg: LegRow) -> LegView:
         asked=_ask(world, newest) if newest else Ask.NONE,
         asked_at=newest.begun_at if newest else 0,
         asked_ts=newest.timestamp if newest else 0,
-        expires_ts=newest.timestamp + RULES.recv_window if newest else 0,
         cancel=cancel,
         cancel_at=taken_back.begun_at if taken_back else 0,
         refusal=refusal_of(leg.refused_code) if leg.refused_code else None,

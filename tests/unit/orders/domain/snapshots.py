@@ -58,7 +58,6 @@ def leg(role: Role, state: LegState = LegState.ACCEPTED, **said: Any) -> LegView
         "asked": Ask.DONE,
         "asked_at": NOW - 1000,
         "asked_ts": NOW_TS - 1000,
-        "expires_ts": NOW_TS + 4000,
     }
     if state.is_live or state is LegState.FILLED:
         usual |= {"acknowledged": True, "accepted_ts": NOW_TS - 900, "seen_ts": NOW_TS - 900}

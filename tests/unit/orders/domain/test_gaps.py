@@ -15,15 +15,15 @@ BOUGHT, SOLD = Execution(1000, ONE), Execution(9000, -ONE)
 @pytest.mark.parametrize(
     ("guards", "refusals", "found"),
     [
-        ([Guarding(900, None, None)], [950], Gaps(0, 0, None)),
-        ([Guarding(1400, None, None)], [], Gaps(400, 400, None)),
-        ([Guarding(1400, None, None)], [1100, 1200], Gaps(400, 400, None, 400)),
-        ([Guarding(1400, None, None)], [950, 1500], Gaps(400, 400, None)),
-        ([Guarding(1400, None, None)], [1000], Gaps(400, 400, None, 400)),
+        ([Guarding(900, None, None)], [950], Gaps(0, 0)),
+        ([Guarding(1400, None, None)], [], Gaps(400, 400)),
+        ([Guarding(1400, None, None)], [1100, 1200], Gaps(400, 400, 400)),
+        ([Guarding(1400, None, None)], [950, 1500], Gaps(400, 400)),
+        ([Guarding(1400, None, None)], [1000], Gaps(400, 400, 400)),
         # Two gaps, and only in the second did the exchange refuse.
-        ([Guarding(1400, 5000, None), Guarding(5300, None, None)], [5100], Gaps(700, 400, None, 300)),
+        ([Guarding(1400, 5000, None), Guarding(5300, None, None)], [5100], Gaps(700, 400, 300)),
         # Half a cover is none; the exit ends it.
-        ([Guarding(1400, None, ONE / 2)], [1200], Gaps(8000, 8000, None, 8000)),
+        ([Guarding(1400, None, ONE / 2)], [1200], Gaps(8000, 8000, 8000)),
     ],
 )
 def test_refused_time_is_the_gaps_in_which_protection_was_refused(
@@ -33,4 +33,4 @@ def test_refused_time_is_the_gaps_in_which_protection_was_refused(
 
 
 def test_a_gap_that_lasts_counts_until_now() -> None:
-    assert gaps([BOUGHT], [], until_ts=1700, refusals=[1650]) == Gaps(700, 700, 1000, 700)
+    assert gaps([BOUGHT], [], until_ts=1700, refusals=[1650]) == Gaps(700, 700, 700)
