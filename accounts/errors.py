@@ -36,10 +36,6 @@ class AccountUnsuitable(AccountsError):
     """The account works but must not be used: withdrawals allowed, multi-assets mode."""
 
 
-class WrongPositionMode(AccountsError):
-    """The account's position mode does not fit what is asked of it."""
-
-
 class CredentialsUnreadable(AccountsError):
     """What is stored cannot be decrypted under ``CREDENTIALS_MASTER_KEY``, or nothing is stored."""
 

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts import gateways, simulator_provisioning
-from accounts.errors import AccountExists, AccountUnsuitable, InvalidAccount, WrongPositionMode
+from accounts.errors import AccountExists, AccountUnsuitable, InvalidAccount
 from accounts.models import (
     Credential,
     Environment,
@@ -55,10 +55,6 @@ class AccountCheck:
     probe: AccountProbe
     remarks: tuple[str, ...]
     problems: tuple[str, ...]
-
-    @property
-    def is_good(self) -> bool:
-        return not self.problems
 
     @property
     def sentence(self) -> str:
@@ -272,12 +268,6 @@ def position_mode_problem(account: ExchangeAccount, position_side: str) -> str |
             " out, or switch the account to hedge mode on the exchange and test the connection."
         )
     return None
-
-
-def require_position_mode(account: ExchangeAccount, position_side: str) -> None:
-    """Raise WrongPositionMode when a position side does not fit the account."""
-    if sentence := position_mode_problem(account, position_side):
-        raise WrongPositionMode(sentence, field="position_side")
 
 
 def _environment(text: str) -> Environment:

@@ -48,7 +48,6 @@ class Played:
     story: Story
     trio_id: int
     told: int = 0
-    acted: bool = False
     notes: list[str] = field(default_factory=list)
 
 

@@ -62,7 +62,7 @@ def test_a_paper_account_needs_nothing_but_a_name() -> None:
     # Then it trades there with that key, and testing it tells what it is
     assert account.position_mode == "HEDGE"
     check = account_test(account)
-    assert check.is_good
+    assert not check.problems
     assert "2500.00 USDT" in check.sentence
     assert abs(check.probe.clock.offset) < 1000
     assert account.permissions_note.startswith("reading, futures, no withdrawals")
@@ -80,7 +80,7 @@ def test_a_name_left_over_at_the_simulator_is_no_obstacle() -> None:
     ExchangeAccount.objects.all().delete()
 
     # Then the same name is entered again, with another key
-    assert account_test(paper_account_ensure(name="demo")).is_good
+    assert not account_test(paper_account_ensure(name="demo")).problems
 
 
 @pytest.mark.usefixtures("simulator")

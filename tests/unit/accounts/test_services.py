@@ -218,7 +218,7 @@ def test_a_paper_account_is_made_known_to_our_simulator_first(add: Add, venue: V
     # And made known again to a simulator that has forgotten everybody
     venue.customers.clear()
     assert account_provision(account) is True
-    assert account_test(account).is_good
+    assert not account_test(account).problems
 
 
 def test_a_paper_account_is_made_once_and_found_again(venue: Venue) -> None:
@@ -232,7 +232,7 @@ def test_a_paper_account_is_made_once_and_found_again(venue: Venue) -> None:
 
     # Then it is the same account with the same key, and it works
     assert again == account
-    assert account_test(again).is_good
+    assert not account_test(again).problems
     assert again.position_mode == "HEDGE"
 
 
@@ -299,7 +299,7 @@ def test_a_key_that_was_given_withdrawals_since_may_trade_no_more(add: Add, venu
     account = add()
     venue.customers[KEY].withdrawals = True
     check = account_test(account)
-    assert not check.is_good
+    assert check.problems
     assert "may withdraw" in check.problems[0]
     assert ExchangeAccount.objects.get().can_trade is False
 
@@ -322,7 +322,7 @@ def test_replacing_credentials_takes_another_key_of_the_same_account_only(add: A
     del venue.customers[KEY]
     account_replace_credentials(account=account, api_key="new-key", api_secret="new-secret")
     assert account.key_fingerprint != before[1]
-    assert account_test(account).is_good
+    assert not account_test(account).problems
     assert gateways.exchange_for(account.pk) is not client
 
 
