@@ -67,11 +67,12 @@ contract: setup contract-env ## ccxt and python-binance trade on the simulator
 bench: setup ## measure the simulator: orders, ticks, memory
 	@$(BIN)/python -m simulator.bench --finished 1000000
 
-lint: .venv/.synced ## style, format, types, who imports whom, declared packages
+lint: .venv/.synced ## style, format, types, imports, declared packages, dead code
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/python -m tests.lint.declared
+	@$(BIN)/vulture
 	@$(BIN)/mypy .
 
 format: .venv/.synced ## sort imports, format

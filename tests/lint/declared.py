@@ -33,7 +33,6 @@ UNIMPORTED: Final = {
     "mypy": "make lint",
     "import-linter": "make lint",
     "deptry": "make lint",
-    "vulture": "make lint",
     "django-stubs": "types for mypy",
     "types-psycopg2": "types for mypy",
     "types-requests": "types for mypy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -72,6 +73,17 @@ def test_what_is_undeclared_or_unused_fails(
 
     said = capsys.readouterr()
     assert finding in said.out + said.err
+
+
+def test_what_is_listed_as_never_imported_is_so(
+    copy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = set(declared.UNIMPORTED)
+    monkeypatch.setattr(declared, "UNIMPORTED", {"django": "a list must name something"})
+
+    assert declared.main([str(copy)]) == 1
+
+    assert set(re.findall(r"DEP002 '([^']+)'", capsys.readouterr().out)) == listed
 
 
 def test_what_is_said_to_be_in_the_settings_is_there() -> None:
