@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from cryptography.fernet import InvalidToken
 from django.db import transaction
@@ -12,9 +11,6 @@ from django.db import transaction
 from accounts.errors import CredentialsUnreadable
 from accounts.fields import newest_fernet
 from accounts.models import Credential
-
-if TYPE_CHECKING:
-    pass
 
 MADE_FROM = """
     SELECT account.environment, account.name, credential.updated_at FROM accounts_credential credential

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 
@@ -15,9 +15,6 @@ from exchange.binance import errors
 from exchange.port import Exchange, MarketStream, PublicExchange, UserStream
 from exchange.refusals import Refusal
 from infrastructure.rows import fetch_first
-
-if TYPE_CHECKING:
-    pass
 
 _lock = threading.RLock()
 # What a client was made from sits beside it: a replaced key or another URL makes a new one.
