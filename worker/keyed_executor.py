@@ -1,4 +1,4 @@
-"""Work that must stay in order where it concerns one thing, and must not wait where it does not."""
+"""A thread pool that keeps work on one thing in order, and lets work on other things go ahead."""
 
 from __future__ import annotations
 
@@ -13,46 +13,47 @@ logger = logging.getLogger(__name__)
 Work = Callable[[], object]
 
 
-class Lanes:
-    """A pool of threads in which the work of one lane is done one after the other, lanes side by side.
+class KeyedExecutor:
+    """Runs work with the same key one after the other, in the order of submission; keys run in parallel.
 
-    A row held by a process that hangs stops its own lane for as long as the database allows, and no other.
+    A row that a hanging process holds delays the work of its own key for as long as the database allows,
+    and no other.
     """
 
-    def __init__(self, threads: int, *, name: str) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    def __init__(self, max_workers: int, *, name: str) -> None:
+        self._pool = ThreadPoolExecutor(max_workers, thread_name_prefix=name)
         self._changed = threading.Condition()
-        self._waiting: dict[Hashable, deque[Work]] = {}
+        self._pending: dict[Hashable, deque[Work]] = {}  # a key is in here as long as a thread serves it
 
-    def submit(self, lane: Hashable, work: Work) -> None:
-        """Do ``work`` after all that was submitted to the same lane. Raises RuntimeError after ``stop``."""
+    def submit(self, key: Hashable, work: Work) -> None:
+        """Run ``work`` after everything submitted with the same key. Raises RuntimeError after ``shutdown``."""
         with self._changed:
-            waiting = self._waiting.get(lane)
-            if waiting is not None:
-                waiting.append(work)
+            pending = self._pending.get(key)
+            if pending is not None:
+                pending.append(work)
                 return
-            self._waiting[lane] = deque([work])
-        self._pool.submit(self._drive, lane)
+            self._pending[key] = deque([work])
+        self._pool.submit(self._run, key)
 
-    def _drive(self, lane: Hashable) -> None:
+    def _run(self, key: Hashable) -> None:
         while True:
             with self._changed:
-                waiting = self._waiting[lane]
-                if not waiting:
-                    del self._waiting[lane]
+                pending = self._pending[key]
+                if not pending:
+                    del self._pending[key]
                     self._changed.notify_all()
                     return
-                work = waiting.popleft()
+                work = pending.popleft()
             try:
                 work()
-            except Exception:  # what follows in this lane must be done all the same
-                logger.exception("work in lane %s went wrong", lane)
+            except Exception:  # the work queued behind it must still be done
+                logger.exception("work on %s failed; what is queued behind it is still done", key)
 
-    def rest(self, *, timeout: float) -> bool:
-        """Wait until all that was submitted is done; return whether it was, in ``timeout`` seconds."""
+    def wait_until_idle(self, *, timeout: float) -> bool:
+        """Wait until all submitted work is done; return False if it is not within ``timeout`` seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting, timeout=timeout)
+            return self._changed.wait_for(lambda: not self._pending, timeout=timeout)
 
-    def stop(self) -> None:
-        """Finish what was submitted, and take no more."""
+    def shutdown(self) -> None:
+        """Finish what was submitted, and accept no more."""
         self._pool.shutdown(wait=True)

@@ -30,7 +30,7 @@ from infrastructure.rows import fetch_all
 from orders.domain.enums import LegState, Role
 from orders.models import Leg, Slot, TrioOrder
 from orders.trio_lock import locked
-from worker.keyed_executor import Lanes
+from worker.keyed_executor import KeyedExecutor
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ class PriceWatch:
         self._clock = clock
         self._stream = market_stream(environment)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="prices")
-        self._rows = Lanes(8, name="due-reads")  # a trio's row may be held by a process that hangs
+        self._rows = KeyedExecutor(8, name="due-reads")  # a trio's row may be held by a process that hangs
         self._by_symbol: dict[str, list[Interest]] = {}
         self._reached: set[tuple[int, PriceKind]] = set()
         self._entries: set[int] = set()
@@ -186,7 +186,7 @@ class PriceWatch:
         with contextlib.suppress(TimeoutError):
             ended.result(timeout=5)
         self._worker.shutdown(wait=True, cancel_futures=True)
-        self._rows.stop()
+        self._rows.shutdown()
 
     async def _end(self) -> None:
         if self._task is not None:

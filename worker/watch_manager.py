@@ -27,7 +27,7 @@ from orders.exchange_data.clock import db_now
 from orders.models import Watch
 from orders.placement.service import INCARNATION
 from worker.account_watch import AccountWatch
-from worker.keyed_executor import Lanes
+from worker.keyed_executor import KeyedExecutor
 from worker.price_watch import PriceWatch
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Watcher:
         self._thread.start()
         # Facts of one account and symbol are taken in one after the other, all others side by side: a row
         # that a hanging process holds delays the news of its own symbol alone.
-        self.facts = Lanes(16, name="facts")
+        self.facts = KeyedExecutor(16, name="facts")
         self.sweepers = ThreadPoolExecutor(4, thread_name_prefix="sweep")
         # One after the other: trading rules are read once for all accounts of an environment.
         self.drifts = ThreadPoolExecutor(1, thread_name_prefix="drift")
@@ -185,7 +185,7 @@ class Watcher:
         for prices in self._prices.values():
             prices.stop()
         self._prices.clear()
-        self.facts.stop()
+        self.facts.shutdown()
         self.sweepers.shutdown(wait=True)
         self.drifts.shutdown(wait=True, cancel_futures=True)
         # The loop's own helper threads have asked the database too; their connections end with them.

@@ -1,4 +1,4 @@
-"""Lanes: order where it matters, no waiting where it does not."""
+"""The keyed executor: order within a key, no waiting between keys."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from functools import partial
 
 import pytest
 
-from worker.keyed_executor import Lanes
+from worker.keyed_executor import KeyedExecutor
 
 
 @pytest.fixture
-def lanes() -> Iterator[Lanes]:
-    made = Lanes(2, name="test")
+def executor() -> Iterator[KeyedExecutor]:
+    made = KeyedExecutor(2, name="test")
     yield made
-    made.stop()
+    made.shutdown()
 
 
-def test_one_lane_keeps_its_order(lanes: Lanes) -> None:
+def test_work_of_one_key_is_done_in_order(executor: KeyedExecutor) -> None:
     done: list[int] = []
     for number in range(200):
-        lanes.submit("one", partial(done.append, number))
+        executor.submit("one", partial(done.append, number))
 
-    assert lanes.rest(timeout=5)
+    assert executor.wait_until_idle(timeout=5)
     assert done == list(range(200))
 
 
-def test_a_lane_that_is_held_up_holds_up_no_other(lanes: Lanes) -> None:
-    held, other = threading.Event(), threading.Event()
-    lanes.submit("held", partial(held.wait, 10))
-    lanes.submit("other", other.set)
+def test_a_blocked_key_blocks_no_other(executor: KeyedExecutor) -> None:
+    release, other = threading.Event(), threading.Event()
+    executor.submit("blocked", partial(release.wait, 10))
+    executor.submit("other", other.set)
 
-    assert other.wait(5), "the other lane went on"
-    assert not lanes.rest(timeout=0)
-    held.set()
-    assert lanes.rest(timeout=5)
+    assert other.wait(5), "the other key waited for the blocked one"
+    assert not executor.wait_until_idle(timeout=0)
+    release.set()
+    assert executor.wait_until_idle(timeout=5)
 
 
-def test_work_that_goes_wrong_does_not_end_its_lane(lanes: Lanes) -> None:
+def test_work_that_raises_does_not_stop_its_key(executor: KeyedExecutor) -> None:
     after = threading.Event()
 
-    def wrong() -> None:
+    def fail() -> None:
         raise ValueError("for the test")
 
-    lanes.submit("one", wrong)
-    lanes.submit("one", after.set)
+    executor.submit("one", fail)
+    executor.submit("one", after.set)
 
     assert after.wait(5)

@@ -47,7 +47,7 @@ class Prices:
 
     def _done(self) -> None:
         self.watch._worker.submit(lambda: None).result(timeout=5)
-        assert self.watch._rows.rest(timeout=5)
+        assert self.watch._rows.wait_until_idle(timeout=5)
 
     def begin(self, trio: TrioOrder) -> None:
         """Watch a resting entry, past the one reading that every entry gets."""
