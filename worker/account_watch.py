@@ -11,7 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -28,11 +27,9 @@ from infrastructure.connections import connection_look_after
 from orders.exchange_data.clock import clock_measure, db_now
 from orders.models import Watch
 from orders.placement.ingest import order_fact, position_fact
+from worker.pools import WatchPools
 from worker.settings_drift import margins_look, modes_look, symbols_look
 from worker.sweep import sweep_and_note
-
-if TYPE_CHECKING:
-    from worker.watch_manager import Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +41,14 @@ DRIFT_SECONDS = 60.0
 class AccountWatch:
     """One account's stream and sweeps, as long as this incarnation holds its watch."""
 
-    def __init__(self, account: ExchangeAccount, incarnation: str, watcher: Watcher) -> None:
+    def __init__(
+        self, account: ExchangeAccount, incarnation: str, *, pools: WatchPools, call: Callable[[int], None]
+    ) -> None:
         self.account = account
         self.incarnation = incarnation
         self.swept = threading.Event()
-        self._watcher = watcher
+        self._pools = pools
+        self._call = call  # has a trio carried forward
         self._stopped = threading.Event()
         self._task: asyncio.Future[None] | None = None
         self._sweeping: Future[None] | None = None
@@ -76,16 +76,15 @@ class AccountWatch:
         self._gaps += 1
         self._sweep_at = 0.0
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        asyncio.run_coroutine_threadsafe(self._begin(), loop)
+    def start(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._begin(), self._pools.loop)
 
     async def _begin(self) -> None:
         self._task = asyncio.ensure_future(self._listen())
 
     def stop(self) -> None:
         self._stopped.set()
-        self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+        self._pools.loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
 
     async def _listen(self) -> None:
         """Read the stream for ever; what it says is taken in elsewhere, in order."""
@@ -117,7 +116,7 @@ class AccountWatch:
             case _:
                 parts = [("", event)]
         for symbol, part in parts:
-            self._watcher.facts.submit((self.account.pk, symbol), partial(self._fact, part))
+            self._pools.facts.submit((self.account.pk, symbol), partial(self._fact, part))
 
     def _fact(self, event: Connected | Disconnected | StreamEvent) -> None:
         connection_look_after()
@@ -158,7 +157,7 @@ class AccountWatch:
                 logger.info("account %s: %s", self.account.pk, event)
         for trio_id in woken:
             if trio_id is not None:
-                self._watcher.call(trio_id)
+                self._call(trio_id)
 
     def _read_settings(self) -> None:
         """Read what a person may have changed while nobody watched, before anything new may begin.
@@ -178,14 +177,14 @@ class AccountWatch:
             looks += [margins_look, symbols_look]
             self._symbols_at = now + settings.SYMBOLS_SECONDS
         self._drift_at = now + DRIFT_SECONDS
-        self._drifting = self._watcher.drifts.submit(self._look, *looks)
+        self._drifting = self._pools.settings_checks.submit(self._look, *looks)
 
     def _look(self, *looks: Callable[[ExchangeAccount], set[int]]) -> None:
         close_old_connections()
         for look in looks:
             try:
                 for trio_id in look(self.account):
-                    self._watcher.call(trio_id)
+                    self._call(trio_id)
             except (ExchangeError, AccountsError) as error:
                 self._symbols_at = 0.0  # all of it once more with the next look
                 logger.warning("account %s: its settings could not be read: %s", self.account.pk, error)
@@ -208,7 +207,7 @@ class AccountWatch:
         busy = self._sweeping is not None and not self._sweeping.done()
         if busy or self._stopped.is_set() or time.monotonic() < self._sweep_at:
             return
-        self._sweeping = self._watcher.sweepers.submit(self._sweep)
+        self._sweeping = self._pools.sweeps.submit(self._sweep)
 
     def _sweep(self) -> None:
         close_old_connections()
@@ -217,7 +216,7 @@ class AccountWatch:
             self._say_connected(connected)
             if not self.swept.is_set():
                 self._read_settings()
-            sweep_and_note(self.account, self.incarnation, call=self._watcher.call)
+            sweep_and_note(self.account, self.incarnation, call=self._call)
         except (ExchangeError, AccountsError) as error:
             if getattr(error, "refusal", None) is Refusal.CLOCK:
                 with contextlib.suppress(ExchangeError):

@@ -6,14 +6,11 @@ the account begins. A holder whose beat matches no row any more drops its stream
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 
@@ -27,7 +24,7 @@ from orders.exchange_data.clock import db_now
 from orders.models import Watch
 from orders.placement.service import INCARNATION
 from worker.account_watch import AccountWatch
-from worker.keyed_executor import KeyedExecutor
+from worker.pools import WatchPools
 from worker.price_watch import PriceWatch
 
 logger = logging.getLogger(__name__)
@@ -74,15 +71,7 @@ class Watcher:
         self._held: dict[int, AccountWatch] = {}
         self._shunned: dict[int, float] = {}
         self._prices: dict[str, PriceWatch] = {}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="streams", daemon=True)
-        self._thread.start()
-        # Facts of one account and symbol are taken in one after the other, all others side by side: a row
-        # that a hanging process holds delays the news of its own symbol alone.
-        self.facts = KeyedExecutor(16, name="facts")
-        self.sweepers = ThreadPoolExecutor(4, thread_name_prefix="sweep")
-        # One after the other: trading rules are read once for all accounts of an environment.
-        self.drifts = ThreadPoolExecutor(1, thread_name_prefix="drift")
+        self._pools = WatchPools()
 
     def beat(self) -> None:
         """Beat what is held, drop what was taken, take what nobody holds."""
@@ -102,9 +91,9 @@ class Watcher:
             if self._shunned.get(account_id, 0.0) > time.monotonic() or account_id not in free:
                 continue
             if incarnation := self._take(account_id):
-                watch = AccountWatch(account, incarnation, self)
+                watch = AccountWatch(account, incarnation, pools=self._pools, call=self._call)
                 self._held[account_id] = watch
-                watch.start(self._loop)
+                watch.start()
         for watch in self._held.values():
             watch.sweep_when_due()
             watch.look_for_drift_when_due()
@@ -133,7 +122,7 @@ class Watcher:
         environments = {watch.account.environment for watch in self._held.values()}
         for environment in environments - set(self._prices):
             self._prices[environment] = PriceWatch(
-                environment, accounts=partial(self._held_in, environment), loop=self._loop
+                environment, accounts=partial(self._held_in, environment), loop=self._pools.loop
             )
         for environment in set(self._prices) - environments:
             gone = self._prices.pop(environment)
@@ -170,9 +159,6 @@ class Watcher:
             beat=None, stream_since=None, note=note[:500]
         )
 
-    def call(self, trio_id: int) -> None:
-        self._call(trio_id)
-
     @property
     def ready(self) -> bool:
         """Has every held account been swept since its stream connected?"""
@@ -185,15 +171,7 @@ class Watcher:
         for prices in self._prices.values():
             prices.stop()
         self._prices.clear()
-        self.facts.shutdown()
-        self.sweepers.shutdown(wait=True)
-        self.drifts.shutdown(wait=True, cancel_futures=True)
-        # The loop's own helper threads have asked the database too; their connections end with them.
-        helpers = asyncio.run_coroutine_threadsafe(self._loop.shutdown_default_executor(), self._loop)
-        with contextlib.suppress(TimeoutError):
-            helpers.result(timeout=5)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=5)
+        self._pools.shutdown()
 
 
 def _stale_after_ms() -> int:

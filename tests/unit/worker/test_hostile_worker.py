@@ -23,6 +23,7 @@ from tests.builders import Desk, story, the, until
 from worker import account_watch
 from worker.account_watch import AccountWatch
 from worker.due_poll import Advancer, due_once
+from worker.pools import WatchPools
 from worker.sweep import sweep_and_note
 from worker.watch_manager import Watcher
 
@@ -75,8 +76,8 @@ def test_a_row_that_a_hanging_process_holds_delays_no_other_symbols_news(desk: D
             take_profit=D("2500"),
         )
     )
-    watcher = Watcher(call=lambda _: None, holder="test")
-    watch = AccountWatch(desk.account, "test", watcher)
+    pools = WatchPools()
+    watch = AccountWatch(desk.account, "test", pools=pools, call=lambda _: None)
     release, locked = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -103,7 +104,7 @@ def test_a_row_that_a_hanging_process_holds_delays_no_other_symbols_news(desk: D
     finally:
         release.set()
         paused.join()
-        watcher.stop()
+        pools.shutdown()
         gc.collect()
     assert held.fills.exists(), "and the first one's as soon as its row was free"
 

@@ -24,8 +24,8 @@ from orders.models import Symbol, TrioEvent, TrioOrder
 from tests.builders import WATCH, Desk, story, the
 from worker import account_watch
 from worker.account_watch import AccountWatch
+from worker.pools import WatchPools
 from worker.settings_drift import margins_look, modes_look, symbols_look
-from worker.watch_manager import Watcher
 
 D = Decimal
 
@@ -185,8 +185,8 @@ def test_a_watch_reads_the_settings_before_its_first_sweep_and_looks_beside_its_
     trio = desk.placed(desk.a_trio())
     switch_position_mode(desk, hedge=True)
     called: list[int] = []
-    watcher = Watcher(call=called.append, holder="test")
-    watch = AccountWatch(desk.account, WATCH, watcher)
+    pools = WatchPools()
+    watch = AccountWatch(desk.account, WATCH, pools=pools, call=called.append)
     try:
         # Gaining it: the mode is known before the sweep is noted, and with it that anything may begin
         before = len(desk.simulator.log)
@@ -206,7 +206,7 @@ def test_a_watch_reads_the_settings_before_its_first_sweep_and_looks_beside_its_
         watch._sweep()
         assert "/fapi/v1/accountConfig" not in [entry.path for entry in desk.simulator.log[looked:]]
     finally:
-        watcher.stop()
+        pools.shutdown()
         gc.collect()
 
 
@@ -228,8 +228,8 @@ def test_a_symbol_that_stops_again_later_is_asked_about_again(
 
 
 def test_a_look_that_fails_is_made_again_with_the_next(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    watcher = Watcher(call=lambda _: None, holder="test")
-    watch = AccountWatch(desk.account, WATCH, watcher)
+    pools = WatchPools()
+    watch = AccountWatch(desk.account, WATCH, pools=pools, call=lambda _: None)
     watch.swept.set()
     looks: list[str] = []
 
@@ -245,6 +245,6 @@ def test_a_look_that_fails_is_made_again_with_the_next(desk: Desk, monkeypatch: 
             assert watch._drifting is not None
             watch._drifting.result(timeout=10)
     finally:
-        watcher.stop()
+        pools.shutdown()
         gc.collect()
     assert looks == ["fails", "fails"]
