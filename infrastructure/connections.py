@@ -1,4 +1,4 @@
-"""Each thread's connection to the database, looked after between one piece of work and the next."""
+"""Each thread's database connection, checked between one piece of work and the next."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ _thread = threading.local()
 
 
 def connection_look_after() -> None:
-    """Let go of this thread's connection if it is broken or old. To be called before each piece of work.
+    """Close this thread's connection if it is broken or too old; Django opens a new one when it is needed.
 
-    It is asked at most once a second whether it lives: asking each time would cost a round trip for every
-    event. Whoever loses it in between tries again, or is found by the poll.
+    To be called before each piece of work. A connection is checked at most once a second: checking it each
+    time would cost a round trip for every event. Work that loses its connection in between is tried again,
+    or found by the poll.
     """
     now = time.monotonic()
-    fresh = now - getattr(_thread, "asked_at", -FRESH_SECONDS) < FRESH_SECONDS
-    if fresh and not connection.errors_occurred:
+    checked = now - getattr(_thread, "asked_at", -FRESH_SECONDS) < FRESH_SECONDS
+    if checked and not connection.errors_occurred:
         return
     close_old_connections()
     _thread.asked_at = now
+
+
+def error_line(error: Exception) -> str:
+    """Return the first line of a database error, for a log; what follows it is hints and positions."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

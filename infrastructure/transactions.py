@@ -1,4 +1,4 @@
-"""Short transactions: nobody who is paused inside one keeps a row locked for more than a second."""
+"""Short transactions: a process that is paused inside one keeps its row locked for a second at most."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import TypeVar
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from infrastructure.connections import error_line
+
 logger = logging.getLogger(__name__)
 
 TRIES = 5
 BOUNDS = "SET LOCAL lock_timeout = %s; SET LOCAL idle_in_transaction_session_timeout = '1s'; "
-CLOCK = "SELECT clock_timestamp()"  # a statement of its own: beside the lock it might be read before the lock is had
+CLOCK = (
+    "SELECT clock_timestamp()"  # a statement of its own: together with the lock it might be read before it
+)
 _T = TypeVar("_T")
 
 
@@ -22,7 +26,7 @@ _T = TypeVar("_T")
 def short_transaction(
     *, row_lock: str = "", key: int | None = None, wait_seconds: int = 1
 ) -> Iterator[datetime]:
-    """Open a transaction that waits so long for a lock, and in which being idle ends after a second.
+    """Open a transaction that waits ``wait_seconds`` for a lock, and that PostgreSQL ends after a second idle.
 
     ``row_lock``: a statement that locks the row with the primary key ``key``; what belongs to that row must
     be read inside. Yields the database's clock, read after the lock. Raises OperationalError when a lock
@@ -41,19 +45,19 @@ def short_transaction(
 
 
 def retried(work: Callable[[datetime], _T], *, what: str, row_lock: str = "", key: int | None = None) -> _T:
-    """Do ``work`` in a short transaction; a lock that cannot be had, or a lost connection, is tried again.
+    """Do ``work`` in a short transaction; try again when a lock cannot be had or the connection is lost.
 
-    ``work`` is given the database's clock, and is done from its start each time. Raises OperationalError past
-    five tries.
+    ``work`` is given the database's clock, and is done from its start each time. ``what`` names it in the log.
+    Raises OperationalError or InterfaceError after five tries.
     """
-    for left in reversed(range(TRIES)):
+    for tries_left in reversed(range(TRIES)):
         try:
             with short_transaction(row_lock=row_lock, key=key) as now:
                 return work(now)
         except (OperationalError, InterfaceError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            logger.warning("%s did not get through (%s)", what, reason)
-            if not left:
+            outcome = "trying again" if tries_left else "giving up"
+            logger.warning("%s: the transaction failed (%s); %s", what, error_line(error), outcome)
+            if not tries_left:
                 raise
             connection.close_if_unusable_or_obsolete()
     raise AssertionError("unreachable")
