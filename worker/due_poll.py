@@ -1,4 +1,4 @@
-"""The 250 ms poll: trios whose wake-up has come are carried forward, by whichever process gets there."""
+"""The 250 ms poll: trios whose wake-up is due are advanced, by whichever process gets to them first."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from orders.domain.enums import TrioState
 from orders.models import TrioOrder
 from orders.placement.perform import Answer
 from orders.placement.service import OrderPlacementService
-from worker.wake_timer import Alarm
+from worker.wake_timer import WakeTimer
 
 logger = logging.getLogger(__name__)
 
-SOON_MS = 1000
+TIMER_MS_MAX = 1000  # a wake-up further away is left to the poll
 DUE = """
     SELECT id FROM orders_trioorder
     WHERE awake AND wake_at <= clock_timestamp() AND state <> %s
@@ -29,29 +29,29 @@ DUE = """
 
 
 def due_ids(limit: int = 100) -> list[int]:
-    """Return trios that are due and that nobody is deciding about at this instant, the oldest first."""
+    """Return the trios that are due and whose row nobody holds at this instant, the oldest first."""
     with connection.cursor() as cursor:
         cursor.execute(DUE, [TrioState.DRAFT, limit])
         return [row[0] for row in cursor.fetchall()]
 
 
-class Advancer:
-    """A pool that carries trios forward, one at a time each, so that no request ever blocks the poll.
+class AdvancePool:
+    """A thread pool that advances trios, each in one thread at a time, so that no request blocks the poll.
 
-    Nobody waits for an entry's answer here: a fill may be told before it, and its cover must not wait.
+    No thread waits for an entry's answer: its fill may be reported before it, and cover must not wait.
     """
 
     def __init__(self, *, threads: int = 16, service: OrderPlacementService | None = None) -> None:
         self._service = service or OrderPlacementService()
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="advance")
         self._changed = threading.Condition()
-        self._busy: dict[int, bool] = {}  # trio → was it called for again meanwhile?
+        self._busy: dict[int, bool] = {}  # trio → was it submitted again meanwhile?
         self._answers: dict[int, list[Answer]] = {}  # came in, and are not recorded yet
         self._in_the_air: set[Future[Answer]] = set()
-        self._alarm = Alarm(self.call)
+        self._timer = WakeTimer(self.submit)
 
-    def call(self, trio_id: int, answer: Answer | None = None) -> None:
-        """Have a trio carried forward; a call while it is being carried is done right after."""
+    def submit(self, trio_id: int, answer: Answer | None = None) -> None:
+        """Have a trio advanced; if it is being advanced already, once more right after."""
         with self._changed:
             if answer is not None:
                 self._answers.setdefault(trio_id, []).append(answer)
@@ -76,63 +76,63 @@ class Advancer:
                     return
 
     def _advance(self, trio_id: int, answer: Answer | None) -> None:
-        carry = partial(
+        advance = partial(
             self._service.advance,
             trio_id,
             answer=answer,
-            later=partial(self._later, trio_id),
-            again=partial(self._again, trio_id),
+            later=partial(self._await_answer, trio_id),
+            again=partial(self._wake_later, trio_id),
             if_due=True,
         )
         try:
             try:
-                carry()
+                advance()
             except (OperationalError, InterfaceError):
                 if answer is None:
                     raise
-                connection.close()  # an answer that nobody writes down would have to be looked up
-                carry()
+                connection.close()  # an answer that is not recorded would have to be looked up
+                advance()
         except TrioOrder.DoesNotExist:
-            logger.warning("trio %s does not exist", trio_id)
-        except Exception:  # the poll finds it again; one trio never holds up another
-            logger.exception("trio %s could not be carried forward", trio_id)
+            logger.warning("trio %s does not exist: it was deleted while it was due", trio_id)
+        except Exception:  # one trio never holds up another
+            logger.exception("trio %s could not be advanced; the poll tries again", trio_id)
 
-    def _again(self, trio_id: int, in_ms: int) -> None:
+    def _wake_later(self, trio_id: int, in_ms: int) -> None:
         """Serve what is due soon to the millisecond: the poll would come up to 250 ms late."""
-        if in_ms <= SOON_MS:
-            self._alarm.set(trio_id, in_ms)
+        if in_ms <= TIMER_MS_MAX:
+            self._timer.schedule(trio_id, in_ms=in_ms)
 
-    def _later(self, trio_id: int, future: Future[Answer]) -> None:
-        """Carry the trio on when this answer is there."""
+    def _await_answer(self, trio_id: int, future: Future[Answer]) -> None:
+        """Advance the trio when this answer is there."""
         with self._changed:
             self._in_the_air.add(future)
         future.add_done_callback(partial(self._answered, trio_id))
 
     def _answered(self, trio_id: int, future: Future[Answer]) -> None:
-        self.call(trio_id, future.result())
+        self.submit(trio_id, future.result())
         with self._changed:
             self._in_the_air.discard(future)
             self._changed.notify_all()
 
     @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         with self._changed:
-            return self._rests()
+            return self._nothing_left()
 
-    def _rests(self) -> bool:
+    def _nothing_left(self) -> bool:
         return not self._busy and not self._in_the_air
 
     def stop(self) -> None:
-        """Let what is under way finish: an answer that nobody writes down would have to be looked up."""
-        self._alarm.stop()
+        """Let what is under way finish: an answer that is not recorded would have to be looked up."""
+        self._timer.stop()
         with self._changed:
-            self._changed.wait_for(self._rests, timeout=settings.BINANCE_TIMEOUT_MS / 1000 + 2)
+            self._changed.wait_for(self._nothing_left, timeout=settings.BINANCE_TIMEOUT_MS / 1000 + 2)
         self._pool.shutdown(wait=True)
 
 
-def due_once(advancer: Advancer) -> int:
-    """One pass: call for every trio that is due. Returns how many."""
+def advance_due(pool: AdvancePool) -> int:
+    """One pass of the poll: have every due trio advanced. Returns how many there were."""
     ids = due_ids()
     for trio_id in ids:
-        advancer.call(trio_id)
+        pool.submit(trio_id)
     return len(ids)

@@ -1,4 +1,4 @@
-"""What ``runworker`` does, as an object that other commands can keep running for their own duration."""
+"""What ``runworker`` does, as an object that other commands can keep running while they work."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import uuid
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from accounts.gateways import prepare
+from infrastructure.connections import error_line
 from orders.exchange_data.clock import db_now
 from orders.models import Heartbeat
 from orders.placement.service import INCARNATION, OrderPlacementService
-from worker.anchor_timer import Anchorer
-from worker.due_poll import Advancer, due_once
+from worker.anchor_timer import AnchorTimer
+from worker.due_poll import AdvancePool, advance_due
 from worker.watch_manager import Watcher
 
 logger = logging.getLogger(__name__)
@@ -24,57 +25,66 @@ BEAT = "UPDATE orders_heartbeat SET beat = clock_timestamp() WHERE process = %s"
 
 
 class WorkerLoop:
-    """Heartbeat, watches and the poll of due trios, every 250 ms, until told to stop."""
+    """Heartbeat, watches and due trios, every 250 ms, until ``stopping`` is set.
+
+    ``only``: the one account to watch; due trios are advanced whatever their account.
+    """
 
     def __init__(self, *, service: OrderPlacementService | None = None, only: int | None = None) -> None:
         self.process = f"{INCARNATION}:{uuid.uuid4().hex[:6]}"
         self.stopping = threading.Event()
-        self.advancer = Advancer(service=service)
-        self.watcher = Watcher(call=self.advancer.call, holder=self.process, only=only)
-        self.anchorer = Anchorer()
-        prepare()  # the exchange library takes most of a second; no position shall wait for it
+        self.advance_pool = AdvancePool(service=service)
+        self.watcher = Watcher(call=self.advance_pool.submit, holder=self.process, only=only)
+        self.anchor_timer = AnchorTimer()
+        prepare()  # importing the exchange library takes most of a second, which no position shall wait for
         self._started_at = db_now()
 
     def once(self) -> int:
-        """One pass of everything. Returns how many trios were due."""
-        with connection.cursor() as cursor:
-            cursor.execute(BEAT, [self.process])
-            beaten = cursor.rowcount
-        if not beaten:
-            Heartbeat.objects.create(process=self.process, beat=db_now(), started_at=self._started_at)
+        """Make one pass over everything. Returns how many trios were due."""
+        self._beat()
         try:
             self.watcher.beat()
         except (OperationalError, InterfaceError):
             raise
         except Exception:  # a bug about one account; the trios that are due must not wait for it
-            logger.exception("watching went wrong; what is due is carried on all the same")
-        self.anchorer.beat()
-        return due_once(self.advancer)
+            logger.exception(
+                "watching the accounts failed; due trios are advanced, the next pass tries again"
+            )
+        self.anchor_timer.poll()
+        return advance_due(self.advance_pool)
+
+    def _beat(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(BEAT, [self.process])
+            exists = cursor.rowcount
+        if not exists:
+            Heartbeat.objects.create(process=self.process, beat=db_now(), started_at=self._started_at)
 
     def run(self) -> None:
-        """Go on until ``stopping`` is set; a lost database is waited for, nothing is given up."""
+        """Make passes until ``stopping`` is set. A lost database is waited for; no error ends the loop."""
         while not self.stopping.is_set():
             began = time.monotonic()
             close_old_connections()
             try:
                 self.once()
             except (OperationalError, InterfaceError) as error:
-                logger.warning("the database does not answer: %s", _first_line(error))
+                logger.warning(
+                    "the database does not answer (%s); trying again with the next pass", error_line(error)
+                )
             except Exception:
-                logger.exception("a pass went wrong; the next one is made all the same")
+                logger.exception("a pass failed; trying again with the next one")
             self.stopping.wait(max(0.0, POLL_SECONDS - (time.monotonic() - began)))
         self.close()
 
     def close(self) -> None:
-        """Finish what is under way, give the watches back, take the heartbeat off."""
+        """Finish what is under way, give the watches back, delete the heartbeat."""
         try:
             self.watcher.stop()
-            self.advancer.stop()
-            self.anchorer.stop()
+            self.advance_pool.stop()
+            self.anchor_timer.stop()
             Heartbeat.objects.filter(process=self.process).delete()
         except (OperationalError, InterfaceError) as error:
-            logger.warning("the database does not answer at the end: %s", _first_line(error))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+            logger.warning(
+                "the database does not answer while stopping (%s); another worker takes the watches over",
+                error_line(error),
+            )

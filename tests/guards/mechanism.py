@@ -185,7 +185,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "nobody waits for an entry's answer",
         "P4",
         "an exchange slow to answer keeps a filled entry uncovered",
-        (Removal("worker/due_poll.py", "later=partial(self._later, trio_id)", "later=None"),),
+        (Removal("worker/due_poll.py", "later=partial(self._await_answer, trio_id)", "later=None"),),
         ("tests/unit/worker/test_hostile_worker.py::test_cover_does_not_wait_for_the_entrys_answer",),
     ),
     Guard(

@@ -1,4 +1,4 @@
-"""The pool that carries trios forward."""
+"""The pool that advances trios."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from django.db import OperationalError
 from exchange.types import OrderRef
 from orders.domain.decision.steps import Rest
 from orders.placement.perform import Answer, LookCall
-from worker.due_poll import Advancer
+from worker.due_poll import AdvancePool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Service:
-    """Loses its connection so many times."""
+    """A placement service that loses its database connection so many times."""
 
     def __init__(self, losses: int) -> None:
         self.losses = losses
@@ -37,15 +37,15 @@ def an_answer() -> Answer:
 @pytest.mark.parametrize(("losses", "kept"), [(0, True), (1, True), (2, False)])
 def test_an_answer_survives_a_lost_connection_once(losses: int, kept: bool) -> None:
     service, answer = Service(losses), an_answer()
-    advancer = Advancer(threads=1, service=service)  # type: ignore[arg-type]
-    advancer.call(7, answer)
-    advancer.stop()
-    assert service.recorded == ([answer] if kept else [])  # the second time it is looked up
+    pool = AdvancePool(threads=1, service=service)  # type: ignore[arg-type]
+    pool.submit(7, answer)
+    pool.stop()
+    assert service.recorded == ([answer] if kept else [])  # lost twice, the order is looked up
 
 
-def test_a_call_without_an_answer_is_left_to_the_poll() -> None:
+def test_work_without_an_answer_is_left_to_the_poll() -> None:
     service = Service(1)
-    advancer = Advancer(threads=1, service=service)  # type: ignore[arg-type]
-    advancer.call(7)
-    advancer.stop()
+    pool = AdvancePool(threads=1, service=service)  # type: ignore[arg-type]
+    pool.submit(7)
+    pool.stop()
     assert service.recorded == []

@@ -22,15 +22,15 @@ from orders.models import TrioOrder, Watch
 from tests.builders import Desk, story, the, until
 from worker import account_watch
 from worker.account_watch import AccountWatch
-from worker.due_poll import Advancer, due_once
+from worker.due_poll import AdvancePool, advance_due
 from worker.pools import WatchPools
 from worker.sweep import sweep_and_note
 from worker.watch_manager import Watcher
 
 
 @pytest.fixture
-def advancer() -> Iterator[Advancer]:
-    made = Advancer()
+def pool() -> Iterator[AdvancePool]:
+    made = AdvancePool()
     yield made
     made.stop()
     gc.collect()  # ended threads drop their database connections
@@ -40,25 +40,25 @@ def covered(trio: TrioOrder) -> bool:
     return trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED).exists()
 
 
-def test_cover_does_not_wait_for_the_entrys_answer(desk: Desk, advancer: Advancer) -> None:
+def test_cover_does_not_wait_for_the_entrys_answer(desk: Desk, pool: AdvancePool) -> None:
     # Given an exchange that fills at once and takes three seconds to answer, and a single worker
     desk.simulator.fault({"path": "/fapi/v1/order", "type": "MARKET"}, {"do": "delay", "ms": 3000})
     trio = desk.queued(desk.a_trio(protection=Protection.ON_FIRST_FILL))
     began = time.monotonic()
-    advancer.call(trio.pk)
+    pool.submit(trio.pk)
 
     # When the stream tells the fill before the answer is there
     def one_pass() -> bool:
         desk.beat()
         desk.hear()
-        due_once(advancer)
+        advance_due(pool)
         return covered(trio)
 
     until(one_pass, seconds=2.5, why=lambda: f"no stop: {story(trio)}")
 
     # Then the stop rests long before, and the late answer does no harm
     assert time.monotonic() - began < 2.0, story(trio)
-    until(lambda: advancer.idle, seconds=8)
+    until(lambda: pool.is_idle, seconds=8)
     assert the(trio).state == "OPEN", story(trio)
     assert trio.legs.filter(role=Role.ENTRY).count() == 1
 

@@ -1,4 +1,4 @@
-"""The alarm: what is due soon is called for on time, once, and in its order."""
+"""The wake timer: each trio on time, once, the earliest first."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import time
 
 import pytest
 
-from worker.wake_timer import Alarm
+from worker.wake_timer import WakeTimer
 
 
-def test_what_is_due_first_is_called_for_first_and_not_before_its_time() -> None:
-    # Given three rests, set in another order than they end
+def test_the_earliest_is_called_first_and_none_before_its_time() -> None:
+    # Given three delays, scheduled in another order than they end
     called: queue.Queue[tuple[int, float]] = queue.Queue()
-    alarm = Alarm(lambda trio: called.put((trio, time.monotonic())))
+    timer = WakeTimer(lambda trio: called.put((trio, time.monotonic())))
     began = time.monotonic()
     for trio, in_ms in ((3, 90), (1, 30), (2, 60)):
-        alarm.set(trio, in_ms)
+        timer.schedule(trio, in_ms=in_ms)
 
-    # Then each is called for when its rest is over
+    # Then each is called for when its delay is over
     for trio, in_ms in ((1, 30), (2, 60), (3, 90)):
         found, at = called.get(timeout=5)
         assert (found, at - began >= in_ms / 1000) == (trio, True)
-    alarm.stop()
+    timer.stop()
 
 
-def test_a_stopped_alarm_calls_for_nothing() -> None:
+def test_a_stopped_timer_calls_nobody() -> None:
     called: queue.Queue[int] = queue.Queue()
-    alarm = Alarm(called.put)
-    alarm.set(1, 50)
-    alarm.stop()
+    timer = WakeTimer(called.put)
+    timer.schedule(1, in_ms=50)
+    timer.stop()
 
     with pytest.raises(queue.Empty):
         called.get(timeout=0.1)

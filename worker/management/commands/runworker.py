@@ -1,4 +1,4 @@
-"""``manage.py runworker``: the continuous loop that watches, protects and reconciles."""
+"""``manage.py runworker``: the continuous loop that watches accounts, protects positions and reconciles."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ READY_SECONDS = 30
 
 class Command(BaseCommand):
     help = (
-        "Watch every active account: read its event stream, sweep it against our books, and carry every trio "
-        "that is due forward. Run as many as you like, on as many machines as you like: each account is watched "
-        "by one of them at a time, and taken over when that one dies. Stops cleanly on SIGTERM and Ctrl-C."
+        "Watch every active account: read its event stream, compare what it holds with our books, and advance "
+        "every trio that is due. Run two or more, on as many machines as you like: each account is watched by one "
+        "of them at a time, and by another when that one dies. Stops cleanly on SIGTERM and Ctrl-C."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--once",
             action="store_true",
-            help="make one complete pass (sweep every account, carry forward what is due), then stop",
+            help="make one complete pass (sweep every account, advance what is due), then stop",
         )
 
     def handle(self, *args: Any, once: bool = False, **options: Any) -> None:
@@ -39,7 +39,7 @@ class Command(BaseCommand):
             self._once(loop)
             return
         gc.freeze()  # what is loaded now stays: no full collection shall look through it while a fill waits
-        self.stderr.write(f"runworker {loop.process} is at work; stop it with Ctrl-C or SIGTERM.")
+        self.stderr.write(f"runworker {loop.process} is running; stop it with Ctrl-C or SIGTERM.")
         loop.run()
 
     def _once(self, loop: WorkerLoop) -> None:
@@ -49,7 +49,7 @@ class Command(BaseCommand):
             while time.monotonic() < deadline and not loop.stopping.is_set():
                 due = loop.once()
                 passes += 1
-                if passes > 1 and not due and loop.watcher.ready and loop.advancer.idle:
+                if passes > 1 and not due and loop.watcher.ready and loop.advance_pool.is_idle:
                     self.stderr.write("One complete pass is done.")
                     return
                 loop.stopping.wait(POLL_SECONDS)
@@ -57,5 +57,7 @@ class Command(BaseCommand):
             loop.close()
         if not loop.stopping.is_set():
             raise CommandError(
-                f"Not every account could be read within {READY_SECONDS} s; the log says why.", returncode=1
+                f"Not every account could be read within {READY_SECONDS} s. The log says why; what rests on the "
+                "exchange stays there. Run it again, or leave runworker running.",
+                returncode=1,
             )

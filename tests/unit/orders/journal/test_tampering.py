@@ -28,7 +28,7 @@ from orders.management.commands import verify_journal
 from orders.models import AnchoredHead, JournalAnchor, Leg, Outcome, Request, Sighting, TrioOrder
 from tests.builders import Desk, the, until
 from tests.unit.orders.journal.stories import a_sighting
-from worker.anchor_timer import Anchorer
+from worker.anchor_timer import AnchorTimer
 
 D = Decimal
 Story = Callable[[Desk], TrioOrder]
@@ -298,12 +298,12 @@ def test_several_workers_write_one_anchor_a_minute(desk: Desk, monkeypatch: pyte
 
 def test_an_anchor_waits_for_no_trio_that_somebody_holds(desk: Desk) -> None:
     trio = desk.placed(desk.a_trio())
-    anchorer = Anchorer()
+    timer = AnchorTimer()
     with transaction.atomic():
         TrioOrder.objects.select_for_update().get(pk=trio.pk)
-        anchorer.beat()
+        timer.poll()
         until(lambda: JournalAnchor.objects.exists(), seconds=2, why="the anchor, while the trio is locked")
-    anchorer.stop()
+    timer.stop()
 
 
 # --- the commands -------------------------------------------------------------------------------
