@@ -1,4 +1,4 @@
-"""One watched account: its event stream, its sweeps, and now and then a look at what is told by no event."""
+"""One watched account: its event stream, its sweeps, and regular checks of settings that send no event."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -29,126 +29,147 @@ from orders.models import Watch
 from orders.placement.ingest import order_fact, position_fact
 from worker.pools import WatchPools
 from worker.settings_drift import margins_look, modes_look, symbols_look
-from worker.sweep import sweep_and_note
+from worker.sweep import sweep_and_record
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
-USELESS_SECONDS = 6.0  # an account not reached for so long may be reached from elsewhere
-DRIFT_SECONDS = 60.0
+RETRY_ACCOUNT_SECONDS = 5.0  # for an account that we or the exchange refuse: it takes a person to change that
+STALE_SECONDS = 6.0  # an account we have not reached for so long may be reached from elsewhere
+SETTINGS_SECONDS = 60.0
+
+Event = Connected | Disconnected | StreamEvent
 
 
 class AccountWatch:
-    """One account's stream and sweeps, as long as this incarnation holds its watch."""
+    """One account's stream and sweeps, as long as this incarnation holds its watch.
+
+    ``swept`` is set once a sweep was complete while the stream was connected: nothing is missed from then on.
+    """
 
     def __init__(
-        self, account: ExchangeAccount, incarnation: str, *, pools: WatchPools, call: Callable[[int], None]
+        self, account: ExchangeAccount, incarnation: str, *, pools: WatchPools, advance: Callable[[int], None]
     ) -> None:
         self.account = account
         self.incarnation = incarnation
         self.swept = threading.Event()
+        self.problem = ""
         self._pools = pools
-        self._call = call  # has a trio carried forward
+        self._advance = advance  # has a trio advanced
         self._stopped = threading.Event()
-        self._task: asyncio.Future[None] | None = None
+        self._stream: asyncio.Future[None] | None = None
+        self._connected = False
+        self._reached_at = self._problem_since = time.monotonic()
         self._sweeping: Future[None] | None = None
         self._sweep_at = 0.0
-        self._gaps = 0  # how often something may have been missed: a sweep begun before does not tell
-        self._connected = False
-        self._drifting: Future[None] | None = None
-        self._drift_at = self._symbols_at = 0.0
-        self._reached_at = self._troubled_at = time.monotonic()
-        self.trouble = ""
+        self._gaps = 0  # how often events may have been missed: a sweep begun before a gap proves nothing
+        self._settings_check: Future[None] | None = None
+        self._settings_at = self._symbols_at = 0.0
 
     @property
-    def is_useless(self) -> bool:
-        """Has neither stream nor sweep got through for a while? A stream that breaks off once is no reason."""
-        since = max(self._reached_at, self._troubled_at)
-        return bool(self.trouble) and time.monotonic() - since > USELESS_SECONDS
-
-    def _in_trouble(self, why: str) -> None:
-        if not self.trouble:
-            self._troubled_at = time.monotonic()
-        self.trouble = why
-
-    def _missed(self) -> None:
-        """Something may have been missed: sweep at once, also when a sweep is under way already."""
-        self._gaps += 1
-        self._sweep_at = 0.0
+    def is_stale(self) -> bool:
+        """Have both stream and sweeps failed for a while? A stream that breaks off once is no reason."""
+        since = max(self._reached_at, self._problem_since)
+        return bool(self.problem) and time.monotonic() - since > STALE_SECONDS
 
     def start(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._begin(), self._pools.loop)
-
-    async def _begin(self) -> None:
-        self._task = asyncio.ensure_future(self._listen())
+        asyncio.run_coroutine_threadsafe(self._start_stream(), self._pools.loop)
 
     def stop(self) -> None:
         self._stopped.set()
-        self._pools.loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+        self._pools.loop.call_soon_threadsafe(lambda: self._stream and self._stream.cancel())
 
-    async def _listen(self) -> None:
-        """Read the stream for ever; what it says is taken in elsewhere, in order."""
+    def _note_problem(self, reason: str) -> None:
+        if not self.problem:
+            self._problem_since = time.monotonic()
+        self.problem = reason
+
+    def _note_gap(self) -> None:
+        """Events may have been missed: sweep at once, and once more if a sweep is under way already."""
+        self._gaps += 1
+        self._sweep_at = 0.0
+
+    def _row(self) -> QuerySet[Watch]:
+        """Return the watch's row, as long as it is ours."""
+        return Watch.objects.filter(account=self.account, incarnation=self.incarnation)
+
+    # --- the stream -------------------------------------------------------------------------------
+
+    async def _start_stream(self) -> None:
+        self._stream = asyncio.ensure_future(self._read_stream())
+
+    async def _read_stream(self) -> None:
+        """Read the stream until the watch is stopped. Its events are recorded elsewhere, in order."""
         while not self._stopped.is_set():
             try:
-                exchange = await asyncio.to_thread(_exchange_afresh, self.account.pk)
-            except Exception as error:  # also a lost database: whoever listens goes on trying
+                exchange = await asyncio.to_thread(_exchange_on_live_connection, self.account.pk)
+            except Exception as error:  # also a lost database: the reader must go on trying
                 known = isinstance(error, (AccountsError, ExchangeError))
-                pause = 5.0 if known else RETRY_SECONDS
-                reason = str(error) if known else f"its key could not be read ({type(error).__name__})"
-                self._take_in(Disconnected(reason, retry_in=pause))
+                pause = RETRY_ACCOUNT_SECONDS if known else RETRY_SECONDS
+                reason = str(error) if known else f"Its API key could not be read ({type(error).__name__})."
+                self._submit(Disconnected(reason, retry_in=pause))
                 await asyncio.sleep(pause)
                 continue
             stream = user_stream(self.account.environment, exchange)
             async with contextlib.aclosing(stream.events()) as events:
                 async for event in events:
-                    self._take_in(event)
+                    self._submit(event)
 
-    def _take_in(self, event: Connected | Disconnected | StreamEvent) -> None:
+    def _submit(self, event: Event) -> None:
+        """Have an event recorded, after the earlier ones about the same symbol."""
         if self._stopped.is_set():
             return
-        match event:
-            case OrderEvent():
-                parts: list[tuple[str, Connected | Disconnected | StreamEvent]] = [
-                    (event.order.symbol, event)
-                ]
-            case PositionEvent():
-                parts = [(view.symbol, replace(event, positions=(view,))) for view in event.positions]
-            case _:
-                parts = [("", event)]
-        for symbol, part in parts:
-            self._pools.facts.submit((self.account.pk, symbol), partial(self._fact, part))
+        for symbol, part in _by_symbol(event):
+            self._pools.facts.submit((self.account.pk, symbol), partial(self._record, part))
 
-    def _fact(self, event: Connected | Disconnected | StreamEvent) -> None:
+    def _record(self, event: Event) -> None:
         connection_look_after()
         if self._stopped.is_set():
             return
         try:
-            self._write(event)
-        except Exception:  # the sweep finds what was not taken in
-            logger.exception("account %s: an event could not be taken in", self.account.pk)
-            self._missed()
+            match event:
+                case Connected():
+                    self._on_connected()
+                case Disconnected():
+                    self._on_disconnected(event)
+                case _:
+                    self._on_event(event)
+        except Exception:
+            logger.exception(
+                "account %s: an event could not be recorded; sweeping the account", self.account.pk
+            )
+            self._note_gap()
 
-    def _write(self, event: Connected | Disconnected | StreamEvent) -> None:
-        woken: set[int | None] = set()
+    def _on_connected(self) -> None:
+        self._connected = True
+        self.swept.clear()
+        self._note_gap()
+        self._row().update(stream_since=db_now(), note="connected, sweeping")
+        self.sweep_when_due()
+
+    def _on_disconnected(self, event: Disconnected) -> None:
+        self._connected = False
+        self._note_problem(self.problem or event.reason)
+        reason = event.reason
+        if isinstance(event.error, CredentialsRefused):
+            reason = f"The exchange refuses the account's API key: {reason}"
+        self._row().update(stream_since=None, note=reason[:500])
+        logger.warning(
+            "account %s: its event stream is closed (%s); reconnecting, nothing new is placed until it is back",
+            self.account.pk,
+            reason,
+        )
+
+    def _on_event(self, event: StreamEvent) -> None:
+        woken: list[int | None] = []
         match event:
-            case Connected():
-                self._connected = True
-                self.swept.clear()
-                self._missed()
-                self._mine().update(stream_since=db_now(), note="connected, being read")
-                self.sweep_when_due()
-            case Disconnected(reason=reason, error=error):
-                self._connected = False
-                self._in_trouble(self.trouble or reason)
-                if isinstance(error, CredentialsRefused):
-                    reason = f"The exchange refuses the account's API key: {reason}"
-                self._mine().update(stream_since=None, note=reason[:500])
-                logger.warning("account %s: stream gone: %s", self.account.pk, reason)
             case OrderEvent():
-                woken.add(order_fact(self.account.pk, event))
+                woken = [order_fact(self.account.pk, event)]
             case PositionEvent():
-                for view in event.positions:
-                    woken.add(position_fact(self.account.pk, view, as_of=event.time, from_event=True))
+                woken = [
+                    position_fact(self.account.pk, view, as_of=event.time, from_event=True)
+                    for view in event.positions
+                ]
             case ConfigEvent():
                 SymbolSetting.objects.filter(account=self.account, symbol=event.symbol).update(
                     leverage=event.leverage, read_at=db_now()
@@ -157,53 +178,44 @@ class AccountWatch:
                 logger.info("account %s: %s", self.account.pk, event)
         for trio_id in woken:
             if trio_id is not None:
-                self._call(trio_id)
+                self._advance(trio_id)
 
-    def _read_settings(self) -> None:
-        """Read what a person may have changed while nobody watched, before anything new may begin.
+    # --- settings ---------------------------------------------------------------------------------
 
-        Protecting hinges on none of it: what cannot be read is read with the next look.
-        """
-        self._look(modes_look, margins_look)
-
-    def look_for_drift_when_due(self) -> None:
-        """Look now and then at what may change without an event. Waits for nothing, and holds no sweep up."""
-        busy = self._drifting is not None and not self._drifting.done()
+    def check_settings_when_due(self) -> None:
+        """Check from time to time what may change without an event. Waits for nothing, delays no sweep."""
+        busy = self._settings_check is not None and not self._settings_check.done()
         now = time.monotonic()
-        if busy or self._stopped.is_set() or not self.swept.is_set() or now < self._drift_at:
+        if busy or self._stopped.is_set() or not self.swept.is_set() or now < self._settings_at:
             return
-        looks = [modes_look]
+        checks = [modes_look]
         if now >= self._symbols_at:
-            looks += [margins_look, symbols_look]
+            checks += [margins_look, symbols_look]
             self._symbols_at = now + settings.SYMBOLS_SECONDS
-        self._drift_at = now + DRIFT_SECONDS
-        self._drifting = self._pools.settings_checks.submit(self._look, *looks)
+        self._settings_at = now + SETTINGS_SECONDS
+        self._settings_check = self._pools.settings_checks.submit(self._check_settings, *checks)
 
-    def _look(self, *looks: Callable[[ExchangeAccount], set[int]]) -> None:
+    def _check_settings(self, *checks: Callable[[ExchangeAccount], set[int]]) -> None:
         close_old_connections()
-        for look in looks:
+        for check in checks:
             try:
-                for trio_id in look(self.account):
-                    self._call(trio_id)
+                for trio_id in check(self.account):
+                    self._advance(trio_id)
             except (ExchangeError, AccountsError) as error:
-                self._symbols_at = 0.0  # all of it once more with the next look
-                logger.warning("account %s: its settings could not be read: %s", self.account.pk, error)
-            except Exception:  # neither a sweep nor the next look shall be missed for it
+                self._symbols_at = 0.0  # the next check repeats all of it
+                logger.warning(
+                    "account %s: its settings could not be read (%s); the next check tries again",
+                    self.account.pk,
+                    error,
+                )
+            except Exception:  # neither a sweep nor the next check may be lost to it
                 self._symbols_at = 0.0
-                logger.exception("account %s: looking for what was changed went wrong", self.account.pk)
-
-    def _say_connected(self, connected: bool) -> None:
-        """Set right what the row says of the stream: it was not told while the database was away."""
-        wrong = self._mine().filter(stream_since__isnull=connected)
-        wrong.update(stream_since=db_now() if connected else None)
-
-    def _mine(self) -> QuerySet[Watch]:
-        return Watch.objects.filter(account=self.account, incarnation=self.incarnation)
+                logger.exception("account %s: checking its settings failed", self.account.pk)
 
     # --- sweeps -----------------------------------------------------------------------------------
 
     def sweep_when_due(self) -> None:
-        """Start a sweep when one is due and none is under way. Also without a stream: it is the backstop."""
+        """Start a sweep if one is due and none is under way. Also without a stream: sweeps are the backstop."""
         busy = self._sweeping is not None and not self._sweeping.done()
         if busy or self._stopped.is_set() or time.monotonic() < self._sweep_at:
             return
@@ -213,34 +225,60 @@ class AccountWatch:
         close_old_connections()
         connected, gaps = self._connected, self._gaps
         try:
-            self._say_connected(connected)
+            self._correct_stream_since(connected)
             if not self.swept.is_set():
-                self._read_settings()
-            sweep_and_note(self.account, self.incarnation, call=self._call)
+                # What a person changed while nobody watched must be known before anything new may begin.
+                # Protection needs none of it, so what cannot be read is left to the next check.
+                self._check_settings(modes_look, margins_look)
+            sweep_and_record(self.account, self.incarnation, advance=self._advance)
         except (ExchangeError, AccountsError) as error:
-            if getattr(error, "refusal", None) is Refusal.CLOCK:
-                with contextlib.suppress(ExchangeError):
-                    clock_measure(self.account.environment)
-            wait = getattr(error, "retry_after", None) or RETRY_SECONDS
-            self._sweep_at = time.monotonic() + wait
-            self._in_trouble(f"could not be read: {error}")
-            self._mine().update(note=self.trouble[:500])
-            logger.warning("account %s: sweep failed: %s", self.account.pk, error)
+            self._on_sweep_failed(error)
             return
         except Exception:
             self._sweep_at = time.monotonic() + RETRY_SECONDS
-            logger.exception("account %s: sweep failed", self.account.pk)
+            logger.exception(
+                "account %s: the sweep failed; trying again in %.0f s", self.account.pk, RETRY_SECONDS
+            )
             return
         self._reached_at = time.monotonic()
-        if gaps != self._gaps:  # it may have been read before what was missed: once more, at once
+        if gaps != self._gaps:  # it may have read the account before the gap: sweep again at once
             return
         self._sweep_at = time.monotonic() + settings.SWEEP_SECONDS
         if connected and self._connected:
-            self.trouble = ""
+            self.problem = ""
             self.swept.set()
 
+    def _on_sweep_failed(self, error: ExchangeError | AccountsError) -> None:
+        if getattr(error, "refusal", None) is Refusal.CLOCK:
+            with contextlib.suppress(ExchangeError):
+                clock_measure(self.account.environment)
+        pause = getattr(error, "retry_after", None) or RETRY_SECONDS
+        self._sweep_at = time.monotonic() + pause
+        self._note_problem(f"The account could not be read: {error}")
+        self._row().update(note=self.problem[:500])
+        logger.warning(
+            "account %s: the sweep failed (%s); trying again in %.0f s", self.account.pk, error, pause
+        )
 
-def _exchange_afresh(account_id: int) -> Exchange:
-    """Return the account's exchange; the thread may have sat on a connection that is long gone."""
+    def _correct_stream_since(self, connected: bool) -> None:
+        """Correct what the row says of the stream: it could not be written while the database was away."""
+        wrong = self._row().filter(stream_since__isnull=connected)
+        wrong.update(stream_since=db_now() if connected else None)
+
+
+def _by_symbol(event: Event) -> Iterator[tuple[str, Event]]:
+    """Split an event into its parts by symbol; what concerns no symbol stands under an empty one."""
+    match event:
+        case OrderEvent():
+            yield event.order.symbol, event
+        case PositionEvent():
+            for view in event.positions:
+                yield view.symbol, replace(event, positions=(view,))
+        case _:
+            yield "", event
+
+
+def _exchange_on_live_connection(account_id: int) -> Exchange:
+    """Return the account's exchange; the helper thread's database connection may be long gone."""
     close_old_connections()
     return exchange_for(account_id)

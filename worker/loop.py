@@ -16,7 +16,7 @@ from orders.models import Heartbeat
 from orders.placement.service import INCARNATION, OrderPlacementService
 from worker.anchor_timer import AnchorTimer
 from worker.due_poll import AdvancePool, advance_due
-from worker.watch_manager import Watcher
+from worker.watch_manager import WatchManager
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,9 @@ class WorkerLoop:
         self.process = f"{INCARNATION}:{uuid.uuid4().hex[:6]}"
         self.stopping = threading.Event()
         self.advance_pool = AdvancePool(service=service)
-        self.watcher = Watcher(call=self.advance_pool.submit, holder=self.process, only=only)
+        self.watch_manager = WatchManager(
+            advance=self.advance_pool.submit, holder=self.process, only_account=only
+        )
         self.anchor_timer = AnchorTimer()
         prepare()  # importing the exchange library takes most of a second, which no position shall wait for
         self._started_at = db_now()
@@ -43,7 +45,7 @@ class WorkerLoop:
         """Make one pass over everything. Returns how many trios were due."""
         self._beat()
         try:
-            self.watcher.beat()
+            self.watch_manager.poll()
         except (OperationalError, InterfaceError):
             raise
         except Exception:  # a bug about one account; the trios that are due must not wait for it
@@ -79,7 +81,7 @@ class WorkerLoop:
     def close(self) -> None:
         """Finish what is under way, give the watches back, delete the heartbeat."""
         try:
-            self.watcher.stop()
+            self.watch_manager.stop()
             self.advance_pool.stop()
             self.anchor_timer.stop()
             Heartbeat.objects.filter(process=self.process).delete()

@@ -193,7 +193,7 @@ class PriceWatch:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    def beat(self) -> None:
+    def poll(self) -> None:
         """Called from the poll: refresh what to watch, notice silence. Everything slow is elsewhere."""
         now = self._clock()
         if now >= self._refresh_at:

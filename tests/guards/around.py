@@ -47,8 +47,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/watch_manager.py",
-                'was taken over", account_id)\n            self._drop(account_id)',
-                'was taken over", account_id)',
+                "not in renewed:\n                self._drop(account_id)\n",
+                "not in renewed:\n",
             ),
         ),
         (f"{WATCHING}::test_a_watch_is_held_by_one_and_taken_over_when_its_beat_is_stale",),
@@ -60,8 +60,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/account_watch.py",
-                "                self.swept.clear()\n                self._missed()\n",
-                "                self.swept.clear()\n",
+                "        self.swept.clear()\n        self._note_gap()\n",
+                "        self.swept.clear()\n",
             ),
         ),
         (
@@ -109,7 +109,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a level reached makes an event due",
         "P4",
         "a fill that a silent user stream hides is found with the next sweep only",
-        (Removal("worker/price_watch.py", "        self._have_read(reached, in_ms=EVENT_DUE_MS)\n", ""),),
+        (
+            Removal(
+                "worker/price_watch.py",
+                "        self._have_read(reached, in_ms=EVENT_DUE_MS)\n",
+                "",
+            ),
+        ),
         (f"{PRICES}::test_a_fill_the_stream_hides_is_found_by_the_price_within_the_bound",),
     ),
     Guard(
@@ -166,8 +172,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "who cannot reach an account lets go of it",
         "P4, P5",
         "a process whose network is down keeps an account that others could watch",
-        (Removal("worker/watch_manager.py", "            if held.is_useless:", "            if False:"),),
-        (f"{WATCHING}::test_who_cannot_reach_an_account_lets_another_try",),
+        (Removal("worker/watch_manager.py", "            if watch.is_stale:", "            if False:"),),
+        (f"{WATCHING}::test_a_process_that_cannot_reach_an_account_releases_it",),
     ),
     Guard(
         "exits into an outage grow apart",

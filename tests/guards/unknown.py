@@ -208,7 +208,11 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "written-off ids are watched for a day",
         "P6",
         "an entry believed absent fills in secret and is never found",
-        (Removal("worker/sweep.py", "        woken |= set(_written_off(account, exchange, at=at))\n", ""),),
+        (
+            Removal(
+                "worker/sweep.py", "        woken |= set(_written_off_orders(account, exchange, at=at))\n", ""
+            ),
+        ),
         (
             "tests/unit/worker/test_sweep.py::test_a_written_off_entry_that_filled_in_secret_is_found_and_taken_off",
         ),

@@ -1,4 +1,4 @@
-"""A worker in bad weather: slow answers, cut streams, a database that goes away."""
+"""A worker when things go wrong: slow answers, broken streams, a database that goes away."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from worker import account_watch
 from worker.account_watch import AccountWatch
 from worker.due_poll import AdvancePool, advance_due
 from worker.pools import WatchPools
-from worker.sweep import sweep_and_note
-from worker.watch_manager import Watcher
+from worker.sweep import sweep_and_record
+from worker.watch_manager import WatchManager
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def pool() -> Iterator[AdvancePool]:
     made = AdvancePool()
     yield made
     made.stop()
-    gc.collect()  # ended threads drop their database connections
+    gc.collect()  # closes the database connections of threads that have ended
 
 
 def covered(trio: TrioOrder) -> bool:
@@ -47,7 +47,7 @@ def test_cover_does_not_wait_for_the_entrys_answer(desk: Desk, pool: AdvancePool
     began = time.monotonic()
     pool.submit(trio.pk)
 
-    # When the stream tells the fill before the answer is there
+    # When the stream reports the fill before the answer is there
     def one_pass() -> bool:
         desk.beat()
         desk.hear()
@@ -77,7 +77,7 @@ def test_a_row_that_a_hanging_process_holds_delays_no_other_symbols_news(desk: D
         )
     )
     pools = WatchPools()
-    watch = AccountWatch(desk.account, "test", pools=pools, call=lambda _: None)
+    watch = AccountWatch(desk.account, "test", pools=pools, advance=lambda _: None)
     release, locked = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -96,26 +96,26 @@ def test_a_row_that_a_hanging_process_holds_delays_no_other_symbols_news(desk: D
         desk.simulator.set_price("ETHUSDT", D("1999"))
         for body in desk.simulator.drain_events(desk.api_key):
             if (event := user_event(body)) is not None:
-                watch._take_in(event)
+                watch._submit(event)
 
         # Then the other's fill is booked all the same
-        until(lambda: other.fills.exists(), seconds=5, why="the news of the other symbol waits")
+        until(lambda: other.fills.exists(), seconds=5, why="the event of the other symbol waits")
         assert not held.fills.exists()
     finally:
         release.set()
         paused.join()
         pools.shutdown()
         gc.collect()
-    assert held.fills.exists(), "and the first one's as soon as its row was free"
+    assert held.fills.exists(), "the first one's must be, as soon as its row was free"
 
 
 # --- the watch ----------------------------------------------------------------------------------
 
 
-class TheStream:
-    """A user stream that says what the test says."""
+class FakeStream:
+    """A user stream whose events the test makes."""
 
-    said: queue.Queue[Any]
+    made: queue.Queue[Any]
 
     def __init__(self, *_: object, **__: object) -> None:
         pass
@@ -123,37 +123,37 @@ class TheStream:
     async def events(self) -> AsyncGenerator[Any, None]:
         while True:
             try:
-                yield self.said.get_nowait()
+                yield self.made.get_nowait()
             except queue.Empty:
                 await asyncio.sleep(0.01)
 
 
 @pytest.fixture
-def stream(monkeypatch: pytest.MonkeyPatch) -> type[TheStream]:
-    TheStream.said = queue.Queue()
-    monkeypatch.setattr(account_watch, "user_stream", TheStream)
-    return TheStream
+def stream(monkeypatch: pytest.MonkeyPatch) -> type[FakeStream]:
+    FakeStream.made = queue.Queue()
+    monkeypatch.setattr(account_watch, "user_stream", FakeStream)
+    return FakeStream
 
 
 @pytest.fixture
-def watcher(desk: Desk, stream: type[TheStream]) -> Iterator[Watcher]:
+def manager(desk: Desk, stream: type[FakeStream]) -> Iterator[WatchManager]:
     Watch.objects.all().delete()
-    made = Watcher(call=lambda _: None, holder="the only one")
+    made = WatchManager(advance=lambda _: None, holder="the only one")
     yield made
     made.stop()
     gc.collect()
 
 
-def held(watcher: Watcher, desk: Desk) -> AccountWatch:
-    return watcher._held[desk.account.pk]
+def held(manager: WatchManager, desk: Desk) -> AccountWatch:
+    return manager._held[desk.account.pk]
 
 
-def in_order(watcher: Watcher, *, seconds: float = 10) -> None:
-    """Beat until everything held has been swept since its stream connected."""
+def ready(manager: WatchManager, *, seconds: float = 10) -> None:
+    """Poll until every account held has been swept since its stream connected."""
 
     def one_pass() -> bool:
-        watcher.beat()
-        return watcher.ready
+        manager.poll()
+        return manager.is_ready
 
     until(one_pass, seconds=seconds)
 
@@ -163,34 +163,34 @@ def stream_since(desk: Desk) -> Any:
 
 
 def test_a_stream_that_breaks_off_for_a_moment_keeps_its_watch(
-    desk: Desk, watcher: Watcher, stream: type[TheStream]
+    desk: Desk, manager: WatchManager, stream: type[FakeStream]
 ) -> None:
-    # Given a watch in good order, last swept ten seconds ago
-    stream.said.put(Connected())
-    watcher.beat()
-    in_order(watcher)
-    watch = held(watcher, desk)
+    # Given a watch in good order that last reached the account ten seconds ago
+    stream.made.put(Connected())
+    manager.poll()
+    ready(manager)
+    watch = held(manager, desk)
     watch._reached_at -= 10
 
     # When its stream breaks off
-    stream.said.put(Disconnected("closed after a day", retry_in=0.2))
-    until(lambda: watch.trouble)
-    watcher.beat()
+    stream.made.put(Disconnected("closed after a day", retry_in=0.2))
+    until(lambda: watch.problem)
+    manager.poll()
 
-    # Then it is held on to, and back in order as soon as the stream is
-    assert watcher._held.get(desk.account.pk) is watch
-    stream.said.put(Connected())
-    in_order(watcher)
-    until(lambda: not watch.trouble, why=lambda: f"it is still troubled: {watch.trouble}")
+    # Then the watch is kept, and in good order again as soon as the stream is
+    assert manager._held.get(desk.account.pk) is watch
+    stream.made.put(Connected())
+    ready(manager)
+    until(lambda: not watch.problem, why=lambda: f"it still has a problem: {watch.problem}")
     assert stream_since(desk) is not None
 
 
 def test_a_stream_that_connects_during_a_sweep_is_followed_by_another(
-    desk: Desk, watcher: Watcher, stream: type[TheStream], monkeypatch: pytest.MonkeyPatch
+    desk: Desk, manager: WatchManager, stream: type[FakeStream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a sweep that was begun before the stream was connected
+    # Given a sweep that began before the stream was connected
     begun, go_on = threading.Event(), threading.Event()
-    really = sweep_and_note
+    really = sweep_and_record
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         if not begun.is_set():
@@ -198,19 +198,19 @@ def test_a_stream_that_connects_during_a_sweep_is_followed_by_another(
             go_on.wait(timeout=10)
         return really(*args, **kwargs)
 
-    monkeypatch.setattr(account_watch, "sweep_and_note", slow)
-    watcher.beat()
+    monkeypatch.setattr(account_watch, "sweep_and_record", slow)
+    manager.poll()
     assert begun.wait(timeout=5)
-    stream.said.put(Connected())
+    stream.made.put(Connected())
     until(lambda: stream_since(desk))
     go_on.set()
 
-    # Then what happened in between is looked for at once, not with the next round
-    in_order(watcher, seconds=5)
+    # Then what happened in between is found at once, not with the next regular sweep
+    ready(manager, seconds=5)
 
 
-def test_a_database_lost_while_a_stream_begins_does_not_leave_the_account_deaf(
-    desk: Desk, watcher: Watcher, stream: type[TheStream], monkeypatch: pytest.MonkeyPatch
+def test_a_stream_whose_start_meets_a_lost_database_connects_all_the_same(
+    desk: Desk, manager: WatchManager, stream: type[FakeStream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a database that goes away just when the account's key is read
     monkeypatch.setattr(account_watch, "RETRY_SECONDS", 0.05)
@@ -223,25 +223,25 @@ def test_a_database_lost_while_a_stream_begins_does_not_leave_the_account_deaf(
         return really(account_id)
 
     monkeypatch.setattr(account_watch, "exchange_for", read)
-    stream.said.put(Connected())
-    watcher.beat()
+    stream.made.put(Connected())
+    manager.poll()
 
-    # Then the stream is connected all the same
+    # Then the stream is connected in the end
     until(lambda: stream_since(desk), seconds=5)
 
 
-def test_what_the_row_says_of_the_stream_is_set_right_by_the_next_sweep(
-    desk: Desk, watcher: Watcher, stream: type[TheStream]
+def test_the_next_sweep_corrects_what_the_row_says_of_the_stream(
+    desk: Desk, manager: WatchManager, stream: type[FakeStream]
 ) -> None:
-    # Given a stream that connected while the database was away, so that nobody could be told
-    stream.said.put(Connected())
-    watcher.beat()
-    in_order(watcher)
+    # Given a stream that connected while the database was away, so that it could not be recorded
+    stream.made.put(Connected())
+    manager.poll()
+    ready(manager)
     Watch.objects.update(stream_since=None)
 
     # When the account is swept
-    held(watcher, desk)._missed()
-    watcher.beat()
+    held(manager, desk)._note_gap()
+    manager.poll()
 
-    # Then the account can be placed on again
+    # Then new trios can be placed on the account again
     until(lambda: stream_since(desk), seconds=5)

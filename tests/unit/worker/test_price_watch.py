@@ -42,7 +42,7 @@ class Prices:
 
     def beat(self, *, after: float = 1.0) -> None:
         self.now += after
-        self.watch.beat()
+        self.watch.poll()
         self._done()
 
     def _done(self) -> None:

@@ -186,7 +186,7 @@ def test_a_watch_reads_the_settings_before_its_first_sweep_and_looks_beside_its_
     switch_position_mode(desk, hedge=True)
     called: list[int] = []
     pools = WatchPools()
-    watch = AccountWatch(desk.account, WATCH, pools=pools, call=called.append)
+    watch = AccountWatch(desk.account, WATCH, pools=pools, advance=called.append)
     try:
         # Gaining it: the mode is known before the sweep is noted, and with it that anything may begin
         before = len(desk.simulator.log)
@@ -198,11 +198,11 @@ def test_a_watch_reads_the_settings_before_its_first_sweep_and_looks_beside_its_
 
         # From then on it looks beside its sweeps, and not with each of them
         watch.swept.set()
-        watch.look_for_drift_when_due()
-        assert watch._drifting is not None
-        watch._drifting.result(timeout=10)
+        watch.check_settings_when_due()
+        assert watch._settings_check is not None
+        watch._settings_check.result(timeout=10)
         looked = len(desk.simulator.log)
-        watch.look_for_drift_when_due()
+        watch.check_settings_when_due()
         watch._sweep()
         assert "/fapi/v1/accountConfig" not in [entry.path for entry in desk.simulator.log[looked:]]
     finally:
@@ -229,7 +229,7 @@ def test_a_symbol_that_stops_again_later_is_asked_about_again(
 
 def test_a_look_that_fails_is_made_again_with_the_next(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     pools = WatchPools()
-    watch = AccountWatch(desk.account, WATCH, pools=pools, call=lambda _: None)
+    watch = AccountWatch(desk.account, WATCH, pools=pools, advance=lambda _: None)
     watch.swept.set()
     looks: list[str] = []
 
@@ -240,10 +240,10 @@ def test_a_look_that_fails_is_made_again_with_the_next(desk: Desk, monkeypatch: 
     monkeypatch.setattr(account_watch, "margins_look", fails)
     try:
         for _ in range(2):
-            watch._drift_at = 0.0
-            watch.look_for_drift_when_due()
-            assert watch._drifting is not None
-            watch._drifting.result(timeout=10)
+            watch._settings_at = 0.0
+            watch.check_settings_when_due()
+            assert watch._settings_check is not None
+            watch._settings_check.result(timeout=10)
     finally:
         pools.shutdown()
         gc.collect()

@@ -13,16 +13,16 @@ from exchange.types import Endpoints
 from orders.models import Watch
 from tests.builders import Desk, until
 from worker import account_watch
-from worker.watch_manager import Watcher
+from worker.watch_manager import WatchManager
 
 
 @pytest.fixture
-def watchers() -> Iterator[list[Watcher]]:
-    made: list[Watcher] = []
+def managers() -> Iterator[list[WatchManager]]:
+    made: list[WatchManager] = []
     yield made
-    for watcher in made:
-        watcher.stop()
-    gc.collect()  # ended threads drop their database connections
+    for manager in made:
+        manager.stop()
+    gc.collect()  # closes the database connections of threads that have ended
 
 
 def holder(desk: Desk) -> str:
@@ -30,64 +30,64 @@ def holder(desk: Desk) -> str:
 
 
 def test_a_watch_is_held_by_one_and_taken_over_when_its_beat_is_stale(
-    desk: Desk, watchers: list[Watcher]
+    desk: Desk, managers: list[WatchManager]
 ) -> None:
     Watch.objects.all().delete()
-    first = Watcher(call=lambda _: None, holder="first")
-    second = Watcher(call=lambda _: None, holder="second")
-    watchers += [first, second]
+    first = WatchManager(advance=lambda _: None, holder="first")
+    second = WatchManager(advance=lambda _: None, holder="second")
+    managers += [first, second]
 
-    first.beat()
-    second.beat()
+    first.poll()
+    second.poll()
     assert holder(desk) == "first"
-    # nor by one who saw it free a moment before the first took it
+    # Nor does one get it that saw it free just before the first took it
     assert not second._take(desk.account.pk)
     assert holder(desk) == "first"
 
-    # the first falls silent, as a killed or paused process does
+    # When the first falls silent, as a killed or paused process does, the second takes over
     def taken_over() -> bool:
-        second.beat()
+        second.poll()
         return holder(desk) == "second"
 
     until(taken_over, seconds=5)
-    first.beat()
-    assert not first._held, "whose beat matches no row drops its stream"
+    first.poll()
+    assert not first._held, "the first must let go: its beat no longer matches the row"
 
 
-def test_a_watch_given_back_is_taken_at_once(desk: Desk, watchers: list[Watcher]) -> None:
+def test_a_released_watch_is_taken_at_once(desk: Desk, managers: list[WatchManager]) -> None:
     Watch.objects.all().delete()
-    first = Watcher(call=lambda _: None, holder="first")
-    second = Watcher(call=lambda _: None, holder="second")
-    watchers.append(second)
+    first = WatchManager(advance=lambda _: None, holder="first")
+    second = WatchManager(advance=lambda _: None, holder="second")
+    managers.append(second)
 
-    first.beat()
+    first.poll()
     first.stop()
-    second.beat()
+    second.poll()
     assert holder(desk) == "second"
 
 
-def test_who_cannot_reach_an_account_lets_another_try(
-    desk: Desk, watchers: list[Watcher], monkeypatch: pytest.MonkeyPatch
+def test_a_process_that_cannot_reach_an_account_releases_it(
+    desk: Desk, managers: list[WatchManager], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a process whose way to the exchange is cut
-    monkeypatch.setattr(account_watch, "USELESS_SECONDS", 0.3)
+    # Given a process that cannot reach the exchange
+    monkeypatch.setattr(account_watch, "STALE_SECONDS", 0.3)
     monkeypatch.setitem(settings.BINANCE_URLS, "PAPER", Endpoints("http://127.0.0.1:1", "ws://127.0.0.1:1"))
     endpoints.use_transport("PAPER", None)
     Watch.objects.all().delete()
-    cut_off = Watcher(call=lambda _: None, holder="cut off")
-    watchers.append(cut_off)
+    cut_off = WatchManager(advance=lambda _: None, holder="cut off")
+    managers.append(cut_off)
 
     # When it has failed for a while
-    def given_back() -> bool:
-        cut_off.beat()
+    def released() -> bool:
+        cut_off.poll()
         return Watch.objects.get(account=desk.account).beat is None
 
-    until(given_back, seconds=15)
+    until(released, seconds=15)
 
-    # Then it says why, leaves it alone for a moment, and another may take it
+    # Then it says why, keeps off for a moment, and another may take it
     assert "could not be read" in Watch.objects.get(account=desk.account).note
-    cut_off.beat()
-    other = Watcher(call=lambda _: None, holder="other")
-    watchers.append(other)
-    other.beat()
+    cut_off.poll()
+    other = WatchManager(advance=lambda _: None, holder="other")
+    managers.append(other)
+    other.poll()
     assert holder(desk) == "other"

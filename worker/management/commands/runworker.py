@@ -49,7 +49,7 @@ class Command(BaseCommand):
             while time.monotonic() < deadline and not loop.stopping.is_set():
                 due = loop.once()
                 passes += 1
-                if passes > 1 and not due and loop.watcher.ready and loop.advance_pool.is_idle:
+                if passes > 1 and not due and loop.watch_manager.is_ready and loop.advance_pool.is_idle:
                     self.stderr.write("One complete pass is done.")
                     return
                 loop.stopping.wait(POLL_SECONDS)

@@ -114,7 +114,7 @@ def world(unwatched: World) -> Iterator[World]:
     """The desk, watched as by a runworker."""
     with ExitStack() as stack:
         loop = stack.enter_context(watch_kept(unwatched.account))
-        until(lambda: Heartbeat.objects.exists() and loop.watcher.ready, why="the watch is kept")
+        until(lambda: Heartbeat.objects.exists() and loop.watch_manager.is_ready, why="the watch is kept")
         yield unwatched
     gc.collect()  # the connections of threads that have ended: the test database is dropped after us
 
