@@ -112,7 +112,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/price_watch.py",
-                "        self._have_read(reached, in_ms=EVENT_DUE_MS)\n",
+                "        self._schedule_reads(self._newly_reached(event), in_ms=EVENT_DUE_MS)\n",
                 "",
             ),
         ),
@@ -138,7 +138,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/price_watch.py",
-                "self._have_read((i for i in entries if i.leg_id not in self._entries), in_ms=FIRST_READ_MS)",
+                "self._schedule_reads(fresh, in_ms=FIRST_READ_MS)",
                 "pass",
             ),
         ),

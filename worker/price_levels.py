@@ -1,0 +1,91 @@
+"""Which resting orders wait for which price: reaching it means that an event about the order is due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import NamedTuple
+
+from exchange.types import PriceKind, Side
+from infrastructure.rows import fetch_all
+from orders.domain.enums import Role
+
+
+@dataclass(frozen=True, slots=True)
+class PriceLevel:
+    """One resting order, and the price at which something must happen to it."""
+
+    leg_id: int
+    trio_id: int
+    symbol: str
+    price: Decimal
+    kind: PriceKind
+    at_or_above: bool
+    role: Role = Role.ENTRY
+
+    @property
+    def is_entry(self) -> bool:
+        return self.role is Role.ENTRY
+
+    @property
+    def is_target(self) -> bool:
+        return self.role is Role.TAKE_PROFIT
+
+    def reached_by(self, price: Decimal) -> bool:
+        return price >= self.price if self.at_or_above else price <= self.price
+
+
+class Resting(NamedTuple):
+    """What must be known of a resting order to know its level."""
+
+    leg_id: int
+    trio_id: int
+    symbol: str
+    side: str
+    role: str
+    price: Decimal | None
+    trigger_price: Decimal | None
+
+
+RESTING = """
+    SELECT leg.id, leg.trio_id, symbol.symbol, leg.side, leg.role, leg.price, leg.trigger_price
+    FROM orders_leg leg
+    JOIN orders_trioorder trio ON trio.id = leg.trio_id
+    JOIN accounts_exchangeaccount account ON account.id = trio.account_id
+    JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    WHERE trio.account_id = ANY (%s) AND trio.holds_slot AND trio.state IN ('PLACING', 'WORKING', 'OPEN')
+      AND leg.state IN ('ACCEPTED', 'PARTIALLY_FILLED') AND leg.role IN ('ENTRY', 'STOP_LOSS', 'TAKE_PROFIT')
+      AND NOT (leg.role = 'ENTRY' AND trio.protection = 'PRE_ARMED' AND account.position_mode = 'ONE_WAY')
+    ORDER BY leg.id
+"""
+
+
+def price_levels(account_ids: Iterable[int]) -> list[PriceLevel]:
+    """Return the levels of resting legs, and of resting entries that no armed stop covers.
+
+    In hedge mode an armed stop covers no partial fill, so its entry counts as well. Targets count because one
+    that executed unnoticed leaves its stop alone on a flat side.
+    """
+    found = [
+        level
+        for row in fetch_all(RESTING, list(account_ids))
+        if (level := price_level(Resting(*row))) is not None
+    ]
+    # A trade is reported once, the mark price each second: by the mark price we notice a target that executed
+    # before we listened.
+    return found + [replace(level, kind=PriceKind.MARK) for level in found if level.is_target]
+
+
+def price_level(order: Resting) -> PriceLevel | None:
+    """Return the level of one resting order, if it waits for a price."""
+    buys = order.side == Side.BUY
+    if order.role == Role.STOP_LOSS:
+        price, kind, at_or_above = order.trigger_price, PriceKind.MARK, buys
+    elif order.role == Role.TAKE_PROFIT:
+        price, kind, at_or_above = order.trigger_price, PriceKind.LAST, not buys
+    else:  # a resting BUY fills when the price falls to it
+        price, kind, at_or_above = order.price, PriceKind.LAST, not buys
+    if price is None:
+        return None
+    return PriceLevel(order.leg_id, order.trio_id, order.symbol, price, kind, at_or_above, Role(order.role))
