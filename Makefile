@@ -65,7 +65,7 @@ contract: setup contract-env ## ccxt and python-binance trade on the simulator
 	@$(BIN)/python tests/contract/clients/run.py .tool/contract/bin/python
 
 bench: setup ## measure the simulator: orders, ticks, memory
-	@$(BIN)/python -m simulator.bench --finished 1000000
+	@$(BIN)/python -m bench.simulator --finished 1000000
 
 lint: .venv/.synced ## style, format, types, imports, declared packages, dead code
 	@$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,17 @@ def test_simulator_and_exchange_share_no_code() -> None:
     ]
     assert not [
         path for path in files("exchange") for name in imports(path) if name.split(".")[0] == "simulator"
+    ]
+
+
+def test_the_product_imports_no_benchmark_and_a_benchmark_only_the_simulator() -> None:
+    rooms = {path.parent.name for path in CHECKOUT.glob("*/__init__.py")} - {"bench", "tests"}
+    product = [path for room in rooms for path in files(room)]
+    assert not [path for path in product for name in imports(path) if name.split(".")[0] == "bench"]
+
+    allowed = set(sys.stdlib_module_names) | {"simulator"}
+    assert not [
+        (path, name) for path in files("bench") for name in imports(path) if name.split(".")[0] not in allowed
     ]
 
 

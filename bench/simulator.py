@@ -1,7 +1,7 @@
-"""Measure the simulator: ``python -m simulator.bench [--finished 1000000] [--json]``.
+"""Measure the simulator: ``python -m bench.simulator [--finished 1000000] [--json]``.
 
 Figures: order requests a second in process (parsing and signature check included) and over HTTP, the cost of a price
-tick with 10,000 waiting algo orders, and memory while orders end.
+tick with 10,000 conditional orders waiting, and peak memory as ended orders pile up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from simulator.facade import Simulator, SteppedClock
+from simulator import Simulator, SteppedClock
 
 START_MS: Final = 1_790_000_000_000
 KEY, SECRET = "benchkey0", "benchsecret0"
@@ -44,7 +44,7 @@ def cancel_all(stamp: int) -> str:
     return f"/fapi/v1/allOpenOrders?{signed(SECRET, symbol='BTCUSDT', timestamp=stamp)}"
 
 
-def fresh() -> tuple[Simulator, SteppedClock]:
+def open_simulator() -> tuple[Simulator, SteppedClock]:
     clock = SteppedClock(START_MS)
     simulator = Simulator(clock=clock, symbols=["BTCUSDT"], enforce_rates=False)
     simulator.add_account("bench", KEY, SECRET, "1000000")
@@ -53,27 +53,27 @@ def fresh() -> tuple[Simulator, SteppedClock]:
 
 
 def in_process(count: int) -> float:
-    """Order requests in a second of one core's time, each parsed, checked and its signature verified."""
-    simulator, clock = fresh()
+    """Order requests a second of CPU time, each parsed, its signature verified and its order checked."""
+    simulator, clock = open_simulator()
     batch = [limit_order(clock(), f"o{number}") for number in range(100)]
     clear = cancel_all(clock())
     spent = 0.0
     for _ in range(count // len(batch)):
-        begun = time.process_time()
+        started = time.process_time()
         for target in batch:
             reply = simulator.handle("POST", target, HEADERS)
-        spent += time.process_time() - begun
+        spent += time.process_time() - started
         assert reply.status == 200, reply.body
         simulator.handle("DELETE", clear, HEADERS)
     return count / spent
 
 
-def tick_ms(accounts: int = 100, each: int = 100) -> tuple[float, float]:
-    """Median and worst milliseconds of a price move past nothing, with so many algo orders waiting."""
-    simulator, clock = fresh()
+def tick_ms(accounts: int = 100, orders_each: int = 100) -> tuple[float, float]:
+    """Median and worst milliseconds of a price move that triggers none of the conditional orders waiting."""
+    simulator, clock = open_simulator()
     for number in range(accounts):
         simulator.add_account(f"a{number}", f"tickkey{number}", f"ticksecret{number}")
-        for order in range(each):
+        for order in range(orders_each):
             query = signed(
                 f"ticksecret{number}", symbol="BTCUSDT", side="SELL", type="STOP_MARKET", algoType="CONDITIONAL",
                 triggerPrice=f"{50000 + order * 37 + number}", quantity="0.002", reduceOnly="true", timestamp=clock(),
@@ -85,17 +85,17 @@ def tick_ms(accounts: int = 100, each: int = 100) -> tuple[float, float]:
     spent = []
     for step in range(2000):
         clock.forward(250)
-        begun = time.process_time_ns()
+        started = time.process_time_ns()
         simulator.set_price("BTCUSDT", str(63000 + step % 50))
-        spent.append((time.process_time_ns() - begun) / 1_000_000)
+        spent.append((time.process_time_ns() - started) / 1_000_000)
     spent.sort()
     return spent[len(spent) // 2], spent[-1]
 
 
 def memory(count: int) -> list[tuple[int, int]]:
-    """Peak resident megabytes while so many orders are placed and cancelled."""
-    simulator, clock = fresh()
-    found = []
+    """Peak resident megabytes after each fifth of so many orders placed and cancelled."""
+    simulator, clock = open_simulator()
+    peaks = []
     done = 0
     while done < count:
         clock.forward(1000)
@@ -104,11 +104,11 @@ def memory(count: int) -> list[tuple[int, int]]:
         simulator.handle("DELETE", cancel_all(clock()), HEADERS)
         done += 100
         if done % max(1, count // 5) == 0:
-            found.append((done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
-    return found
+            peaks.append((done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
+    return peaks
 
 
-async def _customer(host: str, port: int, targets: list[str]) -> None:
+async def _place_orders(host: str, port: int, targets: list[str]) -> None:
     reader, writer = await asyncio.open_connection(host, port)
     for target in targets:
         head = f"POST {target} HTTP/1.1\r\nHost: {host}\r\nX-MBX-APIKEY: {KEY}\r\nContent-Length: 0\r\n\r\n"
@@ -123,7 +123,7 @@ async def _customer(host: str, port: int, targets: list[str]) -> None:
 
 def over_http(count: int) -> float:
     """Order requests a second over loopback HTTP, from four connections."""
-    server = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+    server = subprocess.Popen(
         [sys.executable, "-m", "simulator", "--port", "0", "--prices", "hand", "--clock", str(START_MS), "--switch",
          "enforce_rates=false", "--account", f"bench:{KEY}:{SECRET}:1000000000", "--die-with-parent"],
         stdout=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parents[1],
@@ -134,9 +134,9 @@ def over_http(count: int) -> float:
         targets = [limit_order(START_MS, f"h{number}") for number in range(count)]
 
         async def run() -> float:
-            begun = time.perf_counter()
-            await asyncio.gather(*(_customer(host, int(port), targets[n::4]) for n in range(4)))
-            return count / (time.perf_counter() - begun)
+            started = time.perf_counter()
+            await asyncio.gather(*(_place_orders(host, int(port), targets[n::4]) for n in range(4)))
+            return count / (time.perf_counter() - started)
 
         return asyncio.run(run())
     finally:
@@ -145,10 +145,12 @@ def over_http(count: int) -> float:
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(prog="python -m simulator.bench", description=__doc__)
+    options = argparse.ArgumentParser(prog="python -m bench.simulator", description=__doc__)
     options.add_argument("--orders", type=int, default=20_000, help="order requests to time in process")
     options.add_argument("--http", type=int, default=5_000, help="order requests to time over HTTP")
-    options.add_argument("--finished", type=int, default=200_000, help="orders to end while watching memory")
+    options.add_argument(
+        "--finished", type=int, default=200_000, help="orders to place and cancel while watching memory"
+    )
     options.add_argument("--json", action="store_true", help="print one JSON document")
     given = options.parse_args()
     median, worst = tick_ms()
