@@ -53,9 +53,6 @@ class Reply:
     delay_ms: int = 0
     late: int = 0  # the number under which a late execution will leave its answer
 
-    def json(self) -> Any:
-        return json.loads(self.body)
-
 
 @dataclass(slots=True)
 class Late:
@@ -181,7 +178,7 @@ class Venue:
             fault = self.faults.for_request(self._words(method, path, values, owner), now)
             if fault is not None:
                 return self._faulty(fault, route, method, path, values, owner, now, expires, weight, marks)
-            answer, _ = self._run(route, values, owner, now, api_key)
+            answer, _ = self._run(route, values, owner, now)
             effect = "executed" if route.changes else "read"
             self._after(method, path, values, owner, now, True, "")
             self._log(now, owner, method, path, values, 200, 0, effect, "", weight)
@@ -192,11 +189,9 @@ class Venue:
                       f"#{fault.id} {fault.then['do']}" if fault else "", weight)  # fmt: skip
             return self._reply(error.status, {"code": error.code, "msg": error.msg}, marks | error.headers)
 
-    def _run(
-        self, route: Route, values: dict[str, str], owner: Book | None, now: int, api_key: str = ""
-    ) -> tuple[Any, Context]:
+    def _run(self, route: Route, values: dict[str, str], owner: Book | None, now: int) -> tuple[Any, Context]:
         ctx = Context(
-            self.ex, Params(values, strict=self.ex.profile.strict_booleans), now, self.history, owner, api_key
+            self.ex, Params(values, strict=self.ex.profile.strict_booleans), now, self.history, owner
         )
         return route.handler(ctx), ctx
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -106,16 +105,12 @@ class Exchange:
         self.touch(account)
         return book
 
-    # -- numbers and noise ----------------------------------------------------------------------------------------
+    # -- numbers --------------------------------------------------------------------------------------------------
 
     def next_id(self, what: str, first: int = 1) -> int:
         value = self.counters.get(what, first - 1) + 1
         self.counters[what] = value
         return value
-
-    def noise(self, *what: object) -> random.Random:
-        """A source of randomness of its own for each purpose, so that one never disturbs another."""
-        return random.Random(f"{self.seed}:" + ":".join(map(str, what)))
 
     def token(self, what: str, length: int) -> str:
         """A seeded text of letters and digits, new at each call."""
@@ -183,6 +178,3 @@ class Exchange:
         if chosen is None:
             chosen = min(20, max(b.leverage for b in self.rules(symbol).brackets))
         return chosen
-
-    def held_positions(self, symbol: str) -> Iterator[Position]:
-        return iter(list(self.market(symbol).held.values()))

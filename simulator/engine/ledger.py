@@ -8,8 +8,6 @@ from decimal import Decimal
 from simulator.engine.exchange import Book, Exchange
 from simulator.engine.values import EIGHT, MONEY, ZERO, Income, Position
 
-INCOME_KEPT_MS = 90 * 86_400_000
-
 
 def pay(
     ex: Exchange,

@@ -71,14 +71,6 @@ class Market:
     bars: deque[Bar] = field(default_factory=lambda: deque(maxlen=3000))
     trades: int = 0
     updates: int = 0
-    moved: int = 0
-
-    def tick_of(self, price: Decimal) -> Decimal:
-        """Round a price down to the grid."""
-        tick = self.rules.tick
-        if not tick:
-            return price
-        return (price / tick).to_integral_value(ROUND_DOWN) * tick
 
     def nearest(self, price: Decimal) -> Decimal:
         """Round a price to the nearest place of the grid."""

@@ -29,7 +29,7 @@ def order_update(
         "q": rules.quantity(order.quantity),
         "p": rules.price(order.price) if order.price else "0",
         "ap": rules.average(average_price(order)) if order.executed else "0",
-        "sp": rules.price(order.stop_price) if order.stop_price else "0",
+        "sp": "0",
         "x": what,
         "X": order.status,
         "i": order.id,

@@ -34,8 +34,6 @@ class Rules:
     symbol: str
     status: str
     margin_asset: str
-    base_asset: str
-    quote_asset: str
     price_precision: int
     quantity_precision: int
     tick: Decimal
@@ -101,8 +99,6 @@ def rules_from(raw: dict[str, Any], brackets: tuple[Bracket, ...]) -> Rules:
         symbol=raw["symbol"],
         status=raw["status"],
         margin_asset=raw["marginAsset"],
-        base_asset=raw["baseAsset"],
-        quote_asset=raw["quoteAsset"],
         price_precision=raw["pricePrecision"],
         quantity_precision=raw["quantityPrecision"],
         tick=tick,
@@ -121,7 +117,7 @@ def rules_from(raw: dict[str, Any], brackets: tuple[Bracket, ...]) -> Rules:
         protect=Decimal(raw.get("triggerProtect", "0.05")),
         bound=Decimal(raw.get("marketTakeBound", "0.05")),
         liquidation_fee=Decimal(raw.get("liquidationFee", "0.0125")),
-        price_unit=_unit(max(_digits(tick), 0)),
+        price_unit=_unit(_digits(tick)),
         quantity_unit=_unit(_digits(step)),
         average_unit=_unit(max(5, _digits(tick) + 1)),
         brackets=brackets,

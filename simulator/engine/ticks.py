@@ -50,7 +50,6 @@ def move(ex: Exchange, market: Market, last: Decimal, mark: Decimal, now: int, *
         liquidate(ex, market, now)
     if market.trailing:
         _trail(ex, market, now)
-    market.moved = now
     market.updates += 1
     market.see(ex.market_ms or now)
     ex.moved.add(market.rules.symbol)
@@ -163,11 +162,6 @@ def _follow(ex: Exchange, market: Market, algo: Algo, price: Decimal, rising: bo
     if price <= stop if rising else price >= stop:
         fire(ex, algo, market, now)
         settle(ex, now)
-
-
-def retry(ex: Exchange, market: Market, now: int) -> None:
-    """New quantity came to the book without a price move: resting orders it reaches trade on."""
-    move(ex, market, market.last, market.mark, now)
 
 
 def due(ex: Exchange, now: int) -> None:

@@ -60,7 +60,6 @@ class Order:
     good_till: int = 0
     algo_id: int = 0
     orig_type: str = ""
-    stop_price: Decimal = ZERO
     modify_id: int = 0
     modified: int = 0
     queue: Decimal = ZERO  # what still stands before us at our price

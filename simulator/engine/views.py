@@ -30,7 +30,7 @@ def order_ack(ex: Exchange, order: Order) -> dict[str, Any]:
         "closePosition": order.close_position,
         "side": order.side,
         "positionSide": order.position_side,
-        "stopPrice": rules.price(order.stop_price) if order.stop_price else "0",
+        "stopPrice": "0",
         "workingType": order.working,
         "priceProtect": order.price_protect,
         "origType": order.orig_type or order.type,

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.engine.errors import refusal
 from simulator.engine.exchange import Book, Exchange
 from simulator.engine.market import Market
 from simulator.prices.history import History
@@ -22,7 +21,6 @@ class Context:
     now: int
     history: History
     owner: Book | None = None
-    api_key: str = ""
     touched: list[str] = field(
         default_factory=list
     )  # ids of the orders it created, for faults that follow them
@@ -76,7 +74,3 @@ class Route:
 def with_symbol(one: int, every: int) -> Callable[[dict[str, str]], int]:
     """The weight with a symbol and without."""
     return lambda values: one if values.get("symbol") else every
-
-
-def unknown_endpoint() -> Exception:
-    return refusal(-1000, status=404)
