@@ -11,15 +11,17 @@ from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from simulator.engine import views
-from simulator.engine.exchange import Book
-from simulator.engine.journal import Entry
+from simulator.engine import order_views
+from simulator.engine.account_book import Book
+from simulator.engine.catalogue import load_catalogue
+from simulator.engine.decimals import MONEY, ZERO, plain
 from simulator.engine.ledger import deposit
 from simulator.engine.market import Depth
+from simulator.engine.matching import hand_fill
+from simulator.engine.price_path import move
 from simulator.engine.profile import Profile, profile_named
-from simulator.engine.symbols import load_catalogue
-from simulator.engine.ticks import hand_fill, move
-from simulator.engine.values import MONEY, ZERO, Account, plain
+from simulator.engine.records import Account
+from simulator.engine.request_log import Entry
 from simulator.faults import Fault
 from simulator.venue import Reply, Venue, open_venue
 
@@ -249,8 +251,10 @@ class Simulator:
         """Everything that rests, ordinary and conditional, as the API shows it."""
         books = [self._book(account)] if account is not None else list(self.ex.books.values())
         with localcontext(MONEY):
-            rows = [views.order_full(self.ex, o) for b in books for o in b.open_orders.values()]
-            rows += [views.algo_full(self.ex, a) for b in books for a in b.open_algos.values() if not a.child]
+            rows = [order_views.order_full(self.ex, o) for b in books for o in b.open_orders.values()]
+            rows += [
+                order_views.algo_full(self.ex, a) for b in books for a in b.open_algos.values() if not a.child
+            ]
         return [row for row in rows if symbol is None or row["symbol"] == symbol]
 
     @one_at_a_time
@@ -321,8 +325,8 @@ class Simulator:
                 }
                 for p in book.held.values()
             ],
-            "orders": [views.order_full(self.ex, order) for order in book.open_orders.values()],
-            "algo_orders": [views.algo_full(self.ex, algo) for algo in book.open_algos.values()],
+            "orders": [order_views.order_full(self.ex, order) for order in book.open_orders.values()],
+            "algo_orders": [order_views.algo_full(self.ex, algo) for algo in book.open_algos.values()],
         }
 
     # -- faults ---------------------------------------------------------------------------------------------------

@@ -18,10 +18,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Final
 
-from simulator.engine.exchange import Book, Exchange
-from simulator.engine.journal import KEPT, Entry
+from simulator.engine.account_book import Book
+from simulator.engine.decimals import ZERO
+from simulator.engine.exchange import Exchange
 from simulator.engine.market import Depth, Market
-from simulator.engine.values import ZERO, Account, Algo, Fill, Income, Interval, Order, Position, Record
+from simulator.engine.records import Account, Algo, Fill, Income, Interval, Order, Position, Record
+from simulator.engine.request_log import KEPT, Entry
 from simulator.facade import Simulator
 
 KINDS: Final[dict[str, type[Any]]] = {

@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 from aiohttp import WSMsgType, web
 
+from simulator.engine.decimals import MONEY, eight
 from simulator.engine.funding import FUNDING_MS
-from simulator.engine.values import MONEY, eight
 from simulator.facade import Simulator
 from simulator.prices.history import INTERVALS
 from simulator.protocol.context import Context

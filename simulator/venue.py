@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from simulator.engine import cover as covering
-from simulator.engine.algo import vanish
+from simulator.engine.account_book import Book
+from simulator.engine.algo_orders import vanish
+from simulator.engine.catalogue import Catalogue
+from simulator.engine.decimals import MONEY
 from simulator.engine.errors import ApiError, refusal
-from simulator.engine.exchange import Book, Exchange
-from simulator.engine.execution import retain
+from simulator.engine.exchange import Exchange
 from simulator.engine.funding import fund
-from simulator.engine.journal import Entry, Journal
 from simulator.engine.profile import Profile
-from simulator.engine.symbols import Catalogue
-from simulator.engine.ticks import due
-from simulator.engine.values import MONEY, STOPS
+from simulator.engine.records import STOPS
+from simulator.engine.request_log import Entry, Journal
+from simulator.engine.retention import retain
+from simulator.engine.timers import due
 from simulator.engine.verdict import orphans, verdict
 from simulator.faults import FOR_EVER, Fault, Faults
 from simulator.prices.history import History

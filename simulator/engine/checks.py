@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from simulator.engine.account_book import Book
+from simulator.engine.decimals import decimal_places
 from simulator.engine.errors import refusal
-from simulator.engine.exchange import Book
-from simulator.engine.execution import closable
 from simulator.engine.market import Market
-from simulator.engine.symbols import Rules
-
-
-def decimals_of(value: Decimal) -> int:
-    exponent = value.normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
+from simulator.engine.symbol_rules import Rules
 
 
 def check_price(rules: Rules, price: Decimal, *, trigger: bool = False) -> None:
     """Judge a price, or a trigger, by the symbol's price filter."""
-    if decimals_of(price) > rules.price_precision:
+    if decimal_places(price) > rules.price_precision:
         raise refusal(-1111)
     if price <= 0:
         raise refusal(-4006 if trigger else -4001)
@@ -32,7 +27,7 @@ def check_price(rules: Rules, price: Decimal, *, trigger: bool = False) -> None:
 
 def check_quantity(rules: Rules, quantity: Decimal, *, market: bool) -> None:
     """Judge a quantity by the lot filter that applies."""
-    if decimals_of(quantity) > rules.quantity_precision:
+    if decimal_places(quantity) > rules.quantity_precision:
         raise refusal(-1111)
     if quantity <= 0:
         raise refusal(-4003)
@@ -69,7 +64,7 @@ def check_trading(market: Market, book: Book, position_side: str, side: str) -> 
     if status == "TRADING":
         return
     if status in ("PRE_SETTLE", "PRE_DELIVERING", "SETTLING"):
-        if closable(book, market.rules.symbol, position_side, side):
+        if book.closable(market.rules.symbol, position_side, side):
             return
         raise refusal(-4140)
     raise refusal(-4141 if status in ("CLOSE", "DELIVERED") else -1122)

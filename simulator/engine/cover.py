@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from simulator.engine.exchange import Book, Exchange
-from simulator.engine.values import NAKED_LIMIT_MS, STOPS, ZERO, Interval, plain
+from simulator.engine.account_book import Book
+from simulator.engine.decimals import ZERO, plain
+from simulator.engine.exchange import Exchange
+from simulator.engine.records import NAKED_LIMIT_MS, STOPS, Interval
 
 Slot = tuple[str, str, str]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from simulator.engine.decimals import EIGHT, MONEY
 from simulator.engine.exchange import Exchange
 from simulator.engine.ledger import pay
-from simulator.engine.messages import account_update
-from simulator.engine.values import EIGHT, MONEY
+from simulator.engine.user_events import account_update
 
 FUNDING_MS: Final = 8 * 3_600_000
 

@@ -6,12 +6,15 @@ the wallet reaches, and the insurance fund pays what is missing below zero.
 
 from __future__ import annotations
 
-from simulator.engine import messages
-from simulator.engine.exchange import Book, Exchange
-from simulator.engine.execution import end, enter, fill, settle
-from simulator.engine.ledger import liquidation_price, maintenance, margin_of, pay
+from simulator.engine import user_events
+from simulator.engine.account_book import Book
+from simulator.engine.decimals import EIGHT, MONEY, ZERO, eight
+from simulator.engine.exchange import Exchange
+from simulator.engine.ledger import pay
+from simulator.engine.margin import liquidation_price, maintenance, margin_of
 from simulator.engine.market import Market
-from simulator.engine.values import EIGHT, MONEY, ZERO, Order, Position, eight
+from simulator.engine.order_lifecycle import end, enter, fill, settle
+from simulator.engine.records import Order, Position
 
 
 def liquidate(ex: Exchange, market: Market, now: int) -> None:
@@ -96,4 +99,4 @@ def _insure(ex: Exchange, book: Book, asset: str, now: int) -> None:
     wallet = book.account.wallets.get(asset, ZERO)
     if wallet < 0:
         pay(ex, book, asset, -wallet, "INSURANCE_CLEAR", now)
-    messages.account_update(ex, book, "INSURANCE_CLEAR", now, assets=(asset,))
+    user_events.account_update(ex, book, "INSURANCE_CLEAR", now, assets=(asset,))

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 from typing import Any
 
+from simulator.engine.decimals import ZERO
 from simulator.engine.levels import Levels
-from simulator.engine.symbols import Rules
-from simulator.engine.values import ZERO, Algo, Order, Position
+from simulator.engine.records import Algo, Order, Position
+from simulator.engine.symbol_rules import Rules
 
 MINUTE = 60_000
 

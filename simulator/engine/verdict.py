@@ -6,9 +6,10 @@ from collections import Counter
 from typing import Any
 
 from simulator.engine.cover import Cover, stem_of
+from simulator.engine.decimals import ZERO, plain
 from simulator.engine.exchange import Exchange
-from simulator.engine.journal import Journal
-from simulator.engine.values import STOPS, ZERO, plain
+from simulator.engine.records import STOPS
+from simulator.engine.request_log import Journal
 
 ORPHAN_MS = 5_000
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from simulator.engine.symbols import read_maybe_gzipped, shipped
+from simulator.engine.data_files import read_maybe_gzipped, shipped
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ import random
 from decimal import Decimal
 from pathlib import Path
 
+from simulator.engine.catalogue import Catalogue
+from simulator.engine.decimals import EIGHT
 from simulator.engine.exchange import Exchange
 from simulator.engine.market import Market
-from simulator.engine.symbols import Catalogue, Rules
-from simulator.engine.ticks import move
-from simulator.engine.values import EIGHT
+from simulator.engine.price_path import move
+from simulator.engine.symbol_rules import Rules
 from simulator.prices.recorded import Recording, daily_closes, load, shipped_recording
 
 MODES = ("hand", "walk", "replay")

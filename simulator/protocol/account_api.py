@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.engine import views
+from simulator.engine import account_views
+from simulator.engine.decimals import plain
 from simulator.engine.errors import refusal
-from simulator.engine.ledger import margin_of
-from simulator.engine.messages import account_update
-from simulator.engine.values import plain
+from simulator.engine.margin import margin_of
+from simulator.engine.user_events import account_update
 from simulator.protocol.context import Context, Route, with_symbol
 
 LISTEN_MS = 60 * 60_000
@@ -16,25 +16,25 @@ SUCCESS = {"code": 200, "msg": "success"}
 
 
 def balance(ctx: Context) -> list[dict[str, Any]]:
-    return views.balance_rows(ctx.ex, ctx.book, ctx.now)
+    return account_views.balance_rows(ctx.ex, ctx.book, ctx.now)
 
 
 def account_v3(ctx: Context) -> dict[str, Any]:
-    return views.account_view(ctx.ex, ctx.book, ctx.now, everything=False)
+    return account_views.account_view(ctx.ex, ctx.book, ctx.now, everything=False)
 
 
 def account_v2(ctx: Context) -> dict[str, Any]:
-    return views.account_view(ctx.ex, ctx.book, ctx.now, everything=True)
+    return account_views.account_view(ctx.ex, ctx.book, ctx.now, everything=True)
 
 
 def position_risk_v3(ctx: Context) -> list[dict[str, Any]]:
-    rows = views.live_positions(ctx.ex, ctx.book, ctx.symbol())
-    return [views.position_risk_v3(ctx.ex, ctx.book, position) for position in rows]
+    rows = account_views.live_positions(ctx.ex, ctx.book, ctx.symbol())
+    return [account_views.position_risk_v3(ctx.ex, ctx.book, position) for position in rows]
 
 
 def position_risk_v2(ctx: Context) -> list[dict[str, Any]]:
-    rows = views.every_position(ctx.ex, ctx.book, ctx.symbol())
-    return [views.position_risk_v2(ctx.ex, ctx.book, position) for position in rows]
+    rows = account_views.every_position(ctx.ex, ctx.book, ctx.symbol())
+    return [account_views.position_risk_v2(ctx.ex, ctx.book, position) for position in rows]
 
 
 def symbol_config(ctx: Context) -> list[dict[str, Any]]:
@@ -208,7 +208,7 @@ def income(ctx: Context) -> list[dict[str, Any]]:
         and (stop is None or line.time <= stop)
     ]
     found = found[:limit] if start is not None and ctx.params.has("startTime") else found[-limit:]
-    return [views.income_row(line) for line in found]
+    return [account_views.income_row(line) for line in found]
 
 
 def order_limits(ctx: Context) -> list[dict[str, Any]]:
@@ -226,7 +226,7 @@ def fee_burn(_: Context) -> dict[str, Any]:
 
 def adl_quantile(ctx: Context) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, int]] = {}
-    for position in views.live_positions(ctx.ex, ctx.book, ctx.symbol()):
+    for position in account_views.live_positions(ctx.ex, ctx.book, ctx.symbol()):
         rows.setdefault(position.symbol, {})[position.side] = 2 if position.amount else 0
     return [{"symbol": symbol, "adlQuantile": sides} for symbol, sides in rows.items()]
 

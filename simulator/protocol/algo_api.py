@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.engine import views
-from simulator.engine.algo import cancel_algo, place_algo
+from simulator.engine import order_views
+from simulator.engine.algo_orders import cancel_algo, place_algo
 from simulator.engine.errors import refusal
-from simulator.engine.values import Algo
+from simulator.engine.records import Algo
 from simulator.protocol.context import Context, Route, with_symbol
 from simulator.protocol.order_params import read_algo_draft
 from simulator.protocol.trade_api import DONE
@@ -19,7 +19,7 @@ def new_algo(ctx: Context) -> dict[str, Any]:
     ctx.params.finish()
     algo = place_algo(ctx.ex, ctx.book, draft, ctx.now)
     ctx.touched.append(algo.client_id)
-    return views.algo_ack(ctx.ex, algo)
+    return order_views.algo_ack(ctx.ex, algo)
 
 
 def _find(ctx: Context) -> Algo | None:
@@ -40,7 +40,7 @@ def get_algo(ctx: Context) -> dict[str, Any]:
     algo = _find(ctx)
     if algo is None or not visible(algo, ctx.now):
         raise refusal(-2013)
-    return views.algo_full(ctx.ex, algo)
+    return order_views.algo_full(ctx.ex, algo)
 
 
 def delete_algo(ctx: Context) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def open_algos(ctx: Context) -> list[dict[str, Any]]:
     symbol, algo_id = ctx.symbol(), ctx.params.integer("algoId")
     ctx.params.choice("algoType", frozenset({"CONDITIONAL"}), -1130)
     return [
-        views.algo_full(ctx.ex, algo, listed=True)
+        order_views.algo_full(ctx.ex, algo, listed=True)
         for algo in ctx.book.open_algos.values()
         if (symbol is None or algo.symbol == symbol)
         and (algo_id is None or algo.id == algo_id)
@@ -81,7 +81,7 @@ def all_algos(ctx: Context) -> list[dict[str, Any]]:
         and algo.hidden_until < 1 << 60  # what is forgotten for ever is in no list
     ]
     found = found[:limit] if first is not None else found[-limit:]
-    return [views.algo_full(ctx.ex, algo, listed=True) for algo in found]
+    return [order_views.algo_full(ctx.ex, algo, listed=True) for algo in found]
 
 
 def cancel_all_algos(ctx: Context) -> dict[str, Any]:

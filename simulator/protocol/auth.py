@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+from simulator.engine.account_book import Book
 from simulator.engine.errors import refusal
-from simulator.engine.exchange import Book, Exchange
+from simulator.engine.exchange import Exchange
 from simulator.protocol.params import Params
 
 RECV_WINDOW_DEFAULT = 5_000

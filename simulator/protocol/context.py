@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.engine.exchange import Book, Exchange
+from simulator.engine.account_book import Book
+from simulator.engine.exchange import Exchange
 from simulator.engine.market import Market
 from simulator.prices.history import History
 from simulator.protocol.params import Params

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from simulator.engine.account_book import Book
 from simulator.engine.errors import ApiError, refusal
-from simulator.engine.exchange import Book
 from simulator.engine.profile import Profile
 
 MINUTE = 60_000

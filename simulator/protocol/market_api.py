@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from simulator.engine.decimals import ZERO, eight, plain
 from simulator.engine.errors import refusal
 from simulator.engine.funding import FUNDING_MS
 from simulator.engine.market import Bar, Market
-from simulator.engine.values import ZERO, eight, plain
 from simulator.prices.history import INTERVALS
 from simulator.protocol.context import Context, Raw, Route, with_symbol
 

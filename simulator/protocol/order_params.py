@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from simulator.engine.algo import LIMITED, AlgoDraft
+from simulator.engine.account_book import Book
+from simulator.engine.algo_orders import LIMITED, AlgoDraft
 from simulator.engine.errors import refusal
-from simulator.engine.exchange import Book
 from simulator.engine.orders import Draft
-from simulator.engine.values import CONDITIONAL
+from simulator.engine.records import CONDITIONAL
 from simulator.protocol.params import Params
 
 SIDES: Final = frozenset({"BUY", "SELL"})

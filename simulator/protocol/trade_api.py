@@ -5,17 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from simulator.engine import views
+from simulator.engine import order_views
+from simulator.engine.amendments import amend_order
+from simulator.engine.decimals import ZERO
 from simulator.engine.errors import ApiError, refusal
-from simulator.engine.orders import (
-    amend_order,
-    cancel_order,
-    check_order,
-    find_order,
-    matched_price,
-    place_order,
-)
-from simulator.engine.values import ZERO, Order
+from simulator.engine.orders import cancel_order, check_order, find_order, matched_price, place_order
+from simulator.engine.records import Order
 from simulator.protocol.context import Context, Route, with_symbol
 from simulator.protocol.order_params import MATCHES, SIDES, read_draft
 from simulator.protocol.params import Params
@@ -32,7 +27,7 @@ def new_order(ctx: Context) -> dict[str, Any]:
 def _placed(ctx: Context, params: Params) -> dict[str, Any]:
     """Place an order; only RESULT waits for the end, and only where the end comes at once."""
     order = _place(ctx, params)
-    row = views.order_ack(ctx.ex, order)
+    row = order_views.order_ack(ctx.ex, order)
     if params.text("newOrderRespType") == "RESULT" and (
         order.type == "MARKET" or order.tif in ("IOC", "FOK")
     ):
@@ -59,7 +54,7 @@ def test_order(ctx: Context) -> dict[str, Any]:
         draft.type, draft.tif, quantity, draft.price, ctx.now, ctx.now, reduce_only=draft.reduce_only,
         orig_type=draft.type, stp=draft.stp, price_match=draft.price_match,
     )  # fmt: skip
-    row = views.order_ack(ctx.ex, order)
+    row = order_views.order_ack(ctx.ex, order)
     return row | {"avgPrice": "0.00000", "cumQuote": "0"}
 
 
@@ -69,7 +64,7 @@ def amend(ctx: Context) -> dict[str, Any]:
 
 def _amended(ctx: Context, params: Params) -> dict[str, Any]:
     order = _amend(ctx, params)
-    return views.order_ack(ctx.ex, order) | {"pair": order.symbol, "modifyId": order.modify_id}
+    return order_views.order_ack(ctx.ex, order) | {"pair": order.symbol, "modifyId": order.modify_id}
 
 
 def _amend(ctx: Context, params: Params) -> Order:
@@ -105,25 +100,25 @@ def get_order(ctx: Context) -> dict[str, Any]:
     order = _find(ctx, ctx.params, ctx.need_symbol())
     if order is None:
         raise refusal(-2013)
-    return views.order_full(ctx.ex, order)
+    return order_views.order_full(ctx.ex, order)
 
 
 def open_order(ctx: Context) -> dict[str, Any]:
     order = _find(ctx, ctx.params, ctx.need_symbol())
     if order is None or not order.is_open:
         raise refusal(-2013)
-    return views.order_full(ctx.ex, order)
+    return order_views.order_full(ctx.ex, order)
 
 
 def delete_order(ctx: Context) -> dict[str, Any]:
     order = _find(ctx, ctx.params, ctx.need_symbol())
-    return views.order_ack(ctx.ex, cancel_order(ctx.ex, ctx.book, order, ctx.now))
+    return order_views.order_ack(ctx.ex, cancel_order(ctx.ex, ctx.book, order, ctx.now))
 
 
 def open_orders(ctx: Context) -> list[dict[str, Any]]:
     symbol = ctx.symbol()
     return [
-        views.order_full(ctx.ex, order)
+        order_views.order_full(ctx.ex, order)
         for order in ctx.book.open_orders.values()
         if symbol is None or order.symbol == symbol
     ]
@@ -147,7 +142,7 @@ def all_orders(ctx: Context) -> list[dict[str, Any]]:
             continue
         found.append(order)
     found = found[:limit] if first is not None else found[-limit:]
-    return [views.order_full(ctx.ex, order, pair=True) for order in found]
+    return [order_views.order_full(ctx.ex, order, pair=True) for order in found]
 
 
 def cancel_all(ctx: Context) -> dict[str, Any]:
@@ -207,7 +202,7 @@ def cancel_batch(ctx: Context) -> list[dict[str, Any]]:
         by_id = name == "orderIdList" and isinstance(ident, int)
         order = find_order(ctx.ex, ctx.book, symbol, ident if by_id else None, None if by_id else str(ident))
         try:
-            answers.append(views.order_ack(ctx.ex, cancel_order(ctx.ex, ctx.book, order, ctx.now)))
+            answers.append(order_views.order_ack(ctx.ex, cancel_order(ctx.ex, ctx.book, order, ctx.now)))
         except ApiError as error:
             answers.append({"code": error.code, "msg": error.msg})
     return answers
@@ -230,7 +225,7 @@ def user_trades(ctx: Context) -> list[dict[str, Any]]:
         and (stop is None or fill.time <= stop)
     ]
     found = found[:limit] if first is not None else found[-limit:]
-    return [views.fill_row(ctx.ex, fill) for fill in found]
+    return [order_views.fill_row(ctx.ex, fill) for fill in found]
 
 
 def force_orders(ctx: Context) -> list[dict[str, Any]]:
@@ -244,7 +239,9 @@ def force_orders(ctx: Context) -> list[dict[str, Any]]:
     found = [
         ctx.ex.orders[i] for i in ctx.book.filled_orders if ctx.ex.orders[i].client_id.startswith(prefix)
     ]
-    rows = [views.order_full(ctx.ex, o, pair=True) for o in found if symbol is None or o.symbol == symbol]
+    rows = [
+        order_views.order_full(ctx.ex, o, pair=True) for o in found if symbol is None or o.symbol == symbol
+    ]
     for row in rows:
         for name in ("priceProtect", "priceMatch", "selfTradePreventionMode", "goodTillDate"):
             row.pop(name)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from simulator import Simulator
-from simulator.engine.values import MONEY, ZERO
+from simulator.engine.decimals import MONEY, ZERO
 from tests.unit.simulator.support import KEY, SECRET, Clock, Desk, Refused
 
 

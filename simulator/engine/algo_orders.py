@@ -1,18 +1,19 @@
-"""Conditional orders: NEW → TRIGGERING → TRIGGERED → FINISHED, and the other ways out."""
+"""Conditional orders: placing and cancelling. NEW → TRIGGERING → TRIGGERED → FINISHED, and the other ways out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
 
-from simulator.engine import messages
-from simulator.engine.checks import check_position_side, check_price, check_quantity, check_trading, tradable
+from simulator.engine import user_events
+from simulator.engine.account_book import Book
+from simulator.engine.checks import check_position_side, check_price, check_quantity, check_trading
+from simulator.engine.decimals import ZERO
 from simulator.engine.errors import refusal
-from simulator.engine.exchange import Book, Exchange
-from simulator.engine.execution import algo_end, closable, end, enter, settle, take
-from simulator.engine.ledger import margin_of
+from simulator.engine.exchange import Exchange
 from simulator.engine.market import Market
-from simulator.engine.values import STOPS, ZERO, Algo, Order
+from simulator.engine.order_lifecycle import algo_end
+from simulator.engine.records import STOPS, Algo
 
 LIMITED = frozenset({"STOP", "TAKE_PROFIT"})
 
@@ -73,14 +74,14 @@ def place_algo(ex: Exchange, book: Book, draft: AlgoDraft, now: int) -> Algo:
         ex.expire_at(algo.good_till)
     ex.exposed.add((book.account.name, algo.symbol, algo.position_side))
     ex.touch(algo)
-    messages.algo_update(ex, algo, now)
+    user_events.algo_update(ex, algo, now)
     return algo
 
 
 def _checked(ex: Exchange, book: Book, draft: AlgoDraft, market: Market) -> Decimal:
     """Apply every rule on flags, sizes and levels; return the quantity as accepted."""
     rules, profile = market.rules, ex.profile
-    exits = closable(book, draft.symbol, draft.position_side, draft.side)
+    exits = book.closable(draft.symbol, draft.position_side, draft.side)
     hedge_exit = draft.position_side != "BOTH" and (draft.side == "SELL") == (draft.position_side == "LONG")
     _check_levels(ex, draft, market)
     if draft.close_position:
@@ -162,75 +163,3 @@ def vanish(ex: Exchange, book: Book, algo: Algo) -> None:
     ex.algos.pop(algo.id, None)
     ex.forget("algo", algo.key)
     ex.exposed.add((algo.account, algo.symbol, algo.position_side))
-
-
-def fire(ex: Exchange, algo: Algo, market: Market, now: int) -> None:
-    """The trigger was reached: tell TRIGGERING and, unless the profile delays it, go on to the child."""
-    market.unwait(algo)
-    book = ex.book(algo.account)
-    algo.status, algo.trigger_time, algo.updated = "TRIGGERING", now, now
-    ex.exposed.add((algo.account, algo.symbol, algo.position_side))
-    ex.touch(algo)
-    messages.algo_update(ex, algo, now)
-    ex.delayed[algo.id] = algo
-    if not ex.profile.trigger_delay_ms and not algo.stuck:
-        give_birth(ex, book, algo, market, now)
-
-
-def give_birth(ex: Exchange, book: Book, algo: Algo, market: Market, now: int) -> None:
-    """Turn a triggered order into an ordinary one under another id, or end it when the engine refuses."""
-    ex.delayed.pop(algo.id, None)
-    quantity = _child_quantity(ex, book, algo)
-    if isinstance(quantity, str):
-        status = "EXPIRED" if algo.close_position else "REJECTED"
-        algo_end(ex, book, algo, status, now, reason="" if algo.close_position else quantity)
-        return
-    limited = algo.type in LIMITED
-    opens = not algo.reduce_only and not algo.close_position
-    if opens and not closable(book, algo.symbol, algo.position_side, algo.side):
-        asset = market.rules.margin_asset
-        needed = quantity * (algo.price or market.mark) / ex.leverage(book.account, algo.symbol)
-        if needed > margin_of(ex, book, asset).available:
-            algo_end(ex, book, algo, "REJECTED", now, reason="Margin is insufficient.")
-            return
-    child_id = algo.client_id if ex.profile.child_ids == "same" else ex.token("child", 22)
-    child = Order(
-        ex.next_id("order", 8_389_765_000_001), algo.account, algo.symbol, child_id, algo.side, algo.position_side,
-        "LIMIT" if limited else "MARKET", algo.tif, quantity, algo.price, now, now, reduce_only=algo.reduce_only or
-        (algo.close_position and algo.position_side == "BOTH"), close_position=algo.close_position,
-        working=algo.working, price_protect=algo.price_protect, stp=algo.stp, algo_id=algo.id,
-        good_till=algo.good_till,
-    )  # fmt: skip
-    child.orig_type = child.type
-    algo.status, algo.child, algo.updated = "TRIGGERED", child.id, now
-    ex.touch(algo)
-    messages.algo_update(ex, algo, now)
-    enter(ex, book, child, now)
-    if limited and algo.tif == "GTX" and tradable(market, child.side, child.price):
-        end(ex, book, child, "EXPIRED", now, reason=8)
-        return
-    take(ex, book, child, market, now)
-    if child.is_open:
-        if limited and algo.tif in ("GTC", "GTD", "GTX"):
-            child.queue = market.depth.queue
-            market.rest(child)
-            if child.good_till:
-                ex.expire_at(child.good_till)
-        else:
-            end(ex, book, child, "EXPIRED", now, reason=8 if limited or not child.executed else 9)
-    settle(ex, now)
-
-
-def _child_quantity(ex: Exchange, book: Book, algo: Algo) -> Decimal | str:
-    """The size of the child, or the venue's reason for refusing it."""
-    exits = closable(book, algo.symbol, algo.position_side, algo.side)
-    if algo.close_position:
-        return exits or "Reduce Only reject"
-    if algo.reduce_only:
-        return min(algo.quantity, exits) if exits else "Reduce Only reject"
-    hedge_exit = algo.position_side != "BOTH" and (algo.side == "SELL") == (algo.position_side == "LONG")
-    if hedge_exit and algo.quantity > exits:
-        if not exits or ex.profile.hedge_excess_at_trigger == "refuse":
-            return "Reduce Only reject"
-        return exits
-    return algo.quantity

@@ -1,4 +1,4 @@
-"""What the exchange remembers: accounts, positions, orders, algo orders, fills, income.
+"""The exchange's records: accounts, positions, orders, conditional orders, fills, income, uncovered intervals.
 
 Amounts are ``Decimal``. Times are exchange time in milliseconds since the epoch.
 """
@@ -6,29 +6,16 @@ Amounts are ``Decimal``. Times are exchange time in milliseconds since the epoch
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import ClassVar, Final
 
-ZERO: Final = Decimal(0)
-# Wide enough that sums and products of prices, quantities and rates are exact.
-MONEY: Final = Context(prec=60)
-EIGHT: Final = Decimal("0.00000001")
+from simulator.engine.decimals import ZERO
 
 NAKED_LIMIT_MS: Final = 2000
 ORDER_OPEN: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
 ALGO_OPEN: Final = frozenset({"NEW", "TRIGGERING", "TRIGGERED"})
 STOPS: Final = frozenset({"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"})
 CONDITIONAL: Final = STOPS | {"TAKE_PROFIT", "TAKE_PROFIT_MARKET"}
-
-
-def plain(value: Decimal) -> str:
-    """Write a number as plain decimal text, never with an exponent."""
-    return format(value, "f")
-
-
-def eight(value: Decimal) -> str:
-    """Write an amount of money with eight decimals."""
-    return format(value.quantize(EIGHT, context=MONEY), "f")
 
 
 @dataclass(slots=True)
@@ -75,6 +62,10 @@ class Order:
     @property
     def remaining(self) -> Decimal:
         return self.quantity - self.executed
+
+    @property
+    def average_price(self) -> Decimal:
+        return self.quote / self.executed if self.executed else ZERO
 
 
 @dataclass(slots=True)

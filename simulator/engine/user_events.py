@@ -5,12 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from simulator.engine.exchange import Book, Exchange
-from simulator.engine.values import ZERO, Algo, Fill, Order, Position, eight, plain
-
-
-def average_price(order: Order) -> Decimal:
-    return order.quote / order.executed if order.executed else ZERO
+from simulator.engine.account_book import Book
+from simulator.engine.decimals import ZERO, eight, plain
+from simulator.engine.exchange import Exchange
+from simulator.engine.margin import break_even
+from simulator.engine.records import Algo, Fill, Order, Position
 
 
 def order_update(
@@ -28,7 +27,7 @@ def order_update(
         "f": order.tif,
         "q": rules.quantity(order.quantity),
         "p": rules.price(order.price) if order.price else "0",
-        "ap": rules.average(average_price(order)) if order.executed else "0",
+        "ap": rules.average(order.average_price) if order.executed else "0",
         "sp": "0",
         "x": what,
         "X": order.status,
@@ -105,14 +104,6 @@ def position_row(ex: Exchange, book: Book, position: Position) -> dict[str, Any]
     }
 
 
-def break_even(book: Book, position: Position) -> Decimal:
-    """The price at which closing as a taker costs nothing but the fees already paid."""
-    if not position.amount:
-        return ZERO
-    fee = position.entry * book.account.taker
-    return position.entry + (fee if position.amount > 0 else -fee)
-
-
 def wallet_row(book: Book, asset: str, change: Decimal = ZERO) -> dict[str, Any]:
     wallet = book.account.wallets.get(asset, ZERO)
     isolated = sum((p.isolated for p in book.held.values() if p.symbol in book.account.isolated), ZERO)
@@ -162,7 +153,7 @@ def algo_update(ex: Exchange, algo: Algo, now: int) -> None:
     if algo.child:
         child = ex.orders.get(algo.child)
         done = child is not None and child.executed
-        body["ap"] = rules.average(average_price(child)) if child is not None and done else "0"
+        body["ap"] = rules.average(child.average_price) if child is not None and done else "0"
         body["aq"] = rules.quantity(child.executed) if child is not None and done else "0"
         body["act"] = "LIMIT" if algo.type in ("STOP", "TAKE_PROFIT") else "MARKET"
     body |= {

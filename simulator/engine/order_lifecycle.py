@@ -1,17 +1,16 @@
-"""What happens when orders rest, trade and end. Every path into and out of the book goes through here."""
+"""An order's life: it is added, filled in parts, ended. Every order enters and leaves the books here."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from simulator.engine import messages
-from simulator.engine.exchange import Book, Exchange
+from simulator.engine import user_events
+from simulator.engine.account_book import Book
+from simulator.engine.decimals import EIGHT, MONEY, ZERO
+from simulator.engine.exchange import Exchange
 from simulator.engine.ledger import change, pay
-from simulator.engine.market import Market
-from simulator.engine.values import EIGHT, MONEY, ZERO, Algo, Fill, Order
-
-RETENTION_UNFILLED_MS = 3 * 86_400_000
-RETENTION_MS = 90 * 86_400_000
+from simulator.engine.records import Algo, Fill, Order
+from simulator.engine.retention import retain
 
 
 def _weigh(book: Book, order: Order, sign: int) -> None:
@@ -34,7 +33,7 @@ def enter(ex: Exchange, book: Book, order: Order, now: int) -> None:
     book.last_ids[order.client_id] = order.id
     _weigh(book, order, 1)
     ex.touch(order)
-    messages.order_update(ex, order, "NEW", now)
+    user_events.order_update(ex, order, "NEW", now)
 
 
 def reweigh(book: Book, order: Order, quantity: Decimal, price: Decimal) -> None:
@@ -94,9 +93,9 @@ def fill(
     algo = ex.algos.get(order.algo_id) if order.algo_id else None
     if order.status == "FILLED" and algo and ex.profile.finished_first:
         finish(ex, book, algo, now)
-    messages.trade_lite(ex, order, done, now)
-    messages.account_update(ex, book, "ORDER", now, assets=(rules.margin_asset,), positions=(position,))
-    messages.order_update(
+    user_events.trade_lite(ex, order, done, now)
+    user_events.account_update(ex, book, "ORDER", now, assets=(rules.margin_asset,), positions=(position,))
+    user_events.order_update(
         ex, order, "CALCULATED" if liquidation else "TRADE", now, fill=done, reason=5 if liquidation else 0
     )
     market.see(ex.market_ms or now, quantity)
@@ -126,7 +125,7 @@ def end(ex: Exchange, book: Book, order: Order, status: str, now: int, *, reason
     order.updated = now
     ex.touch(order)
     what = "CANCELED" if status == "CANCELED" else "EXPIRED"
-    messages.order_update(ex, order, what, now, reason=reason)
+    user_events.order_update(ex, order, what, now, reason=reason)
     _leave(ex, book, order, now)
 
 
@@ -162,77 +161,8 @@ def algo_end(ex: Exchange, book: Book, algo: Algo, status: str, now: int, *, rea
     (book.born_algos if algo.child else book.idle_algos).append(algo.id)
     ex.exposed.add((book.account.name, algo.symbol, algo.position_side))
     ex.touch(algo)
-    messages.algo_update(ex, algo, now)
+    user_events.algo_update(ex, algo, now)
     retain(ex, book, now)
-
-
-def retain(ex: Exchange, book: Book, now: int) -> None:
-    """Let go of what the venue itself forgets: unfilled after 3 days, the rest after 90, and beyond our own bound."""
-    most = ex.profile.finished_orders_max
-    for closed, kept_ms in (
-        (book.unfilled_orders, RETENTION_UNFILLED_MS),
-        (book.filled_orders, RETENTION_MS),
-    ):
-        while closed and (len(closed) > most or now - ex.orders[closed[0]].updated > kept_ms):
-            order = ex.orders.pop(closed.popleft())
-            if book.last_ids.get(order.client_id) == order.id:
-                del book.last_ids[order.client_id]
-            ex.amendments.pop(order.id, None)
-            ex.forget("order", order.key)
-    for done, kept_ms in ((book.idle_algos, RETENTION_UNFILLED_MS), (book.born_algos, RETENTION_MS)):
-        while done and (len(done) > most or now - ex.algos[done[0]].updated > kept_ms):
-            algo = ex.algos.pop(done.popleft())
-            if book.last_algo_ids.get(algo.client_id) == algo.id:
-                del book.last_algo_ids[algo.client_id]
-            ex.forget("algo", algo.key)
-
-
-def closable(book: Book, symbol: str, position_side: str, side: str) -> Decimal:
-    """How much of the position an order on this side could close; zero when it would open."""
-    amount = book.amount(symbol, position_side)
-    return abs(amount) if (amount > 0) == (side == "SELL") and amount else ZERO
-
-
-def take(ex: Exchange, book: Book, order: Order, market: Market, now: int) -> None:
-    """Trade an order against the book as far as its price (or the band, for MARKET) allows."""
-    limit = order.price if order.type == "LIMIT" else _band(market, order.side)
-    buying = order.side == "BUY"
-    for number in range(market.depth.levels):
-        if not order.is_open:
-            return
-        price, stands = market.level(order.side, number)
-        if price <= 0 or (price > limit if buying else price < limit):
-            return
-        if not stands:
-            continue
-        quantity = min(order.remaining, stands, _cap(book, order))
-        if quantity <= 0:
-            return
-        market.taken[order.side, price] = market.taken.get((order.side, price), ZERO) + quantity
-        fill(ex, book, order, quantity, price, False, now)
-
-
-def _cap(book: Book, order: Order) -> Decimal:
-    if order.reduce_only or order.close_position:
-        return closable(book, order.symbol, order.position_side, order.side)
-    return order.remaining
-
-
-def _band(market: Market, side: str) -> Decimal:
-    bound = market.rules.bound
-    return market.mark * (1 + bound) if side == "BUY" else market.mark * (1 - bound)
-
-
-def takable(market: Market, side: str, limit: Decimal | None) -> Decimal:
-    """How much a taker could get at once, up to a price or the band."""
-    bar = limit if limit is not None else _band(market, side)
-    total = ZERO
-    for number in range(market.depth.levels):
-        price, stands = market.level(side, number)
-        if price <= 0 or (price > bar if side == "BUY" else price < bar):
-            break
-        total += stands
-    return total
 
 
 def settle(ex: Exchange, now: int) -> None:
@@ -251,5 +181,5 @@ def settle(ex: Exchange, now: int) -> None:
             if order.symbol != symbol or order.position_side != side:
                 continue
             exits = order.reduce_only or (side != "BOTH" and (order.side == "SELL") == (side == "LONG"))
-            if exits and not closable(book, symbol, side, order.side):
+            if exits and not book.closable(symbol, side, order.side):
                 end(ex, book, order, "EXPIRED", now, reason=4)

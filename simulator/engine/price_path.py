@@ -1,15 +1,16 @@
-"""Price moves: the path from one price to the next, and everything it fires on its way, in order."""
+"""Price moves: the path from one price to the next, and everything it reaches on its way, in order."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from simulator.engine.algo import fire, give_birth
+from simulator.engine.decimals import EIGHT, ZERO
 from simulator.engine.exchange import Exchange
-from simulator.engine.execution import algo_end, closable, end, fill, settle
 from simulator.engine.liquidation import liquidate
 from simulator.engine.market import Market
-from simulator.engine.values import EIGHT, ZERO, Algo, Order
+from simulator.engine.matching import trade_resting
+from simulator.engine.order_lifecycle import settle
+from simulator.engine.triggering import _trail, fire
 
 # (how far along the path, kind, id): what waits at which place of this move
 Stop = tuple[Decimal, int, int]
@@ -103,30 +104,6 @@ def _reach_limit(ex: Exchange, market: Market, ident: int, goal: Decimal, now: i
     trade_resting(ex, market, order, through, now)
 
 
-def trade_resting(ex: Exchange, market: Market, order: Order, through: bool, now: int) -> None:
-    """The market came to a resting order: it fills at its own price as far as what is traded there reaches."""
-    book = ex.book(order.account)
-    depth = market.depth
-    key = ("REST" + order.side, order.price)
-    left = depth.per_level - market.taken.get(key, ZERO)
-    if through:
-        left, order.queue = left + depth.per_level * (depth.levels - 1), ZERO
-    elif order.queue:
-        ahead = min(order.queue, left)
-        order.queue -= ahead
-        left -= ahead
-        market.taken[key] = market.taken.get(key, ZERO) + ahead
-        ex.touch(order)
-    quantity = min(order.remaining, left)
-    if order.reduce_only or order.close_position:
-        quantity = min(quantity, closable(book, order.symbol, order.position_side, order.side))
-    if quantity <= 0:
-        return
-    market.taken[key] = market.taken.get(key, ZERO) + quantity
-    fill(ex, book, order, quantity, order.price, True, now)
-    settle(ex, now)
-
-
 def _reach_trigger(ex: Exchange, market: Market, ident: int, now: int) -> None:
     algo = ex.algos.get(ident)
     if algo is None or algo.status != "NEW" or (algo.price_protect and _torn(market)):
@@ -140,67 +117,9 @@ def _torn(market: Market) -> bool:
     return abs(market.mark - market.last) > market.rules.protect * market.mark
 
 
-def _trail(ex: Exchange, market: Market, now: int) -> None:
-    for algo in list(market.trailing.values()):
-        price = market.working(algo)
-        rising = algo.side == "SELL"  # a sell trails the highest price
-        if not algo.active:
-            if price >= algo.activate if rising else price <= algo.activate:
-                algo.active, algo.extreme = True, price
-                ex.touch(algo)
-            continue
-        _follow(ex, market, algo, price, rising, now)
-
-
-def _follow(ex: Exchange, market: Market, algo: Algo, price: Decimal, rising: bool, now: int) -> None:
-    if price > algo.extreme if rising else price < algo.extreme:
-        algo.extreme = price
-        ex.touch(algo)
-        return
-    share = algo.callback / 100
-    stop = algo.extreme * (1 - share) if rising else algo.extreme * (1 + share)
-    if price <= stop if rising else price >= stop:
-        fire(ex, algo, market, now)
-        settle(ex, now)
-
-
-def due(ex: Exchange, now: int) -> None:
-    """What time alone brings: delayed triggers go on, orders past their goodTillDate expire."""
-    for algo in list(ex.delayed.values()):
-        if not algo.stuck and now >= algo.trigger_time + ex.profile.trigger_delay_ms:
-            give_birth(ex, ex.book(algo.account), algo, ex.market(algo.symbol), now)
-    for (account, symbol), moment in list(ex.countdowns.items()):
-        if moment <= now:
-            del ex.countdowns[account, symbol]
-            for order in list(ex.book(account).open_orders.values()):
-                if order.symbol == symbol:
-                    end(ex, ex.book(account), order, "CANCELED", now)
-    if ex.expiring and now >= ex.expiring:
-        ex.expiring = 0
-        for book in ex.books.values():
-            for order in list(book.open_orders.values()):
-                if order.good_till and order.good_till <= now:
-                    end(ex, book, order, "CANCELED", now)
-                elif order.good_till:
-                    ex.expire_at(order.good_till)
-            for algo in list(book.open_algos.values()):
-                if algo.status == "NEW" and algo.good_till:
-                    if algo.good_till <= now:
-                        algo_end(ex, book, algo, "EXPIRED", now)
-                    else:
-                        ex.expire_at(algo.good_till)
-
-
 def public_trade(ex: Exchange, market: Market, rises: bool, now: int) -> None:
     """A price move is somebody's trade: show it on the tape."""
     rules = market.rules
     lots = 1 + (market.trades * 7919) % 40
     quantity = max(rules.lot_min, rules.step) * lots
     ex.traded.append((rules.symbol, market.trade(market.last, quantity, not rises, now)))
-
-
-def hand_fill(ex: Exchange, order: Order, quantity: Decimal, now: int) -> None:
-    """Fill part of a resting order by hand, at its own price."""
-    book = ex.book(order.account)
-    fill(ex, book, order, min(quantity, order.remaining), order.price, True, now)
-    settle(ex, now)

@@ -1,128 +1,17 @@
-"""The rules of each symbol, read from a real exchangeInfo."""
+"""Every symbol of this exchange with its rules and its leverage brackets."""
 
 from __future__ import annotations
 
-import functools
-import gzip
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from simulator.engine.data_files import read_maybe_gzipped, shipped
+from simulator.engine.decimals import ZERO
 from simulator.engine.profile import Profile
-from simulator.engine.values import ZERO
-
-
-@dataclass(frozen=True, slots=True)
-class Bracket:
-    """One step of the leverage ladder."""
-
-    leverage: int
-    cap: Decimal
-    floor: Decimal
-    ratio: Decimal
-    cum: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What an order on this symbol must obey."""
-
-    symbol: str
-    status: str
-    margin_asset: str
-    price_precision: int
-    quantity_precision: int
-    tick: Decimal
-    price_min: Decimal
-    price_max: Decimal
-    step: Decimal
-    lot_min: Decimal
-    lot_max: Decimal
-    market_step: Decimal
-    market_min: Decimal
-    market_max: Decimal
-    orders_max: int
-    notional_min: Decimal
-    up: Decimal
-    down: Decimal
-    protect: Decimal
-    bound: Decimal
-    liquidation_fee: Decimal
-    price_unit: Decimal
-    quantity_unit: Decimal
-    average_unit: Decimal
-    brackets: tuple[Bracket, ...]
-
-    def price(self, value: Decimal) -> str:
-        """Write a price the way this symbol's prices are written."""
-        return format(value.quantize(self.price_unit), "f")
-
-    def quantity(self, value: Decimal) -> str:
-        return format(value.quantize(self.quantity_unit), "f")
-
-    def average(self, value: Decimal) -> str:
-        return format(value.quantize(self.average_unit), "f")
-
-    def bracket(self, notional: Decimal) -> Bracket:
-        for bracket in self.brackets:
-            if notional <= bracket.cap:
-                return bracket
-        return self.brackets[-1]
-
-    def cap_at(self, leverage: int) -> Decimal:
-        """The largest position value allowed at this leverage."""
-        caps = [b.cap for b in self.brackets if b.leverage >= leverage]
-        return max(caps) if caps else ZERO
-
-
-def _unit(digits: int) -> Decimal:
-    return Decimal(1).scaleb(-digits)
-
-
-def _digits(value: Decimal) -> int:
-    exponent = value.normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
-
-
-def rules_from(raw: dict[str, Any], brackets: tuple[Bracket, ...]) -> Rules:
-    """Read one symbol of exchangeInfo."""
-    filters = {f["filterType"]: f for f in raw["filters"]}
-    price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
-    market = filters.get("MARKET_LOT_SIZE", lot)
-    percent = filters.get("PERCENT_PRICE", {})
-    tick, step = Decimal(price["tickSize"]), Decimal(lot["stepSize"])
-    return Rules(
-        symbol=raw["symbol"],
-        status=raw["status"],
-        margin_asset=raw["marginAsset"],
-        price_precision=raw["pricePrecision"],
-        quantity_precision=raw["quantityPrecision"],
-        tick=tick,
-        price_min=Decimal(price["minPrice"]),
-        price_max=Decimal(price["maxPrice"]),
-        step=step,
-        lot_min=Decimal(lot["minQty"]),
-        lot_max=Decimal(lot["maxQty"]),
-        market_step=Decimal(market["stepSize"]),
-        market_min=Decimal(market["minQty"]),
-        market_max=Decimal(market["maxQty"]),
-        orders_max=int(filters.get("MAX_NUM_ORDERS", {}).get("limit", 200)),
-        notional_min=Decimal(filters.get("MIN_NOTIONAL", {}).get("notional", "5")),
-        up=Decimal(percent.get("multiplierUp", "1.1")),
-        down=Decimal(percent.get("multiplierDown", "0.9")),
-        protect=Decimal(raw.get("triggerProtect", "0.05")),
-        bound=Decimal(raw.get("marketTakeBound", "0.05")),
-        liquidation_fee=Decimal(raw.get("liquidationFee", "0.0125")),
-        price_unit=_unit(_digits(tick)),
-        quantity_unit=_unit(_digits(step)),
-        average_unit=_unit(max(5, _digits(tick) + 1)),
-        brackets=brackets,
-    )
-
+from simulator.engine.symbol_rules import Bracket, Rules, rules_from
 
 # A symbol without a ladder of its own gets a cautious one.
 PLAIN_LADDER = (
@@ -131,21 +20,6 @@ PLAIN_LADDER = (
     Bracket(5, Decimal(1000000), Decimal(100000), Decimal("0.1"), Decimal(5625)),
     Bracket(1, Decimal(10000000), Decimal(1000000), Decimal("0.5"), Decimal(405625)),
 )
-
-
-@functools.cache
-def shipped(name: str) -> bytes:
-    """Read one of the data files that come with the simulator."""
-    return gzip.decompress((resources.files("simulator") / "data" / name).read_bytes())
-
-
-def read_maybe_gzipped(path: Path) -> bytes:
-    """Read a file, gzipped or not. Raises ValueError with a sentence when it cannot be read."""
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except OSError as error:
-        raise ValueError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
 class Catalogue:

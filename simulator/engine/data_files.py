@@ -1,0 +1,23 @@
+"""Data files: those that come with the simulator, and those a person names."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+from importlib import resources
+from pathlib import Path
+
+
+@functools.cache
+def shipped(name: str) -> bytes:
+    """Read one of the data files that come with the simulator."""
+    return gzip.decompress((resources.files("simulator") / "data" / name).read_bytes())
+
+
+def read_maybe_gzipped(path: Path) -> bytes:
+    """Read a file, gzipped or not. Raises ValueError with a sentence when it cannot be read."""
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except OSError as error:
+        raise ValueError(f"Cannot read {path}: {error.strerror or error}.") from error
