@@ -37,7 +37,7 @@ class Server:
         self.simulator = simulator
         self.hub = Hub(simulator)
         self.control = Control(simulator, self.flush)
-        simulator.venue.attached = True
+        simulator.venue.collects_events = True
         self._ticker: asyncio.Task[None] | None = None
         self._late: dict[int, asyncio.Future[Reply]] = {}
 
@@ -76,7 +76,7 @@ class Server:
 
     def flush(self) -> None:
         """Send every event that is due to the sockets."""
-        self.hub.tell_user(self.simulator.ex.take_told())
+        self.hub.tell_user(self.simulator.ex.take_events())
         self.hub.tell_market()
         dropped, self.simulator.venue.dropped[:] = list(self.simulator.venue.dropped), []
         for account in dropped:

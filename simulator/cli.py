@@ -253,7 +253,7 @@ def _reload(simulator: Simulator, path: Path) -> None:
 
 async def _write_log(simulator: Simulator, path: Path) -> None:
     """Follow the journal into a file."""
-    done = simulator.venue.journal.count
+    done = simulator.venue.request_log.count
     with path.open("a", encoding="utf-8") as out:
         while True:
             try:
@@ -263,7 +263,7 @@ async def _write_log(simulator: Simulator, path: Path) -> None:
 
 
 def _copy(simulator: Simulator, out: IO[str], done: int) -> int:
-    for entry in simulator.venue.journal.since(done) if simulator.venue.journal.count > done else ():
+    for entry in simulator.venue.request_log.since(done) if simulator.venue.request_log.count > done else ():
         out.write(json.dumps(entry.as_dict(), ensure_ascii=False) + "\n")
         done = entry.n
     out.flush()

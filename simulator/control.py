@@ -120,7 +120,7 @@ class Control:
 
     def log(self, request: web.Request, _: Any) -> Answer:
         since = _whole(request.query.get("since", "0"), "since")
-        entries = self.simulator.venue.journal.since(since, request.query.get("account"))
+        entries = self.simulator.venue.request_log.since(since, request.query.get("account"))
         return [entry.as_dict() for entry in entries], 200
 
     def state(self, _: web.Request, __: Any) -> Answer:

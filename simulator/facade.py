@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from simulator.engine import order_views
-from simulator.engine.account_book import Book
+from simulator.engine.account_book import AccountBook
 from simulator.engine.catalogue import load_catalogue
 from simulator.engine.decimals import MONEY, ZERO, plain
 from simulator.engine.ledger import deposit
 from simulator.engine.market import Depth
-from simulator.engine.matching import hand_fill
-from simulator.engine.price_path import move
+from simulator.engine.matching import fill_by_hand
+from simulator.engine.price_path import move_price
 from simulator.engine.profile import Profile, profile_named
 from simulator.engine.records import Account
-from simulator.engine.request_log import Entry
+from simulator.engine.request_log import LogEntry
 from simulator.faults import Fault
 from simulator.venue import Reply, Venue, open_venue
 
@@ -120,7 +120,7 @@ class Simulator:
             chosen, catalogue, seed=seed, prices=prices, market_ms=self.clock(), klines=klines, speed=speed
         )
         self.ex = self.venue.ex
-        self.venue.journal.hashing = hash_log
+        self.venue.request_log.hashing = hash_log
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
@@ -157,12 +157,12 @@ class Simulator:
                 withdrawals=withdrawals, ip_restricted=ip_restricted, maker=self.profile.maker_fee,
                 taker=self.profile.taker_fee, created=now,
             )  # fmt: skip
-            book = self.ex.adopt(account)
+            book = self.ex.register(account)
             deposit(self.ex, book, "USDT", money, now)
             self.venue._commit(by_hand=True)
         return True
 
-    def _book(self, account: str | None) -> Book:
+    def _book(self, account: str | None) -> AccountBook:
         if account is None:
             if len(self.ex.books) != 1:
                 raise ValueError("Say which account: there is not exactly one.")
@@ -195,11 +195,11 @@ class Simulator:
         with localcontext(MONEY):
             self.venue._tick(now)
             market = self._market(symbol)
-            last = market.nearest(_number(price, "price"))
+            last = market.round_to_tick(_number(price, "price"))
             goal = last if mark is None else _number(mark, "mark")
             if last <= 0 or goal <= 0:
                 raise ValueError("A price must be above zero.")
-            move(self.ex, market, last, goal, now, jump=gap)
+            move_price(self.ex, market, last, goal, now, jump=gap)
             self.venue._refresh(now)
             self.venue._commit(by_hand=True)
 
@@ -230,12 +230,12 @@ class Simulator:
     def fill(self, client_id: str, quantity: Decimal | str, account: str | None = None) -> None:
         """Fill part of a resting limit order by hand, at its own price."""
         book = self._book(account)
-        ident = book.open_ids.get(client_id)
+        ident = book.open_order_ids.get(client_id)
         if ident is None:
             raise ValueError(f"No open order has the client id {client_id!r}.")
         now = self.clock()
         with localcontext(MONEY):
-            hand_fill(self.ex, self.ex.orders[ident], _number(quantity, "quantity"), now)
+            fill_by_hand(self.ex, self.ex.orders[ident], _number(quantity, "quantity"), now)
             self.venue._refresh(now)
             self.venue._commit(by_hand=True)
 
@@ -268,9 +268,9 @@ class Simulator:
         return self._book(account).account.wallets.get(asset, ZERO)
 
     @property
-    def log(self) -> list[Entry]:
+    def log(self) -> list[LogEntry]:
         """Every request so far, oldest first."""
-        return list(self.venue.journal.entries)
+        return list(self.venue.request_log.entries)
 
     @one_at_a_time
     def drain_events(self, api_key: str) -> list[dict[str, Any]]:
@@ -307,10 +307,10 @@ class Simulator:
                     for symbol, m in sorted(self.ex.markets.items())
                 },
                 "faults": [fault.as_dict() for fault in self.venue.faults.rules],
-                "requests": self.venue.journal.count,
+                "requests": self.venue.request_log.count,
             }
 
-    def _account_row(self, book: Book) -> dict[str, Any]:
+    def _account_row(self, book: AccountBook) -> dict[str, Any]:
         account = book.account
         return {
             "name": account.name,

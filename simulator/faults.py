@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-FOR_EVER: Final = 1 << 60
+FOREVER: Final = 1 << 60
 
 # What may happen to a request, with the words each action takes.
 REQUEST_ACTIONS: Final[dict[str, frozenset[str]]] = {

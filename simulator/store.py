@@ -18,16 +18,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Final
 
-from simulator.engine.account_book import Book
-from simulator.engine.decimals import ZERO
+from simulator.engine.account_book import AccountBook
 from simulator.engine.exchange import Exchange
 from simulator.engine.market import Depth, Market
-from simulator.engine.records import Account, Algo, Fill, Income, Interval, Order, Position, Record
-from simulator.engine.request_log import KEPT, Entry
+from simulator.engine.records import Account, Algo, Fill, Income, Order, Position, Record, UncoveredInterval
+from simulator.engine.request_log import KEPT, LogEntry
 from simulator.facade import Simulator
 
 KINDS: Final[dict[str, type[Any]]] = {
-    kind.KIND: kind for kind in (Account, Position, Order, Algo, Fill, Income, Interval)
+    kind.KIND: kind for kind in (Account, Position, Order, Algo, Fill, Income, UncoveredInterval)
 }
 LINES_MAX: Final = 100_000
 BYTES_MAX: Final = 64 << 20
@@ -102,7 +101,7 @@ class Store:
         self._load()
         self._journal: IO[bytes] = self._journal_path.open("ab", buffering=0)
         self._log: IO[bytes] = self._log_path.open("ab", buffering=0)
-        simulator.ex.keeping = True
+        simulator.ex.persisting = True
         simulator.venue.keep = self.write
         self.compact()
 
@@ -111,15 +110,15 @@ class Store:
     def write(self, by_hand: bool = False) -> None:
         """Write what changed since the last time. Cheap when nothing did."""
         ex, venue = self.simulator.ex, self.simulator.venue
-        drifted = ex.moved and self.simulator.clock() - self._written_at >= PRICES_EVERY_MS
-        if ex.dirty or ex.gone or by_hand or drifted:
-            line = self._line(list(ex.dirty.values()), ex.gone)
+        drifted = ex.moved_symbols and self.simulator.clock() - self._written_at >= PRICES_EVERY_MS
+        if ex.dirty or ex.removed or by_hand or drifted:
+            line = self._line(list(ex.dirty.values()), ex.removed)
             ex.dirty.clear()
-            ex.gone.clear()
+            ex.removed.clear()
             self._journal.write(line)
             self._lines += 1
             self._bytes += len(line)
-        fresh = venue.journal.fresh
+        fresh = venue.request_log.unsaved
         if fresh:
             text = "".join(
                 json.dumps(e.as_dict(), ensure_ascii=False, separators=(",", ":")) + "\n" for e in fresh
@@ -148,7 +147,7 @@ class Store:
         if depths != self._depths:
             self._depths = depths
             row["depth"] = depths
-        reversals = [*self.simulator.venue.cover.reversed, *ex.strays]
+        reversals = [*self.simulator.venue.cover.reversals, *ex.stray_fills]
         if len(reversals) != self._reversals:
             self._reversals = len(reversals)
             row["rev"] = reversals
@@ -174,7 +173,7 @@ class Store:
         self._journal.close()
         self._journal = self._journal_path.open("ab", buffering=0)
         ex.dirty.clear()
-        ex.gone.clear()
+        ex.removed.clear()
         self._lines = self._bytes = 0
 
     def close(self) -> None:
@@ -204,7 +203,7 @@ class Store:
                 if ex.catalogue.find(symbol):
                     ex.market(symbol).depth = _depth_from(depth)
             if "rev" in row:
-                ex.strays = row["rev"]
+                ex.stray_fills = row["rev"]
         for symbol, (last, mark, trades) in prices.items():
             if ex.catalogue.find(symbol):
                 market = ex.market(symbol)
@@ -212,10 +211,10 @@ class Store:
         _rebuild(self.simulator, list(latest.values()))
         if prices:
             self.simulator.venue.prices.resume(ex, self.simulator.clock())
-        journal = self.simulator.venue.journal
+        request_log = self.simulator.venue.request_log
         log = _rows(self._log_path)
         for row in log[-KEPT:]:
-            journal.add(Entry(**row), 0, False)
+            request_log.add(LogEntry(**row), 0, save=False)
         if len(log) > 2 * KEPT:
             fresh = self._log_path.with_suffix(".new")
             fresh.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in log[-KEPT:]))
@@ -247,11 +246,11 @@ def _rebuild(simulator: Simulator, records: list[Any]) -> None:
     ex, cover = simulator.ex, simulator.venue.cover
     for record in records:
         if isinstance(record, Account):
-            ex.adopt(record)
+            ex.register(record)
     for record in records:
         if isinstance(record, Account):
             continue
-        if isinstance(record, Interval):
+        if isinstance(record, UncoveredInterval):
             cover.intervals.append(record)
             if not record.end:
                 cover.open[record.account, record.symbol, record.side] = record
@@ -263,7 +262,7 @@ def _rebuild(simulator: Simulator, records: list[Any]) -> None:
                 book.held[record.symbol, record.side] = record
                 ex.market(record.symbol).held[record.account, record.side] = record
                 cover.sign[record.account, record.symbol, record.side] = 1 if record.amount > 0 else -1
-                ex.exposed.add((record.account, record.symbol, record.side))
+                ex.cover_changed.add((record.account, record.symbol, record.side))
             elif record.updated:
                 cover.flat_since[record.account, record.symbol, record.side] = record.updated
         elif isinstance(record, Fill):
@@ -278,7 +277,7 @@ def _rebuild(simulator: Simulator, records: list[Any]) -> None:
     for book in ex.books.values():
         for ended in (book.unfilled_orders, book.filled_orders):
             _sort(ended, {i: ex.orders[i].updated for i in ended})
-        for done in (book.idle_algos, book.born_algos):
+        for done in (book.untriggered_algos, book.triggered_algos):
             _sort(done, {i: ex.algos[i].updated for i in done})
 
 
@@ -289,36 +288,32 @@ def _sort(ids: deque[int], when: dict[int, int]) -> None:
     ids.extend(ordered)
 
 
-def _rebuild_order(ex: Exchange, book: Book, order: Order) -> None:
+def _rebuild_order(ex: Exchange, book: AccountBook, order: Order) -> None:
     ex.orders[order.id] = order
-    book.last_ids[order.client_id] = order.id
+    book.last_order_ids[order.client_id] = order.id
     if not order.is_open:
         (book.filled_orders if order.executed else book.unfilled_orders).append(order.id)
         return
     book.open_orders[order.id] = order
-    book.open_ids[order.client_id] = order.id
+    book.open_order_ids[order.client_id] = order.id
     if order.price:
-        ex.market(order.symbol).rest(order)
-    if not (order.reduce_only or order.close_position):
-        row = book.resting.setdefault((order.symbol, order.position_side), [ZERO, ZERO, ZERO, ZERO])
-        at = 0 if order.side == "BUY" else 1
-        row[at] += order.remaining
-        row[at + 2] += order.remaining * order.price
+        ex.market(order.symbol).add_resting(order)
+    book.count_resting(order)
     if order.good_till:
-        ex.expire_at(order.good_till)
+        ex.schedule_expiry(order.good_till)
 
 
-def _rebuild_algo(ex: Exchange, book: Book, algo: Algo) -> None:
+def _rebuild_algo(ex: Exchange, book: AccountBook, algo: Algo) -> None:
     ex.algos[algo.id] = algo
     book.last_algo_ids[algo.client_id] = algo.id
     if not algo.is_open:
-        (book.born_algos if algo.child else book.idle_algos).append(algo.id)
+        (book.triggered_algos if algo.child else book.untriggered_algos).append(algo.id)
         return
     book.open_algos[algo.id] = algo
     book.open_algo_ids[algo.client_id] = algo.id
     if algo.status == "NEW":
-        ex.market(algo.symbol).wait(algo)
+        ex.market(algo.symbol).add_waiting(algo)
         if algo.good_till:
-            ex.expire_at(algo.good_till)
+            ex.schedule_expiry(algo.good_till)
     elif algo.status == "TRIGGERING":
-        ex.delayed[algo.id] = algo
+        ex.triggering[algo.id] = algo

@@ -120,10 +120,10 @@ class Hub:
 
     # -- user events ----------------------------------------------------------------------------------------------
 
-    def tell_user(self, told: list[tuple[str, dict[str, Any]]]) -> None:
+    def tell_user(self, pending_events: list[tuple[str, dict[str, Any]]]) -> None:
         """Send user events to the sockets that hold the account's live listen key on /private."""
         now = self.simulator.clock()
-        for account, event in told:
+        for account, event in pending_events:
             key = self.simulator.ex.books[account].account.listen_key
             if not key or self.simulator.ex.books[account].account.listen_until <= now:
                 continue
@@ -157,8 +157,8 @@ class Hub:
     def tell_market(self) -> None:
         """Send what moved since the last time: trades, books, bars; marks once a second."""
         simulator = self.simulator
-        moved, simulator.ex.moved = simulator.ex.moved, set()
-        traded, simulator.ex.traded = simulator.ex.traded, []
+        moved_symbols, simulator.ex.moved_symbols = simulator.ex.moved_symbols, set()
+        public_trades, simulator.ex.public_trades = simulator.ex.public_trades, []
         now = simulator.clock()
         second = now // 1000
         beat = second != self._second
@@ -173,27 +173,32 @@ class Hub:
             return
         with localcontext(MONEY):
             for stream, sockets in wanted.items():
-                for event in self._events(stream, moved, traded, now, beat):
+                for event in self._events(stream, moved_symbols, public_trades, now, beat):
                     for socket in sockets:
                         socket.push(stream, event)
 
     def _events(
-        self, stream: str, moved: set[str], traded: list[tuple[str, dict[str, Any]]], now: int, beat: bool
+        self,
+        stream: str,
+        moved_symbols: set[str],
+        public_trades: list[tuple[str, dict[str, Any]]],
+        now: int,
+        beat: bool,
     ) -> list[Any]:
         if stream.startswith("!"):
-            return self._all_market(stream, moved, now, beat)
+            return self._all_market(stream, moved_symbols, now, beat)
         name, _, kind = stream.partition("@")
         symbol = name.upper()
         if name != name.lower() or self.simulator.ex.catalogue.find(symbol) is None:
             return []  # stream names are lower case; any other is silence
         if kind in ("aggTrade", "trade"):
-            return [self._trade(symbol, kind, trade, now) for s, trade in traded if s == symbol]
+            return [self._trade(symbol, kind, trade, now) for s, trade in public_trades if s == symbol]
         if kind.startswith("markPrice"):
             every = 1 if kind.endswith("@1s") else 3
             return [self._mark(symbol, now)] if beat and self._second % every == 0 else []
         if kind in ("ticker", "miniTicker"):
             return [self._day(symbol, kind, now)] if beat else []
-        if symbol not in moved and not (beat and kind.startswith(("kline", "depth"))):
+        if symbol not in moved_symbols and not (beat and kind.startswith(("kline", "depth"))):
             return []
         if kind == "bookTicker":
             return [self._book(symbol, now)]
@@ -203,17 +208,17 @@ class Hub:
             return [self._depth(symbol, kind, now)]
         return []
 
-    def _all_market(self, stream: str, moved: set[str], now: int, beat: bool) -> list[Any]:
+    def _all_market(self, stream: str, moved_symbols: set[str], now: int, beat: bool) -> list[Any]:
         names = [s for s in self.simulator.ex.markets if self.simulator.ex.catalogue.is_trading(s)]
         if stream == "!bookTicker":
-            return [self._book(symbol, now) for symbol in names if symbol in moved]
+            return [self._book(symbol, now) for symbol in names if symbol in moved_symbols]
         if not beat:
             return []
         if stream.startswith("!markPrice@arr"):
             return [[self._mark(symbol, now) for symbol in names]]
         if stream in ("!ticker@arr", "!miniTicker@arr"):
             kind = stream[1:].partition("@")[0]
-            return [[self._day(symbol, kind, now) for symbol in names if symbol in moved]]
+            return [[self._day(symbol, kind, now) for symbol in names if symbol in moved_symbols]]
         return []
 
     def _trade(self, symbol: str, kind: str, trade: dict[str, Any], now: int) -> dict[str, Any]:

@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from simulator.engine import cover as covering
-from simulator.engine.account_book import Book
+from simulator.engine.account_book import AccountBook
 from simulator.engine.algo_orders import vanish
 from simulator.engine.catalogue import Catalogue
 from simulator.engine.decimals import MONEY
 from simulator.engine.errors import ApiError, refusal
 from simulator.engine.exchange import Exchange
 from simulator.engine.funding import fund
+from simulator.engine.orphans import orphans
 from simulator.engine.profile import Profile
 from simulator.engine.records import STOPS
-from simulator.engine.request_log import Entry, Journal
-from simulator.engine.retention import retain
-from simulator.engine.timers import due
-from simulator.engine.verdict import orphans, verdict
-from simulator.faults import FOR_EVER, Fault, Faults
+from simulator.engine.request_log import LogEntry, RequestLog
+from simulator.engine.retention import forget_ended
+from simulator.engine.timers import run_timers
+from simulator.engine.verdict import verdict
+from simulator.faults import FOREVER, Fault, Faults
 from simulator.prices.history import History
 from simulator.prices.source import Prices
 from simulator.protocol import account_api, algo_api, market_api, trade_api
@@ -65,7 +66,7 @@ class Late:
     method: str
     path: str
     values: dict[str, str]
-    owner: Book | None
+    owner: AccountBook | None
     expires: int
 
 
@@ -78,13 +79,13 @@ class Venue:
     faults: Faults
     history: History
     limits: Limits
-    journal: Journal = field(default_factory=Journal)
-    cover: covering.Cover = field(default_factory=covering.Cover)
+    request_log: RequestLog = field(default_factory=RequestLog)
+    cover: covering.CoverHistory = field(default_factory=covering.CoverHistory)
     late: list[Late] = field(default_factory=list)
     late_answers: dict[int, Reply] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)  # accounts whose sockets are to be cut
-    attached: bool = False  # a shell takes events and trades away; without one they are not collected
-    tidy_at: int = 0  # when to look for orders to forget
+    collects_events: bool = False  # a shell takes events and trades away; without one they are not collected
+    next_retention: int = 0  # when to look for orders to forget
     keep: Callable[[bool], None] | None = None  # writes what changed, before anything is answered
 
     # -- time -----------------------------------------------------------------------------------------------------
@@ -96,24 +97,24 @@ class Venue:
             self._commit()
 
     def _tick(self, now: int) -> None:
-        if not self.attached:
-            self.ex.told.clear()
-            self.ex.traded.clear()
-            self.ex.moved.clear()
+        if not self.collects_events:
+            self.ex.pending_events.clear()
+            self.ex.public_trades.clear()
+            self.ex.moved_symbols.clear()
         while self.late and self.late[0].due <= now:
             self._execute_late(self.late.pop(0), now)
         self.prices.advance(self.ex, now)
-        if self.ex.delayed or self.ex.expiring or self.ex.countdowns:
-            due(self.ex, now)
+        if self.ex.triggering or self.ex.next_expiry or self.ex.countdowns:
+            run_timers(self.ex, now)
         fund(self.ex, now)
-        if now >= self.tidy_at:
-            self.tidy_at = now + 60_000
+        if now >= self.next_retention:
+            self.next_retention = now + 60_000
             for book in self.ex.books.values():
-                retain(self.ex, book, now)
+                forget_ended(self.ex, book, now)
         self._refresh(now)
 
     def _refresh(self, now: int) -> None:
-        if self.ex.exposed or self.cover.lapse:
+        if self.ex.cover_changed or self.cover.lapses_at:
             covering.refresh(self.ex, self.cover, now)
 
     def _commit(self, *, by_hand: bool = False) -> None:
@@ -159,7 +160,7 @@ class Venue:
         ip: str,
     ) -> Reply:
         values: dict[str, str] = {}
-        owner: Book | None = None
+        owner: AccountBook | None = None
         fault: Fault | None = None
         weight, marks = 0, {}
         try:
@@ -191,13 +192,17 @@ class Venue:
                       f"#{fault.id} {fault.then['do']}" if fault else "", weight)  # fmt: skip
             return self._reply(error.status, {"code": error.code, "msg": error.msg}, marks | error.headers)
 
-    def _run(self, route: Route, values: dict[str, str], owner: Book | None, now: int) -> tuple[Any, Context]:
+    def _run(
+        self, route: Route, values: dict[str, str], owner: AccountBook | None, now: int
+    ) -> tuple[Any, Context]:
         ctx = Context(
             self.ex, Params(values, strict=self.ex.profile.strict_booleans), now, self.history, owner
         )
         return route.handler(ctx), ctx
 
-    def _words(self, method: str, path: str, values: dict[str, str], owner: Book | None) -> dict[str, str]:
+    def _words(
+        self, method: str, path: str, values: dict[str, str], owner: AccountBook | None
+    ) -> dict[str, str]:
         words = dict(values)
         words["method"], words["path"] = method, path
         words["account"] = owner.account.name if owner else ""
@@ -214,7 +219,7 @@ class Venue:
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def _faulty(
-        self, fault: Fault, route: Route, method: str, path: str, values: dict[str, str], owner: Book | None,
+        self, fault: Fault, route: Route, method: str, path: str, values: dict[str, str], owner: AccountBook | None,
         now: int, expires: int, weight: int, marks: dict[str, str],
     ) -> Reply:  # fmt: skip
         do, then = fault.then["do"], fault.then
@@ -251,11 +256,11 @@ class Venue:
             self._after(method, path, values, owner, now, False, "late")
             log(0, 0, "late")
             return Reply(0, {}, b"", lost="answer", late=number)
-        told = len(self.ex.told)
+        pending_events = len(self.ex.pending_events)
         answer, ctx = self._run(route, values, owner, now)
         reply = self._reply(200, answer, marks)
         if owner is not None:
-            self._afterwards(do, then, owner, ctx, told, now)
+            self._afterwards(do, then, owner, ctx, pending_events, now)
         effect = "executed" if route.changes else "read"
         if do == "lose_answer":
             effect, reply.lost = "lost_answer", "answer"
@@ -279,16 +284,16 @@ class Venue:
         )
 
     def _afterwards(
-        self, do: str, then: dict[str, Any], owner: Book, ctx: Context, told: int, now: int
+        self, do: str, then: dict[str, Any], owner: AccountBook, ctx: Context, pending_events: int, now: int
     ) -> None:
         """Faults that follow an executed request: on its events, or on the conditional order it made."""
         account = owner.account.name
         if do in ("duplicate", "reorder"):
-            mine = self.ex.told[told:]
+            mine = self.ex.pending_events[pending_events:]
             for _ in mine:
                 owner.events.pop()
             again = [*mine, *mine] if do == "duplicate" else mine[::-1]
-            self.ex.told[told:] = again
+            self.ex.pending_events[pending_events:] = again
             owner.events.extend(event for _, event in again)
         elif do == "silence_stream":
             self.faults.silent_until[account] = now + int(then["ms"])
@@ -299,14 +304,14 @@ class Venue:
             if algo is None:
                 continue
             if do == "forget_algo":
-                algo.hidden_until = now + int(then["ms"]) if "ms" in then else FOR_EVER
+                algo.hidden_until = now + int(then["ms"]) if "ms" in then else FOREVER
             elif do == "vanish_algo":
                 vanish(self.ex, owner, algo)
             elif do == "stick_triggering":
                 algo.stuck = True
-            self.ex.touch(algo)
+            self.ex.mark_changed(algo)
 
-    def _is_exempt(self, values: dict[str, str], owner: Book | None) -> bool:
+    def _is_exempt(self, values: dict[str, str], owner: AccountBook | None) -> bool:
         """Orders that only close are exempt from -1008, and so is everything that is no order."""
         if "side" not in values:
             return True
@@ -331,7 +336,14 @@ class Venue:
     # -- records --------------------------------------------------------------------------------------------------
 
     def _after(
-        self, method: str, path: str, values: dict[str, str], owner: Book | None, now: int, ok: bool, why: str
+        self,
+        method: str,
+        path: str,
+        values: dict[str, str],
+        owner: AccountBook | None,
+        now: int,
+        ok: bool,
+        why: str,
     ) -> None:
         """Protective requests we refuse or lose excuse the uncovered time of their slot."""
         if method != "POST" or owner is None or path not in ("/fapi/v1/algoOrder", "/fapi/v1/order"):
@@ -344,29 +356,29 @@ class Venue:
             return
         slot = owner.account.name, values.get("symbol", ""), values.get("positionSide", "BOTH")
         if ok:
-            covering.note_success(self.ex, self.cover, *slot, now)
+            covering.note_success(self.ex, self.cover, slot, now)
         elif why.lstrip("-").isdigit() and int(why) not in EXCUSED:
             return  # a rule said no; that is for the customer to know
         else:
-            covering.note_refusal(self.ex, self.cover, *slot, f"{now} {why}")
+            covering.note_refusal(self.ex, self.cover, slot, f"{now} {why}")
 
     def _log(
-        self, now: int, owner: Book | str | None, method: str, path: str, values: dict[str, str], status: int, code: int,
+        self, now: int, owner: AccountBook | str | None, method: str, path: str, values: dict[str, str], status: int, code: int,
         effect: str, fault: str, weight: int,
     ) -> None:  # fmt: skip
-        name = owner.account.name if isinstance(owner, Book) else ""
+        name = owner.account.name if isinstance(owner, AccountBook) else ""
         shown = {key: value for key, value in values.items() if key != "signature"}
         client_id = next((values[key] for key in CLIENT_IDS if key in values), "")
-        entry = Entry(
+        entry = LogEntry(
             self.ex.next_id("log"), now, name, method, path, shown, status, code, client_id, effect, fault
         )
-        self.journal.add(entry, weight, self.keep is not None)
+        self.request_log.add(entry, weight, save=self.keep is not None)
 
     def verdict(self, now: int, **times: int) -> dict[str, Any]:
         """Judge what has happened so far. ``times``: the customer's recv_window and absence_margin."""
         with localcontext(MONEY):
             self._refresh(now)
-            return verdict(self.ex, self.cover, self.journal, now, **times)
+            return verdict(self.ex, self.cover, self.request_log, now, **times)
 
     def orphans(self, now: int, **times: int) -> list[dict[str, Any]]:
         """Tell which protective orders are orphans now."""
@@ -404,5 +416,5 @@ def open_venue(
     with localcontext(MONEY):
         source.begin(ex, market_ms)
     faults = Faults(seed)
-    ex.filter = faults.on_event
+    ex.event_filter = faults.on_event
     return Venue(ex, source, faults, History(source, seed), Limits(profile))

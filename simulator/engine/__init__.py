@@ -1,4 +1,1 @@
-"""The exchange itself: deterministic, seeded, without any input or output of its own.
-
-Everything that happens is a call with the time passed in: ``(request or tick, now) -> (answer, events)``.
-"""
+"""The exchange itself: deterministic and seeded. It does no input or output; the time is passed in with every call."""

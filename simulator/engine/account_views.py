@@ -5,10 +5,17 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from simulator.engine.account_book import Book
+from simulator.engine.account_book import AccountBook
 from simulator.engine.decimals import ZERO, eight, plain
 from simulator.engine.exchange import Exchange
-from simulator.engine.margin import break_even, liquidation_price, maintenance, margin_of, order_margin
+from simulator.engine.margin import (
+    Margin,
+    break_even_price,
+    liquidation_price,
+    maintenance_margin,
+    margin_of,
+    order_margin,
+)
 from simulator.engine.records import Income, Position
 
 
@@ -25,11 +32,11 @@ def income_row(line: Income) -> dict[str, Any]:
     }
 
 
-def assets_of(book: Book) -> list[str]:
+def assets_of(book: AccountBook) -> list[str]:
     return sorted(set(book.account.wallets) | {"USDT"}, key=lambda asset: (asset != "USDT", asset))
 
 
-def balance_rows(ex: Exchange, book: Book, now: int) -> list[dict[str, Any]]:
+def balance_rows(ex: Exchange, book: AccountBook, now: int) -> list[dict[str, Any]]:
     rows = []
     for asset in assets_of(book):
         margin = margin_of(ex, book, asset)
@@ -41,7 +48,7 @@ def balance_rows(ex: Exchange, book: Book, now: int) -> list[dict[str, Any]]:
                 "crossWalletBalance": eight(margin.cross_wallet),
                 "crossUnPnl": eight(margin.cross_profit),
                 "availableBalance": eight(margin.available),
-                "maxWithdrawAmount": eight(min(margin.available, max(ZERO, margin.cross_wallet))),
+                "maxWithdrawAmount": eight(_withdrawable(margin)),
                 "marginAvailable": True,
                 "updateTime": now,
             }
@@ -49,53 +56,60 @@ def balance_rows(ex: Exchange, book: Book, now: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _position_margin(ex: Exchange, book: Book, position: Position) -> Decimal:
+def _withdrawable(margin: Margin) -> Decimal:
+    return min(margin.available, max(ZERO, margin.cross_wallet))
+
+
+# -- positions ------------------------------------------------------------------------------------------------
+
+
+def _position_margin(ex: Exchange, book: AccountBook, position: Position) -> Decimal:
     if position.symbol in book.account.isolated:
         return position.isolated
     mark = ex.market(position.symbol).mark
     return abs(position.amount) * mark / ex.leverage(book.account, position.symbol)
 
 
-def position_risk_v3(ex: Exchange, book: Book, position: Position) -> dict[str, Any]:
+def position_risk_v3(ex: Exchange, book: AccountBook, position: Position) -> dict[str, Any]:
     market = ex.market(position.symbol)
     rules = market.rules
     isolated = position.symbol in book.account.isolated
     profit = position.profit(market.mark)
     own = _position_margin(ex, book, position)
     orders = order_margin(ex, book, position.symbol, position.side)
-    resting = book.resting.get((position.symbol, position.side)) or [ZERO, ZERO, ZERO, ZERO]
+    resting = book.resting_in(position.symbol, position.side)
     return {
         "symbol": position.symbol,
         "positionSide": position.side,
         "positionAmt": rules.quantity(position.amount),
         "entryPrice": plain(position.entry.quantize(rules.average_unit)) if position.amount else "0.0",
-        "breakEvenPrice": plain(break_even(book, position).quantize(rules.average_unit))
+        "breakEvenPrice": plain(break_even_price(book, position).quantize(rules.average_unit))
         if position.amount
         else "0.0",
         "markPrice": eight(market.mark),
         "unRealizedProfit": eight(profit),
-        "liquidationPrice": _liquidation(ex, book, position),
+        "liquidationPrice": _liquidation_text(ex, book, position),
         "isolatedMargin": eight(position.isolated + profit) if isolated else "0",
         "notional": eight(position.amount * market.mark),
         "marginAsset": rules.margin_asset,
         "isolatedWallet": eight(position.isolated) if isolated else "0",
         "initialMargin": eight(own + orders),
-        "maintMargin": eight(maintenance(ex, position)) if position.amount else "0",
+        "maintMargin": eight(maintenance_margin(ex, position)) if position.amount else "0",
         "positionInitialMargin": eight(own),
         "openOrderInitialMargin": eight(orders) if orders else "0",
         "adl": 2 if position.amount else 0,
-        "bidNotional": plain(resting[2]),
-        "askNotional": plain(resting[3]),
+        "bidNotional": plain(resting.buy_notional),
+        "askNotional": plain(resting.sell_notional),
         "updateTime": position.updated,
     }
 
 
-def _liquidation(ex: Exchange, book: Book, position: Position) -> str:
+def _liquidation_text(ex: Exchange, book: AccountBook, position: Position) -> str:
     price = liquidation_price(ex, book, position) if position.amount else ZERO
     return plain(price.quantize(ex.rules(position.symbol).average_unit)) if price else "0"
 
 
-def position_risk_v2(ex: Exchange, book: Book, position: Position) -> dict[str, Any]:
+def position_risk_v2(ex: Exchange, book: AccountBook, position: Position) -> dict[str, Any]:
     market = ex.market(position.symbol)
     rules = market.rules
     isolated = position.symbol in book.account.isolated
@@ -105,10 +119,10 @@ def position_risk_v2(ex: Exchange, book: Book, position: Position) -> dict[str, 
         "symbol": position.symbol,
         "positionAmt": rules.quantity(position.amount),
         "entryPrice": rules.average(position.entry),
-        "breakEvenPrice": rules.average(break_even(book, position)) if position.amount else "0.0",
+        "breakEvenPrice": rules.average(break_even_price(book, position)) if position.amount else "0.0",
         "markPrice": eight(market.mark),
         "unRealizedProfit": eight(profit),
-        "liquidationPrice": _liquidation(ex, book, position),
+        "liquidationPrice": _liquidation_text(ex, book, position),
         "leverage": str(leverage),
         "maxNotionalValue": plain(rules.cap_at(leverage)),
         "marginType": "isolated" if isolated else "cross",
@@ -121,40 +135,50 @@ def position_risk_v2(ex: Exchange, book: Book, position: Position) -> dict[str, 
     }
 
 
-def account_view(ex: Exchange, book: Book, now: int, *, everything: bool) -> dict[str, Any]:
-    """``/account``: version 3 shows only what is held or resting, version 2 every symbol and the flags."""
-    assets = [asset_row(ex, book, asset, now, flags=everything) for asset in assets_of(book)]
-    dollars = margin_of(ex, book, "USDT")
-    totals = {
-        "totalInitialMargin": eight(dollars.position_margin + dollars.order_margin),
-        "totalMaintMargin": eight(dollars.maintenance),
-        "totalWalletBalance": eight(dollars.wallet),
-        "totalUnrealizedProfit": eight(dollars.profit),
-        "totalMarginBalance": eight(dollars.equity),
-        "totalPositionInitialMargin": eight(dollars.position_margin),
-        "totalOpenOrderInitialMargin": eight(dollars.order_margin),
-        "totalCrossWalletBalance": eight(dollars.cross_wallet),
-        "totalCrossUnPnl": eight(dollars.cross_profit),
-        "availableBalance": eight(dollars.available),
-        "maxWithdrawAmount": eight(min(dollars.available, max(ZERO, dollars.cross_wallet))),
-    }
+# -- the whole account ----------------------------------------------------------------------------------------
+
+
+def account_v2(ex: Exchange, book: AccountBook, now: int) -> dict[str, Any]:
+    """Version 2 of ``/account``: every symbol, and the account's flags."""
     account = book.account
-    head: dict[str, Any] = {}
-    if everything:
-        head = {
-            "feeTier": 0, "feeBurn": False, "canTrade": account.can_trade, "canDeposit": True,
-            "canWithdraw": account.withdrawals, "updateTime": 0, "multiAssetsMargin": account.multi_assets,
-            "tradeGroupId": -1,
-        }  # fmt: skip
-        positions = [account_position(ex, book, p, full=True) for p in every_position(ex, book)]
-    else:
-        positions = [account_position(ex, book, p, full=False) for p in live_positions(ex, book)]
-    return head | totals | {"assets": assets, "positions": positions}
+    flags = {
+        "feeTier": 0, "feeBurn": False, "canTrade": account.can_trade, "canDeposit": True,
+        "canWithdraw": account.withdrawals, "updateTime": 0, "multiAssetsMargin": account.multi_assets,
+        "tradeGroupId": -1,
+    }  # fmt: skip
+    assets = [_asset_row(ex, book, asset, now) | {"marginAvailable": True} for asset in assets_of(book)]
+    positions = [_account_position_v2(ex, book, position) for position in every_position(ex, book)]
+    return flags | _totals(ex, book) | {"assets": assets, "positions": positions}
 
 
-def asset_row(ex: Exchange, book: Book, asset: str, now: int, *, flags: bool) -> dict[str, Any]:
+def account_v3(ex: Exchange, book: AccountBook, now: int) -> dict[str, Any]:
+    """Version 3 of ``/account``: only the positions that are held or have orders resting."""
+    assets = [_asset_row(ex, book, asset, now) for asset in assets_of(book)]
+    positions = [_account_position_v3(ex, book, position) for position in live_positions(ex, book)]
+    return _totals(ex, book) | {"assets": assets, "positions": positions}
+
+
+def _totals(ex: Exchange, book: AccountBook) -> dict[str, Any]:
+    """What both versions say of the whole account, in USDT."""
+    margin = margin_of(ex, book, "USDT")
+    return {
+        "totalInitialMargin": eight(margin.position_margin + margin.order_margin),
+        "totalMaintMargin": eight(margin.maintenance),
+        "totalWalletBalance": eight(margin.wallet),
+        "totalUnrealizedProfit": eight(margin.profit),
+        "totalMarginBalance": eight(margin.equity),
+        "totalPositionInitialMargin": eight(margin.position_margin),
+        "totalOpenOrderInitialMargin": eight(margin.order_margin),
+        "totalCrossWalletBalance": eight(margin.cross_wallet),
+        "totalCrossUnPnl": eight(margin.cross_profit),
+        "availableBalance": eight(margin.available),
+        "maxWithdrawAmount": eight(_withdrawable(margin)),
+    }
+
+
+def _asset_row(ex: Exchange, book: AccountBook, asset: str, now: int) -> dict[str, Any]:
     margin = margin_of(ex, book, asset)
-    row: dict[str, Any] = {
+    return {
         "asset": asset,
         "walletBalance": eight(margin.wallet),
         "unrealizedProfit": eight(margin.profit),
@@ -166,67 +190,70 @@ def asset_row(ex: Exchange, book: Book, asset: str, now: int, *, flags: bool) ->
         "crossWalletBalance": eight(margin.cross_wallet),
         "crossUnPnl": eight(margin.cross_profit),
         "availableBalance": eight(margin.available),
-        "maxWithdrawAmount": eight(min(margin.available, max(ZERO, margin.cross_wallet))),
+        "maxWithdrawAmount": eight(_withdrawable(margin)),
         "updateTime": now,
     }
-    if flags:
-        row["marginAvailable"] = True
-    return row
 
 
-def account_position(ex: Exchange, book: Book, position: Position, *, full: bool) -> dict[str, Any]:
+def _account_position(ex: Exchange, book: AccountBook, position: Position) -> dict[str, Any]:
+    """What both versions of ``/account`` say of a position."""
     market = ex.market(position.symbol)
-    rules = market.rules
-    isolated = position.symbol in book.account.isolated
-    profit = position.profit(market.mark)
     own = _position_margin(ex, book, position)
     orders = order_margin(ex, book, position.symbol, position.side)
-    row: dict[str, Any] = {
+    return {
         "symbol": position.symbol,
         "positionSide": position.side,
-        "positionAmt": rules.quantity(position.amount),
-        "unrealizedProfit": eight(profit),
+        "positionAmt": market.rules.quantity(position.amount),
+        "unrealizedProfit": eight(position.profit(market.mark)),
         "initialMargin": eight(own + orders),
-        "maintMargin": eight(maintenance(ex, position)) if position.amount else "0",
+        "maintMargin": eight(maintenance_margin(ex, position)) if position.amount else "0",
         "updateTime": position.updated,
     }
-    if not full:
-        return row | {
-            "isolatedMargin": eight(position.isolated + profit) if isolated else eight(ZERO),
-            "notional": eight(position.amount * market.mark) if position.amount else "0",
-            "isolatedWallet": eight(position.isolated) if isolated else "0",
-        }
+
+
+def _account_position_v2(ex: Exchange, book: AccountBook, position: Position) -> dict[str, Any]:
+    rules = ex.rules(position.symbol)
     leverage = ex.leverage(book.account, position.symbol)
-    resting = book.resting.get((position.symbol, position.side)) or [ZERO, ZERO, ZERO, ZERO]
-    return row | {
-        "positionInitialMargin": eight(own),
-        "openOrderInitialMargin": eight(orders),
+    resting = book.resting_in(position.symbol, position.side)
+    return _account_position(ex, book, position) | {
+        "positionInitialMargin": eight(_position_margin(ex, book, position)),
+        "openOrderInitialMargin": eight(order_margin(ex, book, position.symbol, position.side)),
         "leverage": str(leverage),
-        "isolated": isolated,
+        "isolated": position.symbol in book.account.isolated,
         "entryPrice": rules.average(position.entry),
-        "breakEvenPrice": rules.average(break_even(book, position)) if position.amount else "0.0",
+        "breakEvenPrice": rules.average(break_even_price(book, position)) if position.amount else "0.0",
         "maxNotional": plain(rules.cap_at(leverage)),
-        "bidNotional": plain(resting[2]),
-        "askNotional": plain(resting[3]),
+        "bidNotional": plain(resting.buy_notional),
+        "askNotional": plain(resting.sell_notional),
     }
 
 
-def sides_of(book: Book) -> tuple[str, ...]:
-    return ("LONG", "SHORT") if book.account.dual else ("BOTH",)
+def _account_position_v3(ex: Exchange, book: AccountBook, position: Position) -> dict[str, Any]:
+    mark = ex.market(position.symbol).mark
+    isolated = position.symbol in book.account.isolated
+    return _account_position(ex, book, position) | {
+        "isolatedMargin": eight(position.isolated + position.profit(mark)) if isolated else eight(ZERO),
+        "notional": eight(position.amount * mark) if position.amount else "0",
+        "isolatedWallet": eight(position.isolated) if isolated else "0",
+    }
 
 
-def every_position(ex: Exchange, book: Book, symbol: str | None = None) -> list[Position]:
-    """One row for each symbol and side, flat ones too."""
+# -- which positions ------------------------------------------------------------------------------------------
+
+
+def every_position(ex: Exchange, book: AccountBook, symbol: str | None = None) -> list[Position]:
+    """The positions of every symbol and position side, flat ones too."""
     names = [symbol] if symbol else ex.catalogue.names
+    sides = ("LONG", "SHORT") if book.account.dual else ("BOTH",)
     return [
         book.positions.get((name, side)) or Position(book.account.name, name, side)
         for name in names
-        for side in sides_of(book)
+        for side in sides
     ]
 
 
-def live_positions(ex: Exchange, book: Book, symbol: str | None = None) -> list[Position]:
-    """Only where something is held or rests."""
+def live_positions(ex: Exchange, book: AccountBook, symbol: str | None = None) -> list[Position]:
+    """The positions that are not flat or have orders resting."""
     spots = set(book.held) | {(o.symbol, o.position_side) for o in book.open_orders.values()}
     return [
         book.positions.get(spot) or Position(book.account.name, *spot)

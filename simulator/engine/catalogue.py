@@ -8,13 +8,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from simulator.engine.data_files import read_maybe_gzipped, shipped
+from simulator.engine.data_files import bundled, read_maybe_gzipped
 from simulator.engine.decimals import ZERO
 from simulator.engine.profile import Profile
 from simulator.engine.symbol_rules import Bracket, Rules, rules_from
 
-# A symbol without a ladder of its own gets a cautious one.
-PLAIN_LADDER = (
+# For symbols whose brackets are not known: cautious ones.
+DEFAULT_BRACKETS = (
     Bracket(20, Decimal(25000), ZERO, Decimal("0.025"), ZERO),
     Bracket(10, Decimal(100000), Decimal(25000), Decimal("0.05"), Decimal(625)),
     Bracket(5, Decimal(1000000), Decimal(100000), Decimal("0.1"), Decimal(5625)),
@@ -23,11 +23,13 @@ PLAIN_LADDER = (
 
 
 class Catalogue:
-    """All symbols of this exchange, their rules and their leverage ladders."""
+    """All symbols of this exchange, their rules and their leverage brackets."""
 
-    def __init__(self, info: dict[str, Any], ladders: Iterable[dict[str, Any]], profile: Profile) -> None:
+    def __init__(
+        self, info: dict[str, Any], bracket_rows: Iterable[dict[str, Any]], profile: Profile
+    ) -> None:
         self.info = info
-        limits = [
+        info["rateLimits"] = [
             {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1,
              "limit": profile.weight_per_minute},
             {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1,
@@ -35,11 +37,10 @@ class Catalogue:
             {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10,
              "limit": profile.orders_per_ten_seconds},
         ]  # fmt: skip
-        info["rateLimits"] = limits
         self._raw = {s["symbol"]: s for s in info["symbols"]}
-        self._ladders = {row["symbol"]: row for row in ladders}
+        self._bracket_rows = {row["symbol"]: row for row in bracket_rows}
         self._rules: dict[str, Rules] = {}
-        self._parts: tuple[bytes, bytes] | None = None
+        self._around_time: tuple[bytes, bytes] | None = None  # the document before and after its server time
 
     @property
     def names(self) -> list[str]:
@@ -52,37 +53,37 @@ class Catalogue:
         """The rules of a symbol, or nothing when it is unknown."""
         rules = self._rules.get(symbol)
         if rules is None and symbol in self._raw:
-            rules = self._rules[symbol] = rules_from(self._raw[symbol], self._ladder(symbol))
+            rules = self._rules[symbol] = rules_from(self._raw[symbol], self._brackets_of(symbol))
         return rules
 
     def set_status(self, symbol: str, status: str) -> None:
         """Let a symbol start or stop trading."""
         self._raw[symbol]["status"] = status
         self._rules.pop(symbol, None)
-        self._parts = None
+        self._around_time = None
 
     def document(self, now: int) -> bytes:
         """The body of exchangeInfo."""
-        if self._parts is None:
+        if self._around_time is None:
             text = json.dumps({**self.info, "serverTime": -77}, separators=(",", ":"), ensure_ascii=False)
             head, _, tail = text.partition('"serverTime":-77')
-            self._parts = f'{head}"serverTime":'.encode(), tail.encode()
-        return self._parts[0] + str(now).encode() + self._parts[1]
+            self._around_time = f'{head}"serverTime":'.encode(), tail.encode()
+        return self._around_time[0] + str(now).encode() + self._around_time[1]
 
-    def ladder_row(self, symbol: str) -> dict[str, Any]:
-        """The leverage brackets of a symbol in the API's own shape."""
-        if symbol in self._ladders:
-            return self._ladders[symbol]
+    def bracket_row(self, symbol: str) -> dict[str, Any]:
+        """The leverage brackets of a symbol as the API shows them."""
+        if symbol in self._bracket_rows:
+            return self._bracket_rows[symbol]
         rows = [
             {"bracket": n, "initialLeverage": b.leverage, "notionalCap": int(b.cap), "notionalFloor": int(b.floor),
              "maintMarginRatio": json.loads(str(b.ratio)), "cum": json.loads(f"{b.cum}.0")}
-            for n, b in enumerate(PLAIN_LADDER, 1)
+            for n, b in enumerate(DEFAULT_BRACKETS, 1)
         ]  # fmt: skip
         return {"symbol": symbol, "brackets": rows}
 
-    def _ladder(self, symbol: str) -> tuple[Bracket, ...]:
-        if symbol not in self._ladders:
-            return PLAIN_LADDER
+    def _brackets_of(self, symbol: str) -> tuple[Bracket, ...]:
+        if symbol not in self._bracket_rows:
+            return DEFAULT_BRACKETS
         return tuple(
             Bracket(
                 int(b["initialLeverage"]),
@@ -91,15 +92,15 @@ class Catalogue:
                 Decimal(str(b["maintMarginRatio"])),
                 Decimal(str(b["cum"])),
             )
-            for b in self._ladders[symbol]["brackets"]
+            for b in self._bracket_rows[symbol]["brackets"]
         )
 
 
 def load_catalogue(
     profile: Profile, *, exchange_info: Path | None = None, only: Iterable[str] | None = None
 ) -> Catalogue:
-    """Load the shipped symbol list, or the one in a file. Raises ValueError with a sentence."""
-    raw = read_maybe_gzipped(exchange_info) if exchange_info else shipped("exchange_info.json.gz")
+    """Load the symbol list that comes with the simulator, or one from a file. Raises ValueError."""
+    raw = read_maybe_gzipped(exchange_info) if exchange_info else bundled("exchange_info.json.gz")
     try:
         info = json.loads(raw)
         symbols = info["symbols"]
@@ -114,9 +115,9 @@ def load_catalogue(
             raise ValueError(f"The symbol list has no {', '.join(sorted(missing))}.")
         info["symbols"] = symbols = [s for s in symbols if s["symbol"] in wanted]
     if profile.name == "prod" and exchange_info is None:
-        real = json.loads(shipped("prod_BTCUSDT.json.gz"))
+        real = json.loads(bundled("prod_BTCUSDT.json.gz"))
         info["symbols"] = [_as_production(real if s["symbol"] == "BTCUSDT" else s) for s in symbols]
-    return Catalogue(info, json.loads(shipped("leverage_brackets.json.gz")), profile)
+    return Catalogue(info, json.loads(bundled("leverage_brackets.json.gz")), profile)
 
 
 def _as_production(symbol: dict[str, Any]) -> dict[str, Any]:

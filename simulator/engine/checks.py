@@ -1,10 +1,10 @@
-"""The exchange's rules on single values: prices, quantities, sides, symbol states."""
+"""Rules that ordinary and conditional orders share: prices, quantities, position sides, symbol states."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from simulator.engine.account_book import Book
+from simulator.engine.account_book import AccountBook
 from simulator.engine.decimals import decimal_places
 from simulator.engine.errors import refusal
 from simulator.engine.market import Market
@@ -12,7 +12,7 @@ from simulator.engine.symbol_rules import Rules
 
 
 def check_price(rules: Rules, price: Decimal, *, trigger: bool = False) -> None:
-    """Judge a price, or a trigger, by the symbol's price filter."""
+    """Apply the symbol's price filter to a price or a trigger price. Raises ApiError."""
     if decimal_places(price) > rules.price_precision:
         raise refusal(-1111)
     if price <= 0:
@@ -26,26 +26,25 @@ def check_price(rules: Rules, price: Decimal, *, trigger: bool = False) -> None:
 
 
 def check_quantity(rules: Rules, quantity: Decimal, *, market: bool) -> None:
-    """Judge a quantity by the lot filter that applies."""
+    """Apply the lot filter for limit or market orders. Raises ApiError."""
     if decimal_places(quantity) > rules.quantity_precision:
         raise refusal(-1111)
     if quantity <= 0:
         raise refusal(-4003)
-    least, most, step = (
-        (rules.market_min, rules.market_max, rules.market_step)
-        if market
-        else (rules.lot_min, rules.lot_max, rules.step)
-    )
-    if quantity < least:
+    if market:
+        smallest, largest, step = rules.market_min, rules.market_max, rules.market_step
+    else:
+        smallest, largest, step = rules.lot_min, rules.lot_max, rules.step
+    if quantity < smallest:
         raise refusal(-4004)
-    if quantity > most:
+    if quantity > largest:
         raise refusal(-4005)
     if step and quantity % step:
         raise refusal(-4023)
 
 
 def check_band(market: Market, side: str, price: Decimal) -> None:
-    """A limit price may not be too far on the aggressive side of the mark price."""
+    """A limit price may not be too far on the aggressive side of the mark price. Raises ApiError."""
     rules = market.rules
     if side == "BUY" and price > market.mark * rules.up:
         raise refusal(-4016, limit=rules.price(market.mark * rules.up))
@@ -53,13 +52,14 @@ def check_band(market: Market, side: str, price: Decimal) -> None:
         raise refusal(-4024, limit=rules.price(market.mark * rules.down))
 
 
-def check_position_side(book: Book, position_side: str) -> None:
+def check_position_side(book: AccountBook, position_side: str) -> None:
+    """One-way mode trades BOTH, hedge mode LONG and SHORT. Raises ApiError -4061."""
     if book.account.dual == (position_side == "BOTH"):
         raise refusal(-4061)
 
 
-def check_trading(market: Market, book: Book, position_side: str, side: str) -> None:
-    """Only a TRADING symbol takes new positions; one about to settle still lets positions go."""
+def check_trading(market: Market, book: AccountBook, position_side: str, side: str) -> None:
+    """Only a TRADING symbol opens positions; one about to settle still closes them. Raises ApiError."""
     status = market.rules.status
     if status == "TRADING":
         return
@@ -70,7 +70,7 @@ def check_trading(market: Market, book: Book, position_side: str, side: str) -> 
     raise refusal(-4141 if status in ("CLOSE", "DELIVERED") else -1122)
 
 
-def tradable(market: Market, side: str, price: Decimal) -> bool:
+def is_marketable(market: Market, side: str, price: Decimal) -> bool:
     """Whether an order at this price would trade at once."""
     best = market.best(side)
     return price >= best if side == "BUY" else price <= best

@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 @functools.cache
-def shipped(name: str) -> bytes:
-    """Read one of the data files that come with the simulator."""
+def bundled(name: str) -> bytes:
+    """Read one of the gzipped data files that come with the simulator."""
     return gzip.decompress((resources.files("simulator") / "data" / name).read_bytes())
 
 
 def read_maybe_gzipped(path: Path) -> bytes:
-    """Read a file, gzipped or not. Raises ValueError with a sentence when it cannot be read."""
+    """Read a file, gzipped or not. Raises ValueError when it cannot be read."""
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data

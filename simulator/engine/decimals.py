@@ -12,12 +12,12 @@ EIGHT: Final = Decimal("0.00000001")
 
 
 def plain(value: Decimal) -> str:
-    """Write a number as plain decimal text, never with an exponent."""
+    """Format a number as plain decimal text, never with an exponent."""
     return format(value, "f")
 
 
 def eight(value: Decimal) -> str:
-    """Write an amount of money with eight decimals."""
+    """Format an amount of money with eight decimals."""
     return format(value.quantize(EIGHT, context=MONEY), "f")
 
 

@@ -1,4 +1,4 @@
-"""What the exchange says when it says no: a code, a sentence and an HTTP status."""
+"""Refusals as the real exchange words them: code, message and HTTP status."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ _STATUS: Final = {
 
 
 class ApiError(Exception):
-    """A refusal as it goes over the wire."""
+    """A refusal as it goes over the wire. ``headers`` are those it brings along."""
 
     def __init__(self, code: int, msg: str, status: int = 400, headers: dict[str, str] | None = None) -> None:
         super().__init__(code, msg)
@@ -158,7 +158,7 @@ class ApiError(Exception):
         self.headers = headers or {}
 
 
-def refusal(code: int, *, status: int | None = None, **words: object) -> ApiError:
-    """Build the refusal of this code with the exchange's own sentence."""
+def refusal(code: int, *, status: int | None = None, **values: object) -> ApiError:
+    """Build the refusal of this code; ``values`` fill the placeholders of its message."""
     message = MESSAGES.get(code, "Order rejected.")
-    return ApiError(code, message.format(**words) if words else message, status or _STATUS.get(code, 400))
+    return ApiError(code, message.format(**values) if values else message, status or _STATUS.get(code, 400))

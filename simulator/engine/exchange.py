@@ -1,4 +1,4 @@
-"""The state of the exchange: accounts, orders, positions, markets, and what is due to be told."""
+"""The state of the exchange: accounts, orders, markets, and what waits to be published or saved."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from simulator.engine.account_book import Book
+from simulator.engine.account_book import AccountBook
 from simulator.engine.catalogue import Catalogue
 from simulator.engine.errors import refusal
 from simulator.engine.market import Market, depth_for
 from simulator.engine.profile import Profile
-from simulator.engine.records import Account, Algo, Order, Record
+from simulator.engine.records import Account, Algo, Order, Record, Slot
 from simulator.engine.symbol_rules import Rules
-
-DAY = 86_400_000
 
 
 class Exchange:
@@ -28,50 +26,65 @@ class Exchange:
         self.catalogue = catalogue
         self.seed = seed
         self._start_price = start_price
-        self.books: dict[str, Book] = {}
-        self.by_key: dict[str, Book] = {}
-        self.by_listen_key: dict[str, Book] = {}
+        self.books: dict[str, AccountBook] = {}
+        self.by_key: dict[str, AccountBook] = {}
+        self.by_listen_key: dict[str, AccountBook] = {}
         self.orders: dict[int, Order] = {}
         self.algos: dict[int, Algo] = {}
+        self.triggering: dict[int, Algo] = {}  # triggered, their child still to be placed
+        self.amendments: dict[int, list[dict[str, Any]]] = {}  # by order id
+        self.countdowns: dict[tuple[str, str], int] = {}  # (account, symbol): when its orders are cancelled
+        self.next_expiry = 0  # the earliest goodTillDate of any open order; 0: none
         self.markets: dict[str, Market] = {}
         self.market_ms = 0
         self.counters: dict[str, int] = {}
-        self.dirty: dict[tuple[str, str], Record] = {}
-        self.gone: list[tuple[str, str]] = []
-        self.keeping = False
-        self.told: list[tuple[str, dict[str, Any]]] = []  # (account, user event) since last taken
-        self.moved: set[str] = set()  # symbols whose price or book changed since last taken
-        self.traded: list[tuple[str, dict[str, Any]]] = []
-        self.flattened: list[tuple[str, str, str]] = []
-        self.exposed: set[tuple[str, str, str]] = set()  # slots whose cover must be looked at anew
-        self.delayed: dict[int, Algo] = {}  # TRIGGERING, with their child still to come
-        self.strays: list[dict[str, Any]] = []  # legs and exits that opened a position
-        self.countdowns: dict[tuple[str, str], int] = {}  # (account, symbol) -> when its orders are cancelled
-        self.amendments: dict[int, list[dict[str, Any]]] = {}
-        self.expiring = 0  # open orders with a goodTillDate
-        self.filter: Callable[[str, dict[str, Any]], list[dict[str, Any]]] | None = None
+
+        # What follows from fills and triggers, until somebody deals with it.
+        self.flattened: list[Slot] = []  # went flat or changed side
+        self.cover_changed: set[Slot] = set()  # its position or its stops changed
+        self.stray_fills: list[dict[str, Any]] = []  # legs and exits that opened or enlarged a position
+
+        # What waits to be published: user events, public trades, symbols whose price or depth changed.
+        self.event_filter: Callable[[str, dict[str, Any]], list[dict[str, Any]]] | None = None
+        self.pending_events: list[tuple[str, dict[str, Any]]] = []  # (account, event)
+        self.public_trades: list[tuple[str, dict[str, Any]]] = []  # (symbol, trade)
+        self.moved_symbols: set[str] = set()
+
+        # What waits to be saved.
+        self.persisting = False
+        self.dirty: dict[tuple[str, str], Record] = {}  # by kind and key
+        self.removed: list[tuple[str, str]] = []
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
-    def book(self, account: str) -> Book:
+    def book(self, account: str) -> AccountBook:
         return self.books[account]
 
-    def adopt(self, account: Account) -> Book:
-        """Enter an account into the books."""
-        book = self.books.setdefault(account.name, Book(account))
+    def register(self, account: Account) -> AccountBook:
+        """Open a book for an account, new or restored."""
+        book = self.books.setdefault(account.name, AccountBook(account))
         book.account = account
         self.by_key[account.api_key] = book
         if account.listen_key:
             self.by_listen_key[account.listen_key] = book
-        self.touch(account)
+        self.mark_changed(account)
         return book
 
-    # -- numbers --------------------------------------------------------------------------------------------------
+    def leverage(self, account: Account, symbol: str) -> int:
+        chosen = account.leverage.get(symbol)
+        if chosen is None:
+            chosen = min(20, max(b.leverage for b in self.rules(symbol).brackets))
+        return chosen
+
+    # -- ids ------------------------------------------------------------------------------------------------------
 
     def next_id(self, what: str, first: int = 1) -> int:
         value = self.counters.get(what, first - 1) + 1
         self.counters[what] = value
         return value
+
+    def next_order_id(self) -> int:
+        return self.next_id("order", 8_389_765_000_001)
 
     def token(self, what: str, length: int) -> str:
         """A seeded text of letters and digits, new at each call."""
@@ -81,13 +94,18 @@ class Exchange:
 
     # -- markets --------------------------------------------------------------------------------------------------
 
+    def rules(self, symbol: str) -> Rules:
+        """The rules of a symbol. Raises ApiError -1121."""
+        rules = self.catalogue.find(symbol)
+        if rules is None:
+            raise refusal(-1121)
+        return rules
+
     def market(self, symbol: str) -> Market:
-        """The market of a known symbol, opened at its start price when first asked for."""
+        """The market of a symbol, opened at its start price when first asked for. Raises ApiError -1121."""
         found = self.markets.get(symbol)
         if found is None:
-            rules = self.catalogue.find(symbol)
-            if rules is None:
-                raise refusal(-1121)
+            rules = self.rules(symbol)
             price = self._start_price(rules)
             found = self.markets[symbol] = Market(rules, price, price, depth_for(rules, price))
         return found
@@ -95,47 +113,33 @@ class Exchange:
     def set_status(self, symbol: str, status: str) -> None:
         """Let a symbol start or stop trading."""
         self.catalogue.set_status(symbol, status)
-        rules = self.catalogue.find(symbol)
-        if symbol in self.markets and rules is not None:
-            self.markets[symbol].rules = rules
+        if symbol in self.markets:
+            self.markets[symbol].rules = self.rules(symbol)
 
-    def rules(self, symbol: str) -> Rules:
-        rules = self.catalogue.find(symbol)
-        if rules is None:
-            raise refusal(-1121)
-        return rules
+    def schedule_expiry(self, moment: int) -> None:
+        """See to it that expired orders are looked for at this time."""
+        self.next_expiry = min(self.next_expiry or moment, moment)
 
-    def expire_at(self, moment: int) -> None:
-        """Note that an order wants to be looked at then."""
-        self.expiring = min(self.expiring or moment, moment)
+    # -- publishing and saving ------------------------------------------------------------------------------------
 
-    # -- telling and keeping --------------------------------------------------------------------------------------
-
-    def tell(self, account: str, event: dict[str, Any]) -> None:
+    def emit(self, account: str, event: dict[str, Any]) -> None:
         """Put an event on the account's user stream."""
-        events = self.filter(account, event) if self.filter else [event]
+        events = self.event_filter(account, event) if self.event_filter else [event]
         for each in events:
             self.books[account].events.append(each)
-            self.told.append((account, each))
+            self.pending_events.append((account, each))
 
-    def touch(self, record: Record) -> None:
-        """Note that a record changed and must be kept before the answer goes out."""
-        if self.keeping:
+    def take_events(self) -> list[tuple[str, dict[str, Any]]]:
+        events, self.pending_events = self.pending_events, []
+        return events
+
+    def mark_changed(self, record: Record) -> None:
+        """Have a record saved before the answer is sent."""
+        if self.persisting:
             self.dirty[record.KIND, record.key] = record
 
-    def forget(self, kind: str, key: str) -> None:
-        if self.keeping:
-            self.dirty.pop((kind, key), None)
-            self.gone.append((kind, key))
-
-    def take_told(self) -> list[tuple[str, dict[str, Any]]]:
-        told, self.told = self.told, []
-        return told
-
-    # -- settings -------------------------------------------------------------------------------------------------
-
-    def leverage(self, account: Account, symbol: str) -> int:
-        chosen = account.leverage.get(symbol)
-        if chosen is None:
-            chosen = min(20, max(b.leverage for b in self.rules(symbol).brackets))
-        return chosen
+    def mark_removed(self, record: Record) -> None:
+        """Have a record deleted from the saved state."""
+        if self.persisting:
+            self.dirty.pop((record.KIND, record.key), None)
+            self.removed.append((record.KIND, record.key))

@@ -6,14 +6,14 @@ from typing import Final
 
 from simulator.engine.decimals import EIGHT, MONEY
 from simulator.engine.exchange import Exchange
-from simulator.engine.ledger import pay
+from simulator.engine.ledger import post_income
 from simulator.engine.user_events import account_update
 
 FUNDING_MS: Final = 8 * 3_600_000
 
 
 def fund(ex: Exchange, now: int) -> None:
-    """Pay what has become due since the last time; nothing is due for the time before the exchange opened."""
+    """Pay the funding that has become due since the last call; there is none from before the exchange opened."""
     latest = ex.market_ms // FUNDING_MS
     last = ex.counters.setdefault("funding", latest)
     if latest <= last:
@@ -27,7 +27,7 @@ def fund(ex: Exchange, now: int) -> None:
             if not amount:
                 continue
             asset = market.rules.margin_asset
-            pay(ex, book, asset, amount, "FUNDING_FEE", now, symbol=position.symbol)
+            post_income(ex, book, asset, amount, "FUNDING_FEE", now, symbol=position.symbol)
             account_update(
                 ex, book, "FUNDING_FEE", now, assets=(asset,), positions=(position,), change=amount
             )

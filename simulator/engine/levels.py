@@ -1,4 +1,4 @@
-"""Things that wait for a price, kept sorted, so that a tick looks only at those it reaches."""
+"""Orders sorted by the price they wait for, so that a price move looks only at those it reaches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 
 
 class Levels:
-    """Ids sorted by price, then by age."""
+    """Order ids sorted by price, then by age."""
 
     __slots__ = ("_rows",)
 
@@ -22,7 +22,7 @@ class Levels:
         insort(self._rows, (price, ident))
 
     def remove(self, price: Decimal, ident: int) -> None:
-        """Forget one id; one that is not there is no error."""
+        """Remove an id, if it is there."""
         at = bisect_left(self._rows, (price, ident))
         if at < len(self._rows) and self._rows[at] == (price, ident):
             del self._rows[at]

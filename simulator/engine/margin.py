@@ -5,25 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from simulator.engine.account_book import Book
+from simulator.engine.account_book import AccountBook
 from simulator.engine.decimals import ZERO
 from simulator.engine.exchange import Exchange
 from simulator.engine.records import Position
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Margin:
-    """One asset of an account, summed up at mark prices."""
+    """One asset of an account, added up at mark prices."""
 
     wallet: Decimal
-    cross_wallet: Decimal
-    profit: Decimal
-    cross_profit: Decimal
-    position_margin: Decimal
-    order_margin: Decimal
-    maintenance: Decimal
-    cross_maintenance: Decimal
-    available: Decimal
+    profit: Decimal = ZERO
+    cross_profit: Decimal = ZERO
+    isolated: Decimal = ZERO  # the margin of isolated positions, set apart from the cross wallet
+    cross_position_margin: Decimal = ZERO
+    order_margin: Decimal = ZERO
+    maintenance: Decimal = ZERO
+    cross_maintenance: Decimal = ZERO
+
+    @property
+    def cross_wallet(self) -> Decimal:
+        return self.wallet - self.isolated
+
+    @property
+    def position_margin(self) -> Decimal:
+        return self.cross_position_margin + self.isolated
+
+    @property
+    def available(self) -> Decimal:
+        return max(ZERO, self.cross_equity - self.cross_position_margin - self.order_margin)
 
     @property
     def equity(self) -> Decimal:
@@ -34,74 +45,63 @@ class Margin:
         return self.cross_wallet + self.cross_profit
 
 
-def order_margin(ex: Exchange, book: Book, symbol: str, side: str) -> Decimal:
+def margin_of(ex: Exchange, book: AccountBook, asset: str) -> Margin:
+    """Add up one asset of an account."""
+    account = book.account
+    margin = Margin(account.wallets.get(asset, ZERO))
+    for (symbol, _), position in book.held.items():
+        market = ex.market(symbol)
+        if market.rules.margin_asset != asset:
+            continue
+        profit, maintenance = position.profit(market.mark), maintenance_margin(ex, position)
+        margin.profit += profit
+        margin.maintenance += maintenance
+        if symbol in account.isolated:
+            margin.isolated += position.isolated
+        else:
+            margin.cross_profit += profit
+            margin.cross_maintenance += maintenance
+            margin.cross_position_margin += abs(position.amount) * market.mark / ex.leverage(account, symbol)
+    for symbol, side in book.resting:
+        if ex.market(symbol).rules.margin_asset == asset:
+            margin.order_margin += order_margin(ex, book, symbol, side)
+    return margin
+
+
+def order_margin(ex: Exchange, book: AccountBook, symbol: str, side: str) -> Decimal:
     """Initial margin that the resting orders of one slot need beyond the position's own."""
     resting = book.resting.get((symbol, side))
-    if not resting:
+    if resting is None or not (resting.buy_notional or resting.sell_notional):
         return ZERO
-    buying, selling = resting[2], resting[3]
-    if not buying and not selling:
-        return ZERO
-    value = book.amount(symbol, side) * ex.market(symbol).mark
-    extra = max(abs(value + buying), abs(value - selling)) - abs(value)
-    return max(ZERO, extra) / ex.leverage(book.account, symbol)
+    notional = book.amount(symbol, side) * ex.market(symbol).mark
+    worst = max(abs(notional + resting.buy_notional), abs(notional - resting.sell_notional))
+    return max(ZERO, worst - abs(notional)) / ex.leverage(book.account, symbol)
 
 
-def maintenance(ex: Exchange, position: Position) -> Decimal:
+def maintenance_margin(ex: Exchange, position: Position) -> Decimal:
     market = ex.market(position.symbol)
     notional = abs(position.amount) * market.mark
     bracket = market.rules.bracket(notional)
     return notional * bracket.ratio - bracket.cum
 
 
-def margin_of(ex: Exchange, book: Book, asset: str) -> Margin:
-    """Sum up one asset of an account."""
-    account = book.account
-    wallet = account.wallets.get(asset, ZERO)
-    profit = cross_profit = needed = kept = cross_kept = isolated = ZERO
-    for (symbol, _), position in book.held.items():
-        market = ex.market(symbol)
-        if market.rules.margin_asset != asset:
-            continue
-        gain = position.profit(market.mark)
-        profit += gain
-        kept_here = maintenance(ex, position)
-        kept += kept_here
-        if symbol in account.isolated:
-            isolated += position.isolated
-        else:
-            cross_profit += gain
-            cross_kept += kept_here
-            needed += abs(position.amount) * market.mark / ex.leverage(account, symbol)
-    resting = ZERO
-    for symbol, side in book.resting:
-        if ex.market(symbol).rules.margin_asset == asset:
-            resting += order_margin(ex, book, symbol, side)
-    cross = wallet - isolated
-    available = max(ZERO, cross + cross_profit - needed - resting)
-    return Margin(
-        wallet, cross, profit, cross_profit, needed + isolated, resting, kept, cross_kept, available
-    )
-
-
-def liquidation_price(ex: Exchange, book: Book, position: Position) -> Decimal:
-    """Where the maintenance margin is used up; zero when the price would have to be below zero."""
+def liquidation_price(ex: Exchange, book: AccountBook, position: Position) -> Decimal:
+    """The mark price at which the maintenance margin is used up; zero where it would lie below zero."""
     market = ex.market(position.symbol)
-    asset = market.rules.margin_asset
     bracket = market.rules.bracket(abs(position.amount) * market.mark)
     if position.symbol in book.account.isolated:
         funds = position.isolated
     else:
-        total = margin_of(ex, book, asset)
-        funds = total.cross_wallet + total.cross_profit - position.profit(market.mark)
-        funds -= total.cross_maintenance - maintenance(ex, position)
+        margin = margin_of(ex, book, market.rules.margin_asset)
+        funds = margin.cross_equity - position.profit(market.mark)
+        funds -= margin.cross_maintenance - maintenance_margin(ex, position)
     divisor = abs(position.amount) * bracket.ratio - position.amount
     if not divisor:
         return ZERO
     return max(ZERO, (funds + bracket.cum - position.cost) / divisor)
 
 
-def break_even(book: Book, position: Position) -> Decimal:
+def break_even_price(book: AccountBook, position: Position) -> Decimal:
     """The price at which closing as a taker costs nothing but the fees already paid."""
     if not position.amount:
         return ZERO

@@ -4,82 +4,87 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from simulator.engine.account_book import Book
+from simulator.engine.account_book import AccountBook
 from simulator.engine.decimals import ZERO
 from simulator.engine.exchange import Exchange
 from simulator.engine.market import Market
-from simulator.engine.order_lifecycle import fill, settle
+from simulator.engine.order_lifecycle import expire_exits_without_position, fill
 from simulator.engine.records import Order
 
 
-def take(ex: Exchange, book: Book, order: Order, market: Market, now: int) -> None:
-    """Trade an order against the book as far as its price (or the band, for MARKET) allows."""
-    limit = order.price if order.type == "LIMIT" else _band(market, order.side)
-    buying = order.side == "BUY"
+def take_liquidity(ex: Exchange, book: AccountBook, order: Order, market: Market, now: int) -> None:
+    """Trade an order against the book as far as its price (for MARKET: the price band) allows."""
+    limit = order.price if order.type == "LIMIT" else _band_limit(market, order.side)
     for number in range(market.depth.levels):
         if not order.is_open:
             return
-        price, stands = market.level(order.side, number)
-        if price <= 0 or (price > limit if buying else price < limit):
+        price, available = market.level(order.side, number)
+        if _is_beyond(price, limit, order.side):
             return
-        if not stands:
+        if not available:
             continue
-        quantity = min(order.remaining, stands, _cap(book, order))
+        quantity = min(available, _fillable(book, order))
         if quantity <= 0:
             return
-        market.taken[order.side, price] = market.taken.get((order.side, price), ZERO) + quantity
-        fill(ex, book, order, quantity, price, False, now)
+        market.take(order.side, price, quantity)
+        fill(ex, book, order, quantity, price, now, maker=False)
 
 
-def _cap(book: Book, order: Order) -> Decimal:
-    if order.reduce_only or order.close_position:
-        return book.closable(order.symbol, order.position_side, order.side)
-    return order.remaining
+def takable_quantity(market: Market, side: str, limit: Decimal | None) -> Decimal:
+    """How much a taker could get at once, up to a price or to the price band."""
+    bound = limit if limit is not None else _band_limit(market, side)
+    total = ZERO
+    for number in range(market.depth.levels):
+        price, available = market.level(side, number)
+        if _is_beyond(price, bound, side):
+            break
+        total += available
+    return total
 
 
-def _band(market: Market, side: str) -> Decimal:
+def _band_limit(market: Market, side: str) -> Decimal:
     bound = market.rules.bound
     return market.mark * (1 + bound) if side == "BUY" else market.mark * (1 - bound)
 
 
-def takable(market: Market, side: str, limit: Decimal | None) -> Decimal:
-    """How much a taker could get at once, up to a price or the band."""
-    bar = limit if limit is not None else _band(market, side)
-    total = ZERO
-    for number in range(market.depth.levels):
-        price, stands = market.level(side, number)
-        if price <= 0 or (price > bar if side == "BUY" else price < bar):
-            break
-        total += stands
-    return total
+def _is_beyond(price: Decimal, limit: Decimal, side: str) -> bool:
+    return price <= 0 or (price > limit if side == "BUY" else price < limit)
 
 
-def trade_resting(ex: Exchange, market: Market, order: Order, through: bool, now: int) -> None:
-    """The market came to a resting order: it fills at its own price as far as what is traded there reaches."""
+def _fillable(book: AccountBook, order: Order) -> Decimal:
+    """What is left of an order; of one that only reduces, no more than there is to reduce."""
+    if not order.only_reduces:
+        return order.remaining
+    return min(order.remaining, book.closable(order.symbol, order.position_side, order.side))
+
+
+def trade_resting(ex: Exchange, market: Market, order: Order, now: int, *, through: bool) -> None:
+    """Fill a resting order at its own price, as far as the quantity traded there goes.
+
+    What rests ahead of it is filled first, unless the market trades ``through`` its price: then all of it fills.
+    """
     book = ex.book(order.account)
     depth = market.depth
-    key = ("REST" + order.side, order.price)
-    left = depth.per_level - market.taken.get(key, ZERO)
+    queue_side = "REST" + order.side  # apart from what takers have taken
+    left = depth.per_level - market.taken.get((queue_side, order.price), ZERO)
     if through:
         left, order.queue = left + depth.per_level * (depth.levels - 1), ZERO
     elif order.queue:
         ahead = min(order.queue, left)
         order.queue -= ahead
         left -= ahead
-        market.taken[key] = market.taken.get(key, ZERO) + ahead
-        ex.touch(order)
-    quantity = min(order.remaining, left)
-    if order.reduce_only or order.close_position:
-        quantity = min(quantity, book.closable(order.symbol, order.position_side, order.side))
+        market.take(queue_side, order.price, ahead)
+        ex.mark_changed(order)
+    quantity = min(left, _fillable(book, order))
     if quantity <= 0:
         return
-    market.taken[key] = market.taken.get(key, ZERO) + quantity
-    fill(ex, book, order, quantity, order.price, True, now)
-    settle(ex, now)
+    market.take(queue_side, order.price, quantity)
+    fill(ex, book, order, quantity, order.price, now, maker=True)
+    expire_exits_without_position(ex, now)
 
 
-def hand_fill(ex: Exchange, order: Order, quantity: Decimal, now: int) -> None:
-    """Fill part of a resting order by hand, at its own price."""
+def fill_by_hand(ex: Exchange, order: Order, quantity: Decimal, now: int) -> None:
+    """Fill part of a resting order at its own price, wherever the market is."""
     book = ex.book(order.account)
-    fill(ex, book, order, min(quantity, order.remaining), order.price, True, now)
-    settle(ex, now)
+    fill(ex, book, order, min(quantity, order.remaining), order.price, now, maker=True)
+    expire_exits_without_position(ex, now)

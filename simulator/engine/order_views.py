@@ -10,7 +10,7 @@ from simulator.engine.records import Algo, Fill, Order
 
 
 def order_ack(ex: Exchange, order: Order) -> dict[str, Any]:
-    """The answer to placing, cancelling and amending: without avgPrice and cumQuote since July 2026."""
+    """The answer to placing, cancelling and amending an order: without avgPrice and cumQuote since July 2026."""
     rules = ex.rules(order.symbol)
     executed = rules.quantity(order.executed)
     return {
@@ -40,7 +40,7 @@ def order_ack(ex: Exchange, order: Order) -> dict[str, Any]:
 
 
 def order_full(ex: Exchange, order: Order, *, pair: bool = False) -> dict[str, Any]:
-    """The answer to a query: with avgPrice, cumQuote and the time of creation."""
+    """The answer to a query of an order: with avgPrice, cumQuote and the time of creation."""
     rules = ex.rules(order.symbol)
     row = order_ack(ex, order)
     del row["cumQty"]

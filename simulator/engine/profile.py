@@ -1,4 +1,4 @@
-"""How this exchange behaves where production, demo and the unconfirmed facts differ."""
+"""Where production and demo differ, and the facts nobody has confirmed: one switch for each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One switch for each fact that differs between hosts or that nobody has confirmed."""
+    """The switches of one exchange."""
 
     name: str = "demo"
     weight_per_minute: int = 6000
@@ -22,21 +22,20 @@ class Profile:
     flat_hedge_algo: str = "accept"  # accept | refuse: a hedge quantity leg while that side is flat
     cut_reduce_only_algo: bool = True  # a reduce-only leg larger than the position is echoed cut
     hedge_excess_at_trigger: str = "refuse"  # refuse | trim
-    resting_reduce_only_blocks: bool = (
-        True  # -4118 when resting reduce-only limits already cover the position
-    )
-    child_ids: str = "same"  # same | own: clientOrderId of the order born at a trigger
-    algo_lookup_lag_ms: int = 0  # GET algoOrder says -2013 for so long after placement
+    # -4118 when resting reduce-only limits already reduce the whole position
+    resting_reduce_only_blocks: bool = True
+    child_ids: str = "same"  # same | own: clientOrderId of the order that a trigger places
+    algo_lookup_lag_ms: int = 0  # how long GET algoOrder answers -2013 after placement
     finished_first: bool = False  # ALGO_UPDATE FINISHED goes out before the child's fill
     hedge_exit_notional: bool = False  # a hedge exit must reach the minimum notional
     unrouted_streams: str = "all"  # all | public: what a socket without a route carries
     shared_ids: bool = False  # a clientAlgoId may not equal an open newClientOrderId
-    strict_booleans: bool = True  # only the lower-case words; some libraries send True and False
+    strict_booleans: bool = True  # only true and false; some libraries send True and False
     trigger_delay_ms: int = 0  # how long an order stays TRIGGERING
     trigger_band: Decimal | None = None  # a trigger farther from the market than this share: -4210, -4211
     maker_fee: Decimal = Decimal("0.0002")
     taker_fee: Decimal = Decimal("0.0005")
-    finished_orders_max: int = 20000  # kept for each account beyond the venue's own retention
+    finished_orders_max: int = 20000  # ended orders kept for each account and kind, at most
 
     def but(self, **changes: Any) -> Profile:
         """A copy with some switches set. Raises ValueError for a switch that does not exist."""
@@ -44,11 +43,11 @@ class Profile:
         if unknown:
             known = ", ".join(f.name for f in fields(self))
             raise ValueError(f"There is no profile switch {', '.join(sorted(unknown))}. Known: {known}.")
-        return replace(self, **{name: _fitting(name, value) for name, value in changes.items()})
+        return replace(self, **{name: _checked(name, value) for name, value in changes.items()})
 
 
-def _fitting(name: str, value: Any) -> Any:
-    """A switch's value as its kind. Raises ValueError with a sentence."""
+def _checked(name: str, value: Any) -> Any:
+    """Check and convert the value of a switch. Raises ValueError that names what is allowed."""
     known = CHOICES.get(name)
     if known is not None:
         if value not in known:
@@ -86,7 +85,7 @@ PROFILES: Final = {
 
 
 def profile_named(name: str) -> Profile:
-    """Find a profile by its name. Raises ValueError with the known names."""
+    """Find a profile by its name. Raises ValueError that lists the known ones."""
     try:
         return PROFILES[name]
     except KeyError:

@@ -1,6 +1,7 @@
 """The exchange's records: accounts, positions, orders, conditional orders, fills, income, uncovered intervals.
 
-Amounts are ``Decimal``. Times are exchange time in milliseconds since the epoch.
+Amounts are ``Decimal``. Times are exchange time in milliseconds since the epoch. The field names are also those of
+the saved state: a renamed field would be missing from every state saved before.
 """
 
 from __future__ import annotations
@@ -16,6 +17,13 @@ ORDER_OPEN: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
 ALGO_OPEN: Final = frozenset({"NEW", "TRIGGERING", "TRIGGERED"})
 STOPS: Final = frozenset({"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"})
 CONDITIONAL: Final = STOPS | {"TAKE_PROFIT", "TAKE_PROFIT_MARKET"}
+
+Slot = tuple[str, str, str]  # where a position can be: account, symbol, position side
+
+
+def is_hedge_exit(position_side: str, side: str) -> bool:
+    """Whether an order on this side reduces a position of hedge mode: there the position side alone decides."""
+    return position_side != "BOTH" and (side == "SELL") == (position_side == "LONG")
 
 
 @dataclass(slots=True)
@@ -49,7 +57,7 @@ class Order:
     orig_type: str = ""
     modify_id: int = 0
     modified: int = 0
-    queue: Decimal = ZERO  # what still stands before us at our price
+    queue: Decimal = ZERO  # how much still rests ahead of it at its price
 
     @property
     def key(self) -> str:
@@ -58,6 +66,14 @@ class Order:
     @property
     def is_open(self) -> bool:
         return self.status in ORDER_OPEN
+
+    @property
+    def slot(self) -> Slot:
+        return self.account, self.symbol, self.position_side
+
+    @property
+    def only_reduces(self) -> bool:
+        return self.reduce_only or self.close_position
 
     @property
     def remaining(self) -> Decimal:
@@ -70,7 +86,7 @@ class Order:
 
 @dataclass(slots=True)
 class Algo:
-    """A conditional order: waits for its trigger, then gives birth to an ordinary order."""
+    """A conditional order: waits for its trigger, then places an ordinary order, its child."""
 
     KIND: ClassVar[str] = "algo"
     id: int
@@ -99,10 +115,10 @@ class Algo:
     reason: str = ""
     activate: Decimal = ZERO
     callback: Decimal = ZERO
-    extreme: Decimal = ZERO  # the best price a trailing stop has seen since it became active
+    extreme: Decimal = ZERO  # the best price since a trailing stop became active
     active: bool = False
-    stuck: bool = False  # stays TRIGGERING, as demo has been seen to do
-    hidden_until: int = 0  # look-ups do not show it before this time; it lives all the same
+    stuck: bool = False  # stays TRIGGERING, as happened on the demo host
+    hidden_until: int = 0  # queries do not find it before this time, though it is open
 
     @property
     def key(self) -> str:
@@ -113,16 +129,24 @@ class Algo:
         return self.status in ALGO_OPEN
 
     @property
-    def is_up(self) -> bool:
-        """Whether it fires when the price is at or above its trigger."""
+    def slot(self) -> Slot:
+        return self.account, self.symbol, self.position_side
+
+    @property
+    def only_reduces(self) -> bool:
+        return self.reduce_only or self.close_position
+
+    @property
+    def triggers_on_rise(self) -> bool:
+        """Whether it triggers at or above its trigger price, rather than at or below."""
         return (self.side == "BUY") == (self.type in STOPS)
 
 
 @dataclass(slots=True)
 class Position:
-    """What is held on one side of one symbol. ``amount`` is signed; ``cost`` is its signed purchase value.
+    """A position on one side of one symbol. ``amount`` is signed; ``cost`` is its signed cost basis.
 
-    The cost rather than an average price is kept, so that books add up to the last digit.
+    The cost is kept rather than an average price, so that the books balance to the last digit.
     """
 
     KIND: ClassVar[str] = "position"
@@ -140,6 +164,10 @@ class Position:
         return f"{self.account}/{self.symbol}/{self.side}"
 
     @property
+    def slot(self) -> Slot:
+        return self.account, self.symbol, self.side
+
+    @property
     def entry(self) -> Decimal:
         return self.cost / self.amount if self.amount else ZERO
 
@@ -149,7 +177,7 @@ class Position:
 
 @dataclass(slots=True)
 class Account:
-    """One customer: keys, wallets and settings. What it holds and rests is indexed in the books."""
+    """One account: keys, wallets and settings. Its positions and orders are in its book."""
 
     KIND: ClassVar[str] = "account"
     name: str
@@ -178,7 +206,7 @@ class Account:
 
 @dataclass(slots=True)
 class Fill:
-    """One execution, as ``userTrades`` tells it."""
+    """One execution, as ``userTrades`` reports it."""
 
     KIND: ClassVar[str] = "fill"
     id: int
@@ -203,7 +231,7 @@ class Fill:
 
 @dataclass(slots=True)
 class Income:
-    """One line of the account's ledger."""
+    """One line of the account's income history."""
 
     KIND: ClassVar[str] = "income"
     id: int
@@ -222,8 +250,8 @@ class Income:
 
 
 @dataclass(slots=True)
-class Interval:
-    """A time during which a position was not, or not wholly, covered by live stops."""
+class UncoveredInterval:
+    """A time in which open stops did not cover the whole of a position."""
 
     KIND: ClassVar[str] = "interval"
     id: int
@@ -233,14 +261,17 @@ class Interval:
     start: int
     end: int  # 0 while it lasts
     worst: Decimal  # the largest uncovered quantity
-    refusals: list[str] = field(
-        default_factory=list
-    )  # "ms code what" of protective requests we refused or lost
-    first_after: int = 0  # when the first protective request after the last refusal succeeded
+    # "ms reason" of each protective request that the simulator itself refused or lost
+    refusals: list[str] = field(default_factory=list)
+    first_after: int = 0  # when the first protective request after the last refusal was accepted
+
+    @property
+    def slot(self) -> Slot:
+        return self.account, self.symbol, self.side
 
     @property
     def key(self) -> str:
         return str(self.id)
 
 
-Record = Order | Algo | Position | Account | Fill | Income | Interval
+Record = Order | Algo | Position | Account | Fill | Income | UncoveredInterval

@@ -1,4 +1,4 @@
-"""The exchange's own log of requests: what was asked, what was answered, what came of it."""
+"""The log of requests: what was asked, what was answered, what came of it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 from itertools import takewhile
 from typing import Any, Final
 
-KEPT: Final = 50_000  # entries in memory; what is older is in the file, if there is one
+KEPT: Final = 50_000  # entries in memory; older ones are in the file of the saved state, if there is one
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One request. ``effect`` is executed, refused, read, lost_answer, lost_before, late or answered."""
 
     n: int
@@ -33,30 +33,30 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Journal:
+class RequestLog:
     """The newest entries, the counts of all of them, and a hash over all of them."""
 
-    entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=KEPT))
-    fresh: list[Entry] = field(default_factory=list)
+    entries: deque[LogEntry] = field(default_factory=lambda: deque(maxlen=KEPT))
+    unsaved: list[LogEntry] = field(default_factory=list)
     count: int = 0
     requests: Counter[str] = field(default_factory=Counter)
     weight: Counter[str] = field(default_factory=Counter)
     hashing: bool = False
     digest: str = ""
 
-    def add(self, entry: Entry, weight: int, keep: bool) -> None:
+    def add(self, entry: LogEntry, weight: int, *, save: bool) -> None:
         self.entries.append(entry)
         self.count = entry.n
         account = entry.account or "-"
         self.requests[account] += 1
         self.weight[account] += weight
-        if keep:
-            self.fresh.append(entry)
+        if save:
+            self.unsaved.append(entry)
         if self.hashing:
             text = json.dumps(entry.as_dict(), sort_keys=True, ensure_ascii=False)
             self.digest = hashlib.sha256((self.digest + text).encode()).hexdigest()
 
-    def since(self, number: int, account: str | None = None) -> list[Entry]:
+    def since(self, number: int, account: str | None = None) -> list[LogEntry]:
         """Entries after this number, oldest first."""
         newer = takewhile(lambda entry: entry.n > number, reversed(self.entries))
         return [entry for entry in newer if account is None or entry.account == account][::-1]

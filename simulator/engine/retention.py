@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from simulator.engine.account_book import Book
+from typing import Final
+
+from simulator.engine.account_book import AccountBook
 from simulator.engine.exchange import Exchange
 
-RETENTION_UNFILLED_MS = 3 * 86_400_000
-RETENTION_MS = 90 * 86_400_000
+UNFILLED_KEPT_MS: Final = 3 * 86_400_000
+FILLED_KEPT_MS: Final = 90 * 86_400_000
 
 
-def retain(ex: Exchange, book: Book, now: int) -> None:
-    """Let go of what the venue itself forgets: unfilled after 3 days, the rest after 90, and beyond our own bound."""
-    most = ex.profile.finished_orders_max
-    for closed, kept_ms in (
-        (book.unfilled_orders, RETENTION_UNFILLED_MS),
-        (book.filled_orders, RETENTION_MS),
+def forget_ended(ex: Exchange, book: AccountBook, now: int) -> None:
+    """Forget what the real exchange forgets: unfilled after 3 days, the rest after 90; and what exceeds our own bound."""
+    kept_max = ex.profile.finished_orders_max
+    for ended, kept_ms in ((book.unfilled_orders, UNFILLED_KEPT_MS), (book.filled_orders, FILLED_KEPT_MS)):
+        while ended and (len(ended) > kept_max or now - ex.orders[ended[0]].updated > kept_ms):
+            _forget_order(ex, book, ended.popleft())
+    for ended, kept_ms in (
+        (book.untriggered_algos, UNFILLED_KEPT_MS),
+        (book.triggered_algos, FILLED_KEPT_MS),
     ):
-        while closed and (len(closed) > most or now - ex.orders[closed[0]].updated > kept_ms):
-            order = ex.orders.pop(closed.popleft())
-            if book.last_ids.get(order.client_id) == order.id:
-                del book.last_ids[order.client_id]
-            ex.amendments.pop(order.id, None)
-            ex.forget("order", order.key)
-    for done, kept_ms in ((book.idle_algos, RETENTION_UNFILLED_MS), (book.born_algos, RETENTION_MS)):
-        while done and (len(done) > most or now - ex.algos[done[0]].updated > kept_ms):
-            algo = ex.algos.pop(done.popleft())
-            if book.last_algo_ids.get(algo.client_id) == algo.id:
-                del book.last_algo_ids[algo.client_id]
-            ex.forget("algo", algo.key)
+        while ended and (len(ended) > kept_max or now - ex.algos[ended[0]].updated > kept_ms):
+            _forget_algo(ex, book, ended.popleft())
+
+
+def _forget_order(ex: Exchange, book: AccountBook, order_id: int) -> None:
+    order = ex.orders.pop(order_id)
+    if book.last_order_ids.get(order.client_id) == order.id:
+        del book.last_order_ids[order.client_id]
+    ex.amendments.pop(order.id, None)
+    ex.mark_removed(order)
+
+
+def _forget_algo(ex: Exchange, book: AccountBook, algo_id: int) -> None:
+    algo = ex.algos.pop(algo_id)
+    if book.last_algo_ids.get(algo.client_id) == algo.id:
+        del book.last_algo_ids[algo.client_id]
+    ex.mark_removed(algo)

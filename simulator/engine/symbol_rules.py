@@ -11,7 +11,7 @@ from simulator.engine.decimals import ZERO, decimal_places
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
-    """One step of the leverage ladder."""
+    """One leverage bracket: up to ``cap`` of notional, this leverage and maintenance margin ratio apply."""
 
     leverage: int
     cap: Decimal
@@ -22,7 +22,7 @@ class Bracket:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an order on this symbol must obey."""
+    """What an order on this symbol must comply with, and how its numbers are formatted."""
 
     symbol: str
     status: str
@@ -51,7 +51,7 @@ class Rules:
     brackets: tuple[Bracket, ...]
 
     def price(self, value: Decimal) -> str:
-        """Write a price the way this symbol's prices are written."""
+        """Format a price with this symbol's decimals."""
         return format(value.quantize(self.price_unit), "f")
 
     def quantity(self, value: Decimal) -> str:
@@ -67,7 +67,7 @@ class Rules:
         return self.brackets[-1]
 
     def cap_at(self, leverage: int) -> Decimal:
-        """The largest position value allowed at this leverage."""
+        """The largest notional allowed at this leverage."""
         caps = [b.cap for b in self.brackets if b.leverage >= leverage]
         return max(caps) if caps else ZERO
 

@@ -1,24 +1,23 @@
-"""The user stream's events, with the keys the real ones carry."""
+"""The events of the user stream, with the keys of the real ones."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
 
-from simulator.engine.account_book import Book
+from simulator.engine.account_book import AccountBook
 from simulator.engine.decimals import ZERO, eight, plain
 from simulator.engine.exchange import Exchange
-from simulator.engine.margin import break_even
+from simulator.engine.margin import break_even_price, maintenance_margin, margin_of
 from simulator.engine.records import Algo, Fill, Order, Position
 
 
 def order_update(
     ex: Exchange, order: Order, what: str, now: int, *, fill: Fill | None = None, reason: int = 0
 ) -> None:
-    """Tell ORDER_TRADE_UPDATE: ``what`` happened to the order (NEW, TRADE, CANCELED, EXPIRED, AMENDMENT)."""
+    """Emit ORDER_TRADE_UPDATE; ``what`` is its execution type: NEW, TRADE, CANCELED, EXPIRED, AMENDMENT, CALCULATED."""
     rules = ex.rules(order.symbol)
-    book = ex.book(order.account)
-    resting = book.resting.get((order.symbol, order.position_side)) or [ZERO, ZERO, ZERO, ZERO]
+    resting = ex.book(order.account).resting_in(order.symbol, order.position_side)
     body: dict[str, Any] = {
         "s": order.symbol,
         "c": order.client_id,
@@ -42,8 +41,8 @@ def order_update(
     body |= {
         "T": now,
         "t": fill.id if fill else 0,
-        "b": plain(resting[2]),
-        "a": plain(resting[3]),
+        "b": plain(resting.buy_notional),
+        "a": plain(resting.sell_notional),
         "m": fill.maker if fill else False,
         "R": order.reduce_only,
         "wt": order.working,
@@ -61,13 +60,13 @@ def order_update(
     }
     if order.modify_id:
         body["M"] = order.modify_id
-    ex.tell(order.account, {"e": "ORDER_TRADE_UPDATE", "T": now, "E": now, "o": body})
+    ex.emit(order.account, {"e": "ORDER_TRADE_UPDATE", "T": now, "E": now, "o": body})
 
 
 def trade_lite(ex: Exchange, order: Order, fill: Fill, now: int) -> None:
-    """Tell TRADE_LITE: the fill without fee or profit."""
+    """Emit TRADE_LITE: the fill without fee or profit."""
     rules = ex.rules(order.symbol)
-    ex.tell(
+    ex.emit(
         order.account,
         {
             "e": "TRADE_LITE",
@@ -87,7 +86,7 @@ def trade_lite(ex: Exchange, order: Order, fill: Fill, now: int) -> None:
     )
 
 
-def position_row(ex: Exchange, book: Book, position: Position) -> dict[str, Any]:
+def position_row(ex: Exchange, book: AccountBook, position: Position) -> dict[str, Any]:
     market = ex.market(position.symbol)
     entry = position.entry
     isolated = position.symbol in book.account.isolated
@@ -95,7 +94,7 @@ def position_row(ex: Exchange, book: Book, position: Position) -> dict[str, Any]
         "s": position.symbol,
         "pa": market.rules.quantity(position.amount),
         "ep": market.rules.average(entry) if position.amount else "0.00000",
-        "bep": market.rules.average(break_even(book, position)) if position.amount else "0",
+        "bep": market.rules.average(break_even_price(book, position)) if position.amount else "0",
         "cr": eight(position.realized),
         "up": eight(position.profit(market.mark)),
         "mt": "isolated" if isolated else "cross",
@@ -104,7 +103,7 @@ def position_row(ex: Exchange, book: Book, position: Position) -> dict[str, Any]
     }
 
 
-def wallet_row(book: Book, asset: str, change: Decimal = ZERO) -> dict[str, Any]:
+def wallet_row(book: AccountBook, asset: str, change: Decimal = ZERO) -> dict[str, Any]:
     wallet = book.account.wallets.get(asset, ZERO)
     isolated = sum((p.isolated for p in book.held.values() if p.symbol in book.account.isolated), ZERO)
     return {
@@ -117,7 +116,7 @@ def wallet_row(book: Book, asset: str, change: Decimal = ZERO) -> dict[str, Any]
 
 def account_update(
     ex: Exchange,
-    book: Book,
+    book: AccountBook,
     reason: str,
     now: int,
     *,
@@ -125,17 +124,17 @@ def account_update(
     positions: tuple[Position, ...] = (),
     change: Decimal = ZERO,
 ) -> None:
-    """Tell ACCOUNT_UPDATE: only what changed."""
+    """Emit ACCOUNT_UPDATE: the wallets and positions that changed."""
     body = {
         "m": reason,
         "B": [wallet_row(book, asset, change) for asset in assets],
         "P": [position_row(ex, book, position) for position in positions],
     }
-    ex.tell(book.account.name, {"e": "ACCOUNT_UPDATE", "T": now, "E": now, "a": body})
+    ex.emit(book.account.name, {"e": "ACCOUNT_UPDATE", "T": now, "E": now, "a": body})
 
 
 def algo_update(ex: Exchange, algo: Algo, now: int) -> None:
-    """Tell ALGO_UPDATE with the order's present status."""
+    """Emit ALGO_UPDATE with the present status of a conditional order."""
     rules = ex.rules(algo.symbol)
     body: dict[str, Any] = {
         "caid": algo.client_id,
@@ -172,4 +171,26 @@ def algo_update(ex: Exchange, algo: Algo, now: int) -> None:
         body |= {"AP": rules.price(algo.activate), "cr": plain(algo.callback), "ia": algo.active}
     if algo.reason:
         body["rm"] = algo.reason
-    ex.tell(algo.account, {"e": "ALGO_UPDATE", "T": now, "E": now, "o": body})
+    ex.emit(algo.account, {"e": "ALGO_UPDATE", "T": now, "E": now, "o": body})
+
+
+def margin_call(ex: Exchange, book: AccountBook, positions: list[Position], now: int) -> None:
+    """Emit MARGIN_CALL for the positions that are about to be liquidated."""
+    rows = []
+    for position in positions:
+        market = ex.market(position.symbol)
+        isolated = position.symbol in book.account.isolated
+        rows.append(
+            {
+                "s": position.symbol,
+                "ps": position.side,
+                "pa": market.rules.quantity(position.amount),
+                "mt": "ISOLATED" if isolated else "CROSS",
+                "iw": eight(position.isolated),
+                "mp": eight(market.mark),
+                "up": eight(position.profit(market.mark)),
+                "mm": eight(maintenance_margin(ex, position)),
+            }
+        )
+    margin = margin_of(ex, book, ex.market(positions[0].symbol).rules.margin_asset)
+    ex.emit(book.account.name, {"e": "MARGIN_CALL", "E": now, "cw": eight(margin.cross_wallet), "p": rows})

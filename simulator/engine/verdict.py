@@ -1,148 +1,71 @@
-"""The judgement over what happened, from the exchange's own records alone."""
+"""The verdict: what the exchange's own records say about how its clients traded."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
-from simulator.engine.cover import Cover, stem_of
+from simulator.engine.cover import CoverHistory, stem_of
 from simulator.engine.decimals import ZERO, plain
 from simulator.engine.exchange import Exchange
-from simulator.engine.records import STOPS
-from simulator.engine.request_log import Journal
-
-ORPHAN_MS = 5_000
+from simulator.engine.orphans import orphans
+from simulator.engine.records import UncoveredInterval
+from simulator.engine.request_log import RequestLog
 
 
 def verdict(
-    ex: Exchange,
-    cover: Cover,
-    journal: Journal,
-    now: int,
-    *,
-    recv_window: int = 5_000,
-    absence_margin: int = 10_000,
+    ex: Exchange, cover: CoverHistory, request_log: RequestLog, now: int, **client_times: int
 ) -> dict[str, Any]:
     """Judge every account: uncovered intervals, executed entries, orphans, reversals, requests and weight."""
-    intervals: list[dict[str, Any]] = []
-    for interval in cover.intervals:
-        last = interval.end or now
-        intervals.append(
-            {
-                "account": interval.account, "symbol": interval.symbol, "side": interval.side,
-                "start": interval.start, "end": interval.end or None, "ms": last - interval.start,
-                "worst": plain(interval.worst), "refused_by_us": bool(interval.refusals),
-                "refusals": list(interval.refusals),
-                "ms_after_first_success": (last - interval.first_after) if interval.first_after else None,
-            }
-        )  # fmt: skip
-    ours = [i for i in intervals if i["refused_by_us"]]
-    theirs = [i for i in intervals if not i["refused_by_us"]]
+    intervals = [_interval_row(interval, now) for interval in cover.intervals]
+    by_client = [row for row in intervals if not row["refused_by_us"]]
     return {
         "ms": now,
-        "uncovered": theirs,
-        "uncovered_ms_max": max((i["ms"] for i in theirs), default=0),
-        "uncovered_refused_by_us": ours,
+        "uncovered": by_client,
+        "uncovered_ms_max": max((row["ms"] for row in by_client), default=0),
+        "uncovered_refused_by_us": [row for row in intervals if row["refused_by_us"]],
         "entries": _entries(ex),
-        "orphans": orphans(ex, cover, now, recv_window=recv_window, absence_margin=absence_margin),
-        "reversed": [*cover.reversed, *ex.strays],
+        "orphans": orphans(ex, cover, now, **client_times),
+        "reversed": [*cover.reversals, *ex.stray_fills],
         "open_positions": [
             {"account": name, "symbol": p.symbol, "side": p.side, "quantity": plain(p.amount)}
             for name, book in sorted(ex.books.items())
             for p in book.held.values()
         ],
-        "requests": dict(journal.requests),
-        "weight": dict(journal.weight),
-        "log_hash": journal.digest or None,
+        "requests": dict(request_log.requests),
+        "weight": dict(request_log.weight),
+        "log_hash": request_log.digest or None,
     }
 
 
+def _interval_row(interval: UncoveredInterval, now: int) -> dict[str, Any]:
+    last = interval.end or now
+    return {
+        "account": interval.account, "symbol": interval.symbol, "side": interval.side,
+        "start": interval.start, "end": interval.end or None, "ms": last - interval.start,
+        "worst": plain(interval.worst), "refused_by_us": bool(interval.refusals),
+        "refusals": list(interval.refusals),
+        "ms_after_first_success": (last - interval.first_after) if interval.first_after else None,
+    }  # fmt: skip
+
+
 def _entries(ex: Exchange) -> list[dict[str, Any]]:
-    """Entry quantity executed under each stem, over all its generations."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    """Entry and exit quantity executed under each stem, over all its generations."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
     for order in ex.orders.values():
-        stem = stem_of(order.client_id)
-        if stem is None:
+        parts = stem_of(order.client_id)
+        if parts is None:
             continue
-        row = found.setdefault(
-            (order.account, stem[0]),
-            {
-                "account": order.account,
-                "stem": stem[0],
-                "symbol": order.symbol,
-                "entered": ZERO,
-                "exited": ZERO,
-                "orders": 0,
-            },
-        )
-        if stem[1] == "e":
+        stem, role = parts
+        row = rows.setdefault(
+            (order.account, stem),
+            {"account": order.account, "stem": stem, "symbol": order.symbol, "entered": ZERO, "exited": ZERO,
+             "orders": 0},
+        )  # fmt: skip
+        if role == "e":
             row["orders"] += 1
             row["entered"] += order.executed
         else:
             row["exited"] += order.executed
-    for row in found.values():
+    for row in rows.values():
         row["entered"], row["exited"] = plain(row["entered"]), plain(row["exited"])
-    return [found[key] for key in sorted(found)]
-
-
-def orphans(
-    ex: Exchange, cover: Cover, now: int, *, recv_window: int = 5_000, absence_margin: int = 10_000
-) -> list[dict[str, Any]]:
-    """Protective orders live on a flat side with no live entry of their stem, for longer than is excusable.
-
-    Cheap enough to be asked for all along: what came of a stem is read only where something is suspect.
-    """
-    unborn_ms = recv_window + absence_margin + ORPHAN_MS
-    suspects = [
-        (name, algo)
-        for name, book in sorted(ex.books.items())
-        for algo in book.open_algos.values()
-        if not book.amount(algo.symbol, algo.position_side)
-    ]
-    stems = {(name, stem[0]) for name, algo in suspects if (stem := stem_of(algo.client_id))}
-    entries, ended, asked = _histories(ex, stems)
-    found = []
-    for name, algo in suspects:
-        stem = stem_of(algo.client_id)
-        label = stem[0] if stem else ""
-        key = name, label
-        if stem and entries[key]:
-            continue
-        flat = cover.flat_since.get((name, algo.symbol, algo.position_side), 0)
-        if stem and key not in ended:
-            since, patience = max(asked[key], flat), unborn_ms
-        else:
-            since, patience = max(flat, ended.get(key, 0), algo.created), ORPHAN_MS
-        if now - since >= patience:
-            found.append(
-                {"account": name, "symbol": algo.symbol, "client_id": algo.client_id, "stem": label or None,
-                 "stop": algo.type in STOPS, "since": since, "ms": now - since}
-            )  # fmt: skip
-    return found
-
-
-Stem = tuple[str, str]  # account and stem
-
-
-def _histories(ex: Exchange, stems: set[Stem]) -> tuple[Counter[Stem], dict[Stem, int], dict[Stem, int]]:
-    """Tell of these stems: live entries, when the last entry ended, when anything was last asked for."""
-    entries: Counter[Stem] = Counter()
-    ended: dict[Stem, int] = {}
-    asked: dict[Stem, int] = {}
-    wanted: dict[str, set[str]] = {}
-    for account, label in stems:
-        wanted.setdefault(account, set()).add(label)
-    for account, labels in wanted.items():
-        book = ex.books[account]
-        for client_id, ident in book.last_ids.items():
-            if client_id.rpartition("-")[0] in labels and (stem := stem_of(client_id)):
-                order, key = ex.orders[ident], (account, stem[0])
-                asked[key] = max(asked.get(key, 0), order.created)
-                if stem[1] == "e":
-                    entries[key] += order.is_open
-                    ended[key] = max(ended.get(key, 0), order.updated)
-        for client_id, ident in book.last_algo_ids.items():
-            if client_id.rpartition("-")[0] in labels and (stem := stem_of(client_id)):
-                key = account, stem[0]
-                asked[key] = max(asked.get(key, 0), ex.algos[ident].created)
-    return entries, ended, asked
+    return [rows[key] for key in sorted(rows)]

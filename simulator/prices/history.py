@@ -34,7 +34,7 @@ class History:
         length = INTERVALS[interval]
         offset = WEEK_OFFSET if interval == "1w" else 0
         if not market.bars:
-            market.see(ex.market_ms)
+            market.record_price(ex.market_ms)
         minutes = (
             list(market.bars)
             if since is None
@@ -53,9 +53,12 @@ class History:
         else:
             first = bars[0].open if bars else market.last
             rng = random.Random(f"{self._seed}:day:{market.rules.symbol}")
-            opened = market.nearest(first * (1000 + rng.randint(-30, 30)) / 1000) or market.rules.tick
-            high = market.nearest(max(opened, first) * (1000 + rng.randrange(15)) / 1000)
-            low = market.nearest(min(opened, first) * (1000 - rng.randrange(15)) / 1000) or market.rules.tick
+            opened = market.round_to_tick(first * (1000 + rng.randint(-30, 30)) / 1000) or market.rules.tick
+            high = market.round_to_tick(max(opened, first) * (1000 + rng.randrange(15)) / 1000)
+            low = (
+                market.round_to_tick(min(opened, first) * (1000 - rng.randrange(15)) / 1000)
+                or market.rules.tick
+            )
             whole = Bar(since, opened, max(high, opened, first), min(low, opened, first), market.last)
             whole.volume = market.depth.per_level * rng.randint(200, 2000)
             whole.trades = rng.randint(2_000, 90_000)
@@ -119,12 +122,14 @@ class History:
             start -= length
             parts = rng.randint(-scale, scale)
             parts = max(-300_000_000, min(300_000_000, parts))
-            opened = max(market.nearest(close * (1_000_000_000 + parts) / 1_000_000_000), market.rules.tick)
+            opened = max(
+                market.round_to_tick(close * (1_000_000_000 + parts) / 1_000_000_000), market.rules.tick
+            )
             reach = [rng.randrange(scale // 2 + 1) for _ in range(2)]
             high = max(opened, close)
-            high = market.nearest(high * (1_000_000_000 + min(reach[0], 200_000_000)) / 1_000_000_000)
+            high = market.round_to_tick(high * (1_000_000_000 + min(reach[0], 200_000_000)) / 1_000_000_000)
             low = min(opened, close)
-            low = market.nearest(low * (1_000_000_000 - min(reach[1], 200_000_000)) / 1_000_000_000)
+            low = market.round_to_tick(low * (1_000_000_000 - min(reach[1], 200_000_000)) / 1_000_000_000)
             low = max(min(low, opened, close), market.rules.tick)
             volume = market.depth.per_level * rng.randint(1, 40) / 10
             bars.append(

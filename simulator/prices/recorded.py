@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from simulator.engine.data_files import read_maybe_gzipped, shipped
+from simulator.engine.data_files import bundled, read_maybe_gzipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +107,16 @@ def load(path: Path) -> Recording:
 
 
 @functools.cache
-def shipped_candles(name: str) -> tuple[Candle, ...]:
-    return tuple(parse(shipped(name).decode(), name))
+def bundled_candles(name: str) -> tuple[Candle, ...]:
+    return tuple(parse(bundled(name).decode(), name))
 
 
-def shipped_recording(name: str) -> Recording:
-    return Recording(list(shipped_candles(name)))
+def bundled_recording(name: str) -> Recording:
+    return Recording(list(bundled_candles(name)))
 
 
 @functools.cache
 def daily_closes() -> dict[str, Decimal]:
     """A real price to start each symbol from."""
-    rows = csv.DictReader(io.StringIO(shipped("daily_closes.csv.gz").decode()))
+    rows = csv.DictReader(io.StringIO(bundled("daily_closes.csv.gz").decode()))
     return {row["symbol"]: Decimal(row["close"]) for row in rows}

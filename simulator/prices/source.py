@@ -10,14 +10,14 @@ from simulator.engine.catalogue import Catalogue
 from simulator.engine.decimals import EIGHT
 from simulator.engine.exchange import Exchange
 from simulator.engine.market import Market
-from simulator.engine.price_path import move
+from simulator.engine.price_path import move_price
 from simulator.engine.symbol_rules import Rules
-from simulator.prices.recorded import Recording, daily_closes, load, shipped_recording
+from simulator.prices.recorded import Recording, bundled_recording, daily_closes, load
 
 MODES = ("hand", "walk", "replay")
 STEP_MS = 250
 LIVELY = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "DOGEUSDT")
-SHIPPED = {"ADAUSDT": "ADAUSDT_1m.csv.gz", "XRPUSDT": "XRPUSDT_5m.csv.gz"}
+BUNDLED = {"ADAUSDT": "ADAUSDT_1m.csv.gz", "XRPUSDT": "XRPUSDT_5m.csv.gz"}
 HISTORY_BARS = 300
 # One step of the walk: about 60 percent a year, in parts of 10^9, for each square root of STEP_MS.
 STEP_PARTS = 53_000
@@ -43,21 +43,21 @@ class Prices:
         self.speed = Decimal(speed)
         self.running = mode != "hand"
         self.recordings: dict[str, Recording] = {}
-        self.daily = shipped_recording("BTCUSDT_1d.csv.gz")
+        self.daily = bundled_recording("BTCUSDT_1d.csv.gz")
         self._closes = daily_closes()
         self._steps = 0
         self._last_now: int | None = None
         self._debt = Decimal(0)
         self._rng: dict[str, random.Random] = {}
         self._quiet: list[str] = []
-        wanted = {} if mode != "replay" else {s: n for s, n in SHIPPED.items() if catalogue.find(s)}
+        wanted = {} if mode != "replay" else {s: n for s, n in BUNDLED.items() if catalogue.find(s)}
         for symbol, path in (files or {}).items():
             if catalogue.find(symbol) is None:
                 raise ValueError(f"The symbol list has no {symbol}; --klines needs SYMBOL=FILE.")
             self.recordings[symbol] = load(path)
         for symbol, name in wanted.items():
             if symbol not in self.recordings:
-                self.recordings[symbol] = shipped_recording(name)
+                self.recordings[symbol] = bundled_recording(name)
 
     def begin(self, ex: Exchange, market_ms: int) -> None:
         """Lay the recordings on the market clock, so that there is some history before now."""
@@ -119,7 +119,7 @@ class Prices:
         for symbol, recording in self.recordings.items():
             market = ex.market(symbol)
             for price in recording.path(before, ex.market_ms):
-                self._go(ex, market, market.nearest(price), now)
+                self._go(ex, market, market.round_to_tick(price), now)
         if self.mode == "hand":
             return
         for symbol in self._due(ex):
@@ -148,7 +148,7 @@ class Prices:
         parts = sum(rng.randint(-scale, scale) for _ in range(3))
         if rng.randrange(5000) == 0:
             parts *= 8
-        price = market.nearest(market.last * (1_000_000_000 + parts) / 1_000_000_000)
+        price = market.round_to_tick(market.last * (1_000_000_000 + parts) / 1_000_000_000)
         rules = market.rules
         if price == market.last and rules.tick and rng.randrange(4) == 0:
             price += rules.tick * rng.choice((-1, 1))
@@ -157,4 +157,4 @@ class Prices:
     def _go(self, ex: Exchange, market: Market, last: Decimal, now: int) -> None:
         """Last price goes where it is told; the mark price follows it more slowly."""
         mark = (market.mark + (last - market.mark) / 4).quantize(EIGHT)
-        move(ex, market, last, mark, now)
+        move_price(ex, market, last, mark, now)

@@ -20,11 +20,11 @@ def balance(ctx: Context) -> list[dict[str, Any]]:
 
 
 def account_v3(ctx: Context) -> dict[str, Any]:
-    return account_views.account_view(ctx.ex, ctx.book, ctx.now, everything=False)
+    return account_views.account_v3(ctx.ex, ctx.book, ctx.now)
 
 
 def account_v2(ctx: Context) -> dict[str, Any]:
-    return account_views.account_view(ctx.ex, ctx.book, ctx.now, everything=True)
+    return account_views.account_v2(ctx.ex, ctx.book, ctx.now)
 
 
 def position_risk_v3(ctx: Context) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ def set_mode(ctx: Context) -> dict[str, Any]:
     if ctx.book.held:
         raise refusal(-4068)
     account.dual = bool(wanted)
-    ctx.ex.touch(account)
+    ctx.ex.mark_changed(account)
     return dict(SUCCESS)
 
 
@@ -118,7 +118,7 @@ def set_leverage(ctx: Context) -> dict[str, Any]:
     if held and leverage < before and margin_of(ctx.ex, ctx.book, rules.margin_asset).available <= 0:
         account.leverage[symbol] = before
         raise refusal(-2028)
-    ctx.ex.touch(account)
+    ctx.ex.mark_changed(account)
     if leverage != before:
         change = {
             "e": "ACCOUNT_CONFIG_UPDATE",
@@ -126,7 +126,7 @@ def set_leverage(ctx: Context) -> dict[str, Any]:
             "T": ctx.now,
             "ac": {"s": symbol, "l": leverage},
         }
-        ctx.ex.tell(account.name, change)
+        ctx.ex.emit(account.name, change)
     return {"symbol": symbol, "leverage": leverage, "maxNotionalValue": plain(cap)}
 
 
@@ -147,7 +147,7 @@ def set_margin_type(ctx: Context) -> dict[str, Any]:
         account.isolated.append(symbol)
     else:
         account.isolated.remove(symbol)
-    ctx.ex.touch(account)
+    ctx.ex.mark_changed(account)
     return dict(SUCCESS)
 
 
@@ -171,7 +171,7 @@ def position_margin(ctx: Context) -> dict[str, Any]:
     if kind == 2 and position.isolated - amount < needed:
         raise refusal(-4051)
     position.isolated += amount if kind == 1 else -amount
-    ctx.ex.touch(position)
+    ctx.ex.mark_changed(position)
     account_update(ctx.ex, ctx.book, "MARGIN_TRANSFER", ctx.now, assets=(asset,), positions=(position,))
     answer = {"amount": amount, "code": 200, "msg": "Successfully modify position margin.", "type": kind}
     answer["amount"] = int(amount) if amount == int(amount) else plain(amount)
@@ -180,7 +180,7 @@ def position_margin(ctx: Context) -> dict[str, Any]:
 
 def brackets(ctx: Context) -> list[dict[str, Any]]:
     symbol = ctx.symbol()
-    return [ctx.ex.catalogue.ladder_row(name) for name in ([symbol] if symbol else ctx.ex.catalogue.names)]
+    return [ctx.ex.catalogue.bracket_row(name) for name in ([symbol] if symbol else ctx.ex.catalogue.names)]
 
 
 def commission_rate(ctx: Context) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def listen_start(ctx: Context) -> dict[str, Any]:
         account.listen_key = ctx.ex.token(f"listen:{account.name}", 64)
         ctx.ex.by_listen_key[account.listen_key] = ctx.book
     account.listen_until = ctx.now + LISTEN_MS
-    ctx.ex.touch(account)
+    ctx.ex.mark_changed(account)
     return {"listenKey": account.listen_key}
 
 
@@ -248,7 +248,7 @@ def listen_keep(ctx: Context) -> dict[str, Any]:
     if not account.listen_key or account.listen_until <= ctx.now:
         raise refusal(-1125)
     account.listen_until = ctx.now + LISTEN_MS
-    ctx.ex.touch(account)
+    ctx.ex.mark_changed(account)
     return {"listenKey": account.listen_key}
 
 
@@ -256,7 +256,7 @@ def listen_close(ctx: Context) -> dict[str, Any]:
     account = ctx.book.account
     ctx.ex.by_listen_key.pop(account.listen_key, None)
     account.listen_key, account.listen_until = "", 0
-    ctx.ex.touch(account)
+    ctx.ex.mark_changed(account)
     return {}
 
 

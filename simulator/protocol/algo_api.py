@@ -72,7 +72,7 @@ def all_algos(ctx: Context) -> list[dict[str, Any]]:
         algo
         for algo in (
             ctx.ex.algos[i]
-            for i in sorted([*ctx.book.idle_algos, *ctx.book.born_algos, *ctx.book.open_algos])
+            for i in sorted([*ctx.book.untriggered_algos, *ctx.book.triggered_algos, *ctx.book.open_algos])
         )
         if algo.symbol == symbol
         and (first is None or algo.id >= first)

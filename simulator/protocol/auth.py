@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from simulator.engine.account_book import Book
+from simulator.engine.account_book import AccountBook
 from simulator.engine.errors import refusal
 from simulator.engine.exchange import Exchange
 from simulator.protocol.params import Params
@@ -15,7 +15,7 @@ RECV_WINDOW_MAX = 60_000
 AHEAD_MAX_MS = 1_000
 
 
-def key_owner(ex: Exchange, api_key: str | None) -> Book:
+def key_owner(ex: Exchange, api_key: str | None) -> AccountBook:
     """The account of an API key. Raises ApiError -2014, -2015."""
     if not api_key:
         raise refusal(-2014)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.engine.account_book import Book
+from simulator.engine.account_book import AccountBook
 from simulator.engine.exchange import Exchange
 from simulator.engine.market import Market
 from simulator.prices.history import History
@@ -21,13 +21,13 @@ class Context:
     params: Params
     now: int
     history: History
-    owner: Book | None = None
+    owner: AccountBook | None = None
     touched: list[str] = field(
         default_factory=list
     )  # ids of the orders it created, for faults that follow them
 
     @property
-    def book(self) -> Book:
+    def book(self) -> AccountBook:
         assert self.owner is not None
         return self.owner
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from simulator.engine.account_book import Book
+from simulator.engine.account_book import AccountBook
 from simulator.engine.errors import ApiError, refusal
 from simulator.engine.profile import Profile
 
@@ -59,7 +59,7 @@ class Limits:
         )
         return ApiError(-1003, text, 418, {"Retry-After": str(max(1, (row.banned_until - now) // 1000))})
 
-    def count_orders(self, book: Book, orders: int, now: int) -> dict[str, str]:
+    def count_orders(self, book: AccountBook, orders: int, now: int) -> dict[str, str]:
         """Count orders of an account; return the headers. Raises ApiError 429 with -1015."""
         short, long = book.orders_10s, book.orders_1m
         for window, length in ((short, TEN_SECONDS), (long, MINUTE)):

@@ -221,7 +221,7 @@ def funding_rate(ctx: Context) -> list[dict[str, Any]]:
 def trades(ctx: Context) -> list[dict[str, Any]]:
     market = ctx.market()
     rules = market.rules
-    rows = list(market.recent)[-ctx.params.limit(500, 1000) :]
+    rows = list(market.recent_trades)[-ctx.params.limit(500, 1000) :]
     return [
         {
             "id": row["t"],
@@ -241,7 +241,7 @@ def aggregated_trades(ctx: Context) -> list[dict[str, Any]]:
     rules = market.rules
     ctx.params.integer("fromId")
     ctx.params.span()
-    rows = list(market.recent)[-ctx.params.limit(500, 1000) :]
+    rows = list(market.recent_trades)[-ctx.params.limit(500, 1000) :]
     return [
         {
             "a": row["t"],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from simulator.engine.account_book import Book
-from simulator.engine.algo_orders import LIMITED, AlgoDraft
+from simulator.engine.account_book import AccountBook
+from simulator.engine.algo_orders import LIMIT_TYPES, AlgoDraft
 from simulator.engine.errors import refusal
 from simulator.engine.orders import Draft
 from simulator.engine.records import CONDITIONAL
@@ -23,7 +23,7 @@ TRAILING: Final = "TRAILING_STOP_MARKET"
 GOOD_TILL_MAX: Final = 253_402_300_799_000
 
 
-def read_draft(params: Params, book: Book, now: int) -> Draft:
+def read_draft(params: Params, book: AccountBook, now: int) -> Draft:
     """An ordinary order. Raises ApiError with the code of the first thing that is wrong."""
     symbol = params.need("symbol")
     side = params.need("side")
@@ -65,7 +65,7 @@ def read_draft(params: Params, book: Book, now: int) -> Draft:
     return draft
 
 
-def read_algo_draft(params: Params, book: Book, now: int) -> AlgoDraft:
+def read_algo_draft(params: Params, book: AccountBook, now: int) -> AlgoDraft:
     """A conditional order. Raises ApiError with the code of the first thing that is wrong."""
     if params.need("algoType") != "CONDITIONAL":
         raise refusal(-1102, name="algotype")
@@ -99,7 +99,7 @@ def read_algo_draft(params: Params, book: Book, now: int) -> AlgoDraft:
         params.refuse("callbackRate")
     if not draft.close_position:
         draft.quantity = params.need_number("quantity")
-    if kind in LIMITED:
+    if kind in LIMIT_TYPES:
         _matched(params, draft)
         if draft.price_match == "NONE":
             draft.price = params.need_number("price")
@@ -120,11 +120,11 @@ def _trailing(params: Params, draft: AlgoDraft) -> None:
     draft.activate = params.number("activatePrice")
 
 
-def _position_side(params: Params, book: Book) -> str:
+def _position_side(params: Params, book: AccountBook) -> str:
     return params.choice("positionSide", POSITION_SIDES, -4060) or "BOTH"
 
 
-def _reduce_only(params: Params, book: Book) -> bool:
+def _reduce_only(params: Params, book: AccountBook) -> bool:
     value = params.boolean("reduceOnly")
     if value is not None and book.account.dual:
         raise refusal(-1106, name="reduceonly")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from simulator.engine import order_views
-from simulator.engine.amendments import amend_order
+from simulator.engine.amendments import Amendment, amend_order
 from simulator.engine.decimals import ZERO
 from simulator.engine.errors import ApiError, refusal
 from simulator.engine.orders import cancel_order, check_order, find_order, matched_price, place_order
@@ -84,9 +84,8 @@ def _amend(ctx: Context, params: Params) -> Order:
     modify_id = params.integer("modifyId") or 0
     order = _find(ctx, params, symbol)
     return amend_order(
-        ctx.ex, ctx.book, order, side=side, quantity=quantity, price=price, reduce_only=reduce_only,
-        modify_id=modify_id, now=ctx.now,
-    )  # fmt: skip
+        ctx.ex, ctx.book, order, Amendment(side, quantity, price, reduce_only, modify_id), ctx.now
+    )
 
 
 def _find(ctx: Context, params: Params, symbol: str) -> Order | None:

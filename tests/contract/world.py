@@ -21,7 +21,7 @@ class World:
         self.simulator.add_account("poor", "poor0key", "poor0secret", "700")
         self.desk = Desk(self.simulator, self.clock)
         self.poor = Desk(self.simulator, self.clock, "poor0key", "poor0secret")
-        self.simulator.venue.attached = True
+        self.simulator.venue.collects_events = True
         for symbol, price in (("BTCUSDT", "63000"), ("BNBUSDT", "700"), ("ETHUSDT", "2400")):
             self.simulator.set_price(symbol, price)
         self.events: list[dict[str, Any]] = []
@@ -86,6 +86,6 @@ class World:
 
     def stream(self, name: str) -> Any:
         """What a market stream says now."""
-        traded = [("BTCUSDT", row) for row in self.simulator.ex.market("BTCUSDT").recent]
+        traded = [("BTCUSDT", row) for row in self.simulator.ex.market("BTCUSDT").recent_trades]
         (first, *_) = self.hub._events(name, {"BTCUSDT"}, traded, self.clock(), True)
         return first

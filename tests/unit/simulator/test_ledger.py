@@ -74,10 +74,10 @@ def test_nothing_is_lost_or_made_whatever_happens(clock: Clock, seed: int) -> No
                 case 0 | 1:
                     desk.order(words.pop("side"), "MARKET", quantity, **words)
                 case 2:
-                    price = simulator.ex.market(symbol).nearest(last * rng.randrange(980, 1021) / 1000)
+                    price = simulator.ex.market(symbol).round_to_tick(last * rng.randrange(980, 1021) / 1000)
                     desk.order(words.pop("side"), "LIMIT", quantity, price=f"{price.normalize():f}", **words)
                 case 3:
-                    price = simulator.ex.market(symbol).nearest(last * rng.randrange(970, 1031) / 1000)
+                    price = simulator.ex.market(symbol).round_to_tick(last * rng.randrange(970, 1031) / 1000)
                     desk.algo(words.pop("side"), rng.choice(("STOP_MARKET", "TAKE_PROFIT_MARKET")),
                               f"{price.normalize():f}", quantity=quantity, **words)  # fmt: skip
                 case 4:
