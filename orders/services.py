@@ -178,12 +178,12 @@ def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> Trio
     try:
         with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
             trio = TrioOrder.objects.get(pk=trio_id)
-            transition(trio.trio_state, Turn.QUEUED)
+            queued = transition(trio.trio_state, Turn.QUEUED)
             if (trio.updated_at, trio.quantity) != (draft.updated_at, draft.quantity):
                 raise TrioRefused(
                     "The draft was changed while it was being checked. Look at it, then place it."
                 )
-            trio.state, trio.slot, trio.holds_slot = TrioState.QUEUED, slot, True
+            trio.state, trio.slot, trio.holds_slot = queued, slot, True
             trio.queued_at, trio.place_before = now, now + timedelta(seconds=PLACE_BEFORE_SECONDS)
             trio.wake_at = now + timedelta(milliseconds=500)  # the job is at it; if it got lost, runworker is
             trio.save()

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.db import connection
@@ -16,6 +16,8 @@ from exchange.port import Exchange
 from exchange.refusals import Refusal
 from exchange.types import OrderRef, OrderView, PositionView, Stamp, WireRequest
 from orders.domain.enums import RequestKind, Verdict
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,6 @@ class SendCall:
     stamp: Stamp
     timeout_ms: int
 
-    def ask(self, exchange: Exchange, latency: Callable[[], int]) -> Answer:
-        view = exchange.send(self.wire, stamp=self.stamp, timeout_ms=self.timeout_ms)
-        return Answer(self, view=view, latency_ms=latency())
-
 
 @dataclass(frozen=True, slots=True)
 class LookCall:
@@ -44,15 +42,6 @@ class LookCall:
     timeout_ms: int
     witness_since: int | None = None
 
-    def ask(self, exchange: Exchange, latency: Callable[[], int]) -> Answer:
-        view = exchange.find_order(self.ref, at=self.at, timeout_ms=self.timeout_ms)
-        witness = False
-        if view is None and self.witness_since is not None:
-            history = exchange.order_history(self.ref.symbol, since=self.witness_since, at=self.at)
-            view = next((order for order in history if order.client_id == self.ref.client_id), None)
-            witness = True
-        return Answer(self, view=view, witnessed=witness, latency_ms=latency())
-
 
 @dataclass(frozen=True, slots=True)
 class ObserveCall:
@@ -62,19 +51,13 @@ class ObserveCall:
     at: int
     timeout_ms: int
 
-    def ask(self, exchange: Exchange, latency: Callable[[], int]) -> Answer:
-        positions: tuple[PositionView, ...] = tuple(
-            exchange.positions(self.symbol, at=self.at, timeout_ms=self.timeout_ms)
-        )
-        return Answer(self, positions=positions, latency_ms=latency())
-
 
 Call = SendCall | LookCall | ObserveCall
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call came to."""
+    """What the exchange made of a call."""
 
     call: Call
     view: OrderView | None = None
@@ -101,8 +84,6 @@ class Answer:
             return Verdict.NOT_EXECUTED
         return Verdict.REFUSED if isinstance(error, OrderRejected) else Verdict.UNKNOWN
 
-
-logger = logging.getLogger(__name__)
 
 _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="exchange")
 # Entries may be waited for long; what protects never queues up behind them.
@@ -131,17 +112,34 @@ def perform_all(
 def perform(call: Call, exchange: Exchange) -> Answer:
     """Ask the exchange what was committed, once. Never raises: silence is an answer too."""
     started = time.monotonic_ns()
-
-    def latency() -> int:
-        return (time.monotonic_ns() - started) // 1_000_000
-
     try:
-        return call.ask(exchange, latency)
+        answer = _asked(call, exchange)
     except ExchangeError as error:
-        return Answer(call, error=error, latency_ms=latency())
+        answer = Answer(call, error=error)
     except Exception as error:  # a bug of ours after the request may have left: its fate is unknown
         logger.exception("an exchange call failed in our own code")
-        return Answer(call, bug=f"{type(error).__name__} in our own code", latency_ms=latency())
+        answer = Answer(call, bug=f"{type(error).__name__} in our own code")
+    return replace(answer, latency_ms=(time.monotonic_ns() - started) // 1_000_000)
+
+
+def _asked(call: Call, exchange: Exchange) -> Answer:
+    match call:
+        case SendCall():
+            return Answer(call, view=exchange.send(call.wire, stamp=call.stamp, timeout_ms=call.timeout_ms))
+        case LookCall():
+            return _looked_up(call, exchange)
+        case ObserveCall():
+            positions = exchange.positions(call.symbol, at=call.at, timeout_ms=call.timeout_ms)
+            return Answer(call, positions=tuple(positions))
+
+
+def _looked_up(call: LookCall, exchange: Exchange) -> Answer:
+    view = exchange.find_order(call.ref, at=call.at, timeout_ms=call.timeout_ms)
+    if view is not None or call.witness_since is None:
+        return Answer(call, view=view)
+    history = exchange.order_history(call.ref.symbol, since=call.witness_since, at=call.at)
+    view = next((order for order in history if order.client_id == call.ref.client_id), None)
+    return Answer(call, view=view, witnessed=True)
 
 
 def refuse_inside_transaction() -> None:

@@ -13,8 +13,9 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection
@@ -27,6 +28,7 @@ from exchange.port import Exchange
 from infrastructure import job_queue
 from infrastructure.rows import Read, row_update
 from orders.domain.decision.decide import decide
+from orders.domain.decision.lifecycle import Turn, transition
 from orders.domain.decision.steps import AskPerson, Done, Rest, Step
 from orders.domain.enums import TrioState
 from orders.domain.operator_questions import Question, QuestionKind
@@ -44,8 +46,8 @@ from orders.trio_lock import locked, short_transaction
 logger = logging.getLogger(__name__)
 
 INCARNATION = f"{socket.gethostname()[:40]}:{os.getpid()}"
-SAY_AGAIN_SECONDS = 60.0
-STANDS = """
+WARN_AGAIN_SECONDS = 60.0
+STANDING = """
     SELECT trio.state, trio.account_id, account.environment, clock.offset_ms,
            install.id, install.token, install.system_identifier,
            ceil(extract(epoch FROM trio.wake_at - clock_timestamp()) * 1000)::bigint
@@ -86,7 +88,7 @@ class Undecided(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TurnResult:
     """What one decision came to: the step, and the calls it committed."""
 
     step: Step
@@ -95,35 +97,40 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What a turn is made with, read before its transaction opens."""
+class TurnContext:
+    """What a turn needs besides the trio's rows, read before its transaction opens."""
 
     exchange: Exchange
     install: Install
+    environment: str
     offset_ms: int
     queue_alive: bool
 
 
-class Where(NamedTuple):
-    """Where a trio stands, and what every turn of it needs: read in one round trip, without a lock."""
+class TrioStanding(NamedTuple):
+    """A trio's state and what every turn of it needs, read in one round trip without a lock."""
 
     state: str
     account_id: int
     environment: str
     offset_ms: int | None
     install: Install | None
-    due_in_ms: int | None  # not above zero: now
+    due_in_ms: int | None  # zero or below: now
+
+    @property
+    def is_due(self) -> bool:
+        return self.due_in_ms is not None and self.due_in_ms <= 0
 
 
-def _where_it_stands(trio_id: int) -> Where:
+def read_standing(trio_id: int) -> TrioStanding:
     with connection.cursor() as cursor:
-        cursor.execute(STANDS, [trio_id])
+        cursor.execute(STANDING, [trio_id])
         row = cursor.fetchone()
     if row is None:
         raise TrioOrder.DoesNotExist(f"There is no trio {trio_id}.")
     state, account_id, environment, offset, install, token, system, due_in_ms = row
     mark = None if install is None else Install(pk=install, token=token, system_identifier=system)
-    return Where(state, account_id, environment, offset, mark, due_in_ms)
+    return TrioStanding(state, account_id, environment, offset, mark, due_in_ms)
 
 
 class OrderPlacementService:
@@ -145,46 +152,47 @@ class OrderPlacementService:
         """Carry a trio as far as it will go now. Safe to repeat, at once, from anywhere.
 
         Returns the step it rests on. ``later`` is given what may take long (an entry) instead of waiting
-        for it; bring its result back as ``answer``. ``again`` is told in how many ms the trio is due again.
+        for it; bring its result back as ``answer``. ``again`` is called with the ms after which the trio is due again.
         ``if_due``: only if nobody has carried it on since it was called for; of several processes one is enough.
         Raises TrioOrder.DoesNotExist for an unknown trio.
         """
         refuse_inside_transaction()
-        where = _where_it_stands(trio_id)
-        state, environment = where.state, where.environment
-        if state == TrioState.DRAFT:
+        standing = read_standing(trio_id)
+        if standing.state == TrioState.DRAFT:
             return Rest(None)
         if_due = if_due and answer is None
-        if if_due and (where.due_in_ms is None or where.due_in_ms > 0):
-            if again is not None and where.due_in_ms is not None:
-                again(where.due_in_ms)
+        if if_due and not standing.is_due:
+            if again is not None and standing.due_in_ms is not None:
+                again(standing.due_in_ms)
             return Rest(None)
-        install = where.install or install_row()
-        if refusal := install_refusal(install):  # another server may be acting on this very trio
-            _say_now_and_then(refusal)
+        context = self._context(trio_id, standing)
+        if context is None:
             return Rest(None)
-        try:
-            exchange = self._gateway(where.account_id)
-        except (AccountsError, ExchangeError) as error:  # unreadable, or no key the exchange would know
-            self._unreachable(trio_id, str(error))
-            return Rest(None)
-        offset = self._offset(trio_id, environment) if where.offset_ms is None else where.offset_ms
-        if offset is None:
-            return Rest(None)
-        queue_alive = state not in (TrioState.QUEUED, TrioState.PLACING) or job_queue.answering()
+        turn = self._carry(trio_id, context, answer, later=later, if_due=if_due)
+        if again is not None and turn.rest_ms is not None:
+            again(turn.rest_ms)
+        return turn.step
+
+    def _carry(
+        self,
+        trio_id: int,
+        context: TurnContext,
+        answer: Answer | None,
+        *,
+        later: Callable[[Future[Answer]], None] | None,
+        if_due: bool,
+    ) -> TurnResult:
+        """Take turns until nothing is asked any more; each answer gets a turn of its own."""
         asked: set[Future[Answer]] = set()
         answers: list[Answer | None] = [answer]
         while True:
             for known in answers:
                 if known is not None and known.clock_refused:
-                    offset = self._measure(environment, offset)
-                means = Means(exchange, install, offset, queue_alive)
-                turn = self._turn(trio_id, means, answer=known, if_due=if_due)
-                asked |= perform_all(turn.calls, exchange, later)
+                    context = self._with_clock_measured(context)
+                turn = self._turn(trio_id, context, answer=known, if_due=if_due)
+                asked |= perform_all(turn.calls, context.exchange, later)
             if not asked:
-                if again is not None and turn.rest_ms is not None:
-                    again(turn.rest_ms)
-                return turn.step
+                return turn
             if_due = False
             done, asked = wait(asked, return_when=FIRST_COMPLETED)
             answers = [future.result() for future in done]
@@ -192,52 +200,47 @@ class OrderPlacementService:
     # --- one transaction ----------------------------------------------------------------------
 
     def _turn(
-        self, trio_id: int, means: Means, *, answer: Answer | None = None, if_due: bool = False
-    ) -> Turn:
+        self, trio_id: int, context: TurnContext, *, answer: Answer | None = None, if_due: bool = False
+    ) -> TurnResult:
         """Lock, record ``answer``, decide, begin. A lock that cannot be had is tried again.
 
         Past those tries our answer is a lost answer: its request's row says that its fate is to be looked up.
         """
         what = f"trio {trio_id}: a turn"
         try:
-            return locked(
-                lambda now: self._locked_turn(trio_id, means, answer, now=now, if_due=if_due),
-                trio_id=trio_id,
-                what=what,
-            )
+            work = partial(self._locked_turn, trio_id, context, answer, if_due)
+            return locked(work, trio_id=trio_id, what=what)
         except Undecided as undecided:  # its transaction is undone, and the answer with it: that is kept
             error = undecided.error
         logger.error("trio %s: its decision raised; what covers it stays", trio_id, exc_info=error)
-        return locked(
-            lambda now: self._failed(trio_id, means, answer, error=error, now=now), trio_id=trio_id, what=what
-        )
+        return locked(partial(self._failed, trio_id, context, answer, error), trio_id=trio_id, what=what)
 
     def _locked_turn(
-        self, trio_id: int, means: Means, answer: Answer | None, *, now: datetime, if_due: bool
-    ) -> Turn:
+        self, trio_id: int, context: TurnContext, answer: Answer | None, if_due: bool, now: datetime
+    ) -> TurnResult:
         # Read after the lock: rows joined to a locked one are as they were before it was waited for.
         trio = WHOLE.get(trio_id)
         if if_due and not (trio.wake_at and trio.wake_at <= now):
             return _carried_on_meanwhile(trio, now)
         if answer is not None:
-            finish.record(trio, answer, now=now, offset_ms=means.offset_ms)
+            finish.record(trio, answer, now=now, offset_ms=context.offset_ms)
         try:
-            return self._decide(trio, means, now=now)
+            return self._decide(trio, context, now=now)
         except (OperationalError, InterfaceError, BaseTimeoutException):
             raise  # a job whose time is up has met no fault in deciding: another takes it from here
         except Exception as error:
             raise Undecided(error) from error
 
-    def _decide(self, trio: TrioOrder, means: Means, *, now: datetime) -> Turn:
+    def _decide(self, trio: TrioOrder, context: TurnContext, *, now: datetime) -> TurnResult:
         for _ in range(4):
             rows = rows_read(trio)
             snapshot = snapshot_of(
                 trio,
                 rows,
                 now=now,
-                offset_ms=means.offset_ms,
-                install=means.install,
-                queue_alive=means.queue_alive,
+                offset_ms=context.offset_ms,
+                install=context.install,
+                queue_alive=context.queue_alive,
             )
             decision = decide(snapshot)
             changed = finish.settle(trio, decision, rows)
@@ -253,59 +256,75 @@ class OrderPlacementService:
                 trio.wake_at = None if until is None else from_ms(max(until, snapshot.now + 1))
                 trio.failures = 0
                 row_update(trio, *changed, "wake_at", "failures", *JOURNAL_HEAD, "updated_at")
-                return Turn(step, rest_ms=None if until is None else max(1, until - snapshot.now))
+                return TurnResult(step, rest_ms=None if until is None else max(1, until - snapshot.now))
             calls = begin(
                 trio,
                 decision,
-                exchange=means.exchange,
+                exchange=context.exchange,
                 now=now,
-                offset_ms=means.offset_ms,
+                offset_ms=context.offset_ms,
                 asked_by=self._asked_by,
                 changed=changed,
             )
-            return Turn(step, tuple(calls))
+            return TurnResult(step, tuple(calls))
         raise AssertionError("a trio keeps asking the same question")
 
     def _failed(
-        self, trio_id: int, means: Means, answer: Answer | None, *, error: Exception, now: datetime
-    ) -> Turn:
+        self, trio_id: int, context: TurnContext, answer: Answer | None, error: Exception, now: datetime
+    ) -> TurnResult:
         """Keep the answer, and try again later."""
         trio = WHOLE.get(trio_id)
         if answer is not None:
-            finish.record(trio, answer, now=now, offset_ms=means.offset_ms)
+            finish.record(trio, answer, now=now, offset_ms=context.offset_ms)
         trio.failures += 1
         pause = min(60, 2 ** min(trio.failures, 6))
         trio.asked = trio.asked or Question(QuestionKind.FAILURE)
         trio.wake_at = now + timedelta(seconds=pause)
         row_update(trio, "failures", *TrioOrder.QUESTION_FIELDS, "wake_at", *JOURNAL_HEAD, "updated_at")
         note(trio, "failure", f"Deciding failed ({type(error).__name__}); tried again in {pause} s.", at=now)
-        return Turn(Rest(None))
+        return TurnResult(Rest(None))
 
     # --- what has to be there first -----------------------------------------------------------
 
+    def _context(self, trio_id: int, standing: TrioStanding) -> TurnContext | None:
+        """Return what the turns need; nothing when the trio has to wait for it."""
+        install = standing.install or install_row()
+        if refusal := install_refusal(install):  # another server may be acting on this very trio
+            warn_throttled(refusal)
+            return None
+        try:
+            exchange = self._gateway(standing.account_id)
+        except (AccountsError, ExchangeError) as error:  # unreadable, or no key the exchange would know
+            self._unreachable(trio_id, str(error))
+            return None
+        offset = standing.offset_ms
+        if offset is None:
+            try:
+                offset = offset_ms(standing.environment)
+            except ExchangeError:
+                self._pause(trio_id, seconds=1)
+                return None
+        placing = standing.state in (TrioState.QUEUED, TrioState.PLACING)
+        queue_alive = not placing or job_queue.answering()
+        return TurnContext(exchange, install, standing.environment, offset, queue_alive)
+
+    def _with_clock_measured(self, context: TurnContext) -> TurnContext:
+        try:
+            return replace(context, offset_ms=clock_measure(context.environment).offset_ms)
+        except ExchangeError:
+            return context
+
     def _unreachable(self, trio_id: int, why: str) -> None:
-        """The account's key cannot be read: nothing new is opened; what lives is asked about and waits."""
+        """The account's key cannot be read: nothing new is opened; what lives asks a person and waits."""
         with short_transaction(trio_id=trio_id) as now:
             trio = TrioOrder.objects.get(pk=trio_id)
             if trio.trio_state is TrioState.QUEUED:
-                trio.state, trio.reason, trio.holds_slot = TrioState.REFUSED, why, False
+                trio.state = transition(trio.trio_state, Turn.REFUSED)
+                trio.reason, trio.holds_slot = why, False
                 trio.ended_at, trio.wake_at = now, None
                 trio.save()
-                note(trio, "state", f"QUEUED → REFUSED. {why}")
+                note(trio, "state", f"QUEUED → {trio.state}. {why}")
         self._pause(trio_id, seconds=5, ask=Question(QuestionKind.ACCOUNT_UNREACHABLE, {"text": why}))
-
-    def _offset(self, trio_id: int, environment: str) -> int | None:
-        try:
-            return offset_ms(environment)
-        except ExchangeError:
-            self._pause(trio_id, seconds=1)
-            return None
-
-    def _measure(self, environment: str, known: int) -> int:
-        try:
-            return clock_measure(environment).offset_ms
-        except ExchangeError:
-            return known
 
     def _pause(self, trio_id: int, *, seconds: int, ask: Question | None = None) -> None:
         """Look at the trio again later, and have it ask a person ``ask`` meanwhile."""
@@ -318,23 +337,23 @@ class OrderPlacementService:
             trio.save(update_fields=["wake_at", *TrioOrder.QUESTION_FIELDS, "updated_at"])
 
 
-def _carried_on_meanwhile(trio: TrioOrder, now: datetime) -> Turn:
-    """Somebody else has decided since this trio was called for: rest as they did."""
+def _carried_on_meanwhile(trio: TrioOrder, now: datetime) -> TurnResult:
+    """Somebody else has decided since this trio was called for: rest as long as they do."""
     if trio.wake_at is None:
-        return Turn(Rest(None))
+        return TurnResult(Rest(None))
     left = max(1, to_ms(trio.wake_at) - to_ms(now))
-    return Turn(Rest(to_ms(trio.wake_at)), rest_ms=left)
+    return TurnResult(Rest(to_ms(trio.wake_at)), rest_ms=left)
 
 
-_said_at: dict[str, float] = {}
+_warned_at: dict[str, float] = {}
 
 
-def _say_now_and_then(what: str) -> None:
-    """Log what would be said of every trio at every poll once a minute."""
+def warn_throttled(what: str) -> None:
+    """Warn at most once a minute of what holds for every trio at every poll."""
     now = time.monotonic()
-    if now - _said_at.get(what, -SAY_AGAIN_SECONDS) >= SAY_AGAIN_SECONDS:
-        _said_at[what] = now
-        logger.warning("trios are left alone: %s", what)
+    if now - _warned_at.get(what, -WARN_AGAIN_SECONDS) >= WARN_AGAIN_SECONDS:
+        _warned_at[what] = now
+        logger.warning("no trio is carried forward: %s", what)
 
 
 def service() -> OrderPlacementService:

@@ -27,7 +27,7 @@ from orders.placement import begin as beginning
 from orders.placement import finish, service
 from orders.placement import perform as sending
 from orders.placement.perform import Answer, Call, SendCall
-from orders.placement.service import OrderPlacementService, Turn
+from orders.placement.service import OrderPlacementService, TurnResult
 from tests.crash.cells import (
     AFTER_ACT,
     AFTER_BEGIN,
@@ -91,7 +91,7 @@ class Striker:
             self._each(INSIDE_BEGIN, calls)
             return calls
 
-        def turn_(service_: OrderPlacementService, *args: Any, **kwargs: Any) -> Turn:
+        def turn_(service_: OrderPlacementService, *args: Any, **kwargs: Any) -> TurnResult:
             found = turn(service_, *args, **kwargs)
             if kwargs.get("answer") is not None:
                 self.at(AFTER_FINISH, kwargs["answer"].call)

@@ -44,8 +44,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement/service.py",
-                "            return Turn(step, tuple(calls))",
-                "            wait(perform_all(calls, self._gateway(trio.account_id), None))\n            return Turn(step)",
+                "            return TurnResult(step, tuple(calls))",
+                "            wait(perform_all(calls, self._gateway(trio.account_id), None))\n            return TurnResult(step)",
             ),
         ),
         (f"{STORY}::test_nothing_leaves_before_its_row_is_committed",),
@@ -71,8 +71,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement/perform.py",
-                "stamp=self.stamp,",
-                'stamp=Stamp(__import__("time").time_ns() // 10**6, self.stamp.recv_window),',
+                "stamp=call.stamp,",
+                'stamp=Stamp(__import__("time").time_ns() // 10**6, call.stamp.recv_window),',
             ),
         ),
         (f"{STORY}::test_a_process_that_wakes_up_too_late_sends_what_the_exchange_refuses",),

@@ -239,7 +239,11 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a double click places twice",
         (
             Removal("orders/services.py", "if draft.trio_state is not TrioState.DRAFT:", "if False:"),
-            Removal("orders/services.py", "            transition(trio.trio_state, Turn.QUEUED)\n", ""),
+            Removal(
+                "orders/services.py",
+                "queued = transition(trio.trio_state, Turn.QUEUED)",
+                "queued = TrioState.QUEUED",
+            ),
         ),
         ("tests/unit/orders/admin/test_actions.py::test_a_trio_is_never_placed_twice",),
     ),

@@ -104,8 +104,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement/perform.py",
-                "if view is None and self.witness_since is not None:",
-                "if False:",
+                "if view is not None or call.witness_since is None:",
+                "if True:",
             ),
             Removal(
                 "orders/placement/finish.py",

@@ -10,7 +10,7 @@ from django.db import connection
 from accounts.gateways import exchange_for
 from exchange.port import Exchange
 from exchange.types import OrderView, Stamp, WireRequest
-from orders.placement.service import OrderPlacementService, Turn
+from orders.placement.service import OrderPlacementService, TurnResult
 
 INSIDE_BEGIN: Final = "inside begin"
 AFTER_BEGIN: Final = "after begin"
@@ -42,19 +42,19 @@ class Process(OrderPlacementService):
     def _exchange(self, account_id: int) -> Exchange:
         return cast(Exchange, Wire(self, exchange_for(account_id)))
 
-    def _decide(self, *means: Any, **words: Any) -> Turn:
+    def _decide(self, *means: Any, **words: Any) -> TurnResult:
         turn = super()._decide(*means, **words)
         if turn.calls:
             self.reach(INSIDE_BEGIN)
         return turn
 
-    def _locked_turn(self, *means: Any, **words: Any) -> Turn:
+    def _locked_turn(self, *means: Any, **words: Any) -> TurnResult:
         turn = super()._locked_turn(*means, **words)
         if means[-1] is not None:
             self.reach(INSIDE_FINISH)
         return turn
 
-    def _turn(self, *means: Any, **words: Any) -> Turn:
+    def _turn(self, *means: Any, **words: Any) -> TurnResult:
         turn = super()._turn(*means, **words)
         if words.get("answer") is not None:
             self.reach(AFTER_FINISH)

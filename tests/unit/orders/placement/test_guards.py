@@ -345,7 +345,7 @@ def test_a_slot_whose_row_is_held_keeps_no_other_slot_of_its_account_waiting(
 
 def test_a_stop_the_exchange_forgot_is_placed_anew(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a position whose stop vanishes without an event
-    monkeypatch.setattr(sweep, "GRACE_MS", 0)
+    monkeypatch.setattr(sweep, "LIST_LAG_MS", 0)
     desk.simulator.fault({"type": "STOP_MARKET"}, {"do": "vanish_algo"}, 1)
     trio = desk.placed(desk.a_trio(protection=Protection.ON_FIRST_FILL))
     desk.carry()

@@ -43,8 +43,8 @@ def test_who_waited_for_the_row_looks_again(desk: Desk, monkeypatch: pytest.Monk
     # Given a trio that was due when it was called for, and was carried on while its row was waited for
     trio = a_resting_trio(desk)
     before = TrioOrder.objects.filter(pk=trio.pk).values().get()
-    stood = service._where_it_stands(trio.pk)._replace(due_in_ms=0)
-    monkeypatch.setattr(service, "_where_it_stands", lambda _: stood)
+    stood = service.read_standing(trio.pk)._replace(due_in_ms=0)
+    monkeypatch.setattr(service, "read_standing", lambda _: stood)
     monkeypatch.setattr(service, "decide", lambda _: pytest.fail("nothing was to be decided"))
 
     desk.service.advance(trio.pk, if_due=True)
