@@ -18,7 +18,7 @@ def main() -> int:
     try:
         from django.conf import settings
 
-        _ = settings.DEBUG  # reads the environment now, where a complaint can be told plainly
+        _ = settings.DEBUG  # reads the environment now, where a fault can be reported in one sentence
     except ImproperlyConfigured as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -24,7 +24,7 @@ def system_identifier() -> str:
 
 
 def install_row() -> Install:
-    """Return this installation's mark, made on first use."""
+    """Return this installation's row, made on first use."""
     row = INSTALL.first()
     if row is None:
         with transaction.atomic():
@@ -43,7 +43,7 @@ def _server_identifier(database: str) -> str:
 
 
 def install_refusal(row: Install | None = None) -> str:
-    """Say why this database must not send anything new, or nothing: is it a restored copy?"""
+    """Return why this database must not send anything: it is a restored copy. Empty when it may."""
     row = row or Install.objects.order_by("pk").first()
     if row is None or row.system_identifier == _server_identifier(str(connection.settings_dict["NAME"])):
         return ""

@@ -32,7 +32,7 @@ def worker_alive() -> bool:
 def new_risk_refusal(
     trio: TrioOrder, *, install: Install | None = None, settings_as_wanted: bool = True
 ) -> str:
-    """Say why this trio may not open anything, from the database alone; nothing when it may.
+    """Return why this trio may not open anything, from the database alone; empty when it may.
 
     ``settings_as_wanted=False`` leaves leverage and margin type out: placing sets them first.
     """
@@ -70,7 +70,7 @@ def is_dry_run(trio: TrioOrder) -> bool:
 
 
 def living_behind_switches() -> str:
-    """Name the trios that live where a switch allows nothing new: they are protected all the same. Or nothing."""
+    """Return a sentence naming the trios that live where a switch allows nothing new; they stay protected. Empty if none."""
     shut = Q(account__environment=Environment.LIVE) if not settings.ALLOW_LIVE else Q(pk__in=[])
     if settings.DRY_RUN_MODE:
         shut |= ~Q(account__environment=Environment.PAPER)

@@ -1,4 +1,4 @@
-"""The verbs on trios. Each is one short transaction that leaves a wish and rings the bell, or a clear refusal."""
+"""The verbs on trios. Each is one short transaction that records a wish and rings the queue, or a clear refusal."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def symbol_get(environment: str, name: str) -> Symbol:
 
 
 def trio_draft(*, account: ExchangeAccount, symbol: Symbol, side: str, **fields: Any) -> TrioOrder:
-    """Return an unsaved draft with what is not said filled in: position side and protection."""
+    """Return an unsaved draft, its position side and protection filled in where they were not given."""
     trio = TrioOrder(account=account, symbol=symbol, side=side, **fields)
     trio_complete(trio)
     return trio
@@ -129,7 +129,7 @@ def market_read(account: ExchangeAccount, symbol: Symbol, *, wallet: Decimal | N
 
 
 def _brackets(exchange: Exchange, account: ExchangeAccount, symbol: str) -> Sequence[LeverageBracket]:
-    """Return the leverage brackets; none where this exchange does not tell them, then nothing is estimated."""
+    """Return the leverage brackets; none where this exchange does not give them; then nothing is estimated."""
     try:
         return exchange.leverage_brackets(symbol, at=exchange_now_ms(account.environment))
     except OrderRejected:
@@ -157,7 +157,7 @@ def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:
 
 
 def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> TrioOrder:
-    """Accept a draft for placement and ring the bell.
+    """Accept a draft for placement and ring the queue.
 
     Raises TrioRefused (a rule, limit or gate; the draft stays as it was) or IllegalTransition (it is
     no draft any more: a trio is placed once).

@@ -1,4 +1,4 @@
-"""A trio's story, its wake-ups and its questions: the lines a person reads afterwards."""
+"""A trio's story, its wake-ups, and the questions it asks: what a person reads afterwards."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def wake_with_head(trio: TrioOrder, now: datetime) -> None:
 
 
 class Put(enum.Enum):
-    """What came of putting a question to a person."""
+    """What became of asking a person."""
 
     ASKED = "asked now"
-    KNOWN = "was asked before, or its trio is over"
+    KNOWN = "was asked before, or the trio has ended"
     LATER = "something else is being asked"
 
 
@@ -62,7 +62,7 @@ def question_put(trio_id: int, question: Question) -> Put:
         )
         if trio.is_over or known.exists():
             return Put.KNOWN
-        if trio.question_kind:  # matters more: this one is put again with the next look
+        if trio.question_kind:  # it matters more: this one is asked with the next look
             return Put.LATER
         trio.asked = question
         row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")

@@ -1,4 +1,4 @@
-"""The two clocks: the database's, which all processes share, and each exchange's, told by an offset."""
+"""The two clocks: the database's, which all processes share, and each exchange's, kept as an offset from it."""
 
 from __future__ import annotations
 

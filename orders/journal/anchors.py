@@ -15,7 +15,7 @@ from django.db.models import Max
 from orders.domain.hash_chain import BEGINNING, digest
 from orders.exchange_data.clock import db_now
 from orders.installation import install_row
-from orders.journal.append import anchor_says
+from orders.journal.append import anchor_content
 from orders.models import AnchoredHead, Install, JournalAnchor, TrioOrder
 from orders.trio_lock import short_transaction
 
@@ -40,7 +40,7 @@ def anchor_write() -> JournalAnchor | None:
             rows=(last.rows if last else 0) + sum(head.length - head.start for head in heads),
             previous_hash=install.anchor_head or BEGINNING,
         )
-        anchor.hash = digest(anchor_says(anchor, heads), previous=anchor.previous_hash)
+        anchor.hash = digest(anchor_content(anchor, heads), previous=anchor.previous_hash)
         mine = Install.objects.filter(pk=install.pk, anchors=install.anchors)
         if not mine.update(anchors=anchor.number, anchor_head=anchor.hash):
             return None

@@ -26,17 +26,17 @@ def journal_append(trio: TrioOrder, row: Row) -> None:
     row.trio = trio
     row.position = trio.journal_length + 1
     row.previous_hash = trio.journal_head or BEGINNING
-    row.hash = digest(says(row), previous=row.previous_hash)
+    row.hash = digest(row_content(row), previous=row.previous_hash)
     row_insert(row)
     trio.journal_head, trio.journal_length, trio.journal_at = row.hash, row.position, _written_at(row)
 
 
-def says(row: Row) -> dict[str, Any]:
-    """Return what a row says, as it is hashed."""
-    return {"trio": row.trio_id, "position": row.position} | _says(row)
+def row_content(row: Row) -> dict[str, Any]:
+    """Return the content of a row, as it is hashed."""
+    return {"trio": row.trio_id, "position": row.position} | _content_of(row)
 
 
-def _says(row: Row) -> dict[str, Any]:
+def _content_of(row: Row) -> dict[str, Any]:
     match row:
         case Request():
             return {
@@ -77,8 +77,8 @@ def _says(row: Row) -> dict[str, Any]:
             }
 
 
-def anchor_says(anchor: JournalAnchor, heads: list[AnchoredHead]) -> dict[str, Any]:
-    """Return what an anchor says, as it is hashed. ``heads`` are its own, by trio."""
+def anchor_content(anchor: JournalAnchor, heads: list[AnchoredHead]) -> dict[str, Any]:
+    """Return the content of an anchor, as it is hashed. ``heads`` are its own, by trio."""
     return {
         "row": "ANCHOR",
         "number": anchor.number,
@@ -123,7 +123,7 @@ def facts_of_view(view: OrderView) -> dict[str, Any]:
 
 
 def view_of_facts(facts: dict[str, Any]) -> OrderView:
-    """Return the order that ``facts_of_view`` wrote down."""
+    """Return the order that ``facts_of_view`` recorded."""
     return OrderView(
         **facts
         | {

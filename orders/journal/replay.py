@@ -17,7 +17,7 @@ from orders.journal.verify import one_instant, rows_of
 from orders.leg_facts import FACT_FIELDS
 from orders.models import Fill, Leg, Outcome, Request, Sighting, TrioOrder
 
-# Signs of life that tell nothing new are not journaled: the books' may be later.
+# A sighting that brings nothing new is not journaled, so the books may have seen the order later.
 EXACT: Final = tuple(name for name in FACT_FIELDS if name != "seen_ts")
 ASKED: Final = ("role", "generation", "type", "side", "price", "trigger_price")
 EMPTY_ENDS: Final = (TrioState.CANCELLED, TrioState.EXPIRED, TrioState.REFUSED, TrioState.DRY_RUN)
@@ -31,7 +31,7 @@ OLD_MESSAGE: Final = re.compile(
 
 @dataclass
 class Replayed:
-    """A trio as journal and fills tell it; where the books differ, and what is worth knowing besides."""
+    """A trio rebuilt from journal and fills; where the books differ, and what else is worth knowing."""
 
     legs: dict[str, Rebuilt]
     bought: Decimal = ZERO
@@ -116,12 +116,12 @@ def _leg_differs(client_id: str, rebuilt: Rebuilt | None, booked: Leg | None) ->
         return [f"{client_id} is in the books, but no request of the journal placed it."]
     if booked is None:
         return [f"{client_id} was requested as the journal says, but is not in the books."]
-    told: dict[str, Any] = {name: getattr(rebuilt, name) for name in ASKED}
-    told |= {"form": rebuilt.facts.form, "state": rebuilt.facts.state}
-    told |= {name: getattr(rebuilt.facts, name) for name in EXACT}
+    by_journal: dict[str, Any] = {name: getattr(rebuilt, name) for name in ASKED}
+    by_journal |= {"form": rebuilt.facts.form, "state": rebuilt.facts.state}
+    by_journal |= {name: getattr(rebuilt.facts, name) for name in EXACT}
     found = [
         f"{client_id}: {name} is {_shown(getattr(booked, name))} in the books, {_shown(value)} by the journal."
-        for name, value in told.items()
+        for name, value in by_journal.items()
         if not _same(getattr(booked, name), value)
     ]
     if (booked.seen_ts or 0) < (rebuilt.facts.seen_ts or 0):
@@ -145,7 +145,7 @@ def _executions(replayed: Replayed, leg: Rebuilt, fills: list[Fill], trio: TrioO
 
 
 def _end(replayed: Replayed, trio: TrioOrder) -> None:
-    """Is where the trio stands possible, by what its orders came to?"""
+    """Add where the trio's state contradicts what became of its orders."""
     legs = list(replayed.legs.values())
     state = trio.trio_state
     entered = _executed(legs, Role.ENTRY)
@@ -176,10 +176,10 @@ def _executed(legs: list[Rebuilt], role: Role) -> Decimal:
     return sum((leg.facts.filled for leg in legs if leg.role is role), ZERO)
 
 
-def _same(booked: Any, told: Any) -> bool:
-    if isinstance(booked, Decimal) and isinstance(told, Decimal):
-        return abs(booked - told) < STEPS
-    return bool(booked == told)
+def _same(booked: Any, by_journal: Any) -> bool:
+    if isinstance(booked, Decimal) and isinstance(by_journal, Decimal):
+        return abs(booked - by_journal) < STEPS
+    return bool(booked == by_journal)
 
 
 def _shown(value: Any) -> str:

@@ -14,11 +14,11 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from orders.domain.hash_chain import BEGINNING, digest, payload_digest
-from orders.journal.append import Row, anchor_says, says
+from orders.journal.append import Row, anchor_content, row_content
 from orders.models import AnchoredHead, Install, JournalAnchor, Outcome, Request, Sighting, TrioOrder
 
 CHUNK: Final = 1000
-TOLD_MAX: Final = 100
+BREAKS_LISTED_MAX: Final = 100
 
 Progress = Callable[[int, int], None]
 
@@ -46,7 +46,7 @@ class Verdict:
     def add(self, found: Break | None) -> None:
         if found is not None:
             self.broken += 1
-            if len(self.breaks) < TOLD_MAX:
+            if len(self.breaks) < BREAKS_LISTED_MAX:
                 self.breaks.append(found)
 
 
@@ -106,7 +106,7 @@ def _verify_trios(verdict: Verdict, trio_id: int | None, progress: Progress) -> 
 def _together(
     rows: Iterator[Row], tops: Iterator[TrioOrder], heads: Iterator[AnchoredHead]
 ) -> Iterator[tuple[int, Iterable[Row], TrioOrder | None, Iterable[AnchoredHead]]]:
-    """Bring together, by trio, its lines, its own word on them, and the anchors' word."""
+    """Bring together, by trio, its lines, the head its own row keeps, and the heads that anchors kept."""
     by_trio = groupby(rows, key=attrgetter("trio_id"))
     by_anchor = groupby(heads, key=attrgetter("trio"))
     lines, top, anchored = next(by_trio, None), next(tops, None), next(by_anchor, None)
@@ -126,7 +126,7 @@ def _together(
 
 
 class _Chain:
-    """One trio's chain, walked from its first line to its last; the first thing wrong is told."""
+    """One trio's chain, walked from its first line to its last; the first fault is reported."""
 
     def __init__(self, trio: int) -> None:
         self.trio = trio
@@ -157,7 +157,7 @@ class _Chain:
             return self._broken(
                 row.position, f"{_name(row)} was changed: its parameters are not those that were sent."
             )
-        if row.hash != digest(says(row), previous=row.previous_hash):
+        if row.hash != digest(row_content(row), previous=row.previous_hash):
             return self._broken(row.position, f"{_name(row)} was changed after it was written.")
         if row.position > place:
             return self._broken(place, f"it is missing; after it comes {_name(row)}.")
@@ -246,7 +246,7 @@ def _anchor(
     anchor: JournalAnchor, heads: list[AnchoredHead], *, number: int, last: str, totals: tuple[int, int]
 ) -> Break | None:
     name = f"Anchor {anchor.number} ({anchor.minute:%Y-%m-%d %H:%M} UTC)"
-    if anchor.hash != digest(anchor_says(anchor, heads), previous=anchor.previous_hash):
+    if anchor.hash != digest(anchor_content(anchor, heads), previous=anchor.previous_hash):
         return Break(f"{name}: it, or what it says of a trio, was changed after it was written.")
     if anchor.number != number:
         return Break(f"Anchor {number} is missing; after it comes {name[0].lower()}{name[1:]}.")

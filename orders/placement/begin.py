@@ -1,4 +1,4 @@
-"""Begin: commit exactly what is about to be asked, and when to look again. Sends nothing."""
+"""Begin: commit exactly what is about to be sent, and when to look again. Sends nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finish: what came of a call, and the turns a decision implies, written down under the row lock."""
+"""Finish: record what became of a call, and the state a decision settled, under the row lock."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CANCEL_AGAIN_MS = {
     Verdict.UNKNOWN: BACK_OFF_MS,
     Verdict.KEY_REFUSED: KEY_BACK_OFF_MS,
 }
-# What a protective request came to that left the position as uncovered as it was.
+# Answers to a protective request that left the position as uncovered as it was.
 NO_COVER = (Verdict.REFUSED, Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED)
 ASKED = Read(
     Request,
@@ -48,7 +48,7 @@ EXECUTIONS = "SELECT leg_id, time_ts, quantity FROM orders_fill WHERE trio_id = 
 
 
 def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) -> None:
-    """Write down what came of a call. Idempotent; the caller holds the trio's row lock."""
+    """Record what became of a call. Idempotent; the caller holds the trio's row lock."""
     now_ts = to_ms(now) + offset_ms
     match answer.call:
         case SendCall() as call:
@@ -117,7 +117,7 @@ def _record_accepted(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime
 def _record_submit(
     trio: TrioOrder, leg: Leg, error: ExchangeError, verdict: Verdict, *, now: datetime
 ) -> None:
-    """Say when what was not accepted goes out again. In doubt, its request's row says when to look it up."""
+    """Set when an order that was not accepted goes out again. In doubt, its request's row says when to look it up."""
     match verdict:
         case Verdict.REFUSED:
             if leg.role == Role.EXIT:
@@ -165,10 +165,10 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
     leg.looked_ts = max(leg.looked_ts or 0, call.at)
     if answer.view is not None:
         leg_take_in(leg, answer.view, source=Source.LOOK_UP, certain=True, now=now)
-        if leg.look_at is not None:  # still no clear word: asked again each second, not at once
+        if leg.look_at is not None:  # still unclear: asked again each second, not at once
             leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
         cancel = _newest_cancel(leg) if LegState(leg.state).is_live else None
-        if cancel is Verdict.ACCEPTED:  # its word is there, its end is not yet
+        if cancel is Verdict.ACCEPTED:  # the cancel is accepted, its end does not show yet
             leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
         elif cancel in CANCEL_AGAIN_MS:
             leg.retry_at = now + timedelta(milliseconds=CANCEL_AGAIN_MS[cancel])
@@ -203,7 +203,7 @@ def _proved_absent(leg: Leg, call: LookCall, answer: Answer) -> bool:
 
 
 def _newest_cancel(leg: Leg) -> Verdict | None:
-    """Return what the newest cancel of this order came to; nothing if none was asked or answered."""
+    """Return the verdict on the newest cancel of this order; nothing if none was sent or answered."""
     newest = leg.requests.filter(kind=RequestKind.CANCEL).select_related("outcome").order_by("-id").first()
     outcome = getattr(newest, "outcome", None)
     return None if outcome is None else Verdict(outcome.verdict)
@@ -211,8 +211,8 @@ def _newest_cancel(leg: Leg) -> Verdict | None:
 
 def _record_observed(trio: TrioOrder, call: ObserveCall, answer: Answer) -> None:
     if answer.error is not None or answer.bug:
-        return  # asked in vain: it counts as being asked until patience is over, then again
-    # Only our own side: what the other one shows is news for the trio there, which the sweep wakes.
+        return  # no answer: it counts as under way until patience is over, then it is asked again
+    # Only our own side: the other one concerns the trio there, which the sweep wakes.
     if trio.slot is not None:
         side = PositionSide(trio.slot.position_side)
         shown = (p for p in answer.positions if (p.symbol, p.position_side) == (call.symbol, side))
@@ -246,12 +246,12 @@ def settle(trio: TrioOrder, decision: Decision, rows: Rows) -> tuple[str, ...]:
     if known_at != trio.uncovered_known_at:
         changes["uncovered_known_at"] = known_at
     measured = measure(trio, rows, until_ts=settled.now_ts) if settled.bought > 0 else Gaps(0, 0)
-    told = {
+    uncovered = {
         "uncovered_ms": measured.total,
         "uncovered_longest_ms": measured.longest,
         "uncovered_refused_ms": measured.refused,
     }
-    changes |= {name: ms for name, ms in told.items() if ms != getattr(trio, name)}
+    changes |= {name: ms for name, ms in uncovered.items() if ms != getattr(trio, name)}
     for name, value in changes.items():
         setattr(trio, name, value)
     if after != before:
@@ -277,7 +277,7 @@ def measure(trio: TrioOrder, rows: Rows, *, until_ts: int) -> Gaps:
         sign = 1 if leg.role == Role.ENTRY else -1
         parts = booked.get(leg.pk, [])
         rest = leg.filled - sum((quantity for _, quantity in parts), ZERO)
-        if rest > 0:  # told by an answer, its executions not yet
+        if rest > 0:  # an answer shows it, its executions are not booked yet
             parts = [*parts, (leg.filled_ts or until_ts, rest)]
         executions += [Execution(time_ts, sign * quantity) for time_ts, quantity in parts]
         if leg.role == Role.STOP_LOSS and leg.accepted_ts is not None:

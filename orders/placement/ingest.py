@@ -1,4 +1,4 @@
-"""What the exchange tells us, written down. Every function is idempotent and monotonic.
+"""What the exchange reports, recorded. Every function is idempotent and monotonic.
 
 A fact is one short transaction: it locks the trio's row, is taken in, and wakes the trio at once.
 """
@@ -68,7 +68,7 @@ def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now
     the journal's head.
     """
     before = facts_of(leg)
-    # Told without a time, it is as of the last sign of life; the journal must not have to guess which.
+    # Without a time of its own it counts as of the last sign of life; the journal must not have to guess which.
     view = replace(view, updated_at=view.updated_at or leg.seen_ts or 0)
     after, look = merge(before, view, certain=certain)
     changed = after != replace(before, seen_ts=after.seen_ts)
@@ -80,7 +80,7 @@ def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now
         leg.look_at = leg.look_at or now
     else:
         leg.look_at, leg.looks, leg.looking_since = None, 0, None
-        if after.state.is_live and _ends_at_once(leg):  # an answer that tells no end yet is not the last word
+        if after.state.is_live and _ends_at_once(leg):  # an answer that shows no end yet is not the last one
             leg.look_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)
     row_update(leg)
     if after.state != before.state or after.filled != before.filled:
@@ -89,7 +89,7 @@ def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now
 
 
 def _ends_at_once(leg: Leg) -> bool:
-    """Is this an order that never rests, so that its end is due whatever the stream tells?"""
+    """Is this an order that never rests, so that its end is due whether an event comes or not?"""
     if leg.type == OrderType.MARKET or leg.role == Role.EXIT:
         return True
     return leg.role == Role.ENTRY and leg.trio.time_in_force in NEVER_RESTS
@@ -137,7 +137,7 @@ def fill_book(leg: Leg, trade: TradeView) -> bool:
 
 
 def leg_find(account_id: int, view: OrderView) -> tuple[int, int] | None:
-    """Return our leg behind an order the exchange shows, by client id, else by the ids it told us; and its trio."""
+    """Return our leg behind an order the exchange shows, by client id, else by the ids the exchange gave it; and its trio."""
     if found := fetch_first(BY_CLIENT_ID, account_id, view.client_id):
         leg_id, trio_id = found
         return leg_id, trio_id
@@ -250,7 +250,7 @@ def slot_take_in(
         if view.quantity != 0:
             slot.flat_since = slot.flat_event_ts = None
         elif slot.flat_since is None or slot.quantity != 0:
-            # Positions lag behind their events: flat right after an event told one is doubted for longer.
+            # Positions lag behind their events: flat right after an event showed one is doubted for longer.
             lagging = slot.as_of + POSITION_LAG_MS if slot.from_event and not from_event else 0
             slot.flat_since = max(as_of, lagging)
         else:

@@ -54,7 +54,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/journal/verify.py",
-                "if row.hash != digest(says(row), previous=row.previous_hash):",
+                "if row.hash != digest(row_content(row), previous=row.previous_hash):",
                 "if not row.hash:",
             ),
         ),

@@ -38,12 +38,14 @@ class Command(TrioCommand):
             self._ask(found)
         closed = [trio for trio in found if _panicked(trio)]
         self.warn_if_nobody_acts()
-        told = "; ".join(
+        closing = "; ".join(
             f"{trio.pk} ({trio.side} {trio.symbol.symbol} on “{trio.account.name}”)" for trio in closed
         )
         return Answer(
             {"trios": [trio.pk for trio in closed]},
-            f"Being closed at market now: trio {told}." if closed else "All of them had ended by themselves.",
+            f"Being closed at market now: trio {closing}."
+            if closed
+            else "All of them had ended by themselves.",
         )
 
     def _ask(self, found: list[TrioOrder]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from accounts.cli import Answer
 from orders.cli.commands import TrioCommand
-from orders.journal.verify import TOLD_MAX, Verdict, journal_verify
+from orders.journal.verify import BREAKS_LISTED_MAX, Verdict, journal_verify
 
 EVERY_SECONDS: Final = 2.0
 
@@ -68,7 +68,7 @@ def _sentence(verdict: Verdict) -> str:
     rows, trios, anchors = (f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts)
     walked = f"{rows} of {trios}, {anchors}"
     if verdict.broken:
-        more = verdict.broken - TOLD_MAX
+        more = verdict.broken - BREAKS_LISTED_MAX
         return "\n".join(
             [
                 f"The journal is broken in {verdict.broken:,} places ({walked}):"

@@ -22,7 +22,7 @@ from orders.domain.hash_chain import BEGINNING, digest
 from orders.exchange_data.clock import db_now
 from orders.journal import anchors
 from orders.journal.anchors import anchor_write
-from orders.journal.append import journal_append, says
+from orders.journal.append import journal_append, row_content
 from orders.journal.verify import journal_verify
 from orders.management.commands import verify_journal
 from orders.models import AnchoredHead, JournalAnchor, Leg, Outcome, Request, Sighting, TrioOrder
@@ -165,7 +165,7 @@ def test_a_chain_forged_anew_from_its_first_row_is_found_by_the_anchor(anchored:
             if isinstance(row, Outcome):
                 row.request.refresh_from_db()
             row.previous_hash = previous
-            row.hash = previous = digest(says(row), previous=previous)
+            row.hash = previous = digest(row_content(row), previous=previous)
             row.save()
         cursor.execute("UPDATE orders_trioorder SET journal_head = %s WHERE id = %s", [previous, anchored.pk])
 
