@@ -88,9 +88,9 @@ class BinancePublic:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {self._endpoints.rest}>"
 
-    def server_time(self, *, timeout_ms: int | None = None) -> int:
+    def server_time(self) -> int:
         """Return the exchange's clock, in milliseconds."""
-        return self._public("/fapi/v1/time", {}, server_time_ms, timeout_ms=timeout_ms)
+        return self._public("/fapi/v1/time", {}, server_time_ms)
 
     def exchange_info(self) -> Mapping[str, Any]:
         """Return ``GET /fapi/v1/exchangeInfo`` as it is, numbers as text."""
@@ -100,17 +100,8 @@ class BinancePublic:
         """Return the mark price of one symbol, or of all."""
         return self._public("/fapi/v1/premiumIndex", some(symbol=symbol), one_or_all(mapping.mark_price))
 
-    def _public(
-        self,
-        path: str,
-        params: Mapping[str, str],
-        read: Callable[[Any], _T],
-        *,
-        timeout_ms: int | None = None,
-    ) -> _T:
-        return self._wire.ask(
-            "GET", path, params, timeout_ms=timeout_ms or self._timeout_ms, reading=True, read=read
-        )
+    def _public(self, path: str, params: Mapping[str, str], read: Callable[[Any], _T]) -> _T:
+        return self._wire.ask("GET", path, params, timeout_ms=self._timeout_ms, reading=True, read=read)
 
 
 class BinanceExchange(BinancePublic):
