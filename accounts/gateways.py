@@ -48,7 +48,7 @@ def exchange_for(account_id: int) -> Exchange:
 
 def connect(environment: str, *, api_key: str, api_secret: str) -> Exchange:
     """Make a client for a key that is not stored (yet). Nothing is sent."""
-    from exchange.binance import BinanceExchange  # imported late: the library takes most of a second
+    from exchange.binance.client import BinanceExchange  # imported late: it loads an HTTP client
 
     return BinanceExchange(
         stream_endpoints(environment),
@@ -67,7 +67,7 @@ def public_exchange(environment: str) -> PublicExchange:
         known = _publics.get(environment)
         if known and known[0] == made_from:
             return known[1]
-    from exchange.binance import BinancePublic
+    from exchange.binance.public import BinancePublic
 
     public = BinancePublic(
         stream_endpoints(environment),
@@ -104,7 +104,7 @@ def market_stream(environment: str) -> MarketStream:
 
 def prepare() -> None:
     """Load the exchange library now: it takes most of a second, and the first order shall not wait for it."""
-    from exchange.binance import prepare as load
+    from exchange.binance.http import prepare as load
 
     load()
 

@@ -32,7 +32,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from exchange.binance.transport import Answer
+from exchange.binance.answer import Answer
 from exchange.errors import (
     CredentialsRefused,
     ExchangeError,

@@ -18,9 +18,10 @@ from requests.adapters import BaseAdapter
 from urllib3.exceptions import HTTPError as Urllib3Error
 
 from exchange.binance import mapping
+from exchange.binance.answer import Answer
 from exchange.binance.errors import error_from, foreign_answer, no_answer
 from exchange.binance.mapping import ForeignShape
-from exchange.binance.transport import Answer, Recorder, flying
+from exchange.binance.transport import Recorder, flying
 from exchange.redaction import quieten_http_logs
 from exchange.types import Endpoints
 

@@ -10,8 +10,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -21,22 +20,9 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from exchange.binance.answer import Answer
+
 POOL_MAX: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer as it arrived. ``headers`` have lower-case names."""
-
-    status: int
-    headers: Mapping[str, str]
-    text: str = field(repr=False)
-
-    @property
-    def retry_after(self) -> int | None:
-        """Seconds, where the exchange told them."""
-        value = self.headers.get("retry-after", "").strip()
-        return int(value) if value.isascii() and value.isdigit() else None
 
 
 @dataclass(slots=True)

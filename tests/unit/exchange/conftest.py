@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exchange.binance import BinanceExchange
+from exchange.binance.client import BinanceExchange
 from exchange.types import Endpoints
 from tests.unit.exchange.peer import Peer
 

@@ -7,8 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from exchange.binance import BinanceExchange, BinancePublic, measure_offset
+from exchange.binance.client import BinanceExchange
 from exchange.binance.events import user_event
+from exchange.binance.public import BinancePublic
+from exchange.clock_offset import measure_offset
 from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
 from exchange.types import (
     Endpoints,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from exchange import port
-from exchange.binance import BinanceExchange, BinancePublic
+from exchange.binance.client import BinanceExchange
+from exchange.binance.public import BinancePublic
 from exchange.errors import ExchangeUnavailable, OrderRejected
 from exchange.types import Endpoints, MarginType, OrderState
 from tests.unit.exchange.conftest import KEY, SECRET
@@ -25,14 +24,6 @@ def test_the_client_is_what_the_port_asks_for(exchange: BinanceExchange, peer: P
     public: port.PublicExchange = BinancePublic(Endpoints(peer.url, ""))
     assert whole is exchange
     assert repr(public).startswith("<BinancePublic at http")
-
-
-def test_the_library_is_loaded_with_the_first_client_not_with_the_import() -> None:
-    code = (
-        "import sys, exchange.binance; assert not any(name.startswith('binance_') for name in sys.modules);"
-        "exchange.binance.prepare(); assert 'binance_common' in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 # --- public ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from exchange.binance import ClockReading, best_reading, measure_offset
+from exchange.clock_offset import ClockReading, best_reading, measure_offset
 
 
 def test_the_offset_is_measured_from_the_middle_of_the_question() -> None:

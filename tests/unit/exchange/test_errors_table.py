@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from exchange.binance.answer import Answer
 from exchange.binance.errors import (
     KINDS,
     Kind,
@@ -13,7 +14,6 @@ from exchange.binance.errors import (
     foreign_answer,
     no_answer,
 )
-from exchange.binance.transport import Answer
 from exchange.errors import (
     CredentialsRefused,
     ExchangeError,

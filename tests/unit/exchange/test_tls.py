@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from exchange.binance import BinanceExchange
+from exchange.binance.client import BinanceExchange
 from exchange.errors import ExchangeUnavailable, OutcomeUnknown
 from exchange.types import Endpoints
 from tests.unit.exchange.conftest import KEY, SECRET

@@ -19,7 +19,8 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from exchange.binance import BinanceExchange, BinancePublic
+from exchange.binance.client import BinanceExchange
+from exchange.binance.public import BinancePublic
 from exchange.errors import (
     CredentialsRefused,
     ExchangeError,

@@ -1,0 +1,70 @@
+"""What Binance answers without a key, and what every client of ours starts with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from requests.adapters import BaseAdapter
+
+from exchange.binance import mapping
+from exchange.binance.http import Wire
+from exchange.binance.response_readers import one_or_all, server_time_ms, some, whole_info
+from exchange.types import Endpoints, MarkPrice
+
+_T = TypeVar("_T")
+
+
+class BinancePublic:
+    """What Binance tells without a key. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        timeout_ms: int = 5000,
+        transport: BaseAdapter | None = None,
+    ) -> None:
+        self._start(endpoints, api_key="", api_secret="", timeout_ms=timeout_ms, transport=transport)
+
+    def _start(
+        self,
+        endpoints: Endpoints,
+        *,
+        api_key: str,
+        api_secret: str,
+        timeout_ms: int,
+        transport: BaseAdapter | None,
+    ) -> None:
+        if urlsplit(endpoints.rest).scheme not in ("http", "https") or not urlsplit(endpoints.rest).hostname:
+            raise ValueError(
+                f"The exchange's REST address must be like https://fapi.binance.com, not {endpoints.rest!r}."
+            )
+        if timeout_ms <= 0:
+            raise ValueError(
+                f"The exchange's timeout must be a positive number of milliseconds, not {timeout_ms}."
+            )
+        self._endpoints = endpoints
+        self._timeout_ms = timeout_ms
+        self._wire = Wire(
+            endpoints, api_key=api_key, api_secret=api_secret, timeout_ms=timeout_ms, transport=transport
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self._endpoints.rest}>"
+
+    def server_time(self) -> int:
+        """Return the exchange's clock, in milliseconds."""
+        return self._public("/fapi/v1/time", {}, server_time_ms)
+
+    def exchange_info(self) -> Mapping[str, Any]:
+        """Return ``GET /fapi/v1/exchangeInfo`` as it is, numbers as text."""
+        return self._public("/fapi/v1/exchangeInfo", {}, whole_info)
+
+    def mark_prices(self, symbol: str | None = None) -> Sequence[MarkPrice]:
+        """Return the mark price of one symbol, or of all."""
+        return self._public("/fapi/v1/premiumIndex", some(symbol=symbol), one_or_all(mapping.mark_price))
+
+    def _public(self, path: str, params: Mapping[str, str], read: Callable[[Any], _T]) -> _T:
+        return self._wire.ask("GET", path, params, timeout_ms=self._timeout_ms, reading=True, read=read)
