@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.models import ExchangeAccount
-from exchange.binance.events import user_event
+from exchange.binance.mapping.user_events import read_user_event
 from exchange.types import ConfigEvent, OrderEvent, PositionEvent
 from orders import services
 from orders.domain.decision.steps import Step
@@ -84,7 +84,7 @@ class Desk:
         if self.deaf:
             return 0
         for body in events:
-            match user_event(body):
+            match read_user_event(body):
                 case OrderEvent() as event:
                     order_fact(self.account.pk, event)
                 case PositionEvent() as event:

@@ -12,18 +12,24 @@ from typing import Any, Final, TypeVar
 
 from requests.adapters import BaseAdapter
 
-from exchange.binance import mapping, order_params
+from exchange.binance import order_params
+from exchange.binance.acknowledgement import acknowledgement
 from exchange.binance.errors import MARGIN_TYPE_ALREADY, NO_SUCH_ORDER
-from exchange.binance.public import BinancePublic
-from exchange.binance.response_readers import (
-    PAGE_MAX,
-    acknowledgement,
-    each,
-    exchange_id,
-    one_or_all,
-    some,
-    windows,
+from exchange.binance.mapping.account import (
+    read_account_config,
+    read_balance,
+    read_permissions,
+    read_position,
+    read_trade,
 )
+from exchange.binance.mapping.algo_orders import read_algo_order, with_child, with_children
+from exchange.binance.mapping.body import as_object
+from exchange.binance.mapping.fields import list_of, list_or_single, text
+from exchange.binance.mapping.orders import read_order
+from exchange.binance.mapping.symbol_settings import read_leverage_brackets, read_symbol_config
+from exchange.binance.order_params import ALGO_ORDER, ORDER
+from exchange.binance.paging import Frame, all_orders, all_trades, time_frames
+from exchange.binance.public import BinancePublic, symbol_params
 from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
 from exchange.types import (
     AccountConfig,
@@ -102,56 +108,46 @@ class BinanceExchange(BinancePublic):
         ends = time.monotonic() + (timeout_ms or self._timeout_ms) / 1000
         if not ref.conditional:
             params = {"symbol": ref.symbol, "origClientOrderId": ref.client_id}
-            return self._find(order_params.ORDER, params, mapping.order_view, at=at, timeout_ms=timeout_ms)
+            return self._find(ORDER, params, read_order, at=at, timeout_ms=timeout_ms)
         params = {"clientAlgoId": ref.client_id}
-        order = self._find(order_params.ALGO_ORDER, params, mapping.algo_view, at=at, timeout_ms=timeout_ms)
-        if order is None or order.order_id is None:
-            return None if order is None else mapping.with_child(order, None)
-        child = self._find(
-            order_params.ORDER,
-            {"symbol": order.symbol, "orderId": str(order.order_id)},
-            mapping.order_view,
-            at=at,
-            timeout_ms=max(FOLLOW_MIN_MS, round((ends - time.monotonic()) * 1000)),
-        )
-        return mapping.with_child(order, child)
+        order = self._find(ALGO_ORDER, params, read_algo_order, at=at, timeout_ms=timeout_ms)
+        if order is None:
+            return None
+        if order.order_id is None:
+            return with_child(order, None)
+        params = {"symbol": order.symbol, "orderId": str(order.order_id)}
+        left = max(FOLLOW_MIN_MS, round((ends - time.monotonic()) * 1000))
+        return with_child(order, self._find(ORDER, params, read_order, at=at, timeout_ms=left))
 
     def open_orders(self, symbol: str | None = None, *, at: int) -> Sequence[OrderView]:
         """Return everything that rests: ordinary and conditional orders together."""
-        params = some(symbol=symbol)
+        params = symbol_params(symbol)
         # Conditional ones first: one that triggers in between is then seen twice rather than never.
-        conditional = self._signed("/fapi/v1/openAlgoOrders", params, each(mapping.algo_view), at=at)
-        ordinary = self._signed("/fapi/v1/openOrders", params, each(mapping.order_view), at=at)
-        return [*ordinary, *mapping.with_children(conditional, ordinary)]
+        conditional = self._signed("/fapi/v1/openAlgoOrders", params, list_of(read_algo_order), at=at)
+        ordinary = self._signed("/fapi/v1/openOrders", params, list_of(read_order), at=at)
+        return [*ordinary, *with_children(conditional, ordinary)]
 
     def order_history(self, symbol: str, *, since: int, at: int) -> Sequence[OrderView]:
         """Return ordinary and conditional orders of one symbol from ``since`` on, whatever their state."""
         conditional = self._history(
-            "/fapi/v1/allAlgoOrders", symbol, mapping.algo_view, "createTime", since=since, at=at
+            "/fapi/v1/allAlgoOrders", symbol, read_algo_order, "createTime", since=since, at=at
         )
-        ordinary = self._history("/fapi/v1/allOrders", symbol, mapping.order_view, "time", since=since, at=at)
-        return [*ordinary, *mapping.with_children(conditional, ordinary)]
+        ordinary = self._history("/fapi/v1/allOrders", symbol, read_order, "time", since=since, at=at)
+        return [*ordinary, *with_children(conditional, ordinary)]
 
     def trades(self, symbol: str, *, since: int, at: int, order_id: int | None = None) -> Sequence[TradeView]:
         """Return our executions on one symbol from ``since`` on, oldest first; of one order where given."""
-        found: dict[int, TradeView] = {}
-        if order_id is not None:
-            frames = iter([{"orderId": str(order_id)}])
-        else:
-            frames = ({"startTime": str(start), "endTime": str(end)} for start, end in windows(since, at))
-        for frame in frames:
-            page = self._trades({"symbol": symbol, **frame, "limit": str(PAGE_MAX)}, at=at)
-            found |= {trade.trade_id: trade for trade in page}
-            if len(page) < PAGE_MAX:
-                continue
-            # A full page: go on by id, for a thousand fills may share one millisecond.
-            while len(page) == PAGE_MAX:
-                first = max(trade.trade_id for trade in page) + 1
-                page = self._trades({"symbol": symbol, "fromId": str(first), "limit": str(PAGE_MAX)}, at=at)
-                found |= {trade.trade_id: trade for trade in page}
-            break
+
+        def fetch(frame: Frame) -> list[TradeView]:
+            return self._signed(
+                "/fapi/v1/userTrades", {"symbol": symbol, **frame}, list_of(read_trade), at=at
+            )
+
+        frames = time_frames(since, at) if order_id is None else [{"orderId": str(order_id)}]
         wanted = (
-            trade for trade in found.values() if order_id in (None, trade.order_id) and trade.time >= since
+            trade
+            for trade in all_trades(fetch, frames)
+            if order_id in (None, trade.order_id) and trade.time >= since
         )
         return sorted(wanted, key=lambda trade: (trade.time, trade.trade_id))
 
@@ -161,28 +157,28 @@ class BinanceExchange(BinancePublic):
         """Return open positions; Binance leaves flat symbols out."""
         return self._signed(
             "/fapi/v3/positionRisk",
-            some(symbol=symbol),
-            each(mapping.position_view),
+            symbol_params(symbol),
+            list_of(read_position),
             at=at,
             timeout_ms=timeout_ms,
         )
 
     def balances(self, *, at: int) -> Sequence[BalanceView]:
-        return self._signed("/fapi/v3/balance", {}, each(mapping.balance_view), at=at)
+        return self._signed("/fapi/v3/balance", {}, list_of(read_balance), at=at)
 
     def account_config(self, *, at: int) -> AccountConfig:
-        return self._signed("/fapi/v1/accountConfig", {}, mapping.account_config, at=at)
+        return self._signed("/fapi/v1/accountConfig", {}, read_account_config, at=at)
 
     def symbol_configs(self, symbol: str | None = None, *, at: int) -> Sequence[SymbolConfig]:
         return self._signed(
-            "/fapi/v1/symbolConfig", some(symbol=symbol), one_or_all(mapping.symbol_config), at=at
+            "/fapi/v1/symbolConfig", symbol_params(symbol), list_or_single(read_symbol_config), at=at
         )
 
     def leverage_brackets(self, symbol: str, *, at: int) -> Sequence[LeverageBracket]:
         return self._signed(
             "/fapi/v1/leverageBracket",
             {"symbol": symbol},
-            lambda body: mapping.leverage_brackets(body, symbol=symbol),
+            lambda body: read_leverage_brackets(body, symbol=symbol),
             at=at,
         )
 
@@ -192,7 +188,7 @@ class BinanceExchange(BinancePublic):
             return None
         try:
             return self._signed(
-                "/sapi/v1/account/apiRestrictions", {}, mapping.permissions, at=at, base=self._endpoints.sapi
+                "/sapi/v1/account/apiRestrictions", {}, read_permissions, at=at, base=self._endpoints.sapi
             )
         except OrderRejected as refused:
             if refused.status in (404, 405):
@@ -204,13 +200,13 @@ class BinanceExchange(BinancePublic):
     def set_leverage(self, symbol: str, leverage: int, *, stamp: Stamp) -> None:
         """Set one symbol's leverage. OutcomeUnknown: read ``symbol_configs`` back."""
         params = {"symbol": symbol, "leverage": str(leverage)}
-        self._change(WireRequest("POST", "/fapi/v1/leverage", params), mapping.an_object, stamp=stamp)
+        self._change(WireRequest("POST", "/fapi/v1/leverage", params), as_object, stamp=stamp)
 
     def set_margin_type(self, symbol: str, margin_type: MarginType, *, stamp: Stamp) -> None:
         """Set one symbol's margin type. Already so (-4046) counts as done."""
         params = {"symbol": symbol, "marginType": margin_type.value}
         try:
-            self._change(WireRequest("POST", "/fapi/v1/marginType", params), mapping.an_object, stamp=stamp)
+            self._change(WireRequest("POST", "/fapi/v1/marginType", params), as_object, stamp=stamp)
         except OrderRejected as refused:
             if refused.code != MARGIN_TYPE_ALREADY:
                 raise
@@ -219,11 +215,11 @@ class BinanceExchange(BinancePublic):
 
     def listen_key(self) -> str:
         """Return the account's listen key, made or extended for 60 minutes."""
-        return self._listen_key("POST", lambda body: mapping.text(mapping.an_object(body), "listenKey"))
+        return self._listen_key("POST", lambda body: text(as_object(body), "listenKey"))
 
     def keep_listen_key(self) -> None:
         """Extend the listen key. Raises OrderRejected (-1125) when it is gone: ask for a new one."""
-        self._listen_key("PUT", mapping.an_object)
+        self._listen_key("PUT", as_object)
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -290,26 +286,9 @@ class BinanceExchange(BinancePublic):
             raise
 
     def _history(
-        self,
-        path: str,
-        symbol: str,
-        read: Callable[[Any], OrderView],
-        born: str,
-        *,
-        since: int,
-        at: int,
+        self, path: str, symbol: str, read: Callable[[Any], OrderView], created: str, *, since: int, at: int
     ) -> list[OrderView]:
-        found: dict[int | None, OrderView] = {}
-        for start, end in windows(since, at):
-            while True:
-                frame = {"startTime": str(start), "endTime": str(end), "limit": str(PAGE_MAX)}
-                page = self._signed(path, {"symbol": symbol, **frame}, each(read), at=at)
-                fresh = {exchange_id(order): order for order in page if exchange_id(order) not in found}
-                found |= fresh
-                if len(page) < PAGE_MAX or not fresh:
-                    break
-                start = max(start, *(mapping.integer(order.raw, born, fallback=0) for order in page))
-        return list(found.values())
+        def fetch(frame: Frame) -> list[OrderView]:
+            return self._signed(path, {"symbol": symbol, **frame}, list_of(read), at=at)
 
-    def _trades(self, params: Mapping[str, str], *, at: int) -> list[TradeView]:
-        return self._signed("/fapi/v1/userTrades", params, each(mapping.trade_view), at=at)
+        return all_orders(fetch, since=since, until=at, created=created)

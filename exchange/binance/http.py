@@ -17,10 +17,9 @@ import requests
 from requests.adapters import BaseAdapter
 from urllib3.exceptions import HTTPError as Urllib3Error
 
-from exchange.binance import mapping
 from exchange.binance.answer import Answer
 from exchange.binance.errors import error_from, foreign_answer, no_answer
-from exchange.binance.mapping import ForeignShape
+from exchange.binance.mapping.body import ForeignShape, parse
 from exchange.binance.transport import Recorder, flying
 from exchange.redaction import quieten_http_logs
 from exchange.types import Endpoints
@@ -105,7 +104,7 @@ class Wire:
         if answer.status != 200:
             raise error_from(answer, reading=reading, secrets=self._secrets)
         try:
-            return read(mapping.parse(answer.text))
+            return read(parse(answer.text))
         except ForeignShape as error:
             why = str(error)
         raise foreign_answer(answer, why, reading=reading, secrets=self._secrets)

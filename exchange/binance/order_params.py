@@ -10,15 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
-from exchange.types import (
-    NewOrder,
-    OrderRef,
-    OrderType,
-    PositionSide,
-    Side,
-    Stamp,
-    WireRequest,
-)
+from exchange.types import NewOrder, OrderRef, OrderType, PositionSide, Side, Stamp, WireRequest
 
 ORDER: Final = "/fapi/v1/order"
 ORDER_TEST: Final = "/fapi/v1/order/test"

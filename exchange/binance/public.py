@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from requests.adapters import BaseAdapter
 
-from exchange.binance import mapping
 from exchange.binance.http import Wire
-from exchange.binance.response_readers import one_or_all, server_time_ms, some, whole_info
+from exchange.binance.mapping.fields import list_or_single
+from exchange.binance.mapping.market import read_exchange_info, read_mark_price, read_server_time
 from exchange.types import Endpoints, MarkPrice
 
 _T = TypeVar("_T")
@@ -56,15 +56,20 @@ class BinancePublic:
 
     def server_time(self) -> int:
         """Return the exchange's clock, in milliseconds."""
-        return self._public("/fapi/v1/time", {}, server_time_ms)
+        return self._public("/fapi/v1/time", {}, read_server_time)
 
     def exchange_info(self) -> Mapping[str, Any]:
         """Return ``GET /fapi/v1/exchangeInfo`` as it is, numbers as text."""
-        return self._public("/fapi/v1/exchangeInfo", {}, whole_info)
+        return self._public("/fapi/v1/exchangeInfo", {}, read_exchange_info)
 
     def mark_prices(self, symbol: str | None = None) -> Sequence[MarkPrice]:
         """Return the mark price of one symbol, or of all."""
-        return self._public("/fapi/v1/premiumIndex", some(symbol=symbol), one_or_all(mapping.mark_price))
+        return self._public("/fapi/v1/premiumIndex", symbol_params(symbol), list_or_single(read_mark_price))
 
     def _public(self, path: str, params: Mapping[str, str], read: Callable[[Any], _T]) -> _T:
         return self._wire.ask("GET", path, params, timeout_ms=self._timeout_ms, reading=True, read=read)
+
+
+def symbol_params(symbol: str | None) -> dict[str, str]:
+    """Return the parameters that ask about one symbol, or about all."""
+    return {} if symbol is None else {"symbol": symbol}

@@ -23,8 +23,10 @@ import aiohttp
 from yarl import URL
 
 from exchange.binance.errors import LISTEN_KEY_GONE
-from exchange.binance.events import price_tick, unwrap, user_event
-from exchange.binance.mapping import ForeignShape, integer
+from exchange.binance.mapping.body import ForeignShape, read_frame
+from exchange.binance.mapping.fields import integer
+from exchange.binance.mapping.market import read_price_tick
+from exchange.binance.mapping.user_events import read_user_event
 from exchange.errors import ExchangeError
 from exchange.redaction import excerpt, quieten_http_logs, redact
 from exchange.types import Connected, Disconnected, Endpoints, PriceTick, StreamEvent, StreamExpired
@@ -215,8 +217,8 @@ class UserStream(_Stream[StreamEvent]):
         return self._root + self._form.format(key=quote(key, safe=""), events=self._names)
 
     def _read(self, frame: str) -> StreamEvent | None:
-        body = unwrap(frame)
-        return user_event(body) if "e" in body else None
+        body = read_frame(frame)
+        return read_user_event(body) if "e" in body else None
 
     def _refused(self, status: int) -> None:
         if 400 <= status < 500:
@@ -274,12 +276,12 @@ class MarketStream(_Stream[PriceTick]):
         return f"{self._root}/market/stream?streams=" + "/".join(names)
 
     def _read(self, frame: str) -> PriceTick | None:
-        body = unwrap(frame)
+        body = read_frame(frame)
         if "e" not in body and "id" in body:
             self._answers[integer(body, "id", fallback=0)] = "error" not in body
             self._answered.set()
             return None
-        return price_tick(body)
+        return read_price_tick(body)
 
     async def _meanwhile(self, socket: aiohttp.ClientWebSocketResponse) -> str:
         while True:

@@ -106,7 +106,7 @@ def test_every_sentence_that_the_rules_page_quotes_is_said() -> None:
 def test_every_guard_names_a_test_that_exists() -> None:
     folder = CHECKOUT / "tests" / "unit" / "exchange"
     known = {
-        word for file in folder.glob("test_*.py") for word in re.findall(r"def (test_\w+)", file.read_text())
+        word for file in folder.rglob("test_*.py") for word in re.findall(r"def (test_\w+)", file.read_text())
     }
     named = set(re.findall(r"`(test_\w+)`", text(GUARDS)))
 

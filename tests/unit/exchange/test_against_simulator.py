@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from exchange.binance.client import BinanceExchange
-from exchange.binance.events import user_event
+from exchange.binance.mapping.user_events import read_user_event
 from exchange.binance.public import BinancePublic
 from exchange.clock_offset import measure_offset
 from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
@@ -114,7 +114,7 @@ def test_a_bracket_from_entry_to_stop(exchange: BinanceExchange, simulator: Simu
         ("ab12-1-s1", True, D("0.010")),
     }
     # And the stream's own words agree
-    events = [user_event(body) for body in simulator.drain_events(KEY)]
+    events = [read_user_event(body) for body in simulator.drain_events(KEY)]
     states = [
         event.order.state for event in events if isinstance(event, OrderEvent) and event.order.conditional
     ]

@@ -15,7 +15,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from accounts.gateways import exchange_for
-from exchange.binance.events import user_event
+from exchange.binance.mapping.user_events import read_user_event
 from exchange.types import Connected, Disconnected
 from orders.domain.enums import LegState, Protection, Role
 from orders.models import TrioOrder, Watch
@@ -95,7 +95,7 @@ def test_a_row_that_a_hanging_process_holds_delays_no_other_symbols_news(desk: D
         desk.simulator.set_price("BTCUSDT", D("98999"))
         desk.simulator.set_price("ETHUSDT", D("1999"))
         for body in desk.simulator.drain_events(desk.api_key):
-            if (event := user_event(body)) is not None:
+            if (event := read_user_event(body)) is not None:
                 watch._submit(event)
 
         # Then the other's fill is booked all the same

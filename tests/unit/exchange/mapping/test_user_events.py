@@ -1,4 +1,4 @@
-"""Stream messages as our events: samples of Binance's documentation, and live ones."""
+"""Messages of the user stream: samples of Binance's documentation, and live ones."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from exchange.binance.events import price_tick, unwrap, user_event
-from exchange.binance.mapping import ForeignShape
+from exchange.binance.mapping.body import ForeignShape, read_frame
+from exchange.binance.mapping.user_events import read_user_event
 from exchange.types import (
     ConfigEvent,
     OrderEvent,
@@ -16,7 +16,6 @@ from exchange.types import (
     OtherEvent,
     PositionEvent,
     PositionSide,
-    PriceKind,
     Side,
     StreamExpired,
 )
@@ -24,7 +23,7 @@ from tests.unit.exchange.samples import D, sample_text
 
 
 def event(name: str) -> Any:
-    return user_event(unwrap(sample_text(f"ws/{name}")))
+    return read_user_event(read_frame(sample_text(f"ws/{name}")))
 
 
 def test_a_fill() -> None:
@@ -80,8 +79,8 @@ def test_a_conditional_order_lives_and_triggers() -> None:
 
 
 def an_algo_update(**changes: Any) -> Any:
-    body = unwrap(sample_text("ws/ws_futures_algo_update_triggered"))
-    return user_event({**body, "o": {**body["o"], **changes}})
+    body = read_frame(sample_text("ws/ws_futures_algo_update_triggered"))
+    return read_user_event({**body, "o": {**body["o"], **changes}})
 
 
 def test_a_finished_order_tells_what_its_child_filled() -> None:
@@ -115,46 +114,36 @@ def test_a_position_change() -> None:
 
 
 def test_an_account_update_may_be_empty() -> None:
-    told = user_event({"e": "ACCOUNT_UPDATE", "E": 5, "T": 4, "a": {"m": "DEPOSIT", "B": [], "P": []}})
+    told = read_user_event({"e": "ACCOUNT_UPDATE", "E": 5, "T": 4, "a": {"m": "DEPOSIT", "B": [], "P": []}})
     assert told == PositionEvent(positions=(), reason="DEPOSIT", time=5)
 
 
 def test_the_other_events() -> None:
-    assert user_event({"e": "ACCOUNT_CONFIG_UPDATE", "E": 5, "T": 4, "ac": {"s": "BTCUSDT", "l": 25}}) == (
-        ConfigEvent("BTCUSDT", 25, 5)
-    )
-    multi = user_event({"e": "ACCOUNT_CONFIG_UPDATE", "E": 5, "T": 4, "ai": {"j": True}})
+    assert read_user_event(
+        {"e": "ACCOUNT_CONFIG_UPDATE", "E": 5, "T": 4, "ac": {"s": "BTCUSDT", "l": 25}}
+    ) == (ConfigEvent("BTCUSDT", 25, 5))
+    multi = read_user_event({"e": "ACCOUNT_CONFIG_UPDATE", "E": 5, "T": 4, "ai": {"j": True}})
     assert isinstance(multi, OtherEvent)
-    assert user_event({"e": "listenKeyExpired", "E": 7, "listenKey": "k"}) == StreamExpired(7)
+    assert read_user_event({"e": "listenKeyExpired", "E": 7, "listenKey": "k"}) == StreamExpired(7)
     lite = event("trade_lite")
     assert isinstance(lite, OtherEvent)  # counting it beside TRADE would count the fill twice
     assert lite.name == "TRADE_LITE"
 
 
 def test_an_expiry_tells_why() -> None:
-    body = unwrap(sample_text("ws/order_update_new"))
-    told = user_event({**body, "o": {**body["o"], "X": "EXPIRED", "x": "EXPIRED", "er": "2"}})
+    body = read_frame(sample_text("ws/order_update_new"))
+    told = read_user_event({**body, "o": {**body["o"], "X": "EXPIRED", "x": "EXPIRED", "er": "2"}})
     assert isinstance(told, OrderEvent)
     assert told.order.reason == "the rest of an IOC order"
 
 
 def test_a_fee_may_be_absent() -> None:
-    body = unwrap(sample_text("ws/order_update_trade"))
+    body = read_frame(sample_text("ws/order_update_trade"))
     order = {name: value for name, value in body["o"].items() if name not in ("n", "N")}
-    told = user_event({**body, "o": order})
+    told = read_user_event({**body, "o": order})
     assert isinstance(told, OrderEvent)
     assert told.trade is not None
     assert (told.trade.commission, told.trade.commission_asset) == (D(0), "")
-
-
-def test_prices() -> None:
-    live = price_tick(unwrap(sample_text("ws/mark_price_live")))
-    assert live is not None
-    assert (live.kind, live.price, live.time) == (PriceKind.MARK, D("76888.10000000"), 1789478345000)
-    trade = price_tick(unwrap(sample_text("ws/agg_trade_stream")))
-    assert trade is not None
-    assert (trade.kind, trade.price, trade.time) == (PriceKind.LAST, D("0.001"), 123456785)
-    assert price_tick({"result": None, "id": 1}) is None
 
 
 @pytest.mark.parametrize(
@@ -174,4 +163,4 @@ def test_prices() -> None:
 )
 def test_a_malformed_frame_is_foreign(frame: str) -> None:
     with pytest.raises(ForeignShape):
-        user_event(unwrap(frame))
+        read_user_event(read_frame(frame))

@@ -1,0 +1,53 @@
+"""Ordinary orders, as REST shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from exchange.binance.mapping.body import as_object
+from exchange.binance.mapping.fields import (
+    boolean,
+    decimal,
+    enum_member,
+    enum_or_none,
+    integer,
+    position_side,
+    positive_or_none,
+    text,
+)
+from exchange.types import ZERO, OrderState, OrderType, OrderView, Side
+
+STATES: Final[Mapping[str, OrderState]] = {
+    **{state.value: state for state in OrderState if state is not OrderState.UNKNOWN},
+    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
+}
+
+
+def order_state(status: object) -> OrderState:
+    """Return the state for Binance's status; ``UNKNOWN`` for one we have not met."""
+    return STATES.get(status, OrderState.UNKNOWN) if isinstance(status, str) else OrderState.UNKNOWN
+
+
+def read_order(body: object) -> OrderView:
+    """Read an ordinary order, from an answer or a list."""
+    order = as_object(body)
+    return OrderView(
+        client_id=text(order, "clientOrderId"),
+        symbol=text(order, "symbol"),
+        side=enum_member(Side, order.get("side")),
+        type=enum_or_none(OrderType, order.get("type")),
+        state=order_state(text(order, "status")),
+        position_side=position_side(order, "positionSide"),
+        quantity=decimal(order, "origQty", fallback=ZERO),
+        executed=decimal(order, "executedQty", fallback=decimal(order, "cumQty", fallback=ZERO)),
+        updated_at=integer(order, "updateTime", fallback=integer(order, "time", fallback=0)),
+        conditional=False,
+        order_id=integer(order, "orderId"),
+        price=positive_or_none(order, "price"),
+        trigger_price=positive_or_none(order, "stopPrice"),
+        average_price=positive_or_none(order, "avgPrice"),
+        close_position=boolean(order, "closePosition"),
+        reduce_only=boolean(order, "reduceOnly"),
+        raw=order,
+    )
