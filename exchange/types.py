@@ -107,6 +107,15 @@ FINAL_STATES: Final = frozenset(
 )
 
 
+class ClosedBy(enum.StrEnum):
+    """Why the exchange closed a position by an order of its own; the value is what people read, and what is stored."""
+
+    LIQUIDATION = "liquidation"
+    ADL = "auto-deleveraging"
+    SETTLEMENT = "settlement"
+    DELIVERY = "delivery"
+
+
 @dataclass(frozen=True, slots=True)
 class NewOrder:
     """One order as we mean it. ``client_id`` is ours, chosen and saved before anything is sent.
@@ -186,6 +195,7 @@ class OrderView:
     close_position: bool = False
     reduce_only: bool = False
     reason: str = ""  # conditional: `rm`; ordinary: `er`, in words
+    closed_by: ClosedBy | None = None  # set on the exchange's own orders that close a position
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
+from exchange.binance.reserved_ids import RESERVED
 from exchange.types import NewOrder, OrderRef, OrderType, PositionSide, Side, Stamp, WireRequest
 
 ORDER: Final = "/fapi/v1/order"
@@ -18,8 +19,6 @@ ALGO_ORDER: Final = "/fapi/v1/algoOrder"
 
 RECV_WINDOW_MAX: Final = 60_000
 CLIENT_ID: Final = re.compile(r"[\.A-Z\:/a-z0-9_-]{1,36}")
-# The venue marks its own orders with the first four; libraries add broker prefixes.
-RESERVED_IDS: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-", "delivery_autoclose-", "x-")
 
 _SENDABLE: Final = frozenset(
     {
@@ -195,7 +194,7 @@ def _check_client_id(client_id: str) -> None:
             f"Client order id {client_id!r} is not valid: "
             "1 to 36 letters, digits or any of . : / _ - are allowed."
         )
-    if client_id.startswith(RESERVED_IDS):
+    if client_id.startswith(RESERVED):
         raise ValueError(f"Client order id {client_id!r} begins like one of Binance's own: choose another.")
 
 

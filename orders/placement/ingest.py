@@ -35,12 +35,6 @@ from orders.story import note, wake, wake_with_head
 from orders.trio_lock import locked
 
 POSITION_LAG_MS = 2000
-VENUE_IDS = {
-    "autoclose-": "liquidation",
-    "adl_autoclose": "auto-deleveraging",
-    "settlement_autoclose-": "settlement",
-    "delivery_autoclose-": "delivery",
-}
 NEVER_RESTS = (TimeInForce.IOC, TimeInForce.FOK)
 BY_CLIENT_ID = """
     SELECT leg.id, trio.id FROM orders_leg leg JOIN orders_trioorder trio ON trio.id = leg.trio_id
@@ -185,8 +179,8 @@ def order_seen(
 
 def _forced(account_id: int, view: OrderView) -> int | None:
     """Take in an order of the exchange's own that closed position; return the trio that held it, woken."""
-    how = next((words for prefix, words in VENUE_IDS.items() if view.client_id.startswith(prefix)), "")
-    if not how or view.executed <= 0:
+    how = view.closed_by
+    if how is None or view.executed <= 0:
         return None
     holders = TrioOrder.objects.filter(
         slot__account_id=account_id,
@@ -199,7 +193,7 @@ def _forced(account_id: int, view: OrderView) -> int | None:
         trio = holders.select_for_update(of=("self",)).first()
         if trio is None or trio.forced:
             return None
-        trio.forced = how
+        trio.forced = how.value
         row_update(trio, "forced", "updated_at")
         price = f" at {plain(view.average_price)}" if view.average_price else ""
         text = f"The exchange closed {plain(view.executed)}{price} itself ({how}), order {view.client_id}."

@@ -16,6 +16,7 @@ from exchange.binance.mapping.fields import (
     positive_or_none,
     text,
 )
+from exchange.binance.reserved_ids import closed_by
 from exchange.types import ZERO, OrderState, OrderType, OrderView, Side
 
 STATES: Final[Mapping[str, OrderState]] = {
@@ -32,8 +33,9 @@ def order_state(status: object) -> OrderState:
 def read_order(body: object) -> OrderView:
     """Read an ordinary order, from an answer or a list."""
     order = as_object(body)
+    client_id = text(order, "clientOrderId")
     return OrderView(
-        client_id=text(order, "clientOrderId"),
+        client_id=client_id,
         symbol=text(order, "symbol"),
         side=enum_member(Side, order.get("side")),
         type=enum_or_none(OrderType, order.get("type")),
@@ -49,5 +51,6 @@ def read_order(body: object) -> OrderView:
         average_price=positive_or_none(order, "avgPrice"),
         close_position=boolean(order, "closePosition"),
         reduce_only=boolean(order, "reduceOnly"),
+        closed_by=closed_by(client_id),
         raw=order,
     )

@@ -18,6 +18,7 @@ from exchange.binance.mapping.fields import (
     text_or_empty,
 )
 from exchange.binance.mapping.orders import order_state
+from exchange.binance.reserved_ids import closed_by
 from exchange.types import (
     ZERO,
     ConfigEvent,
@@ -69,8 +70,9 @@ def read_user_event(body: Body) -> StreamEvent:
 
 def _order_event(body: Body, time: int) -> OrderEvent:
     fields = as_object(body.get("o"))
+    client_id = text_or_empty(fields, "c")
     order = OrderView(
-        client_id=text_or_empty(fields, "c"),
+        client_id=client_id,
         symbol=text(fields, "s"),
         side=enum_member(Side, fields.get("S")),
         type=enum_or_none(OrderType, fields.get("o")),
@@ -87,6 +89,7 @@ def _order_event(body: Body, time: int) -> OrderEvent:
         close_position=boolean(fields, "cp"),
         reduce_only=boolean(fields, "R"),
         reason=_expiry_reason(fields),
+        closed_by=closed_by(client_id),
         raw=body,
     )
     return OrderEvent(order=order, time=time, trade=_trade(fields, order))

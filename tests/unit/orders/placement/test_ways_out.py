@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from accounts.gateways import exchange_for
-from exchange.types import NewOrder, OrderEvent, OrderState, OrderView, PositionSide, Side, Stamp
+from exchange.types import ClosedBy, NewOrder, OrderEvent, OrderState, OrderView, PositionSide, Side, Stamp
 from exchange.types import OrderType as T
 from orders import services
 from orders.domain.enums import LegState, Protection, Role
@@ -59,7 +59,7 @@ def test_a_position_the_exchange_closes_itself_is_named_so(desk: Desk) -> None:
     autoclose = OrderView(
         client_id="autoclose-1700000000000", symbol="BTCUSDT", side=Side.SELL, type=T.LIMIT, state=OrderState.FILLED,
         position_side=PositionSide.BOTH, quantity=D("0.010"), executed=D("0.010"), updated_at=at, conditional=False,
-        average_price=D("94000"),
+        average_price=D("94000"), closed_by=ClosedBy.LIQUIDATION,
     )  # fmt: skip
     assert order_fact(desk.account.pk, OrderEvent(replace(autoclose, executed=D(0)), at)) is None, (
         "no fill, no fact"
