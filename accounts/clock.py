@@ -1,30 +1,25 @@
-"""The exchange's time for questions asked by a person; the one seam to how it is measured."""
+"""The exchange's time for what a person asks, measured anew each time."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from accounts import gateways
+from exchange.clock_offset import ClockReading, read_offset
+
+ANY_MS = 600_000  # a person waits: the first reading will do
 
 
-@dataclass(frozen=True, slots=True)
-class ClockReading:
-    """``exchange`` in ms since the epoch; ``offset`` = exchange minus ours, ``round_trip``, in ms."""
-
-    exchange: int
-    offset: int
-    round_trip: int
+def our_ms() -> int:
+    """Return this machine's time, in ms."""
+    return time.time_ns() // 1_000_000
 
 
 def clock_read(environment: str) -> ClockReading:
-    """Ask the exchange for its time between two readings of ours. Raises ``exchange.errors``."""
-    before = time.time_ns() // 1_000_000
-    exchange = gateways.public_exchange(environment).server_time()
-    after = time.time_ns() // 1_000_000
-    return ClockReading(exchange, exchange - (before + after) // 2, after - before)
+    """Ask the exchange for its time between two readings of this machine's clock. Raises ``exchange.errors``."""
+    return read_offset(gateways.public_exchange(environment).server_time, our_ms, tries=3, quick_ms=ANY_MS)
 
 
 def exchange_time(environment: str) -> int:
     """Return the exchange's time now, in ms, asked anew. Raises ``exchange.errors``."""
-    return clock_read(environment).exchange
+    return clock_read(environment).exchange_time(our_ms())

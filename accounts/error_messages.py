@@ -1,4 +1,4 @@
-"""What the exchange said, as a sentence for the operator. One place, used by forms and commands alike."""
+"""Errors of the exchange as sentences for the operator. One place, used by forms and commands alike."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from accounts.endpoints import stream_endpoints
 from accounts.errors import AccountsError, ClockOff, ExchangeUnreachable, KeyRefused, SettingsRefused
 from accounts.models import Environment
 from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailable, OutcomeUnknown
+from exchange.refusals import Refusal
 
-WRONG_SIGNATURE = -1022
-CLOCK_CODES = (-1021, -5028)
 NOT_AN_EXCHANGE = (200, 404, 405)  # answered, but in a foreign form or from a page that is not there
-KEY_CODES = (-1002, -1109, -2008, -2014, -2015, -2017)
 
 
 @contextmanager
-def told_plainly(environment: str) -> Iterator[None]:
+def exchange_errors_translated(environment: str) -> Iterator[None]:
     """Turn the exchange's errors into ours."""
     try:
         yield
@@ -28,18 +26,18 @@ def told_plainly(environment: str) -> Iterator[None]:
 def plain(environment: str, error: ExchangeError) -> AccountsError:
     """Say in one sentence what an exchange error means for an account and what to do about it."""
     label = Environment(environment).label
-    if error.code == WRONG_SIGNATURE:
+    if error.refusal is Refusal.SIGNATURE:
         return KeyRefused(
-            "The exchange refused the signature (-1022): the API secret does not belong to this API key."
+            f"The exchange refused the signature ({error.code}): the API secret does not belong to this API key."
             " Enter the secret again.",
             field="new_secret",
         )
-    if error.code in CLOCK_CODES:
+    if error.refusal is Refusal.CLOCK:
         return ClockOff(
             f"The exchange refused our time ({error.code}): this machine's clock and the exchange's differ."
             " Set the clock (chrony, systemd-timesyncd) and try again."
         )
-    if error.code in KEY_CODES or (isinstance(error, CredentialsRefused) and not error.code):
+    if error.refusal is Refusal.KEY or (isinstance(error, CredentialsRefused) and not error.code):
         return KeyRefused(
             f"The exchange refused the API key ({_code(error)}): it does not exist on {label}, this address"
             f" is not on its list, or it may not use futures. Check that the key was made for {label}.",
@@ -52,7 +50,7 @@ def plain(environment: str, error: ExchangeError) -> AccountsError:
         )
     if isinstance(error, ExchangeUnavailable | OutcomeUnknown):
         return unreachable(environment, error)
-    return SettingsRefused(f"The exchange refused ({_code(error)}): {error.message}")
+    return SettingsRefused(f"The exchange refused ({_code(error)}): {error.words or error.message}")
 
 
 def unreachable(environment: str, error: ExchangeError | None = None) -> ExchangeUnreachable:

@@ -86,7 +86,7 @@ def refusal_of(code: int) -> Refusal:
 
 def user_stream(environment: str, exchange: Exchange) -> UserStream:
     """Return the event stream of the account behind ``exchange``. Nothing is connected yet."""
-    from exchange.binance.streams import UserStream as BinanceUserStream
+    from exchange.binance.streams.user_stream import UserStream as BinanceUserStream
 
     return BinanceUserStream(
         stream_endpoints(environment),
@@ -97,7 +97,7 @@ def user_stream(environment: str, exchange: Exchange) -> UserStream:
 
 def market_stream(environment: str) -> MarketStream:
     """Return the price stream of an environment, watching nothing yet. Nothing is connected yet."""
-    from exchange.binance.streams import MarketStream as BinanceMarketStream
+    from exchange.binance.streams.market_stream import MarketStream as BinanceMarketStream
 
     return BinanceMarketStream(stream_endpoints(environment))
 

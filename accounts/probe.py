@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from accounts.clock import ClockReading, clock_read
-from accounts.error_messages import told_plainly
+from accounts.clock import clock_read, our_ms
+from accounts.error_messages import exchange_errors_translated
 from accounts.models import PERMISSIONS_UNAVAILABLE, Environment
+from exchange.clock_offset import ClockReading
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from exchange.types import BalanceView, Permissions, PositionMode
@@ -49,9 +50,9 @@ class AccountProbe:
 
 def probe(environment: str, exchange: Exchange) -> AccountProbe:
     """Ask the exchange about the key's account. Raises AccountsError when it does not answer usefully."""
-    with told_plainly(environment):
+    with exchange_errors_translated(environment):
         clock = clock_read(environment)
-        at = clock.exchange
+        at = clock.exchange_time(our_ms())
         config = exchange.account_config(at=at)
         balances = tuple(exchange.balances(at=at))
         permissions = _permissions(environment, exchange, at)

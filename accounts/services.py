@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts import gateways, simulator_provisioning
+from accounts.clock import our_ms
 from accounts.errors import AccountExists, AccountUnsuitable, InvalidAccount
 from accounts.models import (
     Credential,
@@ -63,7 +64,7 @@ class AccountCheck:
         return (
             f"{self.account.name}: connected. Permissions: {self.account.permissions_note}."
             f" Balance: {self.probe.balance_text}. Position mode: {mode}."
-            f" Clock offset: {self.probe.clock.offset:+d} ms (round trip {self.probe.clock.round_trip} ms)."
+            f" Clock offset: {self.probe.clock.offset_ms:+d} ms (round trip {self.probe.clock.round_trip_ms} ms)."
         )
 
 
@@ -122,7 +123,7 @@ def account_prepare(
         raise AccountUnsuitable(seen.problems[0], field="api_key")
     _refuse_duplicate(place, alias=seen.account_alias)
     try:
-        configs = tuple(exchange.symbol_configs(at=seen.clock.exchange))
+        configs = tuple(exchange.symbol_configs(at=seen.clock.exchange_time(our_ms())))
     except ExchangeError:
         configs = ()  # read again before a wish is applied; no reason to refuse the account
     return AccountDraft(

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts import gateways
 from accounts.clock import exchange_time
-from accounts.error_messages import told_plainly
+from accounts.error_messages import exchange_errors_translated
 from accounts.errors import SettingsRefused
 from accounts.models import ExchangeAccount, SymbolSetting
 from exchange.errors import OutcomeUnknown
@@ -22,7 +22,7 @@ def symbol_settings_read(account: ExchangeAccount) -> int:
 
     Raises AccountsError.
     """
-    with told_plainly(account.environment):
+    with exchange_errors_translated(account.environment):
         exchange = gateways.exchange_for(account.pk)
         configs = exchange.symbol_configs(at=exchange_time(account.environment))
     return settings_store(account, configs)
@@ -87,7 +87,7 @@ def symbol_settings_apply(account: ExchangeAccount, symbol: str) -> SymbolSettin
     row = SymbolSetting.objects.filter(account=account, symbol=symbol).first()
     if row is None or (row.wanted_leverage is None and not row.wanted_margin_type):
         raise SettingsRefused(f"Nothing is wanted for {symbol} on “{account.name}”: enter a wish first.")
-    with told_plainly(account.environment):
+    with exchange_errors_translated(account.environment):
         exchange = gateways.exchange_for(account.pk)
         at = exchange_time(account.environment)
         if what := _what_is_open(exchange, symbol, at):

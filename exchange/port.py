@@ -65,7 +65,7 @@ class Exchange(PublicExchange, Protocol):
 
     # Reading. ``at`` is the exchange time we stamp the question with.
     def find_order(self, ref: OrderRef, *, at: int, timeout_ms: int | None = None) -> OrderView | None:
-        """Look one order up by our client id; ``None`` when the exchange shows none (-2013).
+        """Look one order up by our client id; ``None`` when the exchange shows none.
 
         For a triggered conditional order, ``executed`` and ``average_price`` are its child's.
         """
@@ -103,14 +103,14 @@ class Exchange(PublicExchange, Protocol):
     def set_leverage(self, symbol: str, leverage: int, *, stamp: Stamp) -> None: ...
 
     def set_margin_type(self, symbol: str, margin_type: MarginType, *, stamp: Stamp) -> None:
-        """Already so (-4046) counts as done."""
+        """Already so counts as done."""
         ...
 
     # User stream: the key is asked for here, the socket is the stream's own business.
     def listen_key(self) -> str: ...
 
     def keep_listen_key(self) -> None:
-        """Extend it. Raises OrderRejected (-1125) when it is gone: ask for a new one."""
+        """Extend it. Raises OrderRejected (LISTEN_KEY_GONE) when it is gone: ask for a new one."""
         ...
 
 

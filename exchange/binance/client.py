@@ -14,7 +14,6 @@ from requests.adapters import BaseAdapter
 
 from exchange.binance import order_params
 from exchange.binance.acknowledgement import acknowledgement
-from exchange.binance.errors import MARGIN_TYPE_ALREADY, NO_SUCH_ORDER
 from exchange.binance.mapping.account import (
     read_account_config,
     read_balance,
@@ -31,6 +30,7 @@ from exchange.binance.order_params import ALGO_ORDER, ORDER
 from exchange.binance.paging import Frame, all_orders, all_trades, time_frames
 from exchange.binance.public import BinancePublic, symbol_params
 from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
+from exchange.refusals import Refusal
 from exchange.types import (
     AccountConfig,
     BalanceView,
@@ -208,7 +208,7 @@ class BinanceExchange(BinancePublic):
         try:
             self._change(WireRequest("POST", "/fapi/v1/marginType", params), as_object, stamp=stamp)
         except OrderRejected as refused:
-            if refused.code != MARGIN_TYPE_ALREADY:
+            if refused.refusal is not Refusal.ALREADY_SO:
                 raise
 
     # --- user stream --------------------------------------------------------------------------
@@ -280,8 +280,8 @@ class BinanceExchange(BinancePublic):
     ) -> OrderView | None:
         try:
             return self._signed(path, params, read, at=at, timeout_ms=timeout_ms)
-        except ExchangeUnavailable as silent:
-            if silent.code == NO_SUCH_ORDER and silent.status in (400, 404):
+        except ExchangeUnavailable as refused:
+            if refused.refusal is Refusal.NO_SUCH_ORDER and refused.status in (400, 404):
                 return None
             raise
 

@@ -44,10 +44,6 @@ from exchange.redaction import excerpt
 from exchange.refusals import Refusal
 from exchange.refusals import Refusal as R
 
-NO_SUCH_ORDER: Final = -2013
-LISTEN_KEY_GONE: Final = -1125
-MARGIN_TYPE_ALREADY: Final = -4046
-
 
 class Kind(enum.Enum):
     """What the caller does next, in the letters of docs/reference/exchange-codes.md."""
@@ -92,7 +88,7 @@ _TABLE: Final[tuple[tuple[Refusal, Kind, tuple[int, ...]], ...]] = (
     (R.MARGIN,             Kind.REFUSED,   (-2018, -2019, -4050, -4051)),
     (R.POSITION_LIMIT,     Kind.REFUSED,   (-2027, -2028)),
     (R.POSITION_TOO_SMALL, Kind.RECONCILE, (-2024,)),
-    (R.KEY,                Kind.ACCOUNT,   (-1002, -1099, -1109, -2014, -2015, -2017, -4056, -4057)),
+    (R.KEY,                Kind.ACCOUNT,   (-1002, -1099, -1109, -2008, -2014, -2015, -2017, -4056, -4057)),
     (R.SIGNATURE,          Kind.ACCOUNT,   (-1022,)),
     (R.ADDRESS,            Kind.ACCOUNT,   (-1004, -1005, -1011)),
     (R.ACCOUNT_RESTRICTED, Kind.ACCOUNT,   (-2023, -4087, -4088, -4109, -4192, -4400, -4401, -4402)),

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.gateways import public_exchange
+from exchange.clock_offset import ClockReading, read_offset
 from infrastructure.rows import fetch_first
 from orders.models import Clock
 
@@ -71,30 +72,24 @@ def clock_measure(environment: str) -> Clock:
     with the better one we have changes nothing.
     Raises ``exchange.errors`` when the exchange does not answer.
     """
-    exchange = public_exchange(environment)
-    best: tuple[int, int] | None = None
-    for _ in range(3):
-        before = to_ms(db_now())
-        theirs = exchange.server_time()
-        after = to_ms(db_now())
-        reading = (after - before, theirs - (before + after) // 2)
-        best = min(best, reading) if best else reading
-        if best[0] <= 20:
-            break
-    assert best is not None
+    read = read_offset(public_exchange(environment).server_time, _db_ms, tries=3)
     known = Clock.objects.filter(environment=environment).first()
-    if known is not None and _is_better(known, round_trip_ms=best[0], offset_ms=best[1]):
+    if known is not None and _is_better(known, than=read):
         known.measured_at = db_now()
         known.save(update_fields=["measured_at"])
         return known
     clock, _ = Clock.objects.update_or_create(
         environment=environment,
-        defaults={"offset_ms": best[1], "round_trip_ms": best[0], "measured_at": db_now()},
+        defaults={"offset_ms": read.offset_ms, "round_trip_ms": read.round_trip_ms, "measured_at": db_now()},
     )
     return clock
 
 
-def _is_better(known: Clock, *, round_trip_ms: int, offset_ms: int) -> bool:
+def _is_better(known: Clock, *, than: ClockReading) -> bool:
     """Is a slow reading worth less than the one we have, and does it not contradict it?"""
-    agrees = abs(known.offset_ms - offset_ms) <= round_trip_ms // 2  # a reading is that uncertain
-    return round_trip_ms > SLOW_MS and known.round_trip_ms < round_trip_ms and agrees
+    agrees = abs(known.offset_ms - than.offset_ms) <= than.round_trip_ms // 2  # a reading is that uncertain
+    return than.round_trip_ms > SLOW_MS and known.round_trip_ms < than.round_trip_ms and agrees
+
+
+def _db_ms() -> int:
+    return to_ms(db_now())

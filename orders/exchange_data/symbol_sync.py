@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import endpoints, gateways
-from accounts.error_messages import told_plainly
+from accounts.error_messages import exchange_errors_translated
 from accounts.errors import AccountsError, ExchangeUnreachable
 from accounts.models import Environment
 from orders.models import Symbol
@@ -92,7 +92,7 @@ def symbols_sync(environment: str) -> SyncResult:
     Raises AccountsError when the exchange does not answer or lists nothing; our table then stays as it was.
     """
     place = _environment(environment)
-    with told_plainly(place):
+    with exchange_errors_translated(place):
         info = gateways.public_exchange(place).exchange_info()
     listed = info.get("symbols")
     if not isinstance(listed, Sequence) or not listed:

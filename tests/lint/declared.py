@@ -37,7 +37,8 @@ UNIMPORTED: Final = {
     "types-psycopg2": "types for mypy",
     "types-requests": "types for mypy",
 }
-ELSEWHERE: Final = r"tests/contract/clients/"  # runs in an environment of its own
+# What runs in an environment of its own, or with the packages of an earlier version.
+ELSEWHERE: Final = r"tests/(contract/clients|data)/"
 
 
 def main(arguments: list[str]) -> int:

@@ -64,7 +64,7 @@ def test_a_paper_account_needs_nothing_but_a_name() -> None:
     check = account_test(account)
     assert not check.problems
     assert "2500.00 USDT" in check.sentence
-    assert abs(check.probe.clock.offset) < 1000
+    assert abs(check.probe.clock.offset_ms) < 1000
     assert account.permissions_note.startswith("reading, futures, no withdrawals")
 
     # And a wrong secret for the same key is told as such

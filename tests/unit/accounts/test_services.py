@@ -156,7 +156,7 @@ class _Slow:
 def test_an_exchange_clock_ahead_of_ours_is_no_obstacle(add: Add, venue: Venue) -> None:
     venue.clock_ahead = 90_000
     check = account_test(add())
-    assert 89_000 < check.probe.clock.offset < 91_000
+    assert 89_000 < check.probe.clock.offset_ms < 91_000
     assert "Clock offset: +" in check.sentence
 
 

@@ -12,7 +12,9 @@ NETWORK = {
     "exchange.binance.client",
     "exchange.binance.http",
     "exchange.binance.public",
-    "exchange.binance.streams",
+    "exchange.binance.streams.market_stream",
+    "exchange.binance.streams.reconnecting_socket",
+    "exchange.binance.streams.user_stream",
     "exchange.binance.transport",
 }
 

@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from exchange.binance.streams import MarketStream, Patience, UserStream, UserStreamForm
+from exchange.binance.streams.market_stream import MarketStream
+from exchange.binance.streams.reconnecting_socket import Timing
+from exchange.binance.streams.user_stream import UserStream, UserStreamForm
 from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
+from exchange.refusals import Refusal
 from exchange.types import (
     Connected,
     Disconnected,
@@ -29,7 +32,7 @@ from exchange.types import (
 )
 from tests.unit.exchange.samples import sample_text
 
-QUICK = Patience(heartbeat=5, connect=2, retry_first=0.01, retry_max=0.02)
+QUICK = Timing(heartbeat=5, connect=2, retry_first=0.01, retry_max=0.02)
 FILL = sample_text("ws/order_update_trade")
 Script = Callable[[web.WebSocketResponse], Awaitable[None]]
 
@@ -132,7 +135,7 @@ def user_stream(endpoints: Endpoints, keys: Keys, **options: Any) -> UserStream:
         endpoints,
         listen_key=keys.make,
         keep_listen_key=keys.keep,
-        **{"patience": QUICK, **options},
+        **{"timing": QUICK, **options},
     )
 
 
@@ -246,8 +249,8 @@ def test_a_silent_peer_is_noticed_by_its_missing_pong() -> None:
     async def story() -> None:
         began = time.monotonic()
         async with Venue(mute, says(FILL)).running() as endpoints:
-            patience = Patience(heartbeat=0.2, retry_first=0.01, retry_max=0.02)
-            seen = await until(user_stream(endpoints, Keys(), patience=patience), count(OrderEvent, 1))
+            timing = Timing(heartbeat=0.2, retry_first=0.01, retry_max=0.02)
+            seen = await until(user_stream(endpoints, Keys(), timing=timing), count(OrderEvent, 1))
         assert isinstance(seen[1], Disconnected)
         assert time.monotonic() - began < 5
 
@@ -256,11 +259,11 @@ def test_a_silent_peer_is_noticed_by_its_missing_pong() -> None:
 
 def test_the_key_is_kept_alive_and_a_lost_one_replaced() -> None:
     async def story() -> None:
-        gone = OrderRejected("This listenKey does not exist.", code=-1125, status=400)
+        gone = OrderRejected("gone", code=-1125, status=400, refusal=Refusal.LISTEN_KEY_GONE)
         keys = Keys(None, ExchangeUnavailable("later"), gone)
-        patience = Patience(keepalive=0.03, keepalive_retry=0.01, retry_first=0.01, retry_max=0.02)
+        timing = Timing(keepalive=0.03, keepalive_retry=0.01, retry_first=0.01, retry_max=0.02)
         async with Venue(says()).running() as endpoints:
-            seen = await until(user_stream(endpoints, keys, patience=patience), count(Connected, 2))
+            seen = await until(user_stream(endpoints, keys, timing=timing), count(Connected, 2))
         assert seen[1].reason == "the listen key is gone"
         assert keys.kept >= 3
         assert keys.made == 2
@@ -270,9 +273,9 @@ def test_the_key_is_kept_alive_and_a_lost_one_replaced() -> None:
 
 def test_a_connection_is_left_before_it_is_a_day_old() -> None:
     async def story() -> None:
-        patience = Patience(life=0.05, retry_first=0.01, retry_max=0.02)
+        timing = Timing(lifetime=0.05, retry_first=0.01, retry_max=0.02)
         async with Venue(says()).running() as endpoints:
-            seen = await until(user_stream(endpoints, Keys(), patience=patience), count(Connected, 2))
+            seen = await until(user_stream(endpoints, Keys(), timing=timing), count(Connected, 2))
         assert "Binance ends connections after a day" in seen[1].reason
 
     run(story())
@@ -289,9 +292,7 @@ def test_a_refused_key_is_told_and_tried_again() -> None:
             return said
 
         async with Venue(says()).running() as endpoints:
-            stream = UserStream(
-                endpoints, listen_key=listen_key, keep_listen_key=lambda: None, patience=QUICK
-            )
+            stream = UserStream(endpoints, listen_key=listen_key, keep_listen_key=lambda: None, timing=QUICK)
             seen = await until(stream, count(Connected, 1))
         assert isinstance(seen[0].error, CredentialsRefused)
 
@@ -300,8 +301,8 @@ def test_a_refused_key_is_told_and_tried_again() -> None:
 
 def test_an_unreachable_venue_is_tried_with_growing_pauses() -> None:
     async def story() -> None:
-        patience = Patience(retry_first=0.01, retry_max=0.05)
-        stream = user_stream(Endpoints("http://127.0.0.1:1", "ws://127.0.0.1:1"), Keys(), patience=patience)
+        timing = Timing(retry_first=0.01, retry_max=0.05)
+        stream = user_stream(Endpoints("http://127.0.0.1:1", "ws://127.0.0.1:1"), Keys(), timing=timing)
         seen = await until(stream, count(Disconnected, 6))
         pauses = [event.retry_in for event in seen]
         assert pauses[0] <= 0.01
@@ -357,7 +358,7 @@ def test_prices_of_some_symbols() -> None:
     async def story() -> None:
         venue = Venue(says(framed("mark_price_live"), framed("agg_trade_stream")))
         async with venue.running() as endpoints:
-            stream = MarketStream(endpoints, ["ETHUSDT", "BTCUSDT"], patience=QUICK)
+            stream = MarketStream(endpoints, ["ETHUSDT", "BTCUSDT"], timing=QUICK)
             seen = await until(stream, count(PriceTick, 2))
         assert [event.kind for event in seen[1:]] == [PriceKind.MARK, PriceKind.LAST]
         assert venue.asked == [
@@ -381,7 +382,7 @@ def test_other_symbols_are_watched_on_the_open_connection() -> None:
         # Given prices of one symbol
         venue = Venue(takes_changes)
         async with venue.running() as endpoints:
-            stream = MarketStream(endpoints, ["BTCUSDT"], patience=QUICK)
+            stream = MarketStream(endpoints, ["BTCUSDT"], timing=QUICK)
             ticks = 0
             async with asyncio.timeout(5), contextlib.aclosing(stream.events()) as events:
                 async for event in events:
@@ -414,7 +415,7 @@ def test_a_server_that_takes_no_change_is_connected_to_anew(answer: str) -> None
 
         venue = Venue(takes_none)
         async with venue.running() as endpoints:
-            stream = MarketStream(endpoints, patience=replace(QUICK, answer=0.2))
+            stream = MarketStream(endpoints, timing=replace(QUICK, answer=0.2))
             seen: list[Any] = []
             async with asyncio.timeout(5), contextlib.aclosing(stream.events()) as events:
                 stream.watch(["BTCUSDT"])

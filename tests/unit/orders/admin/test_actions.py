@@ -357,7 +357,7 @@ def test_a_verb_on_an_ended_trio_says_so(desk: Desk, operator: Client, verb: str
 
 
 @pytest.mark.parametrize("trio_id", ["999999", "no-number"])
-def test_a_trio_that_does_not_exist_is_told_plainly(operator: Client, trio_id: str) -> None:
+def test_a_trio_that_does_not_exist_is_exchange_errors_translated(operator: Client, trio_id: str) -> None:
     url = reverse("admin:orders_trioorder_place", args=[trio_id])
     assert operator.get(url).status_code == 200
     response = operator.post(url, SUBMITTED)

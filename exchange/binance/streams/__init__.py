@@ -1,0 +1,1 @@
+"""Binance's WebSocket streams: what an account does, and prices."""
