@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-RECORDINGS = Path(__file__).resolve().parent.parent.parent / "simulator" / "data"
+RECORDINGS = Path(__file__).resolve().parent.parent / "simulator" / "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,36 @@ def recorded(name: str) -> list[Bar]:
         ]
 
 
-def stretch(bars: Sequence[Bar], *, dip: Decimal, rise: Decimal, most: int) -> list[Bar]:
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Which stretch of a recording moves the price of one symbol. ``dip`` and ``rise`` are shares of its first open."""
+
+    symbol: str
+    recording: str
+    dip: Decimal
+    rise: Decimal
+    bars_max: int = 40
+
+    def bars(self) -> list[Bar]:
+        return stretch(recorded(self.recording), dip=self.dip, rise=self.rise, bars_max=self.bars_max)
+
+
+WALKS = (
+    Walk("ADAUSDT", "ADAUSDT_1m.csv.gz", dip=Decimal("0.004"), rise=Decimal("0.008")),
+    Walk("XRPUSDT", "XRPUSDT_5m.csv.gz", dip=Decimal("0.006"), rise=Decimal("0.010")),
+)
+
+
+def stretch(bars: Sequence[Bar], *, dip: Decimal, rise: Decimal, bars_max: int) -> list[Bar]:
     """Return the first stretch that, from its first open, never falls below ``-dip`` before it has risen by
-    ``rise``, and does so within ``most`` bars after having dipped at least half as far as allowed.
+    ``rise``, and does so within ``bars_max`` bars after having dipped at least half as far as allowed.
 
     Both are shares of the first open. Raises ValueError when the recording has none.
     """
-    for first in range(len(bars) - most):
+    for first in range(len(bars) - bars_max):
         start = bars[first].open
         dipped = False
-        for offset in range(most):
+        for offset in range(bars_max):
             bar = bars[first + offset]
             if bar.low < start * (1 - dip):
                 break

@@ -18,7 +18,7 @@ from django.db.models import F
 from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
 from accounts.services import paper_account_ensure
-from demo import bars
+from demo.bars import WALKS
 from demo.stage import DemoFailed, Market, steadily, wait_for
 from demo.stories import HEDGE, ONE_WAY, STOPS_REFUSED_ON, STORIES, Story
 from exchange.types import PositionMode
@@ -204,11 +204,8 @@ class Director:
     def _walk(self) -> None:
         """Move both markets through recorded bars, at today's price level."""
         walks = []
-        for symbol, name, dip, rise, most in (
-            ("ADAUSDT", "ADAUSDT_1m.csv.gz", "0.004", "0.008", 40),
-            ("XRPUSDT", "XRPUSDT_5m.csv.gz", "0.006", "0.010", 40),
-        ):
-            found = bars.stretch(bars.recorded(name), dip=Decimal(dip), rise=Decimal(rise), most=most)
+        for walk in WALKS:
+            symbol, found = walk.symbol, walk.bars()
             level = self.market.price(symbol) / found[0].open
             tick = services.symbol_get("PAPER", symbol).tick_size or Decimal("0.0001")
             prices = [to_grid(p * level, tick, "ROUND_HALF_EVEN") for bar in found for p in bar.walk()]
