@@ -15,9 +15,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import action, display
 
+from accounts.badges import ENVIRONMENT_COLOURS
 from accounts.errors import AccountExists, AccountsError
 from accounts.forms import AccountAddForm, AccountChangeForm, CredentialsForm, SymbolSettingForm
-from accounts.models import Environment, ExchangeAccount, SymbolSetting
+from accounts.models import ExchangeAccount, SymbolSetting
 from accounts.services import account_replace_credentials, account_store, account_test
 from accounts.symbol_settings import (
     symbol_setting_want,
@@ -25,6 +26,7 @@ from accounts.symbol_settings import (
     symbol_settings_apply_all,
     symbol_settings_read,
 )
+from infrastructure.admin_pages import DialogActions, ReadOnly, dialog
 
 if TYPE_CHECKING:
     AccountBase = admin.ModelAdmin[ExchangeAccount]
@@ -38,11 +40,6 @@ else:
     SettingBase = unfold.admin.ModelAdmin
     InlineBase = unfold.admin.TabularInline
 
-ENVIRONMENT_COLOURS = {
-    Environment.PAPER.label: "info",
-    Environment.TESTNET.label: "warning",
-    Environment.LIVE.label: "danger",
-}
 secrets_stay_out_of_error_pages = method_decorator(sensitive_post_parameters("api_key", "new_secret"))
 
 
@@ -65,7 +62,8 @@ class WantedSettingInline(InlineBase):
 
 
 @admin.register(ExchangeAccount)
-class ExchangeAccountAdmin(AccountBase):
+class ExchangeAccountAdmin(DialogActions, AccountBase):
+    refusals = (AccountsError,)
     list_display = (
         "name",
         "environment_badge",
@@ -126,8 +124,8 @@ class ExchangeAccountAdmin(AccountBase):
         return True  # going back in history must not bring back what the exchange told then
 
     @display(description="Environment", ordering="environment", label=ENVIRONMENT_COLOURS)
-    def environment_badge(self, account: ExchangeAccount) -> str:
-        return account.get_environment_display()
+    def environment_badge(self, account: ExchangeAccount) -> tuple[str, str]:
+        return account.environment, account.get_environment_display()
 
     # --- adding ---
 
@@ -154,120 +152,109 @@ class ExchangeAccountAdmin(AccountBase):
         description="Test connection",
         url_path="test",
         permissions=["change"],
-        dialog={
-            "title": "Test connection?",
-            "description": "Asks the exchange for permissions, balance, position mode and time.",
-            "form_submit_text": "Test",
-        },
+        dialog=dialog(
+            "Test connection?",
+            "Reads permissions, balance, position mode and time from the exchange. Changes nothing there.",
+            "Test",
+        ),
     )
     def test(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        def verb(account: ExchangeAccount) -> str:
+        def perform(account: ExchangeAccount) -> str:
             check = account_test(account)
             for sentence in (*check.remarks, *check.problems):
                 messages.warning(request, sentence)
             return check.sentence
 
-        return self._told(request, object_id, verb)
+        return self._run(request, object_id, perform)
 
     @action(
         description="Replace credentials",
         url_path="replace-credentials",
         permissions=["change"],
-        dialog={
-            "title": "Replace credentials",
-            "description": "Another key of the same account of the exchange. Checked before it is stored.",
-            "form_submit_text": "Check and replace",
-            "form_class": CredentialsForm,
-        },
+        dialog=dialog(
+            "Replace credentials",
+            "Another API key of the same exchange account. It is checked before it is stored.",
+            "Check and replace",
+            CredentialsForm,
+        ),
     )
     @secrets_stay_out_of_error_pages
     def replace_credentials(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        def verb(account: ExchangeAccount) -> str:
+        def perform(account: ExchangeAccount) -> str:
             secret = form.cleaned_data["new_secret"]
             account_replace_credentials(
                 account=account, api_key=form.cleaned_data["api_key"], api_secret=secret
             )
             return f"{account.name}: the credentials were replaced. Fingerprint: {account.key_fingerprint}."
 
-        return self._told(request, object_id, verb)
+        return self._run(request, object_id, perform)
 
     @action(
         description="Set for a symbol",
         url_path="symbol-setting",
         permissions=["change"],
-        dialog={
-            "title": "Leverage and margin of a symbol",
-            "description": "Noted as wanted and set on the exchange, if nothing is open on the symbol.",
-            "form_submit_text": "Set",
-            "form_class": SymbolSettingForm,
-        },
+        dialog=dialog(
+            "Leverage and margin type of a symbol",
+            "Kept as wanted, and set on the exchange at once unless something is open on the symbol.",
+            "Set",
+            SymbolSettingForm,
+        ),
     )
     def want_settings(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        wish = form.cleaned_data
+        wanted = form.cleaned_data
 
-        def verb(account: ExchangeAccount) -> str:
+        def perform(account: ExchangeAccount) -> str:
             symbol_setting_want(
-                account, wish["symbol"], leverage=wish["leverage"], margin_type=wish["margin_type"]
+                account, wanted["symbol"], leverage=wanted["leverage"], margin_type=wanted["margin_type"]
             )
-            row = symbol_settings_apply(account, wish["symbol"])
+            row = symbol_settings_apply(account, wanted["symbol"])
             return f"{row.symbol}: leverage {row.leverage}, margin type {row.margin_type}."
 
-        return self._told(request, object_id, verb)
+        return self._run(request, object_id, perform)
 
     @action(
-        description="Apply leverage and margin",
+        description="Apply leverage and margin type",
         url_path="apply-settings",
         permissions=["change"],
-        dialog={
-            "title": "Apply leverage and margin?",
-            "description": "Sets what is wanted for every symbol that differs and has nothing open.",
-            "form_submit_text": "Apply",
-        },
+        dialog=dialog(
+            "Apply leverage and margin type?",
+            "Sets what is wanted for every symbol that differs and has nothing open.",
+            "Apply",
+        ),
     )
     def apply_settings(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        def verb(account: ExchangeAccount) -> str:
+        def perform(account: ExchangeAccount) -> str:
             done, refused = symbol_settings_apply_all(account)
             for sentence in refused:
                 messages.error(request, sentence)
             return f"{account.name}: {len(done)} set as wanted, {len(refused)} refused."
 
-        return self._told(request, object_id, verb)
+        return self._run(request, object_id, perform)
 
     @action(
-        description="Read from the exchange",
+        description="Refresh from the exchange",
         url_path="read-settings",
         permissions=["change"],
-        dialog={
-            "title": "Read leverage and margin?",
-            "description": "Reads what the exchange has set for every symbol; changes nothing there.",
-            "form_submit_text": "Read",
-        },
+        dialog=dialog(
+            "Refresh leverage and margin type?",
+            "Reads what the exchange has set for every symbol. Changes nothing there.",
+            "Refresh",
+        ),
     )
     def read_settings(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._told(
-            request,
-            object_id,
-            lambda account: f"{account.name}: settings of {symbol_settings_read(account)} symbols read.",
-        )
+        def perform(account: ExchangeAccount) -> str:
+            return f"{account.name}: settings of {symbol_settings_read(account)} symbols read."
 
-    def _told(
-        self, request: HttpRequest, object_id: str, verb: Callable[[ExchangeAccount], str]
+        return self._run(request, object_id, perform)
+
+    def _run(
+        self, request: HttpRequest, object_id: str, perform: Callable[[ExchangeAccount], str]
     ) -> HttpResponse:
-        """Do it, say what came of it, and go back to the account's page."""
-        account = self.get_object(request, object_id)
-        if account is None:
-            messages.error(request, "This account is gone.")
-            return HttpResponse(headers={"HX-Redirect": reverse("admin:accounts_exchangeaccount_changelist")})
-        try:
-            messages.success(request, verb(account))
-        except AccountsError as error:
-            messages.error(request, error.sentence)
-        page = reverse("admin:accounts_exchangeaccount_change", args=[account.pk])
-        return HttpResponse(headers={"HX-Redirect": page})  # htmx swallows a 302
+        return self.on_page(request, object_id, lambda account: self.run(request, account, perform))
 
 
 @admin.register(SymbolSetting)
-class SymbolSettingAdmin(SettingBase):
+class SymbolSettingAdmin(ReadOnly, SettingBase):
     """What the exchange has set, for looking things up; wishes are entered on the account's page."""
 
     list_display = (
@@ -282,12 +269,3 @@ class SymbolSettingAdmin(SettingBase):
     list_filter = ("account", "margin_type")
     list_select_related = ("account",)
     search_fields = ("symbol",)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from unfold.forms import BaseDialogForm
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
@@ -16,13 +15,12 @@ from unfold.widgets import (
 from accounts.errors import AccountsError
 from accounts.models import ExchangeAccount, MarginTypeChoice
 from accounts.services import AccountDraft, account_name, account_prepare
+from infrastructure.admin_pages import DialogForm
 
 if TYPE_CHECKING:
     ModelFormBase = forms.ModelForm[ExchangeAccount]
-    DialogBase = forms.Form
 else:
     ModelFormBase = forms.ModelForm
-    DialogBase = BaseDialogForm
 
 
 def _key_field() -> forms.CharField:
@@ -86,14 +84,14 @@ class AccountChangeForm(ModelFormBase):
             raise forms.ValidationError(error.sentence) from None
 
 
-class CredentialsForm(DialogBase):
+class CredentialsForm(DialogForm):
     """Another key of the same account."""
 
     api_key = _key_field()
     new_secret = _secret_field()
 
 
-class SymbolSettingForm(DialogBase):
+class SymbolSettingForm(DialogForm):
     """What is wanted for one symbol; left empty = as the exchange has it."""
 
     symbol = forms.CharField(max_length=32, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}))

@@ -1,4 +1,4 @@
-"""One look for one word, wherever it is shown."""
+"""The badge colours of our words, on every page that shows them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 from django.utils import timezone
 
+from accounts.badges import ENVIRONMENT_COLOURS
 from orders.domain.enums import LegState, TrioState, Verdict
 
 # fmt: off
@@ -50,7 +51,6 @@ RESULT_COLOURS: Final = {
 }
 # fmt: on
 SIDE_COLOURS: Final = {"BUY": "success", "SELL": "danger", "LONG": "success", "SHORT": "danger"}
-ENVIRONMENT_COLOURS: Final = {"PAPER": "info", "TESTNET": "warning", "LIVE": "danger"}
 JOB_COLOURS: Final = {"queued": "info", "running": "warning", "done": "success"}
 # Verdicts are apart: an ACCEPTED leg rests, an ACCEPTED request went well.
 COLOURS: Final = (

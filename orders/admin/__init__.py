@@ -1,6 +1,19 @@
-"""What operators see: trios with their verbs, and everything else to look at."""
+"""What operators see: trios and their actions, and everything else to look at."""
 
-from orders.admin.readonly import SymbolAdmin
+from orders.admin.journal import FillAdmin, RequestAdmin, TrioEventAdmin
+from orders.admin.liveness import ClockAdmin, HeartbeatAdmin, WatchAdmin
+from orders.admin.slots import SlotAdmin
+from orders.admin.symbols import SymbolAdmin
 from orders.admin.trio import TrioOrderAdmin
 
-__all__ = ["SymbolAdmin", "TrioOrderAdmin"]
+__all__ = [
+    "ClockAdmin",
+    "FillAdmin",
+    "HeartbeatAdmin",
+    "RequestAdmin",
+    "SlotAdmin",
+    "SymbolAdmin",
+    "TrioEventAdmin",
+    "TrioOrderAdmin",
+    "WatchAdmin",
+]

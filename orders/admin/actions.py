@@ -1,8 +1,9 @@
-"""The verbs of a trio's page and list. Each is a POST behind a dialog; services do the work."""
+"""The actions of a trio's page and list. Each is a POST behind a dialog; services do the work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
@@ -15,8 +16,9 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from infrastructure import job_queue
+from infrastructure.admin_pages import DialogActions, dialog
 from orders import risk_gates, services
-from orders.admin.forms import LABELS, VerbForm
+from orders.admin.forms import LABELS, ActionForm
 from orders.domain.enums import TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken
 from orders.domain.operator_questions import Choice
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
 else:
     MixinBase = object
 
-Told = str
-Verb = Callable[[TrioOrder, str], Told]
-
 SELECTION_MAX: Final = 100
 ANSWERS: Final = {Choice.LEAVE: "answer", Choice.CLOSE: "answer_close"}
 QUEUE_SILENT: Final = (
@@ -39,11 +38,11 @@ QUEUE_SILENT: Final = (
 )
 
 
-# --- what each verb does: the service, and what is said afterwards ------------------------------
+# --- what each action does: the service, and the sentence that reports it -----------------------
 
 
-def validate(trio: TrioOrder, by: str) -> Told:
-    """Ask the exchange's rules and our gates without placing anything."""
+def validate(trio: TrioOrder, by: str) -> str:
+    """Check the exchange's rules and our gates without placing anything."""
     if trio.trio_state is not TrioState.DRAFT:
         raise IllegalTransition(
             f"Trio {trio.pk} was placed already (it is {trio.state}): nothing to validate."
@@ -54,70 +53,194 @@ def validate(trio: TrioOrder, by: str) -> Told:
     return f"{trio}: would be accepted.{mark}{worker}"
 
 
-def place(trio: TrioOrder, by: str) -> Told:
+def place(trio: TrioOrder, by: str) -> str:
     services.trio_queue(trio_id=trio.pk, by=by)
     return f"{trio}: queued for placement."
 
 
-def cancel(trio: TrioOrder, by: str) -> Told:
+def cancel(trio: TrioOrder, by: str) -> str:
     after = services.trio_cancel(trio_id=trio.pk, by=by)
     if after.is_over:
         return f"{trio}: the draft is withdrawn."
-    return f"{trio}: cancel asked for; what is unfilled is withdrawn, what is filled stays protected."
+    return f"{trio}: cancel requested. What is unfilled is withdrawn; what is filled stays protected."
 
 
-def close(trio: TrioOrder, by: str) -> Told:
+def close(trio: TrioOrder, by: str) -> str:
     after = services.trio_close(trio_id=trio.pk, by=by)
     if after.is_over:
         return f"{trio}: the draft is withdrawn."
-    return f"{trio}: close at market asked for."
+    return f"{trio}: close at market requested."
 
 
-def refresh(trio: TrioOrder, by: str) -> Told:
+def refresh(trio: TrioOrder, by: str) -> str:
     services.trio_refresh(trio_id=trio.pk, by=by)
-    return f"{trio}: everything of it that lives is looked up again."
+    return f"{trio}: refresh requested. Every order of it that lives is read from the exchange again."
 
 
-def answer(trio: TrioOrder, by: str) -> Told:
+def answer(trio: TrioOrder, by: str) -> str:
     services.trio_answer(trio_id=trio.pk, by=by)
     return f"{trio}: left as it is; it goes on."
 
 
-def answer_close(trio: TrioOrder, by: str) -> Told:
+def answer_close(trio: TrioOrder, by: str) -> str:
     services.trio_answer(trio_id=trio.pk, by=by, choice=Choice.CLOSE)
-    return f"{trio}: answered; close at market asked for."
+    return f"{trio}: answered; close at market requested."
 
 
-def said(error: OrdersError) -> str:
-    """Return the sentence of a refusal, naming the field to mend."""
-    if isinstance(error, RuleBroken):
-        return f"{LABELS.get(error.field, error.field.replace('_', ' ').capitalize())}: {error}"
-    return str(error)
+# --- how each is offered ------------------------------------------------------------------------
 
 
-def go(request: HttpRequest, url: str) -> HttpResponse:
-    """Send the visitor to a page; htmx, which posts the dialogs, swallows a 302."""
-    if "HX-Request" in request.headers:
-        return HttpResponse(headers={"HX-Redirect": url})
-    return HttpResponseRedirect(url)
+@dataclass(frozen=True, slots=True)
+class TrioAction:
+    """One action: the function behind it, who may, its button, its dialog, and its name on the list."""
+
+    name: str
+    perform: Callable[[TrioOrder, str], str]
+    permission: str
+    label: str
+    icon: str
+    question: str
+    explanation: str
+    button: str
+    variant: ActionVariant = ActionVariant.DEFAULT
+    on_selection: str = ""  # "Cancel what is unfilled of" 3 trios?
+
+    @property
+    def changes_something(self) -> bool:
+        return self.perform is not validate
 
 
-def _dialog(title: str, description: str, button: str) -> dict[str, Any]:
-    return {
-        "title": title,
-        "description": description,
-        "form_submit_text": button,
-        "form_class": VerbForm,
-    }
+PLACE: Final = TrioAction(
+    name="place",
+    perform=place,
+    permission="place",
+    label="Place",
+    icon="send",
+    variant=ActionVariant.PRIMARY,
+    question="Place this trio?",
+    explanation="It is checked against the exchange's rules and then sent. A trio is placed once.",
+    button="Place now",
+    on_selection="Place",
+)
+VALIDATE: Final = TrioAction(
+    name="validate",
+    perform=validate,
+    permission="validate",
+    label="Validate",
+    icon="rule",
+    question="Validate this trio?",
+    explanation="Reads the mark price and checks every rule. Places nothing.",
+    button="Validate",
+)
+CLOSE: Final = TrioAction(
+    name="close",
+    perform=close,
+    permission="close",
+    label="Close at market",
+    icon="logout",
+    variant=ActionVariant.DANGER,
+    question="Close at market?",
+    explanation="The position is closed at the market price now; what is unfilled is withdrawn.",
+    button="Close now",
+    on_selection="Close at market",
+)
+CANCEL: Final = TrioAction(
+    name="cancel",
+    perform=cancel,
+    permission="cancel",
+    label="Cancel",
+    icon="undo",
+    question="Cancel what is unfilled?",
+    explanation="Withdraws the unfilled part. What is filled stays open and keeps its stop-loss and take-profit.",
+    button="Cancel it",
+    on_selection="Cancel what is unfilled of",
+)
+REFRESH: Final = TrioAction(
+    name="refresh",
+    perform=refresh,
+    permission="refresh",
+    label="Refresh from the exchange",
+    icon="sync",
+    question="Refresh from the exchange?",
+    explanation="Reads every order of this trio that lives from the exchange again. Changes nothing there.",
+    button="Refresh",
+    on_selection="Refresh from the exchange:",
+)
+ANSWER: Final = TrioAction(
+    name="answer",
+    perform=answer,
+    permission="answer",
+    label="Leave it as it is",
+    icon="done",
+    question="Leave it as it is?",
+    explanation="The question is answered with “as it is”, and the trio goes on.",
+    button="Leave it",
+)
+ANSWER_CLOSE: Final = TrioAction(
+    name="answer_close",
+    perform=answer_close,
+    permission="close",
+    label="Answer: close at market",
+    icon="task_alt",
+    variant=ActionVariant.DANGER,
+    question="Answer with “close at market”?",
+    explanation="The question is answered, and the position is closed at the market price now; what is unfilled is withdrawn.",
+    button="Close now",
+)
 
 
-class VerbsMixin(MixinBase):
-    """Dialogs on the page, and the same verbs on a selection of the list."""
+def page_action(offered: TrioAction) -> Any:
+    """Return the method behind an action's dialog on a trio's page."""
 
+    def perform(self: Any, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        done: HttpResponse = self.on_page(
+            request, object_id, lambda trio: self.run_offered(request, trio, offered)
+        )
+        return done
+
+    perform.__name__ = offered.name  # unfold looks it up among the page's actions
+    return action(
+        description=offered.label,
+        url_path=offered.name.replace("_", "-"),
+        permissions=[offered.permission],
+        icon=offered.icon,
+        variant=offered.variant,
+        dialog=dialog(offered.question, offered.explanation, offered.button, ActionForm),
+    )(perform)
+
+
+def list_action(offered: TrioAction, label: str) -> Any:
+    """Return the method behind an action on a selection of the list: the first POST asks, the second does."""
+
+    @admin.action(description=label, permissions=[offered.permission])
+    def perform(self: Any, request: HttpRequest, queryset: QuerySet[TrioOrder]) -> HttpResponse:
+        done: HttpResponse = self.run_on_selection(request, queryset, offered)
+        return done
+
+    return perform
+
+
+class TrioActions(DialogActions, MixinBase):
+    """Dialogs on the page, and the same actions on a selection of the list."""
+
+    refusals = (OrdersError,)
     actions_detail: ClassVar = ["place", "validate", "close", "cancel", "refresh", "answer", "answer_close"]
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
 
-    # Permissions are about the person; whether a verb applies to the trio is for the services to say.
+    place = page_action(PLACE)
+    validate = page_action(VALIDATE)
+    close = page_action(CLOSE)
+    cancel = page_action(CANCEL)
+    refresh = page_action(REFRESH)
+    answer = page_action(ANSWER)
+    answer_close = page_action(ANSWER_CLOSE)
+
+    place_selected = list_action(PLACE, "Place")
+    cancel_selected = list_action(CANCEL, "Cancel what is unfilled")
+    close_selected = list_action(CLOSE, "Close at market")
+    refresh_selected = list_action(REFRESH, "Refresh from the exchange")
+
+    # Permissions are about the person; whether an action applies to the trio is for the services to say.
 
     def has_place_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("orders.place_trioorder")
@@ -137,130 +260,21 @@ class VerbsMixin(MixinBase):
     def has_validate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return any(request.user.has_perm(f"orders.{verb}_trioorder") for verb in ("view", "change"))
 
-    # --- on a trio's page ---
+    def refusal_message(self, obj: TrioOrder, error: Exception) -> str:
+        """Name the field to mend, where there is one."""
+        if isinstance(error, RuleBroken):
+            field = LABELS.get(error.field, error.field.replace("_", " ").capitalize())
+            return f"{obj}: {field}: {error}"
+        return f"{obj}: {error}"
 
-    @action(
-        description="Place",
-        url_path="place",
-        permissions=["place"],
-        icon="send",
-        variant=ActionVariant.PRIMARY,
-        dialog=_dialog(
-            "Place this trio?",
-            "It is checked against the exchange's rules and then sent. A trio is placed once.",
-            "Place now",
-        ),
-    )
-    def place(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._told(request, object_id, place)
-
-    @action(
-        description="Validate",
-        url_path="validate",
-        permissions=["validate"],
-        icon="rule",
-        dialog=_dialog(
-            "Validate this trio?",
-            "Asks for the mark price and checks every rule; places nothing.",
-            "Validate",
-        ),
-    )
-    def validate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._told(request, object_id, validate)
-
-    @action(
-        description="Close at market",
-        url_path="close",
-        permissions=["close"],
-        icon="logout",
-        variant=ActionVariant.DANGER,
-        dialog=_dialog(
-            "Close at market?",
-            "What is filled leaves at the market's price now; what is unfilled is withdrawn.",
-            "Close now",
-        ),
-    )
-    def close(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._told(request, object_id, close)
-
-    @action(
-        description="Cancel",
-        url_path="cancel",
-        permissions=["cancel"],
-        icon="undo",
-        dialog=_dialog(
-            "Cancel what is unfilled?",
-            "Withdraws the unfilled part. What is filled stays open and keeps its stop-loss and take-profit.",
-            "Cancel it",
-        ),
-    )
-    def cancel(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._told(request, object_id, cancel)
-
-    @action(
-        description="Refresh",
-        url_path="refresh",
-        permissions=["refresh"],
-        icon="sync",
-        dialog=_dialog(
-            "Look everything up again?",
-            "Reads every order of this trio that lives from the exchange; changes nothing there.",
-            "Refresh",
-        ),
-    )
-    def refresh(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._told(request, object_id, refresh)
-
-    @action(
-        description="Leave it as it is",
-        url_path="answer",
-        permissions=["answer"],
-        icon="done",
-        dialog=_dialog(
-            "Leave it as it is?",
-            "The question is answered with “as it is”, and the trio goes on.",
-            "Leave it",
-        ),
-    )
-    def answer(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._told(request, object_id, answer)
-
-    @action(
-        description="Answer: close at market",
-        url_path="answer-close",
-        permissions=["close"],
-        icon="task_alt",
-        variant=ActionVariant.DANGER,
-        dialog=_dialog(
-            "Answer with “close at market”?",
-            "The question is answered: what is filled leaves at the market's price now; what is unfilled is withdrawn.",
-            "Close now",
-        ),
-    )
-    def answer_close(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._told(request, object_id, answer_close)
-
-    def _told(self, request: HttpRequest, object_id: str, verb: Verb) -> HttpResponse:
-        """Do it, say what came of it, and go back to the trio's page."""
-        trio: TrioOrder | None = self.get_object(request, object_id)
-        if trio is None:
-            messages.error(request, "This trio does not exist (any more).")
-            return go(request, reverse("admin:orders_trioorder_changelist"))
-        self._do(request, trio, verb)
-        return go(request, reverse("admin:orders_trioorder_change", args=[trio.pk]))
-
-    def _do(self, request: HttpRequest, trio: TrioOrder, verb: Verb) -> bool:
-        try:
-            sentence = verb(trio, request.user.get_username())
-        except OrdersError as error:
-            messages.error(request, f"{trio}: {said(error)}")
-            return False
-        messages.success(request, sentence)
-        if verb is not validate:
+    def run_offered(self, request: HttpRequest, trio: TrioOrder, offered: TrioAction) -> None:
+        """Perform an action on a trio; what changes something enters the admin's own history."""
+        by = request.user.get_username()
+        sentence = self.run(request, trio, lambda trio: offered.perform(trio, by))
+        if sentence and offered.changes_something:
             self.log_change(request, trio, sentence)
             if not job_queue.answering():
                 messages.warning(request, QUEUE_SILENT)
-        return True
 
     def verbs_for(self, trio: TrioOrder) -> list[str]:
         """Return the verbs that make sense for a trio as it is now."""
@@ -273,26 +287,8 @@ class VerbsMixin(MixinBase):
         answers = [ANSWERS[choice] for choice in question.choices]
         return [*answers, *(verb for verb in found if f"answer_{verb}" not in answers)]
 
-    # --- on a selection of the list: the first POST asks, the second does ---
-
-    @admin.action(description="Place", permissions=["place"])
-    def place_selected(self, request: HttpRequest, queryset: QuerySet[TrioOrder]) -> HttpResponse:
-        return self._selected(request, queryset, "place_selected", "Place", place)
-
-    @admin.action(description="Cancel what is unfilled", permissions=["cancel"])
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[TrioOrder]) -> HttpResponse:
-        return self._selected(request, queryset, "cancel_selected", "Cancel what is unfilled of", cancel)
-
-    @admin.action(description="Close at market", permissions=["close"])
-    def close_selected(self, request: HttpRequest, queryset: QuerySet[TrioOrder]) -> HttpResponse:
-        return self._selected(request, queryset, "close_selected", "Close at market", close)
-
-    @admin.action(description="Refresh", permissions=["refresh"])
-    def refresh_selected(self, request: HttpRequest, queryset: QuerySet[TrioOrder]) -> HttpResponse:
-        return self._selected(request, queryset, "refresh_selected", "Look up again", refresh)
-
-    def _selected(
-        self, request: HttpRequest, queryset: QuerySet[TrioOrder], name: str, title: str, verb: Verb
+    def run_on_selection(
+        self, request: HttpRequest, queryset: QuerySet[TrioOrder], offered: TrioAction
     ) -> HttpResponse:
         trios = list(queryset.order_by("id")[: SELECTION_MAX + 1])
         if len(trios) > SELECTION_MAX:
@@ -301,15 +297,15 @@ class VerbsMixin(MixinBase):
         if request.POST.get("confirmed") != "yes":
             context = {
                 **self.admin_site.each_context(request),
-                "title": f"{title} {len(trios)} trio{'s' if len(trios) != 1 else ''}?",
+                "title": f"{offered.on_selection} {len(trios)} trio{'s' if len(trios) != 1 else ''}?",
                 "opts": TrioOrder._meta,
                 "trios": trios,
                 "real_money": any(trio.account.environment == "LIVE" for trio in trios),
-                "verb": name,
+                "action": f"{offered.name}_selected",
                 "action_checkbox_name": ACTION_CHECKBOX_NAME,
                 "media": self.media,
             }
             return TemplateResponse(request, "admin/orders/trioorder/confirm_selected.html", context)
         for trio in trios:
-            self._do(request, trio, verb)
+            self.run_offered(request, trio, offered)
         return HttpResponseRedirect(reverse("admin:orders_trioorder_changelist"))

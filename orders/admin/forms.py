@@ -1,17 +1,16 @@
-"""Forms of the trading pages: a trio's draft, and the dialogs in front of the verbs."""
+"""Forms of the trading pages: a trio's draft, and the dialogs in front of the actions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
-from django.template.loader import render_to_string
 from django.utils import timezone
-from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.models import Environment, ExchangeAccount
 from exchange.types import PositionSide
+from infrastructure.admin_pages import DialogForm
 from orders import selectors, services
 from orders.domain import validation
 from orders.domain.enums import Protection, TargetPolicy
@@ -21,10 +20,8 @@ from orders.specs import spec_of
 
 if TYPE_CHECKING:
     ModelFormBase = forms.ModelForm[TrioOrder]
-    DialogBase = forms.Form
 else:
     ModelFormBase = forms.ModelForm
-    DialogBase = BaseDialogForm
 
 AMOUNTS: Final = ("quantity", "price", "stop_loss", "take_profit")
 LABELS: Final = {
@@ -178,8 +175,8 @@ def _mismatch(account: ExchangeAccount, symbol: Symbol) -> str:
     )
 
 
-class VerbForm(DialogBase):
-    """A dialog in front of a verb: shows the trio it is about, and in LIVE that this is real money."""
+class ActionForm(DialogForm):
+    """The dialog in front of an action: shows the trio it is about, and in LIVE that this is real money."""
 
     form_before_template = "admin/orders/trioorder/dialog_summary.html"
 
@@ -187,12 +184,8 @@ class VerbForm(DialogBase):
         trio = selectors.trios_listed().filter(pk=object_id).first() if str(object_id).isdigit() else None
         return {"trio": trio}
 
-    def render_before_template(self) -> str:
-        context = self.get_before_template_context(self.request, self.object_id)  # type: ignore[attr-defined]
-        return render_to_string(self.form_before_template, context)
 
-
-class SyncSymbolsForm(DialogBase):
+class SyncSymbolsForm(DialogForm):
     """Which exchange's rules to read."""
 
     environment = forms.ChoiceField(

@@ -18,7 +18,7 @@ from unfold.decorators import display
 
 from orders import selectors
 from orders.admin import trio_page
-from orders.admin.actions import VerbsMixin
+from orders.admin.actions import TrioActions
 from orders.admin.forms import TrioOrderForm
 from orders.badges import RESULT_COLOURS, SIDE_COLOURS, STATE_COLOURS, age
 from orders.domain.enums import TrioState
@@ -66,7 +66,7 @@ class LifeFilter(admin.SimpleListFilter):
 
 
 @admin.register(TrioOrder)
-class TrioOrderAdmin(VerbsMixin, Base):
+class TrioOrderAdmin(TrioActions, Base):
     form = TrioOrderForm
     fieldsets = DRAFT_FIELDSETS
     autocomplete_fields = ("symbol",)

@@ -77,7 +77,7 @@ def test_a_trio_is_drafted_placed_watched_and_closed(
 
     # And closing it behind a dialog ends it, live again
     confirm(page, "Close at market", "Close now")
-    expect(page.locator("body")).to_contain_text("close at market asked for")
+    expect(page.locator("body")).to_contain_text("close at market requested")
     while_carried(
         lambda: page.locator(".trio-head").get_by_text("closed", exact=True).is_visible(),
         "the page shows CLOSED",

@@ -25,6 +25,7 @@ ADD = "admin:accounts_exchangeaccount_add"
 CHANGE = "admin:accounts_exchangeaccount_change"
 ACTIONS = ("test", "replace_credentials", "want_settings", "apply_settings", "read_settings")
 SUBMITTED = {"_form_submitted": "True"}
+HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_testing_the_connection_tells_permissions_balance_mode_and_offset(
     operator: Client, add: Add, venue: Venue
 ) -> None:
     account = add()
-    response = operator.post(action_url("test", account), SUBMITTED)
+    response = operator.post(action_url("test", account), SUBMITTED, headers=HTMX)
     assert response.headers["HX-Redirect"] == reverse(CHANGE, args=[account.pk])
     (sentence,) = told(response)
     for word in ("no withdrawals", "10000.00 USDT", "one-way", "Clock offset"):

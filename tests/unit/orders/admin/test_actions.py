@@ -177,8 +177,8 @@ def test_a_trio_is_placed_refreshed_and_closed(desk: Desk, operator: Client, red
     desk.carry_until(trio, "OPEN")
 
     # Then it can be looked up again, and closed
-    assert "looked up again" in do(operator, "refresh", trio)[0]
-    assert "close at market asked for" in do(operator, "close", trio)[0]
+    assert "refresh requested" in do(operator, "refresh", trio)[0]
+    assert "close at market requested" in do(operator, "close", trio)[0]
     assert "under way" in operator.get(live_url(trio)).content.decode()
     desk.carry_until(trio, "CLOSED")
     assert trio.result == "MANUAL"
@@ -191,7 +191,7 @@ def test_a_trio_is_placed_refreshed_and_closed(desk: Desk, operator: Client, red
 def test_cancel_withdraws_a_resting_entry(desk: Desk, operator: Client) -> None:
     trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=99000))
     assert the(trio).state == "WORKING"
-    assert "cancel asked for" in do(operator, "cancel", trio)[0]
+    assert "cancel requested" in do(operator, "cancel", trio)[0]
     desk.carry_until(trio, "CANCELLED")
     assert desk.resting == []
 
