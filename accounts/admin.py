@@ -1,4 +1,4 @@
-"""The accounts' pages. Every action that asks or changes something is a POST behind a dialog."""
+"""The account pages. Every action that asks the exchange or changes something is a POST behind a dialog."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ secrets_stay_out_of_error_pages = method_decorator(sensitive_post_parameters("ap
 
 
 class WantedSettingInline(InlineBase):
-    """Only symbols somebody has wishes for: what was merely read would be hundreds of rows."""
+    """Only symbols for which something is wanted: all that were read would be hundreds of rows."""
 
     model = SymbolSetting
     verbose_name_plural = "wanted leverage and margin type"
@@ -54,8 +54,8 @@ class WantedSettingInline(InlineBase):
     can_delete = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SymbolSetting]:
-        wishes = Q(wanted_leverage__isnull=False) | Q(wanted_margin_type__isnull=False)
-        return super().get_queryset(request).filter(wishes)
+        wanted = Q(wanted_leverage__isnull=False) | Q(wanted_margin_type__isnull=False)
+        return super().get_queryset(request).filter(wanted)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -81,7 +81,7 @@ class ExchangeAccountAdmin(DialogActions, AccountBase):
         "test",
         "replace_credentials",
         {
-            "title": "Leverage and margin",
+            "title": "Leverage and margin type",
             "items": ["want_settings", "apply_settings", "read_settings"],
         },
     ]
@@ -121,7 +121,7 @@ class ExchangeAccountAdmin(DialogActions, AccountBase):
         return False  # trios and their journal refer to it: switch it off instead
 
     def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True  # going back in history must not bring back what the exchange told then
+        return True  # reverting must not bring back what the exchange reported then
 
     @display(description="Environment", ordering="environment", label=ENVIRONMENT_COLOURS)
     def environment_badge(self, account: ExchangeAccount) -> tuple[str, str]:
@@ -133,7 +133,7 @@ class ExchangeAccountAdmin(DialogActions, AccountBase):
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return super().changeform_view(request, *args, **kwargs)
-        except AccountExists as error:  # two people entered it at the same moment; nothing is stored
+        except AccountExists as error:  # two people added it at the same moment; nothing is stored
             messages.error(request, error.sentence)
             return HttpResponseRedirect(reverse("admin:accounts_exchangeaccount_changelist"))
 
@@ -144,7 +144,9 @@ class ExchangeAccountAdmin(DialogActions, AccountBase):
             account_store(form.draft, obj)
             messages.info(request, f"{obj.name}: permissions: {obj.permissions_note}.")
             if not obj.can_trade:
-                messages.warning(request, f"{obj.name}: the exchange says that it may not trade.")
+                messages.warning(
+                    request, f"{obj.name}: the exchange does not let it trade: trios on it are refused."
+                )
 
     # --- actions ---
 
@@ -255,7 +257,7 @@ class ExchangeAccountAdmin(DialogActions, AccountBase):
 
 @admin.register(SymbolSetting)
 class SymbolSettingAdmin(ReadOnly, SettingBase):
-    """What the exchange has set, for looking things up; wishes are entered on the account's page."""
+    """What the exchange has set; what is wanted is entered on the account's page."""
 
     list_display = (
         "symbol",

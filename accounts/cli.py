@@ -15,10 +15,11 @@ from django.db import OperationalError, ProgrammingError
 from accounts.errors import AccountsError
 
 REFUSED = 2
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResult:
     """What a command found: for programs, for people, and the exit code."""
 
     document: dict[str, Any]
@@ -27,8 +28,9 @@ class Answer:
 
 
 class ScriptCommand(BaseCommand):
-    """A verb for scripts. ``answer`` does it, or raises AccountsError to refuse (exit code 2)."""
+    """A command for scripts. ``run`` does it, or raises one of ``refusals`` (exit code 2)."""
 
+    refusals: tuple[type[Exception], ...] = (AccountsError,)
     requires_system_checks: Any = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -39,7 +41,7 @@ class ScriptCommand(BaseCommand):
                 parser.print_usage(sys.stderr)
                 self._refuse(f"{message}.", as_json=True)
 
-            parser.error = error  # type: ignore[method-assign]  # bad options are bad input like any other
+            parser.error = error  # type: ignore[method-assign]  # a script gets JSON for wrong options too
         return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -50,21 +52,29 @@ class ScriptCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         as_json = bool(options["json"])
         try:
-            answer = self.answer(**options)
-        except AccountsError as error:
-            self._refuse(error.sentence, as_json=as_json)
+            result = self.run(**options)
+        except self.refusals as error:
+            self._refuse(str(error), as_json=as_json)
+        except UnicodeError:
+            self._refuse("This is not valid text: write names and symbols in UTF-8.", as_json=as_json)
+        except KeyboardInterrupt:
+            self.stderr.write("Stopped.")
+            sys.exit(INTERRUPTED)
         except ProgrammingError:
-            self._refuse("The database has no tables of ours yet: run “manage.py migrate”.", as_json=as_json)
+            self._refuse(
+                "The database does not have this program's tables yet: run “manage.py migrate”.",
+                as_json=as_json,
+            )
         except OperationalError as error:
             reason = (str(error).strip() or "no reason given").splitlines()[0]
             self._refuse(f"The database does not answer: {reason}", as_json=as_json)
-        self.stdout.write(json.dumps(answer.document, ensure_ascii=False) if as_json else answer.sentence)
-        if answer.exit_code:
-            sys.exit(answer.exit_code)
+        self.stdout.write(json.dumps(result.document, ensure_ascii=False) if as_json else result.sentence)
+        if result.exit_code:
+            sys.exit(result.exit_code)
 
     @abstractmethod
-    def answer(self, **options: Any) -> Answer:
-        """Do the thing. Raises AccountsError to refuse."""
+    def run(self, **options: Any) -> CommandResult:
+        """Do it. Raises one of ``refusals`` with a sentence that says why not."""
 
     def _refuse(self, sentence: str, *, as_json: bool) -> NoReturn:
         if as_json:

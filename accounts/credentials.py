@@ -1,4 +1,4 @@
-"""The only reader of the credentials table: what a client is made from, secrets, re-encryption."""
+"""The only reader of the credentials table: what a client is made from, the secrets, their re-encryption."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def secrets_of(account_id: int, name: str) -> tuple[str, str]:
         ) from None
     if not api_key or not api_secret:  # a row loaded from a dump: dumps never hold secrets
         raise CredentialsUnreadable(
-            f"“{name}” has an empty stored API key: enter it anew with “Replace credentials”."
+            f"“{name}” has no API key stored: enter it again with “Replace credentials”."
         )
     return api_key, api_secret
 
@@ -47,7 +47,7 @@ class Rotation:
 def rotate(progress: Callable[[int, int], None] | None = None) -> Rotation:
     """Re-encrypt every credential with the first key of ``CREDENTIALS_MASTER_KEY``. Safe to repeat.
 
-    ``progress`` is told (done, total). A row that no configured key decrypts is left as it is and named.
+    ``progress`` is called with (done, total). A row that no configured key decrypts is left as it is and named.
     """
     first = newest_fernet()
     rotated = already = 0
@@ -73,7 +73,7 @@ def rotate(progress: Callable[[int, int], None] | None = None) -> Rotation:
                 except InvalidToken:
                     unreadable.append(row.account.name)
                 else:
-                    # update(), not save(): the key is the same, so clients made from it stay good.
+                    # update(), not save(): the key is the same, so clients made from it stay valid.
                     Credential.objects.filter(account_id=account_id).update(**plain)
                     rotated += 1
         if progress:

@@ -1,10 +1,10 @@
-"""What can go wrong with an account, each as a sentence for the operator."""
+"""What can go wrong with an account, each with a sentence for the operator."""
 
 from __future__ import annotations
 
 
 class AccountsError(Exception):
-    """A clear sentence: what is wrong and what to do. ``field`` names the form field it belongs to."""
+    """``sentence``: what is wrong and what to do. ``field``: the form field it belongs to."""
 
     def __init__(self, sentence: str, *, field: str | None = None) -> None:
         super().__init__(sentence)
@@ -13,23 +13,23 @@ class AccountsError(Exception):
 
 
 class InvalidAccount(AccountsError):
-    """The input itself is wrong; nobody was asked."""
+    """The input itself is wrong; the exchange was not asked."""
 
 
 class AccountExists(AccountsError):
-    """One account of the exchange is entered once."""
+    """An exchange account can be added only once."""
 
 
 class ExchangeUnreachable(AccountsError):
-    """No answer, or none that tells anything. Wait, then try again."""
+    """No answer, or one that says nothing. Wait, then try again."""
 
 
 class ClockOff(AccountsError):
-    """The exchange refused our time."""
+    """The exchange refused our timestamp."""
 
 
 class KeyRefused(AccountsError):
-    """The exchange refused key or secret. A person has to mend them."""
+    """The exchange refused key or secret. A person has to correct them."""
 
 
 class AccountUnsuitable(AccountsError):
@@ -37,7 +37,7 @@ class AccountUnsuitable(AccountsError):
 
 
 class CredentialsUnreadable(AccountsError):
-    """What is stored cannot be decrypted under ``CREDENTIALS_MASTER_KEY``, or nothing is stored."""
+    """The stored key cannot be decrypted under ``CREDENTIALS_MASTER_KEY``, or none is stored."""
 
 
 class SettingsRefused(AccountsError):

@@ -1,4 +1,4 @@
-"""Forms of the accounts' pages. Secrets are write-only: no form ever renders one."""
+"""Forms of the account pages. Secrets are write-only: no form ever renders one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _key_field() -> forms.CharField:
     return forms.CharField(
         label="API key",
         widget=widget,
-        help_text="Without the permission to withdraw. Shown later as a fingerprint.",
+        help_text="Its permission to withdraw must be off. Later only a fingerprint of it is shown.",
     )
 
 
@@ -56,7 +56,7 @@ class AccountAddForm(ModelFormBase):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if self.errors:
-            return cleaned  # first what is plainly missing; the exchange is asked once all is there
+            return cleaned  # the exchange is asked only once everything is filled in
         try:
             self.draft = account_prepare(
                 name=cleaned["name"],
@@ -85,14 +85,14 @@ class AccountChangeForm(ModelFormBase):
 
 
 class CredentialsForm(DialogForm):
-    """Another key of the same account."""
+    """Another API key of the same account."""
 
     api_key = _key_field()
     new_secret = _secret_field()
 
 
 class SymbolSettingForm(DialogForm):
-    """What is wanted for one symbol; left empty = as the exchange has it."""
+    """What is wanted for one symbol; empty: whatever the exchange has."""
 
     symbol = forms.CharField(max_length=32, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}))
     leverage = forms.IntegerField(
@@ -100,7 +100,7 @@ class SymbolSettingForm(DialogForm):
     )
     margin_type = forms.ChoiceField(
         required=False,
-        choices=[("", "as it is"), *MarginTypeChoice.choices],
+        choices=[("", "leave as it is"), *MarginTypeChoice.choices],
         widget=UnfoldAdminSelectWidget(),
     )
 
@@ -110,6 +110,6 @@ class SymbolSettingForm(DialogForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if not self.errors and cleaned.get("leverage") is None and not cleaned.get("margin_type"):
-            # At a field, for unfold's dialog does not show errors of the form as a whole.
-            self.add_error("leverage", "Name a leverage, a margin type, or both.")
+            # At a field: unfold's dialog does not show errors of the form as a whole.
+            self.add_error("leverage", "Enter a leverage, a margin type, or both.")
         return cleaned

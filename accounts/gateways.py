@@ -1,4 +1,4 @@
-"""From an account to its exchange. The only reader of the credentials table."""
+"""From an account to its exchange: the clients and streams, made once and kept."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from exchange.refusals import Refusal
 from infrastructure.rows import fetch_first
 
 _lock = threading.RLock()
-# What a client was made from sits beside it: a replaced key or another URL makes a new one.
+# Each with what it was made from: a replaced key or another URL makes a new one.
 _exchanges: dict[int, tuple[tuple[Any, ...], Exchange]] = {}
 _publics: dict[str, tuple[tuple[Any, ...], PublicExchange]] = {}
 
 
 def exchange_for(account_id: int) -> Exchange:
-    """Return the account's way to its exchange, safe to share between threads.
+    """Return the account's client, safe to share between threads.
 
     Raises CredentialsUnreadable when no key is stored or it cannot be decrypted. Whether the account
     may take new risk (``ALLOW_LIVE``, ``is_active``) is for the caller to ask: protecting is always allowed.
@@ -61,7 +61,7 @@ def connect(environment: str, *, api_key: str, api_secret: str) -> Exchange:
 
 
 def public_exchange(environment: str) -> PublicExchange:
-    """Return the way to what needs no key, safe to share between threads."""
+    """Return the client for what needs no key, safe to share between threads."""
     made_from = _made_from(environment, None)
     with _lock:
         known = _publics.get(environment)

@@ -1,4 +1,4 @@
-"""Who we trade as: accounts of an exchange, their keys (apart), and what is set per symbol."""
+"""Exchange accounts, their keys (in a table of their own), and leverage and margin type per symbol."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SettingChange(models.TextChoices):
 
 
 class ExchangeAccount(models.Model):
-    """One account of the exchange, entered once. Holds nothing secret."""
+    """One account of the exchange, added once. Holds no secret."""
 
     name = models.CharField(max_length=64, unique=True)
     environment = models.CharField(max_length=8, choices=Environment.choices)
@@ -91,7 +91,7 @@ class ExchangeAccount(models.Model):
 
 
 class Credential(models.Model):
-    """An account's API key and secret, sealed. ``accounts.gateways`` is the only one to open them."""
+    """An account's API key and secret, sealed. ``accounts.credentials`` alone opens them."""
 
     account = models.OneToOneField(
         ExchangeAccount, on_delete=models.CASCADE, primary_key=True, related_name="credential"
@@ -146,7 +146,7 @@ def key_fingerprint(api_key: str) -> str:
 
 
 def permissions_as_json(permissions: Any) -> dict[str, Any]:
-    """Keep what was said about a key's permissions; ``{}`` where nothing was."""
+    """Return a key's permissions as they are stored; ``{}`` where the exchange did not report any."""
     if permissions is None:
         return {}
     return {

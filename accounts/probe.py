@@ -1,4 +1,4 @@
-"""Look at an account through its key: what it is, what it may do, what speaks against using it."""
+"""Probe an account through its key: what it is, what it may do, and why it must not be used."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from exchange.types import BalanceView, Permissions, PositionMode
 
 WITHDRAWALS_ALLOWED = (
     "This API key may withdraw money: keys that may withdraw are refused."
-    " Take the permission “Enable Withdrawals” away from it on the exchange and try again."
+    " Turn “Enable Withdrawals” off for it on the exchange, then try again."
 )
 MULTI_ASSETS = (
-    "This account is in multi-assets mode, where margin cannot be accounted for per symbol."
-    " Switch it to single-asset mode on the exchange and try again."
+    "This account is in multi-assets mode, in which liquidation prices cannot be estimated per symbol."
+    " Switch it to single-asset mode on the exchange, then try again."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class AccountProbe:
-    """What the exchange told. ``problems`` are sentences, each a reason not to take new risk here."""
+    """What the exchange reported. ``problems`` are sentences, each a reason for no new risk here."""
 
     position_mode: PositionMode
     multi_assets: bool
@@ -43,7 +43,7 @@ class AccountProbe:
 
     @property
     def balance_text(self) -> str:
-        """Name what is held, or say that nothing is."""
+        """Return the balance of each asset that has one."""
         held = [b for b in self.balances if b.balance]
         return ", ".join(f"{_money(b.balance)} {b.asset}" for b in held) or "nothing"
 
@@ -74,7 +74,7 @@ def probe(environment: str, exchange: Exchange) -> AccountProbe:
 
 
 def permissions_note(permissions: Permissions | None) -> str:
-    """Say what a key may do, in a few words."""
+    """Describe in a few words what a key may do."""
     if permissions is None:
         return PERMISSIONS_UNAVAILABLE
     words = [
@@ -90,7 +90,7 @@ def _permissions(environment: str, exchange: Exchange, at: int) -> Permissions |
     try:
         return exchange.permissions(at=at)
     except ExchangeError:
-        # Only where real money is must the audit have been answered; test exchanges often lack it.
+        # Where real money is, the permissions must be known; test exchanges often do not report them.
         if environment == Environment.LIVE:
             raise
         return None

@@ -1,4 +1,4 @@
-"""The verbs on accounts. Each either does the whole thing or leaves the database as it was."""
+"""What may be done with an account. Each service does the whole thing or leaves the database as it was."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime
 import secrets
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Required, TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -25,14 +26,26 @@ from accounts.position_modes import modes_take_in
 from accounts.probe import AccountProbe, probe
 from accounts.symbol_settings import settings_store
 from exchange.errors import ExchangeError
+from exchange.port import Exchange
 from exchange.types import PositionMode, PositionSide, SymbolConfig
 
 NAME_MAX = 64
 KEY_MAX = 256
 
+# The columns that `_apply_probe` writes.
+PROBED = ("account_alias", "can_trade", "permissions", "permissions_note", "last_checked_at")
 
-# What a probe tells and `_take_over` takes in.
-SEEN = ("account_alias", "can_trade", "permissions", "permissions_note", "last_checked_at")
+
+class NewAccount(TypedDict, total=False):
+    """What a person enters. ``balance`` (USDT) and ``position_mode`` are for a new PAPER account only."""
+
+    name: Required[str]
+    environment: Required[str]
+    api_key: Required[str]
+    api_secret: Required[str]
+    notes: str
+    balance: Decimal | None
+    position_mode: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,7 @@ class AccountDraft:
 
 @dataclass(frozen=True, slots=True)
 class AccountCheck:
-    """What *Test connection* found. ``remarks`` and ``problems`` are sentences; a problem stops new risk."""
+    """What *Test connection* found. ``remarks`` and ``problems`` are sentences; a problem forbids new risk."""
 
     account: ExchangeAccount
     probe: AccountProbe
@@ -59,7 +72,7 @@ class AccountCheck:
 
     @property
     def sentence(self) -> str:
-        """Permissions, balance, mode and clock offset in one line."""
+        """Return permissions, balance, position mode and clock offset in one line."""
         mode = self.account.get_position_mode_display().lower()
         return (
             f"{self.account.name}: connected. Permissions: {self.account.permissions_note}."
@@ -68,69 +81,38 @@ class AccountCheck:
         )
 
 
-def account_add(
-    *,
-    name: str,
-    environment: str,
-    api_key: str,
-    api_secret: str,
-    notes: str = "",
-    balance: Decimal | None = None,
-    position_mode: str | None = None,
-) -> ExchangeAccount:
-    """Check an account with its exchange and keep it. Raises AccountsError; then nothing is stored.
-
-    ``balance`` (USDT) and ``position_mode`` are wishes for a new PAPER account; elsewhere they are refused.
-    """
-    draft = account_prepare(
-        name=name,
-        environment=environment,
-        api_key=api_key,
-        api_secret=api_secret,
-        notes=notes,
-        balance=balance,
-        position_mode=position_mode,
-    )
-    return account_store(draft)
+def account_add(**new: Unpack[NewAccount]) -> ExchangeAccount:
+    """Check an account with its exchange and store it. Raises AccountsError; then nothing is stored."""
+    return account_store(account_prepare(**new))
 
 
-def account_prepare(
-    *,
-    name: str,
-    environment: str,
-    api_key: str,
-    api_secret: str,
-    notes: str = "",
-    balance: Decimal | None = None,
-    position_mode: str | None = None,
-) -> AccountDraft:
+def account_prepare(**new: Unpack[NewAccount]) -> AccountDraft:
     """Make every check, here and at the exchange, and store nothing. Raises AccountsError."""
-    place = _environment(environment)
-    name = account_name(name)
-    api_key, api_secret = _credentials(api_key, api_secret)
-    if place is not Environment.PAPER and (balance is not None or position_mode is not None):
+    environment = _environment(new["environment"])
+    name = account_name(new["name"])
+    api_key, api_secret = _credentials(new["api_key"], new["api_secret"])
+    balance, position_mode = new.get("balance"), new.get("position_mode")
+    if environment is not Environment.PAPER and (balance is not None or position_mode is not None):
         raise InvalidAccount(
-            "Balance and position mode can be chosen for PAPER only: elsewhere they are read."
+            "Balance and position mode can be chosen for PAPER only: elsewhere they are read from the exchange."
         )
-    _refuse_duplicate(place, name=name, api_key=api_key)
-    if place is Environment.PAPER:
+    _refuse_duplicate(environment, name=name, api_key=api_key)
+    if environment is Environment.PAPER:
         simulator_provisioning.provision(
             name=name, api_key=api_key, api_secret=api_secret, balance=balance, position_mode=position_mode
         )
-    exchange = gateways.connect(place, api_key=api_key, api_secret=api_secret)
-    seen = probe(place, exchange)
-    if seen.problems:
-        raise AccountUnsuitable(seen.problems[0], field="api_key")
-    _refuse_duplicate(place, alias=seen.account_alias)
+    exchange = gateways.connect(environment, api_key=api_key, api_secret=api_secret)
+    found = _suitable(environment, exchange)
+    _refuse_duplicate(environment, alias=found.account_alias)
     try:
-        configs = tuple(exchange.symbol_configs(at=seen.clock.exchange_time(our_ms())))
+        configs = tuple(exchange.symbol_configs(at=found.clock.exchange_time(our_ms())))
     except ExchangeError:
-        configs = ()  # read again before a wish is applied; no reason to refuse the account
+        configs = ()  # read again before any is set; no reason to refuse the account
     return AccountDraft(
         name=name,
-        environment=place,
-        notes=notes,
-        probe=seen,
+        environment=environment,
+        notes=new.get("notes", ""),
+        probe=found,
         symbol_configs=configs,
         api_key=api_key,
         api_secret=api_secret,
@@ -138,13 +120,13 @@ def account_prepare(
 
 
 def account_store(draft: AccountDraft, account: ExchangeAccount | None = None) -> ExchangeAccount:
-    """Keep a checked account and its credentials together. Raises AccountExists."""
+    """Store a checked account together with its credentials. Raises AccountExists."""
     account = account or ExchangeAccount()
     account.name = draft.name
     account.environment = draft.environment
     account.notes = draft.notes
-    _take_over(account, draft.probe, now=timezone.now())
-    _take_key(account, draft.api_key)
+    _apply_probe(account, draft.probe, now=timezone.now())
+    _apply_key(account, draft.api_key)
     try:
         with transaction.atomic():
             account.save()
@@ -155,7 +137,7 @@ def account_store(draft: AccountDraft, account: ExchangeAccount | None = None) -
             )
             settings_store(account, draft.symbol_configs)
     except IntegrityError:
-        # Somebody else was faster: say whose it is, as if we had seen it before.
+        # Somebody else was faster: refuse as if theirs had been there before.
         _refuse_duplicate(
             draft.environment, name=draft.name, api_key=draft.api_key, alias=draft.probe.account_alias
         )
@@ -168,66 +150,67 @@ def account_test(account: ExchangeAccount) -> AccountCheck:
 
     Raises AccountsError when the exchange does not answer, refuses the key, or the key cannot be read.
     """
-    seen = probe(account.environment, gateways.exchange_for(account.pk))
+    found = probe(account.environment, gateways.exchange_for(account.pk))
     remarks = []
-    if seen.position_mode != account.position_mode:
+    if found.position_mode != account.position_mode:
         remarks.append(
-            f"The position mode on the exchange is now {seen.position_mode}"
-            f" (it was {account.position_mode} here)."
+            f"The position mode on the exchange is now {found.position_mode}"
+            f" (here it was {account.position_mode})."
         )
-    if seen.account_alias:
-        _refuse_duplicate(Environment(account.environment), alias=seen.account_alias, but=account)
-    problems = list(seen.problems)
-    if not seen.can_trade and not problems:
-        problems.append("The exchange says that this account or its key may not trade futures.")
-    _take_over(account, seen, now=timezone.now())
-    account.save(update_fields=[*SEEN, "updated_at"])
-    modes_take_in(account, position_mode=seen.position_mode, multi_assets=seen.multi_assets)
-    return AccountCheck(account=account, probe=seen, remarks=tuple(remarks), problems=tuple(problems))
+    if found.account_alias:
+        _refuse_duplicate(Environment(account.environment), alias=found.account_alias, except_for=account)
+    problems = list(found.problems)
+    if not found.can_trade and not problems:
+        problems.append(
+            "The exchange does not let this account or its API key trade futures: new trios are refused."
+            " Allow it on the exchange, then test the connection again."
+        )
+    _apply_probe(account, found, now=timezone.now())
+    account.save(update_fields=[*PROBED, "updated_at"])
+    modes_take_in(account, position_mode=found.position_mode, multi_assets=found.multi_assets)
+    return AccountCheck(account=account, probe=found, remarks=tuple(remarks), problems=tuple(problems))
 
 
 def account_replace_credentials(
     *, account: ExchangeAccount, api_key: str, api_secret: str
 ) -> ExchangeAccount:
-    """Put another key of the *same* account of the exchange in place.
+    """Replace the key by another one of the *same* exchange account.
 
     Raises AccountsError; then nothing changes.
     """
     api_key, api_secret = _credentials(api_key, api_secret)
-    place = Environment(account.environment)
-    _refuse_duplicate(place, api_key=api_key, but=account)
-    if place is Environment.PAPER:
+    environment = Environment(account.environment)
+    _refuse_duplicate(environment, api_key=api_key, except_for=account)
+    if environment is Environment.PAPER:
         simulator_provisioning.provision(
             name=account.name, api_key=api_key, api_secret=api_secret, position_mode=account.position_mode
         )
-    seen = probe(place, gateways.connect(place, api_key=api_key, api_secret=api_secret))
-    if seen.problems:
-        raise AccountUnsuitable(seen.problems[0], field="api_key")
-    _refuse_duplicate(place, alias=seen.account_alias, but=account)
-    other = account.account_alias and seen.account_alias and account.account_alias != seen.account_alias
-    if other and place is not Environment.PAPER:  # a simulator started afresh knows nobody any more
+    found = _suitable(environment, gateways.connect(environment, api_key=api_key, api_secret=api_secret))
+    _refuse_duplicate(environment, alias=found.account_alias, except_for=account)
+    other = account.account_alias and found.account_alias and account.account_alias != found.account_alias
+    if other and environment is not Environment.PAPER:  # a simulator started afresh gives new aliases
         raise AccountExists(
-            "This API key belongs to another account of the exchange: add it as an account of its own.",
+            "This API key belongs to another exchange account: add that one as an account of its own.",
             field="api_key",
         )
-    _take_over(account, seen, now=timezone.now())
-    _take_key(account, api_key)
+    _apply_probe(account, found, now=timezone.now())
+    _apply_key(account, api_key)
     with transaction.atomic():
-        account.save(update_fields=[*SEEN, "key_hash", "key_fingerprint", "updated_at"])
+        account.save(update_fields=[*PROBED, "key_hash", "key_fingerprint", "updated_at"])
         Credential.objects.update_or_create(
             account=account, defaults={"api_key": api_key, "api_secret": api_secret}
         )
-    modes_take_in(account, position_mode=seen.position_mode, multi_assets=seen.multi_assets)
-    # Clients made from the old key are found out by the row's new `updated_at`, in every process.
+    modes_take_in(account, position_mode=found.position_mode, multi_assets=found.multi_assets)
+    # Clients made from the old key are recognised by the row's new `updated_at`, in every process.
     return account
 
 
 def paper_account_ensure(
     *, name: str, balance: Decimal | None = None, position_mode: str | None = None
 ) -> ExchangeAccount:
-    """Return the PAPER account of that name, made with a fresh key when missing, known to the simulator.
+    """Return the PAPER account of that name, opened at the simulator; made with a fresh key when missing.
 
-    For demo and smoke orders. Raises AccountsError, also when the name belongs to another environment.
+    For the demo and smoke orders. Raises AccountsError, also when the name belongs to another environment.
     """
     account = ExchangeAccount.objects.filter(name=name).first()
     if account is None:
@@ -249,9 +232,9 @@ def paper_account_ensure(
 
 
 def account_provision(account: ExchangeAccount) -> bool:
-    """Make a stored PAPER account known again at a simulator that lost it. False: not our simulator."""
+    """Open a stored PAPER account again at a simulator that lost it. False: not our simulator."""
     if account.environment != Environment.PAPER:
-        raise InvalidAccount("Only PAPER accounts can be made known to the simulator.")
+        raise InvalidAccount("Only PAPER accounts can be opened at the simulator.")
     return simulator_provisioning.paper_provision(account)
 
 
@@ -277,7 +260,7 @@ def _environment(text: str) -> Environment:
     except ValueError:
         known = ", ".join(Environment.values)
         raise InvalidAccount(
-            f"“{text}” is no environment: choose one of {known}.", field="environment"
+            f"“{text}” is not an environment: choose one of {known}.", field="environment"
         ) from None
 
 
@@ -291,7 +274,7 @@ def account_name(text: str) -> str:
             f"The name is too long: {len(name)} characters, at most {NAME_MAX}.", field="name"
         )
     if not name.isprintable():
-        raise InvalidAccount("The name may hold printable characters only.", field="name")
+        raise InvalidAccount("The name may contain printable characters only.", field="name")
     return name
 
 
@@ -303,13 +286,13 @@ def _credentials(api_key: str, api_secret: str) -> tuple[str, str]:
             raise InvalidAccount(f"The {what} is missing.", field=where)
         if len(value) > KEY_MAX or not value.isascii() or any(not c.isprintable() or c == " " for c in value):
             raise InvalidAccount(
-                f"The {what} cannot be right: it is one word of at most {KEY_MAX} letters and digits."
+                f"This is not a valid {what}: it must be one word of at most {KEY_MAX} letters and digits."
                 " Copy it again (HMAC keys only).",
                 field=where,
             )
         cleaned.append(value)
     if cleaned[0] == cleaned[1]:
-        raise InvalidAccount("API key and API secret are the same text: copy them again.", field="new_secret")
+        raise InvalidAccount("API key and API secret are the same: copy both again.", field="new_secret")
     return cleaned[0], cleaned[1]
 
 
@@ -319,37 +302,45 @@ def _refuse_duplicate(
     name: str = "",
     api_key: str = "",
     alias: str = "",
-    but: ExchangeAccount | None = None,
+    except_for: ExchangeAccount | None = None,
 ) -> None:
     others = ExchangeAccount.objects.all()
-    if but is not None:
-        others = others.exclude(pk=but.pk)
+    if except_for is not None:
+        others = others.exclude(pk=except_for.pk)
     if name and others.filter(name=name).exists():
-        raise AccountExists(f"There is an account named “{name}” already: choose another name.", field="name")
+        raise AccountExists(f"An account named “{name}” already exists: choose another name.", field="name")
     if api_key and (known := others.filter(key_hash=key_hash(environment, api_key)).first()):
         raise AccountExists(
-            f"This API key is entered already, as account “{known.name}”."
-            " One account of the exchange is entered once.",
+            f"This API key is already used by account “{known.name}”."
+            " An exchange account can be added only once.",
             field="api_key",
         )
     if alias and (known := others.filter(environment=environment, account_alias=alias).first()):
         raise AccountExists(
-            f"This is the same account of the exchange as “{known.name}”, through another key."
-            " One account of the exchange is entered once.",
+            f"This API key belongs to the same exchange account as “{known.name}”."
+            " An exchange account can be added only once.",
             field="api_key",
         )
 
 
-def _take_over(account: ExchangeAccount, seen: AccountProbe, *, now: datetime.datetime) -> None:
+def _suitable(environment: Environment, exchange: Exchange) -> AccountProbe:
+    """Probe an account that is about to be stored. Raises AccountUnsuitable when it must not be used."""
+    found = probe(environment, exchange)
+    if found.problems:
+        raise AccountUnsuitable(found.problems[0], field="api_key")
+    return found
+
+
+def _apply_probe(account: ExchangeAccount, found: AccountProbe, *, now: datetime.datetime) -> None:
     if not account.pk:
-        account.position_mode = seen.position_mode.value
-    account.account_alias = seen.account_alias or account.account_alias
-    account.can_trade = seen.can_trade
-    account.permissions = permissions_as_json(seen.permissions)
-    account.permissions_note = seen.permissions_note
+        account.position_mode = found.position_mode.value
+    account.account_alias = found.account_alias or account.account_alias
+    account.can_trade = found.can_trade
+    account.permissions = permissions_as_json(found.permissions)
+    account.permissions_note = found.permissions_note
     account.last_checked_at = now
 
 
-def _take_key(account: ExchangeAccount, api_key: str) -> None:
+def _apply_key(account: ExchangeAccount, api_key: str) -> None:
     account.key_hash = key_hash(account.environment, api_key)
     account.key_fingerprint = key_fingerprint(api_key)

@@ -1,11 +1,11 @@
-"""Make a PAPER account known to our own simulator, so that its key works there."""
+"""Open PAPER accounts at our own simulator, so that their keys work there."""
 
 from __future__ import annotations
 
 import ipaddress
 from decimal import Decimal
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -17,9 +17,6 @@ from accounts.error_messages import unreachable
 from accounts.errors import InvalidAccount, KeyRefused
 from accounts.models import Environment, ExchangeAccount, key_fingerprint
 
-if TYPE_CHECKING:
-    pass
-
 
 def provision(
     *,
@@ -29,22 +26,21 @@ def provision(
     balance: Decimal | None = None,
     position_mode: str | None = None,
 ) -> bool:
-    """Enter the key at the simulator; the same key and secret again change nothing.
+    """Open an account with this key at the simulator; the same key and secret again change nothing.
 
-    Returns False when the PAPER address is no simulator of ours: nothing was provisioned, the key has
-    to be known there already. Raises ExchangeUnreachable, KeyRefused (the key is known there with
+    Returns False when the PAPER address is not a simulator of ours: nothing was opened there, and the key
+    has to be known already. Raises ExchangeUnreachable, KeyRefused (the key is known there with
     another secret) or InvalidAccount.
     """
     root = stream_endpoints(Environment.PAPER).rest.rstrip("/")
     mounted = transport(Environment.PAPER)
     if mounted is None and not _is_loopback(root):
-        return False  # ours listens on loopback only: never hand a secret to a stranger
-    wishes = {
-        "balance": format(balance, "f") if balance is not None else None,
-        "position_mode": position_mode,
-    }
+        return False  # ours listens on loopback only: a secret goes to no other host
     body = {"name": name, "api_key": api_key, "api_secret": api_secret}
-    body |= {key: value for key, value in wishes.items() if value is not None}
+    if balance is not None:
+        body["balance"] = format(balance, "f")
+    if position_mode is not None:
+        body["position_mode"] = position_mode
     with requests.Session() as session:
         session.trust_env = False
         if mounted is not None:
@@ -60,12 +56,11 @@ def provision(
             raise unreachable(Environment.PAPER) from None
     if answer.status_code == HTTPStatus.CONFLICT:
         raise KeyRefused(
-            "The simulator knows this API key with another secret: enter that secret, or choose another"
-            " API key.",
+            "The simulator knows this API key with another secret: enter that secret, or use another API key.",
             field="new_secret",
         )
-    if answer.status_code == HTTPStatus.BAD_REQUEST and (said := _error(answer)):
-        raise InvalidAccount(f"The simulator refused the account: {said}")
+    if answer.status_code == HTTPStatus.BAD_REQUEST and (reason := _error(answer)):
+        raise InvalidAccount(f"The simulator refused the account: {reason}")
     return answer.ok
 
 
@@ -85,17 +80,15 @@ def _is_loopback(url: str) -> bool:
 
 def _error(answer: requests.Response) -> str:
     try:
-        said: Any = answer.json()
+        body: Any = answer.json()
     except ValueError:
         return ""
-    return str(said.get("error", "")) if isinstance(said, dict) else ""
+    return str(body.get("error", "")) if isinstance(body, dict) else ""
 
 
 def paper_provision(account: ExchangeAccount) -> bool:
-    """Make a stored PAPER account known to the simulator. False: not ours. Raises AccountsError."""
-    from accounts import simulator_provisioning
-
+    """Open a stored PAPER account at the simulator. False: not ours. Raises AccountsError."""
     api_key, api_secret = secrets_of(account.pk, account.name)
-    return simulator_provisioning.provision(
+    return provision(
         name=account.name, api_key=api_key, api_secret=api_secret, position_mode=account.position_mode
     )

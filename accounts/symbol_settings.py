@@ -29,13 +29,13 @@ def symbol_settings_read(account: ExchangeAccount) -> int:
 
 
 def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) -> int:
-    """Keep what was read and differs from what is kept; wishes stay as they are. Returns how many symbols."""
+    """Store what was read and has changed; what is wanted stays as it is. Returns how many symbols were read."""
     now = timezone.now()
     configs = list(configs)
     known = {row.symbol: row for row in SymbolSetting.objects.filter(account=account)}
 
     def was(config: SymbolConfig) -> str:
-        """Return the margin type of before, for who has to ask about it; what nobody asked about yet stays."""
+        """Return the margin type of before the change, until trios have asked about it."""
         row = known.get(config.symbol)
         if row is None or not row.margin_type:
             return ""
@@ -69,7 +69,7 @@ def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) ->
 def symbol_setting_want(
     account: ExchangeAccount, symbol: str, *, leverage: int | None, margin_type: str | None
 ) -> SymbolSetting:
-    """Note what is wanted for a symbol; None = as the exchange has it. Nothing is sent."""
+    """Store what is wanted for a symbol; None: whatever the exchange has. Sends nothing."""
     row, _ = SymbolSetting.objects.update_or_create(
         account=account,
         symbol=symbol,
@@ -86,14 +86,15 @@ def symbol_settings_apply(account: ExchangeAccount, symbol: str) -> SymbolSettin
     """
     row = SymbolSetting.objects.filter(account=account, symbol=symbol).first()
     if row is None or (row.wanted_leverage is None and not row.wanted_margin_type):
-        raise SettingsRefused(f"Nothing is wanted for {symbol} on “{account.name}”: enter a wish first.")
+        raise SettingsRefused(
+            f"No leverage or margin type is wanted for {symbol} on “{account.name}”: enter one first."
+        )
     with exchange_errors_translated(account.environment):
         exchange = gateways.exchange_for(account.pk)
         at = exchange_time(account.environment)
         if what := _what_is_open(exchange, symbol, at):
             raise SettingsRefused(
-                f"Leverage and margin type of {symbol} are not touched while {what}:"
-                " close and cancel it first."
+                f"Leverage and margin type of {symbol} are not changed while {what}: close or cancel it first."
             )
         row = _read_back(account, exchange, symbol, at)
         stamp = Stamp(timestamp=at, recv_window=settings.RECV_WINDOW_MS)
@@ -103,7 +104,7 @@ def symbol_settings_apply(account: ExchangeAccount, symbol: str) -> SymbolSettin
             if row.wanted_leverage is not None and row.wanted_leverage != row.leverage:
                 exchange.set_leverage(symbol, row.wanted_leverage, stamp=stamp)
         except OutcomeUnknown:
-            pass  # reading back tells
+            pass  # what is read back decides
         row = _read_back(account, exchange, symbol, exchange_time(account.environment))
     if sentence := _mismatch(row, account):
         raise SettingsRefused(sentence)
@@ -111,7 +112,7 @@ def symbol_settings_apply(account: ExchangeAccount, symbol: str) -> SymbolSettin
 
 
 def symbol_settings_apply_all(account: ExchangeAccount) -> tuple[list[SymbolSetting], list[str]]:
-    """Apply every wish that is not as wanted yet. Returns the rows set and the sentences of the refused.
+    """Set every symbol that differs from what is wanted. Returns the rows set and the refusals' sentences.
 
     Raises AccountsError when the exchange does not answer: then the rest waits.
     """
@@ -127,9 +128,9 @@ def symbol_settings_apply_all(account: ExchangeAccount) -> tuple[list[SymbolSett
 
 
 def symbol_setting_problem(account: ExchangeAccount, symbol: str) -> str | None:
-    """Say why a trio must not be placed with the symbol's settings; None when all is as wanted.
+    """Say why a trio must not be placed with the symbol's settings; None when they are as wanted.
 
-    Looks at our table only: it is asked in every placement and must not cost a request.
+    Reads our own table only: it is part of every placement and must not cost a request.
     """
     row = SymbolSetting.objects.filter(account=account, symbol=symbol).first()
     return None if row is None else _mismatch(row, account)
@@ -145,7 +146,7 @@ def _mismatch(row: SymbolSetting, account: ExchangeAccount) -> str | None:
         return None
     return (
         f"{row.symbol} on “{account.name}” is not set as wanted: {'; '.join(differs)}."
-        " Apply leverage and margin on the account's page, or change what is wanted."
+        " Apply leverage and margin type on the account's page, or change what is wanted."
     )
 
 
@@ -153,15 +154,13 @@ def _what_is_open(exchange: Exchange, symbol: str, at: int) -> str | None:
     if any(p.symbol == symbol and p.quantity for p in exchange.positions(symbol, at=at)):
         return "a position is open"
     if any(o.symbol == symbol for o in exchange.open_orders(symbol, at=at)):
-        return "an order rests"
+        return "an order is open"
     return None
 
 
 def _read_back(account: ExchangeAccount, exchange: Exchange, symbol: str, at: int) -> SymbolSetting:
     configs = [c for c in exchange.symbol_configs(symbol, at=at) if c.symbol == symbol]
     if not configs:
-        raise SettingsRefused(
-            f"The exchange shows no settings for {symbol}: is it a symbol of this exchange?"
-        )
+        raise SettingsRefused(f"The exchange has no settings for {symbol}: check that it lists this symbol.")
     settings_store(account, configs)
     return SymbolSetting.objects.get(account=account, symbol=symbol)

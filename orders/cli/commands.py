@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-from abc import abstractmethod
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,7 +11,7 @@ from typing import Any, Final
 
 from django.db import OperationalError, transaction
 
-from accounts.cli import Answer, ScriptCommand
+from accounts.cli import CommandResult, ScriptCommand
 from accounts.errors import AccountsError
 from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
@@ -25,7 +23,6 @@ from orders.domain.errors import OrdersError, TrioRefused
 from orders.models import TrioEvent, TrioOrder
 from orders.services import Reading, trio_queue
 
-INTERRUPTED: Final = 130
 WAIT_MAX: Final = 7 * 86_400
 NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 NOBODY_ACTS: Final = (
@@ -34,39 +31,22 @@ NOBODY_ACTS: Final = (
 
 
 class TrioCommand(ScriptCommand):
-    """A verb on trios. ``tell`` does it, or raises any of our errors to refuse (exit code 2)."""
+    """A command on trios."""
 
-    def answer(self, **options: Any) -> Answer:
-        try:
-            return self.tell(**options)
-        except (OrdersError, ExchangeError, EmbeddedServersError) as error:
-            raise AccountsError(str(error)) from None
-        except UnicodeError:
-            raise AccountsError(
-                "What was typed is no valid text: write names and symbols in UTF-8."
-            ) from None
-        except KeyboardInterrupt:
-            self.stderr.write("Stopped.")
-            sys.exit(INTERRUPTED)
+    refusals = (AccountsError, OrdersError, ExchangeError, EmbeddedServersError)
 
-    @abstractmethod
-    def tell(self, **options: Any) -> Answer:
-        """Do the thing. Raises OrdersError, AccountsError or ExchangeError to refuse."""
-
-    # --- after the verb -----------------------------------------------------------------------
-
-    def outcome(self, trio_id: int, options: dict[str, Any], *, before: Before) -> Answer:
+    def outcome(self, trio_id: int, options: dict[str, Any], *, before: Before) -> CommandResult:
         """Return how a trio stands now, or at the end of ``--wait``."""
         if options["wait"] is None:
             trio = trio_get(trio_id)
-            return Answer(trio_document(trio), trio_sentence(trio))
+            return CommandResult(trio_document(trio), trio_sentence(trio))
         tell = None if options["json"] else self.narrate
         try:
             waited = wait_for(trio_id, within=options["wait"], before=before, tell=tell)
         except KeyboardInterrupt:  # who waits may stop waiting; the trio goes on
             self.stderr.write(f"No longer waiting; trio {trio_id} goes on.")
             waited = wait_for(trio_id, within=timedelta(0), before=before)
-        return Answer(trio_document(waited.trio), trio_sentence(waited.trio), waited.exit_code)
+        return CommandResult(trio_document(waited.trio), trio_sentence(waited.trio), waited.exit_code)
 
     def narrate(self, event: TrioEvent) -> None:
         self.stderr.write(f"{event.at:%H:%M:%S.%f}"[:12] + f"  {event.text}")

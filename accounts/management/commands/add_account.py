@@ -1,4 +1,4 @@
-"""Enter an account of the exchange."""
+"""Add an exchange account."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from argparse import ArgumentParser
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from accounts.cli import Answer, ScriptCommand
+from accounts.cli import CommandResult, ScriptCommand
 from accounts.errors import InvalidAccount
 from accounts.services import account_add
 from exchange.types import PositionMode
@@ -17,7 +17,7 @@ from exchange.types import PositionMode
 
 class Command(ScriptCommand):
     help = (
-        "Check an account with its exchange and keep it, its key encrypted. The API secret comes from the"
+        "Check an account with its exchange and store it, its key encrypted. The API secret comes from the"
         " variable ACCOUNT_SECRET or from standard input, never from the command line. Keys that may withdraw"
         " are refused. Example: ACCOUNT_SECRET=… manage.py add_account desk --environment TESTNET --api-key …"
     )
@@ -27,14 +27,14 @@ class Command(ScriptCommand):
         parser.add_argument("name", metavar="NAME", help="what the account is called here")
         parser.add_argument("--environment", required=True, help="PAPER, TESTNET or LIVE")
         parser.add_argument(
-            "--api-key", required=True, metavar="K", help="the API key (the secret is not asked here)"
+            "--api-key", required=True, metavar="K", help="the API key; the secret is never an option"
         )
-        parser.add_argument("--balance", metavar="USDT", help="PAPER: what a new account starts with")
+        parser.add_argument("--balance", metavar="USDT", help="PAPER: the balance of a new account")
         parser.add_argument(
             "--position-mode", metavar="MODE", help="PAPER: ONE_WAY or HEDGE for a new account"
         )
 
-    def answer(self, **options: Any) -> Answer:
+    def run(self, **options: Any) -> CommandResult:
         account = account_add(
             name=options["name"],
             environment=options["environment"],
@@ -43,7 +43,7 @@ class Command(ScriptCommand):
             balance=_balance(options["balance"]),
             position_mode=_position_mode(options["position_mode"]),
         )
-        return Answer(
+        return CommandResult(
             document={
                 "account": account.pk,
                 "name": account.name,
@@ -53,9 +53,13 @@ class Command(ScriptCommand):
             },
             sentence=(
                 f"Account {account.pk}, “{account.name}”, {account.environment},"
-                f" {account.get_position_mode_display().lower()} mode, is entered."
+                f" {account.get_position_mode_display().lower()} mode, is added."
                 f" Permissions: {account.permissions_note}. Key fingerprint: {account.key_fingerprint}."
-                + ("" if account.can_trade else " The exchange says that it may not trade.")
+                + (
+                    ""
+                    if account.can_trade
+                    else " The exchange does not let it trade: trios on it are refused."
+                )
             ),
         )
 
@@ -66,7 +70,7 @@ def _secret() -> str:
         secret = getpass.getpass("API secret: ") if sys.stdin.isatty() else sys.stdin.readline()
     if not secret.strip():
         raise InvalidAccount(
-            "The API secret is missing: set the variable ACCOUNT_SECRET or pass it on standard input."
+            "The API secret is missing: set the variable ACCOUNT_SECRET, or pass it on standard input."
         )
     return secret
 
@@ -79,7 +83,7 @@ def _balance(text: str | None) -> Decimal | None:
     except InvalidOperation:
         balance = Decimal("NaN")
     if not balance.is_finite() or balance < 0:
-        raise InvalidAccount(f"“{text}” is no balance: write a number such as 10000.")
+        raise InvalidAccount(f"“{text}” is not a valid balance: write a number such as 10000.")
     return balance
 
 
@@ -89,4 +93,4 @@ def _position_mode(text: str | None) -> str | None:
     try:
         return PositionMode(text.upper()).value
     except ValueError:
-        raise InvalidAccount(f"“{text}” is no position mode: choose ONE_WAY or HEDGE.") from None
+        raise InvalidAccount(f"“{text}” is not a position mode: choose ONE_WAY or HEDGE.") from None

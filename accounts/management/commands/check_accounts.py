@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.cli import REFUSED, Answer, ScriptCommand
+from accounts.cli import REFUSED, CommandResult, ScriptCommand
 from accounts.errors import AccountsError, InvalidAccount
 from accounts.models import ExchangeAccount
 from accounts.services import account_test
@@ -13,15 +13,15 @@ from accounts.services import account_test
 
 class Command(ScriptCommand):
     help = (
-        "Connect to the exchange with every account's key and say, one line each, what it may do, its"
-        " balance, position mode and clock offset. Exit code 2 when one of them has a problem."
+        "Connect to the exchange with every account's key and report, one line each, its permissions, balance,"
+        " position mode and clock offset. Exit code 2 when one of them has a problem."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--account", metavar="NAME", help="only this one")
+        parser.add_argument("--account", metavar="NAME", help="only this account")
 
-    def answer(self, **options: Any) -> Answer:
+    def run(self, **options: Any) -> CommandResult:
         accounts = ExchangeAccount.objects.order_by("name")
         if name := options["account"]:
             accounts = accounts.filter(name=name)
@@ -49,8 +49,8 @@ class Command(ScriptCommand):
                 }
             )
         bad = sum(bool(entry["problems"]) for entry in found)
-        return Answer(
+        return CommandResult(
             document={"accounts": found, "problems": bad},
-            sentence="\n".join(lines) or "There are no accounts yet: enter one with “manage.py add_account”.",
+            sentence="\n".join(lines) or "There are no accounts yet: add one with “manage.py add_account”.",
             exit_code=REFUSED if bad else 0,
         )

@@ -1,4 +1,4 @@
-"""Django's own ``dumpdata``, which stumbles over models that have no table."""
+"""Django's own ``dumpdata``, which fails on models that have no table."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from accounts.cli import Answer
+from accounts.cli import INTERRUPTED, CommandResult
 from accounts.errors import AccountsError
 from demo import prerequisites
 from demo.smoke import Smoke, TooSmall, Wish, leftovers_end, watch_kept
 from exchange.errors import ExchangeError
 from exchange.types import OrderType, Side, TimeInForce
-from orders.cli.commands import INTERRUPTED, TrioCommand, number, word
+from orders.cli.commands import TrioCommand, number, word
 from orders.domain.errors import OrdersError, TrioRefused
 
 TYPES = (OrderType.LIMIT.value, OrderType.MARKET.value)
@@ -52,13 +52,13 @@ class Command(TrioCommand):
             "--exact", action="store_true", help="refuse a quantity that is not valid instead of raising it"
         )
 
-    def tell(self, **options: Any) -> Answer:
+    def run(self, **options: Any) -> CommandResult:
         wish = _wish(options)
         say = self.stderr.write if options["json"] else self.stdout.write
         with _quiet(), _termination_interrupts():
             return self._smoke(wish, say)
 
-    def _smoke(self, wish: Wish, say: Any) -> Answer:
+    def _smoke(self, wish: Wish, say: Any) -> CommandResult:
         environment = prerequisites.smoke_environment()
         say(f"Smoke order on {environment.value}.")
         prerequisites.schema_ensure(say)
@@ -77,13 +77,15 @@ class Command(TrioCommand):
                 }
                 return self._lived(smoke)
 
-    def _lived(self, smoke: Smoke) -> Answer:
+    def _lived(self, smoke: Smoke) -> CommandResult:
         try:
             code = smoke.run()
         except TooSmall as error:
             error_report = {"error": str(error), "smallest": error.smallest}
             self.stderr.write(str(error))
-            return Answer(error_report, f"Refused: the smallest valid quantity is {error.smallest}.", 2)
+            return CommandResult(
+                error_report, f"Refused: the smallest valid quantity is {error.smallest}.", 2
+            )
         except KeyboardInterrupt:
             smoke.withdraw()
             sys.exit(INTERRUPTED)
@@ -91,7 +93,7 @@ class Command(TrioCommand):
             smoke.withdraw()  # nothing, when nothing was placed
             raise
         smoke.report["ok"] = code == 0
-        return Answer(
+        return CommandResult(
             smoke.report, "The smoke order went well." if code == 0 else "It did not go as it should.", code
         )
 

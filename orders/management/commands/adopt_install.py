@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.cli import Answer
+from accounts.cli import CommandResult
 from orders.cli.commands import TrioCommand
 from orders.domain.errors import TrioRefused
 from orders.installation import install_adopt, install_refusal
@@ -18,11 +18,11 @@ class Command(TrioCommand):
         " same accounts. Example: manage.py adopt_install"
     )
 
-    def tell(self, **options: Any) -> Answer:
+    def run(self, **options: Any) -> CommandResult:
         if not install_refusal() and Install.objects.exists():
             raise TrioRefused("This database belongs to this server already: there is nothing to adopt.")
         row = install_adopt()
-        return Answer(
+        return CommandResult(
             {"install": row.token},
             f"This database is this server's own now; its client order ids begin with {row.token}.",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.cli import Answer
+from accounts.cli import CommandResult
 from orders.cli.commands import VerbCommand, trio_get
 from orders.cli.wait import Before
 from orders.services import trio_cancel
@@ -17,7 +17,7 @@ class Command(VerbCommand):
         " Example: manage.py cancel_trio 12 --wait 30"
     )
 
-    def tell(self, **options: Any) -> Answer:
+    def run(self, **options: Any) -> CommandResult:
         before = Before.of(trio_get(options["trio"]))
         trio = trio_cancel(trio_id=options["trio"], by="cancel_trio")
         if not trio.is_over:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.cli import Answer
+from accounts.cli import CommandResult
 from orders.cli.commands import VerbCommand, trio_get
 from orders.cli.wait import Before
 from orders.services import trio_close
@@ -16,7 +16,7 @@ class Command(VerbCommand):
         " of it is left on the exchange. With --wait: until it has ended. Example: manage.py close_trio 12 --wait 30"
     )
 
-    def tell(self, **options: Any) -> Answer:
+    def run(self, **options: Any) -> CommandResult:
         before = Before.of(trio_get(options["trio"]))
         trio = trio_close(trio_id=options["trio"], by="close_trio")
         if not trio.is_over:

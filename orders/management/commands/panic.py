@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.cli import Answer
+from accounts.cli import CommandResult
 from orders.cli.commands import TrioCommand, account_get
 from orders.domain.enums import ENDS, TrioState
 from orders.domain.errors import IllegalTransition, TrioRefused
@@ -25,7 +25,7 @@ class Command(TrioCommand):
         parser.add_argument("--account", metavar="NAME", help="only this account; all of them when left out")
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
-    def tell(self, **options: Any) -> Answer:
+    def run(self, **options: Any) -> CommandResult:
         living = TrioOrder.objects.exclude(state__in=[*ENDS, TrioState.DRAFT]).order_by("pk")
         where = "any account"
         if options["account"] is not None:
@@ -33,7 +33,7 @@ class Command(TrioCommand):
             living, where = living.filter(account=account), f"“{account.name}”"
         found = list(living.select_related("account", "symbol"))
         if not found:
-            return Answer({"trios": []}, f"Nothing lives on {where}: there is nothing to close.")
+            return CommandResult({"trios": []}, f"Nothing lives on {where}: there is nothing to close.")
         if not options["yes"]:
             self._ask(found)
         closed = [trio for trio in found if _panicked(trio)]
@@ -41,7 +41,7 @@ class Command(TrioCommand):
         closing = "; ".join(
             f"{trio.pk} ({trio.side} {trio.symbol.symbol} on “{trio.account.name}”)" for trio in closed
         )
-        return Answer(
+        return CommandResult(
             {"trios": [trio.pk for trio in closed]},
             f"Being closed at market now: trio {closing}."
             if closed

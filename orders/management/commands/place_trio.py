@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.cli import Answer
+from accounts.cli import CommandResult
 from exchange.types import PositionSide, Side, TimeInForce
 from orders.cli.commands import TrioCommand, account_get, add_wait, number, place, word
 from orders.cli.wait import NOTHING_BEFORE
@@ -70,7 +70,7 @@ class Command(TrioCommand):
         )
         add_wait(parser)
 
-    def tell(self, **options: Any) -> Answer:
+    def run(self, **options: Any) -> CommandResult:
         trio = _draft(options)
         reading = trio_check(trio)
         placed = place(trio, by="place_trio", reading=reading)

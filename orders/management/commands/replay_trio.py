@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.cli import Answer
+from accounts.cli import CommandResult
 from orders.cli.commands import TrioCommand, trio_get
 from orders.cli.document import decimals
 from orders.domain.leg_replay import Rebuilt
@@ -26,14 +26,18 @@ class Command(TrioCommand):
         super().add_arguments(parser)
         parser.add_argument("trio", metavar="ID", type=int, help="the trio's number")
 
-    def tell(self, **options: Any) -> Answer:
+    def run(self, **options: Any) -> CommandResult:
         trio = trio_get(options["trio"])
         if breaks := journal_verify(trio_id=trio.pk).breaks:
             broken = [found.sentence for found in breaks]
             document = {"trio": trio.pk, "equal": False, "differences": broken}
-            return Answer(document, "\n".join([*broken, "Nothing can be rebuilt from a broken journal."]), 1)
+            return CommandResult(
+                document, "\n".join([*broken, "Nothing can be rebuilt from a broken journal."]), 1
+            )
         replayed = trio_replay(trio)
-        return Answer(_document(trio, replayed), _sentence(trio, replayed), 1 if replayed.differences else 0)
+        return CommandResult(
+            _document(trio, replayed), _sentence(trio, replayed), 1 if replayed.differences else 0
+        )
 
 
 def _document(trio: TrioOrder, replayed: Replayed) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.cli import Answer
+from accounts.cli import CommandResult
 from orders.cli.commands import VerbCommand, trio_get
 from orders.cli.wait import Before
 
@@ -15,6 +15,6 @@ class Command(VerbCommand):
         " once it has ended, asks a person, or rests. Example: manage.py show_trio 12 --json"
     )
 
-    def tell(self, **options: Any) -> Answer:
+    def run(self, **options: Any) -> CommandResult:
         trio = trio_get(options["trio"])
         return self.outcome(trio.pk, options, before=Before(event=Before.of(trio).event))

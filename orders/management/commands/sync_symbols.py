@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.cli import REFUSED, Answer, ScriptCommand
+from accounts.cli import REFUSED, CommandResult, ScriptCommand
 from accounts.errors import AccountsError
 from accounts.models import Environment, ExchangeAccount
 from orders.exchange_data.symbol_sync import symbols_sync
@@ -21,7 +21,7 @@ class Command(ScriptCommand):
         super().add_arguments(parser)
         parser.add_argument("--environment", metavar="E", help="PAPER, TESTNET or LIVE")
 
-    def answer(self, **options: Any) -> Answer:
+    def run(self, **options: Any) -> CommandResult:
         if options["environment"]:
             environments = [options["environment"]]
         else:
@@ -44,7 +44,7 @@ class Command(ScriptCommand):
             else:
                 found.append(result.as_json())
                 lines.append(result.sentence)
-        return Answer(
+        return CommandResult(
             document={"environments": found},
             sentence="\n".join(lines),
             exit_code=REFUSED if refused else 0,

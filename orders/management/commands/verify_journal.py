@@ -7,7 +7,7 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any, Final
 
-from accounts.cli import Answer
+from accounts.cli import CommandResult
 from orders.cli.commands import TrioCommand
 from orders.journal.verify import BREAKS_LISTED_MAX, Verdict, journal_verify
 
@@ -31,10 +31,10 @@ class Command(TrioCommand):
             help="an anchor's hash that was written down elsewhere; it must still be there",
         )
 
-    def tell(self, **options: Any) -> Answer:
+    def run(self, **options: Any) -> CommandResult:
         self._told = time.monotonic()
         verdict = journal_verify(noted=options["anchor"] or "", progress=self._progress)
-        return Answer(_document(verdict), _sentence(verdict), 1 if verdict.broken else 0)
+        return CommandResult(_document(verdict), _sentence(verdict), 1 if verdict.broken else 0)
 
     def _progress(self, trios: int, rows: int) -> None:
         if time.monotonic() - self._told >= EVERY_SECONDS:

@@ -76,7 +76,7 @@ def test_adding_an_account_checks_it_and_shows_a_fingerprint(operator: Client, v
         ({}, {"new_secret": "wrong"}, "does not belong to this API key"),
         ({}, {"api_key": "nobodys"}, "refused the API key"),
         ({}, {"name": ""}, "This field is required"),
-        ({}, {"api_key": "two words"}, "cannot be right"),
+        ({}, {"api_key": "two words"}, "not a valid API key"),
         ({"withdrawals": True}, {}, "may withdraw"),
         ({"multi_assets": True}, {}, "multi-assets"),
         ({"silent": True}, {}, "does not answer at"),
@@ -99,13 +99,13 @@ def test_a_refusal_is_an_error_of_the_form_and_stores_nothing(
 def test_the_same_account_twice_is_an_error_of_the_form(operator: Client, add: Add, venue: Venue) -> None:
     add()
     page = operator.post(reverse(ADD), new_account(name="again")).content.decode()
-    assert "entered already, as account “desk”" in page
+    assert "already used by account “desk”" in page
     page = operator.post(reverse(ADD), new_account(api_key="other")).content.decode()
     assert "already" in page
     venue.customer("second-key", "second-secret", alias=alias_of(KEY))
     second = new_account(name="again", api_key="second-key", new_secret="second-secret")
     page = operator.post(reverse(ADD), second).content.decode()
-    assert "same account of the exchange as “desk”" in page
+    assert "same exchange account as “desk”" in page
     assert ExchangeAccount.objects.count() == 1
 
 
@@ -214,7 +214,7 @@ def test_leverage_and_margin_are_wanted_applied_and_shown(operator: Client, add:
     assert venue.customers[KEY].settings["BTCUSDT"]["leverage"] == 5
 
     page = operator.post(action_url("want_settings", account), SUBMITTED | {"symbol": "X"}).content.decode()
-    assert "Name a leverage, a margin type, or both" in page
+    assert "Enter a leverage, a margin type, or both" in page
     assert operator.get(reverse("admin:accounts_symbolsetting_changelist")).status_code == 200
 
 

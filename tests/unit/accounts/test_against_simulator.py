@@ -106,7 +106,7 @@ def test_leverage_and_margin_are_set_and_left_alone_while_an_order_rests() -> No
 
     # Then another wish has to wait
     symbol_setting_want(account, "BTCUSDT", leverage=3, margin_type=None)
-    with pytest.raises(SettingsRefused, match="an order rests"):
+    with pytest.raises(SettingsRefused, match="an order is open"):
         symbol_settings_apply(account, "BTCUSDT")
 
 

@@ -78,7 +78,7 @@ def test_setting_leverage_by_hand(signed_in: Page, live_server: Any, add: Add, v
     page.get_by_text("Set for a symbol").click()
     page.fill("input[name=symbol]", "BTCUSDT")
     page.get_by_role("button", name="Set", exact=True).click()
-    expect(page.get_by_text("Name a leverage, a margin type, or both")).to_be_visible()
+    expect(page.get_by_text("Enter a leverage, a margin type, or both")).to_be_visible()
     page.fill("input[name=leverage]", "4")
     page.get_by_role("button", name="Set", exact=True).click()
 

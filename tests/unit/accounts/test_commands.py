@@ -56,7 +56,7 @@ def test_the_secret_may_come_from_standard_input(venue: Venue, monkeypatch: pyte
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{SECRET}\n"))
     code, out, err = run(*ADD)
     assert (code, err) == (0, "")
-    assert "“desk”, TESTNET, one-way mode, is entered" in out
+    assert "“desk”, TESTNET, one-way mode, is added" in out
     assert SECRET not in out
     assert Credential.objects.get().api_secret.reveal() == SECRET
 
@@ -69,7 +69,7 @@ def test_the_secret_may_come_from_standard_input(venue: Venue, monkeypatch: pyte
         (SECRET, ("add_account", "desk", "--environment", "MOON", "--api-key", KEY), "choose one of"),
         (SECRET, ("add_account", " ", "--environment", "TESTNET", "--api-key", KEY), "needs a name"),
         (SECRET, ("add_account", "desk", "--environment", "TESTNET", "--api-key", ""), "API key is missing"),
-        (SECRET, (*ADD, "--balance", "much"), "is no balance"),
+        (SECRET, (*ADD, "--balance", "much"), "is not a valid balance"),
         (SECRET, (*ADD, "--position-mode", "SIDEWAYS"), "ONE_WAY or HEDGE"),
         (SECRET, (*ADD, "--balance", "5"), "for PAPER only"),
     ],
@@ -119,7 +119,7 @@ def test_check_accounts_says_one_line_for_each(add: Add, venue: Venue, settings:
 def test_check_accounts_without_accounts_and_with_an_unknown_one() -> None:
     assert run("check_accounts")[:2] == (
         0,
-        "There are no accounts yet: enter one with “manage.py add_account”.\n",
+        "There are no accounts yet: add one with “manage.py add_account”.\n",
     )
     assert run("check_accounts", "--account", "nobody") == (2, "", "There is no account named “nobody”.\n")
 
@@ -132,7 +132,7 @@ def test_rotate_credentials_can_be_repeated(add: Add, settings: Any) -> None:
         "already": 0,
         "unreadable": [],
     }
-    assert run("rotate_credentials")[1] == "0 re-encrypted, 1 were under the first key already.\n"
+    assert run("rotate_credentials")[1] == "0 re-encrypted, 1 already under the first key.\n"
     settings.FERNET_KEYS = ["a-third-master-key-nobody-ever-used-before"]
     code, out, _ = run("rotate_credentials")
     assert code == 2

@@ -83,7 +83,7 @@ def test_a_loaded_dump_asks_for_its_keys_anew(add: Add, tmp_path: Any) -> None:
     gateways.forget(account.pk)
 
     # Then using the account says what is missing
-    with pytest.raises(CredentialsUnreadable, match="enter it anew"):
+    with pytest.raises(CredentialsUnreadable, match="enter it again"):
         gateways.exchange_for(account.pk)
 
 

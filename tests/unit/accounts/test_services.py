@@ -98,7 +98,7 @@ def test_on_live_a_failing_permissions_audit_refuses_the_account(
         ({"api_key": ""}, "API key is missing"),
         ({"api_secret": " "}, "API secret is missing"),
         ({"api_secret": "-----BEGIN PRIVATE KEY-----\nabc"}, "HMAC keys only"),
-        ({"api_key": "same-word", "api_secret": "same-word"}, "the same text"),
+        ({"api_key": "same-word", "api_secret": "same-word"}, "are the same"),
         ({"balance": Decimal(5)}, "for PAPER only"),
     ],
 )
@@ -179,12 +179,12 @@ def test_one_account_of_the_exchange_is_entered_once(add: Add, venue: Venue) -> 
     add()
 
     # Then neither its name, nor its key, nor another key of the same account is taken a second time
-    with pytest.raises(AccountExists, match="named “desk” already"):
+    with pytest.raises(AccountExists, match="named “desk” already exists"):
         add(api_key="other-key", api_secret="other-secret")
-    with pytest.raises(AccountExists, match="entered already, as account “desk”"):
+    with pytest.raises(AccountExists, match="already used by account “desk”"):
         add(name="again")
     venue.customer("second-key", "second-secret", alias=alias_of(KEY))
-    with pytest.raises(AccountExists, match="same account of the exchange as “desk”"):
+    with pytest.raises(AccountExists, match="same exchange account as “desk”"):
         add(name="again", api_key="second-key", api_secret="second-secret")
     assert ExchangeAccount.objects.count() == Credential.objects.count() == 1
 
@@ -202,7 +202,7 @@ def test_two_people_entering_the_same_account_at_once_leave_one(venue: Venue) ->
 
     # When both are stored, then the second is told whose it is
     account_store(theirs)
-    with pytest.raises(AccountExists, match="as account “theirs”"):
+    with pytest.raises(AccountExists, match="used by account “theirs”"):
         account_store(ours)
     assert [account.name for account in ExchangeAccount.objects.all()] == ["theirs"]
     assert Credential.objects.count() == 1
@@ -255,7 +255,7 @@ def test_an_account_that_may_not_trade_is_kept_and_marked(add: Add, venue: Venue
     venue.customer(KEY, SECRET, can_trade=False)
     account = add()
     assert account.can_trade is False
-    assert "may not trade futures" in account_test(account).problems[0]
+    assert "does not let this account" in account_test(account).problems[0]
 
 
 def test_a_paper_key_known_with_another_secret_is_refused(add: Add, venue: Venue) -> None:
@@ -291,7 +291,7 @@ def test_testing_the_connection_reports_and_brings_the_row_up_to_date(add: Add, 
     assert "no withdrawals" in check.sentence
     assert "Balance: 10000.00 USDT" in check.sentence
     assert "Position mode: hedge" in check.sentence
-    assert "it was ONE_WAY here" in check.remarks[0]
+    assert "here it was ONE_WAY" in check.remarks[0]
     assert ExchangeAccount.objects.get().position_mode == "HEDGE"
 
 
@@ -311,7 +311,7 @@ def test_replacing_credentials_takes_another_key_of_the_same_account_only(add: A
 
     # A key of another account is refused, and nothing changes
     venue.customer("foreign-key", "foreign-secret", alias="somebody-else")
-    with pytest.raises(AccountExists, match="another account of the exchange"):
+    with pytest.raises(AccountExists, match="another exchange account"):
         account_replace_credentials(account=account, api_key="foreign-key", api_secret="foreign-secret")
     account.refresh_from_db()
     assert (account.key_hash, account.key_fingerprint) == before

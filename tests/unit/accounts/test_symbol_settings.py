@@ -55,7 +55,7 @@ def test_nothing_is_touched_while_something_is_open(add: Add, venue: Venue, what
         venue.customers[KEY].positions["BTCUSDT"] = "-0.010"
     else:
         venue.customers[KEY].resting.append("BTCUSDT")
-    with pytest.raises(SettingsRefused, match="not touched while"):
+    with pytest.raises(SettingsRefused, match="not changed while"):
         symbol_settings_apply(account, "BTCUSDT")
     assert venue.customers[KEY].settings["BTCUSDT"]["leverage"] == 20
     assert symbol_setting_problem(account, "BTCUSDT") is not None
@@ -78,7 +78,7 @@ def test_what_is_set_already_is_not_sent_again(add: Add, venue: Venue) -> None:
 
 def test_nothing_wanted_and_unknown_symbols_are_sentences(add: Add) -> None:
     account = add()
-    with pytest.raises(SettingsRefused, match="Nothing is wanted for BTCUSDT"):
+    with pytest.raises(SettingsRefused, match="No leverage or margin type is wanted for BTCUSDT"):
         symbol_settings_apply(account, "BTCUSDT")
     symbol_setting_want(account, "NOSUCHUSDT", leverage=3, margin_type=None)
     with pytest.raises(SettingsRefused, match="no settings for NOSUCHUSDT"):

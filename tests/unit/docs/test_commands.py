@@ -12,9 +12,9 @@ from unittest.mock import patch
 import pytest
 from django.core.management import get_commands, load_command_class
 
+from accounts.cli import INTERRUPTED
 from local_servers import serve
 from orders.cli import wait
-from orders.cli.commands import INTERRUPTED
 from orders.domain.enums import Cause, TrioState
 from tests.unit.docs.pages import CHECKOUT, name, pages, rows, section, text
 
