@@ -1,1 +1,1 @@
-"""The demo: real processes, a simulated exchange, eight trios told to their end."""
+"""The demo: real processes, a simulated exchange, eight trios carried to their end."""

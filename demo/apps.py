@@ -1,4 +1,4 @@
-"""What shows the product: the demo's director and the smoke order."""
+"""What shows the product: the demo and the smoke order."""
 
 from __future__ import annotations
 

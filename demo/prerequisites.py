@@ -1,4 +1,4 @@
-"""Makes what a smoke order needs and finds missing: schema, a simulator, symbols, an account."""
+"""What a smoke order needs, made where it is missing: schema, simulator, symbols, account."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SYMBOLS_FRESH: Final = timedelta(days=1)
 
 @contextlib.contextmanager
 def only_one(name: str) -> Iterator[bool]:
-    """Hold a lock of this checkout; yields whether it was free. The kernel drops it at any death."""
+    """Hold a lock of this checkout; yields whether it was free. The kernel releases it however the holder dies."""
     folder = manager.run_dir()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -57,12 +57,12 @@ def only_one(name: str) -> Iterator[bool]:
 
 
 def schema_ensure(say: Say) -> None:
-    """Make the tables; bring those of the local database up to date. Raises AccountsError elsewhere."""
+    """Bring the schema up to date. Raises AccountsError where that is for a person to do."""
     if not _unapplied():
         return
     if not settings.EMBEDDED_DATABASE and MigrationRecorder(connection).applied_migrations():
         raise AccountsError("The database is not up to date: run “manage.py migrate”, then try again.")
-    say("The database has no tables of ours yet, or old ones: bringing them up to date.")
+    say("The database is empty or not up to date: migrating it.")
     deadline = time.monotonic() + START_SECONDS
     while True:
         with only_one("migrate") as ours:
@@ -71,7 +71,9 @@ def schema_ensure(say: Say) -> None:
                     call_command("migrate", verbosity=0, interactive=False, stdout=sys.stderr)
                 return
         if time.monotonic() > deadline:
-            raise AccountsError("Another process has been migrating the database for too long: look at it.")
+            raise AccountsError(
+                f"Another process is still migrating the database after {START_SECONDS:.0f} s: look at it."
+            )
         time.sleep(0.2)
 
 
@@ -81,7 +83,7 @@ def _unapplied() -> bool:
 
 
 def symbols_ensure(environment: str, symbol: str, say: Say) -> None:
-    """Read the symbols when this one is not known, or was read too long ago. Raises AccountsError."""
+    """Sync the symbols when this one is unknown, or was synced too long ago. Raises AccountsError."""
     known = Symbol.objects.filter(environment=environment, symbol=symbol.strip().upper())
     if not known.filter(synced_at__gt=timezone.now() - SYMBOLS_FRESH).exists():
         say(symbols_sync(environment).sentence)
@@ -96,7 +98,7 @@ def smoke_environment() -> Environment:
 
 
 def smoke_account_ensure(environment: Environment) -> ExchangeAccount:
-    """Return the account smoke orders go through, made when missing. Raises AccountsError."""
+    """Return the account for smoke orders, made when missing. Raises AccountsError."""
     if environment is Environment.PAPER:
         return paper_account_ensure(name=PAPER_ACCOUNT)
     return _testnet_account_ensure(settings.BINANCE_TESTNET_API, settings.BINANCE_TESTNET_SECRET)
@@ -111,18 +113,18 @@ def _testnet_account_ensure(api_key: str, api_secret: str) -> ExchangeAccount:
     if missing:
         raise InvalidAccount(
             f"BINANCE_TESTNET is true, but {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing:"
-            " set key and secret of your testnet account, or BINANCE_TESTNET=false for PAPER."
+            " set the key and secret of your testnet account, or BINANCE_TESTNET=false for PAPER."
         )
-    place = Environment.TESTNET
-    entered = ExchangeAccount.objects.filter(key_hash=key_hash(place, api_key)).first()
-    if entered is None:
-        entered = ExchangeAccount.objects.filter(environment=place, name=TESTNET_ACCOUNT).first()
-    if entered is not None:
-        with contextlib.suppress(AccountExists):  # another account of the exchange than the one we knew
-            return account_replace_credentials(account=entered, api_key=api_key, api_secret=api_secret)
+    testnet = Environment.TESTNET
+    account = ExchangeAccount.objects.filter(key_hash=key_hash(testnet, api_key)).first()
+    if account is None:
+        account = ExchangeAccount.objects.filter(environment=testnet, name=TESTNET_ACCOUNT).first()
+    if account is not None:
+        with contextlib.suppress(AccountExists):  # the key is now of another exchange account
+            return account_replace_credentials(account=account, api_key=api_key, api_secret=api_secret)
     taken = ExchangeAccount.objects.filter(name=TESTNET_ACCOUNT).exists()
     name = f"{TESTNET_ACCOUNT}-{key_fingerprint(api_key)}" if taken else TESTNET_ACCOUNT
-    return account_add(name=name, environment=place, api_key=api_key, api_secret=api_secret)
+    return account_add(name=name, environment=testnet, api_key=api_key, api_secret=api_secret)
 
 
 # --- the simulator ----------------------------------------------------------------------------
@@ -130,7 +132,7 @@ def _testnet_account_ensure(api_key: str, api_secret: str) -> ExchangeAccount:
 
 @contextlib.contextmanager
 def simulator_running(environment: Environment, say: Say) -> Iterator[None]:
-    """On PAPER, see to it that a simulator answers: the one there is, or one of our own meanwhile.
+    """On PAPER, make sure that a simulator answers: the one there is, or one of our own for as long as needed.
 
     Raises AccountsError when none answers and none can be started.
     """
@@ -144,7 +146,7 @@ def simulator_running(environment: Environment, say: Say) -> Iterator[None]:
     log = manager.run_dir() / "logs" / "smoke-simulator.log"
     process = _start(command, log)
     try:
-        say("No simulator answers: one is started for as long as this takes.")
+        say("No simulator answers: starting one for as long as this takes.")
         _wait_until_it_answers(process, log)
         yield
     finally:
@@ -152,7 +154,7 @@ def simulator_running(environment: Environment, say: Say) -> Iterator[None]:
 
 
 def _answers() -> bool:
-    """Does anything answer on PAPER? Only a refused connection says that nothing is there."""
+    """Does anything answer on PAPER? Only a refused connection means that nothing is there."""
     try:
         public_exchange(Environment.PAPER).server_time()
     except ExchangeUnavailable as error:
@@ -171,17 +173,17 @@ def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C is for us: what we placed is withdrawn while it still runs
+            start_new_session=True,  # Ctrl-C reaches us alone: what we placed is withdrawn while it still runs
         )
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not _answers():
-        # When ours ended because another one took the port meanwhile, that one is about to answer.
+        # Ours ended: another one may have taken the port meanwhile, and is about to answer.
         if process.poll() is not None and time.monotonic() > deadline - START_SECONDS + 2:
-            said = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-            raise AccountsError(f"The simulator could not be started: {said}")
+            last_line = (log.read_text(errors="replace").strip().splitlines() or ["its log is empty"])[-1]
+            raise AccountsError(f"The simulator could not be started: {last_line}")
         if time.monotonic() > deadline:
             raise unreachable(Environment.PAPER)
         time.sleep(0.05)

@@ -1,6 +1,6 @@
-"""One order, end to end: placed, asked about, taken back. Told in plain sentences.
+"""One order, end to end: placed, queried, withdrawn, and narrated in plain sentences.
 
-It goes the way of every trio; only the watch over the account is kept here, for as long as it takes.
+It takes the path of every trio; only the watch on the account is held here, for as long as it takes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from exchange.types import OrderRef, OrderType, OrderView, Side, TimeInForce
 from orders import risk_gates
 from orders.cli.commands import place
 from orders.cli.document import decimals, trio_document, trio_sentence
-from orders.cli.wait import OK, Before, Waited, look, wait_for
+from orders.cli.wait import OK, Baseline, Waited, look, wait_for
 from orders.domain import validation
 from orders.domain.enums import ENDS, Cause, Role, TrioState
 from orders.domain.errors import IllegalTransition, TrioRefused
@@ -47,12 +47,12 @@ from worker.loop import WorkerLoop
 SOURCE = "smoke_order"
 PLACE_WITHIN = timedelta(seconds=30)
 END_WITHIN = timedelta(seconds=30)
-VERB_SECONDS = 15.0
-LEGS_AWAY = Decimal("0.02")
+DATABASE_SECONDS = 15.0  # how long a lost database is waited for
+LEG_DISTANCE = Decimal("0.02")  # of stop-loss and take-profit, as a share of the price
 
 
 class TooSmall(TrioRefused):
-    """The quantity is below the smallest valid one, and exactly it was wanted."""
+    """The quantity is below the smallest valid one, and must not be raised."""
 
     def __init__(self, sentence: str, *, smallest: str) -> None:
         super().__init__(sentence)
@@ -60,8 +60,8 @@ class TooSmall(TrioRefused):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What was asked for on the command line."""
+class SmokeOrder:
+    """The order of the command line. ``exact``: refuse an invalid quantity instead of raising it."""
 
     symbol: str
     side: Side
@@ -77,15 +77,15 @@ class Wish:
 class Smoke:
     """One run. ``say`` narrates; ``report`` is the document for scripts."""
 
-    wish: Wish
+    order: SmokeOrder
     account: ExchangeAccount
     say: Callable[[str], None]
     trio: TrioOrder | None = None
     report: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> int:
-        """Place, ask, take back. Returns the exit code; raises what refuses it."""
-        symbol = symbol_get(self.account.environment, self.wish.symbol)
+        """Place, query, withdraw. Returns the exit code; raises what refuses the order."""
+        symbol = symbol_get(self.account.environment, self.order.symbol)
         clock_measure(self.account.environment)
         reading = market_read(self.account, symbol)
         quantity = self._quantity(symbol, reading)
@@ -94,28 +94,28 @@ class Smoke:
         until_true(risk_gates.worker_alive, seconds=5)
         self.trio = draft  # known before it is queued: an interruption must find it
         place(draft, by=SOURCE, reading=reading)
-        self.say(
-            f"Asked for: {self._order_words(symbol, quantity)} on {self.account} as trio {self.trio.pk}."
-        )
-        waited = self._placed()
+        self.say(f"Placing {self._describe(symbol, quantity)} on {self.account} as trio {self.trio.pk}.")
+        waited = self._wait_until_placed()
         if waited.trio.trio_state is TrioState.QUEUED:
             return self._never_placed()
-        self._ask_the_exchange(symbol)
+        self._query(symbol)
         if not waited.trio.is_over:
-            waited = self._taken_back()
-        self._ask_the_exchange(symbol, again=True)
+            waited = self._cancel_or_close()
+        self._query(symbol, again=True)
         self.say(trio_sentence(waited.trio))
-        return self._verdict(waited)
+        return self._exit_code(waited)
 
-    # --- before ---------------------------------------------------------------------------------
+    # --- the order ---------------------------------------------------------------------------------
 
     def _quantity(self, symbol: Symbol, reading: Reading) -> Decimal:
-        """Return the quantity asked for, or the smallest valid one above it."""
-        asked, rules = self.wish.quantity, rules_of(symbol)
+        """Return the quantity of the command line, or the smallest valid one above it."""
+        asked, rules = self.order.quantity, rules_of(symbol)
         spec = spec_of(self._draft(symbol, asked, reading))
         smallest = validation.smallest_quantity(spec, rules, reading.mark_price)
         if smallest is None:
-            raise TrioRefused(f"The exchange tells no price of {symbol.symbol} now: try again in a moment.")
+            raise TrioRefused(
+                f"The exchange has no price for {symbol.symbol} right now: try again in a moment."
+            )
         valid = max(asked, smallest)
         for step in (rules.step_size, rules.market_step_size):
             if step and not on_grid(valid, step):
@@ -130,22 +130,22 @@ class Smoke:
             f" {plain(rules.step_size)}, at least {plain(rules.quantity_min)}, notional at least {notional}"
             f" {symbol.quote_asset})"
         )
-        if self.wish.exact:
-            raise TooSmall(f"{why}; the smallest valid one from there is {shown}.", smallest=shown)
-        self.say(f"{why}: raised to {shown}, the smallest that is.")
+        if self.order.exact:
+            raise TooSmall(f"{why}; the next valid one is {shown}.", smallest=shown)
+        self.say(f"{why}: raised to {shown}, the next valid one.")
         return valid
 
     def _draft(self, symbol: Symbol, quantity: Decimal, reading: Reading) -> TrioOrder:
-        wish = self.wish
-        stop, target = self._levels(symbol, reading) if wish.whole_trio else (None, None)
+        order = self.order
+        stop, target = self._levels(symbol, reading) if order.whole_trio else (None, None)
         return trio_draft(
             account=self.account,
             symbol=symbol,
-            side=wish.side.value,
+            side=order.side.value,
             quantity=quantity,
-            entry_type=wish.type.value,
-            price=wish.price,
-            time_in_force=wish.time_in_force.value,
+            entry_type=order.type.value,
+            price=order.price,
+            time_in_force=order.time_in_force.value,
             stop_loss=stop,
             take_profit=target,
             position_side="",
@@ -154,24 +154,26 @@ class Smoke:
 
     def _levels(self, symbol: Symbol, reading: Reading) -> tuple[Decimal, Decimal]:
         """Return stop-loss and take-profit, each two percent away, on whole ticks."""
-        around = self.wish.price if self.wish.price is not None else reading.mark_price
+        around = self.order.price if self.order.price is not None else reading.mark_price
         if around is None:
-            raise TrioRefused(f"The exchange tells no price of {symbol.symbol} now: try again in a moment.")
+            raise TrioRefused(
+                f"The exchange has no price for {symbol.symbol} right now: try again in a moment."
+            )
         tick = symbol.tick_size or Decimal(0)
         below, above = (
             trigger_to_tick(around * factor, tick=tick, entry_price=around)
-            for factor in (1 - LEGS_AWAY, 1 + LEGS_AWAY)
+            for factor in (1 - LEG_DISTANCE, 1 + LEG_DISTANCE)
         )
-        return (below, above) if self.wish.side is Side.BUY else (above, below)
+        return (below, above) if self.order.side is Side.BUY else (above, below)
 
-    def _order_words(self, symbol: Symbol, quantity: Decimal) -> str:
-        wish = self.wish
-        price = (
-            "" if wish.price is None else f" at {decimals(wish.price, symbol.tick_size)} {wish.time_in_force}"
-        )
-        legs = " with stop-loss and take-profit 2 % away" if wish.whole_trio else ""
+    def _describe(self, symbol: Symbol, quantity: Decimal) -> str:
+        order = self.order
+        price = ""
+        if order.price is not None:
+            price = f" at {decimals(order.price, symbol.tick_size)} {order.time_in_force}"
+        legs = " with stop-loss and take-profit 2 % away" if order.whole_trio else ""
         shown = decimals(quantity, symbol.step_size)
-        return f"{wish.side} {shown} {symbol.symbol} {wish.type}{price}{legs}"
+        return f"{order.side} {shown} {symbol.symbol} {order.type}{price}{legs}"
 
     # --- its life -------------------------------------------------------------------------------
 
@@ -180,97 +182,97 @@ class Smoke:
         assert self.trio is not None
         return self.trio.pk
 
-    def _placed(self) -> Waited:
-        return wait_for(self._id, within=PLACE_WITHIN, before=self._told(), tell=self._tell)
+    def _wait_until_placed(self) -> Waited:
+        return wait_for(self._id, within=PLACE_WITHIN, since=self._baseline(), narrate=self._narrate)
 
-    def _taken_back(self) -> Waited:
-        """Withdraw what rests, close what is filled. An entry-only one that filled is closed by itself."""
+    def _cancel_or_close(self) -> Waited:
+        """Cancel what rests, close what is filled. An entry without legs that filled closes itself."""
         trio, _ = look(self._id)
         position = trio.trio_state not in (TrioState.PLACING, TrioState.WORKING, TrioState.WITHDRAWING)
-        give(trio_close if position else trio_cancel, self._id)
+        request(trio_close if position else trio_cancel, self._id)
         waited = self._wait_for_the_end()
-        if not waited.trio.is_over:  # it filled while it was being cancelled, or somebody has to look
-            give(trio_close, self._id)
+        if not waited.trio.is_over:  # it filled while it was being cancelled, or needs a person
+            request(trio_close, self._id)
             waited = self._wait_for_the_end()
         if not waited.trio.is_over:
-            self.say("It has not ended yet: a runworker carries it on, or the next smoke order does.")
+            self.say("It has not ended yet: a runworker finishes it, or the next smoke order does.")
         return waited
 
     def _wait_for_the_end(self) -> Waited:
-        question = TrioOrder.objects.get(pk=self._id).asked  # what stands is answered by our verb
-        return wait_for(self._id, within=END_WITHIN, before=self._told(question), tell=self._tell)
+        question = TrioOrder.objects.get(pk=self._id).asked  # our close or cancel is its answer
+        return wait_for(self._id, within=END_WITHIN, since=self._baseline(question), narrate=self._narrate)
 
     def _never_placed(self) -> int:
         trio, _ = look(self._id)
-        give(trio_cancel, self._id)
+        request(trio_cancel, self._id)
         waited = self._wait_for_the_end()
         watch = getattr(self.account, "watch", None)
         why = f" ({watch.note})" if watch is not None and watch.note else ""
         self.report["error"] = (
             f"Trio {trio.pk} could not be placed within {PLACE_WITHIN.seconds} s: its account could not be read"
-            f" and watched{why}. It was withdrawn; nothing was sent."
+            f" and watched{why}. The trio was withdrawn; nothing was sent."
         )
         self.report |= trio_document(waited.trio)
         self.say(self.report["error"])
         return 3
 
     def withdraw(self) -> None:
-        """Take back what was placed, after an interruption, and wait for its end."""
+        """Close what was placed, after an interruption, and wait for its end."""
         if (
             self.trio is None
             or not TrioOrder.objects.filter(pk=self.trio.pk).exclude(state__in=ENDS).exists()
         ):
             return
-        self.say("Interrupted: what was placed is taken back first.")
-        give(trio_close, self._id)
+        self.say("Interrupted: withdrawing what was placed first.")
+        request(trio_close, self._id)
         self.say(trio_sentence(self._wait_for_the_end().trio))
 
-    # --- what came of it --------------------------------------------------------------------------
+    # --- the report --------------------------------------------------------------------------
 
     _last_event: int = 0
 
-    def _told(self, question: Question | None = None) -> Before:
-        return Before(question, self._last_event)
+    def _baseline(self, question: Question | None = None) -> Baseline:
+        return Baseline(question, self._last_event)
 
-    def _tell(self, event: TrioEvent) -> None:
+    def _narrate(self, event: TrioEvent) -> None:
         self._last_event = event.pk
         self.say(f"  {event.text}")
 
-    def _ask_the_exchange(self, symbol: Symbol, *, again: bool = False) -> None:
-        """Show the entry as the exchange itself tells it, by our client id."""
+    def _query(self, symbol: Symbol, *, again: bool = False) -> None:
+        """Show the entry as the exchange itself reports it, by our client order id."""
         leg = Leg.objects.filter(trio_id=self._id, role=Role.ENTRY).order_by("-id").first()
         if leg is None:
-            self.say("Nothing of it ever left for the exchange.")
+            self.say("Nothing of it was ever sent to the exchange.")
             return
         ref = OrderRef(symbol.symbol, leg.client_id, conditional=False)
         try:
             view = _found(self.account, ref)
         except ExchangeError as error:
-            self.say(f"The exchange could not be asked about {leg.client_id}: {error}")
+            self.say(f"The exchange could not be queried about {leg.client_id}: {error}")
             return
         if view is None:
-            self.say(f"The exchange shows no order {leg.client_id}{' any more' if again else ''}.")
+            self.say(f"The exchange {'no longer shows' if again else 'shows no'} order {leg.client_id}.")
             return
-        told = _view_document(view, symbol)
-        self.report["exchange_after" if again else "exchange"] = told
-        price = f" at {told['price']}" if told["price"] else ""
-        now = "now says" if again else "says"
+        shown = _view_document(view, symbol)
+        self.report["exchange_after" if again else "exchange"] = shown
+        price = f" at {shown['price']}" if shown["price"] else ""
         self.say(
-            f"The exchange {now}: order {told['order_id']} ({leg.client_id}), {view.side} {told['quantity']}"
-            f" {symbol.symbol}{price}, is {told['state']}, {told['filled']} filled."
+            f"The exchange {'now shows' if again else 'shows'} order {shown['order_id']} ({leg.client_id}),"
+            f" {view.side} {shown['quantity']} {symbol.symbol}{price}: {shown['state']},"
+            f" {shown['filled']} filled."
         )
 
-    def _verdict(self, waited: Waited) -> int:
+    def _exit_code(self, waited: Waited) -> int:
         trio = waited.trio
         self.report |= trio_document(trio)
         expected = (
             trio.trio_state is TrioState.EXPIRED
             and trio.cause == Cause.ENTRY_ENDED
-            and self.wish.time_in_force is not TimeInForce.GTC
+            and self.order.time_in_force is not TimeInForce.GTC
         )
-        return (
-            OK if expected else waited.exit_code if trio.is_over else replace(waited, rested=False).exit_code
-        )
+        if expected:
+            return OK
+        return waited.exit_code if trio.is_over else replace(waited, rested=False).exit_code
 
 
 def _found(account: ExchangeAccount, ref: OrderRef) -> OrderView | None:
@@ -298,8 +300,8 @@ def _view_document(view: OrderView, symbol: Symbol) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def watch_kept(account: ExchangeAccount) -> Iterator[WorkerLoop]:
-    """Do a runworker's work on one account for as long as the block takes, beside those there may be."""
+def watching(account: ExchangeAccount) -> Iterator[WorkerLoop]:
+    """Do a runworker's work on one account for as long as the block takes, beside any that run."""
     loop = WorkerLoop(only=account.pk)
 
     def run() -> None:
@@ -323,17 +325,17 @@ def leftovers_end(account: ExchangeAccount, say: Callable[[str], None]) -> None:
         state__in=[*ENDS, TrioState.DRAFT]
     )
     for trio in left:
-        say(f"Trio {trio.pk} is left over from a smoke order that was interrupted: it is taken back first.")
-        give(trio_close, trio.pk)
+        say(f"Trio {trio.pk} is left over from an interrupted smoke order: closing it first.")
+        request(trio_close, trio.pk)
         say(trio_sentence(wait_for(trio.pk, within=END_WITHIN).trio))
 
 
-def give(verb: Callable[..., TrioOrder], trio_id: int) -> None:
-    """Give a verb, unless the trio has ended meanwhile; a lost database is waited for a while."""
-    deadline = time.monotonic() + VERB_SECONDS
+def request(service: Callable[..., TrioOrder], trio_id: int) -> None:
+    """Call a service on a trio, unless it has ended meanwhile; a lost database is waited for a while."""
+    deadline = time.monotonic() + DATABASE_SECONDS
     while True:
         try:
-            verb(trio_id=trio_id, by=SOURCE)
+            service(trio_id=trio_id, by=SOURCE)
         except IllegalTransition:
             return
         except OperationalError:
@@ -346,7 +348,7 @@ def give(verb: Callable[..., TrioOrder], trio_id: int) -> None:
 
 
 def until_true(what: Callable[[], bool], *, seconds: float) -> bool:
-    """Ask until it is so, or the time is over."""
+    """Wait until it is true, or the time is over. Returns which."""
     deadline = time.monotonic() + seconds
     while not what():
         if time.monotonic() > deadline:

@@ -18,7 +18,7 @@ from exchange.errors import ExchangeError
 from local_servers.manager import EmbeddedServersError
 from orders import risk_gates
 from orders.cli.document import trio_document, trio_sentence
-from orders.cli.wait import Before, wait_for
+from orders.cli.wait import Baseline, wait_for
 from orders.domain.errors import OrdersError, TrioRefused
 from orders.models import TrioEvent, TrioOrder
 from orders.services import Reading, trio_queue
@@ -35,17 +35,17 @@ class TrioCommand(ScriptCommand):
 
     refusals = (AccountsError, OrdersError, ExchangeError, EmbeddedServersError)
 
-    def outcome(self, trio_id: int, options: dict[str, Any], *, before: Before) -> CommandResult:
+    def outcome(self, trio_id: int, options: dict[str, Any], *, since: Baseline) -> CommandResult:
         """Return how a trio stands now, or at the end of ``--wait``."""
         if options["wait"] is None:
             trio = trio_get(trio_id)
             return CommandResult(trio_document(trio), trio_sentence(trio))
-        tell = None if options["json"] else self.narrate
+        narrate = None if options["json"] else self.narrate
         try:
-            waited = wait_for(trio_id, within=options["wait"], before=before, tell=tell)
+            waited = wait_for(trio_id, within=options["wait"], since=since, narrate=narrate)
         except KeyboardInterrupt:  # who waits may stop waiting; the trio goes on
             self.stderr.write(f"No longer waiting; trio {trio_id} goes on.")
-            waited = wait_for(trio_id, within=timedelta(0), before=before)
+            waited = wait_for(trio_id, within=timedelta(0), since=since)
         return CommandResult(trio_document(waited.trio), trio_sentence(waited.trio), waited.exit_code)
 
     def narrate(self, event: TrioEvent) -> None:

@@ -26,19 +26,19 @@ SOUND_RESULTS = frozenset({Cause.STOP_LOSS, Cause.TAKE_PROFIT, Cause.TIME, Cause
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
-    """What stood before a verb was given: its question is no news, its story is told already."""
+class Baseline:
+    """Where a trio stood before a verb was given: its question is no news, its story is known."""
 
     asked: Question | None = None
     event: int = 0
 
     @classmethod
-    def of(cls, trio: TrioOrder) -> Before:
+    def of(cls, trio: TrioOrder) -> Baseline:
         event = trio.events.order_by("-pk").values_list("pk", flat=True).first()
         return cls(trio.asked, event or 0)
 
 
-NOTHING_BEFORE = Before()
+FROM_THE_START = Baseline()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,31 +114,31 @@ def wait_for(
     trio_id: int,
     *,
     within: timedelta,
-    before: Before = NOTHING_BEFORE,
-    tell: Callable[[TrioEvent], None] | None = None,
+    since: Baseline = FROM_THE_START,
+    narrate: Callable[[TrioEvent], None] | None = None,
 ) -> Waited:
     """Look until a trio has ended, asks a person or rests, and no longer than ``within``.
 
-    A question that stood ``before`` the verb ends no wait: the verb is its answer. ``tell`` gets each line
+    A question that stood at ``since``, before the verb, ends no wait: the verb is its answer. ``narrate`` gets each line
     the story has had since. A database that does not answer is waited for like anything else. Raises
     OperationalError when it does not come back.
     """
     deadline = time.monotonic() + within.total_seconds()
-    told = before.event
+    seen = since.event
     while True:
         left = deadline - time.monotonic()
         try:
             trio, resting = look(trio_id)
-            for event in TrioEvent.objects.filter(trio_id=trio_id, pk__gt=told) if tell else ():
-                told = event.pk
-                if tell is not None:
-                    tell(event)
+            for event in TrioEvent.objects.filter(trio_id=trio_id, pk__gt=seen) if narrate else ():
+                seen = event.pk
+                if narrate is not None:
+                    narrate(event)
         except OperationalError:
             if left <= 0:
                 raise
             connection.close()
         else:
-            asks = trio.asked is not None and trio.asked != before.asked
+            asks = trio.asked is not None and trio.asked != since.asked
             if trio.is_over or asks or resting:
                 return Waited(trio, rested=trio.is_over or resting)
             if left <= 0:

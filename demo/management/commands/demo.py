@@ -12,8 +12,9 @@ from urllib.request import ProxyHandler, build_opener
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from demo.director import OPERATOR, Director
-from demo.stage import DemoFailed, Stage, wait_for
+from demo.processes import DemoProcesses
+from demo.retry import DemoFailed, wait_for
+from demo.runner import OPERATOR, DemoRunner
 from local_servers import pidfiles
 
 
@@ -21,14 +22,14 @@ class Command(BaseCommand):
     help = (
         "Start everything on this machine (simulated exchange, workers, web), place eight trios and narrate each "
         "to its end, then leave the admin open until Ctrl-C. No keys, no network, no money. "
-        "A demo that is still running in this checkout is ended first, and what it left alive is carried to its end."
+        "A demo still running in this checkout is ended first, and the trios it left open are closed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--once",
             action="store_true",
-            help="headless: end after the stories, print one line of JSON last, exit 0 only if all ended as told",
+            help="headless: end after the eight trios, print one line of JSON last, exit 0 only if all ended as expected",
         )
 
     def handle(self, *args: Any, once: bool = False, **options: Any) -> None:
@@ -38,14 +39,14 @@ class Command(BaseCommand):
             )
         signal.signal(signal.SIGTERM, _interrupt)
         began = time.monotonic()
-        stage = Stage()
-        stage_started = False
+        processes = DemoProcesses()
+        started = False
         report: dict[str, Any] = {"ok": False, "trios": []}
         try:
-            stage.start()
+            processes.start()
             with pidfiles.pid_file("demo"):
-                stage_started = True
-                self._perform(stage, report, once=once)
+                started = True
+                self._run(processes, report, once=once)
         except DemoFailed as failed:
             report["error"] = str(failed)
             self._say(str(failed))
@@ -53,8 +54,8 @@ class Command(BaseCommand):
             report["error"] = "stopped"
             self._say("Stopping.")
         finally:
-            if stage_started:
-                stage.stop()
+            if started:
+                processes.stop()
         report["seconds"] = round(time.monotonic() - began, 1)
         if once:
             self.stdout.write(json.dumps(report))
@@ -62,40 +63,39 @@ class Command(BaseCommand):
         if not report["ok"] and not stopped_by_hand:
             raise SystemExit(1)
 
-    def _perform(self, stage: Stage, report: dict[str, Any], *, once: bool) -> None:
+    def _run(self, processes: DemoProcesses, report: dict[str, Any], *, once: bool) -> None:
         self._say("Starting the simulated exchange, two workers of each kind and the web.")
-        director = Director(say=self._say)
-        director.market.pause()
-        director.prepare()
-        password = director.operator()
-        report["carried_on"] = director.carry_on()
-        director.play()
-        report["trios"] = director.review()
+        runner = DemoRunner(say=self._say)
+        runner.market.pause()
+        runner.prepare()
+        password = runner.operator_password()
+        report["carried_on"] = runner.close_leftovers()
+        runner.run_scenarios()
+        report["trios"] = runner.report()
         report["ok"] = bool(report["trios"]) and all(row["as_told"] for row in report["trios"])
         for row in report["trios"]:
+            verdict = "as expected" if row["as_told"] else "NOT AS EXPECTED"
             result = f" by {row['result']}" if row["result"] else ""
+            left = f", left over: {row['left_over']}" if row["left_over"] else ""
             self._say(
-                f"{'as told' if row['as_told'] else 'NOT AS TOLD'}: {row['story']}: {row['state']}{result}, "
-                f"uncovered for {row['uncovered_ms']} ms{', left over: ' + str(row['left_over']) if row['left_over'] else ''}"
+                f"{verdict}: {row['story']}: {row['state']}{result}, unprotected for {row['uncovered_ms']} ms{left}"
             )
-        report["journal_breaks"] = director.journal_breaks()
+        report["journal_breaks"] = runner.journal_breaks()
         report["ok"] &= not report["journal_breaks"]
-        for sentence in report["journal_breaks"] or [
-            "The journal is whole, and tells the same as the books."
-        ]:
+        for sentence in report["journal_breaks"] or ["The journal is intact and agrees with the database."]:
             self._say(sentence)
         if once:
-            director.market.run()
+            runner.market.run()
             return
-        address = director.encore()
+        address = runner.leave_one_open()
         wait_for(_web_answers, "The web did not come up within 30 s: see .run/logs/web.log.")
         self._say("")
         self._say(f"The admin is open at {address}")
         self._say(f"Log in as {OPERATOR} with the password {password}")
         self._say("One more trio is open on a moving market. Ctrl-C stops everything.")
-        while stage.alive:
+        while processes.alive:
             time.sleep(0.5)
-        raise DemoFailed("The supervisor ended by itself: see .run/logs/supervisord.log.")
+        raise DemoFailed("The supervisor ended unexpectedly: see .run/logs/supervisord.log.")
 
     def _say(self, text: str) -> None:
         self.stderr.write(text)

@@ -1,4 +1,4 @@
-"""Place, query and take back one order."""
+"""Place, query and withdraw one order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.db import DatabaseError
 from accounts.cli import INTERRUPTED, CommandResult
 from accounts.errors import AccountsError
 from demo import prerequisites
-from demo.smoke import Smoke, TooSmall, Wish, leftovers_end, watch_kept
+from demo.smoke import Smoke, SmokeOrder, TooSmall, leftovers_end, watching
 from exchange.errors import ExchangeError
 from exchange.types import OrderType, Side, TimeInForce
 from orders.cli.commands import TrioCommand, number, word
@@ -27,7 +27,7 @@ TYPES = (OrderType.LIMIT.value, OrderType.MARKET.value)
 
 class Command(TrioCommand):
     help = (
-        "Place one order, ask the exchange about it, and take it back: a LIMIT order is cancelled, a MARKET one"
+        "Place one order, query it on the exchange, and withdraw it: a LIMIT order is cancelled, a MARKET order"
         " closed at once. On PAPER, where everything that is missing is made; with BINANCE_TESTNET=true on"
         " TESTNET, with BINANCE_TESTNET_API and BINANCE_TESTNET_SECRET. Example: manage.py smoke_order --symbol"
         " BTCUSDT --price 10000 --qty 0.001 --side BUY --type LIMIT --timeInForce GTC"
@@ -40,10 +40,10 @@ class Command(TrioCommand):
         parser.add_argument(
             "--qty", required=True, metavar="Q", help="raised to the smallest valid quantity when too small"
         )
-        parser.add_argument("--side", default="BUY", help="BUY (when left out) or SELL")
-        parser.add_argument("--type", help="LIMIT (when a price is given) or MARKET")
+        parser.add_argument("--side", default="BUY", help="BUY (default) or SELL")
+        parser.add_argument("--type", help="LIMIT (default when a price is given) or MARKET")
         parser.add_argument(
-            "--timeInForce", metavar="TIF", help="of a LIMIT order: GTC (when left out), IOC, FOK or GTX"
+            "--timeInForce", metavar="TIF", help="of a LIMIT order: GTC (default), IOC, FOK or GTX"
         )
         parser.add_argument(
             "--trio", action="store_true", help="a whole trio: with stop-loss and take-profit 2 %% away"
@@ -53,31 +53,31 @@ class Command(TrioCommand):
         )
 
     def run(self, **options: Any) -> CommandResult:
-        wish = _wish(options)
+        order = _order(options)
         say = self.stderr.write if options["json"] else self.stdout.write
         with _quiet(), _termination_interrupts():
-            return self._smoke(wish, say)
+            return self._smoke(order, say)
 
-    def _smoke(self, wish: Wish, say: Any) -> CommandResult:
+    def _smoke(self, order: SmokeOrder, say: Any) -> CommandResult:
         environment = prerequisites.smoke_environment()
         say(f"Smoke order on {environment.value}.")
         prerequisites.schema_ensure(say)
         with prerequisites.only_one("smoke") as alone, prerequisites.simulator_running(environment, say):
             account = prerequisites.smoke_account_ensure(environment)
-            prerequisites.symbols_ensure(environment, wish.symbol, say)
-            with watch_kept(account):
+            prerequisites.symbols_ensure(environment, order.symbol, say)
+            with watching(account):
                 if alone:
                     leftovers_end(account, say)
-                smoke = Smoke(wish, account, say)
+                smoke = Smoke(order, account, say)
                 smoke.report |= {
                     "ok": False,
                     "environment": account.environment,
                     "account": account.name,
-                    "symbol": wish.symbol.upper(),
+                    "symbol": order.symbol.upper(),
                 }
-                return self._lived(smoke)
+                return self._run_to_the_end(smoke)
 
-    def _lived(self, smoke: Smoke) -> CommandResult:
+    def _run_to_the_end(self, smoke: Smoke) -> CommandResult:
         try:
             code = smoke.run()
         except TooSmall as error:
@@ -94,11 +94,13 @@ class Command(TrioCommand):
             raise
         smoke.report["ok"] = code == 0
         return CommandResult(
-            smoke.report, "The smoke order went well." if code == 0 else "It did not go as it should.", code
+            smoke.report,
+            "The smoke order went well." if code == 0 else "The smoke order did not go as expected.",
+            code,
         )
 
 
-def _wish(options: dict[str, Any]) -> Wish:
+def _order(options: dict[str, Any]) -> SmokeOrder:
     """Read what was typed. Raises TrioRefused."""
     price = number(options["price"], "price")
     kind = word(options["type"], TYPES, "type") or ("MARKET" if price is None else "LIMIT")
@@ -106,12 +108,12 @@ def _wish(options: dict[str, Any]) -> Wish:
         raise TrioRefused("A LIMIT order needs a price: add --price, or choose --type MARKET.")
     quantity = number(options["qty"], "quantity")
     assert quantity is not None
-    return Wish(
+    return SmokeOrder(
         symbol=options["symbol"].strip(),
         side=Side(word(options["side"], list(Side), "side")),
         type=OrderType(kind),
         quantity=quantity,
-        price=price if kind == "LIMIT" else None,  # a MARKET order has none; the usual line names one
+        price=price if kind == "LIMIT" else None,  # a MARKET order has none, though one may be given
         time_in_force=TimeInForce(word(options["timeInForce"], list(TimeInForce), "time in force") or "GTC"),
         whole_trio=options["trio"],
         exact=options["exact"],
@@ -132,7 +134,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _termination_interrupts() -> Iterator[None]:
-    """SIGTERM is told like Ctrl-C: what was placed is taken back before leaving."""
+    """Treat SIGTERM like Ctrl-C: what was placed is withdrawn before leaving."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -6,7 +6,7 @@ from typing import Any
 
 from accounts.cli import CommandResult
 from orders.cli.commands import VerbCommand, trio_get
-from orders.cli.wait import Before
+from orders.cli.wait import Baseline
 from orders.services import trio_cancel
 
 
@@ -18,8 +18,8 @@ class Command(VerbCommand):
     )
 
     def run(self, **options: Any) -> CommandResult:
-        before = Before.of(trio_get(options["trio"]))
+        since = Baseline.of(trio_get(options["trio"]))
         trio = trio_cancel(trio_id=options["trio"], by="cancel_trio")
         if not trio.is_over:
             self.warn_if_nobody_acts()
-        return self.outcome(trio.pk, options, before=before)
+        return self.outcome(trio.pk, options, since=since)

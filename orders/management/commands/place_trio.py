@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.cli import CommandResult
 from exchange.types import PositionSide, Side, TimeInForce
 from orders.cli.commands import TrioCommand, account_get, add_wait, number, place, word
-from orders.cli.wait import NOTHING_BEFORE
+from orders.cli.wait import FROM_THE_START
 from orders.domain.enums import Protection, TargetPolicy
 from orders.domain.errors import TrioRefused
 from orders.models import TrioOrder
@@ -74,7 +74,7 @@ class Command(TrioCommand):
         trio = _draft(options)
         reading = trio_check(trio)
         placed = place(trio, by="place_trio", reading=reading)
-        return self.outcome(placed.pk, options, before=NOTHING_BEFORE)
+        return self.outcome(placed.pk, options, since=FROM_THE_START)
 
 
 def _draft(options: dict[str, Any]) -> TrioOrder:

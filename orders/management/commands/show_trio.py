@@ -6,7 +6,7 @@ from typing import Any
 
 from accounts.cli import CommandResult
 from orders.cli.commands import VerbCommand, trio_get
-from orders.cli.wait import Before
+from orders.cli.wait import Baseline
 
 
 class Command(VerbCommand):
@@ -17,4 +17,4 @@ class Command(VerbCommand):
 
     def run(self, **options: Any) -> CommandResult:
         trio = trio_get(options["trio"])
-        return self.outcome(trio.pk, options, before=Before(event=Before.of(trio).event))
+        return self.outcome(trio.pk, options, since=Baseline(event=Baseline.of(trio).event))

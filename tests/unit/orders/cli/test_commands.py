@@ -21,7 +21,7 @@ from django.db import connection
 
 from accounts.models import ExchangeAccount
 from accounts.services import account_add
-from demo.smoke import watch_kept
+from demo.smoke import watching
 from exchange.types import Endpoints
 from local_servers.manager import CHECKOUT
 from orders.exchange_data.clock import db_now
@@ -113,7 +113,7 @@ def unwatched(exchange: str) -> World:
 def world(unwatched: World) -> Iterator[World]:
     """The desk, watched as by a runworker."""
     with ExitStack() as stack:
-        loop = stack.enter_context(watch_kept(unwatched.account))
+        loop = stack.enter_context(watching(unwatched.account))
         until(lambda: Heartbeat.objects.exists() and loop.watch_manager.is_ready, why="the watch is kept")
         yield unwatched
     gc.collect()  # the connections of threads that have ended: the test database is dropped after us

@@ -1,21 +1,22 @@
-"""Eight trios and how each must end. Prices are shares of the price at which the story begins."""
+"""Eight trios and how each must end. Prices are relative to the price at which the scenario begins."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Literal
 
 from orders.domain.rounding import quantity_up, to_grid
 from orders.models import Symbol
 
 D = Decimal
 ONE_WAY, HEDGE = "demo", "demo hedge"
-NOTIONAL = D(600)  # what each trio is worth, in USDT
+NOTIONAL = D(600)  # of each trio, in USDT
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """One trio: what it is, and the end it must reach. ``act`` is what an operator does once it stands."""
+class Scenario:
+    """One trio: what it is, and the end it must reach. ``operator`` is what an operator does once it rests."""
 
     name: str
     account: str
@@ -27,7 +28,7 @@ class Story:
     result: str = ""
     limit: Decimal | None = None
     protection: str = "PRE_ARMED"
-    act: str = ""
+    operator: Literal["", "cancel", "close"] = ""
 
     def fields(self, symbol: Symbol, price: Decimal) -> dict[str, object]:
         """Return the trio's prices and quantity, in whole ticks and steps."""
@@ -50,19 +51,19 @@ class Story:
 
 ON_FILL = "ON_FIRST_FILL"
 # fmt: off
-STORIES = (
-    Story("long takes profit", ONE_WAY, "ADAUSDT", "BUY", D("-0.010"), D("0.006"), "CLOSED", "TAKE_PROFIT"),
-    Story("short stops out", HEDGE, "ADAUSDT", "SELL", D("0.005"), D("-0.015"), "CLOSED", "STOP_LOSS", protection=ON_FILL),
-    Story("long limit fills on the dip and takes profit", ONE_WAY, "XRPUSDT", "BUY", D("-0.015"), D("0.008"),
+SCENARIOS = (
+    Scenario("long takes profit", ONE_WAY, "ADAUSDT", "BUY", D("-0.010"), D("0.006"), "CLOSED", "TAKE_PROFIT"),
+    Scenario("short stops out", HEDGE, "ADAUSDT", "SELL", D("0.005"), D("-0.015"), "CLOSED", "STOP_LOSS", protection=ON_FILL),
+    Scenario("long limit fills on the dip and takes profit", ONE_WAY, "XRPUSDT", "BUY", D("-0.015"), D("0.008"),
           "CLOSED", "TAKE_PROFIT", limit=D("-0.002")),
-    Story("short limit fills on the rise and stops out", HEDGE, "XRPUSDT", "SELL", D("0.008"), D("-0.015"),
+    Scenario("short limit fills on the rise and stops out", HEDGE, "XRPUSDT", "SELL", D("0.008"), D("-0.015"),
           "CLOSED", "STOP_LOSS", limit=D("0.002"), protection=ON_FILL),
-    Story("long limit cancelled before it fills", ONE_WAY, "BTCUSDT", "BUY", D("-0.080"), D("0.020"),
-          "CANCELLED", limit=D("-0.040"), act="cancel"),
-    Story("long closed by the operator", HEDGE, "BTCUSDT", "BUY", D("-0.030"), D("0.030"), "CLOSED", "MANUAL", act="close"),
-    Story("stop-loss refused after the fill, rolled back", ONE_WAY, "ETHUSDT", "BUY", D("-0.030"), D("0.030"),
+    Scenario("long limit cancelled before it fills", ONE_WAY, "BTCUSDT", "BUY", D("-0.080"), D("0.020"),
+          "CANCELLED", limit=D("-0.040"), operator="cancel"),
+    Scenario("long closed by the operator", HEDGE, "BTCUSDT", "BUY", D("-0.030"), D("0.030"), "CLOSED", "MANUAL", operator="close"),
+    Scenario("stop-loss refused after the fill, rolled back", ONE_WAY, "ETHUSDT", "BUY", D("-0.030"), D("0.030"),
           "ROLLED_BACK", protection=ON_FILL),
-    Story("stop-loss refused before the entry, market never touched", HEDGE, "ETHUSDT", "SELL", D("0.030"), D("-0.030"),
+    Scenario("stop-loss refused before the entry, market never touched", HEDGE, "ETHUSDT", "SELL", D("0.030"), D("-0.030"),
           "ROLLED_BACK"),
 )
 # fmt: on

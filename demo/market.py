@@ -1,0 +1,66 @@
+"""The simulated market: its prices and faults, as the demo sets them."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+from django.conf import settings
+
+from demo.retry import DemoFailed, retrying
+
+
+class SimulatedMarket:
+    """Sets the simulator's prices and faults. While paused, its own market stands still."""
+
+    def __init__(self) -> None:
+        self._root = settings.BINANCE_URLS["PAPER"].rest.rstrip("/")
+        self._opener = build_opener(ProxyHandler({}))
+
+    def price(self, symbol: str) -> Decimal:
+        return Decimal(self._ask("GET", f"/fapi/v2/ticker/price?symbol={symbol}")["price"])
+
+    def move(self, symbol: str, price: Decimal) -> None:
+        self._ask("POST", "/sim/price", {"symbol": symbol, "price": format(price, "f")})
+
+    def pause(self) -> None:
+        self._ask("POST", "/sim/market", {"mode": "pause"})
+
+    def run(self) -> None:
+        self._ask("POST", "/sim/market", {"mode": "run"})
+
+    def refuse_stops(self, symbol: str) -> None:
+        """Have every stop-loss on a symbol refused, until ``clear_faults``."""
+        self._ask(
+            "POST",
+            "/sim/faults",
+            {
+                "match": {"method": "POST", "type": "STOP_MARKET", "symbol": symbol},
+                "occurrence": "every",
+                "then": {"do": "refuse", "code": -2010, "msg": "New order rejected."},
+            },
+        )
+
+    def clear_faults(self) -> None:
+        self._ask("DELETE", "/sim/faults")
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Send a request. A simulator that was killed is started again, so wait for it."""
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(  # noqa: S310 - our own loopback address
+            self._root + path, data=data, method=method, headers={"Content-Type": "application/json"}
+        )
+
+        def once() -> Any:
+            try:
+                with self._opener.open(request, timeout=5) as response:
+                    return json.loads(response.read())
+            except HTTPError as refused:
+                raise DemoFailed(
+                    f"{self._root} refused {path} (HTTP {refused.code}): it is not our simulator, or an older one."
+                ) from refused
+
+        return retrying(once)
