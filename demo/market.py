@@ -11,6 +11,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from django.conf import settings
 
 from demo.retry import DemoFailed, retrying
+from simulator.engine.errors import NEW_ORDER_REJECTED
 
 
 class SimulatedMarket:
@@ -40,7 +41,7 @@ class SimulatedMarket:
             {
                 "match": {"method": "POST", "type": "STOP_MARKET", "symbol": symbol},
                 "occurrence": "every",
-                "then": {"do": "refuse", "code": -2010, "msg": "New order rejected."},
+                "then": {"do": "refuse", "code": NEW_ORDER_REJECTED, "msg": "New order rejected."},
             },
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 # fmt: off
+NEW_ORDER_REJECTED: Final = -2010
+
 MESSAGES: Final[dict[int, str]] = {
     -1000: "Unknown error, please check your request or try again later.",
     -1001: "Internal error; unable to process your request. Please try again.",
