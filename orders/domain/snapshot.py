@@ -34,7 +34,6 @@ class Policies:
     patience: int = 600
     naked_limit: int = 2000
     absence_margin: int = 10_000
-    recv_window: int = 5000
     look_again: int = 1000
     back_off: int = 200
     book_age_max: int = 30_000
@@ -78,7 +77,6 @@ class LegView:
     form: Form
     state: LegState
     quantity: Decimal = ZERO
-    trigger_price: Decimal | None = None
     filled: Decimal = ZERO
     acknowledged: bool = False
     asked: Ask = Ask.NONE
@@ -93,7 +91,6 @@ class LegView:
     triggered_ts: int | None = None
     filled_ts: int | None = None
     ended_ts: int | None = None
-    seen_ts: int | None = None
     retry_at: int | None = None
     look_at: int | None = None
     looking_since: int | None = None

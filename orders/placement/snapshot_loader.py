@@ -53,7 +53,6 @@ def policies() -> Policies:
         patience=settings.PROTECT_TIMEOUT_MS,
         naked_limit=settings.NAKED_LIMIT_MS,
         absence_margin=settings.ABSENCE_MARGIN_MS,
-        recv_window=settings.RECV_WINDOW_MS,
         book_age_max=2 * 1000 * settings.SWEEP_SECONDS,
     )
 
@@ -153,7 +152,6 @@ def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) ->
         form=Form(leg.form),
         state=LegState(leg.state),
         quantity=leg.quantity,
-        trigger_price=leg.trigger_price,
         filled=leg.filled,
         acknowledged=leg.acknowledged,
         asked=asked,
@@ -168,7 +166,6 @@ def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) ->
         triggered_ts=leg.triggered_ts,
         filled_ts=leg.filled_ts,
         ended_ts=leg.ended_ts,
-        seen_ts=leg.seen_ts,
         retry_at=_ms(leg.retry_at),
         look_at=_ms(leg.look_at),
         looking_since=_ms(leg.looking_since),

@@ -17,7 +17,7 @@ from tests.walk import finish, service, venue
 from tests.walk.nature import child, children, environment, meddle
 from tests.walk.network import Move, answered, arrive, deliver, deliver_late, execute, faults, resume
 from tests.walk.story import name_of, telling, told_by
-from tests.walk.world import POLL, RULES, World
+from tests.walk.world import POLL, RECV_WINDOW, World
 
 
 def moves(world: World) -> Iterator[Move]:
@@ -148,5 +148,5 @@ def _late(world: World) -> Iterator[Move]:
     for place, call in enumerate(world.paused):
         yield f"{name_of(call)}: its process wakes up", partial(resume, place=place)
     for place, call in enumerate(world.adrift):
-        if world.now_ts <= call.at + RULES.recv_window:
+        if world.now_ts <= call.at + RECV_WINDOW:
             yield f"{name_of(call)}: arrives late", partial(arrive, place=place)

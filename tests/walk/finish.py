@@ -11,7 +11,7 @@ from orders.domain.leg_updates import merge
 from orders.domain.operator_questions import Question, QuestionKind
 from tests.walk.service import PLACING
 from tests.walk.venue import mark, shown
-from tests.walk.world import RULES, Answer, Call, Event, LegRow, Slot, World
+from tests.walk.world import RECV_WINDOW, RULES, Answer, Call, Event, LegRow, Slot, World
 
 BACK_OFF, KEY_BACK_OFF, LOOK_AGAIN = 200, 5000, 1000
 
@@ -117,7 +117,7 @@ def _proved_absent(world: World, leg: LegRow, call: Call) -> bool:
     newest = world.newest_request(leg.client_id, RequestKind.SUBMIT)
     if leg.facts.acknowledged:
         return call.at > (leg.facts.seen_ts or 0) + RULES.absence_margin
-    if newest is None or call.at <= newest.timestamp + RULES.recv_window + RULES.absence_margin:
+    if newest is None or call.at <= newest.timestamp + RECV_WINDOW + RULES.absence_margin:
         return False
     return leg.role is not Role.ENTRY or call.witness
 

@@ -19,6 +19,7 @@ from orders.domain.snapshot import Ask, Book, LegView, TrioSnapshot
 from tests.walk import rows
 from tests.walk.world import (
     LOTS,
+    RECV_WINDOW,
     RULES,
     START,
     Call,
@@ -129,7 +130,6 @@ def _leg_view(world: World, leg: LegRow) -> LegView:
         triggered_ts=facts.triggered_ts,
         filled_ts=facts.filled_ts,
         ended_ts=facts.ended_ts,
-        seen_ts=facts.seen_ts,
         retry_at=leg.retry_at,
         look_at=leg.look_at,
         looking_since=leg.looking_since,
@@ -184,7 +184,7 @@ def check(world: World, decision: Decision) -> None:
         for call in (*world.calls, *world.paused, *world.adrift):
             row = next((leg for leg in world.legs if leg.client_id == call.client_id), None)
             written_off = row is not None and row.state is LegState.WRITTEN_OFF
-            open_still = call.kind == "SUBMIT" and world.now_ts <= call.at + RULES.recv_window
+            open_still = call.kind == "SUBMIT" and world.now_ts <= call.at + RECV_WINDOW
             if open_still and not (row is not None and row.state.is_final and not written_off):
                 raise Violation(f"an end while {call.client_id} is in the air")
     if isinstance(step, Rest) and step.until is None:
@@ -279,7 +279,7 @@ def _look(world: World, client_id: str) -> None:
     newest = world.newest_request(client_id, RequestKind.SUBMIT)
     witness = False
     if newest is not None and leg.role is Role.ENTRY and not leg.facts.acknowledged:
-        witness = world.now_ts > newest.timestamp + RULES.recv_window + RULES.absence_margin
+        witness = world.now_ts > newest.timestamp + RECV_WINDOW + RULES.absence_margin
     world.calls = (*world.calls, Call("LOOK", world.now_ts, client_id, witness=witness))
 
 

@@ -17,7 +17,7 @@ from exchange.types import (
     TimeInForce,
 )
 from orders.domain.enums import Role, Verdict
-from tests.walk.world import LOTS, RULES, Answer, Call, Event, Violation, World, XOrder
+from tests.walk.world import LOTS, RECV_WINDOW, RULES, Answer, Call, Event, Violation, World, XOrder
 
 STATES = {
     "NEW": OrderState.NEW,
@@ -77,7 +77,7 @@ def shown(order: XOrder) -> OrderView:
 
 def submit(world: World, order: NewOrder, role: Role, at: int, *, take: int | None = None) -> Answer:
     """Place ``order``; ``take`` caps what a market order finds at once. Changes the world."""
-    if world.now_ts > at + RULES.recv_window:
+    if world.now_ts > at + RECV_WINDOW:
         return Answer(Verdict.NOT_EXECUTED, -1021)
     open_one = world.order(order.client_id)
     if open_one is not None and open_one.live:
@@ -180,7 +180,7 @@ def _exit(world: World, order: NewOrder, take: int | None) -> Answer:
 
 def cancel(world: World, client_id: str, at: int) -> Answer:
     """Cancel by id. A conditional order's answer tells nothing but its id."""
-    if world.now_ts > at + RULES.recv_window:
+    if world.now_ts > at + RECV_WINDOW:
         return Answer(Verdict.NOT_EXECUTED, -1021)
     order = world.order(client_id)
     if order is None or not order.live or order.status == "TRIGGERING":

@@ -23,6 +23,7 @@ OFFSET: Final = 4_000_000
 LATENCY: Final = 10  # one request's way to the exchange
 POLL: Final = 250  # how late the worker's poll may serve a wake-up
 RULES: Final = Policies()
+RECV_WINDOW: Final = 5000
 WHOLE: Final = 3  # lots of the planned entry
 LOTS: Final = tuple(Decimal(n) for n in range(12))
 

@@ -60,7 +60,7 @@ def leg(role: Role, state: LegState = LegState.ACCEPTED, **said: Any) -> LegView
         "asked_ts": NOW_TS - 1000,
     }
     if state.is_live or state is LegState.FILLED:
-        usual |= {"acknowledged": True, "accepted_ts": NOW_TS - 900, "seen_ts": NOW_TS - 900}
+        usual |= {"acknowledged": True, "accepted_ts": NOW_TS - 900}
     if state is LegState.FILLED:
         usual |= {"filled": D("0.010"), "filled_ts": NOW_TS - 800, "ended_ts": NOW_TS - 800}
     if state is LegState.REJECTED:
