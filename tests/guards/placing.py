@@ -13,14 +13,14 @@ PROMISES: Final = "tests/unit/orders/placement/test_promises.py"
 
 OVERDUE: Final = "if trio.place_before is not None and trio.now >= trio.place_before:\n"
 QUEUED_TOO_LONG: Final = Removal(
-    "orders/domain/decision/lifecycle.py",
+    "orders/domain/decision/turns.py",
     f"    {OVERDUE}        why",
     "    if trio.place_before is None:\n        why",
 )
 ARMED_TOO_LONG: Final = Removal(
-    "orders/domain/decision/lifecycle.py",
-    f"        {OVERDUE}            return",
-    "        if False:\n            return",
+    "orders/domain/decision/turns.py",
+    f"if _entry_unsent(trio) and {OVERDUE.removeprefix('if ')}",
+    "if False:\n",
 )
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -43,8 +43,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "the entry goes out although its stop was refused",
         (
             Removal(
-                "orders/domain/decision/lifecycle.py",
-                "if trio.state is S.PLACING and (refused := armed_leg_refused(trio)):",
+                "orders/domain/decision/turns.py",
+                "if refused := armed_leg_refused(trio):",
                 "if (refused := armed_leg_refused(trio)) and False:",
             ),
         ),
@@ -56,7 +56,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a resting entry fills with nothing under it",
         (
             Removal(
-                "orders/domain/decision/lifecycle.py", "if gone := armed_stop_gone(trio):", "if gone := None:"
+                "orders/domain/decision/turns.py", "if gone := armed_stop_gone(trio):", "if gone := None:"
             ),
         ),
         (f"{DECIDE}::test_a_resting_entry_whose_armed_stop_is_gone_is_withdrawn",),
@@ -67,7 +67,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a resting entry fills below its own stop",
         (
             Removal(
-                "orders/domain/decision/lifecycle.py", "    if armed_level_passed(trio):\n", "    if False:\n"
+                "orders/domain/decision/turns.py", "    if armed_level_passed(trio):\n", "    if False:\n"
             ),
         ),
         (f"{DECIDE}::test_a_resting_entry_whose_stop_level_the_market_has_passed_is_withdrawn",),
@@ -104,9 +104,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a trio is placed that nobody would watch",
         (
             Removal(
-                "orders/domain/decision/lifecycle.py",
-                "if trio.dry_run or not trio.worker_alive or not trio.book.placeable:",
-                "if trio.dry_run or not trio.book.placeable:",
+                "orders/domain/decision/turns.py",
+                "return not trio.dry_run and trio.worker_alive and trio.book.placeable",
+                "return not trio.dry_run and trio.book.placeable",
             ),
             Removal(
                 "orders/placement/snapshot_loader.py",
@@ -187,8 +187,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a person's own position is covered and exited as if it were ours",
         (
             Removal(
-                "orders/domain/decision/lifecycle.py",
-                "if trouble := slot_trouble(trio):",
+                "orders/domain/decision/turns.py",
+                "if _ready(trio) and (trouble := slot_trouble(trio)):",
                 "if trouble := None:",
             ),
         ),
@@ -200,14 +200,14 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a switch thrown after queueing stops nothing",
         (
             Removal(
-                "orders/domain/decision/lifecycle.py",
-                "    if trio.refusal:\n        return Turn.REFUSED",
-                "    if False:\n        return Turn.REFUSED",
+                "orders/domain/decision/turns.py",
+                "    if trio.refusal:\n        return Implied(Turn.REFUSED",
+                "    if False:\n        return Implied(Turn.REFUSED",
             ),
             Removal(
-                "orders/domain/decision/lifecycle.py",
-                "        if trio.refusal:\n            return Cause.LIMIT",
-                "        if False:\n            return Cause.LIMIT",
+                "orders/domain/decision/turns.py",
+                "if _entry_unsent(trio) and trio.refusal:",
+                "if False:",
             ),
         ),
         (f"{STEPS}::test_a_queued_trio_may_end_before_anything_was_sent",),

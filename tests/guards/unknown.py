@@ -59,9 +59,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "armed legs stay on the book of a trio without an entry",
         (
             Removal(
-                "orders/domain/decision/lifecycle.py",
-                "entry.state is LegState.WRITTEN_OFF and trio.state is S.PLACING:",
-                "False:",
+                "orders/domain/decision/turns.py",
+                "if _entry_is(trio, LegState.WRITTEN_OFF):",
+                "if False:",
             ),
         ),
         (f"{STEPS}::test_an_entry_found_absent_is_never_sent_again",),
@@ -184,9 +184,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an order that was written off fills, and nobody minds the position",
         (
             Removal(
-                "orders/domain/decision/lifecycle.py",
-                "case state if state.is_end and any(late_leg_matters(trio, leg) for leg in trio.legs):",
-                "case state if not state:",
+                "orders/domain/decision/turns.py",
+                "if any(late_leg_matters(trio, leg) for leg in trio.legs):",
+                "if False:",
             ),
         ),
         (f"{STEPS}::test_a_written_off_entry_that_filled_after_all_is_taken_off_once",),

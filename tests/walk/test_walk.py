@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from orders.domain.decision import conditions, cover, decide, lifecycle, lookups, order_plans, unwind
+from orders.domain.decision import conditions, cover, decide, lookups, order_plans, turns, unwind
 from orders.domain.decision.steps import Rest, Step, Submit
 from orders.domain.enums import Form, Role
 from orders.domain.snapshot import TrioSnapshot
@@ -123,7 +123,7 @@ def _waits(trio: TrioSnapshot) -> Step:
 
 
 PLACE, COVER = decide._place, cover.cover
-ROOMS = (lookups, cover, unwind, lifecycle, conditions, decide)
+ROOMS = (lookups, cover, unwind, turns, conditions, decide)
 GUARDS: dict[str, tuple[str, Callable[..., Any]]] = {
     "the deadline of cover": ("cover_deadline_ts", lambda trio: trio.now_ts + 10**9),
     "no resend of an entry in doubt": ("_place", _sent_again),

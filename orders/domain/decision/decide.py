@@ -12,7 +12,7 @@ from exchange.refusals import Refusal
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.conditions import armed_roles, wants_cover_while_leaving
 from orders.domain.decision.cover import cover, hold
-from orders.domain.decision.lifecycle import ending, settle
+from orders.domain.decision.lifecycle import ending
 from orders.domain.decision.lookups import awaited, due_read, earliest, first, observe, seen_since
 from orders.domain.decision.order_plans import entry_plan, guard_plan
 from orders.domain.decision.steps import (
@@ -27,6 +27,7 @@ from orders.domain.decision.steps import (
     Step,
     Submit,
 )
+from orders.domain.decision.turns import settle
 from orders.domain.decision.unwind import cleared, tidy_late, undo
 from orders.domain.enums import Form, LegState, Role, TrioState
 from orders.domain.snapshot import TrioSnapshot

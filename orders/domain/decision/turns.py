@@ -1,0 +1,521 @@
+"""Which turns a trio's facts imply: for each state the rules that end it, the first that applies wins.
+
+``settle`` carries a snapshot through every turn its facts already imply, so that a decision never
+starts from yesterday's state. It changes nothing but ``state``, ``cause`` and ``reason``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final, NamedTuple, TypeAlias
+
+from exchange.refusals import Refusal
+from orders.domain.coverage import is_uncovered
+from orders.domain.decision.conditions import (
+    armed_leg_refused,
+    armed_level_passed,
+    armed_stop_gone,
+    before_entry,
+    cover_deadline_ts,
+    guard_at_work,
+    late_leg_matters,
+    level_passed,
+    protected_once,
+    refused_as_passed,
+    refused_forms,
+    stop_attempted,
+    stop_failed,
+)
+from orders.domain.decision.lifecycle import Turn, transition
+from orders.domain.decision.rules import first_that_applies
+from orders.domain.enums import ENDS, Cause, Form, LegState, Role, TargetPolicy
+from orders.domain.enums import TrioState as S
+from orders.domain.snapshot import LegView, TrioSnapshot
+
+
+class Implied(NamedTuple):
+    """A turn that a trio's facts imply, why, and the sentence that says so."""
+
+    turn: Turn
+    cause: Cause | None = None
+    reason: str = ""
+
+
+TurnRule: TypeAlias = Callable[[TrioSnapshot], Implied | None]
+
+
+def settle(trio: TrioSnapshot) -> TrioSnapshot:
+    """Carry ``trio`` through every turn that its facts already imply."""
+    for _ in range(len(S)):
+        implied = first_that_applies(TURNS.get(trio.state, ()), trio)
+        if implied is None:
+            return trio
+        turn, cause, reason = implied
+        trio = replace(trio, state=transition(trio.state, turn), cause=cause, reason=reason)
+    raise AssertionError("a trio's turns run in a circle")
+
+
+# --- queued -----------------------------------------------------------------------------------
+
+
+def withdrawn_unsent(trio: TrioSnapshot) -> Implied | None:
+    """Nothing was sent, so there is nothing to take back."""
+    if trio.cancel_wanted or trio.close_wanted or trio.panic_wanted:
+        return Implied(Turn.WITHDRAWN, Cause.CANCEL_WANTED, "Withdrawn before anything was sent.")
+    return None
+
+
+def overdue(trio: TrioSnapshot) -> Implied | None:
+    """An intent does not fire long after it was meant."""
+    if trio.place_before is not None and trio.now >= trio.place_before:
+        why = f" {trio.book.not_placeable}" if trio.book.not_placeable else ""
+        return Implied(Turn.OVERDUE, Cause.PLACE_BEFORE, f"Not sent before its deadline.{why}")
+    return None
+
+
+def dry_run_passed(trio: TrioSnapshot) -> Implied | None:
+    """The exchange checked the entry of a dry run and would have taken it."""
+    if trio.dry_run_passed:
+        return Implied(Turn.TESTED, None, "Dry run: checked by the exchange, nothing was placed.")
+    return None
+
+
+def limit_refuses(trio: TrioSnapshot) -> Implied | None:
+    """A switch or limit that was changed after queueing still holds."""
+    if trio.refusal:
+        return Implied(Turn.REFUSED, Cause.LIMIT, trio.refusal)
+    return None
+
+
+def dry_run_refused(trio: TrioSnapshot) -> Implied | None:
+    """The exchange checked the entry of a dry run and would not have taken it."""
+    entry = trio.entry
+    if trio.dry_run and entry is not None and entry.state is LegState.REJECTED:
+        return Implied(Turn.REFUSED, Cause.ENTRY_REFUSED, _refused("entry", entry))
+    return None
+
+
+def slot_taken(trio: TrioSnapshot) -> Implied | None:
+    """What somebody else holds in the slot would be covered and exited as if it were ours."""
+    if _ready(trio) and (trouble := slot_trouble(trio)):
+        return Implied(Turn.REFUSED, Cause.LIMIT, trouble)
+    return None
+
+
+def begun(trio: TrioSnapshot) -> Implied | None:
+    """Everything that placing needs is there."""
+    return Implied(Turn.BEGUN) if _ready(trio) else None
+
+
+QUEUED: Final[tuple[TurnRule, ...]] = (
+    withdrawn_unsent,
+    overdue,
+    dry_run_passed,
+    limit_refuses,
+    dry_run_refused,
+    slot_taken,
+    begun,
+)
+
+
+def _ready(trio: TrioSnapshot) -> bool:
+    """Would somebody see the fill and cover it, and is the position that placing relies on a fresh one?"""
+    return not trio.dry_run and trio.worker_alive and trio.book.placeable
+
+
+def slot_trouble(trio: TrioSnapshot) -> str:
+    """Say what of somebody else's is in this trio's slot, or nothing."""
+    book = trio.book
+    if book.quantity > 0 or book.opposite > 0:
+        quantity = book.quantity or book.opposite
+        side = "on this side" if book.quantity > 0 else "on the opposite side"
+        return (
+            f"The slot already holds a position of {quantity.normalize():f} {side} that is not ours. "
+            "Close it, or wait until it is closed, then place the trio again."
+        )
+    if book.strangers:
+        return (
+            f"The slot already holds an order that is not ours ({', '.join(book.strangers[:3])}). "
+            "Cancel it, then place the trio again."
+        )
+    return ""
+
+
+# --- before a position: withdrawing -----------------------------------------------------------
+
+
+def panic_before_fill(trio: TrioSnapshot) -> Implied | None:
+    """A person wants everything closed: what has not filled is taken back."""
+    return Implied(Turn.WITHDRAW, Cause.PANIC, "Withdrawn by panic.") if trio.panic_wanted else None
+
+
+def close_before_fill(trio: TrioSnapshot) -> Implied | None:
+    """There is nothing to close yet, so the entry is taken back."""
+    if trio.close_wanted:
+        return Implied(Turn.WITHDRAW, Cause.MANUAL, "Closed before anything was filled.")
+    return None
+
+
+def cancel_before_fill(trio: TrioSnapshot) -> Implied | None:
+    """A person takes it back."""
+    if trio.cancel_wanted:
+        return Implied(Turn.WITHDRAW, Cause.CANCEL_WANTED, "Cancelled before anything was filled.")
+    return None
+
+
+def entry_overdue(trio: TrioSnapshot) -> Implied | None:
+    """Legs that wait for an entry which could not be sent in time are taken back."""
+    if _entry_unsent(trio) and trio.place_before is not None and trio.now >= trio.place_before:
+        return Implied(Turn.WITHDRAW, Cause.PLACE_BEFORE, "The entry could not be sent before its deadline.")
+    return None
+
+
+def limit_refuses_entry(trio: TrioSnapshot) -> Implied | None:
+    """Switches and limits are asked until the entry has gone: it is what brings the risk."""
+    if _entry_unsent(trio) and trio.refusal:
+        return Implied(Turn.WITHDRAW, Cause.LIMIT, trio.refusal)
+    return None
+
+
+def good_till_passed(trio: TrioSnapshot) -> Implied | None:
+    """The entry is only wanted for so long."""
+    if trio.good_till is not None and trio.now >= trio.good_till:
+        return Implied(
+            Turn.WITHDRAW, Cause.GOOD_TILL, "Its good-till time passed before anything was filled."
+        )
+    return None
+
+
+def entry_cancelled(trio: TrioSnapshot) -> Implied | None:
+    """Somebody took the entry off in the exchange's app: it is not placed again."""
+    if _entry_is(trio, LegState.CANCELLED):
+        return Implied(Turn.WITHDRAW, Cause.ENTRY_CANCELLED, "The entry was cancelled on the exchange.")
+    return None
+
+
+def entry_expired(trio: TrioSnapshot) -> Implied | None:
+    """IOC, FOK and GTX entries end by themselves; so do those of a symbol that stops trading."""
+    if _entry_is(trio, LegState.EXPIRED):
+        return Implied(Turn.WITHDRAW, Cause.ENTRY_ENDED, "The entry ended on the exchange without a fill.")
+    return None
+
+
+def entry_gone(trio: TrioSnapshot) -> Implied | None:
+    """An entry that rested and is gone is not placed again: it may have been cancelled by somebody."""
+    if _entry_is(trio, LegState.WRITTEN_OFF, LegState.REJECTED):
+        return Implied(
+            Turn.WITHDRAW, Cause.ENTRY_ENDED, "The entry is gone from the exchange without a fill."
+        )
+    return None
+
+
+def waiting_stop_gone(trio: TrioSnapshot) -> Implied | None:
+    """An entry must not fill with nothing under it."""
+    if gone := armed_stop_gone(trio):
+        reason = f"The waiting stop-loss is gone ({gone.state.lower()}) before any fill."
+        return Implied(Turn.WITHDRAW, Cause.STOP_GONE, reason)
+    return None
+
+
+def waiting_stop_passed(trio: TrioSnapshot) -> Implied | None:
+    """An entry must not fill beyond its own stop."""
+    if armed_level_passed(trio):
+        reason = "The price passed the waiting stop-loss's level before any fill."
+        return Implied(Turn.WITHDRAW, Cause.LEVEL_PASSED, reason)
+    return None
+
+
+WITHDRAW: Final[tuple[TurnRule, ...]] = (
+    panic_before_fill,
+    close_before_fill,
+    cancel_before_fill,
+    entry_overdue,
+    limit_refuses_entry,
+    good_till_passed,
+    entry_cancelled,
+    entry_expired,
+    entry_gone,
+    waiting_stop_gone,
+    waiting_stop_passed,
+)
+
+
+def _entry_unsent(trio: TrioSnapshot) -> bool:
+    entry = trio.entry
+    return entry is None or entry.state is LegState.PLANNED
+
+
+def _entry_is(trio: TrioSnapshot, *states: LegState) -> bool:
+    entry = trio.entry
+    return entry is not None and entry.state in states
+
+
+# --- before a position ------------------------------------------------------------------------
+
+
+def first_fill(trio: TrioSnapshot) -> Implied | None:
+    """A fill, or a position in the slot, whoever reports it first: from now on it is covered."""
+    if trio.bought > 0 or trio.position > 0:
+        return Implied(Turn.FILLED, trio.cause if trio.state is S.WITHDRAWING else None)
+    return None
+
+
+def entry_refused(trio: TrioSnapshot) -> Implied | None:
+    """The exchange said no: nothing of it rests, and the armed legs are taken back."""
+    entry = trio.entry
+    if entry is not None and entry.state is LegState.REJECTED:
+        return Implied(Turn.LEG_REFUSED, Cause.ENTRY_REFUSED, _refused("entry", entry))
+    return None
+
+
+def entry_lost(trio: TrioSnapshot) -> Implied | None:
+    """An entry proved absent is never sent again: should it turn up after all, it would execute twice."""
+    if _entry_is(trio, LegState.WRITTEN_OFF):
+        reason = "The entry got lost on its way; it is never sent twice."
+        return Implied(Turn.LEG_REFUSED, Cause.ENTRY_ABSENT, reason)
+    return None
+
+
+def leg_refused_before_entry(trio: TrioSnapshot) -> Implied | None:
+    """The entry is not sent when what should rest before it was refused."""
+    if refused := armed_leg_refused(trio):
+        cause = Cause.STOP_REFUSED if refused.role is Role.STOP_LOSS else Cause.TARGET_REFUSED
+        return Implied(Turn.LEG_REFUSED, cause, _refused(refused.role.words, refused))
+    return None
+
+
+def entry_rests(trio: TrioSnapshot) -> Implied | None:
+    """Everything that is wanted now was accepted."""
+    entry = trio.entry
+    if entry is not None and entry.live and not entry.executed:
+        return Implied(Turn.ALL_ACCEPTED)
+    return None
+
+
+PLACING: Final[tuple[TurnRule, ...]] = (
+    first_fill,
+    entry_refused,
+    entry_lost,
+    leg_refused_before_entry,
+    *WITHDRAW,
+    entry_rests,
+)
+WORKING: Final[tuple[TurnRule, ...]] = (first_fill, *WITHDRAW)
+WITHDRAWING: Final[tuple[TurnRule, ...]] = (first_fill,)
+
+
+# --- with a position --------------------------------------------------------------------------
+
+
+def leg_executed(trio: TrioSnapshot) -> Implied | None:
+    """A stop or target that executed closes the position: what is left of it is exited."""
+    out = [leg for leg in trio.legs if leg.role is not Role.ENTRY and leg.executed]
+    first = min(out, key=lambda leg: leg.filled_ts or 0, default=None)
+    if first is None or first.role is Role.EXIT:
+        return None
+    cause = Cause.STOP_LOSS if first.role is Role.STOP_LOSS else Cause.TAKE_PROFIT
+    return Implied(Turn.EXIT, cause, f"The {first.role.words} executed.")
+
+
+def closed_by_exchange(trio: TrioSnapshot) -> Implied | None:
+    """Liquidation, auto-deleveraging, settlement and delivery close a position without an order of ours."""
+    return _forced(trio) if trio.forced and _gone(trio) else None
+
+
+def closed_outside(trio: TrioSnapshot) -> Implied | None:
+    """A position that a person closed is never opened again: our legs are taken back."""
+    if _gone(trio):
+        return Implied(Turn.EXIT, Cause.OUTSIDE, "The position was closed outside this system.")
+    return None
+
+
+def panic(trio: TrioSnapshot) -> Implied | None:
+    """A person wants everything closed."""
+    return Implied(Turn.EXIT, Cause.PANIC, "Closed by panic.") if trio.panic_wanted else None
+
+
+def close(trio: TrioSnapshot) -> Implied | None:
+    """A person wants it closed."""
+    return Implied(Turn.EXIT, Cause.MANUAL, "Closed at market on request.") if trio.close_wanted else None
+
+
+def entry_only(trio: TrioSnapshot) -> Implied | None:
+    """An order without legs is never held: nothing would protect it."""
+    if trio.spec.entry_only:
+        return Implied(Turn.EXIT, Cause.MANUAL, "An entry-only order is closed as soon as it fills.")
+    return None
+
+
+def holding_time_over(trio: TrioSnapshot) -> Implied | None:
+    """The position was only wanted for so long."""
+    if trio.hold_until_ts is not None and trio.now_ts >= trio.hold_until_ts:
+        return Implied(Turn.EXIT, Cause.TIME, "Its holding time is over.")
+    return None
+
+
+def by_cover(trio: TrioSnapshot) -> Implied | None:
+    """What else ends it depends on whether it is covered."""
+    return first_that_applies(UNCOVERED if is_uncovered(trio) else COVERED, trio)
+
+
+OPEN: Final[tuple[TurnRule, ...]] = (
+    leg_executed,
+    closed_by_exchange,
+    closed_outside,
+    panic,
+    close,
+    entry_only,
+    holding_time_over,
+    by_cover,
+)
+
+
+def _gone(trio: TrioSnapshot) -> bool:
+    return trio.flat_believed and (trio.bought > 0 or bool(trio.guards)) and not guard_at_work(trio)
+
+
+def _forced(trio: TrioSnapshot) -> Implied:
+    reason = f"The exchange closed the position itself ({trio.forced})."
+    return Implied(Turn.EXIT, Cause.LIQUIDATED, reason)
+
+
+def _way_out(trio: TrioSnapshot) -> Turn:
+    """A trio that never stood with both legs is undone, not closed."""
+    return Turn.EXIT if protected_once(trio) else Turn.UNDO
+
+
+# --- with a position that is covered ----------------------------------------------------------
+
+
+def target_refused_as_passed(trio: TrioSnapshot) -> Implied | None:
+    """The price is beyond the target: the profit is there to be taken."""
+    target = _refused_target(trio)
+    if target is None or target.refusal is not Refusal.LEVEL_PASSED:
+        return None
+    reason = "The price had already passed the take-profit's level."
+    return Implied(_way_out(trio), Cause.LEVEL_PASSED, reason)
+
+
+def target_refused(trio: TrioSnapshot) -> Implied | None:
+    """A trio that cannot have its target is undone, unless it stood before or is to keep its stop alone."""
+    target = _refused_target(trio)
+    if target is None or protected_once(trio) or trio.spec.target_policy is TargetPolicy.KEEP_STOP:
+        return None
+    return Implied(Turn.UNDO, Cause.TARGET_REFUSED, _refused("take-profit", target))
+
+
+COVERED: Final[tuple[TurnRule, ...]] = (
+    target_refused_as_passed,
+    target_refused,
+)
+
+
+def _refused_target(trio: TrioSnapshot) -> LegView | None:
+    """Return the newest target if the exchange refused it at once, with the position there."""
+    target = trio.newest(Role.TAKE_PROFIT)
+    if target is None or target.state is not LegState.REJECTED or before_entry(trio, target):
+        return None
+    return None if target.acknowledged or target.refusal is Refusal.NOT_WHILE_FLAT else target
+
+
+# --- with a position that is not covered ------------------------------------------------------
+
+
+def leg_refused_as_passed(trio: TrioSnapshot) -> Implied | None:
+    """The market is through a leg's level: sending it again would be refused again."""
+    if passed := refused_as_passed(trio):
+        reason = f"The price had already passed the {passed.role.words}'s level."
+        return Implied(_way_out(trio), Cause.LEVEL_PASSED, reason)
+    return None
+
+
+def stop_passed_uncovered(trio: TrioSnapshot) -> Implied | None:
+    """The stop would have triggered by now, so the position leaves as it would have."""
+    if level_passed(trio):
+        reason = "The price passed the stop-loss while nothing covered."
+        return Implied(Turn.EXIT, Cause.LEVEL_PASSED, reason)
+    return None
+
+
+def stop_died_at_trigger(trio: TrioSnapshot) -> Implied | None:
+    """The market has just run through the level: another stop there would come too late."""
+    if dead := stop_failed(trio):
+        reason = f"The stop-loss failed at its trigger: {dead.refused_text or dead.state.lower()}."
+        return Implied(Turn.EXIT, Cause.UNCOVERED, reason)
+    return None
+
+
+def stop_refused_in_both_forms(trio: TrioSnapshot) -> Implied | None:
+    """There is no stop to be had: better out than uncovered."""
+    if refused_forms(trio, Role.STOP_LOSS) >= {Form.CLOSE_POSITION, Form.QUANTITY}:
+        turn, newest = _way_out(trio), trio.of(Role.STOP_LOSS)[-1]
+        cause = Cause.UNCOVERED if turn is Turn.EXIT else Cause.STOP_REFUSED
+        return Implied(turn, cause, _refused("stop-loss", newest))
+    return None
+
+
+def bound_passed(trio: TrioSnapshot) -> Implied | None:
+    """One attempt is always made, however late the gap was found; past the bound the position is closed."""
+    if trio.now_ts >= cover_deadline_ts(trio) and stop_attempted(trio):
+        return Implied(Turn.EXIT, Cause.UNCOVERED, "The position could not be covered within its bound.")
+    return None
+
+
+UNCOVERED: Final[tuple[TurnRule, ...]] = (
+    leg_refused_as_passed,
+    stop_passed_uncovered,
+    stop_died_at_trigger,
+    stop_refused_in_both_forms,
+    bound_passed,
+)
+
+
+# --- on the way out ---------------------------------------------------------------------------
+
+
+def named_after_leg(trio: TrioSnapshot) -> Implied | None:
+    """An exit is named after the first order of ours that executed, whatever set it off."""
+    executed = leg_executed(trio)
+    return executed if executed is not None and executed.cause is not trio.cause else None
+
+
+def named_after_exchange(trio: TrioSnapshot) -> Implied | None:
+    """The exchange reports its own order after the position that it closed."""
+    return _forced(trio) if trio.forced and trio.cause is Cause.OUTSIDE else None
+
+
+EXITING: Final[tuple[TurnRule, ...]] = (
+    named_after_leg,
+    named_after_exchange,
+)
+
+
+# --- ended ------------------------------------------------------------------------------------
+
+
+def turned_up(trio: TrioSnapshot) -> Implied | None:
+    """Absence was proved, and the order is there all the same: it is taken back, and its fill taken off."""
+    if any(late_leg_matters(trio, leg) for leg in trio.legs):
+        return Implied(Turn.TURNED_UP, Cause.LATE, "An order that had been written off turned up.")
+    return None
+
+
+ENDED: Final[tuple[TurnRule, ...]] = (turned_up,)
+
+
+TURNS: Final[Mapping[S, tuple[TurnRule, ...]]] = {
+    S.QUEUED: QUEUED,
+    S.PLACING: PLACING,
+    S.WORKING: WORKING,
+    S.WITHDRAWING: WITHDRAWING,
+    S.OPEN: OPEN,
+    S.EXITING: EXITING,
+    **dict.fromkeys(ENDS, ENDED),
+}
+
+
+def _refused(what: str, leg: LegView) -> str:
+    text = leg.refused_text.rstrip(".")
+    code = f" (code {leg.refused_code})" if leg.refused_code else ""
+    return f"The exchange refused the {what}: {text or 'no reason given'}{code}."
