@@ -202,8 +202,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/cover.py",
-                "if again is None and (pause := vain_pause_ms(trio, Role.STOP_LOSS)):",
-                "if pause := None:",
+                "pause = vain_pause_ms(trio, Role.STOP_LOSS)",
+                "pause = 0",
             ),
         ),
         (f"{DECIDE}::test_stops_that_keep_dying_young_are_replaced_with_growing_pauses",),

@@ -98,7 +98,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a stop that was lost is waited for until its absence is proved",
         (
             Removal(
-                "orders/domain/decision/cover.py", "if leg.pending and leg.looks == 0:", "if leg.pending:"
+                "orders/domain/decision/cover.py", "if stop.pending and stop.looks == 0:", "if stop.pending:"
             ),
         ),
         (f"{STEPS}::test_a_stop_in_doubt_is_looked_up_once_then_doubled",),
@@ -248,8 +248,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "if step := cleared(trio, tuple(leg for leg in trio.legs if leg.role is not Role.ENTRY)):",
-                "if step := None:",
+                "return cleared(trio, tuple(leg for leg in trio.legs if leg.role is not Role.ENTRY))",
+                "return None",
             ),
         ),
         (f"{STEPS}::test_a_take_profit_that_filled_closes_the_trio_once_its_stop_is_gone",),
@@ -274,8 +274,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/cover.py",
-                "if entry is not None and withdraw and (step := cleared(trio, (entry,))):",
-                "if entry is not None and withdraw and (step := cleared(trio, trio.legs)):",
+                "return cleared(trio, (entry,)) if entry is not None and _withdraws(trio)",
+                "return cleared(trio, trio.legs) if entry is not None and _withdraws(trio)",
             ),
         ),
         (f"{STEPS}::test_cancel_wanted_withdraws_only_the_rest_and_keeps_cover",),
@@ -300,8 +300,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/cover.py",
-                "    if whole or target.quantity == trio.position or entry is None",
-                "    if True or entry is None",
+                "return None if fits or target.quantity == trio.position else",
+                "return None if True else",
             ),
         ),
         (f"{DECIDE}::test_a_hedge_target_above_the_position_is_joined_by_one_that_fits",),
@@ -376,7 +376,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "dust stays under its stop",
         "P4, P9",
         "a rest too small to be sold is sold at again and again, and nobody is told",
-        (Removal("orders/domain/decision/unwind.py", "    if is_dust(trio):\n", "    if False:\n"),),
+        (Removal("orders/domain/decision/unwind.py", "    if not is_dust(trio):\n", "    if True:\n"),),
         (f"{WAYS_OUT}::test_a_rest_too_small_to_be_closed_stays_under_its_stop_and_a_person_is_asked",),
     ),
 )

@@ -30,9 +30,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an entry fills before its stop was accepted",
         (
             Removal(
-                "orders/domain/decision/decide.py",
-                "        elif leg.pending:\n            waits.append(awaited(trio, leg))",
-                "        elif leg.pending:\n            pass",
+                "orders/domain/decision/place.py",
+                "return awaited(trio, leg) if leg.pending else None",
+                "return None",
             ),
         ),
         (f"{STEPS}::test_the_entry_waits_for_a_leg_in_the_air",),
@@ -78,9 +78,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an entry that is being withdrawn fills after its stop was cancelled",
         (
             Removal(
-                "orders/domain/decision/decide.py",
-                "    if step := cleared(trio, trio.of(Role.ENTRY)):",
-                "    if step := cleared(trio, trio.guards):",
+                "orders/domain/decision/place.py",
+                "return cleared(trio, trio.of(Role.ENTRY))",
+                "return cleared(trio, trio.guards)",
             ),
         ),
         (f"{STEPS}::test_cancel_wanted_before_a_fill_takes_the_entry_back_before_its_stop",),
@@ -122,9 +122,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "the last runworker died while the legs were armed, and the entry goes all the same",
         (
             Removal(
-                "orders/domain/decision/decide.py",
-                "if not trio.worker_alive or not trio.book.placeable:",
-                "if False:",
+                "orders/domain/decision/place.py",
+                "if trio.worker_alive and trio.book.placeable:",
+                "if True:",
             ),
         ),
         (f"{STEPS}::test_armed_legs_wait_for_the_worker_too_and_are_withdrawn_at_the_deadline",),

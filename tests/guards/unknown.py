@@ -133,8 +133,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "        if leg.pending:\n            waits.append(awaited(trio, leg))",
-                "        if leg.pending:\n            pass",
+                "return leg.pending or leg.live or",
+                "return leg.live or",
             ),
         ),
         (f"{STEPS}::test_no_end_while_a_request_that_places_is_in_doubt",),
@@ -146,8 +146,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "if newest.pending and newest.asked is Ask.IN_THE_AIR:",
-                "if False:",
+                "in_the_air = newest.pending and newest.asked is Ask.IN_THE_AIR",
+                "in_the_air = False",
             ),
         ),
         (f"{DECIDE}::test_an_exit_in_the_air_is_not_sent_again_whatever_the_position_says",),
@@ -159,8 +159,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "if newest.pending and trio.book.as_of <= newest.asked_ts:",
-                "if False:",
+                "in_doubt = newest.pending and trio.book.as_of <= newest.asked_ts",
+                "in_doubt = False",
             ),
         ),
         (f"{STEPS}::test_an_exit_in_doubt_is_judged_by_the_position",),
@@ -198,8 +198,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "    if pending:\n        return first(",
-                "    if not trio.legs:\n        return first(",
+                "return soonest(awaited(trio, leg) for leg in trio.legs if leg.pending)",
+                "return None",
             ),
         ),
         (f"{STEPS}::test_a_written_off_entry_that_filled_after_all_is_taken_off_once",),
@@ -224,8 +224,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "elif leg.live or (leg.acknowledged and leg.state is LegState.WRITTEN_OFF):",
-                "elif leg.live:",
+                "return leg.pending or leg.live or (leg.acknowledged and leg.state is LegState.WRITTEN_OFF)",
+                "return leg.pending or leg.live",
             ),
         ),
         (

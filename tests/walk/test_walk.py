@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from orders.domain.decision import conditions, cover, decide, lookups, order_plans, turns, unwind
+from orders.domain.decision import conditions, cover, decide, lookups, order_plans, place, turns, unwind
 from orders.domain.decision.steps import Rest, Step, Submit
 from orders.domain.enums import Form, Role
 from orders.domain.snapshot import TrioSnapshot
@@ -122,11 +122,11 @@ def _waits(trio: TrioSnapshot) -> Step:
     return lookups.awaited(trio, stop) if stop is not None and stop.pending else COVER(trio)
 
 
-PLACE, COVER = decide._place, cover.cover
-ROOMS = (lookups, cover, unwind, turns, conditions, decide)
+PLACE, COVER = place.place, cover.cover
+ROOMS = (lookups, place, cover, unwind, turns, conditions, decide)
 GUARDS: dict[str, tuple[str, Callable[..., Any]]] = {
     "the deadline of cover": ("cover_deadline_ts", lambda trio: trio.now_ts + 10**9),
-    "no resend of an entry in doubt": ("_place", _sent_again),
+    "no resend of an entry in doubt": ("place", _sent_again),
     "cover at all": ("cover", lambda trio: Rest(None)),
     "the look at a request in doubt": ("awaited", lambda trio, leg, **_: Rest(trio.now + 10**6)),
     "a second stop beside one in doubt": ("cover", _waits),
@@ -134,7 +134,7 @@ GUARDS: dict[str, tuple[str, Callable[..., Any]]] = {
     "withdrawing without the armed stop": ("armed_stop_gone", _never),
     "orders that turn up late": ("late_leg_matters", lambda trio, leg: False),
     "cleaning up": ("cleared", _never),
-    "the second look at a flat slot": ("_needs_a_look", lambda trio: True),
+    "the second look at a flat slot": ("_flat_is_uncertain", lambda trio: True),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from exchange.refusals import Refusal
 from exchange.types import PositionMode
 from orders.domain.decision.conditions import (
@@ -11,9 +13,18 @@ from orders.domain.decision.conditions import (
     refused_forms,
     vain_pause_ms,
 )
-from orders.domain.decision.lookups import awaited, due_read, earliest, first, look, observe, seen_since
+from orders.domain.decision.lookups import (
+    awaited,
+    earliest,
+    look_up,
+    look_up_if_due,
+    must_wait,
+    position_read_since,
+    read_position,
+)
 from orders.domain.decision.order_plans import guard_plan
-from orders.domain.decision.steps import AskPerson, Rest, Step, Submit
+from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
+from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit
 from orders.domain.decision.unwind import cleared
 from orders.domain.enums import Form, LegState, Role
 from orders.domain.operator_questions import Question, QuestionKind
@@ -21,39 +32,110 @@ from orders.domain.snapshot import LegView, TrioSnapshot
 
 
 def cover(trio: TrioSnapshot) -> Step:
-    """Get an acknowledged stop under the position. A stop in doubt is looked up once, then doubled."""
-    deadline = trio.now + max(1, cover_deadline_ts(trio) - trio.now_ts)
-    waits: list[Step] = []
-    stops = [leg for leg in trio.of(Role.STOP_LOSS) if not before_entry(trio, leg) or leg.acknowledged]
-    for leg in stops:
-        if leg.live and leg.looks == 0 and (due := due_read(trio, leg)):
-            waits.append(due)
-        if leg.pending and leg.looks == 0:
-            waits.append(awaited(trio, leg, until=deadline))
-        if leg.state is LegState.EXPIRED and leg.acknowledged and not seen_since(trio, leg):
-            waits.append(observe(trio))  # it expires because the position closed, mostly
-    if waits:
-        return first(waits)
-    newest = stops[-1] if stops else None
-    again: LegView | None = None
-    if newest is not None and newest.state is LegState.PLANNED:
-        if (newest.retry_at or 0) > trio.now:
-            return Rest(earliest(newest.retry_at, deadline, after=trio.now))
-        again = newest
-    elif (
-        newest is not None and newest.state is LegState.REJECTED and newest.refusal is Refusal.NOT_WHILE_FLAT
-    ):
-        if not seen_since(trio, newest):
-            return observe(trio)
-        if trio.book.quantity == 0 and trio.now_ts - (newest.ended_ts or 0) < trio.policies.back_off:
-            return Rest(trio.now + trio.policies.back_off)
-    if again is None and (pause := vain_pause_ms(trio, Role.STOP_LOSS)):
-        return Rest(trio.now + pause)
-    form = again.form if again else _stop_form(trio)
-    plans = [guard_plan(trio, Role.STOP_LOSS, form, trio.position, again=again)]
+    """Get an acknowledged stop under a position that is not covered."""
+    return decided_by(COVER, trio)
+
+
+def hold(trio: TrioSnapshot) -> Step:
+    """Complete the target of a covered position, follow its orders, take back what is not wanted; otherwise rest."""
+    return soonest(rule(trio) for rule in HOLD) or Rest(None)
+
+
+# --- not covered ------------------------------------------------------------------------------
+
+
+def stop_under_way(trio: TrioSnapshot) -> Step | None:
+    """A stop whose fate is open is looked up once, within the deadline; then another goes out beside it.
+
+    Two stops are harmless, none is not.
+    """
+    return soonest(first_that_applies(STOP_UNDER_WAY, trio, stop) for stop in _stops(trio))
+
+
+def stop_that_may_be_gone(trio: TrioSnapshot, stop: LegView) -> Step | None:
+    """A stop that may have gone from the book is looked up once before it is believed gone."""
+    return look_up_if_due(trio, stop) if stop.live and stop.looks == 0 else None
+
+
+def stop_in_doubt(trio: TrioSnapshot, stop: LegView) -> Step | None:
+    """A stop that was sent is given time to be answered, but no longer than the deadline for cover allows."""
+    if stop.pending and stop.looks == 0:
+        return awaited(trio, stop, until=_deadline(trio))
+    return None
+
+
+def stop_expired(trio: TrioSnapshot, stop: LegView) -> Step | None:
+    """A stop mostly expires because its position was closed: the position is read first."""
+    expired = stop.state is LegState.EXPIRED and stop.acknowledged
+    return read_position(trio) if expired and not position_read_since(trio, stop) else None
+
+
+def stop_sent_again(trio: TrioSnapshot) -> Step | None:
+    """A stop that never reached the book goes out again under its own id, once the exchange will take it."""
+    stop = _newest_stop(trio)
+    if stop is None or stop.state is not LegState.PLANNED:
+        return None
+    if must_wait(trio, stop):
+        return Rest(earliest(stop.retry_at, _deadline(trio), after=trio.now))
+    return _submit_stop(trio, guard_plan(trio, Role.STOP_LOSS, stop.form, trio.position, again=stop))
+
+
+def stop_refused_while_flat(trio: TrioSnapshot) -> Step | None:
+    """The exchange saw no position when it refused the stop: ours is read; while it lags, the stop waits a little."""
+    stop = _newest_stop(trio)
+    if stop is None or stop.state is not LegState.REJECTED or stop.refusal is not Refusal.NOT_WHILE_FLAT:
+        return None
+    if not position_read_since(trio, stop):
+        return read_position(trio)
+    if trio.book.quantity == 0 and trio.now_ts - (stop.ended_ts or 0) < trio.policies.back_off:
+        return Rest(trio.now + trio.policies.back_off)
+    return None
+
+
+def stop_dying_young(trio: TrioSnapshot) -> Step | None:
+    """Stops that the exchange keeps ending at once are replaced with growing pauses, not in a hot loop."""
+    pause = vain_pause_ms(trio, Role.STOP_LOSS)
+    return Rest(trio.now + pause) if pause else None
+
+
+def new_stop(trio: TrioSnapshot) -> Step:
+    """Otherwise a new stop goes out, in the form that is not in the way of another or refused."""
+    return _submit_stop(trio, guard_plan(trio, Role.STOP_LOSS, _stop_form(trio), trio.position))
+
+
+STOP_UNDER_WAY: Final[tuple[LegRule, ...]] = (
+    stop_that_may_be_gone,
+    stop_in_doubt,
+    stop_expired,
+)
+COVER: Final[tuple[Rule, ...]] = (
+    stop_under_way,
+    stop_sent_again,
+    stop_refused_while_flat,
+    stop_dying_young,
+    new_stop,
+)
+
+
+def _stops(trio: TrioSnapshot) -> list[LegView]:
+    """Return the stops that say something about this position: not those refused before there was one."""
+    return [leg for leg in trio.of(Role.STOP_LOSS) if not before_entry(trio, leg) or leg.acknowledged]
+
+
+def _newest_stop(trio: TrioSnapshot) -> LegView | None:
+    stops = _stops(trio)
+    return stops[-1] if stops else None
+
+
+def _deadline(trio: TrioSnapshot) -> int:
+    return trio.now + max(1, cover_deadline_ts(trio) - trio.now_ts)
+
+
+def _submit_stop(trio: TrioSnapshot, stop: Plan) -> Step:
+    """The first target goes out beside the stop: neither waits for the other."""
     if trio.newest(Role.TAKE_PROFIT) is None:
-        plans.append(guard_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position))
-    return Submit(tuple(plans))
+        return Submit((stop, _target_plan(trio)))
+    return Submit((stop,))
 
 
 def _stop_form(trio: TrioSnapshot) -> Form:
@@ -67,84 +149,184 @@ def _stop_form(trio: TrioSnapshot) -> Form:
     return Form.CLOSE_POSITION
 
 
-def hold(trio: TrioSnapshot) -> Step:
-    """The position is covered: complete the target, withdraw what is not wanted, otherwise rest."""
+# --- covered ----------------------------------------------------------------------------------
+
+
+def entry_withdrawn(trio: TrioSnapshot) -> Step | None:
+    """What has not filled is taken back on request, or when its time is over. Cover stays."""
     entry = trio.entry
-    withdraw = trio.cancel_wanted or (trio.good_till is not None and trio.now >= trio.good_till)
-    steps: list[Step] = []
-    if entry is not None and withdraw and (step := cleared(trio, (entry,))):
-        steps.append(step)
-    elif entry is not None and entry.pending:
-        steps.append(awaited(trio, entry))
-    if step := _target(trio):
-        steps.append(step)
-    for leg in trio.guards:
-        if leg.pending:
-            steps.append(awaited(trio, leg))
-        elif leg.live and (due := due_read(trio, leg)):
-            steps.append(due)
-        elif leg.live and leg.state is LegState.TRIGGERED and leg.triggered_ts is not None:
-            again = (leg.looked_ts or 0) + trio.policies.look_again
-            over = max(leg.triggered_ts + trio.policies.naked_limit + 1, again) - trio.now_ts
-            steps.append(Rest(trio.now + over) if over > 0 else look(trio, leg))
-    if entry is not None and entry.live and (due := due_read(trio, entry)):
-        steps.append(due)
-    if trio.book_is_newer and trio.book.quantity == 0 and not trio.flat_believed:
-        steps.append(_doubt_flat(trio))
-    if trio.hold_until_ts is not None:
-        steps.append(Rest(trio.now + max(1, trio.hold_until_ts - trio.now_ts)))
-    if not withdraw and entry is not None and entry.live and trio.good_till is not None:
-        steps.append(Rest(trio.good_till))
-    return first(steps)
+    return cleared(trio, (entry,)) if entry is not None and _withdraws(trio) else None
 
 
-def _doubt_flat(trio: TrioSnapshot) -> Step:
-    """Flat against a known fill: ask a closePosition order of ours, which dies with its position; look again."""
+def entry_in_doubt(trio: TrioSnapshot) -> Step | None:
+    """An entry may be in doubt although the position shows that it filled: its fate is still found out."""
+    entry = trio.entry
+    return awaited(trio, entry) if entry is not None and entry.pending else None
+
+
+def target_completed(trio: TrioSnapshot) -> Step | None:
+    """A covered position gets its take-profit."""
+    target = trio.newest(Role.TAKE_PROFIT)
+    return _submit_target(trio) if target is None else first_that_applies(TARGET, trio, target)
+
+
+def legs_followed(trio: TrioSnapshot) -> Step | None:
+    """Every stop and target is followed until its fate is known."""
+    return soonest(first_that_applies(PROTECTION, trio, leg) for leg in trio.guards)
+
+
+def entry_read(trio: TrioSnapshot) -> Step | None:
+    """A resting entry whose price was reached is looked up: its fill may not have been reported."""
+    entry = trio.entry
+    return look_up_if_due(trio, entry) if entry is not None and entry.live else None
+
+
+def flat_doubted(trio: TrioSnapshot) -> Step | None:
+    """Flat against a known fill: ask a closePosition order of ours, which dies with its position; read again."""
+    if not trio.book_is_newer or trio.book.quantity > 0 or trio.flat_believed:
+        return None
     witness, since = trio.flat_witness, trio.book.flat_since
     unasked = witness is not None and since is not None and (witness.looked_ts or 0) <= since
     if witness is not None and unasked and witness.look_at is None:
-        return look(trio, witness)
-    return observe(trio)
+        return look_up(trio, witness)
+    return read_position(trio)
 
 
-def _target(trio: TrioSnapshot) -> Step | None:
-    """Return what it takes to have a take-profit on the book, or nothing when it is there."""
-    newest = trio.newest(Role.TAKE_PROFIT)
-    if newest is None:
-        return Submit((guard_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position),))
-    if newest.pending:
-        return None  # in doubt: it waits for the proof
-    if newest.state is LegState.PLANNED:
-        if (newest.retry_at or 0) > trio.now:
-            return Rest(newest.retry_at)
-        return Submit((guard_plan(trio, Role.TAKE_PROFIT, newest.form, trio.position, again=newest),))
-    if newest.live:
-        return _join_partial_target(trio, newest)
-    if pause := vain_pause_ms(trio, Role.TAKE_PROFIT):
-        return Rest(trio.now + pause)
-    if before_entry(trio, newest) or newest.state in (LegState.WRITTEN_OFF, LegState.CANCELLED):
-        return Submit((guard_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position),))
-    if newest.state in (LegState.EXPIRED, LegState.REJECTED) and (
-        newest.acknowledged or newest.refusal is Refusal.NOT_WHILE_FLAT
-    ):
-        if not seen_since(trio, newest):
-            return observe(trio)
-        if trio.book.quantity > 0:
-            return Submit((guard_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position),))
-        return Rest(trio.now + trio.policies.look_again)
-    if (
-        newest.state is LegState.REJECTED
-        and newest.refusal is not Refusal.LEVEL_PASSED
-        and trio.question is None
-    ):
-        return AskPerson(Question(QuestionKind.TARGET_REFUSED, refusal_facts(newest)))
-    return None
-
-
-def _join_partial_target(trio: TrioSnapshot, target: LegView) -> Step | None:
-    """A hedge quantity target above the position may be refused whole at trigger: join a closePosition one."""
-    entry = trio.entry
-    whole = target.form is Form.CLOSE_POSITION or trio.spec.mode is PositionMode.ONE_WAY
-    if whole or target.quantity == trio.position or entry is None or not entry.state.is_final:
+def holding_time(trio: TrioSnapshot) -> Step | None:
+    """The position is closed when its holding time is over."""
+    if trio.hold_until_ts is None:
         return None
-    return Submit((guard_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position),))
+    return Rest(trio.now + max(1, trio.hold_until_ts - trio.now_ts))
+
+
+def good_till(trio: TrioSnapshot) -> Step | None:
+    """The unfilled rest is taken back when its good-till time is over."""
+    entry = trio.entry
+    waits = entry is not None and entry.live and trio.good_till is not None and not _withdraws(trio)
+    return Rest(trio.good_till) if waits else None
+
+
+HOLD: Final[tuple[Rule, ...]] = (
+    entry_withdrawn,
+    entry_in_doubt,
+    target_completed,
+    legs_followed,
+    entry_read,
+    flat_doubted,
+    holding_time,
+    good_till,
+)
+
+
+def _withdraws(trio: TrioSnapshot) -> bool:
+    return trio.cancel_wanted or (trio.good_till is not None and trio.now >= trio.good_till)
+
+
+# --- covered: each stop and target ------------------------------------------------------------
+
+
+def leg_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """A leg that was sent is waited for, then looked up each second until its fate is proved."""
+    return awaited(trio, leg) if leg.pending else None
+
+
+def leg_to_be_read(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """A leg whose level was reached, or that a list did not show, is looked up."""
+    return look_up_if_due(trio, leg) if leg.live else None
+
+
+def leg_triggered(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """A leg that triggered has the bound to fill, then it is looked up each second."""
+    if leg.state is not LegState.TRIGGERED or leg.triggered_ts is None:
+        return None
+    again = (leg.looked_ts or 0) + trio.policies.look_again
+    over = max(leg.triggered_ts + trio.policies.naked_limit + 1, again) - trio.now_ts
+    return Rest(trio.now + over) if over > 0 else look_up(trio, leg)
+
+
+PROTECTION: Final[tuple[LegRule, ...]] = (
+    leg_in_doubt,
+    leg_to_be_read,
+    leg_triggered,
+)
+
+
+# --- covered: the newest target ---------------------------------------------------------------
+
+
+def target_in_doubt(trio: TrioSnapshot, target: LegView) -> Step | None:
+    """A target in doubt waits for the proof: nothing is at risk meanwhile."""
+    return Rest(None) if target.pending else None
+
+
+def target_sent_again(trio: TrioSnapshot, target: LegView) -> Step | None:
+    """A target that never reached the book goes out again under its own id, once the exchange will take it."""
+    if target.state is not LegState.PLANNED:
+        return None
+    if must_wait(trio, target):
+        return Rest(target.retry_at)
+    return Submit((guard_plan(trio, Role.TAKE_PROFIT, target.form, trio.position, again=target),))
+
+
+def target_above_position(trio: TrioSnapshot, target: LegView) -> Step | None:
+    """In hedge mode a target above the position may be refused whole at its trigger: one for all of it joins it."""
+    entry = trio.entry
+    if not target.live or entry is None or not entry.state.is_final:
+        return None
+    fits = target.form is Form.CLOSE_POSITION or trio.spec.mode is PositionMode.ONE_WAY
+    return None if fits or target.quantity == trio.position else _submit_target(trio)
+
+
+def target_resting(trio: TrioSnapshot, target: LegView) -> Step | None:
+    """A target that rests is all there is to have."""
+    return Rest(None) if target.live else None
+
+
+def target_dying_young(trio: TrioSnapshot, target: LegView) -> Step | None:
+    """Targets that the exchange keeps ending at once are replaced with growing pauses, not in a hot loop."""
+    pause = vain_pause_ms(trio, Role.TAKE_PROFIT)
+    return Rest(trio.now + pause) if pause else None
+
+
+def target_gone(trio: TrioSnapshot, target: LegView) -> Step | None:
+    """A target that was refused before the entry, cancelled or written off is replaced at once."""
+    gone = before_entry(trio, target) or target.state in (LegState.WRITTEN_OFF, LegState.CANCELLED)
+    return _submit_target(trio) if gone else None
+
+
+def target_ended_by_exchange(trio: TrioSnapshot, target: LegView) -> Step | None:
+    """A target that expired, or was refused as not while flat: the position is read before it is replaced."""
+    ended = target.state in (LegState.EXPIRED, LegState.REJECTED)
+    if not ended or not (target.acknowledged or target.refusal is Refusal.NOT_WHILE_FLAT):
+        return None
+    if not position_read_since(trio, target):
+        return read_position(trio)
+    return _submit_target(trio) if trio.book.quantity > 0 else Rest(trio.now + trio.policies.look_again)
+
+
+def target_refused(trio: TrioSnapshot, target: LegView) -> Step | None:
+    """A target that the exchange refuses for good is for a person to decide about; the stop stays."""
+    refused = target.state is LegState.REJECTED and target.refusal is not Refusal.LEVEL_PASSED
+    if not refused or trio.question is not None:
+        return None
+    return AskPerson(Question(QuestionKind.TARGET_REFUSED, refusal_facts(target)))
+
+
+TARGET: Final[tuple[LegRule, ...]] = (
+    target_in_doubt,
+    target_sent_again,
+    target_above_position,
+    target_resting,
+    target_dying_young,
+    target_gone,
+    target_ended_by_exchange,
+    target_refused,
+)
+
+
+def _submit_target(trio: TrioSnapshot) -> Step:
+    return Submit((_target_plan(trio),))
+
+
+def _target_plan(trio: TrioSnapshot) -> Plan:
+    return guard_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position)

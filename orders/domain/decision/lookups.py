@@ -1,8 +1,6 @@
-"""The closed set of steps, and how what was asked is waited for, looked up and read."""
+"""When an order is looked up and the position read, and how long to wait before that."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 from orders.domain.decision.steps import Confirm, Observe, Rest, Step
 from orders.domain.snapshot import Ask, LegView, TrioSnapshot
@@ -15,11 +13,11 @@ def awaited(trio: TrioSnapshot, leg: LegView, *, until: int | None = None) -> St
         due = max(due, leg.asked_at + trio.policies.patience)
     if trio.now < due:
         return Rest(due if until is None else min(due, until))
-    return look(trio, leg)
+    return look_up(trio, leg)
 
 
-def look(trio: TrioSnapshot, leg: LegView) -> Step:
-    """Confirm, unless somebody is at it."""
+def look_up(trio: TrioSnapshot, leg: LegView) -> Step:
+    """Confirm, unless a look-up is under way or not due yet."""
     if leg.looking_since is not None and trio.now < leg.looking_since + trio.policies.patience:
         return Rest(leg.looking_since + trio.policies.patience)
     if leg.look_at is not None and trio.now < leg.look_at:
@@ -27,19 +25,18 @@ def look(trio: TrioSnapshot, leg: LegView) -> Step:
     return Confirm(leg.client_id)
 
 
-def due_read(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    if leg.look_at is None:
-        return None
-    return look(trio, leg)
+def look_up_if_due(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """Look up an order whose look-up has been called for; nothing when nobody has."""
+    return None if leg.look_at is None else look_up(trio, leg)
 
 
-def look_after_patience(trio: TrioSnapshot, leg: LegView) -> Step:
+def look_up_after_patience(trio: TrioSnapshot, leg: LegView) -> Step:
     due = leg.asked_at + trio.policies.patience
-    return Rest(due) if trio.now < due else look(trio, leg)
+    return Rest(due) if trio.now < due else look_up(trio, leg)
 
 
-def observe(trio: TrioSnapshot) -> Step:
-    """Read the position, unless somebody is at it or has just done so."""
+def read_position(trio: TrioSnapshot) -> Step:
+    """Observe, unless a read is under way, or the last one is too young for another to add anything."""
     if trio.observing_since is not None and trio.now < trio.observing_since + trio.policies.patience:
         return Rest(trio.observing_since + trio.policies.patience)
     since = trio.book.flat_since
@@ -51,19 +48,14 @@ def observe(trio: TrioSnapshot) -> Step:
     return Observe()
 
 
-def seen_since(trio: TrioSnapshot, leg: LegView) -> bool:
+def position_read_since(trio: TrioSnapshot, leg: LegView) -> bool:
+    """Was the position read after this order ended, or was sent?"""
     return trio.book.as_of > (leg.ended_ts or leg.asked_ts)
 
 
-def first(steps: Iterable[Step]) -> Step:
-    """Return the first step that does something, else the earliest rest."""
-    rests: list[int] = []
-    for step in steps:
-        if not isinstance(step, Rest):
-            return step
-        if step.until is not None:
-            rests.append(step.until)
-    return Rest(min(rests) if rests else None)
+def must_wait(trio: TrioSnapshot, leg: LegView) -> bool:
+    """Is this order, or its cancel, not to be sent again yet?"""
+    return leg.retry_at is not None and leg.retry_at > trio.now
 
 
 def earliest(*moments: int | None, after: int) -> int | None:

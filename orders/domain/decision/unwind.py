@@ -10,14 +10,15 @@ from orders.domain.decision.conditions import is_dust, late_quantity, refusal_fa
 from orders.domain.decision.lifecycle import ending
 from orders.domain.decision.lookups import (
     awaited,
-    due_read,
-    first,
-    look,
-    look_after_patience,
-    observe,
-    seen_since,
+    look_up,
+    look_up_after_patience,
+    look_up_if_due,
+    must_wait,
+    position_read_since,
+    read_position,
 )
 from orders.domain.decision.order_plans import exit_plan
+from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import AskPerson, Cancel, Done, Exit, Rest, Step
 from orders.domain.enums import Cause, Form, LegState, Role
 from orders.domain.operator_questions import Question, QuestionKind
@@ -25,24 +26,59 @@ from orders.domain.rounding import plain
 from orders.domain.snapshot import Ask, LegView, TrioSnapshot
 
 DUST_LOOK_MS: Final = 5000  # how often a rest that cannot be sold is looked at
+REFUSED_EXITS_MAX: Final = 3
 
 
 def undo(trio: TrioSnapshot) -> Step:
-    """Exit what is there, then take back whatever rests, verify, done. Guards go last."""
+    """Exit what is there, then take back whatever rests, verify, done."""
+    return decided_by(UNDO, trio)
+
+
+def tidy_late(trio: TrioSnapshot) -> Step:
+    """Take back an order that had been written off and turned up, and take off what its entry filled, once."""
+    return decided_by(TIDY_LATE, trio)
+
+
+# --- undoing ----------------------------------------------------------------------------------
+
+
+def position_exited(trio: TrioSnapshot) -> Step | None:
+    """A position goes first: nothing is as urgent."""
+    return decided_by(EXIT, trio) if trio.position > 0 else None
+
+
+def entry_taken_back(trio: TrioSnapshot) -> Step | None:
+    """Then nothing may fill any more, so the entry goes before what protects."""
     entry = trio.entry
-    if trio.position > 0:
-        return _exit(trio)
-    if entry is not None and (step := cleared(trio, (entry,))):
-        return step
-    if _needs_a_look(trio):
-        return observe(trio)
-    if step := cleared(trio, tuple(leg for leg in trio.legs if leg.role is not Role.ENTRY)):
-        return step
+    return cleared(trio, (entry,)) if entry is not None else None
+
+
+def flat_verified(trio: TrioSnapshot) -> Step | None:
+    """What protects goes only when the position, read after the entry's end and the last fill, is flat."""
+    return read_position(trio) if _flat_is_uncertain(trio) else None
+
+
+def rest_taken_back(trio: TrioSnapshot) -> Step | None:
+    """Stops, targets and exits go last."""
+    return cleared(trio, tuple(leg for leg in trio.legs if leg.role is not Role.ENTRY))
+
+
+def undone(trio: TrioSnapshot) -> Step:
+    """Flat, and nothing of ours rests: the trio has ended."""
     return Done(ending(trio.state, trio.cause))
 
 
-def _needs_a_look(trio: TrioSnapshot) -> bool:
-    """Anything that hinges on "flat" wants a book asked after the entry's end and the last fill."""
+UNDO: Final[tuple[Rule, ...]] = (
+    position_exited,
+    entry_taken_back,
+    flat_verified,
+    rest_taken_back,
+    undone,
+)
+
+
+def _flat_is_uncertain(trio: TrioSnapshot) -> bool:
+    """Anything that hinges on "flat" wants a position read after the entry's end and the last fill."""
     entry = trio.entry
     if entry is None or entry.state is LegState.PLANNED:
         return False
@@ -50,37 +86,59 @@ def _needs_a_look(trio: TrioSnapshot) -> bool:
     return trio.book.as_of < after or not trio.flat_believed
 
 
-def _exit(trio: TrioSnapshot) -> Step:
-    policies = trio.policies
-    for leg in trio.guards:  # an order of ours is at it already: it has patience to finish
+# --- exiting ----------------------------------------------------------------------------------
+
+
+def leg_at_work(trio: TrioSnapshot) -> Step | None:
+    """A leg that triggered or fills is closing the position already: it has patience to finish."""
+    for leg in trio.guards:
         since = max(leg.filled_ts or 0, leg.triggered_ts or 0)
-        over = since + policies.patience - trio.now_ts
+        over = since + trio.policies.patience - trio.now_ts
         if leg.state in (LegState.TRIGGERED, LegState.PARTIALLY_FILLED) and over > 0:
             return Rest(trio.now + over)
-    exits = trio.of(Role.EXIT)
-    newest = exits[-1] if exits else None
-    again = None
-    if newest is not None:
-        if newest.pending and newest.asked is Ask.IN_THE_AIR:
-            return Rest(newest.asked_at + policies.patience)
-        if newest.pending and trio.book.as_of <= newest.asked_ts:
-            return observe(trio)
-        if newest.state is LegState.REJECTED and not seen_since(trio, newest):
-            return observe(trio)
-        if newest.state.is_final and newest.executed and trio.book.as_of < (newest.filled_ts or 0):
-            return observe(trio)
-        if (newest.retry_at or 0) > trio.now:
-            return Rest(newest.retry_at)
-        if newest.state is LegState.PLANNED:
-            again = newest
-        if newest.state in (LegState.ACCEPTED, LegState.PARTIALLY_FILLED):
-            return due_read(trio, newest) or look_after_patience(trio, newest)
-    if is_dust(trio):
-        return _keep_dust(trio)
-    refused = sum(1 for leg in exits if leg.state is LegState.REJECTED)
-    if newest is not None and refused >= 3 and trio.question is None:
-        return AskPerson(Question(QuestionKind.EXIT_REFUSED, refusal_facts(newest)))
+    return None
+
+
+def last_exit_resolved(trio: TrioSnapshot) -> Step | None:
+    """No exit goes out while it is open what became of the last one."""
+    newest = trio.newest(Role.EXIT)
+    return None if newest is None else first_that_applies(LAST_EXIT, trio, newest)
+
+
+def dust_kept(trio: TrioSnapshot) -> Step | None:
+    """A rest too small to be sold stays under its stop, which may be of any size, and a person is asked."""
+    if not is_dust(trio):
+        return None
+    if step := entry_taken_back(trio):
+        return step
+    if trio.question is None or trio.question.kind is not QuestionKind.DUST:  # it matters more than another
+        return AskPerson(Question(QuestionKind.DUST, {"quantity": plain(trio.position)}))
+    over = trio.book.as_of + DUST_LOOK_MS - trio.now_ts
+    return Rest(trio.now + over) if over > 0 else read_position(trio)
+
+
+def exit_keeps_being_refused(trio: TrioSnapshot) -> Step | None:
+    """Exits are tried for as long as there is a position; after some refusals a person should look as well."""
+    refused = [leg for leg in trio.of(Role.EXIT) if leg.state is LegState.REJECTED]
+    if len(refused) < REFUSED_EXITS_MAX or trio.question is not None:
+        return None
+    return AskPerson(Question(QuestionKind.EXIT_REFUSED, refusal_facts(trio.of(Role.EXIT)[-1])))
+
+
+def exit_sent(trio: TrioSnapshot) -> Step:
+    """The whole position leaves at market; what would make it grow, or is in the exit's way, goes with it."""
+    newest = trio.newest(Role.EXIT)
+    again = newest if newest is not None and newest.state is LegState.PLANNED else None
     return Exit(exit_plan(trio, trio.position, again), tuple(_in_the_way(trio, newest)))
+
+
+EXIT: Final[tuple[Rule, ...]] = (
+    leg_at_work,
+    last_exit_resolved,
+    dust_kept,
+    exit_keeps_being_refused,
+    exit_sent,
+)
 
 
 def _in_the_way(trio: TrioSnapshot, newest: LegView | None) -> Iterator[str]:
@@ -102,34 +160,91 @@ def _in_the_way(trio: TrioSnapshot, newest: LegView | None) -> Iterator[str]:
             yield leg.client_id
 
 
-def _keep_dust(trio: TrioSnapshot) -> Step:
-    """Leave a rest too small to be sold under its stop, which may be of any size, and tell a person."""
-    entry = trio.entry
-    if entry is not None and (step := cleared(trio, (entry,))):
-        return step
-    if (
-        trio.question is None or trio.question.kind is not QuestionKind.DUST
-    ):  # it matters more than what was asked before
-        return AskPerson(Question(QuestionKind.DUST, {"quantity": plain(trio.position)}))
-    over = trio.book.as_of + DUST_LOOK_MS - trio.now_ts
-    return Rest(trio.now + over) if over > 0 else observe(trio)
+# --- exiting: the last exit -------------------------------------------------------------------
 
 
-def tidy_late(trio: TrioSnapshot) -> Step:
-    """Cancel by id what lives of an order we had written off; take off what its entry filled, once."""
-    pending = [leg for leg in trio.legs if leg.pending]
-    if pending:
-        return first([awaited(trio, leg) for leg in pending])
-    if step := cleared(trio, tuple(leg for leg in trio.legs if leg.live)):
-        return step
+def exit_in_the_air(trio: TrioSnapshot, newest: LegView) -> Step | None:
+    """An exit that was just sent has patience to be answered."""
+    in_the_air = newest.pending and newest.asked is Ask.IN_THE_AIR
+    return Rest(newest.asked_at + trio.policies.patience) if in_the_air else None
+
+
+def exit_in_doubt(trio: TrioSnapshot, newest: LegView) -> Step | None:
+    """What an unanswered exit did shows in the position, read after it was sent; it only reduces, so another may follow."""
+    in_doubt = newest.pending and trio.book.as_of <= newest.asked_ts
+    return read_position(trio) if in_doubt else None
+
+
+def exit_refused(trio: TrioSnapshot, newest: LegView) -> Step | None:
+    """An exit is refused when there is nothing left to reduce, among others: the position is read first."""
+    refused = newest.state is LegState.REJECTED and not position_read_since(trio, newest)
+    return read_position(trio) if refused else None
+
+
+def exit_executed(trio: TrioSnapshot, newest: LegView) -> Step | None:
+    """After a fill the position is read before it is said how much is left."""
+    executed = newest.state.is_final and newest.executed and trio.book.as_of < (newest.filled_ts or 0)
+    return read_position(trio) if executed else None
+
+
+def exit_held_back(trio: TrioSnapshot, newest: LegView) -> Step | None:
+    """Exits that come to nothing follow each other ever more slowly."""
+    return Rest(newest.retry_at) if must_wait(trio, newest) else None
+
+
+def exit_resting(trio: TrioSnapshot, newest: LegView) -> Step | None:
+    """A market order should not rest: it is looked up."""
+    if newest.state not in (LegState.ACCEPTED, LegState.PARTIALLY_FILLED):
+        return None
+    return look_up_if_due(trio, newest) or look_up_after_patience(trio, newest)
+
+
+LAST_EXIT: Final[tuple[LegRule, ...]] = (
+    exit_in_the_air,
+    exit_in_doubt,
+    exit_refused,
+    exit_executed,
+    exit_held_back,
+    exit_resting,
+)
+
+
+# --- an order that turned up late -------------------------------------------------------------
+
+
+def late_in_doubt(trio: TrioSnapshot) -> Step | None:
+    """What is in doubt is looked up before anything else: what turned up is taken off once, never twice."""
+    return soonest(awaited(trio, leg) for leg in trio.legs if leg.pending)
+
+
+def late_taken_back(trio: TrioSnapshot) -> Step | None:
+    """What still lives is cancelled by its id."""
+    return cleared(trio, tuple(leg for leg in trio.legs if leg.live))
+
+
+def late_fill_exited(trio: TrioSnapshot) -> Step | None:
+    """Exactly what the entry filled is taken off: the rest of the position may be somebody else's by now."""
     quantity = late_quantity(trio)
     newest = trio.newest(Role.EXIT)
-    if quantity > 0 and not _late_exit_answered(trio, newest):
-        again = newest if newest is not None and newest.state is LegState.PLANNED else None
-        if newest is not None and (newest.retry_at or 0) > trio.now:
-            return Rest(newest.retry_at)
-        return Exit(exit_plan(trio, quantity, again))
+    if quantity <= 0 or _late_exit_answered(trio, newest):
+        return None
+    if newest is not None and must_wait(trio, newest):
+        return Rest(newest.retry_at)
+    again = newest if newest is not None and newest.state is LegState.PLANNED else None
+    return Exit(exit_plan(trio, quantity, again))
+
+
+def late_tidied(trio: TrioSnapshot) -> Step:
+    """Nothing of it lives, and what it filled is taken off: it has ended again."""
     return Done(ending(trio.state, Cause.LATE))
+
+
+TIDY_LATE: Final[tuple[Rule, ...]] = (
+    late_in_doubt,
+    late_taken_back,
+    late_fill_exited,
+    late_tidied,
+)
 
 
 def _late_exit_answered(trio: TrioSnapshot, exit_order: LegView | None) -> bool:
@@ -141,43 +256,78 @@ def _late_exit_answered(trio: TrioSnapshot, exit_order: LegView | None) -> bool:
     return exit_order.asked_ts >= filled_ts and not refused
 
 
+# --- taking back ------------------------------------------------------------------------------
+
+
 def cleared(trio: TrioSnapshot, legs: Iterable[LegView]) -> Step | None:
-    """Return the next step until none of these legs rests or is in doubt; ``None`` when that is so.
+    """Return the next step until none of these legs rests or is in doubt; nothing when that is so.
 
-    What was acknowledged once and is written off is cancelled by its id all the same: look-ups may be wrong.
+    Cancels that can go now go together, and before any waiting.
     """
-    cancels: list[str] = []
     waits: list[Step] = []
+    cancels: list[str] = []
     for leg in legs:
-        if leg.pending:
-            waits.append(awaited(trio, leg))
-        elif leg.live or (leg.acknowledged and leg.state is LegState.WRITTEN_OFF):
-            match leg.cancel:
-                case Ask.NONE if (leg.retry_at or 0) > trio.now:
-                    waits.append(Rest(leg.retry_at))
-                case Ask.NONE if (over := _expiring(trio, leg)) > 0:
-                    waits.append(Rest(trio.now + over))
-                case Ask.NONE:
-                    cancels.append(leg.client_id)
-                case Ask.IN_THE_AIR:
-                    waits.append(Rest(leg.cancel_at + trio.policies.patience))
-                case Ask.DOUBT if not leg.live:  # no look-up shows it, so the cancel itself is asked again
-                    if trio.now < leg.cancel_at + trio.policies.look_again:
-                        waits.append(Rest(leg.cancel_at + trio.policies.look_again))
-                    else:
-                        cancels.append(leg.client_id)
-                case _ if not leg.live:
-                    pass  # the exchange has given its word on that id
-                case _:
-                    waits.append(look(trio, leg))
-    if cancels:
-        return Cancel(tuple(cancels))
-    return first(waits) if waits else None
+        step = first_that_applies(CLEAR, trio, leg) if _may_rest(leg) else None
+        if isinstance(step, Cancel):
+            cancels += step.client_ids
+        elif step is not None:
+            waits.append(step)
+    return Cancel(tuple(cancels)) if cancels else soonest(waits)
 
 
-def _expiring(trio: TrioSnapshot, leg: LegView) -> int:
-    """closePosition legs expire by themselves when the position closes: give them patience to say so."""
-    if leg.form is not Form.CLOSE_POSITION or not trio.executed_ts:
-        return 0
+def _may_rest(leg: LegView) -> bool:
+    """What was acknowledged once and is written off may rest all the same: look-ups may be wrong."""
+    return leg.pending or leg.live or (leg.acknowledged and leg.state is LegState.WRITTEN_OFF)
+
+
+def placing_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """No end while a request that places is in doubt: it may still execute."""
+    return awaited(trio, leg) if leg.pending else None
+
+
+def cancel_held_back(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """A cancel that never reached the book goes out again after a pause."""
+    return Rest(leg.retry_at) if leg.cancel is Ask.NONE and must_wait(trio, leg) else None
+
+
+def expiring_by_itself(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """closePosition legs expire by themselves when the position closes: they have patience to say so."""
+    if leg.cancel is not Ask.NONE or leg.form is not Form.CLOSE_POSITION or not trio.executed_ts:
+        return None
     closed_ts = max(trio.executed_ts, trio.book.flat_since or 0)
-    return min(trio.policies.patience, closed_ts + trio.policies.patience - trio.now_ts)
+    over = min(trio.policies.patience, closed_ts + trio.policies.patience - trio.now_ts)
+    return Rest(trio.now + over) if over > 0 else None
+
+
+def cancel_sent(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """Otherwise it is cancelled, by its id."""
+    return Cancel((leg.client_id,)) if leg.cancel is Ask.NONE else None
+
+
+def cancel_in_the_air(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """A cancel that was just sent has patience to be answered."""
+    return Rest(leg.cancel_at + trio.policies.patience) if leg.cancel is Ask.IN_THE_AIR else None
+
+
+def cancel_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """No look-up shows what was written off, so it is the cancel that is sent again until it is answered."""
+    if leg.live or leg.cancel is not Ask.DOUBT:
+        return None
+    again = leg.cancel_at + trio.policies.look_again
+    return Rest(again) if trio.now < again else Cancel((leg.client_id,))
+
+
+def cancel_without_effect(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """What still counts as resting after its cancel was answered, or got lost, is looked up."""
+    return look_up(trio, leg) if leg.live else None
+
+
+CLEAR: Final[tuple[LegRule, ...]] = (
+    placing_in_doubt,
+    cancel_held_back,
+    expiring_by_itself,
+    cancel_sent,
+    cancel_in_the_air,
+    cancel_in_doubt,
+    cancel_without_effect,
+)

@@ -1,0 +1,213 @@
+"""Before there is a position: wait for what placing needs, place, watch what rests, take it back."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from exchange.refusals import Refusal
+from orders.domain.decision.conditions import armed_roles
+from orders.domain.decision.lifecycle import ending
+from orders.domain.decision.lookups import (
+    awaited,
+    earliest,
+    look_up_if_due,
+    must_wait,
+    position_read_since,
+    read_position,
+)
+from orders.domain.decision.order_plans import entry_plan, guard_plan
+from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
+from orders.domain.decision.steps import Done, Plan, Rest, Step, Submit
+from orders.domain.decision.unwind import cleared
+from orders.domain.enums import Form, LegState, Role
+from orders.domain.snapshot import LegView, TrioSnapshot
+
+
+def queue(trio: TrioSnapshot) -> Step:
+    """Wait for what placing needs; a dry run only asks the exchange to check the entry."""
+    return decided_by(QUEUE, trio)
+
+
+def place(trio: TrioSnapshot) -> Step:
+    """Send what has to rest before the entry, then the entry."""
+    return decided_by(PLACE, trio)
+
+
+def work(trio: TrioSnapshot) -> Step:
+    """Watch an entry that rests, and the legs that wait for it; nothing has filled."""
+    return soonest(rule(trio) for rule in WORK) or Rest(None)
+
+
+def withdraw(trio: TrioSnapshot) -> Step:
+    """Take everything back; nothing has filled."""
+    return decided_by(WITHDRAW, trio)
+
+
+# --- queued -----------------------------------------------------------------------------------
+
+
+def dry_run_checked(trio: TrioSnapshot) -> Step | None:
+    """A dry run has the exchange check the entry, and sends nothing else."""
+    entry = trio.entry
+    if not trio.dry_run:
+        return None
+    if entry is None or (entry.state is LegState.PLANNED and not must_wait(trio, entry)):
+        return Submit((entry_plan(trio, entry),), test=True)
+    return Rest(earliest(entry.asked_at + trio.policies.patience, entry.retry_at, after=trio.now))
+
+
+def begin_awaited(trio: TrioSnapshot) -> Step:
+    """What placing needs is looked at each second, until the deadline for placing."""
+    return Rest(earliest(trio.now + trio.policies.look_again, trio.place_before, after=trio.now))
+
+
+QUEUE: Final[tuple[Rule, ...]] = (
+    dry_run_checked,
+    begin_awaited,
+)
+
+
+# --- placing ----------------------------------------------------------------------------------
+
+
+def entry_is_out(trio: TrioSnapshot) -> Step | None:
+    """The entry is sent once: while its fate is open it is looked up, and never sent again."""
+    entry = trio.entry
+    if entry is None or entry.state is LegState.PLANNED:
+        return None
+    return awaited(trio, entry) if entry.pending else Rest(None)
+
+
+def armed_legs_sent(trio: TrioSnapshot) -> Step | None:
+    """What has to rest before the entry goes out first, together."""
+    plans = [plan for role in armed_roles(trio) if (plan := _armed_plan(trio, role)) is not None]
+    return Submit(tuple(plans)) if plans else None
+
+
+def armed_legs_awaited(trio: TrioSnapshot) -> Step | None:
+    """The entry waits until every one of them is acknowledged."""
+    legs = (leg for role in armed_roles(trio) if (leg := trio.newest(role)) is not None)
+    return soonest(first_that_applies(ARMED_LEG, trio, leg) for leg in legs)
+
+
+def refusal_while_flat_checked(trio: TrioSnapshot) -> Step | None:
+    """A leg refused as "not while flat" waits for the fill; the position is read to see that this is the reason."""
+    unread = (
+        leg.refusal is Refusal.NOT_WHILE_FLAT and not position_read_since(trio, leg) for leg in trio.guards
+    )
+    return read_position(trio) if any(unread) else None
+
+
+def watcher_awaited(trio: TrioSnapshot) -> Step | None:
+    """Without a worker that lives and a position read lately the entry is not sent: nobody would cover its fill."""
+    if trio.worker_alive and trio.book.placeable:
+        return None
+    return Rest(earliest(trio.now + trio.policies.look_again, trio.place_before, after=trio.now))
+
+
+def entry_held_back(trio: TrioSnapshot) -> Step | None:
+    """An entry that never reached the book goes out again after a pause, within the deadline for placing."""
+    entry = trio.entry
+    if entry is None or not must_wait(trio, entry):
+        return None
+    return Rest(earliest(entry.retry_at, trio.place_before, after=trio.now))
+
+
+def entry_sent(trio: TrioSnapshot) -> Step:
+    """Everything it needs is there: the entry goes out."""
+    return Submit((entry_plan(trio, trio.entry),))
+
+
+PLACE: Final[tuple[Rule, ...]] = (
+    entry_is_out,
+    armed_legs_sent,
+    armed_legs_awaited,
+    refusal_while_flat_checked,
+    watcher_awaited,
+    entry_held_back,
+    entry_sent,
+)
+
+
+def _armed_plan(trio: TrioSnapshot, role: Role) -> Plan | None:
+    """A leg that is gone before the entry, or was lost, is placed anew; one that never reached the book, again."""
+    leg = trio.newest(role)
+    again = leg if leg is not None and leg.state is LegState.PLANNED else None
+    if leg is not None and (leg.live or leg.pending or (again is not None and must_wait(trio, leg))):
+        return None
+    return guard_plan(trio, role, Form.QUANTITY, trio.spec.quantity, again=again)
+
+
+# --- placing: each leg that goes before the entry ---------------------------------------------
+
+
+def armed_leg_held_back(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """A leg that never reached the book goes out again after a pause."""
+    return Rest(leg.retry_at) if leg.state is LegState.PLANNED and must_wait(trio, leg) else None
+
+
+def armed_leg_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """A leg that was sent is waited for, then looked up each second until its fate is proved."""
+    return awaited(trio, leg) if leg.pending else None
+
+
+def armed_leg_to_be_read(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """A leg that may have gone from the book is looked up before the entry relies on it."""
+    return look_up_if_due(trio, leg) if leg.live else None
+
+
+ARMED_LEG: Final[tuple[LegRule, ...]] = (
+    armed_leg_held_back,
+    armed_leg_in_doubt,
+    armed_leg_to_be_read,
+)
+
+
+# --- working ----------------------------------------------------------------------------------
+
+
+def orders_read(trio: TrioSnapshot) -> Step | None:
+    """Orders whose price was reached, or that a list did not show, are looked up."""
+    return soonest(look_up_if_due(trio, leg) for leg in trio.legs if leg.live)
+
+
+def requests_in_doubt(trio: TrioSnapshot) -> Step | None:
+    """What was sent is waited for, then looked up each second until its fate is proved."""
+    return soonest(awaited(trio, leg) for leg in trio.legs if leg.pending)
+
+
+def good_till_awaited(trio: TrioSnapshot) -> Step:
+    """The entry is taken back when its good-till time is over."""
+    return Rest(trio.good_till)
+
+
+WORK: Final[tuple[Rule, ...]] = (
+    orders_read,
+    requests_in_doubt,
+    good_till_awaited,
+)
+
+
+# --- withdrawing ------------------------------------------------------------------------------
+
+
+def entry_taken_back_first(trio: TrioSnapshot) -> Step | None:
+    """Cover stays until nothing can fill any more."""
+    return cleared(trio, trio.of(Role.ENTRY))
+
+
+def legs_taken_back(trio: TrioSnapshot) -> Step | None:
+    """Then the legs that waited for a fill go."""
+    return cleared(trio, trio.guards)
+
+
+def withdrawn(trio: TrioSnapshot) -> Step:
+    """Nothing of ours rests and nothing filled: the trio has ended, as its cause says."""
+    return Done(ending(trio.state, trio.cause))
+
+
+WITHDRAW: Final[tuple[Rule, ...]] = (
+    entry_taken_back_first,
+    legs_taken_back,
+    withdrawn,
+)
