@@ -45,33 +45,33 @@ def hold(trio: TrioSnapshot) -> Step:
 
 
 def stop_under_way(trio: TrioSnapshot) -> Step | None:
-    """A stop whose fate is open is looked up once, within the deadline; then another goes out beside it.
+    """A stop whose fate is open is looked up once, within the deadline; then a second one goes out.
 
-    Two stops are harmless, none is not.
+    Two stops do no harm; no stop does.
     """
     return soonest(first_that_applies(STOP_UNDER_WAY, trio, stop) for stop in _stops(trio))
 
 
 def stop_that_may_be_gone(trio: TrioSnapshot, stop: LegView) -> Step | None:
-    """A stop that may have gone from the book is looked up once before it is believed gone."""
+    """A stop that may be gone is looked up once before it counts as gone."""
     return look_up_if_due(trio, stop) if stop.live and stop.looks == 0 else None
 
 
 def stop_in_doubt(trio: TrioSnapshot, stop: LegView) -> Step | None:
-    """A stop that was sent is given time to be answered, but no longer than the deadline for cover allows."""
+    """A stop that was sent is waited for, but no longer than the deadline for cover allows."""
     if stop.pending and stop.looks == 0:
         return awaited(trio, stop, until=_deadline(trio))
     return None
 
 
 def stop_expired(trio: TrioSnapshot, stop: LegView) -> Step | None:
-    """A stop mostly expires because its position was closed: the position is read first."""
+    """A stop mostly expires because its position was closed, so the position is read first."""
     expired = stop.state is LegState.EXPIRED and stop.acknowledged
     return read_position(trio) if expired and not position_read_since(trio, stop) else None
 
 
 def stop_sent_again(trio: TrioSnapshot) -> Step | None:
-    """A stop that never reached the book goes out again under its own id, once the exchange will take it."""
+    """A stop that never reached the book goes out again under the same id, after a pause if the exchange asked for one."""
     stop = _newest_stop(trio)
     if stop is None or stop.state is not LegState.PLANNED:
         return None
@@ -81,7 +81,7 @@ def stop_sent_again(trio: TrioSnapshot) -> Step | None:
 
 
 def stop_refused_while_flat(trio: TrioSnapshot) -> Step | None:
-    """The exchange saw no position when it refused the stop: ours is read; while it lags, the stop waits a little."""
+    """The exchange refused the stop as "not while flat": the position is read; while that lags, the stop waits."""
     stop = _newest_stop(trio)
     if stop is None or stop.state is not LegState.REJECTED or stop.refusal is not Refusal.NOT_WHILE_FLAT:
         return None
@@ -93,13 +93,13 @@ def stop_refused_while_flat(trio: TrioSnapshot) -> Step | None:
 
 
 def stop_dying_young(trio: TrioSnapshot) -> Step | None:
-    """Stops that the exchange keeps ending at once are replaced with growing pauses, not in a hot loop."""
+    """Stops that the exchange keeps ending at once are replaced with growing pauses."""
     pause = vain_pause_ms(trio, Role.STOP_LOSS)
     return Rest(trio.now + pause) if pause else None
 
 
 def new_stop(trio: TrioSnapshot) -> Step:
-    """Otherwise a new stop goes out, in the form that is not in the way of another or refused."""
+    """Otherwise a new stop goes out, in a form that was not refused and is not taken."""
     return _submit_stop(trio, guard_plan(trio, Role.STOP_LOSS, _stop_form(trio), trio.position))
 
 
@@ -153,13 +153,13 @@ def _stop_form(trio: TrioSnapshot) -> Form:
 
 
 def entry_withdrawn(trio: TrioSnapshot) -> Step | None:
-    """What has not filled is taken back on request, or when its time is over. Cover stays."""
+    """The unfilled rest of the entry is cancelled on request, or when ``good_till`` has passed. Cover stays."""
     entry = trio.entry
     return cleared(trio, (entry,)) if entry is not None and _withdraws(trio) else None
 
 
 def entry_in_doubt(trio: TrioSnapshot) -> Step | None:
-    """An entry may be in doubt although the position shows that it filled: its fate is still found out."""
+    """The position may show the fill before the entry is answered; the entry's fate is still looked up."""
     entry = trio.entry
     return awaited(trio, entry) if entry is not None and entry.pending else None
 
@@ -176,13 +176,13 @@ def legs_followed(trio: TrioSnapshot) -> Step | None:
 
 
 def entry_read(trio: TrioSnapshot) -> Step | None:
-    """A resting entry whose price was reached is looked up: its fill may not have been reported."""
+    """A resting entry is looked up when its price was reached: the fill may not have been reported."""
     entry = trio.entry
     return look_up_if_due(trio, entry) if entry is not None and entry.live else None
 
 
 def flat_doubted(trio: TrioSnapshot) -> Step | None:
-    """Flat against a known fill: ask a closePosition order of ours, which dies with its position; read again."""
+    """The slot reads flat although we know of a fill: look up an order that would have expired with it; read again."""
     if not trio.book_is_newer or trio.book.quantity > 0 or trio.flat_believed:
         return None
     witness, since = trio.flat_witness, trio.book.flat_since
@@ -193,14 +193,14 @@ def flat_doubted(trio: TrioSnapshot) -> Step | None:
 
 
 def holding_time(trio: TrioSnapshot) -> Step | None:
-    """The position is closed when its holding time is over."""
+    """The trio is decided about again when its holding time is over."""
     if trio.hold_until_ts is None:
         return None
     return Rest(trio.now + max(1, trio.hold_until_ts - trio.now_ts))
 
 
 def good_till(trio: TrioSnapshot) -> Step | None:
-    """The unfilled rest is taken back when its good-till time is over."""
+    """The trio is decided about again when ``good_till`` has passed."""
     entry = trio.entry
     waits = entry is not None and entry.live and trio.good_till is not None and not _withdraws(trio)
     return Rest(trio.good_till) if waits else None
@@ -226,17 +226,17 @@ def _withdraws(trio: TrioSnapshot) -> bool:
 
 
 def leg_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    """A leg that was sent is waited for, then looked up each second until its fate is proved."""
+    """A leg that was sent is waited for, then looked up each second until its fate is known."""
     return awaited(trio, leg) if leg.pending else None
 
 
 def leg_to_be_read(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    """A leg whose level was reached, or that a list did not show, is looked up."""
+    """A leg is looked up when its level was reached, or when it was missing from a list."""
     return look_up_if_due(trio, leg) if leg.live else None
 
 
 def leg_triggered(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    """A leg that triggered has the bound to fill, then it is looked up each second."""
+    """A triggered leg has ``NAKED_LIMIT_MS`` to fill, then it is looked up each second."""
     if leg.state is not LegState.TRIGGERED or leg.triggered_ts is None:
         return None
     again = (leg.looked_ts or 0) + trio.policies.look_again
@@ -255,12 +255,12 @@ PROTECTION: Final[tuple[LegRule, ...]] = (
 
 
 def target_in_doubt(trio: TrioSnapshot, target: LegView) -> Step | None:
-    """A target in doubt waits for the proof: nothing is at risk meanwhile."""
+    """A target in doubt is waited for: nothing is at risk meanwhile."""
     return Rest(None) if target.pending else None
 
 
 def target_sent_again(trio: TrioSnapshot, target: LegView) -> Step | None:
-    """A target that never reached the book goes out again under its own id, once the exchange will take it."""
+    """A target that never reached the book goes out again under the same id, after a pause if the exchange asked for one."""
     if target.state is not LegState.PLANNED:
         return None
     if must_wait(trio, target):
@@ -278,12 +278,12 @@ def target_above_position(trio: TrioSnapshot, target: LegView) -> Step | None:
 
 
 def target_resting(trio: TrioSnapshot, target: LegView) -> Step | None:
-    """A target that rests is all there is to have."""
+    """A target that rests needs nothing more."""
     return Rest(None) if target.live else None
 
 
 def target_dying_young(trio: TrioSnapshot, target: LegView) -> Step | None:
-    """Targets that the exchange keeps ending at once are replaced with growing pauses, not in a hot loop."""
+    """Targets that the exchange keeps ending at once are replaced with growing pauses."""
     pause = vain_pause_ms(trio, Role.TAKE_PROFIT)
     return Rest(trio.now + pause) if pause else None
 
@@ -295,7 +295,7 @@ def target_gone(trio: TrioSnapshot, target: LegView) -> Step | None:
 
 
 def target_ended_by_exchange(trio: TrioSnapshot, target: LegView) -> Step | None:
-    """A target that expired, or was refused as not while flat: the position is read before it is replaced."""
+    """A target that expired, or was refused as "not while flat", is replaced if the position, read since, is still there."""
     ended = target.state in (LegState.EXPIRED, LegState.REJECTED)
     if not ended or not (target.acknowledged or target.refusal is Refusal.NOT_WHILE_FLAT):
         return None
@@ -305,7 +305,7 @@ def target_ended_by_exchange(trio: TrioSnapshot, target: LegView) -> Step | None
 
 
 def target_refused(trio: TrioSnapshot, target: LegView) -> Step | None:
-    """A target that the exchange refuses for good is for a person to decide about; the stop stays."""
+    """A target that the exchange refuses for good is put to a person. The stop stays."""
     refused = target.state is LegState.REJECTED and target.refusal is not Refusal.LEVEL_PASSED
     if not refused or trio.question is not None:
         return None

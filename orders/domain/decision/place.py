@@ -47,7 +47,7 @@ def withdraw(trio: TrioSnapshot) -> Step:
 
 
 def dry_run_checked(trio: TrioSnapshot) -> Step | None:
-    """A dry run has the exchange check the entry, and sends nothing else."""
+    """A dry run has the exchange check the entry and sends nothing else."""
     entry = trio.entry
     if not trio.dry_run:
         return None
@@ -57,7 +57,7 @@ def dry_run_checked(trio: TrioSnapshot) -> Step | None:
 
 
 def begin_awaited(trio: TrioSnapshot) -> Step:
-    """What placing needs is looked at each second, until the deadline for placing."""
+    """What placing needs is checked each second, until ``place_before``."""
     return Rest(earliest(trio.now + trio.policies.look_again, trio.place_before, after=trio.now))
 
 
@@ -71,7 +71,7 @@ QUEUE: Final[tuple[Rule, ...]] = (
 
 
 def entry_is_out(trio: TrioSnapshot) -> Step | None:
-    """The entry is sent once: while its fate is open it is looked up, and never sent again."""
+    """The entry was sent. While its fate is open it is looked up; it is never sent twice."""
     entry = trio.entry
     if entry is None or entry.state is LegState.PLANNED:
         return None
@@ -79,19 +79,19 @@ def entry_is_out(trio: TrioSnapshot) -> Step | None:
 
 
 def armed_legs_sent(trio: TrioSnapshot) -> Step | None:
-    """What has to rest before the entry goes out first, together."""
+    """The legs that have to rest before the entry go out first, together."""
     plans = [plan for role in armed_roles(trio) if (plan := _armed_plan(trio, role)) is not None]
     return Submit(tuple(plans)) if plans else None
 
 
 def armed_legs_awaited(trio: TrioSnapshot) -> Step | None:
-    """The entry waits until every one of them is acknowledged."""
+    """The entry waits until each of them is acknowledged."""
     legs = (leg for role in armed_roles(trio) if (leg := trio.newest(role)) is not None)
     return soonest(first_that_applies(ARMED_LEG, trio, leg) for leg in legs)
 
 
 def refusal_while_flat_checked(trio: TrioSnapshot) -> Step | None:
-    """A leg refused as "not while flat" waits for the fill; the position is read to see that this is the reason."""
+    """A leg refused as "not while flat" waits for the fill, once the position was read."""
     unread = (
         leg.refusal is Refusal.NOT_WHILE_FLAT and not position_read_since(trio, leg) for leg in trio.guards
     )
@@ -99,14 +99,14 @@ def refusal_while_flat_checked(trio: TrioSnapshot) -> Step | None:
 
 
 def watcher_awaited(trio: TrioSnapshot) -> Step | None:
-    """Without a worker that lives and a position read lately the entry is not sent: nobody would cover its fill."""
+    """Without a live worker and a recent position the entry is not sent: nobody would cover its fill."""
     if trio.worker_alive and trio.book.placeable:
         return None
     return Rest(earliest(trio.now + trio.policies.look_again, trio.place_before, after=trio.now))
 
 
 def entry_held_back(trio: TrioSnapshot) -> Step | None:
-    """An entry that never reached the book goes out again after a pause, within the deadline for placing."""
+    """An entry that never reached the book goes out again after a pause, if ``place_before`` allows."""
     entry = trio.entry
     if entry is None or not must_wait(trio, entry):
         return None
@@ -114,7 +114,7 @@ def entry_held_back(trio: TrioSnapshot) -> Step | None:
 
 
 def entry_sent(trio: TrioSnapshot) -> Step:
-    """Everything it needs is there: the entry goes out."""
+    """Otherwise the entry goes out."""
     return Submit((entry_plan(trio, trio.entry),))
 
 
@@ -147,12 +147,12 @@ def armed_leg_held_back(trio: TrioSnapshot, leg: LegView) -> Step | None:
 
 
 def armed_leg_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    """A leg that was sent is waited for, then looked up each second until its fate is proved."""
+    """A leg that was sent is waited for, then looked up each second until its fate is known."""
     return awaited(trio, leg) if leg.pending else None
 
 
 def armed_leg_to_be_read(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    """A leg that may have gone from the book is looked up before the entry relies on it."""
+    """A leg that may be gone is looked up before the entry relies on it."""
     return look_up_if_due(trio, leg) if leg.live else None
 
 
@@ -167,17 +167,17 @@ ARMED_LEG: Final[tuple[LegRule, ...]] = (
 
 
 def orders_read(trio: TrioSnapshot) -> Step | None:
-    """Orders whose price was reached, or that a list did not show, are looked up."""
+    """An order is looked up when its price was reached, or when it was missing from a list."""
     return soonest(look_up_if_due(trio, leg) for leg in trio.legs if leg.live)
 
 
 def requests_in_doubt(trio: TrioSnapshot) -> Step | None:
-    """What was sent is waited for, then looked up each second until its fate is proved."""
+    """A request that was sent is waited for, then looked up each second until its fate is known."""
     return soonest(awaited(trio, leg) for leg in trio.legs if leg.pending)
 
 
 def good_till_awaited(trio: TrioSnapshot) -> Step:
-    """The entry is taken back when its good-till time is over."""
+    """Otherwise the trio rests until ``good_till``."""
     return Rest(trio.good_till)
 
 
@@ -192,17 +192,17 @@ WORK: Final[tuple[Rule, ...]] = (
 
 
 def entry_taken_back_first(trio: TrioSnapshot) -> Step | None:
-    """Cover stays until nothing can fill any more."""
+    """The entry is cancelled first: its stop stays until nothing can fill any more."""
     return cleared(trio, trio.of(Role.ENTRY))
 
 
 def legs_taken_back(trio: TrioSnapshot) -> Step | None:
-    """Then the legs that waited for a fill go."""
+    """Then the legs that waited for it are cancelled."""
     return cleared(trio, trio.guards)
 
 
 def withdrawn(trio: TrioSnapshot) -> Step:
-    """Nothing of ours rests and nothing filled: the trio has ended, as its cause says."""
+    """Nothing of ours rests and nothing filled: the trio ends, as its cause says."""
     return Done(ending(trio.state, trio.cause))
 
 

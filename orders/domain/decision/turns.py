@@ -60,14 +60,14 @@ def settle(trio: TrioSnapshot) -> TrioSnapshot:
 
 
 def withdrawn_unsent(trio: TrioSnapshot) -> Implied | None:
-    """Nothing was sent, so there is nothing to take back."""
+    """Cancel, close or panic was requested. Nothing was sent, so there is nothing to take back."""
     if trio.cancel_wanted or trio.close_wanted or trio.panic_wanted:
         return Implied(Turn.WITHDRAWN, Cause.CANCEL_WANTED, "Withdrawn before anything was sent.")
     return None
 
 
 def overdue(trio: TrioSnapshot) -> Implied | None:
-    """An intent does not fire long after it was meant."""
+    """``place_before`` has passed: an order must not go out long after it was meant."""
     if trio.place_before is not None and trio.now >= trio.place_before:
         why = f" {trio.book.not_placeable}" if trio.book.not_placeable else ""
         return Implied(Turn.OVERDUE, Cause.PLACE_BEFORE, f"Not sent before its deadline.{why}")
@@ -75,21 +75,21 @@ def overdue(trio: TrioSnapshot) -> Implied | None:
 
 
 def dry_run_passed(trio: TrioSnapshot) -> Implied | None:
-    """The exchange checked the entry of a dry run and would have taken it."""
+    """The exchange checked the entry of a dry run and would have accepted it."""
     if trio.dry_run_passed:
         return Implied(Turn.TESTED, None, "Dry run: checked by the exchange, nothing was placed.")
     return None
 
 
 def limit_refuses(trio: TrioSnapshot) -> Implied | None:
-    """A switch or limit that was changed after queueing still holds."""
+    """A switch, a limit or the account forbids new risk now, although it did not when the trio was queued."""
     if trio.refusal:
         return Implied(Turn.REFUSED, Cause.LIMIT, trio.refusal)
     return None
 
 
 def dry_run_refused(trio: TrioSnapshot) -> Implied | None:
-    """The exchange checked the entry of a dry run and would not have taken it."""
+    """The exchange checked the entry of a dry run and would have refused it."""
     entry = trio.entry
     if trio.dry_run and entry is not None and entry.state is LegState.REJECTED:
         return Implied(Turn.REFUSED, Cause.ENTRY_REFUSED, _refused("entry", entry))
@@ -97,14 +97,14 @@ def dry_run_refused(trio: TrioSnapshot) -> Implied | None:
 
 
 def slot_taken(trio: TrioSnapshot) -> Implied | None:
-    """What somebody else holds in the slot would be covered and exited as if it were ours."""
+    """Somebody else's position or order is in the slot: it would be covered and exited as if it were ours."""
     if _ready(trio) and (trouble := slot_trouble(trio)):
         return Implied(Turn.REFUSED, Cause.LIMIT, trouble)
     return None
 
 
 def begun(trio: TrioSnapshot) -> Implied | None:
-    """Everything that placing needs is there."""
+    """A worker is alive, the position was read recently and the slot is free: placing begins."""
     return Implied(Turn.BEGUN) if _ready(trio) else None
 
 
@@ -146,40 +146,40 @@ def slot_trouble(trio: TrioSnapshot) -> str:
 
 
 def panic_before_fill(trio: TrioSnapshot) -> Implied | None:
-    """A person wants everything closed: what has not filled is taken back."""
+    """Panic was requested."""
     return Implied(Turn.WITHDRAW, Cause.PANIC, "Withdrawn by panic.") if trio.panic_wanted else None
 
 
 def close_before_fill(trio: TrioSnapshot) -> Implied | None:
-    """There is nothing to close yet, so the entry is taken back."""
+    """Close was requested. Without a fill there is nothing to close, so the entry is taken back."""
     if trio.close_wanted:
         return Implied(Turn.WITHDRAW, Cause.MANUAL, "Closed before anything was filled.")
     return None
 
 
 def cancel_before_fill(trio: TrioSnapshot) -> Implied | None:
-    """A person takes it back."""
+    """Cancel was requested."""
     if trio.cancel_wanted:
         return Implied(Turn.WITHDRAW, Cause.CANCEL_WANTED, "Cancelled before anything was filled.")
     return None
 
 
 def entry_overdue(trio: TrioSnapshot) -> Implied | None:
-    """Legs that wait for an entry which could not be sent in time are taken back."""
+    """``place_before`` has passed while the legs waited for an entry that could not be sent."""
     if _entry_unsent(trio) and trio.place_before is not None and trio.now >= trio.place_before:
         return Implied(Turn.WITHDRAW, Cause.PLACE_BEFORE, "The entry could not be sent before its deadline.")
     return None
 
 
 def limit_refuses_entry(trio: TrioSnapshot) -> Implied | None:
-    """Switches and limits are asked until the entry has gone: it is what brings the risk."""
+    """A switch or limit forbids new risk now. It is asked until the entry goes, which is what brings the risk."""
     if _entry_unsent(trio) and trio.refusal:
         return Implied(Turn.WITHDRAW, Cause.LIMIT, trio.refusal)
     return None
 
 
 def good_till_passed(trio: TrioSnapshot) -> Implied | None:
-    """The entry is only wanted for so long."""
+    """``good_till`` has passed without a fill."""
     if trio.good_till is not None and trio.now >= trio.good_till:
         return Implied(
             Turn.WITHDRAW, Cause.GOOD_TILL, "Its good-till time passed before anything was filled."
@@ -188,21 +188,21 @@ def good_till_passed(trio: TrioSnapshot) -> Implied | None:
 
 
 def entry_cancelled(trio: TrioSnapshot) -> Implied | None:
-    """Somebody took the entry off in the exchange's app: it is not placed again."""
+    """Somebody cancelled the entry in the exchange's app: it is not placed again."""
     if _entry_is(trio, LegState.CANCELLED):
         return Implied(Turn.WITHDRAW, Cause.ENTRY_CANCELLED, "The entry was cancelled on the exchange.")
     return None
 
 
 def entry_expired(trio: TrioSnapshot) -> Implied | None:
-    """IOC, FOK and GTX entries end by themselves; so do those of a symbol that stops trading."""
+    """The exchange ended the entry: IOC, FOK or GTX, self-trade prevention, or a symbol that was delisted."""
     if _entry_is(trio, LegState.EXPIRED):
         return Implied(Turn.WITHDRAW, Cause.ENTRY_ENDED, "The entry ended on the exchange without a fill.")
     return None
 
 
 def entry_gone(trio: TrioSnapshot) -> Implied | None:
-    """An entry that rested and is gone is not placed again: it may have been cancelled by somebody."""
+    """The entry rested, and is no longer there: it is not placed again."""
     if _entry_is(trio, LegState.WRITTEN_OFF, LegState.REJECTED):
         return Implied(
             Turn.WITHDRAW, Cause.ENTRY_ENDED, "The entry is gone from the exchange without a fill."
@@ -211,7 +211,7 @@ def entry_gone(trio: TrioSnapshot) -> Implied | None:
 
 
 def waiting_stop_gone(trio: TrioSnapshot) -> Implied | None:
-    """An entry must not fill with nothing under it."""
+    """The stop that waited for the entry is gone. An entry must not fill with nothing under it."""
     if gone := armed_stop_gone(trio):
         reason = f"The waiting stop-loss is gone ({gone.state.lower()}) before any fill."
         return Implied(Turn.WITHDRAW, Cause.STOP_GONE, reason)
@@ -219,7 +219,7 @@ def waiting_stop_gone(trio: TrioSnapshot) -> Implied | None:
 
 
 def waiting_stop_passed(trio: TrioSnapshot) -> Implied | None:
-    """An entry must not fill beyond its own stop."""
+    """The mark price is beyond the stop that waits for the entry. An entry must not fill beyond its own stop."""
     if armed_level_passed(trio):
         reason = "The price passed the waiting stop-loss's level before any fill."
         return Implied(Turn.WITHDRAW, Cause.LEVEL_PASSED, reason)
@@ -255,14 +255,14 @@ def _entry_is(trio: TrioSnapshot, *states: LegState) -> bool:
 
 
 def first_fill(trio: TrioSnapshot) -> Implied | None:
-    """A fill, or a position in the slot, whoever reports it first: from now on it is covered."""
+    """A fill, or a position in the slot, whichever is reported first. From now on it is covered."""
     if trio.bought > 0 or trio.position > 0:
         return Implied(Turn.FILLED, trio.cause if trio.state is S.WITHDRAWING else None)
     return None
 
 
 def entry_refused(trio: TrioSnapshot) -> Implied | None:
-    """The exchange said no: nothing of it rests, and the armed legs are taken back."""
+    """The exchange refused the entry: what was placed before it is taken back."""
     entry = trio.entry
     if entry is not None and entry.state is LegState.REJECTED:
         return Implied(Turn.LEG_REFUSED, Cause.ENTRY_REFUSED, _refused("entry", entry))
@@ -270,7 +270,7 @@ def entry_refused(trio: TrioSnapshot) -> Implied | None:
 
 
 def entry_lost(trio: TrioSnapshot) -> Implied | None:
-    """An entry proved absent is never sent again: should it turn up after all, it would execute twice."""
+    """The entry was proved absent. It is never sent again: if it turned up after all, it would execute twice."""
     if _entry_is(trio, LegState.WRITTEN_OFF):
         reason = "The entry got lost on its way; it is never sent twice."
         return Implied(Turn.LEG_REFUSED, Cause.ENTRY_ABSENT, reason)
@@ -278,7 +278,7 @@ def entry_lost(trio: TrioSnapshot) -> Implied | None:
 
 
 def leg_refused_before_entry(trio: TrioSnapshot) -> Implied | None:
-    """The entry is not sent when what should rest before it was refused."""
+    """The exchange refused a leg that has to rest before the entry, so the entry is not sent."""
     if refused := armed_leg_refused(trio):
         cause = Cause.STOP_REFUSED if refused.role is Role.STOP_LOSS else Cause.TARGET_REFUSED
         return Implied(Turn.LEG_REFUSED, cause, _refused(refused.role.words, refused))
@@ -309,7 +309,7 @@ WITHDRAWING: Final[tuple[TurnRule, ...]] = (first_fill,)
 
 
 def leg_executed(trio: TrioSnapshot) -> Implied | None:
-    """A stop or target that executed closes the position: what is left of it is exited."""
+    """A stop or target executed: whatever is left of the position is exited."""
     out = [leg for leg in trio.legs if leg.role is not Role.ENTRY and leg.executed]
     first = min(out, key=lambda leg: leg.filled_ts or 0, default=None)
     if first is None or first.role is Role.EXIT:
@@ -319,43 +319,43 @@ def leg_executed(trio: TrioSnapshot) -> Implied | None:
 
 
 def closed_by_exchange(trio: TrioSnapshot) -> Implied | None:
-    """Liquidation, auto-deleveraging, settlement and delivery close a position without an order of ours."""
+    """The exchange closed the position itself: liquidation, auto-deleveraging, settlement or delivery."""
     return _forced(trio) if trio.forced and _gone(trio) else None
 
 
 def closed_outside(trio: TrioSnapshot) -> Implied | None:
-    """A position that a person closed is never opened again: our legs are taken back."""
+    """A person closed the position in the exchange's app. It is not opened again; our legs are taken back."""
     if _gone(trio):
         return Implied(Turn.EXIT, Cause.OUTSIDE, "The position was closed outside this system.")
     return None
 
 
 def panic(trio: TrioSnapshot) -> Implied | None:
-    """A person wants everything closed."""
+    """Panic was requested."""
     return Implied(Turn.EXIT, Cause.PANIC, "Closed by panic.") if trio.panic_wanted else None
 
 
 def close(trio: TrioSnapshot) -> Implied | None:
-    """A person wants it closed."""
+    """Close was requested."""
     return Implied(Turn.EXIT, Cause.MANUAL, "Closed at market on request.") if trio.close_wanted else None
 
 
 def entry_only(trio: TrioSnapshot) -> Implied | None:
-    """An order without legs is never held: nothing would protect it."""
+    """An order without legs is closed as soon as it fills: nothing would protect it."""
     if trio.spec.entry_only:
         return Implied(Turn.EXIT, Cause.MANUAL, "An entry-only order is closed as soon as it fills.")
     return None
 
 
 def holding_time_over(trio: TrioSnapshot) -> Implied | None:
-    """The position was only wanted for so long."""
+    """The holding time is over."""
     if trio.hold_until_ts is not None and trio.now_ts >= trio.hold_until_ts:
         return Implied(Turn.EXIT, Cause.TIME, "Its holding time is over.")
     return None
 
 
 def by_cover(trio: TrioSnapshot) -> Implied | None:
-    """What else ends it depends on whether it is covered."""
+    """What else ends an open trio depends on whether its position is covered."""
     return first_that_applies(UNCOVERED if is_uncovered(trio) else COVERED, trio)
 
 
@@ -389,7 +389,7 @@ def _way_out(trio: TrioSnapshot) -> Turn:
 
 
 def target_refused_as_passed(trio: TrioSnapshot) -> Implied | None:
-    """The price is beyond the target: the profit is there to be taken."""
+    """The exchange refused the target because the price is already beyond it: the profit is taken at market."""
     target = _refused_target(trio)
     if target is None or target.refusal is not Refusal.LEVEL_PASSED:
         return None
@@ -398,7 +398,7 @@ def target_refused_as_passed(trio: TrioSnapshot) -> Implied | None:
 
 
 def target_refused(trio: TrioSnapshot) -> Implied | None:
-    """A trio that cannot have its target is undone, unless it stood before or is to keep its stop alone."""
+    """The exchange refused the target. Unless both legs stood before, or the trio is to keep its stop, it is undone."""
     target = _refused_target(trio)
     if target is None or protected_once(trio) or trio.spec.target_policy is TargetPolicy.KEEP_STOP:
         return None
@@ -423,7 +423,7 @@ def _refused_target(trio: TrioSnapshot) -> LegView | None:
 
 
 def leg_refused_as_passed(trio: TrioSnapshot) -> Implied | None:
-    """The market is through a leg's level: sending it again would be refused again."""
+    """The exchange refused a leg because the price is already beyond its level; it would do so again."""
     if passed := refused_as_passed(trio):
         reason = f"The price had already passed the {passed.role.words}'s level."
         return Implied(_way_out(trio), Cause.LEVEL_PASSED, reason)
@@ -431,7 +431,7 @@ def leg_refused_as_passed(trio: TrioSnapshot) -> Implied | None:
 
 
 def stop_passed_uncovered(trio: TrioSnapshot) -> Implied | None:
-    """The stop would have triggered by now, so the position leaves as it would have."""
+    """The mark price passed the stop's level while nothing covered: a stop would have triggered by now."""
     if level_passed(trio):
         reason = "The price passed the stop-loss while nothing covered."
         return Implied(Turn.EXIT, Cause.LEVEL_PASSED, reason)
@@ -439,7 +439,7 @@ def stop_passed_uncovered(trio: TrioSnapshot) -> Implied | None:
 
 
 def stop_died_at_trigger(trio: TrioSnapshot) -> Implied | None:
-    """The market has just run through the level: another stop there would come too late."""
+    """The stop triggered and failed. The market has just gone through the level, so another stop would be too late."""
     if dead := stop_failed(trio):
         reason = f"The stop-loss failed at its trigger: {dead.refused_text or dead.state.lower()}."
         return Implied(Turn.EXIT, Cause.UNCOVERED, reason)
@@ -447,7 +447,7 @@ def stop_died_at_trigger(trio: TrioSnapshot) -> Implied | None:
 
 
 def stop_refused_in_both_forms(trio: TrioSnapshot) -> Implied | None:
-    """There is no stop to be had: better out than uncovered."""
+    """The exchange refuses a stop in either form. Better out than uncovered."""
     if refused_forms(trio, Role.STOP_LOSS) >= {Form.CLOSE_POSITION, Form.QUANTITY}:
         turn, newest = _way_out(trio), trio.of(Role.STOP_LOSS)[-1]
         cause = Cause.UNCOVERED if turn is Turn.EXIT else Cause.STOP_REFUSED
@@ -456,7 +456,7 @@ def stop_refused_in_both_forms(trio: TrioSnapshot) -> Implied | None:
 
 
 def bound_passed(trio: TrioSnapshot) -> Implied | None:
-    """One attempt is always made, however late the gap was found; past the bound the position is closed."""
+    """The bound passed without cover. One attempt is always made first, however late the gap was found."""
     if trio.now_ts >= cover_deadline_ts(trio) and stop_attempted(trio):
         return Implied(Turn.EXIT, Cause.UNCOVERED, "The position could not be covered within its bound.")
     return None
@@ -475,13 +475,13 @@ UNCOVERED: Final[tuple[TurnRule, ...]] = (
 
 
 def named_after_leg(trio: TrioSnapshot) -> Implied | None:
-    """An exit is named after the first order of ours that executed, whatever set it off."""
+    """An exit is named after the first leg that executed, whatever started it."""
     executed = leg_executed(trio)
     return executed if executed is not None and executed.cause is not trio.cause else None
 
 
 def named_after_exchange(trio: TrioSnapshot) -> Implied | None:
-    """The exchange reports its own order after the position that it closed."""
+    """The exchange reports its own order after the position it closed, so the cause is corrected."""
     return _forced(trio) if trio.forced and trio.cause is Cause.OUTSIDE else None
 
 
@@ -495,7 +495,7 @@ EXITING: Final[tuple[TurnRule, ...]] = (
 
 
 def turned_up(trio: TrioSnapshot) -> Implied | None:
-    """Absence was proved, and the order is there all the same: it is taken back, and its fill taken off."""
+    """An order that was proved absent is there after all: it is cancelled, and what it filled is taken off."""
     if any(late_leg_matters(trio, leg) for leg in trio.legs):
         return Implied(Turn.TURNED_UP, Cause.LATE, "An order that had been written off turned up.")
     return None

@@ -43,28 +43,28 @@ def tidy_late(trio: TrioSnapshot) -> Step:
 
 
 def position_exited(trio: TrioSnapshot) -> Step | None:
-    """A position goes first: nothing is as urgent."""
+    """A position is exited before anything else."""
     return decided_by(EXIT, trio) if trio.position > 0 else None
 
 
 def entry_taken_back(trio: TrioSnapshot) -> Step | None:
-    """Then nothing may fill any more, so the entry goes before what protects."""
+    """Then the entry is cancelled, so that nothing can fill any more."""
     entry = trio.entry
     return cleared(trio, (entry,)) if entry is not None else None
 
 
 def flat_verified(trio: TrioSnapshot) -> Step | None:
-    """What protects goes only when the position, read after the entry's end and the last fill, is flat."""
+    """Stops stay until the position, read after the entry's end and the last fill, is flat."""
     return read_position(trio) if _flat_is_uncertain(trio) else None
 
 
 def rest_taken_back(trio: TrioSnapshot) -> Step | None:
-    """Stops, targets and exits go last."""
+    """Stops, targets and exits are cancelled last."""
     return cleared(trio, tuple(leg for leg in trio.legs if leg.role is not Role.ENTRY))
 
 
 def undone(trio: TrioSnapshot) -> Step:
-    """Flat, and nothing of ours rests: the trio has ended."""
+    """The slot is flat and nothing of ours rests: the trio ends."""
     return Done(ending(trio.state, trio.cause))
 
 
@@ -90,7 +90,7 @@ def _flat_is_uncertain(trio: TrioSnapshot) -> bool:
 
 
 def leg_at_work(trio: TrioSnapshot) -> Step | None:
-    """A leg that triggered or fills is closing the position already: it has patience to finish."""
+    """A leg that triggered or is filling closes the position already: it gets ``PROTECT_TIMEOUT_MS`` to finish."""
     for leg in trio.guards:
         since = max(leg.filled_ts or 0, leg.triggered_ts or 0)
         over = since + trio.policies.patience - trio.now_ts
@@ -100,7 +100,7 @@ def leg_at_work(trio: TrioSnapshot) -> Step | None:
 
 
 def last_exit_resolved(trio: TrioSnapshot) -> Step | None:
-    """No exit goes out while it is open what became of the last one."""
+    """No exit goes out before it is known what the last one did."""
     newest = trio.newest(Role.EXIT)
     return None if newest is None else first_that_applies(LAST_EXIT, trio, newest)
 
@@ -118,7 +118,7 @@ def dust_kept(trio: TrioSnapshot) -> Step | None:
 
 
 def exit_keeps_being_refused(trio: TrioSnapshot) -> Step | None:
-    """Exits are tried for as long as there is a position; after some refusals a person should look as well."""
+    """After several refusals a person is asked to look; the exit is tried again all the same."""
     refused = [leg for leg in trio.of(Role.EXIT) if leg.state is LegState.REJECTED]
     if len(refused) < REFUSED_EXITS_MAX or trio.question is not None:
         return None
@@ -126,7 +126,7 @@ def exit_keeps_being_refused(trio: TrioSnapshot) -> Step | None:
 
 
 def exit_sent(trio: TrioSnapshot) -> Step:
-    """The whole position leaves at market; what would make it grow, or is in the exit's way, goes with it."""
+    """The whole position leaves at market. What would enlarge it, or stands in the exit's way, is cancelled with it."""
     newest = trio.newest(Role.EXIT)
     again = newest if newest is not None and newest.state is LegState.PLANNED else None
     return Exit(exit_plan(trio, trio.position, again), tuple(_in_the_way(trio, newest)))
@@ -164,31 +164,31 @@ def _in_the_way(trio: TrioSnapshot, newest: LegView | None) -> Iterator[str]:
 
 
 def exit_in_the_air(trio: TrioSnapshot, newest: LegView) -> Step | None:
-    """An exit that was just sent has patience to be answered."""
+    """An exit that was just sent gets ``PROTECT_TIMEOUT_MS`` to be answered."""
     in_the_air = newest.pending and newest.asked is Ask.IN_THE_AIR
     return Rest(newest.asked_at + trio.policies.patience) if in_the_air else None
 
 
 def exit_in_doubt(trio: TrioSnapshot, newest: LegView) -> Step | None:
-    """What an unanswered exit did shows in the position, read after it was sent; it only reduces, so another may follow."""
+    """An unanswered exit is judged by the position, read after it was sent. Exits only reduce, so another may follow."""
     in_doubt = newest.pending and trio.book.as_of <= newest.asked_ts
     return read_position(trio) if in_doubt else None
 
 
 def exit_refused(trio: TrioSnapshot, newest: LegView) -> Step | None:
-    """An exit is refused when there is nothing left to reduce, among others: the position is read first."""
+    """A refused exit may mean that nothing is left to reduce, so the position is read first."""
     refused = newest.state is LegState.REJECTED and not position_read_since(trio, newest)
     return read_position(trio) if refused else None
 
 
 def exit_executed(trio: TrioSnapshot, newest: LegView) -> Step | None:
-    """After a fill the position is read before it is said how much is left."""
+    """After a fill the position is read again: it says how much is left."""
     executed = newest.state.is_final and newest.executed and trio.book.as_of < (newest.filled_ts or 0)
     return read_position(trio) if executed else None
 
 
 def exit_held_back(trio: TrioSnapshot, newest: LegView) -> Step | None:
-    """Exits that come to nothing follow each other ever more slowly."""
+    """Exits without effect follow each other ever more slowly."""
     return Rest(newest.retry_at) if must_wait(trio, newest) else None
 
 
@@ -213,7 +213,7 @@ LAST_EXIT: Final[tuple[LegRule, ...]] = (
 
 
 def late_in_doubt(trio: TrioSnapshot) -> Step | None:
-    """What is in doubt is looked up before anything else: what turned up is taken off once, never twice."""
+    """Requests in doubt are looked up first: a late fill is taken off once, never twice."""
     return soonest(awaited(trio, leg) for leg in trio.legs if leg.pending)
 
 
@@ -223,7 +223,7 @@ def late_taken_back(trio: TrioSnapshot) -> Step | None:
 
 
 def late_fill_exited(trio: TrioSnapshot) -> Step | None:
-    """Exactly what the entry filled is taken off: the rest of the position may be somebody else's by now."""
+    """Exactly what the entry filled is taken off; the rest of the position may be somebody else's."""
     quantity = late_quantity(trio)
     newest = trio.newest(Role.EXIT)
     if quantity <= 0 or _late_exit_answered(trio, newest):
@@ -235,7 +235,7 @@ def late_fill_exited(trio: TrioSnapshot) -> Step | None:
 
 
 def late_tidied(trio: TrioSnapshot) -> Step:
-    """Nothing of it lives, and what it filled is taken off: it has ended again."""
+    """Nothing of it lives and what it filled is taken off: the trio ends again."""
     return Done(ending(trio.state, Cause.LATE))
 
 
@@ -281,17 +281,17 @@ def _may_rest(leg: LegView) -> bool:
 
 
 def placing_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    """No end while a request that places is in doubt: it may still execute."""
+    """There is no end while a request that places is in doubt: it may still execute."""
     return awaited(trio, leg) if leg.pending else None
 
 
 def cancel_held_back(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    """A cancel that never reached the book goes out again after a pause."""
+    """A cancel that never reached the exchange goes out again after a pause."""
     return Rest(leg.retry_at) if leg.cancel is Ask.NONE and must_wait(trio, leg) else None
 
 
 def expiring_by_itself(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    """closePosition legs expire by themselves when the position closes: they have patience to say so."""
+    """closePosition orders expire when the position closes: they get ``PROTECT_TIMEOUT_MS`` to do so."""
     if leg.cancel is not Ask.NONE or leg.form is not Form.CLOSE_POSITION or not trio.executed_ts:
         return None
     closed_ts = max(trio.executed_ts, trio.book.flat_since or 0)
@@ -300,17 +300,17 @@ def expiring_by_itself(trio: TrioSnapshot, leg: LegView) -> Step | None:
 
 
 def cancel_sent(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    """Otherwise it is cancelled, by its id."""
+    """Otherwise the order is cancelled by its id."""
     return Cancel((leg.client_id,)) if leg.cancel is Ask.NONE else None
 
 
 def cancel_in_the_air(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    """A cancel that was just sent has patience to be answered."""
+    """A cancel that was just sent gets ``PROTECT_TIMEOUT_MS`` to be answered."""
     return Rest(leg.cancel_at + trio.policies.patience) if leg.cancel is Ask.IN_THE_AIR else None
 
 
 def cancel_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    """No look-up shows what was written off, so it is the cancel that is sent again until it is answered."""
+    """A written-off order cannot be looked up, so a cancel in doubt is sent again until it is answered."""
     if leg.live or leg.cancel is not Ask.DOUBT:
         return None
     again = leg.cancel_at + trio.policies.look_again
@@ -318,7 +318,7 @@ def cancel_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:
 
 
 def cancel_without_effect(trio: TrioSnapshot, leg: LegView) -> Step | None:
-    """What still counts as resting after its cancel was answered, or got lost, is looked up."""
+    """An order that still counts as resting after its cancel is looked up."""
     return look_up(trio, leg) if leg.live else None
 
 
