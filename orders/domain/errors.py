@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from exchange.refusals import Refusal
+
 
 class OrdersError(Exception):
     """Base of everything the trading core refuses."""
@@ -20,8 +22,9 @@ class MarketUnread(TrioRefused):
 
 
 class RuleBroken(TrioRefused):
-    """A trading rule of the exchange is broken. ``field`` names the input to mend."""
+    """A trading rule is broken. ``field`` names the input to mend, ``refusal`` what the exchange would answer."""
 
-    def __init__(self, field: str, sentence: str) -> None:
+    def __init__(self, field: str, sentence: str, refusal: Refusal | None = None) -> None:
         super().__init__(sentence)
         self.field = field
+        self.refusal = refusal

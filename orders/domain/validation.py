@@ -1,6 +1,6 @@
 """May this trio be placed? The exchange's own rules, each with a sentence an operator can act on.
 
-Codes in comments are what Binance would answer; asking here first keeps the market untouched.
+Each broken rule says what the exchange would have answered; asking here first keeps the market untouched.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from exchange.refusals import Refusal
 from exchange.types import ZERO, LeverageBracket, OrderType, PositionMode, PositionSide, Side
 from orders.domain.errors import RuleBroken
 from orders.domain.rounding import entry_to_tick, on_grid, plain, quantity_down, quantity_up
@@ -59,7 +60,9 @@ def problems(spec: Spec, rules: Rules, market: Market) -> Iterable[RuleBroken]:
     """Yield every broken rule, in the order in which a person would mend them."""
     if not rules.trading:
         yield RuleBroken(
-            "symbol", f"{rules.symbol} is not trading now (status {rules.status}). Choose another symbol."
+            "symbol",
+            f"{rules.symbol} is not trading now (status {rules.status}). Choose another symbol.",
+            Refusal.SYMBOL_CLOSED,
         )
         return
     yield from _sides(spec)
@@ -77,11 +80,13 @@ def _sides(spec: Spec) -> Iterable[RuleBroken]:
                 "position_side",
                 f"The account is in hedge mode: a {spec.side} entry opens {wanted}, "
                 f"so position side must be {wanted}, not {spec.position_side}.",
+                Refusal.POSITION_MODE,
             )
     elif spec.position_side is not PositionSide.BOTH:
         yield RuleBroken(
             "position_side",
             f"The account is in one-way mode: position side must be BOTH, not {spec.position_side}.",
+            Refusal.POSITION_MODE,
         )
     if (spec.stop_loss is None) != (spec.take_profit is None):
         missing = "stop_loss" if spec.stop_loss is None else "take_profit"
@@ -95,25 +100,28 @@ def _quantity(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
     )  # it leaves as one market order
     most = min(rules.market_quantity_max or Decimal("Infinity"), rules.quantity_max or Decimal("Infinity"))
     if quantity <= 0:
-        yield RuleBroken("quantity", "The quantity must be greater than zero.")  # -4003
+        yield RuleBroken("quantity", "The quantity must be greater than zero.", Refusal.TOO_SMALL)
     elif not on_grid(quantity, step) or not on_grid(quantity, rules.market_step_size):
         assert step is not None
         lower, upper = quantity_down(quantity, step=step), quantity_up(quantity, step=step)
-        yield RuleBroken(  # -4023, -1111
+        yield RuleBroken(
             "quantity",
             f"Quantity {plain(quantity)} is not a whole number of steps of {plain(step)}: "
             f"use {plain(lower) if lower > 0 else plain(upper)} or {plain(upper if lower > 0 else upper + step)}.",
+            Refusal.BAD_STEP,
         )
     elif quantity < least:
-        yield RuleBroken(  # -4004
+        yield RuleBroken(
             "quantity",
             f"Quantity {plain(quantity)} is below the minimum of {plain(least)} for {rules.symbol}.",
+            Refusal.TOO_SMALL,
         )
     elif quantity > most:
-        yield RuleBroken(  # -4005
+        yield RuleBroken(
             "quantity",
             f"Quantity {plain(quantity)} is above {plain(most)}, the most that {rules.symbol} lets out "
             "in one market order; a trio must be able to leave in one.",
+            Refusal.TOO_LARGE,
         )
 
 
@@ -128,22 +136,27 @@ def _prices(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
         if price is None:
             continue
         if price <= 0:
-            yield RuleBroken(field, f"The {name} must be greater than zero.")  # -4001, -4006
+            yield RuleBroken(field, f"The {name} must be greater than zero.", Refusal.PRICE_OUT_OF_RANGE)
         elif not on_grid(price, rules.tick_size):
             assert rules.tick_size is not None
             lower = entry_to_tick(price, tick=rules.tick_size, side=Side.BUY)
-            yield RuleBroken(  # -4014
+            yield RuleBroken(
                 field,
                 f"The {name} {plain(price)} is not a whole number of ticks of {plain(rules.tick_size)}: "
                 f"use {plain(lower)} or {plain(lower + rules.tick_size)}.",
+                Refusal.BAD_STEP,
             )
         elif rules.price_min is not None and price < rules.price_min:
             yield RuleBroken(
-                field, f"The {name} {plain(price)} is below the lowest price {plain(rules.price_min)}."
+                field,
+                f"The {name} {plain(price)} is below the lowest price {plain(rules.price_min)}.",
+                Refusal.PRICE_OUT_OF_RANGE,
             )
         elif rules.price_max is not None and price > rules.price_max:
             yield RuleBroken(
-                field, f"The {name} {plain(price)} is above the highest price {plain(rules.price_max)}."
+                field,
+                f"The {name} {plain(price)} is above the highest price {plain(rules.price_max)}.",
+                Refusal.PRICE_OUT_OF_RANGE,
             )
 
 
@@ -163,10 +176,11 @@ def _levels(spec: Spec, market: Market) -> Iterable[RuleBroken]:
         if stop == reference:
             yield RuleBroken("stop_loss", f"The stop-loss lies exactly on the {name} {plain(reference)}.")
         elif (stop > reference) == long:
-            yield RuleBroken(  # -2021
+            yield RuleBroken(
                 "stop_loss",
                 f"The stop-loss {plain(stop)} is on the wrong side: for a {spec.side} entry it must lie "
                 f"{below} the {name} {plain(reference)}.",
+                Refusal.LEVEL_PASSED,
             )
         if is_mark and limit:
             continue  # a target between the market and a resting entry is sound: it goes on first fill
@@ -195,25 +209,28 @@ def _market(spec: Spec, rules: Rules, market: Market) -> Iterable[RuleBroken]:
     if limit and spec.price is not None and mark is not None:
         if spec.side is Side.BUY and rules.multiplier_up and spec.price > mark * rules.multiplier_up:
             highest = entry_to_tick(mark * rules.multiplier_up, tick=rules.tick_size or ZERO, side=Side.BUY)
-            yield RuleBroken(  # -4016
+            yield RuleBroken(
                 "price",
                 f"Price {plain(spec.price)} is too far above the mark price {plain(mark)}: "
                 f"the exchange accepts at most {plain(highest)}.",
+                Refusal.PRICE_OUT_OF_RANGE,
             )
         if spec.side is Side.SELL and rules.multiplier_down and spec.price < mark * rules.multiplier_down:
             lowest = entry_to_tick(mark * rules.multiplier_down, tick=rules.tick_size or ZERO, side=Side.SELL)
-            yield RuleBroken(  # -4024
+            yield RuleBroken(
                 "price",
                 f"Price {plain(spec.price)} is too far below the mark price {plain(mark)}: "
                 f"the exchange accepts at least {plain(lowest)}.",
+                Refusal.PRICE_OUT_OF_RANGE,
             )
     least = smallest_quantity(spec, rules, mark)
     if least is not None and spec.quantity > 0 and spec.quantity < least:
         notional = rules.notional_min or ZERO
-        yield RuleBroken(  # -4164
+        yield RuleBroken(
             "quantity",
             f"The order is too small: {rules.symbol} wants a notional of at least {plain(notional)}, "
             f"so the quantity must be at least {plain(least)}.",
+            Refusal.TOO_SMALL,
         )
 
 
