@@ -90,7 +90,7 @@ def at_rest(trio: TrioSnapshot) -> bool:
     if any(_in_the_air(leg) for leg in trio.legs) or _wish_outstanding(trio):
         return False
     if trio.state is TrioState.OPEN:
-        unsure = trio.book_is_newer and trio.book.quantity == 0  # flat against a known fill
+        unsure = trio.slot_is_newer and trio.slot.quantity == 0  # flat against a known fill
         return not unsure and not is_uncovered(trio)
     return True
 

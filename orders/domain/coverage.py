@@ -46,7 +46,7 @@ def is_uncovered(trio: TrioSnapshot) -> bool:
 def uncovered_since_ts(trio: TrioSnapshot) -> int:
     """Return the exchange time at which the present gap opened, as far as our facts tell."""
     fills = [leg.filled_ts for leg in trio.of(Role.ENTRY) if leg.filled_ts]
-    first = min(fills) if fills else trio.book.as_of
+    first = min(fills) if fills else trio.slot.as_of
     stops = trio.of(Role.STOP_LOSS)
     endings = [leg.ended_ts for leg in stops if leg.acknowledged and leg.ended_ts]
     if endings:
@@ -55,7 +55,7 @@ def uncovered_since_ts(trio: TrioSnapshot) -> int:
     if triggered:
         return max(first, max(triggered))
     if trio.spec.mode is PositionMode.HEDGE or any(leg.acknowledged for leg in stops):
-        latest = max(fills) if fills else trio.book.as_of
+        latest = max(fills) if fills else trio.slot.as_of
         return latest if any(leg.acknowledged and leg.live for leg in stops) else first
     return first
 

@@ -36,7 +36,7 @@ class Policies:
     absence_margin: int = 10_000
     look_again: int = 1000
     back_off: int = 200
-    book_age_max: int = 30_000
+    slot_age_max: int = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class LegView:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class SlotView:
     """The slot as the exchange last showed it. ``opposite`` is a stranger's one-way position."""
 
     quantity: Decimal = ZERO
@@ -125,7 +125,7 @@ class Book:
     mark_price: Decimal | None = None
     mark_as_of: int = 0
     strangers: tuple[str, ...] = ()
-    placeable: bool = False  # young enough, its watch alive, its stream unbroken since
+    placeable: bool = False  # read lately enough, its watch alive, its stream unbroken since
     not_placeable: str = ""  # and if not, why, in words
 
 
@@ -139,7 +139,7 @@ class TrioSnapshot:
     cause: Cause | None = None
     reason: str = ""
     legs: tuple[LegView, ...] = ()
-    book: Book = field(default_factory=Book)
+    slot: SlotView = field(default_factory=SlotView)
     policies: Policies = field(default_factory=Policies)
     cancel_wanted: bool = False
     close_wanted: bool = False
@@ -196,32 +196,32 @@ class TrioSnapshot:
         return max((leg.filled_ts or 0 for leg in self.legs), default=0)
 
     @property
-    def book_is_newer(self) -> bool:
-        return self.book.as_of >= self.executed_ts
+    def slot_is_newer(self) -> bool:
+        return self.slot.as_of >= self.executed_ts
 
     @property
     def flat_believed(self) -> bool:
-        """Does the book say flat, and is it to be believed?
+        """Does the slot read flat, and is that to be believed?
 
         Against a known fill it takes an event later than the fill, or a second look a second after the
         first: position look-ups lag. A position on the other side needs neither: none was there before us.
         While a closePosition order of ours is still found alive, which dies with its position, those looks
         are doubted for as long as any other absence.
         """
-        if self.book.quantity > 0 or not self.book_is_newer:
+        if self.slot.quantity > 0 or not self.slot_is_newer:
             return False
-        if self.ours == 0 or self.book.opposite > 0 or 0 < self.executed_ts <= self.book.flat_event_ts:
+        if self.ours == 0 or self.slot.opposite > 0 or 0 < self.executed_ts <= self.slot.flat_event_ts:
             return True
-        since = self.book.flat_since
+        since = self.slot.flat_since
         if since is None:
             return False
         if self.flat_contradicted:
-            return self.book.as_of - since >= self.policies.absence_margin
+            return self.slot.as_of - since >= self.policies.absence_margin
         if since >= self.executed_ts:
-            return self.book.as_of - since >= self.policies.look_again
+            return self.slot.as_of - since >= self.policies.look_again
         # Flat since before the fill is dated: a cancel's answer, say, dates a fill by its own time. What
         # is read two seconds after that says as much as two looks.
-        return self.book.as_of - self.executed_ts >= 2 * self.policies.look_again
+        return self.slot.as_of - self.executed_ts >= 2 * self.policies.look_again
 
     @property
     def flat_witness(self) -> LegView | None:
@@ -232,14 +232,14 @@ class TrioSnapshot:
     @property
     def flat_contradicted(self) -> bool:
         """Was such an order found alive after the position was said to be gone?"""
-        witness, since = self.flat_witness, self.book.flat_since
+        witness, since = self.flat_witness, self.slot.flat_since
         return witness is not None and since is not None and (witness.looked_ts or 0) > since
 
     @property
     def position(self) -> Decimal:
         """Quantity on our side, as far as anybody knows."""
-        if self.book_is_newer:
-            return self.book.quantity if self.book.quantity > 0 or self.flat_believed else self.ours
+        if self.slot_is_newer:
+            return self.slot.quantity if self.slot.quantity > 0 or self.flat_believed else self.ours
         return self.ours
 
 

@@ -22,7 +22,7 @@ from orders.domain.enums import (
     TrioState,
     Verdict,
 )
-from orders.domain.snapshot import Ask, Book, LegView, Policies, TrioSnapshot
+from orders.domain.snapshot import Ask, LegView, Policies, SlotView, TrioSnapshot
 from orders.exchange_data.clock import to_ms
 from orders.models import Install, Leg, Request, TrioOrder, Watch
 from orders.specs import spec_of
@@ -53,7 +53,7 @@ def policies() -> Policies:
         patience=settings.PROTECT_TIMEOUT_MS,
         naked_limit=settings.NAKED_LIMIT_MS,
         absence_margin=settings.ABSENCE_MARGIN_MS,
-        book_age_max=2 * 1000 * settings.SWEEP_SECONDS,
+        slot_age_max=2 * 1000 * settings.SWEEP_SECONDS,
     )
 
 
@@ -96,7 +96,7 @@ def snapshot_of(
         cause=Cause(trio.cause) if trio.cause else None,
         reason=trio.reason,
         legs=legs,
-        book=book_of(
+        slot=slot_view(
             trio,
             now=now,
             now_ts=now_ms + offset_ms,
@@ -175,7 +175,7 @@ def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) ->
     )
 
 
-def book_of(
+def slot_view(
     trio: TrioOrder,
     *,
     now: datetime,
@@ -184,14 +184,14 @@ def book_of(
     queue_alive: bool,
     alive: bool,
     placing: bool = True,
-) -> Book:
+) -> SlotView:
     """Return the slot as the exchange last showed it, on the trio's own side.
 
     Whether something new may be placed on it is only looked into while the trio is ``placing``.
     """
     slot = trio.slot
     if slot is None:
-        return Book()
+        return SlotView()
     watch = None
     if placing or not slot.as_of:
         watch = WATCH.first(trio.account_id)
@@ -204,9 +204,9 @@ def book_of(
     why = why or ("" if queue_alive else QUEUE_SILENT)
     if placing:
         why = why or _watch_trouble(watch, now=now)
-    if not why and now_ts - as_of > rules.book_age_max:
+    if not why and now_ts - as_of > rules.slot_age_max:
         why = "What the exchange holds was not read recently enough; the next sweep will do it."
-    return Book(
+    return SlotView(
         quantity=max(signed, ZERO),
         opposite=max(-signed, ZERO),
         as_of=as_of,

@@ -196,7 +196,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/snapshot.py",
-                "            return self.book.as_of - since >= self.policies.look_again\n",
+                "            return self.slot.as_of - since >= self.policies.look_again\n",
                 "            return True\n",
             ),
         ),
@@ -231,11 +231,11 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         "an end wants a fresh look",
         "P3",
-        "a trio ends on a book from before its last fill",
+        "a trio ends on a position read before its last fill",
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "return trio.book.as_of < after or not trio.flat_believed",
+                "return trio.slot.as_of < after or not trio.flat_believed",
                 "return False",
             ),
         ),

@@ -105,8 +105,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/turns.py",
-                "return not trio.dry_run and trio.worker_alive and trio.book.placeable",
-                "return not trio.dry_run and trio.book.placeable",
+                "return not trio.dry_run and trio.worker_alive and trio.slot.placeable",
+                "return not trio.dry_run and trio.slot.placeable",
             ),
             Removal(
                 "orders/placement/snapshot_loader.py",
@@ -123,24 +123,24 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/place.py",
-                "if trio.worker_alive and trio.book.placeable:",
+                "if trio.worker_alive and trio.slot.placeable:",
                 "if True:",
             ),
         ),
         (f"{STEPS}::test_armed_legs_wait_for_the_worker_too_and_are_withdrawn_at_the_deadline",),
     ),
     Guard(
-        "a young book",
+        "a position read lately",
         "P6",
         "placing trusts a position read long ago",
         (
             Removal(
                 "orders/placement/snapshot_loader.py",
-                "if not why and now_ts - as_of > rules.book_age_max:",
+                "if not why and now_ts - as_of > rules.slot_age_max:",
                 "if False:",
             ),
         ),
-        (f"{STORY}::test_nothing_begins_on_a_book_that_may_be_wrong[old_book]",),
+        (f"{STORY}::test_nothing_begins_on_a_position_that_may_be_wrong[old_position]",),
     ),
     Guard(
         "a living watch",
@@ -153,7 +153,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "if watch is None or watch.beat is None:",
             ),
         ),
-        (f"{STORY}::test_nothing_begins_on_a_book_that_may_be_wrong[no_watch]",),
+        (f"{STORY}::test_nothing_begins_on_a_position_that_may_be_wrong[no_watch]",),
     ),
     Guard(
         "an unbroken stream",
@@ -166,7 +166,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 '    if watch.stream_since is None:\n        return ""\n    if False:\n',
             ),
         ),
-        (f"{STORY}::test_nothing_begins_on_a_book_that_may_be_wrong[no_stream]",),
+        (f"{STORY}::test_nothing_begins_on_a_position_that_may_be_wrong[no_stream]",),
     ),
     Guard(
         "swept since the stream connected",
@@ -179,7 +179,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "if watch.swept_at is None:",
             ),
         ),
-        (f"{STORY}::test_nothing_begins_on_a_book_that_may_be_wrong[not_read_since]",),
+        (f"{STORY}::test_nothing_begins_on_a_position_that_may_be_wrong[not_read_since]",),
     ),
     Guard(
         "a slot that holds a stranger's is refused",

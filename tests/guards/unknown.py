@@ -159,7 +159,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "in_doubt = newest.pending and trio.book.as_of <= newest.asked_ts",
+                "in_doubt = newest.pending and trio.slot.as_of <= newest.asked_ts",
                 "in_doubt = False",
             ),
         ),

@@ -1,7 +1,7 @@
 """Which snapshots and worlds count as the same: ids and absolute times are abstracted away.
 
 A time becomes a bucket of its distance from now, whose edges are the bounds the mechanism knows, and for
-exchange times whether it lies before, at or after what the slot book was read at.
+exchange times whether it lies before, at or after when the slot was read.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def against(at: int | None, now_ts: int, as_of: int) -> tuple[int, int] | None:
 
 def snapshot_key(trio: TrioSnapshot) -> Hashable:
     """Return what makes this snapshot different from others, for the walk's count."""
-    now, ts, as_of = trio.now, trio.now_ts, trio.book.as_of
-    book = trio.book
+    now, ts, as_of = trio.now, trio.now_ts, trio.slot.as_of
+    slot = trio.slot
     return (
         trio.state,
         trio.cause,
@@ -48,20 +48,20 @@ def snapshot_key(trio: TrioSnapshot) -> Hashable:
         trio.panic_wanted,
         bool(trio.question),
         bool(trio.refusal),
-        book.placeable,
-        book.quantity,
-        book.opposite,
-        book.from_event,
-        book.mark_price,
+        slot.placeable,
+        slot.quantity,
+        slot.opposite,
+        slot.from_event,
+        slot.mark_price,
         away(as_of, ts),
-        against(book.flat_since, ts, as_of),
+        against(slot.flat_since, ts, as_of),
         away(trio.observing_since, now),
         away(trio.uncovered_known_at, now),
         away(trio.good_till, now),
         (trio.place_before or now) > now,
         away(trio.hold_until_ts, ts),
         trio.forced,
-        against(book.flat_event_ts or None, ts, as_of),
+        against(slot.flat_event_ts or None, ts, as_of),
         trio.flat_contradicted,
         tuple(
             [

@@ -160,7 +160,7 @@ def _seen(world: World, view: OrderView) -> bool:
 
 
 def take_position(world: World, position: int, mark: Decimal | None, *, as_of: int, from_event: bool) -> bool:
-    """Write a position into the slot book unless something newer is there."""
+    """Write a position into the slot unless something newer is there."""
     slot = world.slot
     if as_of < slot.as_of:
         return False

@@ -287,12 +287,12 @@ ROWS: Final[dict[str, Row]] = {name: _turned(*what) for name, *what in LIFE} | {
         _gone_stop(LegState.CANCELLED)(t, d) and _plans(d, Role.STOP_LOSS)
     ),
     "a person reduces or enlarges the position": lambda t, d: (
-        t.state is S.OPEN and t.book_is_newer and 0 < t.book.quantity != t.ours > 0
+        t.state is S.OPEN and t.slot_is_newer and 0 < t.slot.quantity != t.ours > 0
     ),
     "a person closes the position": lambda t, d: (
         t.state is S.OPEN and d.trio.state is S.EXITING and d.trio.cause is Cause.OUTSIDE
     ),
-    "a person reverses the position": lambda t, d: t.book.opposite > 0 and t.state is S.OPEN,
+    "a person reverses the position": lambda t, d: t.slot.opposite > 0 and t.state is S.OPEN,
     "exit refused otherwise": _exit_again,
     "the exchange closes the position": lambda t, d: (
         bool(t.forced) and d.trio.state is S.EXITING and d.trio.cause is Cause.LIQUIDATED

@@ -15,7 +15,7 @@ from orders.domain.decision.decide import Decision, decide
 from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Plan, Rest, Submit
 from orders.domain.enums import LegState, RequestKind, Role, TrioState, Verdict
 from orders.domain.leg_updates import LegFacts
-from orders.domain.snapshot import Ask, Book, LegView, TrioSnapshot
+from orders.domain.snapshot import Ask, LegView, SlotView, TrioSnapshot
 from tests.walk import rows
 from tests.walk.world import (
     LOTS,
@@ -55,7 +55,7 @@ def snapshot(world: World) -> TrioSnapshot:
         cause=world.cause,
         reason=world.reason,
         legs=tuple([_leg_view(world, leg) for leg in world.legs]),
-        book=_book(world, sighted),
+        slot=_slot_view(world, sighted),
         policies=RULES,
         cancel_wanted=world.cancel_wanted,
         close_wanted=world.close_wanted,
@@ -80,10 +80,10 @@ def _hold_until_ts(world: World) -> int | None:
     return None if world.setting.hold_for is None or not filled else min(filled) + world.setting.hold_for
 
 
-def _book(world: World, sighted: bool) -> Book:
+def _slot_view(world: World, sighted: bool) -> SlotView:
     slot = world.slot
-    young = world.now_ts - slot.as_of <= RULES.book_age_max
-    return Book(
+    young = world.now_ts - slot.as_of <= RULES.slot_age_max
+    return SlotView(
         quantity=LOTS[max(slot.quantity, 0)],
         opposite=LOTS[max(-slot.quantity, 0)],
         as_of=slot.as_of,

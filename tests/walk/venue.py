@@ -287,7 +287,7 @@ def _tell(world: World, order: XOrder) -> None:
     world.events = (*world.events, Event(world.now_ts, shown(order)))
 
 
-# --- who covers, by the exchange's own book ---------------------------------------------------
+# --- who covers, by the exchange's own orders -------------------------------------------------
 
 
 def covered(world: World) -> int:

@@ -97,7 +97,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The slot book; quantities in lots on the trio's own side."""
+    """The slot as we last read it; quantities in lots on the trio's own side."""
 
     quantity: int = 0
     as_of: int = 0

@@ -60,7 +60,7 @@ def armed_level_passed(trio: TrioSnapshot) -> bool:
     stop = trio.newest(Role.STOP_LOSS)
     if Role.STOP_LOSS not in armed_roles(trio) or stop is None or not stop.live:
         return False
-    return trio.book.mark_as_of > (stop.accepted_ts or 0) and _mark_beyond_stop(trio)
+    return trio.slot.mark_as_of > (stop.accepted_ts or 0) and _mark_beyond_stop(trio)
 
 
 def armed_leg_refused(trio: TrioSnapshot) -> LegView | None:
@@ -108,11 +108,11 @@ def refused_as_passed(trio: TrioSnapshot) -> LegView | None:
 
 def level_passed(trio: TrioSnapshot) -> bool:
     """Has the mark price passed the stop's level, as of after the gap opened?"""
-    return trio.book.mark_as_of >= uncovered_since_ts(trio) and _mark_beyond_stop(trio)
+    return trio.slot.mark_as_of >= uncovered_since_ts(trio) and _mark_beyond_stop(trio)
 
 
 def _mark_beyond_stop(trio: TrioSnapshot) -> bool:
-    level, mark = trio.spec.stop_loss, trio.book.mark_price
+    level, mark = trio.spec.stop_loss, trio.slot.mark_price
     if level is None or mark is None:
         return False
     return mark <= level if trio.spec.exit_side is Side.SELL else mark >= level
@@ -133,7 +133,7 @@ def refused_forms(trio: TrioSnapshot, role: Role) -> set[Form]:
 
 
 def _position_seen_after(trio: TrioSnapshot, leg: LegView) -> bool:
-    return trio.book.quantity > 0 and trio.book.as_of > (leg.ended_ts or leg.asked_ts)
+    return trio.slot.quantity > 0 and trio.slot.as_of > (leg.ended_ts or leg.asked_ts)
 
 
 def is_dust(trio: TrioSnapshot) -> bool:

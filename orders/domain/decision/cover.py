@@ -87,7 +87,7 @@ def stop_refused_while_flat(trio: TrioSnapshot) -> Step | None:
         return None
     if not position_read_since(trio, stop):
         return read_position(trio)
-    if trio.book.quantity == 0 and trio.now_ts - (stop.ended_ts or 0) < trio.policies.back_off:
+    if trio.slot.quantity == 0 and trio.now_ts - (stop.ended_ts or 0) < trio.policies.back_off:
         return Rest(trio.now + trio.policies.back_off)
     return None
 
@@ -183,9 +183,9 @@ def entry_read(trio: TrioSnapshot) -> Step | None:
 
 def flat_doubted(trio: TrioSnapshot) -> Step | None:
     """The slot reads flat although we know of a fill: look up an order that would have expired with it; read again."""
-    if not trio.book_is_newer or trio.book.quantity > 0 or trio.flat_believed:
+    if not trio.slot_is_newer or trio.slot.quantity > 0 or trio.flat_believed:
         return None
-    witness, since = trio.flat_witness, trio.book.flat_since
+    witness, since = trio.flat_witness, trio.slot.flat_since
     unasked = witness is not None and since is not None and (witness.looked_ts or 0) <= since
     if witness is not None and unasked and witness.look_at is None:
         return look_up(trio, witness)
@@ -301,7 +301,7 @@ def target_ended_by_exchange(trio: TrioSnapshot, target: LegView) -> Step | None
         return None
     if not position_read_since(trio, target):
         return read_position(trio)
-    return _submit_target(trio) if trio.book.quantity > 0 else Rest(trio.now + trio.policies.look_again)
+    return _submit_target(trio) if trio.slot.quantity > 0 else Rest(trio.now + trio.policies.look_again)
 
 
 def target_refused(trio: TrioSnapshot, target: LegView) -> Step | None:

@@ -39,9 +39,9 @@ def read_position(trio: TrioSnapshot) -> Step:
     """Observe, unless a read is under way, or the last one is too young for another to add anything."""
     if trio.observing_since is not None and trio.now < trio.observing_since + trio.policies.patience:
         return Rest(trio.observing_since + trio.policies.patience)
-    since = trio.book.flat_since
-    if trio.book_is_newer and since is not None and trio.ours > 0:
-        seen = since if since >= trio.executed_ts else trio.book.as_of
+    since = trio.slot.flat_since
+    if trio.slot_is_newer and since is not None and trio.ours > 0:
+        seen = since if since >= trio.executed_ts else trio.slot.as_of
         due = seen + trio.policies.look_again - trio.now_ts
         if due > 0:
             return Rest(trio.now + due)
@@ -50,7 +50,7 @@ def read_position(trio: TrioSnapshot) -> Step:
 
 def position_read_since(trio: TrioSnapshot, leg: LegView) -> bool:
     """Was the position read after this order ended, or was sent?"""
-    return trio.book.as_of > (leg.ended_ts or leg.asked_ts)
+    return trio.slot.as_of > (leg.ended_ts or leg.asked_ts)
 
 
 def must_wait(trio: TrioSnapshot, leg: LegView) -> bool:

@@ -64,7 +64,7 @@ def exit_plan(trio: TrioSnapshot, quantity: Decimal, again: LegView | None = Non
 def _band_limit(trio: TrioSnapshot) -> Decimal | None:
     """Return the price of an IOC exit near the edge of the allowed band, once a MARKET one met a thin book."""
     thin = any(leg.refusal is Refusal.THIN_BOOK for leg in trio.of(Role.EXIT))
-    spec, mark = trio.spec, trio.book.mark_price
+    spec, mark = trio.spec, trio.slot.mark_price
     sells = spec.exit_side is Side.SELL
     edge = spec.multiplier_down if sells else spec.multiplier_up
     if not thin or mark is None or edge is None or spec.tick is None:

@@ -100,7 +100,7 @@ def refusal_while_flat_checked(trio: TrioSnapshot) -> Step | None:
 
 def watcher_awaited(trio: TrioSnapshot) -> Step | None:
     """Without a live worker and a recent position the entry is not sent: nobody would cover its fill."""
-    if trio.worker_alive and trio.book.placeable:
+    if trio.worker_alive and trio.slot.placeable:
         return None
     return Rest(earliest(trio.now + trio.policies.look_again, trio.place_before, after=trio.now))
 

@@ -69,7 +69,7 @@ def withdrawn_unsent(trio: TrioSnapshot) -> Implied | None:
 def overdue(trio: TrioSnapshot) -> Implied | None:
     """``place_before`` has passed: an order must not go out long after it was meant."""
     if trio.place_before is not None and trio.now >= trio.place_before:
-        why = f" {trio.book.not_placeable}" if trio.book.not_placeable else ""
+        why = f" {trio.slot.not_placeable}" if trio.slot.not_placeable else ""
         return Implied(Turn.OVERDUE, Cause.PLACE_BEFORE, f"Not sent before its deadline.{why}")
     return None
 
@@ -121,22 +121,22 @@ QUEUED: Final[tuple[TurnRule, ...]] = (
 
 def _ready(trio: TrioSnapshot) -> bool:
     """Would somebody see the fill and cover it, and is the position that placing relies on a fresh one?"""
-    return not trio.dry_run and trio.worker_alive and trio.book.placeable
+    return not trio.dry_run and trio.worker_alive and trio.slot.placeable
 
 
 def slot_trouble(trio: TrioSnapshot) -> str:
     """Say what of somebody else's is in this trio's slot, or nothing."""
-    book = trio.book
-    if book.quantity > 0 or book.opposite > 0:
-        quantity = book.quantity or book.opposite
-        side = "on this side" if book.quantity > 0 else "on the opposite side"
+    slot = trio.slot
+    if slot.quantity > 0 or slot.opposite > 0:
+        quantity = slot.quantity or slot.opposite
+        side = "on this side" if slot.quantity > 0 else "on the opposite side"
         return (
             f"The slot already holds a position of {quantity.normalize():f} {side} that is not ours. "
             "Close it, or wait until it is closed, then place the trio again."
         )
-    if book.strangers:
+    if slot.strangers:
         return (
-            f"The slot already holds an order that is not ours ({', '.join(book.strangers[:3])}). "
+            f"The slot already holds an order that is not ours ({', '.join(slot.strangers[:3])}). "
             "Cancel it, then place the trio again."
         )
     return ""

@@ -83,7 +83,7 @@ def _flat_is_uncertain(trio: TrioSnapshot) -> bool:
     if entry is None or entry.state is LegState.PLANNED:
         return False
     after = max(trio.executed_ts, entry.ended_ts or 0)
-    return trio.book.as_of < after or not trio.flat_believed
+    return trio.slot.as_of < after or not trio.flat_believed
 
 
 # --- exiting ----------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def dust_kept(trio: TrioSnapshot) -> Step | None:
         return step
     if trio.question is None or trio.question.kind is not QuestionKind.DUST:  # it matters more than another
         return AskPerson(Question(QuestionKind.DUST, {"quantity": plain(trio.position)}))
-    over = trio.book.as_of + DUST_LOOK_MS - trio.now_ts
+    over = trio.slot.as_of + DUST_LOOK_MS - trio.now_ts
     return Rest(trio.now + over) if over > 0 else read_position(trio)
 
 
@@ -171,7 +171,7 @@ def exit_in_the_air(trio: TrioSnapshot, newest: LegView) -> Step | None:
 
 def exit_in_doubt(trio: TrioSnapshot, newest: LegView) -> Step | None:
     """An unanswered exit is judged by the position, read after it was sent. Exits only reduce, so another may follow."""
-    in_doubt = newest.pending and trio.book.as_of <= newest.asked_ts
+    in_doubt = newest.pending and trio.slot.as_of <= newest.asked_ts
     return read_position(trio) if in_doubt else None
 
 
@@ -183,7 +183,7 @@ def exit_refused(trio: TrioSnapshot, newest: LegView) -> Step | None:
 
 def exit_executed(trio: TrioSnapshot, newest: LegView) -> Step | None:
     """After a fill the position is read again: it says how much is left."""
-    executed = newest.state.is_final and newest.executed and trio.book.as_of < (newest.filled_ts or 0)
+    executed = newest.state.is_final and newest.executed and trio.slot.as_of < (newest.filled_ts or 0)
     return read_position(trio) if executed else None
 
 
@@ -294,7 +294,7 @@ def expiring_by_itself(trio: TrioSnapshot, leg: LegView) -> Step | None:
     """closePosition orders expire when the position closes: they get ``PROTECT_TIMEOUT_MS`` to do so."""
     if leg.cancel is not Ask.NONE or leg.form is not Form.CLOSE_POSITION or not trio.executed_ts:
         return None
-    closed_ts = max(trio.executed_ts, trio.book.flat_since or 0)
+    closed_ts = max(trio.executed_ts, trio.slot.flat_since or 0)
     over = min(trio.policies.patience, closed_ts + trio.policies.patience - trio.now_ts)
     return Rest(trio.now + over) if over > 0 else None
 

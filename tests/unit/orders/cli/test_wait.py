@@ -13,7 +13,7 @@ from orders.cli.document import decimals
 from orders.cli.wait import at_rest, exit_code
 from orders.domain.enums import Form, LegState, Protection, Role, TrioState
 from orders.domain.errors import TrioRefused
-from orders.domain.snapshot import Ask, Book, LegView, Spec, TrioSnapshot
+from orders.domain.snapshot import Ask, LegView, SlotView, Spec, TrioSnapshot
 
 ONE = Decimal(1)
 SPEC = Spec(
@@ -53,7 +53,7 @@ OPEN = replace(
     WORKING,
     state=TrioState.OPEN,
     legs=(FILLED, STOP, TARGET),
-    book=Book(quantity=ONE, as_of=1200, from_event=True),
+    slot=SlotView(quantity=ONE, as_of=1200, from_event=True),
 )
 PARTLY = leg(Role.ENTRY, LegState.PARTIALLY_FILLED, filled=Decimal("0.5"), filled_ts=1100)
 
@@ -103,8 +103,8 @@ def test_a_resting_entry_and_a_covered_position_are_at_rest() -> None:
             replace(OPEN, legs=(PARTLY, STOP, TARGET), cancel_wanted=True), id="its rest is to be withdrawn"
         ),
         pytest.param(
-            replace(OPEN, book=Book(quantity=Decimal(0), as_of=1200, flat_since=1200)),
-            id="flat, says the book",
+            replace(OPEN, slot=SlotView(quantity=Decimal(0), as_of=1200, flat_since=1200)),
+            id="flat, says the slot",
         ),
         pytest.param(replace(OPEN, state=TrioState.EXITING), id="on its way out"),
     ],
@@ -115,8 +115,8 @@ def test_whatever_is_under_way_is_waited_for(unrest: TrioSnapshot) -> None:
 
 def test_a_cancelled_remainder_that_is_gone_leaves_the_position_at_rest() -> None:
     gone = leg(Role.ENTRY, LegState.CANCELLED, filled=Decimal("0.5"), filled_ts=1100, ended_ts=1150)
-    book = Book(quantity=Decimal("0.5"), as_of=1200, from_event=True)
-    assert at_rest(replace(OPEN, legs=(gone, STOP, TARGET), cancel_wanted=True, book=book))
+    slot = SlotView(quantity=Decimal("0.5"), as_of=1200, from_event=True)
+    assert at_rest(replace(OPEN, legs=(gone, STOP, TARGET), cancel_wanted=True, slot=slot))
 
 
 # fmt: off

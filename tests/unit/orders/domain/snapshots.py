@@ -9,7 +9,7 @@ from typing import Any
 from exchange.binance.errors import refusal_of
 from exchange.types import OrderType, PositionMode, PositionSide, Side
 from orders.domain.enums import Form, LegState, Protection, Role, TrioState
-from orders.domain.snapshot import Ask, Book, LegView, Policies, Spec, TrioSnapshot
+from orders.domain.snapshot import Ask, LegView, Policies, SlotView, Spec, TrioSnapshot
 
 D = Decimal
 NOW = 1_000_000
@@ -32,9 +32,9 @@ HEDGE = replace(LONG, mode=PositionMode.HEDGE, position_side=PositionSide.LONG)
 
 
 def trio(
-    state: TrioState, *legs: LegView, spec: Spec = LONG, book: Book | None = None, **said: Any
+    state: TrioState, *legs: LegView, spec: Spec = LONG, slot: SlotView | None = None, **said: Any
 ) -> TrioSnapshot:
-    """Return a trio in ``state``; its book was read a moment ago and is flat unless said otherwise."""
+    """Return a trio in ``state``; its slot was read a moment ago and is flat unless said otherwise."""
     return TrioSnapshot(
         spec=spec,
         state=state,
@@ -42,7 +42,7 @@ def trio(
         now_ts=NOW_TS,
         stem="test-1",
         legs=legs,
-        book=book or Book(as_of=NOW_TS - 10_000, placeable=True),
+        slot=slot or SlotView(as_of=NOW_TS - 10_000, placeable=True),
         policies=Policies(),
         **said,
     )
@@ -96,20 +96,20 @@ def exit_order(state: LegState = LegState.FILLED, **said: Any) -> LegView:
     return leg(Role.EXIT, state, **said)
 
 
-def holding(quantity: str = "0.010", **said: Any) -> Book:
-    """Return a book that shows a position, read after the last fill."""
-    return Book(quantity=D(quantity), **({"as_of": NOW_TS - 500, "placeable": True} | said))
+def holding(quantity: str = "0.010", **said: Any) -> SlotView:
+    """Return a slot with a position, read after the last fill."""
+    return SlotView(quantity=D(quantity), **({"as_of": NOW_TS - 500, "placeable": True} | said))
 
 
-def flat(**said: Any) -> Book:
-    """Return a book that shows no position, told by an event after the last fill."""
+def flat(**said: Any) -> SlotView:
+    """Return a slot without a position, reported by an event after the last fill."""
     usual: dict[str, Any] = {
         "as_of": NOW_TS - 500,
         "from_event": True,
         "flat_since": NOW_TS - 500,
         "placeable": True,
     }
-    told = usual | said
-    if told["from_event"]:
-        told.setdefault("flat_event_ts", told["as_of"])
-    return Book(**told)
+    facts = usual | said
+    if facts["from_event"]:
+        facts.setdefault("flat_event_ts", facts["as_of"])
+    return SlotView(**facts)

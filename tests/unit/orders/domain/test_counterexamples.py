@@ -10,7 +10,7 @@ from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit,
 from orders.domain.enums import Cause, Form, LegState
 from orders.domain.enums import TrioState as S
 from orders.domain.operator_questions import Question, QuestionKind
-from orders.domain.snapshot import Ask, Book
+from orders.domain.snapshot import Ask, SlotView
 from tests.unit.orders.domain.snapshots import (
     ARMED,
     LIMIT,
@@ -29,17 +29,17 @@ from tests.unit.orders.domain.snapshots import (
 
 def test_a_position_reversed_by_a_person_is_not_exited_for_ever() -> None:
     # Given a trio whose position a person reversed in the app, as a read of the position tells it
-    reversed_ = Book(opposite=D("0.010"), as_of=NOW_TS - 100, placeable=True)
+    reversed_ = SlotView(opposite=D("0.010"), as_of=NOW_TS - 100, placeable=True)
     refused = exit_order(LegState.REJECTED, refused_code=-2022, ended_ts=NOW_TS - 500, retry_at=NOW - 1)
 
     # When it decides while exiting: then what is there is a stranger's, and ours is taken back
     decision = decide(
-        trio(S.EXITING, entry(), stop(), target(), refused, book=reversed_, cause=Cause.OUTSIDE)
+        trio(S.EXITING, entry(), stop(), target(), refused, slot=reversed_, cause=Cause.OUTSIDE)
     )
     assert decision.step == Cancel(("test-1-s1", "test-1-p1"))
 
     # And a trio that was still open leaves, instead of covering what is not there
-    assert decide(trio(S.OPEN, entry(), stop(), target(), book=reversed_)).trio.cause is Cause.OUTSIDE
+    assert decide(trio(S.OPEN, entry(), stop(), target(), slot=reversed_)).trio.cause is Cause.OUTSIDE
 
 
 def test_a_fill_dated_by_a_cancel_does_not_make_flat_unbelievable() -> None:
@@ -54,24 +54,24 @@ def test_a_fill_dated_by_a_cancel_does_not_make_flat_unbelievable() -> None:
 
     # When reads have shown the slot flat ever since: then it is believed, and nothing is exited
     quiet = flat(from_event=False, flat_since=NOW_TS - 2530, as_of=NOW_TS - 400)
-    assert decide(trio(S.EXITING, cancelled, book=quiet, cause=Cause.OUTSIDE)).step == Done(S.CLOSED)
+    assert decide(trio(S.EXITING, cancelled, slot=quiet, cause=Cause.OUTSIDE)).step == Done(S.CLOSED)
 
     # But a read just after that fill may lag, so it is not
     early = replace(quiet, as_of=NOW_TS - 2400)
-    assert isinstance(decide(trio(S.EXITING, cancelled, book=early, cause=Cause.OUTSIDE)).step, Exit)
+    assert isinstance(decide(trio(S.EXITING, cancelled, slot=early, cause=Cause.OUTSIDE)).step, Exit)
 
 
 def test_flat_before_a_late_dated_fill_is_read_each_second_not_in_a_circle() -> None:
-    # Given an open trio whose book says flat since before its fill is dated, read 200 ms ago
-    book = flat(from_event=False, flat_since=NOW_TS - 1000, as_of=NOW_TS - 200)
+    # Given an open trio whose slot says flat since before its fill is dated, read 200 ms ago
+    slot = flat(from_event=False, flat_since=NOW_TS - 1000, as_of=NOW_TS - 200)
     asked = stop(looked_ts=NOW_TS - 900, look_at=NOW + 5000)  # whose own look-up finds no answer
     legs = [entry(filled_ts=NOW_TS - 800), replace(asked, looked_ts=None), target()]
 
     # Then it looks again a second after that read, and then at once
-    assert decide(trio(S.OPEN, *legs, book=book)).step == Rest(NOW + 800)
-    due = replace(book, as_of=NOW_TS - 1100, flat_since=NOW_TS - 1500)
+    assert decide(trio(S.OPEN, *legs, slot=slot)).step == Rest(NOW + 800)
+    due = replace(slot, as_of=NOW_TS - 1100, flat_since=NOW_TS - 1500)
     legs = [entry(filled_ts=NOW_TS - 1200), asked, target()]
-    assert decide(trio(S.OPEN, *legs, book=due)).step == Observe()
+    assert decide(trio(S.OPEN, *legs, slot=due)).step == Observe()
 
 
 def test_a_target_stuck_at_its_trigger_is_looked_up_each_second_not_in_a_circle() -> None:
@@ -80,9 +80,9 @@ def test_a_target_stuck_at_its_trigger_is_looked_up_each_second_not_in_a_circle(
     legs = [stop(form=Form.QUANTITY, quantity=D("0.010")), stuck, entry()]
 
     # Then it is looked up; and once it was, not again before a second has passed
-    assert decide(trio(S.OPEN, *legs, spec=ARMED, book=holding())).step == Confirm("test-1-p1")
+    assert decide(trio(S.OPEN, *legs, spec=ARMED, slot=holding())).step == Confirm("test-1-p1")
     legs[1] = replace(stuck, looked_ts=NOW_TS - 300)
-    assert decide(trio(S.OPEN, *legs, spec=ARMED, book=holding())).step == Rest(NOW + 700)
+    assert decide(trio(S.OPEN, *legs, spec=ARMED, slot=holding())).step == Rest(NOW + 700)
 
 
 def test_flat_while_a_leg_of_ours_is_at_work_waits_without_reading_in_a_circle() -> None:
@@ -91,7 +91,7 @@ def test_flat_while_a_leg_of_ours_is_at_work_waits_without_reading_in_a_circle()
     legs = [entry(), at_work, target()]
 
     # When the flat position is believed: then it waits for the stop's word until its time is over
-    assert decide(trio(S.OPEN, *legs, book=flat(as_of=NOW_TS - 50, flat_since=NOW_TS - 50))).step == Rest(
+    assert decide(trio(S.OPEN, *legs, slot=flat(as_of=NOW_TS - 50, flat_since=NOW_TS - 50))).step == Rest(
         NOW + 1901
     )
 
@@ -104,12 +104,12 @@ def test_a_late_fill_that_is_gone_already_is_exited_once_not_for_ever() -> None:
     )
 
     # Then the one exit it gets was answered, and the trio is done
-    assert decide(trio(S.LATE, late, refused, book=flat())).step == Done(S.CLOSED)
+    assert decide(trio(S.LATE, late, refused, slot=flat())).step == Done(S.CLOSED)
 
     # But an exit refused for another reason is tried again, after its pause
     busy = replace(refused, refused_code=-4131, refusal=refusal_of(-4131))
-    assert decide(trio(S.LATE, late, busy, book=holding())).step == Rest(NOW + 190)
-    assert isinstance(decide(trio(S.LATE, late, replace(busy, retry_at=NOW - 1), book=holding())).step, Exit)
+    assert decide(trio(S.LATE, late, busy, slot=holding())).step == Rest(NOW + 190)
+    assert isinstance(decide(trio(S.LATE, late, replace(busy, retry_at=NOW - 1), slot=holding())).step, Exit)
 
 
 def test_a_resting_entry_proved_gone_does_not_leave_its_trio_working_for_ever() -> None:
@@ -134,7 +134,7 @@ def test_a_resting_entry_proved_gone_does_not_leave_its_trio_working_for_ever() 
 def test_a_rest_that_cannot_be_closed_is_told_even_when_something_else_was_asked() -> None:
     # Given a position too small to be closed, while a person was already asked about the API key
     small = exit_order(LegState.REJECTED, refused_code=-4164, ended_ts=NOW_TS - 100, quantity=D("0.010"))
-    leaving = trio(S.EXITING, entry(), stop(), small, cause=Cause.MANUAL, book=holding(as_of=NOW_TS - 10))
+    leaving = trio(S.EXITING, entry(), stop(), small, cause=Cause.MANUAL, slot=holding(as_of=NOW_TS - 10))
 
     # Then the rest is asked about all the same, and only once
     step = decide(replace(leaving, question=Question(QuestionKind.KEY_REFUSED))).step

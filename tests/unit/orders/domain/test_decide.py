@@ -14,7 +14,7 @@ from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit,
 from orders.domain.enums import Cause, Form, LegState, Role, TargetPolicy
 from orders.domain.enums import TrioState as S
 from orders.domain.operator_questions import Question, QuestionKind
-from orders.domain.snapshot import Ask, Book
+from orders.domain.snapshot import Ask, SlotView
 from tests.unit.orders.domain.snapshots import (
     ARMED,
     ARMED_LIMIT,
@@ -115,9 +115,9 @@ def test_legs_refused_because_all_is_flat_go_on_first_fill_instead(code: int) ->
         stop(LegState.REJECTED, form=Form.QUANTITY, refused_code=code, ended_ts=NOW_TS - 700),
         target(LegState.REJECTED, form=Form.QUANTITY, refused_code=code, ended_ts=NOW_TS - 700),
     ]
-    unseen = decide(trio(S.PLACING, *armed, spec=ARMED, book=flat(as_of=NOW_TS - 800))).step
+    unseen = decide(trio(S.PLACING, *armed, spec=ARMED, slot=flat(as_of=NOW_TS - 800))).step
     assert unseen == Observe(), "that it is flat is seen first"
-    step = decide(trio(S.PLACING, *armed, spec=ARMED, book=flat())).step
+    step = decide(trio(S.PLACING, *armed, spec=ARMED, slot=flat())).step
 
     assert isinstance(step, Submit)
     assert [plan.role for plan in step.plans] == [Role.ENTRY]
@@ -126,7 +126,7 @@ def test_legs_refused_because_all_is_flat_go_on_first_fill_instead(code: int) ->
 def test_a_refused_entry_leaves_nothing_behind() -> None:
     armed = [stop(form=Form.QUANTITY), target(form=Form.QUANTITY)]
     decision = decide(
-        trio(S.PLACING, *armed, entry(LegState.REJECTED, refused_code=-2019), spec=ARMED, book=flat())
+        trio(S.PLACING, *armed, entry(LegState.REJECTED, refused_code=-2019), spec=ARMED, slot=flat())
     )
     assert (decision.trio.state, decision.trio.cause) == (S.ROLLING_BACK, Cause.ENTRY_REFUSED)
     assert decision.step == Cancel(("test-1-s1", "test-1-p1"))
@@ -137,16 +137,16 @@ def test_rolled_back_only_when_flat_and_nothing_of_ours_rests() -> None:
     refused = entry(LegState.REJECTED, refused_code=-2019)
 
     assert isinstance(decide(trio(S.ROLLING_BACK, *gone, refused)).step, Observe), (
-        "its book is older than the end"
+        "its position was read before the end"
     )
-    assert decide(trio(S.ROLLING_BACK, *gone, refused, book=flat())).step == Done(S.ROLLED_BACK)
+    assert decide(trio(S.ROLLING_BACK, *gone, refused, slot=flat())).step == Done(S.ROLLED_BACK)
 
 
-def test_nothing_begins_without_a_live_worker_or_a_young_book() -> None:
+def test_nothing_begins_without_a_live_worker_or_a_recent_position() -> None:
     resting = decide(trio(S.QUEUED, worker_alive=False, place_before=NOW + 5000))
     assert (resting.trio.state, resting.step) == (S.QUEUED, Rest(NOW + 1000))
 
-    resting = decide(trio(S.QUEUED, book=Book(placeable=False), place_before=NOW + 5000))
+    resting = decide(trio(S.QUEUED, slot=SlotView(placeable=False), place_before=NOW + 5000))
     assert (resting.trio.state, resting.step) == (S.QUEUED, Rest(NOW + 1000))
 
 
@@ -166,9 +166,9 @@ def test_armed_legs_wait_for_the_worker_too_and_are_withdrawn_at_the_deadline() 
         ({"cancel_wanted": True}, S.CANCELLED),
         ({"place_before": NOW - 1}, S.EXPIRED),
         ({"refusal": "over the limit"}, S.REFUSED),
-        ({"book": Book(quantity=D(1), as_of=NOW_TS, placeable=True)}, S.REFUSED),
-        ({"book": Book(opposite=D(1), as_of=NOW_TS, placeable=True)}, S.REFUSED),
-        ({"book": Book(strangers=("BUY 1",), as_of=NOW_TS, placeable=True)}, S.REFUSED),
+        ({"slot": SlotView(quantity=D(1), as_of=NOW_TS, placeable=True)}, S.REFUSED),
+        ({"slot": SlotView(opposite=D(1), as_of=NOW_TS, placeable=True)}, S.REFUSED),
+        ({"slot": SlotView(strangers=("BUY 1",), as_of=NOW_TS, placeable=True)}, S.REFUSED),
         ({"dry_run": True, "dry_run_passed": True}, S.DRY_RUN),
     ],
 )
@@ -197,7 +197,7 @@ def test_both_legs_go_out_together_on_the_first_fill() -> None:
 
 def test_cover_never_waits_for_the_entrys_answer() -> None:
     unanswered = entry(LegState.SUBMITTED)
-    decision = decide(trio(S.PLACING, unanswered, book=holding("0.010", as_of=NOW_TS)))
+    decision = decide(trio(S.PLACING, unanswered, slot=holding("0.010", as_of=NOW_TS)))
 
     assert decision.trio.state is S.OPEN
     assert isinstance(decision.step, Submit)
@@ -292,7 +292,7 @@ def test_past_the_bound_the_position_is_closed_at_market() -> None:
 
 def test_who_finds_the_gap_late_still_makes_one_attempt() -> None:
     filled = entry(filled_ts=NOW_TS - 60_000)
-    decision = decide(trio(S.OPEN, filled, book=holding(as_of=NOW_TS - 100)))
+    decision = decide(trio(S.OPEN, filled, slot=holding(as_of=NOW_TS - 100)))
 
     assert decision.trio.state is S.OPEN
     assert isinstance(decision.step, Submit)
@@ -320,14 +320,14 @@ def test_a_retryable_refusal_backs_off_and_sends_the_same_id() -> None:
 
 def test_a_stop_that_fails_at_its_trigger_exits() -> None:
     dead = stop(LegState.REJECTED, acknowledged=True, refused_text="Reduce Only reject")
-    decision = decide(trio(S.OPEN, entry(), dead, target(), book=holding()))
+    decision = decide(trio(S.OPEN, entry(), dead, target(), slot=holding()))
 
     assert (decision.trio.state, decision.trio.cause) == (S.EXITING, Cause.UNCOVERED)
 
 
 def test_a_stop_that_a_person_cancelled_is_placed_anew() -> None:
     gone = stop(LegState.CANCELLED, acknowledged=True, ended_ts=NOW_TS - 100)
-    step = decide(trio(S.OPEN, entry(), gone, target(), book=holding())).step
+    step = decide(trio(S.OPEN, entry(), gone, target(), slot=holding())).step
 
     assert isinstance(step, Submit)
     assert [plan.order.client_id for plan in step.plans] == ["test-1-s2"]
@@ -335,12 +335,12 @@ def test_a_stop_that_a_person_cancelled_is_placed_anew() -> None:
 
 def test_an_expired_stop_is_first_explained_by_the_position() -> None:
     expired = stop(LegState.EXPIRED, acknowledged=True, ended_ts=NOW_TS - 100)
-    assert isinstance(decide(trio(S.OPEN, entry(), expired, target(), book=holding())).step, Observe)
+    assert isinstance(decide(trio(S.OPEN, entry(), expired, target(), slot=holding())).step, Observe)
 
 
 def test_a_stop_with_a_cancel_in_the_air_covers_nothing() -> None:
     going = stop(cancel=Ask.IN_THE_AIR, cancel_at=NOW)
-    assert decide(trio(S.OPEN, entry(), going, target(), book=holding())).uncovered
+    assert decide(trio(S.OPEN, entry(), going, target(), slot=holding())).uncovered
 
 
 # --- the target -------------------------------------------------------------------------------
@@ -367,7 +367,7 @@ def test_a_refused_target_keeps_the_stop_and_asks_where_that_is_the_policy() -> 
 def test_close_wanted_exits_the_whole_slot_and_withdraws_the_rest_of_the_entry() -> None:
     part = entry(LegState.PARTIALLY_FILLED, filled=D("0.004"), filled_ts=NOW_TS - 900)
     decision = decide(
-        trio(S.OPEN, part, stop(), target(), spec=LIMIT, close_wanted=True, book=holding("0.004"))
+        trio(S.OPEN, part, stop(), target(), spec=LIMIT, close_wanted=True, slot=holding("0.004"))
     )
 
     assert (decision.trio.state, decision.trio.cause) == (S.EXITING, Cause.MANUAL)
@@ -379,7 +379,7 @@ def test_close_wanted_exits_the_whole_slot_and_withdraws_the_rest_of_the_entry()
 def test_cancel_wanted_withdraws_only_the_rest_and_keeps_cover() -> None:
     part = entry(LegState.PARTIALLY_FILLED, filled=D("0.004"), filled_ts=NOW_TS - 900)
     decision = decide(
-        trio(S.OPEN, part, stop(), target(), spec=LIMIT, cancel_wanted=True, book=holding("0.004"))
+        trio(S.OPEN, part, stop(), target(), spec=LIMIT, cancel_wanted=True, slot=holding("0.004"))
     )
 
     assert decision.trio.state is S.OPEN
@@ -400,12 +400,12 @@ def test_cancel_wanted_before_a_fill_takes_the_entry_back_before_its_stop() -> N
 
 def test_a_take_profit_that_filled_closes_the_trio_once_its_stop_is_gone() -> None:
     taken = target(LegState.FILLED, filled=D("0.010"), filled_ts=NOW_TS - 700)
-    first = decide(trio(S.OPEN, entry(), stop(form=Form.QUANTITY), taken, book=flat()))
+    first = decide(trio(S.OPEN, entry(), stop(form=Form.QUANTITY), taken, slot=flat()))
     assert (first.trio.state, first.trio.cause) == (S.EXITING, Cause.TAKE_PROFIT)
     assert first.step == Cancel(("test-1-s1",))
 
     last = decide(
-        trio(S.EXITING, entry(), stop(LegState.CANCELLED), taken, book=flat(), cause=Cause.TAKE_PROFIT)
+        trio(S.EXITING, entry(), stop(LegState.CANCELLED), taken, slot=flat(), cause=Cause.TAKE_PROFIT)
     )
     assert last.step == Done(S.CLOSED)
 
@@ -413,7 +413,7 @@ def test_a_take_profit_that_filled_closes_the_trio_once_its_stop_is_gone() -> No
 def test_a_close_position_sibling_is_given_time_to_expire_by_itself() -> None:
     taken = target(LegState.FILLED, filled_ts=NOW_TS - 100)
     step = decide(
-        trio(S.OPEN, entry(), stop(), taken, book=flat(as_of=NOW_TS - 50, flat_since=NOW_TS - 50))
+        trio(S.OPEN, entry(), stop(), taken, slot=flat(as_of=NOW_TS - 50, flat_since=NOW_TS - 50))
     ).step
     assert step == Rest(NOW + 550)
 
@@ -422,47 +422,47 @@ def test_a_partly_filled_stop_has_patience_to_finish_then_exit_takes_the_rest() 
     part = stop(
         LegState.PARTIALLY_FILLED, filled=D("0.006"), filled_ts=NOW_TS - 100, triggered_ts=NOW_TS - 120
     )
-    decision = decide(trio(S.OPEN, entry(), part, target(), book=holding("0.004", as_of=NOW_TS - 100)))
+    decision = decide(trio(S.OPEN, entry(), part, target(), slot=holding("0.004", as_of=NOW_TS - 100)))
     assert (decision.trio.state, decision.step) == (S.EXITING, Rest(NOW + 500))
 
     tired = replace(part, filled_ts=NOW_TS - 601, triggered_ts=NOW_TS - 700)
-    later = decide(trio(S.EXITING, entry(), tired, target(), book=holding("0.004"), cause=Cause.STOP_LOSS))
+    later = decide(trio(S.EXITING, entry(), tired, target(), slot=holding("0.004"), cause=Cause.STOP_LOSS))
     assert isinstance(later.step, Exit)
     assert later.step.plan.order.quantity == D("0.004")
 
 
 def test_a_position_that_a_person_closed_ends_outside_and_is_never_opened_again() -> None:
-    decision = decide(trio(S.OPEN, entry(), stop(), target(), book=flat()))
+    decision = decide(trio(S.OPEN, entry(), stop(), target(), slot=flat()))
     assert (decision.trio.state, decision.trio.cause) == (S.EXITING, Cause.OUTSIDE)
 
 
 def test_flat_against_a_known_fill_is_believed_only_at_the_second_look() -> None:
-    lagging = Book(as_of=NOW_TS - 100, flat_since=NOW_TS - 100, placeable=True)
-    first = decide(trio(S.OPEN, entry(), stop(), target(), book=lagging))
+    lagging = SlotView(as_of=NOW_TS - 100, flat_since=NOW_TS - 100, placeable=True)
+    first = decide(trio(S.OPEN, entry(), stop(), target(), slot=lagging))
     assert (first.trio.state, first.step) == (S.OPEN, Confirm("test-1-s1")), (
         "its stop would have died with it"
     )
     asked = stop(look_at=NOW + 900)
-    assert decide(trio(S.OPEN, entry(), asked, target(), book=lagging)).step == Rest(NOW + 900)
+    assert decide(trio(S.OPEN, entry(), asked, target(), slot=lagging)).step == Rest(NOW + 900)
 
     twice = replace(lagging, as_of=NOW_TS, flat_since=NOW_TS - 1000)
     filled = entry(filled_ts=NOW_TS - 1100)
-    assert decide(trio(S.OPEN, filled, stop(), target(), book=twice)).trio.state is S.EXITING
+    assert decide(trio(S.OPEN, filled, stop(), target(), slot=twice)).trio.state is S.EXITING
 
     # But a stop for the whole position that was found alive since speaks against it, for as long as absence takes
     alive = stop(looked_ts=NOW_TS - 500)
-    assert decide(trio(S.OPEN, filled, alive, target(), book=twice)).trio.state is S.OPEN
+    assert decide(trio(S.OPEN, filled, alive, target(), slot=twice)).trio.state is S.OPEN
     long_ago = replace(twice, flat_since=NOW_TS - 10_000)
     filled = entry(filled_ts=NOW_TS - 10_001)
-    assert decide(trio(S.OPEN, filled, alive, target(), book=long_ago)).trio.state is S.EXITING
+    assert decide(trio(S.OPEN, filled, alive, target(), slot=long_ago)).trio.state is S.EXITING
 
 
 def test_an_exit_in_doubt_is_judged_by_the_position() -> None:
     doubt = exit_order(LegState.SUBMITTED, asked=Ask.DOUBT, asked_at=NOW - 700, asked_ts=NOW_TS - 700)
-    closing = trio(S.EXITING, entry(), doubt, cause=Cause.MANUAL, book=holding(as_of=NOW_TS - 750))
+    closing = trio(S.EXITING, entry(), doubt, cause=Cause.MANUAL, slot=holding(as_of=NOW_TS - 750))
     assert isinstance(decide(closing).step, Observe)
 
-    still_there = decide(replace(closing, book=holding(as_of=NOW_TS - 10)))
+    still_there = decide(replace(closing, slot=holding(as_of=NOW_TS - 10)))
     assert isinstance(still_there.step, Exit)
     assert still_there.step.plan.order.client_id == "test-1-x2"
 
@@ -470,13 +470,13 @@ def test_an_exit_in_doubt_is_judged_by_the_position() -> None:
 def test_no_end_while_a_request_that_places_is_in_doubt() -> None:
     doubt = exit_order(LegState.SUBMITTED, asked=Ask.DOUBT, asked_at=NOW - 700, asked_ts=NOW_TS - 700)
     done = exit_order(LegState.FILLED, generation=2)
-    step = decide(trio(S.EXITING, entry(), doubt, done, cause=Cause.MANUAL, book=flat())).step
+    step = decide(trio(S.EXITING, entry(), doubt, done, cause=Cause.MANUAL, slot=flat())).step
     assert step == Confirm("test-1-x1")
 
 
 def test_an_exit_refused_again_and_again_asks_a_person_and_goes_on() -> None:
     refused = [exit_order(LegState.REJECTED, generation=n, refused_code=-4131) for n in (1, 2, 3)]
-    closing = trio(S.EXITING, entry(), *refused, cause=Cause.MANUAL, book=holding())
+    closing = trio(S.EXITING, entry(), *refused, cause=Cause.MANUAL, slot=holding())
     assert isinstance(decide(closing).step, AskPerson)
     assert isinstance(decide(replace(closing, question=Question(QuestionKind.OTHER))).step, Exit)
 
@@ -502,25 +502,25 @@ def test_an_entry_in_doubt_is_looked_up_after_patience_then_each_second() -> Non
 
 def test_a_written_off_entry_that_filled_after_all_is_taken_off_once() -> None:
     late = entry(LegState.FILLED, late=True)
-    decision = decide(trio(S.ROLLED_BACK, late, book=holding()))
+    decision = decide(trio(S.ROLLED_BACK, late, slot=holding()))
     assert decision.trio.state is S.LATE
     assert isinstance(decision.step, Exit)
     assert decision.step.plan.order.quantity == D("0.010")
 
     doubt = exit_order(LegState.SUBMITTED, asked=Ask.DOUBT, asked_at=NOW - 700, asked_ts=NOW_TS - 700)
-    assert decide(trio(S.LATE, late, doubt, book=holding())).step == Confirm("test-1-x1")
-    assert decide(trio(S.LATE, late, exit_order(), book=flat())).step == Done(S.CLOSED)
+    assert decide(trio(S.LATE, late, doubt, slot=holding())).step == Confirm("test-1-x1")
+    assert decide(trio(S.LATE, late, exit_order(), slot=flat())).step == Done(S.CLOSED)
 
 
 def test_an_entry_only_order_is_closed_the_moment_it_fills() -> None:
     spec = replace(LONG, stop_loss=None, take_profit=None)
-    decision = decide(trio(S.PLACING, entry(), spec=spec, book=holding()))
+    decision = decide(trio(S.PLACING, entry(), spec=spec, slot=holding()))
     assert decision.trio.state is S.EXITING
     assert isinstance(decision.step, Exit)
 
 
 def test_hedge_position_is_exited_without_reduce_only() -> None:
-    step = decide(trio(S.OPEN, entry(), stop(), target(), spec=HEDGE, book=holding(), close_wanted=True)).step
+    step = decide(trio(S.OPEN, entry(), stop(), target(), spec=HEDGE, slot=holding(), close_wanted=True)).step
     assert isinstance(step, Exit)
     assert (step.plan.order.position_side, step.plan.order.reduce_only) == (PositionSide.LONG, False)
 
@@ -539,16 +539,16 @@ def test_quantities_stay_decimal() -> None:
 
 def test_a_triggered_stop_explains_a_position_that_is_flat_before_its_fill_is_told() -> None:
     at_work = stop(LegState.TRIGGERED, triggered_ts=NOW_TS - 40)
-    decision = decide(trio(S.OPEN, entry(), at_work, target(LegState.EXPIRED), book=flat(as_of=NOW_TS - 30)))
+    decision = decide(trio(S.OPEN, entry(), at_work, target(LegState.EXPIRED), slot=flat(as_of=NOW_TS - 30)))
     assert decision.trio.state is S.OPEN
     assert isinstance(decision.step, Rest)
 
 
 def test_an_exit_is_named_after_the_first_order_of_ours_that_executed() -> None:
     told_late = stop(LegState.FILLED, filled_ts=NOW_TS - 600)
-    closing = trio(S.EXITING, entry(), told_late, target(LegState.EXPIRED), cause=Cause.OUTSIDE, book=flat())
+    closing = trio(S.EXITING, entry(), told_late, target(LegState.EXPIRED), cause=Cause.OUTSIDE, slot=flat())
     assert decide(closing).trio.cause is Cause.STOP_LOSS
 
     ours_first = exit_order(filled_ts=NOW_TS - 700)
-    closing = trio(S.EXITING, entry(), told_late, ours_first, cause=Cause.MANUAL, book=flat())
+    closing = trio(S.EXITING, entry(), told_late, ours_first, cause=Cause.MANUAL, slot=flat())
     assert decide(closing).trio.cause is Cause.MANUAL

@@ -258,7 +258,7 @@ def test_two_trios_queued_for_one_slot_at_once_are_one(desk: Desk, monkeypatch: 
 # --- what placing hinges on ---------------------------------------------------------------------
 
 
-def _old_book(desk: Desk) -> None:
+def _old_position(desk: Desk) -> None:
     Slot.objects.update(as_of=0)
     Watch.objects.update(swept_ts=exchange_now_ms("PAPER") - 60_000)
 
@@ -276,9 +276,9 @@ def _not_read_since(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [_old_book, _no_watch, _no_stream, _not_read_since], ids=lambda f: f.__name__.strip("_")
+    "trouble", [_old_position, _no_watch, _no_stream, _not_read_since], ids=lambda f: f.__name__.strip("_")
 )
-def test_nothing_begins_on_a_book_that_may_be_wrong(desk: Desk, trouble: Any) -> None:
+def test_nothing_begins_on_a_position_that_may_be_wrong(desk: Desk, trouble: Any) -> None:
     trio = desk.queued(desk.a_trio())
     trouble(desk)
 
