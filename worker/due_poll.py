@@ -47,7 +47,7 @@ class AdvancePool:
         self._changed = threading.Condition()
         self._busy: dict[int, bool] = {}  # trio → was it submitted again meanwhile?
         self._answers: dict[int, list[Answer]] = {}  # came in, and are not recorded yet
-        self._in_the_air: set[Future[Answer]] = set()
+        self._in_flight: set[Future[Answer]] = set()
         self._timer = WakeTimer(self.submit)
 
     def submit(self, trio_id: int, answer: Answer | None = None) -> None:
@@ -105,13 +105,13 @@ class AdvancePool:
     def _await_answer(self, trio_id: int, future: Future[Answer]) -> None:
         """Advance the trio when this answer is there."""
         with self._changed:
-            self._in_the_air.add(future)
+            self._in_flight.add(future)
         future.add_done_callback(partial(self._answered, trio_id))
 
     def _answered(self, trio_id: int, future: Future[Answer]) -> None:
         self.submit(trio_id, future.result())
         with self._changed:
-            self._in_the_air.discard(future)
+            self._in_flight.discard(future)
             self._changed.notify_all()
 
     @property
@@ -120,7 +120,7 @@ class AdvancePool:
             return self._nothing_left()
 
     def _nothing_left(self) -> bool:
-        return not self._busy and not self._in_the_air
+        return not self._busy and not self._in_flight
 
     def stop(self) -> None:
         """Let what is under way finish: an answer that is not recorded would have to be looked up."""

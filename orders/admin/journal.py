@@ -15,7 +15,7 @@ from orders.badges import SIDE_COLOURS, VERDICT_COLOURS
 from orders.domain.rounding import plain
 from orders.models import Fill, Request, TrioEvent
 
-IN_THE_AIR = "IN THE AIR"
+IN_FLIGHT = "IN FLIGHT"
 
 
 def outcome_of(request: Request, field: str) -> Any:
@@ -47,9 +47,9 @@ class RequestAdmin(ReadOnlyAdmin):
     def call(self, request: Request) -> str:
         return f"{request.method} {request.path}"
 
-    @display(description="Verdict", ordering="outcome__verdict", label=VERDICT_COLOURS | {IN_THE_AIR: "info"})
+    @display(description="Verdict", ordering="outcome__verdict", label=VERDICT_COLOURS | {IN_FLIGHT: "info"})
     def verdict_badge(self, request: Request) -> str:
-        return outcome_of(request, "verdict") or IN_THE_AIR
+        return outcome_of(request, "verdict") or IN_FLIGHT
 
     @display(description="HTTP status")
     def status(self, request: Request) -> str:

@@ -14,7 +14,7 @@ from orders.domain.decision.decide import decide
 from orders.domain.decision.steps import Rest
 from orders.domain.enums import Cause, LegState, Role, TrioState
 from orders.domain.operator_questions import Question
-from orders.domain.snapshot import Ask, LegView, TrioSnapshot
+from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
 from orders.exchange_data.clock import db_now
 from orders.installation import install_row
 from orders.models import Clock, Install, TrioEvent, TrioOrder
@@ -78,7 +78,7 @@ def exit_code(state: TrioState, *, result: str, cause: str, asks: bool, rested: 
 
 
 def at_rest(trio: TrioSnapshot) -> bool:
-    """Does a trio rest in WORKING or OPEN: nothing in the air or in doubt, covered, no wish outstanding?"""
+    """Does a trio rest in WORKING or OPEN: nothing in flight or in doubt, covered, no wish outstanding?"""
     try:
         decision = decide(trio)
     except Exception:  # a bug in deciding: the mechanism meets it too, and asks a person
@@ -87,7 +87,7 @@ def at_rest(trio: TrioSnapshot) -> bool:
         return False  # there is something to do, only nobody has done it yet
     if trio.state not in (TrioState.WORKING, TrioState.OPEN):
         return False
-    if any(_in_the_air(leg) for leg in trio.legs) or _wish_outstanding(trio):
+    if any(_in_flight(leg) for leg in trio.legs) or _wish_outstanding(trio):
         return False
     if trio.state is TrioState.OPEN:
         unsure = trio.slot_is_newer and trio.slot.quantity == 0  # flat against a known fill
@@ -95,8 +95,12 @@ def at_rest(trio: TrioSnapshot) -> bool:
     return True
 
 
-def _in_the_air(leg: LegView) -> bool:
-    if leg.pending or leg.look_at is not None or (leg.cancel in (Ask.IN_THE_AIR, Ask.DOUBT) and leg.live):
+def _in_flight(leg: LegView) -> bool:
+    if (
+        leg.pending
+        or leg.look_at is not None
+        or (leg.cancel in (RequestStatus.IN_FLIGHT, RequestStatus.IN_DOUBT) and leg.live)
+    ):
         return True
     if leg.state is LegState.TRIGGERED:
         return True  # its child order is at the market

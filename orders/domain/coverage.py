@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from exchange.types import ZERO, PositionMode
 from orders.domain.enums import Form, LegState, Role
-from orders.domain.snapshot import Ask, LegView, TrioSnapshot
+from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
 
 
 def leg_covers(leg: LegView, trio: TrioSnapshot) -> Decimal:
@@ -21,7 +21,7 @@ def leg_covers(leg: LegView, trio: TrioSnapshot) -> Decimal:
     position = trio.position
     if leg.role is not Role.STOP_LOSS or not leg.live or not leg.acknowledged:
         return ZERO
-    if leg.cancel in (Ask.IN_THE_AIR, Ask.DOUBT):
+    if leg.cancel in (RequestStatus.IN_FLIGHT, RequestStatus.IN_DOUBT):
         return ZERO
     if leg.look_at is not None and leg.looks > 0:  # a due read did not show it
         return ZERO

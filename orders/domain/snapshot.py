@@ -17,13 +17,13 @@ from orders.domain.enums import Cause, Form, LegState, Protection, Role, TargetP
 from orders.domain.operator_questions import Question
 
 
-class Ask(enum.StrEnum):
+class RequestStatus(enum.StrEnum):
     """Where a request of ours stands."""
 
     NONE = "NONE"
-    IN_THE_AIR = "IN_THE_AIR"
-    DOUBT = "DOUBT"
-    DONE = "DONE"
+    IN_FLIGHT = "IN_FLIGHT"
+    IN_DOUBT = "IN_DOUBT"
+    ACCEPTED = "ACCEPTED"
     REFUSED = "REFUSED"
 
 
@@ -79,10 +79,10 @@ class LegView:
     quantity: Decimal = ZERO
     filled: Decimal = ZERO
     acknowledged: bool = False
-    asked: Ask = Ask.NONE
-    asked_at: int = 0
-    asked_ts: int = 0
-    cancel: Ask = Ask.NONE
+    submit: RequestStatus = RequestStatus.NONE
+    submitted_at: int = 0
+    submitted_ts: int = 0
+    cancel: RequestStatus = RequestStatus.NONE
     cancel_at: int = 0
     refusal: Refusal | None = None  # what the exchange's code means
     refused_code: int = 0

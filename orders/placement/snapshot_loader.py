@@ -22,17 +22,17 @@ from orders.domain.enums import (
     TrioState,
     Verdict,
 )
-from orders.domain.snapshot import Ask, LegView, Policies, SlotView, TrioSnapshot
+from orders.domain.snapshot import LegView, Policies, RequestStatus, SlotView, TrioSnapshot
 from orders.exchange_data.clock import to_ms
 from orders.models import Install, Leg, Request, TrioOrder, Watch
 from orders.specs import spec_of
 
-ASKED = {
-    Verdict.ACCEPTED: Ask.DONE,
-    Verdict.REFUSED: Ask.REFUSED,
-    Verdict.KEY_REFUSED: Ask.REFUSED,
-    Verdict.UNKNOWN: Ask.DOUBT,
-    Verdict.NOT_EXECUTED: Ask.NONE,
+STATUS = {
+    Verdict.ACCEPTED: RequestStatus.ACCEPTED,
+    Verdict.REFUSED: RequestStatus.REFUSED,
+    Verdict.KEY_REFUSED: RequestStatus.REFUSED,
+    Verdict.UNKNOWN: RequestStatus.IN_DOUBT,
+    Verdict.NOT_EXECUTED: RequestStatus.NONE,
 }
 LEGS = Read(Leg, "SELECT {leg} FROM orders_leg leg WHERE trio_id = %s ORDER BY id")
 REQUESTS = Read(
@@ -136,15 +136,15 @@ def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) ->
     """Return one order with where its placing and its cancelling stand."""
     submits = [r for r in requests if r.kind == RequestKind.SUBMIT]
     cancels = [r for r in requests if r.kind == RequestKind.CANCEL]
-    asked = _ask(submits[-1], now=now, patience=rules.patience) if submits else Ask.NONE
-    cancel = _ask(cancels[-1], now=now, patience=rules.patience) if cancels else Ask.NONE
+    submit = _status(submits[-1], now=now, patience=rules.patience) if submits else RequestStatus.NONE
+    cancel = _status(cancels[-1], now=now, patience=rules.patience) if cancels else RequestStatus.NONE
     if (
         cancels
         and leg.looked_ts is not None
         and leg.looked_ts > cancels[-1].timestamp
-        and cancel is not Ask.DONE
+        and cancel is not RequestStatus.ACCEPTED
     ):
-        cancel = Ask.NONE  # it was looked up since and still lives: ask once more
+        cancel = RequestStatus.NONE  # it was looked up since and still lives: ask once more
     return LegView(
         client_id=leg.client_id,
         role=Role(leg.role),
@@ -154,9 +154,9 @@ def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) ->
         quantity=leg.quantity,
         filled=leg.filled,
         acknowledged=leg.acknowledged,
-        asked=asked,
-        asked_at=to_ms(submits[-1].begun_at) if submits else 0,
-        asked_ts=submits[-1].timestamp if submits else 0,
+        submit=submit,
+        submitted_at=to_ms(submits[-1].begun_at) if submits else 0,
+        submitted_ts=submits[-1].timestamp if submits else 0,
         cancel=cancel,
         cancel_at=to_ms(cancels[-1].begun_at) if cancels else 0,
         refusal=refusal_of(leg.refused_code) if leg.refused_code else None,
@@ -232,11 +232,11 @@ def _watch_trouble(watch: Watch | None, *, now: datetime) -> str:
     return ""
 
 
-def _ask(request: Request, *, now: int, patience: int) -> Ask:
+def _status(request: Request, *, now: int, patience: int) -> RequestStatus:
     outcome = getattr(request, "outcome", None)
     if outcome is None:
-        return Ask.IN_THE_AIR if now < to_ms(request.begun_at) + patience else Ask.DOUBT
-    return ASKED[Verdict(outcome.verdict)]
+        return RequestStatus.IN_FLIGHT if now < to_ms(request.begun_at) + patience else RequestStatus.IN_DOUBT
+    return STATUS[Verdict(outcome.verdict)]
 
 
 def _tested(request: Request) -> bool:

@@ -53,11 +53,17 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{DECIDE}::test_a_stop_on_its_way_covers_nothing",),
     ),
     Guard(
-        "a cancel in the air covers nothing",
+        "a cancel in flight covers nothing",
         "P4",
         "a stop that is being taken off counts as cover",
-        (Removal("orders/domain/coverage.py", "if leg.cancel in (Ask.IN_THE_AIR, Ask.DOUBT):", "if False:"),),
-        (f"{STEPS}::test_a_stop_with_a_cancel_in_the_air_covers_nothing",),
+        (
+            Removal(
+                "orders/domain/coverage.py",
+                "if leg.cancel in (RequestStatus.IN_FLIGHT, RequestStatus.IN_DOUBT):",
+                "if False:",
+            ),
+        ),
+        (f"{STEPS}::test_a_stop_with_a_cancel_in_flight_covers_nothing",),
     ),
     Guard(
         "a stop not shown covers nothing",
@@ -261,7 +267,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "    for leg in trio.of(Role.ENTRY):\n        if leg.live and leg.cancel is Ask.NONE:",
+                "    for leg in trio.of(Role.ENTRY):\n        if leg.live and leg.cancel is RequestStatus.NONE:",
                 "    for leg in trio.of(Role.ENTRY):\n        if False:",
             ),
         ),

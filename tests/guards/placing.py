@@ -35,7 +35,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "return None",
             ),
         ),
-        (f"{STEPS}::test_the_entry_waits_for_a_leg_in_the_air",),
+        (f"{STEPS}::test_the_entry_waits_for_a_leg_in_flight",),
     ),
     Guard(
         "a refused armed leg rolls back",

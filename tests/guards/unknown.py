@@ -32,8 +32,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/lookups.py",
-                "else leg.asked_at + trio.policies.patience",
-                "else leg.asked_at",
+                "else leg.submitted_at + trio.policies.patience",
+                "else leg.submitted_at",
             ),
         ),
         (f"{STEPS}::test_an_entry_in_doubt_is_looked_up_after_patience_then_each_second",),
@@ -127,7 +127,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{STORY}::test_a_refused_clock_is_measured_before_the_next_request",),
     ),
     Guard(
-        "no end while a request is in the air",
+        "no end while a request is in flight",
         "P2, P3",
         "a trio ends, and an order of it executes afterwards",
         (
@@ -140,17 +140,17 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{STEPS}::test_no_end_while_a_request_that_places_is_in_doubt",),
     ),
     Guard(
-        "an exit in the air is waited for",
+        "an exit in flight is waited for",
         "P2, P4",
         "exits are sent one after the other without waiting for any",
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "in_the_air = newest.pending and newest.asked is Ask.IN_THE_AIR",
-                "in_the_air = False",
+                "in_flight = newest.pending and newest.submit is RequestStatus.IN_FLIGHT",
+                "in_flight = False",
             ),
         ),
-        (f"{DECIDE}::test_an_exit_in_the_air_is_not_sent_again_whatever_the_position_says",),
+        (f"{DECIDE}::test_an_exit_in_flight_is_not_sent_again_whatever_the_position_says",),
     ),
     Guard(
         "an exit in doubt is judged by the position",
@@ -159,7 +159,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "in_doubt = newest.pending and trio.slot.as_of <= newest.asked_ts",
+                "in_doubt = newest.pending and trio.slot.as_of <= newest.submitted_ts",
                 "in_doubt = False",
             ),
         ),

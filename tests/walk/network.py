@@ -42,7 +42,7 @@ def faults(world: World) -> Iterator[Move]:
     for place, call in enumerate(world.calls):
         yield from _call_faults(world, place, call)
     if len(world.calls) > 1:
-        yield "all requests in the air are lost with their process", partial(die, execute_first=False)
+        yield "all requests in flight are lost with their process", partial(die, execute_first=False)
         yield "the process dies before any answer reaches it", partial(die, execute_first=True)
     for place, (call, _) in enumerate(world.answers):
         yield (

@@ -18,7 +18,7 @@ from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit,
 from orders.domain.enums import Cause, Form, LegState, Role
 from orders.domain.enums import TrioState as S
 from orders.domain.operator_questions import QuestionKind
-from orders.domain.snapshot import Ask, LegView, TrioSnapshot
+from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
 from tests.walk.canon import snapshot_key
 
 STEPS: Counter[str] = Counter()
@@ -194,7 +194,7 @@ def _exit_in_doubt(seen: TrioSnapshot, decision: Decision) -> bool:
     return (
         newest is not None
         and newest.pending
-        and newest.asked is Ask.DOUBT
+        and newest.submit is RequestStatus.IN_DOUBT
         and isinstance(decision.step, Observe | Exit)
     )
 
@@ -222,7 +222,7 @@ def _after_fill(*refusals: Refusal, roles: tuple[Role, ...] = (Role.STOP_LOSS, R
 
 def _cancel_refused(seen: TrioSnapshot, decision: Decision) -> bool:
     return any(
-        leg.cancel is Ask.REFUSED and leg.live and leg.look_at is not None for leg in seen.legs
+        leg.cancel is RequestStatus.REFUSED and leg.live and leg.look_at is not None for leg in seen.legs
     ) and isinstance(decision.step, Confirm | Rest)
 
 

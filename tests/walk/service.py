@@ -15,7 +15,7 @@ from orders.domain.decision.decide import Decision, decide
 from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Plan, Rest, Submit
 from orders.domain.enums import LegState, RequestKind, Role, TrioState, Verdict
 from orders.domain.leg_updates import LegFacts
-from orders.domain.snapshot import Ask, LegView, SlotView, TrioSnapshot
+from orders.domain.snapshot import LegView, RequestStatus, SlotView, TrioSnapshot
 from tests.walk import rows
 from tests.walk.world import (
     LOTS,
@@ -29,12 +29,12 @@ from tests.walk.world import (
     World,
 )
 
-ASKED = {
-    Verdict.ACCEPTED: Ask.DONE,
-    Verdict.REFUSED: Ask.REFUSED,
-    Verdict.KEY_REFUSED: Ask.REFUSED,
-    Verdict.UNKNOWN: Ask.DOUBT,
-    Verdict.NOT_EXECUTED: Ask.NONE,
+STATUS = {
+    Verdict.ACCEPTED: RequestStatus.ACCEPTED,
+    Verdict.REFUSED: RequestStatus.REFUSED,
+    Verdict.KEY_REFUSED: RequestStatus.REFUSED,
+    Verdict.UNKNOWN: RequestStatus.IN_DOUBT,
+    Verdict.NOT_EXECUTED: RequestStatus.NONE,
 }
 PLACING = (TrioState.QUEUED, TrioState.PLACING)
 
@@ -100,14 +100,14 @@ def _slot_view(world: World, sighted: bool) -> SlotView:
 def _leg_view(world: World, leg: LegRow) -> LegView:
     newest = world.newest_request(leg.client_id, RequestKind.SUBMIT)
     taken_back = world.newest_request(leg.client_id, RequestKind.CANCEL)
-    cancel = _ask(world, taken_back) if taken_back else Ask.NONE
+    cancel = _status(world, taken_back) if taken_back else RequestStatus.NONE
     if (
         taken_back
         and leg.looked_ts is not None
         and leg.looked_ts > taken_back.timestamp
-        and cancel is not Ask.DONE
+        and cancel is not RequestStatus.ACCEPTED
     ):
-        cancel = Ask.NONE
+        cancel = RequestStatus.NONE
     facts = leg.facts
     return LegView(
         client_id=leg.client_id,
@@ -118,9 +118,9 @@ def _leg_view(world: World, leg: LegRow) -> LegView:
         quantity=facts.quantity,
         filled=facts.filled,
         acknowledged=facts.acknowledged,
-        asked=_ask(world, newest) if newest else Ask.NONE,
-        asked_at=newest.begun_at if newest else 0,
-        asked_ts=newest.timestamp if newest else 0,
+        submit=_status(world, newest) if newest else RequestStatus.NONE,
+        submitted_at=newest.begun_at if newest else 0,
+        submitted_ts=newest.timestamp if newest else 0,
         cancel=cancel,
         cancel_at=taken_back.begun_at if taken_back else 0,
         refusal=refusal_of(leg.refused_code) if leg.refused_code else None,
@@ -139,10 +139,14 @@ def _leg_view(world: World, leg: LegRow) -> LegView:
     )
 
 
-def _ask(world: World, request: Request) -> Ask:
+def _status(world: World, request: Request) -> RequestStatus:
     if request.verdict is None:
-        return Ask.IN_THE_AIR if world.now < request.begun_at + RULES.patience else Ask.DOUBT
-    return ASKED[request.verdict]
+        return (
+            RequestStatus.IN_FLIGHT
+            if world.now < request.begun_at + RULES.patience
+            else RequestStatus.IN_DOUBT
+        )
+    return STATUS[request.verdict]
 
 
 # --- decide and begin -------------------------------------------------------------------------
@@ -186,7 +190,7 @@ def check(world: World, decision: Decision) -> None:
             written_off = row is not None and row.state is LegState.WRITTEN_OFF
             open_still = call.kind == "SUBMIT" and world.now_ts <= call.at + RECV_WINDOW
             if open_still and not (row is not None and row.state.is_final and not written_off):
-                raise Violation(f"an end while {call.client_id} is in the air")
+                raise Violation(f"an end while {call.client_id} is in flight")
     if isinstance(step, Rest) and step.until is None:
         due = [leg.client_id for leg in trio.legs if leg.live and leg.look_at is not None]
         if pending or due or decision.uncovered:

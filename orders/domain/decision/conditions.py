@@ -133,7 +133,7 @@ def refused_forms(trio: TrioSnapshot, role: Role) -> set[Form]:
 
 
 def _position_seen_after(trio: TrioSnapshot, leg: LegView) -> bool:
-    return trio.slot.quantity > 0 and trio.slot.as_of > (leg.ended_ts or leg.asked_ts)
+    return trio.slot.quantity > 0 and trio.slot.as_of > (leg.ended_ts or leg.submitted_ts)
 
 
 def is_dust(trio: TrioSnapshot) -> bool:
@@ -186,7 +186,7 @@ def stop_attempted(trio: TrioSnapshot) -> bool:
     """Was a stop asked for since the present gap opened?"""
     known_ts = _known_ts(trio)
     return any(
-        leg.asked_at > 0 and not before_entry(trio, leg) and leg.asked_ts >= known_ts
+        leg.submitted_at > 0 and not before_entry(trio, leg) and leg.submitted_ts >= known_ts
         for leg in trio.of(Role.STOP_LOSS)
     )
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from orders.domain.decision.steps import Confirm, Observe, Rest, Step
-from orders.domain.snapshot import Ask, LegView, TrioSnapshot
+from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
 
 
 def awaited(trio: TrioSnapshot, leg: LegView, *, until: int | None = None) -> Step:
-    """Rest on a request in the air; look up one in doubt, then again each second."""
-    due = leg.look_at if leg.look_at is not None else leg.asked_at + trio.policies.patience
-    if leg.asked is Ask.IN_THE_AIR:
-        due = max(due, leg.asked_at + trio.policies.patience)
+    """Rest on a request in flight; look up one in doubt, then again each second."""
+    due = leg.look_at if leg.look_at is not None else leg.submitted_at + trio.policies.patience
+    if leg.submit is RequestStatus.IN_FLIGHT:
+        due = max(due, leg.submitted_at + trio.policies.patience)
     if trio.now < due:
         return Rest(due if until is None else min(due, until))
     return look_up(trio, leg)
@@ -31,7 +31,7 @@ def look_up_if_due(trio: TrioSnapshot, leg: LegView) -> Step | None:
 
 
 def look_up_after_patience(trio: TrioSnapshot, leg: LegView) -> Step:
-    due = leg.asked_at + trio.policies.patience
+    due = leg.submitted_at + trio.policies.patience
     return Rest(due) if trio.now < due else look_up(trio, leg)
 
 
@@ -50,7 +50,7 @@ def read_position(trio: TrioSnapshot) -> Step:
 
 def position_read_since(trio: TrioSnapshot, leg: LegView) -> bool:
     """Was the position read after this order ended, or was sent?"""
-    return trio.slot.as_of > (leg.ended_ts or leg.asked_ts)
+    return trio.slot.as_of > (leg.ended_ts or leg.submitted_ts)
 
 
 def must_wait(trio: TrioSnapshot, leg: LegView) -> bool:

@@ -53,7 +53,7 @@ def dry_run_checked(trio: TrioSnapshot) -> Step | None:
         return None
     if entry is None or (entry.state is LegState.PLANNED and not must_wait(trio, entry)):
         return Submit((entry_plan(trio, entry),), test=True)
-    return Rest(earliest(entry.asked_at + trio.policies.patience, entry.retry_at, after=trio.now))
+    return Rest(earliest(entry.submitted_at + trio.policies.patience, entry.retry_at, after=trio.now))
 
 
 def begin_awaited(trio: TrioSnapshot) -> Step:

@@ -23,7 +23,7 @@ from orders.domain.decision.steps import AskPerson, Cancel, Done, Exit, Rest, St
 from orders.domain.enums import Cause, Form, LegState, Role
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.domain.rounding import plain
-from orders.domain.snapshot import Ask, LegView, TrioSnapshot
+from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
 
 DUST_LOOK_MS: Final = 5000  # how often a rest that cannot be sold is looked at
 REFUSED_EXITS_MAX: Final = 3
@@ -147,7 +147,7 @@ def _in_the_way(trio: TrioSnapshot, newest: LegView | None) -> Iterator[str]:
     Stops stay until the position is gone.
     """
     for leg in trio.of(Role.ENTRY):
-        if leg.live and leg.cancel is Ask.NONE:
+        if leg.live and leg.cancel is RequestStatus.NONE:
             yield leg.client_id
     if (
         newest is None
@@ -156,22 +156,22 @@ def _in_the_way(trio: TrioSnapshot, newest: LegView | None) -> Iterator[str]:
     ):
         return
     for leg in trio.of(Role.TAKE_PROFIT):
-        if leg.live and leg.form is Form.QUANTITY and leg.cancel is Ask.NONE:
+        if leg.live and leg.form is Form.QUANTITY and leg.cancel is RequestStatus.NONE:
             yield leg.client_id
 
 
 # --- exiting: the last exit -------------------------------------------------------------------
 
 
-def exit_in_the_air(trio: TrioSnapshot, newest: LegView) -> Step | None:
+def exit_in_flight(trio: TrioSnapshot, newest: LegView) -> Step | None:
     """An exit that was just sent gets ``PROTECT_TIMEOUT_MS`` to be answered."""
-    in_the_air = newest.pending and newest.asked is Ask.IN_THE_AIR
-    return Rest(newest.asked_at + trio.policies.patience) if in_the_air else None
+    in_flight = newest.pending and newest.submit is RequestStatus.IN_FLIGHT
+    return Rest(newest.submitted_at + trio.policies.patience) if in_flight else None
 
 
 def exit_in_doubt(trio: TrioSnapshot, newest: LegView) -> Step | None:
     """An unanswered exit is judged by the position, read after it was sent. Exits only reduce, so another may follow."""
-    in_doubt = newest.pending and trio.slot.as_of <= newest.asked_ts
+    in_doubt = newest.pending and trio.slot.as_of <= newest.submitted_ts
     return read_position(trio) if in_doubt else None
 
 
@@ -200,7 +200,7 @@ def exit_resting(trio: TrioSnapshot, newest: LegView) -> Step | None:
 
 
 LAST_EXIT: Final[tuple[LegRule, ...]] = (
-    exit_in_the_air,
+    exit_in_flight,
     exit_in_doubt,
     exit_refused,
     exit_executed,
@@ -253,7 +253,7 @@ def _late_exit_answered(trio: TrioSnapshot, exit_order: LegView | None) -> bool:
         return False
     filled_ts = max((leg.filled_ts or 0 for leg in trio.of(Role.ENTRY)), default=0)
     refused = exit_order.state is LegState.REJECTED and exit_order.refusal is not Refusal.NOT_WHILE_FLAT
-    return exit_order.asked_ts >= filled_ts and not refused
+    return exit_order.submitted_ts >= filled_ts and not refused
 
 
 # --- taking back ------------------------------------------------------------------------------
@@ -287,12 +287,12 @@ def placing_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:
 
 def cancel_held_back(trio: TrioSnapshot, leg: LegView) -> Step | None:
     """A cancel that never reached the exchange goes out again after a pause."""
-    return Rest(leg.retry_at) if leg.cancel is Ask.NONE and must_wait(trio, leg) else None
+    return Rest(leg.retry_at) if leg.cancel is RequestStatus.NONE and must_wait(trio, leg) else None
 
 
 def expiring_by_itself(trio: TrioSnapshot, leg: LegView) -> Step | None:
     """closePosition orders expire when the position closes: they get ``PROTECT_TIMEOUT_MS`` to do so."""
-    if leg.cancel is not Ask.NONE or leg.form is not Form.CLOSE_POSITION or not trio.executed_ts:
+    if leg.cancel is not RequestStatus.NONE or leg.form is not Form.CLOSE_POSITION or not trio.executed_ts:
         return None
     closed_ts = max(trio.executed_ts, trio.slot.flat_since or 0)
     over = min(trio.policies.patience, closed_ts + trio.policies.patience - trio.now_ts)
@@ -301,17 +301,17 @@ def expiring_by_itself(trio: TrioSnapshot, leg: LegView) -> Step | None:
 
 def cancel_sent(trio: TrioSnapshot, leg: LegView) -> Step | None:
     """Otherwise the order is cancelled by its id."""
-    return Cancel((leg.client_id,)) if leg.cancel is Ask.NONE else None
+    return Cancel((leg.client_id,)) if leg.cancel is RequestStatus.NONE else None
 
 
-def cancel_in_the_air(trio: TrioSnapshot, leg: LegView) -> Step | None:
+def cancel_in_flight(trio: TrioSnapshot, leg: LegView) -> Step | None:
     """A cancel that was just sent gets ``PROTECT_TIMEOUT_MS`` to be answered."""
-    return Rest(leg.cancel_at + trio.policies.patience) if leg.cancel is Ask.IN_THE_AIR else None
+    return Rest(leg.cancel_at + trio.policies.patience) if leg.cancel is RequestStatus.IN_FLIGHT else None
 
 
 def cancel_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:
     """A written-off order cannot be looked up, so a cancel in doubt is sent again until it is answered."""
-    if leg.live or leg.cancel is not Ask.DOUBT:
+    if leg.live or leg.cancel is not RequestStatus.IN_DOUBT:
         return None
     again = leg.cancel_at + trio.policies.look_again
     return Rest(again) if trio.now < again else Cancel((leg.client_id,))
@@ -327,7 +327,7 @@ CLEAR: Final[tuple[LegRule, ...]] = (
     cancel_held_back,
     expiring_by_itself,
     cancel_sent,
-    cancel_in_the_air,
+    cancel_in_flight,
     cancel_in_doubt,
     cancel_without_effect,
 )

@@ -13,7 +13,7 @@ from orders.cli.document import decimals
 from orders.cli.wait import at_rest, exit_code
 from orders.domain.enums import Form, LegState, Protection, Role, TrioState
 from orders.domain.errors import TrioRefused
-from orders.domain.snapshot import Ask, LegView, SlotView, Spec, TrioSnapshot
+from orders.domain.snapshot import LegView, RequestStatus, SlotView, Spec, TrioSnapshot
 
 ONE = Decimal(1)
 SPEC = Spec(
@@ -36,9 +36,9 @@ def leg(role: Role, state: LegState, **facts: object) -> LegView:
         "form": Form.QUANTITY if role is Role.ENTRY else Form.CLOSE_POSITION,
         "quantity": ONE,
         "acknowledged": live,
-        "asked": Ask.DONE if live else Ask.IN_THE_AIR,
-        "asked_at": 1000,
-        "asked_ts": 1000,
+        "submit": RequestStatus.ACCEPTED if live else RequestStatus.IN_FLIGHT,
+        "submitted_at": 1000,
+        "submitted_ts": 1000,
         "accepted_ts": 1000 if live else None,
     }
     return LegView(f"test-1-{role.letter}1", role, state=state, **(usual | facts))  # type: ignore[arg-type]
@@ -69,13 +69,13 @@ def test_a_resting_entry_and_a_covered_position_are_at_rest() -> None:
     [
         pytest.param(replace(WORKING, cancel_wanted=True), id="the entry is to be withdrawn"),
         pytest.param(
-            replace(WORKING, legs=(leg(Role.ENTRY, LegState.SUBMITTED),)), id="the entry is in the air"
+            replace(WORKING, legs=(leg(Role.ENTRY, LegState.SUBMITTED),)), id="the entry is in flight"
         ),
         pytest.param(replace(WORKING, state=TrioState.PLACING), id="it is still being placed"),
         pytest.param(replace(WORKING, legs=(PARTLY,)), id="it has filled and nobody has decided yet"),
         pytest.param(
             replace(OPEN, legs=(FILLED, leg(Role.STOP_LOSS, LegState.SUBMITTED), TARGET)),
-            id="stop in the air",
+            id="stop in flight",
         ),
         pytest.param(replace(OPEN, legs=(FILLED, TARGET)), id="no stop"),
         pytest.param(replace(OPEN, legs=(FILLED, STOP)), id="no target"),

@@ -9,7 +9,7 @@ from typing import Any
 from exchange.binance.errors import refusal_of
 from exchange.types import OrderType, PositionMode, PositionSide, Side
 from orders.domain.enums import Form, LegState, Protection, Role, TrioState
-from orders.domain.snapshot import Ask, LegView, Policies, SlotView, Spec, TrioSnapshot
+from orders.domain.snapshot import LegView, Policies, RequestStatus, SlotView, Spec, TrioSnapshot
 
 D = Decimal
 NOW = 1_000_000
@@ -55,20 +55,20 @@ def leg(role: Role, state: LegState = LegState.ACCEPTED, **said: Any) -> LegView
     usual: dict[str, Any] = {
         "form": Form.QUANTITY if quantity_form else Form.CLOSE_POSITION,
         "quantity": D("0.010") if quantity_form else D(0),
-        "asked": Ask.DONE,
-        "asked_at": NOW - 1000,
-        "asked_ts": NOW_TS - 1000,
+        "submit": RequestStatus.ACCEPTED,
+        "submitted_at": NOW - 1000,
+        "submitted_ts": NOW_TS - 1000,
     }
     if state.is_live or state is LegState.FILLED:
         usual |= {"acknowledged": True, "accepted_ts": NOW_TS - 900}
     if state is LegState.FILLED:
         usual |= {"filled": D("0.010"), "filled_ts": NOW_TS - 800, "ended_ts": NOW_TS - 800}
     if state is LegState.REJECTED:
-        usual |= {"asked": Ask.REFUSED, "ended_ts": NOW_TS - 800}
+        usual |= {"submit": RequestStatus.REFUSED, "ended_ts": NOW_TS - 800}
     if state is LegState.SUBMITTED:
-        usual |= {"asked": Ask.IN_THE_AIR, "asked_at": NOW - 100, "asked_ts": NOW_TS - 100}
+        usual |= {"submit": RequestStatus.IN_FLIGHT, "submitted_at": NOW - 100, "submitted_ts": NOW_TS - 100}
     if state is LegState.PLANNED:
-        usual |= {"asked": Ask.NONE}
+        usual |= {"submit": RequestStatus.NONE}
     if code := said.get("refused_code"):
         usual |= {"refusal": refusal_of(code)}
     return LegView(

@@ -10,7 +10,7 @@ from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit,
 from orders.domain.enums import Cause, Form, LegState
 from orders.domain.enums import TrioState as S
 from orders.domain.operator_questions import Question, QuestionKind
-from orders.domain.snapshot import Ask, SlotView
+from orders.domain.snapshot import RequestStatus, SlotView
 from tests.unit.orders.domain.snapshots import (
     ARMED,
     LIMIT,
@@ -100,7 +100,11 @@ def test_a_late_fill_that_is_gone_already_is_exited_once_not_for_ever() -> None:
     # Given an entry that turned up filled after its trio's end, whose position somebody closed meanwhile
     late = entry(late=True, filled_ts=NOW_TS - 2000)
     refused = exit_order(
-        LegState.REJECTED, refused_code=-2022, ended_ts=NOW_TS - 10, asked_ts=NOW_TS - 20, retry_at=NOW + 190
+        LegState.REJECTED,
+        refused_code=-2022,
+        ended_ts=NOW_TS - 10,
+        submitted_ts=NOW_TS - 20,
+        retry_at=NOW + 190,
     )
 
     # Then the one exit it gets was answered, and the trio is done
@@ -121,13 +125,13 @@ def test_a_resting_entry_proved_gone_does_not_leave_its_trio_working_for_ever() 
     assert (decision.trio.cause, decision.step) == (Cause.ENTRY_ENDED, Cancel((gone.client_id,)))
 
     # And it ends as soon as the exchange has given its word on that id
-    answered = replace(gone, cancel=Ask.REFUSED, cancel_at=NOW - 50)
+    answered = replace(gone, cancel=RequestStatus.REFUSED, cancel_at=NOW - 50)
     assert decide(trio(S.WORKING, answered, spec=LIMIT)).step == Done(S.EXPIRED)
 
     # But silence is no word: the cancel is asked again, each second
-    silent = replace(gone, cancel=Ask.DOUBT, cancel_at=NOW - 700)
+    silent = replace(gone, cancel=RequestStatus.IN_DOUBT, cancel_at=NOW - 700)
     assert decide(trio(S.WORKING, silent, spec=LIMIT)).step == Rest(NOW + 300)
-    silent = replace(gone, cancel=Ask.DOUBT, cancel_at=NOW - 1001)
+    silent = replace(gone, cancel=RequestStatus.IN_DOUBT, cancel_at=NOW - 1001)
     assert decide(trio(S.WORKING, silent, spec=LIMIT)).step == Cancel((gone.client_id,))
 
 

@@ -14,7 +14,7 @@ from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit,
 from orders.domain.enums import Cause, Form, LegState, Role, TargetPolicy
 from orders.domain.enums import TrioState as S
 from orders.domain.operator_questions import Question, QuestionKind
-from orders.domain.snapshot import Ask, SlotView
+from orders.domain.snapshot import RequestStatus, SlotView
 from tests.unit.orders.domain.snapshots import (
     ARMED,
     ARMED_LIMIT,
@@ -79,7 +79,7 @@ def test_the_entry_goes_once_every_armed_leg_is_acknowledged() -> None:
     assert [plan.role for plan in step.plans] == [Role.ENTRY]
 
 
-def test_the_entry_waits_for_a_leg_in_the_air() -> None:
+def test_the_entry_waits_for_a_leg_in_flight() -> None:
     armed = [stop(form=Form.QUANTITY), target(LegState.SUBMITTED, form=Form.QUANTITY)]
     assert decide(trio(S.PLACING, *armed, spec=ARMED)).step == Rest(NOW - 100 + 600)
 
@@ -261,7 +261,7 @@ def test_a_level_passed_after_the_fill_means_exit_now(role: Role) -> None:
 
 
 def test_a_stop_in_doubt_is_looked_up_once_then_doubled() -> None:
-    doubt = {"asked": Ask.DOUBT, "asked_at": NOW - 650, "asked_ts": NOW_TS - 650}
+    doubt = {"submit": RequestStatus.IN_DOUBT, "submitted_at": NOW - 650, "submitted_ts": NOW_TS - 650}
     filled = entry(filled_ts=NOW_TS - 700)
     first = decide(
         trio(S.OPEN, filled, stop(LegState.SUBMITTED, **doubt), target(), uncovered_known_at=NOW - 650)
@@ -276,9 +276,9 @@ def test_a_stop_in_doubt_is_looked_up_once_then_doubled() -> None:
 
 def test_past_the_bound_the_position_is_closed_at_market() -> None:
     late = {
-        "asked_at": NOW - 1600,
-        "asked_ts": NOW_TS - 1600,
-        "asked": Ask.DOUBT,
+        "submitted_at": NOW - 1600,
+        "submitted_ts": NOW_TS - 1600,
+        "submit": RequestStatus.IN_DOUBT,
         "looks": 1,
         "look_at": NOW + 100,
     }
@@ -338,8 +338,8 @@ def test_an_expired_stop_is_first_explained_by_the_position() -> None:
     assert isinstance(decide(trio(S.OPEN, entry(), expired, target(), slot=holding())).step, Observe)
 
 
-def test_a_stop_with_a_cancel_in_the_air_covers_nothing() -> None:
-    going = stop(cancel=Ask.IN_THE_AIR, cancel_at=NOW)
+def test_a_stop_with_a_cancel_in_flight_covers_nothing() -> None:
+    going = stop(cancel=RequestStatus.IN_FLIGHT, cancel_at=NOW)
     assert decide(trio(S.OPEN, entry(), going, target(), slot=holding())).uncovered
 
 
@@ -458,7 +458,9 @@ def test_flat_against_a_known_fill_is_believed_only_at_the_second_look() -> None
 
 
 def test_an_exit_in_doubt_is_judged_by_the_position() -> None:
-    doubt = exit_order(LegState.SUBMITTED, asked=Ask.DOUBT, asked_at=NOW - 700, asked_ts=NOW_TS - 700)
+    doubt = exit_order(
+        LegState.SUBMITTED, submit=RequestStatus.IN_DOUBT, submitted_at=NOW - 700, submitted_ts=NOW_TS - 700
+    )
     closing = trio(S.EXITING, entry(), doubt, cause=Cause.MANUAL, slot=holding(as_of=NOW_TS - 750))
     assert isinstance(decide(closing).step, Observe)
 
@@ -468,7 +470,9 @@ def test_an_exit_in_doubt_is_judged_by_the_position() -> None:
 
 
 def test_no_end_while_a_request_that_places_is_in_doubt() -> None:
-    doubt = exit_order(LegState.SUBMITTED, asked=Ask.DOUBT, asked_at=NOW - 700, asked_ts=NOW_TS - 700)
+    doubt = exit_order(
+        LegState.SUBMITTED, submit=RequestStatus.IN_DOUBT, submitted_at=NOW - 700, submitted_ts=NOW_TS - 700
+    )
     done = exit_order(LegState.FILLED, generation=2)
     step = decide(trio(S.EXITING, entry(), doubt, done, cause=Cause.MANUAL, slot=flat())).step
     assert step == Confirm("test-1-x1")
@@ -489,13 +493,15 @@ def test_an_entry_found_absent_is_never_sent_again() -> None:
 
 
 def test_an_entry_in_doubt_is_looked_up_after_patience_then_each_second() -> None:
-    doubt = {"asked": Ask.DOUBT, "asked_ts": NOW_TS - 700}
-    young = decide(trio(S.PLACING, entry(LegState.SUBMITTED, **doubt, asked_at=NOW - 100)))
+    doubt = {"submit": RequestStatus.IN_DOUBT, "submitted_ts": NOW_TS - 700}
+    young = decide(trio(S.PLACING, entry(LegState.SUBMITTED, **doubt, submitted_at=NOW - 100)))
     assert young.step == Rest(NOW + 500)
-    due = decide(trio(S.PLACING, entry(LegState.SUBMITTED, **doubt, asked_at=NOW - 600)))
+    due = decide(trio(S.PLACING, entry(LegState.SUBMITTED, **doubt, submitted_at=NOW - 600)))
     assert due.step == Confirm("test-1-e1")
     again = decide(
-        trio(S.PLACING, entry(LegState.SUBMITTED, **doubt, asked_at=NOW - 700, looks=1, look_at=NOW + 300))
+        trio(
+            S.PLACING, entry(LegState.SUBMITTED, **doubt, submitted_at=NOW - 700, looks=1, look_at=NOW + 300)
+        )
     )
     assert again.step == Rest(NOW + 300)
 
@@ -507,7 +513,9 @@ def test_a_written_off_entry_that_filled_after_all_is_taken_off_once() -> None:
     assert isinstance(decision.step, Exit)
     assert decision.step.plan.order.quantity == D("0.010")
 
-    doubt = exit_order(LegState.SUBMITTED, asked=Ask.DOUBT, asked_at=NOW - 700, asked_ts=NOW_TS - 700)
+    doubt = exit_order(
+        LegState.SUBMITTED, submit=RequestStatus.IN_DOUBT, submitted_at=NOW - 700, submitted_ts=NOW_TS - 700
+    )
     assert decide(trio(S.LATE, late, doubt, slot=holding())).step == Confirm("test-1-x1")
     assert decide(trio(S.LATE, late, exit_order(), slot=flat())).step == Done(S.CLOSED)
 

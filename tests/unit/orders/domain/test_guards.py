@@ -10,7 +10,7 @@ from orders.domain.decision.steps import Cancel, Rest, Submit
 from orders.domain.enums import Cause, Form, LegState
 from orders.domain.enums import TrioState as S
 from orders.domain.leg_updates import LegFacts, merge
-from orders.domain.snapshot import Ask, LegView, SlotView
+from orders.domain.snapshot import LegView, RequestStatus, SlotView
 from tests.unit.orders.domain.snapshots import (
     ARMED_LIMIT,
     NOW,
@@ -53,7 +53,7 @@ def test_a_triggered_stop_covers_only_as_long_as_a_fill_may_take() -> None:
     assert (triggered(1900), triggered(2001)) == (False, True)
 
 
-def test_an_exit_in_the_air_is_not_sent_again_whatever_the_position_says() -> None:
+def test_an_exit_in_flight_is_not_sent_again_whatever_the_position_says() -> None:
     flying = exit_order(LegState.SUBMITTED)
     step = decide(trio(S.EXITING, entry(), flying, cause=Cause.MANUAL, slot=holding(as_of=NOW_TS))).step
     assert step == Rest(NOW + 500)
@@ -99,7 +99,9 @@ def test_an_order_written_off_that_turns_up_is_late() -> None:
 
 
 def test_an_exit_that_may_still_land_is_not_repeated_before_the_position_is_read_anew() -> None:
-    doubt = exit_order(LegState.SUBMITTED, asked=Ask.DOUBT, asked_at=NOW - 700, asked_ts=NOW_TS - 700)
+    doubt = exit_order(
+        LegState.SUBMITTED, submit=RequestStatus.IN_DOUBT, submitted_at=NOW - 700, submitted_ts=NOW_TS - 700
+    )
     decision = decide(trio(S.EXITING, entry(), doubt, cause=Cause.MANUAL, slot=holding(as_of=NOW_TS - 700)))
     assert not hasattr(decision.step, "plan")
 
