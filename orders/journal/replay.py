@@ -27,6 +27,11 @@ OLD_MESSAGE: Final = re.compile(
     r"(?: Check the API key, its permissions and IP list\.)?",
     re.DOTALL,
 )
+OLD_REFUSED_TEXT: Final = re.compile(
+    r"(?:The exchange refuses this account: )?(?P<words>.*) \((?:code|status) -?\d+\)\.?"
+    r"(?: Check the API key, its permissions and IP list\.?)?",
+    re.DOTALL,
+)
 
 
 @dataclass
@@ -97,13 +102,24 @@ def exchange_words(message: str) -> str:
     return old["words"] if old else message
 
 
+def booked_words(refused_text: str) -> str:
+    """Return the exchange's own words from what the books of 0.1 said when the chain began.
+
+    The books themselves lost our words around them when questions became data; this line is hashed.
+    """
+    old = OLD_REFUSED_TEXT.fullmatch(refused_text)
+    return old["words"] if old else refused_text
+
+
 def _sighted(replay: Replay, row: Sighting) -> None:
     client_id = row.leg.client_id
     match Source(row.source):
         case Source.ABSENCE:
             replay.absent(client_id, at=row.facts["at"])
         case Source.BOOKS:
-            replay.taken_over(client_id, row.facts)
+            replay.taken_over(
+                client_id, row.facts | {"refused_text": booked_words(row.facts["refused_text"])}
+            )
         case _:
             replay.seen(client_id, view_of_facts(row.facts), certain=row.certain)
 

@@ -9,7 +9,7 @@ import re
 from django.db import migrations, models
 
 REFUSAL = re.compile(
-    r"(?:The exchange refuses this account: )?(?P<words>.*) \((?:code|status) (?P<code>-?\d+)\)\.?"
+    r"(?:The exchange refuses this account: )?(?P<words>.*) \((?:code (?P<code>-?\d+)|status \d+)\)\.?"
     r"(?: Check the API key, its permissions and IP list\.?)?",
     re.DOTALL,
 )
@@ -47,7 +47,7 @@ def understood(sentence):
             if "code" in facts:
                 facts["code"] = int(facts["code"])
             if kind in ("TARGET_REFUSED", "KEY_REFUSED") and (said := REFUSAL.fullmatch(facts["text"])):
-                facts |= {"text": said["words"], "code": facts.get("code") or int(said["code"])}
+                facts |= {"text": said["words"], "code": facts.get("code") or int(said["code"] or 0)}
             if kind == "SYMBOL_STOPPED":
                 facts["since"] = facts["since"] or "not known"
             return kind, facts
@@ -56,7 +56,7 @@ def understood(sentence):
 
 def to_data(apps, schema_editor):
     Leg, TrioOrder, TrioEvent = (apps.get_model("orders", name) for name in ("Leg", "TrioOrder", "TrioEvent"))
-    for leg in Leg.objects.exclude(refused_text="").exclude(refused_code=0).iterator():
+    for leg in Leg.objects.exclude(refused_text="").iterator():
         if said := REFUSAL.fullmatch(leg.refused_text):
             Leg.objects.filter(pk=leg.pk).update(refused_text=said["words"])
     for trio in TrioOrder.objects.exclude(question="").only("pk", "question").iterator():

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import importlib
 import importlib.util
 import json
 import os
@@ -52,8 +53,10 @@ from orders import gates, placement, services
 from orders.anchors import anchor_write
 from orders.clock import exchange_now_ms
 from orders.domain.questions import Choice, question_of
-from orders.domain.words import LegState, Protection, Role, TargetPolicy
-from orders.models import Symbol, TrioOrder
+from orders.domain.words import LegState, Protection, Role, Source, TargetPolicy
+from orders.journal import append, head_of
+from orders.locking import short_transaction
+from orders.models import Sighting, Symbol, TrioOrder
 from orders.placement import OrderPlacementService
 from orders.symbols import symbols_sync
 from orders.verification import journal_verify
@@ -215,8 +218,9 @@ Story = Callable[[World], TrioOrder]
 
 PAST = (
     "the target", "the stop", "by hand", "partial fills", "cancelled", "entry refused", "stop refused",
-    "entry answer lost", "entry absent", "stop answer lost", "stop throttled", "key refused", "in the app",
+    "entry answer lost", "entry absent", "stop answer lost", "key refused", "in the app",
 )  # fmt: skip
+ETHER = {"quantity": D("0.250"), "stop_loss": D("3800"), "take_profit": D("4400")}
 IMPATIENT = {"PROTECT_TIMEOUT_MS": 150, "ABSENCE_MARGIN_MS": 300, "RECV_WINDOW_MS": 1000}
 
 
@@ -260,6 +264,37 @@ def ended(world: World) -> None:
     trio = desk.a_trio()
     services.trio_cancel(trio_id=trio.pk, by="operator")
     world.trios["past, withdrawn as a draft"] = trio.pk
+
+    for name, status in (("without a code", 404), ("with its key, without a code", 401)):
+        trio = desk.queued(desk.a_trio("ETHUSDT", **ETHER))
+        with world.fault({"method": "POST", "account": "past", "type": "MARKET"}, _wordless(status)):
+            world.trios[f"past, refused {name}"] = desk.carry_until(trio, "ROLLED_BACK").pk
+
+    with world.fault(
+        {"method": "POST", "account": "past", "type": "STOP_MARKET"}, {"do": "refuse", "code": -2010}
+    ):
+        trio = desk.queued(desk.a_trio("ETHUSDT", **ETHER))
+        world.trios["past, from before the chain"] = desk.carry_until(trio, "ROLLED_BACK").pk
+    _vouched_for(trio)
+
+
+def _wordless(status: int) -> dict[str, Any]:
+    """An answer of something on the way to the exchange: a status, no code, no words."""
+    return {"do": "answer", "status": status, "body": "", "execute": False}
+
+
+def _vouched_for(trio: TrioOrder) -> None:
+    """Let the books have their one word on each order, as the migration did that began the chain."""
+    names = importlib.import_module("orders.migrations.0005_journal_sealed").FACTS
+    with short_transaction(trio_id=trio.pk) as now:
+        trio = TrioOrder.objects.get(pk=trio.pk)
+        for leg in trio.legs.order_by("id"):
+            facts = {
+                name: format(value, "f") if isinstance(value := getattr(leg, name), Decimal) else value
+                for name in names
+            }
+            append(trio, Sighting(leg=leg, source=Source.BOOKS, certain=True, facts=facts, seen_at=now))
+        TrioOrder.objects.filter(pk=trio.pk).update(**head_of(trio))
 
 
 # --- living ---------------------------------------------------------------------------------------
@@ -366,7 +401,7 @@ def _target_refused(world: World, account: str, symbol: str, **then: Any) -> Tri
         account, symbol, protection=Protection.ON_FIRST_FILL, target_policy=TargetPolicy.KEEP_STOP
     )
     match = {"method": "POST", "type": "TAKE_PROFIT_MARKET", "account": account}
-    with world.fault(match, {"do": "refuse", "code": REFUSED_BY_THE_EXCHANGE} | then):
+    with world.fault(match, then or {"do": "refuse", "code": REFUSED_BY_THE_EXCHANGE}):
         return world.asks(trio, "OPEN")
 
 
@@ -375,7 +410,11 @@ def target_refused(world: World) -> TrioOrder:
 
 
 def target_refused_in_odd_words(world: World) -> TrioOrder:
-    return _target_refused(world, "asking", "ETHUSDT", code=-4016, msg=ODD_WORDS)
+    return _target_refused(world, "asking", "ETHUSDT", do="refuse", code=-4016, msg=ODD_WORDS)
+
+
+def target_refused_without_a_code(world: World) -> TrioOrder:
+    return _target_refused(world, "second", "SOLUSDT", **_wordless(404))
 
 
 def target_refused_and_left(world: World) -> TrioOrder:
@@ -421,9 +460,17 @@ def dust(world: World) -> TrioOrder:
 
 def key_refused(world: World) -> TrioOrder:
     """The key is refused from the first fill on: neither stop nor exit is taken."""
-    trio = world.placed("asking", "ADAUSDT", limit=True, protection=Protection.ON_FIRST_FILL)
-    with world.fault({"method": "POST", "account": "asking"}, {"do": "refuse", "code": -2015}):
-        world.simulator.fill(trio.legs.get(role=Role.ENTRY).client_id, "1000", "asking")
+    return _key_refused(world, "asking", {"do": "refuse", "code": -2015})
+
+
+def key_refused_without_a_code(world: World) -> TrioOrder:
+    return _key_refused(world, "second", _wordless(401))
+
+
+def _key_refused(world: World, account: str, then: dict[str, Any]) -> TrioOrder:
+    trio = world.placed(account, "ADAUSDT", limit=True, protection=Protection.ON_FIRST_FILL)
+    with world.fault({"method": "POST", "account": account}, then):
+        world.simulator.fill(trio.legs.get(role=Role.ENTRY).client_id, "1000", account)
         return world.asks(trio, "EXITING")
 
 
@@ -515,6 +562,11 @@ LIVING: dict[str, tuple[Story, str, str]] = {
     "withdrawing": (withdrawing, "WITHDRAWING", ""),
     "target refused": (target_refused, "OPEN", "The exchange refused the take-profit (NEW_ORDER_REJECTED (code"),
     "target refused in odd words": (target_refused_in_odd_words, "OPEN", "The exchange refused the take-profit (Price"),
+    "target refused without a code": (
+        target_refused_without_a_code,
+        "OPEN",
+        "The exchange refused the take-profit (HTTP status 404 without a reason (status 404), 0)",
+    ),
     "target refused, left": (target_refused_and_left, "OPEN", ""),
     "exit refused": (exit_refused, "EXITING", "The exchange keeps refusing to close the position"),
     "exit refused, rolling back": (
@@ -522,6 +574,11 @@ LIVING: dict[str, tuple[Story, str, str]] = {
     ),
     "dust": (dust, "EXITING", "A rest of 500 is smaller"),
     "key refused": (key_refused, "EXITING", "The exchange refuses the account's API key ("),
+    "key refused without a code": (
+        key_refused_without_a_code,
+        "EXITING",
+        "The exchange refuses the account's API key (The exchange refuses this account: HTTP status 401",
+    ),
     "failure": (failure, "OPEN", "Something in this system went wrong"),
     "margin type changed": (margin_type_changed, "OPEN", "The margin type was changed on the exchange: ETHUSDT"),
     "symbol stopped": (symbol_stopped, "OPEN", "The symbol does not trade now: DOGEUSDT is SETTLING"),
