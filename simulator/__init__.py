@@ -1,7 +1,8 @@
 """A local Binance USDⓈ-M Futures exchange: same protocol, same strictness, no money, no network."""
 
-from simulator.facade import AccountExists, Holding, Simulator, SteppedClock
-from simulator.faults import FaultError
-from simulator.venue import Reply
+from simulator.clock import SteppedClock
+from simulator.faults.language import FaultError
+from simulator.simulator import AccountExists, PositionView, Simulator
+from simulator.venue.reply import Reply
 
-__all__ = ["AccountExists", "FaultError", "Holding", "Reply", "Simulator", "SteppedClock"]
+__all__ = ["AccountExists", "FaultError", "PositionView", "Reply", "Simulator", "SteppedClock"]

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import ctypes
+import functools
 import ipaddress
 import json
-import logging
 import os
 import signal
 import sys
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from aiohttp import web
+from simulator.clock import SteppedClock
+from simulator.faults.language import FaultError
+from simulator.persistence.store import StateInUse, Store
+from simulator.server.run import serve
+from simulator.simulator import AccountExists, Simulator
 
-from simulator.app import Brief, Server
-from simulator.facade import AccountExists, Simulator, SteppedClock
-from simulator.faults import FaultError
-from simulator.store import StateInUse, Store
-from simulator.streams import Socket
-
-TEACHING = """
+EXAMPLES = """
 examples:
   python -m simulator --port 8787 --account desk:demo0key:demo0secret:10000
       An exchange with one account of 10000 USDT. Point any Binance USD-M client at http://127.0.0.1:8787
@@ -32,16 +29,16 @@ examples:
   python -m simulator --port 8787 --state var/exchange --prices replay --speed 20
       Keeps everything it has answered in var/exchange, through kill -9 too; recorded markets run 20 times faster.
   python -m simulator --port 8787 --prices hand
-      Prices stand still until told: POST /sim/price {"symbol": "BTCUSDT", "price": "63000"}
+      Prices move only when they are set: POST /sim/price {"symbol": "BTCUSDT", "price": "63000"}
 
-prices: replay walks through real recorded bars (ADAUSDT 1m, XRPUSDT 5m, and any --klines) and moves every other
-symbol by a seeded walk; walk moves all symbols by a seeded walk; hand moves nothing by itself.
-Look at it in a browser at the printed address. Everything is on loopback and no money is involved.
+prices: replay follows real recorded bars (ADAUSDT 1m, XRPUSDT 5m, and any --klines) and moves every other symbol by
+a seeded random walk; walk moves all symbols by one; hand moves nothing by itself.
+Open the printed address in a browser to see it. Everything is on loopback and no money is involved.
 """
 
 
-class Mistake(Exception):
-    """Something on the command line that cannot be; the text says what and what would be right."""
+class UsageError(Exception):
+    """Something wrong on the command line; the message says what it is and what would be right."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m simulator",
         description="A local Binance USD-M Futures exchange: same protocol, same strictness, no money, no network.",
-        epilog=TEACHING,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--port", type=int, required=True, help="port to listen on; 0 picks a free one")
@@ -90,17 +87,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run until SIGTERM or SIGINT. Returns the exit code: 0 after a clean stop, 2 on a mistake."""
+    """Run until SIGTERM or SIGINT. Return the exit code: 0 after a clean stop, 2 on a mistake."""
     options = parser().parse_args(argv)
     try:
         if options.die_with_parent:
             _die_with_parent()
         simulator, store = _build(options)
-    except (Mistake, ValueError, AccountExists, FaultError, StateInUse) as error:
+    except (UsageError, ValueError, AccountExists, FaultError, StateInUse) as error:
         sys.stderr.write(f"simulator: {error}\n")
         return 2
     try:
-        return asyncio.run(_serve(options, simulator))
+        reload = functools.partial(_reload_faults, simulator, options.faults) if options.faults else None
+        return asyncio.run(serve(simulator, options.host, options.port, log=options.log, reload=reload))
     finally:
         if store is not None:
             store.close()
@@ -109,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
 def _build(options: argparse.Namespace) -> tuple[Simulator, Store | None]:
     _check_host(options.host)
     if not 0 <= options.port <= 65535:
-        raise Mistake("--port is a number between 0 and 65535.")
+        raise UsageError("--port is a number between 0 and 65535.")
     simulator = Simulator(
         profile=options.profile,
         seed=options.seed,
@@ -123,27 +121,32 @@ def _build(options: argparse.Namespace) -> tuple[Simulator, Store | None]:
     )
     store = Store(options.state, simulator) if options.state else None
     for text in options.account:
-        parts = text.split(":")
-        if not 3 <= len(parts) <= 5 or not all(parts[:3]):
-            raise Mistake(
-                f"--account wants NAME:KEY:SECRET[:BALANCE[:ONE_WAY|HEDGE]], not {len(parts)} part(s)."
-            )
-        try:
-            simulator.add_account(*parts)
-        except InvalidOperation as error:
-            raise Mistake(f"The balance of account {parts[0]} is not a number.") from error
+        _add_account(simulator, text)
     if options.faults:
         load_faults(simulator, options.faults)
     return simulator, store
 
 
+def _add_account(simulator: Simulator, text: str) -> None:
+    parts = text.split(":")
+    if not 3 <= len(parts) <= 5 or not all(parts[:3]):
+        raise UsageError(
+            f"--account wants NAME:KEY:SECRET[:BALANCE[:ONE_WAY|HEDGE]], not {len(parts)} part(s)."
+        )
+    name, api_key, api_secret, balance, mode = *parts, *("10000", "ONE_WAY")[len(parts) - 3 :]
+    try:
+        simulator.add_account(name, api_key, api_secret, balance, mode)
+    except InvalidOperation as error:
+        raise UsageError(f"The balance of account {name} is not a number.") from error
+
+
 def _check_host(host: str) -> None:
     try:
-        fine = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        fine = False
-    if not fine:
-        raise Mistake(
+        is_loopback = False
+    if not is_loopback:
+        raise UsageError(
             f"--host {host} is not a loopback address; this exchange is only for the machine it runs on."
         )
 
@@ -153,7 +156,7 @@ def _klines(pairs: list[str]) -> dict[str, Path]:
     for pair in pairs:
         symbol, found, name = pair.partition("=")
         if not found or not symbol or not name:
-            raise Mistake(f"--klines wants SYMBOL=FILE, not {pair!r}.")
+            raise UsageError(f"--klines wants SYMBOL=FILE, not {pair!r}.")
         files[symbol] = Path(name)
     return files
 
@@ -164,7 +167,7 @@ def _speed(text: str) -> Decimal:
     except InvalidOperation:
         speed = Decimal(0)
     if not speed.is_finite() or not 0 < speed <= 100_000:
-        raise Mistake("--speed is a number above 0 and at most 100000.")
+        raise UsageError("--speed is a number above 0 and at most 100000.")
     return speed
 
 
@@ -173,29 +176,36 @@ def _switches(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         name, found, value = pair.partition("=")
         if not found:
-            raise Mistake(f"--switch wants NAME=VALUE, not {pair!r}.")
-        words = {"true": True, "false": False}
-        switches[name] = words[value] if value in words else int(value) if value.isdigit() else value
+            raise UsageError(f"--switch wants NAME=VALUE, not {pair!r}.")
+        booleans = {"true": True, "false": False}
+        switches[name] = booleans[value] if value in booleans else int(value) if value.isdigit() else value
     return switches
 
 
 def load_faults(simulator: Simulator, path: Path) -> None:
-    """Replace all faults by those of a file. Raises FaultError or Mistake, with the old ones untouched."""
+    """Replace all faults by those of a file. Raises FaultError or UsageError, and then leaves them as they were."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"), parse_float=str)
     except (OSError, ValueError) as error:
-        raise Mistake(f"Cannot read faults from {path}: {error}.") from error
+        raise UsageError(f"Cannot read faults from {path}: {error}.") from error
     if not isinstance(rows, list):
-        raise Mistake(f"{path} must hold a JSON list of faults.")
+        raise UsageError(f"{path} must hold a JSON list of faults.")
     faults = simulator.venue.faults
-    before = list(faults.rules)
-    faults.rules.clear()
+    before = list(faults.in_force)
+    faults.in_force.clear()
     try:
         for row in rows:
             faults.add(row)
     except FaultError:
-        faults.rules[:] = before
+        faults.in_force[:] = before
         raise
+
+
+def _reload_faults(simulator: Simulator, path: Path) -> None:
+    try:
+        load_faults(simulator, path)
+    except (UsageError, FaultError) as error:
+        sys.stderr.write(f"simulator: {error} The faults stay as they were.\n")
 
 
 def _die_with_parent() -> None:
@@ -203,68 +213,4 @@ def _die_with_parent() -> None:
     parent = os.getppid()
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
     if os.getppid() != parent:
-        raise Mistake("The process that started this one has already ended.")
-
-
-async def _serve(options: argparse.Namespace, simulator: Simulator) -> int:
-    logging.getLogger("aiohttp.server").addFilter(Brief())
-    server = Server(simulator)
-    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, options.host, options.port, reuse_address=True)
-        await site.start()
-    except OSError as error:
-        sys.stderr.write(f"simulator: cannot listen on {options.host}:{options.port}: {error.strerror}.\n")
-        await runner.cleanup()
-        return 2
-    port = runner.addresses[0][1]
-    host = "127.0.0.1" if options.host == "localhost" else options.host
-    sys.stdout.write(f"simulator listening on http://{f'[{host}]' if ':' in host else host}:{port}\n")
-    sys.stdout.flush()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if options.faults:
-        loop.add_signal_handler(signal.SIGHUP, _reload, simulator, options.faults)
-    logger = asyncio.create_task(_write_log(simulator, options.log)) if options.log else None
-    await stop.wait()
-    if logger is not None:
-        logger.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await logger
-    for socket in list(server.hub.sockets):
-        _goodbye(socket)
-    await runner.cleanup()
-    return 0
-
-
-def _goodbye(socket: Socket) -> None:
-    socket.cut()
-
-
-def _reload(simulator: Simulator, path: Path) -> None:
-    try:
-        load_faults(simulator, path)
-    except (Mistake, FaultError) as error:
-        sys.stderr.write(f"simulator: {error} The faults stay as they were.\n")
-
-
-async def _write_log(simulator: Simulator, path: Path) -> None:
-    """Follow the journal into a file."""
-    done = simulator.venue.request_log.count
-    with path.open("a", encoding="utf-8") as out:
-        while True:
-            try:
-                await asyncio.sleep(0.2)
-            finally:
-                done = _copy(simulator, out, done)
-
-
-def _copy(simulator: Simulator, out: IO[str], done: int) -> int:
-    for entry in simulator.venue.request_log.since(done) if simulator.venue.request_log.count > done else ():
-        out.write(json.dumps(entry.as_dict(), ensure_ascii=False) + "\n")
-        done = entry.n
-    out.flush()
-    return done
+        raise UsageError("The process that started this one has already ended.")

@@ -1,4 +1,4 @@
-"""The simulator in the place of the network, under a ``requests`` session: real signing, no sockets."""
+"""The simulator in place of the network, under a ``requests`` session: real signing, no sockets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
-from simulator.facade import Simulator, wall_clock
-from simulator.venue import Reply
+from simulator.clock import wall_clock
+from simulator.simulator import Simulator
+from simulator.venue.reply import Reply
 
 
 class InProcessAdapter(BaseAdapter):
@@ -47,10 +48,10 @@ class InProcessAdapter(BaseAdapter):
         )
         headers = {str(k).lower(): str(v) for k, v in request.headers.items()}
         reply = self.simulator.handle(request.method or "GET", target, headers, raw)
-        self._suffer(reply, request, timeout)
+        self._raise_or_wait(reply, request, timeout)
         return _response(reply, request)
 
-    def _suffer(self, reply: Reply, request: requests.PreparedRequest, timeout: Any) -> None:
+    def _raise_or_wait(self, reply: Reply, request: requests.PreparedRequest, timeout: Any) -> None:
         if reply.lost == "before":
             raise requests.exceptions.ConnectionError("The request never arrived.", request=request)
         if reply.lost:

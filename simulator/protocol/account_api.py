@@ -9,35 +9,35 @@ from simulator.engine.decimals import plain
 from simulator.engine.errors import refusal
 from simulator.engine.margin import margin_of
 from simulator.engine.user_events import account_update
-from simulator.protocol.context import Context, Route, with_symbol
+from simulator.protocol.context import RequestContext, Route, with_symbol
 
 LISTEN_MS = 60 * 60_000
 SUCCESS = {"code": 200, "msg": "success"}
 
 
-def balance(ctx: Context) -> list[dict[str, Any]]:
+def balance(ctx: RequestContext) -> list[dict[str, Any]]:
     return account_views.balance_rows(ctx.ex, ctx.book, ctx.now)
 
 
-def account_v3(ctx: Context) -> dict[str, Any]:
+def account_v3(ctx: RequestContext) -> dict[str, Any]:
     return account_views.account_v3(ctx.ex, ctx.book, ctx.now)
 
 
-def account_v2(ctx: Context) -> dict[str, Any]:
+def account_v2(ctx: RequestContext) -> dict[str, Any]:
     return account_views.account_v2(ctx.ex, ctx.book, ctx.now)
 
 
-def position_risk_v3(ctx: Context) -> list[dict[str, Any]]:
+def position_risk_v3(ctx: RequestContext) -> list[dict[str, Any]]:
     rows = account_views.live_positions(ctx.ex, ctx.book, ctx.symbol())
     return [account_views.position_risk_v3(ctx.ex, ctx.book, position) for position in rows]
 
 
-def position_risk_v2(ctx: Context) -> list[dict[str, Any]]:
+def position_risk_v2(ctx: RequestContext) -> list[dict[str, Any]]:
     rows = account_views.every_position(ctx.ex, ctx.book, ctx.symbol())
     return [account_views.position_risk_v2(ctx.ex, ctx.book, position) for position in rows]
 
 
-def symbol_config(ctx: Context) -> list[dict[str, Any]]:
+def symbol_config(ctx: RequestContext) -> list[dict[str, Any]]:
     symbol = ctx.symbol()
     account = ctx.book.account
     rows = []
@@ -55,7 +55,7 @@ def symbol_config(ctx: Context) -> list[dict[str, Any]]:
     return rows
 
 
-def account_config(ctx: Context) -> dict[str, Any]:
+def account_config(ctx: RequestContext) -> dict[str, Any]:
     account = ctx.book.account
     return {
         "feeTier": 0,
@@ -69,11 +69,11 @@ def account_config(ctx: Context) -> dict[str, Any]:
     }
 
 
-def get_mode(ctx: Context) -> dict[str, Any]:
+def get_mode(ctx: RequestContext) -> dict[str, Any]:
     return {"dualSidePosition": ctx.book.account.dual}
 
 
-def set_mode(ctx: Context) -> dict[str, Any]:
+def set_mode(ctx: RequestContext) -> dict[str, Any]:
     ctx.params.need("dualSidePosition")
     wanted = ctx.params.boolean("dualSidePosition")
     account = ctx.book.account
@@ -88,11 +88,11 @@ def set_mode(ctx: Context) -> dict[str, Any]:
     return dict(SUCCESS)
 
 
-def get_assets_mode(ctx: Context) -> dict[str, Any]:
+def get_assets_mode(ctx: RequestContext) -> dict[str, Any]:
     return {"multiAssetsMargin": ctx.book.account.multi_assets}
 
 
-def set_assets_mode(ctx: Context) -> dict[str, Any]:
+def set_assets_mode(ctx: RequestContext) -> dict[str, Any]:
     """Multi-assets margin is not simulated: switching it on is refused, switching it off changes nothing."""
     ctx.params.need("multiAssetsMargin")
     if ctx.params.boolean("multiAssetsMargin"):
@@ -100,7 +100,7 @@ def set_assets_mode(ctx: Context) -> dict[str, Any]:
     raise refusal(-4171)
 
 
-def set_leverage(ctx: Context) -> dict[str, Any]:
+def set_leverage(ctx: RequestContext) -> dict[str, Any]:
     symbol = ctx.need_symbol()
     leverage = ctx.params.need_integer("leverage")
     rules, account = ctx.ex.rules(symbol), ctx.book.account
@@ -130,7 +130,7 @@ def set_leverage(ctx: Context) -> dict[str, Any]:
     return {"symbol": symbol, "leverage": leverage, "maxNotionalValue": plain(cap)}
 
 
-def set_margin_type(ctx: Context) -> dict[str, Any]:
+def set_margin_type(ctx: RequestContext) -> dict[str, Any]:
     symbol = ctx.need_symbol()
     wanted = ctx.params.need("marginType")
     if wanted not in ("ISOLATED", "CROSSED"):
@@ -151,7 +151,7 @@ def set_margin_type(ctx: Context) -> dict[str, Any]:
     return dict(SUCCESS)
 
 
-def position_margin(ctx: Context) -> dict[str, Any]:
+def position_margin(ctx: RequestContext) -> dict[str, Any]:
     """Add to, or take from, an isolated position's own wallet."""
     symbol = ctx.need_symbol()
     amount = ctx.params.need_number("amount")
@@ -178,12 +178,12 @@ def position_margin(ctx: Context) -> dict[str, Any]:
     return answer
 
 
-def brackets(ctx: Context) -> list[dict[str, Any]]:
+def brackets(ctx: RequestContext) -> list[dict[str, Any]]:
     symbol = ctx.symbol()
     return [ctx.ex.catalogue.bracket_row(name) for name in ([symbol] if symbol else ctx.ex.catalogue.names)]
 
 
-def commission_rate(ctx: Context) -> dict[str, Any]:
+def commission_rate(ctx: RequestContext) -> dict[str, Any]:
     account = ctx.book.account
     return {
         "symbol": ctx.need_symbol(),
@@ -193,7 +193,7 @@ def commission_rate(ctx: Context) -> dict[str, Any]:
     }
 
 
-def income(ctx: Context) -> list[dict[str, Any]]:
+def income(ctx: RequestContext) -> list[dict[str, Any]]:
     symbol, kind = ctx.symbol(), ctx.params.text("incomeType")
     start, stop = ctx.params.span()
     limit = ctx.params.limit(100, 1000)
@@ -211,27 +211,27 @@ def income(ctx: Context) -> list[dict[str, Any]]:
     return [account_views.income_row(line) for line in found]
 
 
-def order_limits(ctx: Context) -> list[dict[str, Any]]:
+def order_limits(ctx: RequestContext) -> list[dict[str, Any]]:
     return [row for row in ctx.ex.catalogue.info["rateLimits"] if row["rateLimitType"] == "ORDERS"]
 
 
-def trading_status(ctx: Context) -> dict[str, Any]:
+def trading_status(ctx: RequestContext) -> dict[str, Any]:
     ctx.symbol()
     return {"indicators": {}, "updateTime": ctx.now}
 
 
-def fee_burn(_: Context) -> dict[str, Any]:
+def fee_burn(_: RequestContext) -> dict[str, Any]:
     return {"feeBurn": False}
 
 
-def adl_quantile(ctx: Context) -> list[dict[str, Any]]:
+def adl_quantile(ctx: RequestContext) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, int]] = {}
     for position in account_views.live_positions(ctx.ex, ctx.book, ctx.symbol()):
         rows.setdefault(position.symbol, {})[position.side] = 2 if position.amount else 0
     return [{"symbol": symbol, "adlQuantile": sides} for symbol, sides in rows.items()]
 
 
-def listen_start(ctx: Context) -> dict[str, Any]:
+def listen_start(ctx: RequestContext) -> dict[str, Any]:
     """Make a listen key, or return the live one extended."""
     account = ctx.book.account
     if not account.listen_key or account.listen_until <= ctx.now:
@@ -243,7 +243,7 @@ def listen_start(ctx: Context) -> dict[str, Any]:
     return {"listenKey": account.listen_key}
 
 
-def listen_keep(ctx: Context) -> dict[str, Any]:
+def listen_keep(ctx: RequestContext) -> dict[str, Any]:
     account = ctx.book.account
     if not account.listen_key or account.listen_until <= ctx.now:
         raise refusal(-1125)
@@ -252,7 +252,7 @@ def listen_keep(ctx: Context) -> dict[str, Any]:
     return {"listenKey": account.listen_key}
 
 
-def listen_close(ctx: Context) -> dict[str, Any]:
+def listen_close(ctx: RequestContext) -> dict[str, Any]:
     account = ctx.book.account
     ctx.ex.by_listen_key.pop(account.listen_key, None)
     account.listen_key, account.listen_until = "", 0
@@ -260,7 +260,7 @@ def listen_close(ctx: Context) -> dict[str, Any]:
     return {}
 
 
-def api_restrictions(ctx: Context) -> dict[str, Any]:
+def api_restrictions(ctx: RequestContext) -> dict[str, Any]:
     account = ctx.book.account
     return {
         "ipRestrict": account.ip_restricted,

@@ -8,21 +8,21 @@ from simulator.engine import order_views
 from simulator.engine.algo_orders import cancel_algo, place_algo
 from simulator.engine.errors import refusal
 from simulator.engine.records import Algo
-from simulator.protocol.context import Context, Route, with_symbol
+from simulator.protocol.context import RequestContext, Route, with_symbol
 from simulator.protocol.order_params import read_algo_draft
 from simulator.protocol.trade_api import DONE
 
 
-def new_algo(ctx: Context) -> dict[str, Any]:
+def new_algo(ctx: RequestContext) -> dict[str, Any]:
     draft = read_algo_draft(ctx.params, ctx.book, ctx.now)
     ctx.ex.rules(draft.symbol)
     ctx.params.finish()
     algo = place_algo(ctx.ex, ctx.book, draft, ctx.now)
-    ctx.touched.append(algo.client_id)
+    ctx.placed_algos.append(algo.client_id)
     return order_views.algo_ack(ctx.ex, algo)
 
 
-def _find(ctx: Context) -> Algo | None:
+def _find(ctx: RequestContext) -> Algo | None:
     algo_id, client_id = ctx.params.integer("algoId"), ctx.params.text("clientAlgoId")
     if algo_id is None and client_id is None:
         raise refusal(-1102, name="algoid")
@@ -36,14 +36,14 @@ def visible(algo: Algo, now: int) -> bool:
     return now >= algo.hidden_until
 
 
-def get_algo(ctx: Context) -> dict[str, Any]:
+def get_algo(ctx: RequestContext) -> dict[str, Any]:
     algo = _find(ctx)
     if algo is None or not visible(algo, ctx.now):
         raise refusal(-2013)
     return order_views.algo_full(ctx.ex, algo)
 
 
-def delete_algo(ctx: Context) -> dict[str, Any]:
+def delete_algo(ctx: RequestContext) -> dict[str, Any]:
     algo = _find(ctx)
     if algo is None:
         raise refusal(-2011)
@@ -51,7 +51,7 @@ def delete_algo(ctx: Context) -> dict[str, Any]:
     return {"algoId": algo.id, "clientAlgoId": algo.client_id, "code": "200", "msg": "success"}
 
 
-def open_algos(ctx: Context) -> list[dict[str, Any]]:
+def open_algos(ctx: RequestContext) -> list[dict[str, Any]]:
     symbol, algo_id = ctx.symbol(), ctx.params.integer("algoId")
     ctx.params.choice("algoType", frozenset({"CONDITIONAL"}), -1130)
     return [
@@ -64,7 +64,7 @@ def open_algos(ctx: Context) -> list[dict[str, Any]]:
     ]
 
 
-def all_algos(ctx: Context) -> list[dict[str, Any]]:
+def all_algos(ctx: RequestContext) -> list[dict[str, Any]]:
     symbol, first = ctx.need_symbol(), ctx.params.integer("algoId")
     start, stop = ctx.params.span(days=7)
     limit = ctx.params.limit(500, 1000)
@@ -84,7 +84,7 @@ def all_algos(ctx: Context) -> list[dict[str, Any]]:
     return [order_views.algo_full(ctx.ex, algo, listed=True) for algo in found]
 
 
-def cancel_all_algos(ctx: Context) -> dict[str, Any]:
+def cancel_all_algos(ctx: RequestContext) -> dict[str, Any]:
     symbol = ctx.need_symbol()
     for algo in list(ctx.book.open_algos.values()):
         if algo.symbol == symbol and algo.status == "NEW":

@@ -1,4 +1,4 @@
-"""Who asks, and is the request theirs and fresh? HMAC-SHA256 over query and body exactly as sent."""
+"""Authentication: the API key, the HMAC-SHA256 signature over query and body exactly as sent, the time window."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ RECV_WINDOW_MAX = 60_000
 AHEAD_MAX_MS = 1_000
 
 
-def key_owner(ex: Exchange, api_key: str | None) -> AccountBook:
-    """The account of an API key. Raises ApiError -2014, -2015."""
+def find_book(ex: Exchange, api_key: str) -> AccountBook:
+    """The book of the account with this API key. Raises ApiError -2014, -2015."""
     if not api_key:
         raise refusal(-2014)
     book = ex.by_key.get(api_key)
@@ -33,7 +33,7 @@ def _without_signature(text: str) -> tuple[str, bool]:
 
 
 def check_signature(secret: str, query: str, body: str, params: Params) -> None:
-    """The signature goes last and is not signed. Raises ApiError -1102, -1022."""
+    """Check the signature, which comes last and is not signed itself. Raises ApiError -1102, -1022."""
     given = params.need("signature")
     rest, last = _without_signature(body)
     if last:
@@ -47,7 +47,10 @@ def check_signature(secret: str, query: str, body: str, params: Params) -> None:
 
 
 def check_time(params: Params, now: int) -> int:
-    """The request's timestamp must lie within its window. Returns the last ms at which it may execute."""
+    """Check that the timestamp lies within its window; return the last ms at which the request may execute.
+
+    Raises ApiError -1102, -1131, -1021.
+    """
     if "timestamp" not in params.values:
         raise refusal(-1102, name="timestamp")
     stamp = params.need_integer("timestamp")

@@ -1,4 +1,4 @@
-"""What an endpoint's function gets to work with."""
+"""What an endpoint is, and what it gets to work with."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from simulator.protocol.params import Params
 
 
 @dataclass(slots=True)
-class Context:
-    """One request on its way through the exchange."""
+class RequestContext:
+    """One request as its endpoint sees it."""
 
     ex: Exchange
     params: Params
     now: int
     history: History
     owner: AccountBook | None = None
-    touched: list[str] = field(
-        default_factory=list
-    )  # ids of the orders it created, for faults that follow them
+    placed_algos: list[str] = field(default_factory=list)  # client ids of the conditional orders it placed
 
     @property
     def book(self) -> AccountBook:
@@ -48,30 +46,30 @@ class Context:
         return symbol
 
 
-Handler = Callable[[Context], Any]
+Handler = Callable[[RequestContext], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
-    """An answer that is already encoded."""
+class EncodedBody:
+    """An answer that is JSON already."""
 
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One endpoint: who may ask, what it costs, who answers."""
+    """One endpoint: who answers, who may ask, and what a request counts."""
 
     handler: Handler
     security: str = "NONE"  # NONE | KEY | SIGNED
     weight: int | Callable[[dict[str, str]], int] = 1
-    orders: int = 0  # how much it counts as orders in ten seconds; a minute counts one
-    changes: bool = False
+    orders: int = 0  # how many orders it counts in ten seconds; in a minute it counts as one
+    changes: bool = False  # anything on the exchange
 
-    def weigh(self, values: dict[str, str]) -> int:
+    def weight_of(self, values: dict[str, str]) -> int:
         return self.weight if isinstance(self.weight, int) else self.weight(values)
 
 
 def with_symbol(one: int, every: int) -> Callable[[dict[str, str]], int]:
-    """The weight with a symbol and without."""
+    """The weight of an endpoint that a symbol makes cheaper."""
     return lambda values: one if values.get("symbol") else every

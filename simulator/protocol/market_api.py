@@ -10,21 +10,21 @@ from simulator.engine.errors import refusal
 from simulator.engine.funding import FUNDING_MS
 from simulator.engine.market import Bar, Market
 from simulator.prices.history import INTERVALS
-from simulator.protocol.context import Context, Raw, Route, with_symbol
+from simulator.protocol.context import EncodedBody, RequestContext, Route, with_symbol
 
 DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 
 
-def ping(_: Context) -> dict[str, Any]:
+def ping(_: RequestContext) -> dict[str, Any]:
     return {}
 
 
-def server_time(ctx: Context) -> dict[str, Any]:
+def server_time(ctx: RequestContext) -> dict[str, Any]:
     return {"serverTime": ctx.now}
 
 
-def exchange_info(ctx: Context) -> Raw:
-    return Raw(ctx.ex.catalogue.document(ctx.now))
+def exchange_info(ctx: RequestContext) -> EncodedBody:
+    return EncodedBody(ctx.ex.catalogue.document(ctx.now))
 
 
 def kline_row(market: Market, bar: Bar, length: int) -> list[Any]:
@@ -47,19 +47,19 @@ def kline_row(market: Market, bar: Bar, length: int) -> list[Any]:
     ]
 
 
-def klines(ctx: Context) -> list[list[Any]]:
+def klines(ctx: RequestContext) -> list[list[Any]]:
     return _klines(ctx, ctx.market(), volumes=True)
 
 
-def mark_klines(ctx: Context) -> list[list[Any]]:
+def mark_klines(ctx: RequestContext) -> list[list[Any]]:
     return _klines(ctx, ctx.market(), volumes=False)
 
 
-def index_klines(ctx: Context) -> list[list[Any]]:
+def index_klines(ctx: RequestContext) -> list[list[Any]]:
     return _klines(ctx, ctx.market("pair"), volumes=False)
 
 
-def _klines(ctx: Context, market: Market, *, volumes: bool) -> list[list[Any]]:
+def _klines(ctx: RequestContext, market: Market, *, volumes: bool) -> list[list[Any]]:
     interval = ctx.params.need("interval")
     if interval not in INTERVALS:
         raise refusal(-1120)
@@ -85,7 +85,7 @@ def kline_weight(values: dict[str, str]) -> int:
     return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
 
 
-def _each(ctx: Context, row: Any) -> Any:
+def _each(ctx: RequestContext, row: Any) -> Any:
     """One object with a symbol, a list of all trading symbols without."""
     symbol = ctx.symbol()
     if symbol is not None:
@@ -95,7 +95,7 @@ def _each(ctx: Context, row: Any) -> Any:
     ]
 
 
-def premium_row(ctx: Context, market: Market) -> dict[str, Any]:
+def premium_row(ctx: RequestContext, market: Market) -> dict[str, Any]:
     return {
         "symbol": market.rules.symbol,
         "markPrice": eight(market.mark),
@@ -108,19 +108,19 @@ def premium_row(ctx: Context, market: Market) -> dict[str, Any]:
     }
 
 
-def premium_index(ctx: Context) -> Any:
+def premium_index(ctx: RequestContext) -> Any:
     return _each(ctx, premium_row)
 
 
-def price_row(ctx: Context, market: Market) -> dict[str, Any]:
+def price_row(ctx: RequestContext, market: Market) -> dict[str, Any]:
     return {"symbol": market.rules.symbol, "price": market.rules.price(market.last), "time": ctx.now}
 
 
-def ticker_price(ctx: Context) -> Any:
+def ticker_price(ctx: RequestContext) -> Any:
     return _each(ctx, price_row)
 
 
-def book_row(ctx: Context, market: Market) -> dict[str, Any]:
+def book_row(ctx: RequestContext, market: Market) -> dict[str, Any]:
     rules = market.rules
     bid, bid_quantity = market.level("SELL", 0)
     ask, ask_quantity = market.level("BUY", 0)
@@ -135,7 +135,7 @@ def book_row(ctx: Context, market: Market) -> dict[str, Any]:
     }
 
 
-def book_ticker(ctx: Context) -> Any:
+def book_ticker(ctx: RequestContext) -> Any:
     return _each(ctx, book_row)
 
 
@@ -150,7 +150,7 @@ def depth_rows(market: Market, side: str, limit: int) -> list[list[str]]:
     return rows
 
 
-def depth(ctx: Context) -> dict[str, Any]:
+def depth(ctx: RequestContext) -> dict[str, Any]:
     market = ctx.market()
     limit = ctx.params.integer("limit")
     limit = 500 if limit is None else limit
@@ -169,7 +169,7 @@ def depth_weight(values: dict[str, str]) -> int:
     return {"5": 2, "10": 2, "20": 2, "50": 2, "100": 5, "1000": 20}.get(values.get("limit", "500"), 10)
 
 
-def day_row(ctx: Context, market: Market) -> dict[str, Any]:
+def day_row(ctx: RequestContext, market: Market) -> dict[str, Any]:
     rules = market.rules
     day = ctx.history.day(ctx.ex, market)
     opened, volume = day.open, day.volume
@@ -196,11 +196,11 @@ def day_row(ctx: Context, market: Market) -> dict[str, Any]:
     }
 
 
-def day_ticker(ctx: Context) -> Any:
+def day_ticker(ctx: RequestContext) -> Any:
     return _each(ctx, day_row)
 
 
-def funding_rate(ctx: Context) -> list[dict[str, Any]]:
+def funding_rate(ctx: RequestContext) -> list[dict[str, Any]]:
     symbol = ctx.symbol() or "BTCUSDT"
     limit = ctx.params.limit(100, 1000)
     ctx.params.span()
@@ -218,7 +218,7 @@ def funding_rate(ctx: Context) -> list[dict[str, Any]]:
     ]
 
 
-def trades(ctx: Context) -> list[dict[str, Any]]:
+def trades(ctx: RequestContext) -> list[dict[str, Any]]:
     market = ctx.market()
     rules = market.rules
     rows = list(market.recent_trades)[-ctx.params.limit(500, 1000) :]
@@ -236,7 +236,7 @@ def trades(ctx: Context) -> list[dict[str, Any]]:
     ]
 
 
-def aggregated_trades(ctx: Context) -> list[dict[str, Any]]:
+def aggregated_trades(ctx: RequestContext) -> list[dict[str, Any]]:
     market = ctx.market()
     rules = market.rules
     ctx.params.integer("fromId")
@@ -257,13 +257,13 @@ def aggregated_trades(ctx: Context) -> list[dict[str, Any]]:
     ]
 
 
-def open_interest(ctx: Context) -> dict[str, Any]:
+def open_interest(ctx: RequestContext) -> dict[str, Any]:
     market = ctx.market()
     held = sum((abs(position.amount) for position in market.held.values()), ZERO)
     return {"openInterest": market.rules.quantity(held), "symbol": market.rules.symbol, "time": ctx.now}
 
 
-def funding_info(_: Context) -> list[dict[str, Any]]:
+def funding_info(_: RequestContext) -> list[dict[str, Any]]:
     return []
 
 

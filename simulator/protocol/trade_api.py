@@ -11,7 +11,7 @@ from simulator.engine.decimals import ZERO
 from simulator.engine.errors import ApiError, refusal
 from simulator.engine.orders import cancel_order, check_order, find_order, matched_price, place_order
 from simulator.engine.records import Order
-from simulator.protocol.context import Context, Route, with_symbol
+from simulator.protocol.context import RequestContext, Route, with_symbol
 from simulator.protocol.order_params import MATCHES, SIDES, read_draft
 from simulator.protocol.params import Params
 
@@ -20,11 +20,11 @@ CANCEL_BATCH_MAX = 10
 DONE = {"code": 200, "msg": "The operation of cancel all open order is done."}
 
 
-def new_order(ctx: Context) -> dict[str, Any]:
+def new_order(ctx: RequestContext) -> dict[str, Any]:
     return _placed(ctx, ctx.params)
 
 
-def _placed(ctx: Context, params: Params) -> dict[str, Any]:
+def _placed(ctx: RequestContext, params: Params) -> dict[str, Any]:
     """Place an order; only RESULT waits for the end, and only where the end comes at once."""
     order = _place(ctx, params)
     row = order_views.order_ack(ctx.ex, order)
@@ -36,14 +36,14 @@ def _placed(ctx: Context, params: Params) -> dict[str, Any]:
     return row | {"status": "NEW", "executedQty": nothing, "cumQty": nothing, "updateTime": order.created}
 
 
-def _place(ctx: Context, params: Params) -> Order:
+def _place(ctx: RequestContext, params: Params) -> Order:
     draft = read_draft(params, ctx.book, ctx.now)
     ctx.ex.rules(draft.symbol)
     params.finish()
     return place_order(ctx.ex, ctx.book, draft, ctx.now)
 
 
-def test_order(ctx: Context) -> dict[str, Any]:
+def test_order(ctx: RequestContext) -> dict[str, Any]:
     """Every rule is applied, nothing is sent on."""
     draft = read_draft(ctx.params, ctx.book, ctx.now)
     ctx.ex.rules(draft.symbol)
@@ -58,16 +58,16 @@ def test_order(ctx: Context) -> dict[str, Any]:
     return row | {"avgPrice": "0.00000", "cumQuote": "0"}
 
 
-def amend(ctx: Context) -> dict[str, Any]:
+def amend(ctx: RequestContext) -> dict[str, Any]:
     return _amended(ctx, ctx.params)
 
 
-def _amended(ctx: Context, params: Params) -> dict[str, Any]:
+def _amended(ctx: RequestContext, params: Params) -> dict[str, Any]:
     order = _amend(ctx, params)
     return order_views.order_ack(ctx.ex, order) | {"pair": order.symbol, "modifyId": order.modify_id}
 
 
-def _amend(ctx: Context, params: Params) -> Order:
+def _amend(ctx: RequestContext, params: Params) -> Order:
     symbol = params.need("symbol")
     ctx.ex.rules(symbol)
     side = params.need("side")
@@ -88,33 +88,33 @@ def _amend(ctx: Context, params: Params) -> Order:
     )
 
 
-def _find(ctx: Context, params: Params, symbol: str) -> Order | None:
+def _find(ctx: RequestContext, params: Params, symbol: str) -> Order | None:
     order_id, client_id = params.integer("orderId"), params.text("origClientOrderId")
     if order_id is None and client_id is None:
         raise refusal(-1102, name="orderid")
     return find_order(ctx.ex, ctx.book, symbol, order_id, client_id)
 
 
-def get_order(ctx: Context) -> dict[str, Any]:
+def get_order(ctx: RequestContext) -> dict[str, Any]:
     order = _find(ctx, ctx.params, ctx.need_symbol())
     if order is None:
         raise refusal(-2013)
     return order_views.order_full(ctx.ex, order)
 
 
-def open_order(ctx: Context) -> dict[str, Any]:
+def open_order(ctx: RequestContext) -> dict[str, Any]:
     order = _find(ctx, ctx.params, ctx.need_symbol())
     if order is None or not order.is_open:
         raise refusal(-2013)
     return order_views.order_full(ctx.ex, order)
 
 
-def delete_order(ctx: Context) -> dict[str, Any]:
+def delete_order(ctx: RequestContext) -> dict[str, Any]:
     order = _find(ctx, ctx.params, ctx.need_symbol())
     return order_views.order_ack(ctx.ex, cancel_order(ctx.ex, ctx.book, order, ctx.now))
 
 
-def open_orders(ctx: Context) -> list[dict[str, Any]]:
+def open_orders(ctx: RequestContext) -> list[dict[str, Any]]:
     symbol = ctx.symbol()
     return [
         order_views.order_full(ctx.ex, order)
@@ -123,7 +123,7 @@ def open_orders(ctx: Context) -> list[dict[str, Any]]:
     ]
 
 
-def all_orders(ctx: Context) -> list[dict[str, Any]]:
+def all_orders(ctx: RequestContext) -> list[dict[str, Any]]:
     symbol, first = ctx.symbol(), ctx.params.integer("orderId")
     start, stop = ctx.params.span(days=7)
     limit = ctx.params.limit(500, 1000)
@@ -144,7 +144,7 @@ def all_orders(ctx: Context) -> list[dict[str, Any]]:
     return [order_views.order_full(ctx.ex, order, pair=True) for order in found]
 
 
-def cancel_all(ctx: Context) -> dict[str, Any]:
+def cancel_all(ctx: RequestContext) -> dict[str, Any]:
     symbol = ctx.need_symbol()
     for order in list(ctx.book.open_orders.values()):
         if order.symbol == symbol and order.is_open:
@@ -152,7 +152,7 @@ def cancel_all(ctx: Context) -> dict[str, Any]:
     return dict(DONE)
 
 
-def _batch(ctx: Context) -> list[Params]:
+def _batch(ctx: RequestContext) -> list[Params]:
     try:
         items = json.loads(ctx.params.need("batchOrders"), parse_float=str, parse_int=str)
     except (ValueError, RecursionError):
@@ -179,15 +179,15 @@ def _one_by_one(params: list[Params], act: Any) -> list[dict[str, Any]]:
     return answers
 
 
-def new_batch(ctx: Context) -> list[dict[str, Any]]:
+def new_batch(ctx: RequestContext) -> list[dict[str, Any]]:
     return _one_by_one(_batch(ctx), lambda item: _placed(ctx, item))
 
 
-def amend_batch(ctx: Context) -> list[dict[str, Any]]:
+def amend_batch(ctx: RequestContext) -> list[dict[str, Any]]:
     return _one_by_one(_batch(ctx), lambda item: _amended(ctx, item))
 
 
-def cancel_batch(ctx: Context) -> list[dict[str, Any]]:
+def cancel_batch(ctx: RequestContext) -> list[dict[str, Any]]:
     symbol = ctx.need_symbol()
     name = "orderIdList" if ctx.params.has("orderIdList") else "origClientOrderIdList"
     try:
@@ -207,7 +207,7 @@ def cancel_batch(ctx: Context) -> list[dict[str, Any]]:
     return answers
 
 
-def user_trades(ctx: Context) -> list[dict[str, Any]]:
+def user_trades(ctx: RequestContext) -> list[dict[str, Any]]:
     symbol, order_id = ctx.need_symbol(), ctx.params.integer("orderId")
     first = ctx.params.integer("fromId")
     start, stop = ctx.params.span(days=7)
@@ -227,7 +227,7 @@ def user_trades(ctx: Context) -> list[dict[str, Any]]:
     return [order_views.fill_row(ctx.ex, fill) for fill in found]
 
 
-def force_orders(ctx: Context) -> list[dict[str, Any]]:
+def force_orders(ctx: RequestContext) -> list[dict[str, Any]]:
     symbol = ctx.symbol()
     kind = ctx.params.choice("autoCloseType", frozenset({"LIQUIDATION", "ADL"}), -1130)
     limit = ctx.params.limit(50, 100)
@@ -247,14 +247,14 @@ def force_orders(ctx: Context) -> list[dict[str, Any]]:
     return rows[-limit:]
 
 
-def amendments(ctx: Context) -> list[dict[str, Any]]:
+def amendments(ctx: RequestContext) -> list[dict[str, Any]]:
     order = _find(ctx, ctx.params, ctx.need_symbol())
     if order is None:
         raise refusal(-2013)
     return ctx.ex.amendments.get(order.id, [])[::-1]
 
 
-def countdown(ctx: Context) -> dict[str, Any]:
+def countdown(ctx: RequestContext) -> dict[str, Any]:
     """The dead man's switch: cancel the symbol's ordinary orders unless called again in time. Algo orders stay."""
     symbol, wait = ctx.need_symbol(), ctx.params.need_integer("countdownTime")
     key = ctx.book.account.name, symbol

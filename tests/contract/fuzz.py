@@ -15,7 +15,7 @@ from collections import Counter
 from urllib.parse import quote, quote_plus
 
 from simulator import Simulator, SteppedClock
-from simulator.venue import ROUTES
+from simulator.protocol.routes import ROUTES
 from tests.unit.simulator.support import KEY, SECRET, START_MS
 
 NAMES = (

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
 from typing import Any
 
 from simulator import Simulator
-from simulator.streams import Hub
+from simulator.server.market_events import Happened, MarketEvents
 from tests.unit.simulator.support import KEY, SECRET, Clock, Desk
 
 
@@ -80,12 +79,9 @@ class World:
                 return event
         raise AssertionError(f"no {name} {status} {words} was told")
 
-    @cached_property
-    def hub(self) -> Hub:
-        return Hub(self.simulator)
-
     def stream(self, name: str) -> Any:
-        """What a market stream says now."""
-        traded = [("BTCUSDT", row) for row in self.simulator.ex.market("BTCUSDT").recent_trades]
-        (first, *_) = self.hub._events(name, {"BTCUSDT"}, traded, self.clock(), True)
+        """The first event of a market stream, now."""
+        trades = [("BTCUSDT", row) for row in self.simulator.ex.market("BTCUSDT").recent_trades]
+        happened = Happened(self.clock(), {"BTCUSDT"}, trades, new_second=True)
+        (first, *_) = MarketEvents(self.simulator).of(name, happened)
         return first

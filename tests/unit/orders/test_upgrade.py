@@ -32,7 +32,7 @@ from orders.domain.operator_questions import Choice, QuestionKind
 from orders.journal.anchors import anchor_write
 from orders.models import Outcome, Symbol, TrioEvent, TrioOrder
 from simulator import Simulator
-from simulator.store import Store
+from simulator.persistence.store import Store
 from simulator.transport import InProcessAdapter
 from tests.builders import Desk, story, until
 from tests.unit.orders.operators import a_superuser, page_of, verb_url

@@ -9,7 +9,9 @@ import pytest
 import requests
 
 from simulator import FaultError, Simulator
+from simulator.faults.language import REQUEST_ACTIONS
 from simulator.transport import InProcessAdapter
+from simulator.venue.fault_actions import ACTIONS
 from tests.unit.simulator.support import KEY, Clock, Desk, Refused
 
 STOP = {"quantity": "0.010", "reduceOnly": "true"}
@@ -189,6 +191,10 @@ def test_a_stop_can_stick_in_triggering(desk: Desk, simulator: Simulator, clock:
     assert interval["ms"] == 1000
 
 
+def test_every_action_of_the_language_is_carried_out() -> None:
+    assert set(ACTIONS) == set(REQUEST_ACTIONS)
+
+
 def test_shares_are_drawn_from_the_seed(clock: Clock) -> None:
     def struck(seed: int) -> list[str]:
         simulator = Simulator(clock=clock, seed=seed)
@@ -207,7 +213,7 @@ def test_one_of_several_actions_is_drawn_by_weight(clock: Clock) -> None:
     statuses = [simulator.handle("GET", "/fapi/v1/time", {}).status for _ in range(200)]
     assert 30 <= statuses.count(504) <= 70
     assert statuses.count(502) + statuses.count(504) == 200
-    assert simulator.venue.faults.rules[0].as_dict()["then"][0]["weight"] == 3
+    assert simulator.venue.faults.in_force[0].as_dict()["then"][0]["weight"] == 3
 
 
 @pytest.mark.parametrize(
@@ -231,4 +237,4 @@ def test_one_of_several_actions_is_drawn_by_weight(clock: Clock) -> None:
 def test_a_fault_that_makes_no_sense_is_explained(simulator: Simulator, fault: Any, sentence: str) -> None:
     with pytest.raises(FaultError, match=sentence.replace("(", r"\(")):
         simulator.venue.faults.add(fault)
-    assert simulator.venue.faults.rules == []
+    assert simulator.venue.faults.in_force == []

@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 import requests
 
-from simulator.faults import EVENT_ACTIONS, REQUEST_ACTIONS
+from simulator.faults.language import EVENT_ACTIONS, REQUEST_ACTIONS
 from tests.unit.simulator.process import ROOT, Venue
 from tests.unit.simulator.support import KEY, SECRET, Refused
 

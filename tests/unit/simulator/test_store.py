@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from simulator import Simulator
-from simulator.store import StateInUse, Store
+from simulator.persistence.store import StateInUse, Store
 from tests.unit.simulator.support import KEY, SECRET, Clock, Desk
 
 

@@ -1,4 +1,4 @@
-"""The control endpoints under /sim/: what a test bench, a demo or a person at the page may do."""
+"""The control endpoints under /sim/: for tests, the demo, and a person at the page."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 
 from aiohttp import web
 
-from simulator.facade import AccountExists, Simulator, SteppedClock
-from simulator.faults import FaultError
+from simulator.clock import SteppedClock
+from simulator.faults.language import FaultError
+from simulator.simulator import AccountExists, Simulator
 
-Answer = Any
+Answer = tuple[Any, int]  # what goes into the JSON body, and the HTTP status
 
 
 class Control:
-    """Serves /sim/… over one simulator. ``changed`` is called after anything that may have moved the market."""
+    """Serves /sim/… for one simulator. ``changed`` is called after anything that may have moved the market."""
 
     def __init__(self, simulator: Simulator, changed: Callable[[], None]) -> None:
         self.simulator = simulator
@@ -25,40 +26,40 @@ class Control:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.post("/sim/accounts", self._guard(self.accounts)),
-            web.post("/sim/price", self._guard(self.price)),
-            web.post("/sim/fill", self._guard(self.fill)),
-            web.post("/sim/liquidity", self._guard(self.liquidity)),
-            web.post("/sim/market", self._guard(self.market)),
-            web.post("/sim/clock", self._guard(self.clock)),
-            web.get("/sim/log", self._guard(self.log)),
-            web.get("/sim/state", self._guard(self.state)),
-            web.get("/sim/verdict", self._guard(self.verdict)),
-            web.get("/sim/orphans", self._guard(self.orphans)),
-            web.get("/sim/faults", self._guard(self.faults)),
-            web.post("/sim/faults", self._guard(self.add_fault)),
-            web.delete("/sim/faults", self._guard(self.clear_faults)),
-            web.get("/sim/events", self._guard(self.events)),
+            web.post("/sim/accounts", self._handler(self.accounts)),
+            web.post("/sim/price", self._handler(self.price)),
+            web.post("/sim/fill", self._handler(self.fill)),
+            web.post("/sim/liquidity", self._handler(self.liquidity)),
+            web.post("/sim/market", self._handler(self.market)),
+            web.post("/sim/clock", self._handler(self.clock)),
+            web.get("/sim/log", self._handler(self.log)),
+            web.get("/sim/state", self._handler(self.state)),
+            web.get("/sim/verdict", self._handler(self.verdict)),
+            web.get("/sim/orphans", self._handler(self.orphans)),
+            web.get("/sim/faults", self._handler(self.faults)),
+            web.post("/sim/faults", self._handler(self.add_fault)),
+            web.delete("/sim/faults", self._handler(self.clear_faults)),
+            web.get("/sim/events", self._handler(self.events)),
         ]
 
-    def _guard(
+    def _handler(
         self, act: Callable[[web.Request, Any], Answer]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Turn every mistake into one sentence and a 4xx."""
+        """Read the body, answer with JSON, and turn every mistake into one sentence and a 4xx."""
 
         async def serve(request: web.Request) -> web.StreamResponse:
             try:
                 body = await _body(request)
                 answer, status = act(request, body)
             except AccountExists as error:
-                return _say({"error": str(error)}, 409)
+                return _json_response({"error": str(error)}, 409)
             except KeyError as error:
-                return _say({"error": f"{error.args[0]} is missing."}, 400)
+                return _json_response({"error": f"{error.args[0]} is missing."}, 400)
             except (FaultError, ValueError, TypeError, InvalidOperation) as error:
                 text = str(error) if not isinstance(error, InvalidOperation) else "That is not a number."
-                return _say({"error": text}, 400)
+                return _json_response({"error": text}, 400)
             self.changed()
-            return _say(answer, status)
+            return _json_response(answer, status)
 
         return serve
 
@@ -85,7 +86,7 @@ class Control:
 
     def liquidity(self, _: web.Request, body: dict[str, Any]) -> Answer:
         self.simulator.liquidity(
-            str(body["symbol"]), str(body["quantity_per_level"]), _whole(body.get("levels", 1), "levels"),
+            str(body["symbol"]), str(body["quantity_per_level"]), _integer(body.get("levels", 1), "levels"),
             queue=str(body.get("queue", "0")),
         )  # fmt: skip
         return {"ok": True}, 200
@@ -101,7 +102,7 @@ class Control:
         if mode not in (None, "run", "pause", "step"):
             raise ValueError("mode is run, pause or step.")
         if mode == "step":
-            self.simulator.advance_market(_whole(body["ms"], "ms"))
+            self.simulator.advance_market(_integer(body["ms"], "ms"))
         elif mode is not None:
             prices.running = mode == "run"
         return {
@@ -114,12 +115,12 @@ class Control:
         clock = self.simulator.clock
         if not isinstance(clock, SteppedClock):
             raise TypeError("The clock runs by itself; start the simulator with --clock to step it.")
-        clock.forward(_whole(body.get("forward", 0), "forward"))
+        clock.forward(_integer(body.get("forward", 0), "forward"))
         self.simulator.tick()
         return {"ms": clock()}, 200
 
     def log(self, request: web.Request, _: Any) -> Answer:
-        since = _whole(request.query.get("since", "0"), "since")
+        since = _integer(request.query.get("since", "0"), "since")
         entries = self.simulator.venue.request_log.since(since, request.query.get("account"))
         return [entry.as_dict() for entry in entries], 200
 
@@ -127,20 +128,20 @@ class Control:
         return self.simulator.snapshot(), 200
 
     def verdict(self, request: web.Request, _: Any) -> Answer:
-        return self.simulator.verdict(**_times(request)), 200
+        return self.simulator.verdict(**_client_times(request)), 200
 
     def orphans(self, request: web.Request, _: Any) -> Answer:
-        return self.simulator.orphans(**_times(request)), 200
+        return self.simulator.orphans(**_client_times(request)), 200
 
     def events(self, request: web.Request, _: Any) -> Answer:
-        """The newest user events of an account, for a look; they stay where they are."""
+        """The newest user events of an account; reading does not remove them."""
         book = self.simulator.ex.books.get(request.query.get("account", ""))
         if book is None:
             raise ValueError("Say which account: /sim/events?account=NAME.")
         return list(book.events)[-200:], 200
 
     def faults(self, _: web.Request, __: Any) -> Answer:
-        return [fault.as_dict() for fault in self.simulator.venue.faults.rules], 200
+        return [fault.as_dict() for fault in self.simulator.venue.faults.in_force], 200
 
     def add_fault(self, _: web.Request, body: Any) -> Answer:
         rows = body if isinstance(body, list) else [body]
@@ -149,18 +150,18 @@ class Control:
 
     def clear_faults(self, request: web.Request, _: Any) -> Answer:
         ident = request.query.get("id")
-        self.simulator.venue.faults.clear(_whole(ident, "id") if ident else None)
+        self.simulator.venue.faults.clear(_integer(ident, "id") if ident else None)
         return {"ok": True}, 200
 
 
-def _times(request: web.Request) -> dict[str, int]:
-    """The customer's own times, on which the excusable age of an armed leg without an entry hangs."""
+def _client_times(request: web.Request) -> dict[str, int]:
+    """The client's own times: they decide how long a leg may be open whose entry never came."""
     given = {name: request.query.get(name) for name in ("recv_window", "absence_margin")}
-    return {name: _whole(value, name) for name, value in given.items() if value is not None}
+    return {name: _integer(value, name) for name, value in given.items() if value is not None}
 
 
-def _whole(value: object, name: str) -> int:
-    """A whole number from a body or a query. Raises ValueError with a sentence."""
+def _integer(value: object, name: str) -> int:
+    """A whole number from a body or a query. Raises ValueError."""
     text = str(value)
     if not re.fullmatch(r"-?[0-9]{1,18}", text):
         raise ValueError(f"{name} is a whole number, not {text[:40]!r}.")
@@ -180,6 +181,6 @@ async def _body(request: web.Request) -> Any:
     return body
 
 
-def _say(answer: Any, status: int) -> web.Response:
+def _json_response(answer: Any, status: int) -> web.Response:
     text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
     return web.Response(text=text, status=status, content_type="application/json")

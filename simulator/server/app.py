@@ -1,4 +1,4 @@
-"""The shell around the exchange: HTTP and WebSocket on loopback, one event loop, one market clock."""
+"""The web application: REST, streams, control and the page on one event loop, with one ticker."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ import logging
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from simulator.control import Control
-from simulator.facade import Simulator
-from simulator.page import page
-from simulator.streams import Hub
-from simulator.venue import BODY_MAX, Reply
+from simulator.server.control import Control
+from simulator.server.hub import Hub
+from simulator.server.page import page
+from simulator.simulator import Simulator
+from simulator.venue.admission import BODY_MAX
+from simulator.venue.reply import Reply
 
 TICK_SECONDS = 0.05
 
 
-class Brief(logging.Filter):
-    """A client that speaks no HTTP is answered 400 and gets one line in the log, not a traceback."""
+class MalformedRequestFilter(logging.Filter):
+    """Log a request that is not HTTP, which is answered with 400, as one line instead of a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError | ConnectionError):
-            words = " ".join(str(error).split())[:200]
-            record.msg, record.args = "A request was not understood: %s", (words,)
+            reason = " ".join(str(error).split())[:200]
+            record.msg, record.args = "A request was not understood: %s", (reason,)
             record.exc_info = record.exc_text = None
         return True
 
 
 class Server:
-    """Serves one simulator until told to stop."""
+    """Serves one simulator."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -39,7 +40,7 @@ class Server:
         self.control = Control(simulator, self.flush)
         simulator.venue.collects_events = True
         self._ticker: asyncio.Task[None] | None = None
-        self._late: dict[int, asyncio.Future[Reply]] = {}
+        self._delayed: dict[int, asyncio.Future[Reply]] = {}
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=BODY_MAX)
@@ -70,28 +71,29 @@ class Server:
                 self.flush()
                 self.hub.expire(self.simulator.clock())
             except Exception:
-                # A defect in one step must not stop the market for good; it is loud, and the next step is tried.
-                logging.getLogger(__name__).exception("A step of the market failed.")
+                # A defect in one tick must not stop the market for good: log it, and try the next one.
+                logging.getLogger(__name__).exception("A tick of the market failed.")
             await asyncio.sleep(TICK_SECONDS)
 
     def flush(self) -> None:
-        """Send every event that is due to the sockets."""
-        self.hub.tell_user(self.simulator.ex.take_events())
-        self.hub.tell_market()
-        dropped, self.simulator.venue.dropped[:] = list(self.simulator.venue.dropped), []
-        for account in dropped:
-            self.hub.cut(account)
-        answers = self.simulator.venue.late_answers
-        for number in [n for n in self._late if n in answers]:
-            future = self._late.pop(number)
+        """Send to sockets and waiting clients everything that is due to them."""
+        venue = self.simulator.venue
+        self.hub.send_user_events(self.simulator.ex.take_events())
+        self.hub.send_market_events()
+        for account in venue.dropped_streams:
+            self.hub.cut_user_streams(account)
+        venue.dropped_streams.clear()
+        replies = venue.delayed.replies
+        for ident in [ident for ident in self._delayed if ident in replies]:
+            future = self._delayed.pop(ident)
             if not future.done():
-                future.set_result(answers.pop(number))
+                future.set_result(replies.pop(ident))
 
     async def _page(self, _: web.Request) -> web.Response:
         return web.Response(text=page(), content_type="text/html")
 
     async def _exchange(self, request: web.Request) -> web.StreamResponse:
-        """One request to the exchange; what a fault does to the connection is done here."""
+        """Serve one request to the exchange, with what a fault does to its connection."""
         try:
             body = await request.read() if request.can_read_body else b""
         except ConnectionError:
@@ -105,8 +107,8 @@ class Server:
             self.simulator.clock(),
             request.remote or "127.0.0.1",
         )
-        if reply.late:
-            future = self._late[reply.late] = asyncio.get_running_loop().create_future()
+        if reply.delayed_id:
+            future = self._delayed[reply.delayed_id] = asyncio.get_running_loop().create_future()
             self.flush()
             reply = await future
         else:
@@ -119,7 +121,7 @@ class Server:
 
 
 def _hang_up(request: web.Request) -> web.StreamResponse:
-    """Cut the connection without a word."""
+    """Cut the connection without a response."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=503)

@@ -1,4 +1,4 @@
-"""A page to look at: accounts, positions, orders, prices, faults."""
+"""The page for a browser: accounts, positions, orders, prices, faults."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from importlib import resources
 
 
 def page() -> str:
-    """The whole page; it asks /sim/state for everything it shows."""
+    """The HTML of the page; it reads everything it shows from /sim/state."""
     return (resources.files("simulator") / "data" / "page.html").read_text(encoding="utf-8")

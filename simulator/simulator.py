@@ -1,52 +1,31 @@
-"""The simulator as a Python object: for tests, benchmarks, and as the heart of the server."""
+"""The simulator as a Python object: for tests and benchmarks, and behind the server."""
 
 from __future__ import annotations
 
 import functools
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from simulator.clock import Clock, wall_clock
 from simulator.engine import order_views
 from simulator.engine.account_book import AccountBook
 from simulator.engine.catalogue import load_catalogue
 from simulator.engine.decimals import MONEY, ZERO, plain
 from simulator.engine.ledger import deposit
-from simulator.engine.market import Depth
+from simulator.engine.market import Depth, Market
 from simulator.engine.matching import fill_by_hand
 from simulator.engine.price_path import move_price
 from simulator.engine.profile import Profile, profile_named
 from simulator.engine.records import Account
 from simulator.engine.request_log import LogEntry
-from simulator.faults import Fault
-from simulator.venue import Reply, Venue, open_venue
-
-Clock = Callable[[], int]
-
-
-def wall_clock() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
-class SteppedClock:
-    """Exchange time that stands still until it is moved; for runs that must be the same every time."""
-
-    def __init__(self, ms: int) -> None:
-        self.ms = ms
-
-    def __call__(self) -> int:
-        return self.ms
-
-    def forward(self, ms: int) -> None:
-        """Move on by so many milliseconds."""
-        if ms < 0:
-            raise ValueError("Time moves forward only.")
-        self.ms += ms
+from simulator.faults.fault import Fault
+from simulator.prices.source import STEP_MS
+from simulator.venue.reply import Reply
+from simulator.venue.venue import Venue, open_venue
 
 
 def _number(value: Decimal | str | int, what: str) -> Decimal:
@@ -54,13 +33,13 @@ def _number(value: Decimal | str | int, what: str) -> Decimal:
         raise TypeError(f"{what} is Decimal, text or a whole number, never a float.")
     number = Decimal(value)
     if not number.is_finite():
-        raise ValueError(f"{what} must be an ordinary number, not {value}.")
+        raise ValueError(f"{what} must be a finite number, not {value}.")
     return number
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """A position as a test wants to look at it. ``quantity`` is signed."""
+class PositionView:
+    """A position as a test looks at it. ``quantity`` is signed."""
 
     symbol: str
     side: str
@@ -73,15 +52,15 @@ class Holding:
 
 
 class AccountExists(Exception):
-    """The API key is known with another secret, or the name with another key."""
+    """The API key is in use with another secret, or the name with another key."""
 
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def one_at_a_time(method: Callable[P, R]) -> Callable[P, R]:
-    """Let one thread in at a time: the engine knows no threads."""
+def synchronized(method: Callable[P, R]) -> Callable[P, R]:
+    """Let one thread in at a time: the engine is not thread-safe."""
 
     @functools.wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -94,7 +73,7 @@ def one_at_a_time(method: Callable[P, R]) -> Callable[P, R]:
 
 
 class Simulator:
-    """A local Binance USDⓈ-M exchange. May be shared between threads."""
+    """A local Binance USDⓈ-M exchange. Safe to share between threads."""
 
     def __init__(
         self,
@@ -124,7 +103,7 @@ class Simulator:
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
-    @one_at_a_time
+    @synchronized
     def add_account(
         self,
         name: str,
@@ -135,7 +114,7 @@ class Simulator:
         withdrawals: bool = False,
         ip_restricted: bool = True,
     ) -> bool:
-        """Open an account with money in USDT. True when it is new; raises AccountExists when it contradicts one."""
+        """Open an account with a balance in USDT; return whether it is new. Raises ValueError, AccountExists."""
         if position_mode not in ("ONE_WAY", "HEDGE"):
             raise ValueError(f"position_mode is ONE_WAY or HEDGE, not {position_mode!r}.")
         if not name or not api_key or not api_secret:
@@ -147,11 +126,11 @@ class Simulator:
         if known is not None:
             if known.account.secret == api_secret:
                 return False
-            raise AccountExists("This API key is already known with another secret.")
+            raise AccountExists("This API key is already in use with another secret.")
         if name in self.ex.books:
             raise AccountExists(f"There is already an account named {name}, with another API key.")
         now = self.clock()
-        with localcontext(MONEY):
+        with self.venue.change_by_hand(now):
             account = Account(
                 name, api_key, api_secret, self.ex.token(f"alias:{name}", 8), dual=position_mode == "HEDGE",
                 withdrawals=withdrawals, ip_restricted=ip_restricted, maker=self.profile.maker_fee,
@@ -159,7 +138,6 @@ class Simulator:
             )  # fmt: skip
             book = self.ex.register(account)
             deposit(self.ex, book, "USDT", money, now)
-            self.venue._commit(by_hand=True)
         return True
 
     def _book(self, account: str | None) -> AccountBook:
@@ -174,81 +152,74 @@ class Simulator:
 
     # -- the wire -------------------------------------------------------------------------------------------------
 
-    @one_at_a_time
+    @synchronized
     def handle(self, method: str, path_with_query: str, headers: dict[str, str], body: bytes = b"") -> Reply:
-        """Serve one request at the clock's present time."""
+        """Serve one request, now."""
         return self.venue.handle(method, path_with_query, headers, body, self.clock())
 
-    @one_at_a_time
+    @synchronized
     def tick(self) -> None:
-        """Let what is due by now happen."""
+        """Do everything that happens by itself up to now."""
         self.venue.tick(self.clock())
 
     # -- the market -----------------------------------------------------------------------------------------------
 
-    @one_at_a_time
+    @synchronized
     def set_price(
         self, symbol: str, price: Decimal | str, mark: Decimal | str | None = None, *, gap: bool = False
     ) -> None:
-        """Walk the last price there, and the mark price too unless it is given; with ``gap``, jump."""
+        """Walk the last price there, and the mark price too unless it is given; with ``gap``, both jump."""
         now = self.clock()
-        with localcontext(MONEY):
-            self.venue._tick(now)
+        with self.venue.change_by_hand(now):
+            self.venue.advance(now)
             market = self._market(symbol)
             last = market.round_to_tick(_number(price, "price"))
-            goal = last if mark is None else _number(mark, "mark")
-            if last <= 0 or goal <= 0:
+            mark_goal = last if mark is None else _number(mark, "mark")
+            if last <= 0 or mark_goal <= 0:
                 raise ValueError("A price must be above zero.")
-            move_price(self.ex, market, last, goal, now, jump=gap)
-            self.venue._refresh(now)
-            self.venue._commit(by_hand=True)
+            move_price(self.ex, market, last, mark_goal, now, jump=gap)
 
-    @one_at_a_time
+    @synchronized
     def advance_market(self, ms: int) -> None:
-        """Move the market clock on by so much, and recorded or walking prices with it, at once."""
+        """Move the market clock on by so many milliseconds, and recorded or walking prices with it, at once."""
         now = self.clock()
-        with localcontext(MONEY):
-            self.venue._tick(now)
-            step = 250
-            for start in range(0, ms, step):
-                self.venue.prices.step(self.ex, now, min(step, ms - start))
-            self.venue._refresh(now)
-            self.venue._commit(by_hand=True)
+        with self.venue.change_by_hand(now):
+            self.venue.advance(now)
+            for start in range(0, ms, STEP_MS):
+                self.venue.prices.step(self.ex, now, min(STEP_MS, ms - start))
 
-    @one_at_a_time
+    @synchronized
     def liquidity(
         self, symbol: str, quantity_per_level: Decimal | str, levels: int = 1, *, queue: Decimal | str = "0"
     ) -> None:
-        """Say how much stands on each level of the book, on how many levels, and before a new resting order."""
+        """Set how much rests on each level of the book, on how many levels, and ahead of a new resting order."""
         market = self._market(symbol)
         quantity = _number(quantity_per_level, "quantity_per_level")
-        market.depth = Depth(quantity, levels, market.rules.tick, ZERO, _number(queue, "queue"))
-        market.taken.clear()
-        self.venue._commit(by_hand=True)
+        with self.venue.change_by_hand(self.clock()):
+            market.depth = Depth(quantity, levels, market.rules.tick, ZERO, _number(queue, "queue"))
+            market.taken.clear()
 
-    @one_at_a_time
+    @synchronized
     def fill(self, client_id: str, quantity: Decimal | str, account: str | None = None) -> None:
-        """Fill part of a resting limit order by hand, at its own price."""
+        """Fill part of a resting limit order at its own price, wherever the market is."""
         book = self._book(account)
-        ident = book.open_order_ids.get(client_id)
-        if ident is None:
+        order_id = book.open_order_ids.get(client_id)
+        if order_id is None:
             raise ValueError(f"No open order has the client id {client_id!r}.")
         now = self.clock()
-        with localcontext(MONEY):
-            fill_by_hand(self.ex, self.ex.orders[ident], _number(quantity, "quantity"), now)
-            self.venue._refresh(now)
-            self.venue._commit(by_hand=True)
+        with self.venue.change_by_hand(now):
+            fill_by_hand(self.ex, self.ex.orders[order_id], _number(quantity, "quantity"), now)
 
-    def _market(self, symbol: str) -> Any:
+    def _market(self, symbol: str) -> Market:
         if self.ex.catalogue.find(symbol) is None:
             raise ValueError(f"There is no symbol {symbol!r}.")
         return self.ex.market(symbol)
 
-    # -- looking --------------------------------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------------------------
 
-    @one_at_a_time
+    @synchronized
     def open_orders(self, account: str | None = None, symbol: str | None = None) -> list[dict[str, Any]]:
-        """Everything that rests, ordinary and conditional, as the API shows it."""
+        """Every open order, ordinary and conditional, as the API shows it."""
         books = [self._book(account)] if account is not None else list(self.ex.books.values())
         with localcontext(MONEY):
             rows = [order_views.order_full(self.ex, o) for b in books for o in b.open_orders.values()]
@@ -257,12 +228,12 @@ class Simulator:
             ]
         return [row for row in rows if symbol is None or row["symbol"] == symbol]
 
-    @one_at_a_time
-    def position(self, symbol: str, account: str | None = None, side: str = "BOTH") -> Holding:
-        """What an account holds on one side of a symbol."""
+    @synchronized
+    def position(self, symbol: str, account: str | None = None, side: str = "BOTH") -> PositionView:
+        """The position of an account on one side of a symbol."""
         held = self._book(account).held.get((symbol, side))
         with localcontext(MONEY):
-            return Holding(symbol, side, held.amount if held else ZERO, held.entry if held else ZERO)
+            return PositionView(symbol, side, held.amount if held else ZERO, held.entry if held else ZERO)
 
     def wallet(self, account: str | None = None, asset: str = "USDT") -> Decimal:
         return self._book(account).account.wallets.get(asset, ZERO)
@@ -272,7 +243,7 @@ class Simulator:
         """Every request so far, oldest first."""
         return list(self.venue.request_log.entries)
 
-    @one_at_a_time
+    @synchronized
     def drain_events(self, api_key: str) -> list[dict[str, Any]]:
         """The user-stream events of an account since last drained, in order."""
         events = self.ex.by_key[api_key].events
@@ -280,17 +251,17 @@ class Simulator:
         events.clear()
         return drained
 
-    @one_at_a_time
-    def verdict(self, **times: int) -> dict[str, Any]:
-        """Judge what has happened so far. ``times``: the customer's recv_window and absence_margin, in ms."""
-        return self.venue.verdict(self.clock(), **times)
+    @synchronized
+    def verdict(self, **client_times: int) -> dict[str, Any]:
+        """Judge what has happened so far. ``client_times``: the client's recv_window and absence_margin, in ms."""
+        return self.venue.verdict(self.clock(), **client_times)
 
-    @one_at_a_time
-    def orphans(self, **times: int) -> list[dict[str, Any]]:
-        """Tell which protective orders are orphans now; the same as in the verdict, at little cost."""
-        return self.venue.orphans(self.clock(), **times)
+    @synchronized
+    def orphans(self, **client_times: int) -> list[dict[str, Any]]:
+        """The protective orders that are orphans now; the same as in the verdict, at little cost."""
+        return self.venue.orphans(self.clock(), **client_times)
 
-    @one_at_a_time
+    @synchronized
     def snapshot(self) -> dict[str, Any]:
         """Accounts, positions, resting orders and prices, ready for JSON."""
         with localcontext(MONEY):
@@ -306,7 +277,7 @@ class Simulator:
                     symbol: {"last": plain(m.last), "mark": plain(m.mark)}
                     for symbol, m in sorted(self.ex.markets.items())
                 },
-                "faults": [fault.as_dict() for fault in self.venue.faults.rules],
+                "faults": [fault.as_dict() for fault in self.venue.faults.in_force],
                 "requests": self.venue.request_log.count,
             }
 
@@ -331,14 +302,14 @@ class Simulator:
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
-    @one_at_a_time
+    @synchronized
     def fault(
         self,
         match: dict[str, Any] | None = None,
         then: dict[str, Any] | None = None,
         occurrence: Any = "every",
     ) -> Fault:
-        """Let something go wrong; the words are those of the fault language. Raises FaultError."""
+        """Put a fault in force, in the words of the fault language. Raises FaultError."""
         return self.venue.faults.add({"match": match or {}, "occurrence": occurrence, "then": then})
 
     def refuses(self, order_type: str, code: int = -2010, occurrence: Any = "every", **match: Any) -> Fault:
@@ -347,6 +318,6 @@ class Simulator:
             {"method": "POST", "type": str(order_type), **match}, {"do": "refuse", "code": code}, occurrence
         )
 
-    @one_at_a_time
+    @synchronized
     def clear_faults(self) -> None:
         self.venue.faults.clear()

@@ -1,0 +1,1 @@
+"""The saved state: whatever was answered survives a killed process."""

@@ -1,0 +1,1 @@
+"""One running exchange: time, requests, faults, the log, and whose fault uncovered time is."""
