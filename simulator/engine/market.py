@@ -73,6 +73,11 @@ class Market:
     trades: int = 0
     updates: int = 0
 
+    @property
+    def update_id(self) -> int:
+        """The id of the book's last update."""
+        return 10_000_000_000 + self.updates
+
     def round_to_tick(self, price: Decimal) -> Decimal:
         """Round a price to the nearest tick."""
         tick = self.rules.tick

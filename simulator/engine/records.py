@@ -13,6 +13,7 @@ from typing import ClassVar, Final
 from simulator.engine.decimals import ZERO
 
 NAKED_LIMIT_MS: Final = 2000
+FOREVER: Final = 1 << 60  # as a time: never in any run
 ORDER_OPEN: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
 ALGO_OPEN: Final = frozenset({"NEW", "TRIGGERING", "TRIGGERED"})
 STOPS: Final = frozenset({"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"})

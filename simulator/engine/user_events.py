@@ -133,6 +133,12 @@ def account_update(
     ex.emit(book.account.name, {"e": "ACCOUNT_UPDATE", "T": now, "E": now, "a": body})
 
 
+def leverage_update(ex: Exchange, book: AccountBook, symbol: str, leverage: int, now: int) -> None:
+    """Emit ACCOUNT_CONFIG_UPDATE for a changed leverage."""
+    event = {"e": "ACCOUNT_CONFIG_UPDATE", "E": now, "T": now, "ac": {"s": symbol, "l": leverage}}
+    ex.emit(book.account.name, event)
+
+
 def algo_update(ex: Exchange, algo: Algo, now: int) -> None:
     """Emit ALGO_UPDATE with the present status of a conditional order."""
     rules = ex.rules(algo.symbol)

@@ -8,9 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final
-
-FOREVER: Final = 1 << 60
+from typing import Any
 
 
 @dataclass(slots=True)

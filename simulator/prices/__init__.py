@@ -1,1 +1,1 @@
-"""Where prices come from: recorded bars walked inside each bar, a seeded walk, or a hand."""
+"""Where prices come from: recorded bars, a seeded random walk, or a hand."""

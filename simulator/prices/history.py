@@ -22,12 +22,12 @@ SYNTHETIC_BARS = 1500
 
 
 class History:
-    """Answers with bars of any length, oldest first, the last one still open."""
+    """Bars of any length, oldest first, the last one still open."""
 
     def __init__(self, prices: Prices, seed: int) -> None:
         self._prices = prices
         self._seed = seed
-        self._made: dict[tuple[str, str], list[Bar]] = {}
+        self._cached: dict[tuple[str, str], list[Bar]] = {}
 
     def bars(self, ex: Exchange, market: Market, interval: str, *, since: int | None = None) -> list[Bar]:
         """All bars of this interval up to the market's now; with ``since``, only the live ones from there on."""
@@ -41,7 +41,7 @@ class History:
             else _newest(market, (since - offset) // length * length + offset)
         )
         current = (ex.market_ms - offset) // length * length + offset
-        live = _joined(minutes, length, offset, current)
+        live = _merged(minutes, length, offset, current)
         return live if since is not None else [*self._past(market, interval, length, live[0]), *live]
 
     def day(self, ex: Exchange, market: Market) -> Bar:
@@ -49,37 +49,40 @@ class History:
         since = ex.market_ms - DAY
         bars = [bar for bar in market.bars if bar.start >= since]
         if bars and market.bars[0].start < since:
-            whole = Bar(since, bars[0].open, bars[0].high, bars[0].low, bars[-1].close)
+            day = Bar(since, bars[0].open, bars[0].high, bars[0].low, bars[-1].close)
         else:
-            first = bars[0].open if bars else market.last
-            rng = random.Random(f"{self._seed}:day:{market.rules.symbol}")
-            opened = market.round_to_tick(first * (1000 + rng.randint(-30, 30)) / 1000) or market.rules.tick
-            high = market.round_to_tick(max(opened, first) * (1000 + rng.randrange(15)) / 1000)
-            low = (
-                market.round_to_tick(min(opened, first) * (1000 - rng.randrange(15)) / 1000)
-                or market.rules.tick
-            )
-            whole = Bar(since, opened, max(high, opened, first), min(low, opened, first), market.last)
-            whole.volume = market.depth.per_level * rng.randint(200, 2000)
-            whole.trades = rng.randint(2_000, 90_000)
+            day = self._guessed_day(market, since, bars[0].open if bars else market.last)
         for bar in bars:
-            whole.high, whole.low = max(whole.high, bar.high), min(whole.low, bar.low)
-            whole.volume += bar.volume
-            whole.trades += bar.trades
-        whole.high, whole.low = max(whole.high, market.last), min(whole.low, market.last)
-        return whole
+            day.high, day.low = max(day.high, bar.high), min(day.low, bar.low)
+            day.volume += bar.volume
+            day.trades += bar.trades
+        day.high, day.low = max(day.high, market.last), min(day.low, market.last)
+        return day
+
+    def _guessed_day(self, market: Market, since: int, first: Decimal) -> Bar:
+        """A day that ends where the live bars begin."""
+        rng = random.Random(f"{self._seed}:day:{market.rules.symbol}")
+        opened = market.round_to_tick(first * (1000 + rng.randint(-30, 30)) / 1000) or market.rules.tick
+        high = market.round_to_tick(max(opened, first) * (1000 + rng.randrange(15)) / 1000)
+        low = (
+            market.round_to_tick(min(opened, first) * (1000 - rng.randrange(15)) / 1000) or market.rules.tick
+        )
+        day = Bar(since, opened, max(high, opened, first), min(low, opened, first), market.last)
+        day.volume = market.depth.per_level * rng.randint(200, 2000)
+        day.trades = rng.randint(2_000, 90_000)
+        return day
 
     def _past(self, market: Market, interval: str, length: int, first: Bar) -> list[Bar]:
         key = market.rules.symbol, interval
-        made = self._made.get(key)
-        if made is None or made[-1].start + length != first.start:
+        past = self._cached.get(key)
+        if past is None or past[-1].start + length != first.start:
             known = self._recorded(market, length, first)
-            made = [
-                *self._invented(market, interval, length, known[0] if known else first, len(known)),
+            past = [
+                *self._synthetic(market, interval, length, known[0] if known else first, len(known)),
                 *known,
             ]
-            self._made[key] = made
-        return made
+            self._cached[key] = past
+        return past
 
     def _recorded(self, market: Market, length: int, first: Bar) -> list[Bar]:
         symbol = market.rules.symbol
@@ -112,8 +115,8 @@ class History:
                 bars.append(Bar(start, candle.open, candle.high, candle.low, candle.close, candle.volume, 1))
         return bars if bars and bars[-1].start + length == first.start else []
 
-    def _invented(self, market: Market, interval: str, length: int, first: Bar, known: int) -> list[Bar]:
-        """A seeded walk backwards from where the live bars begin."""
+    def _synthetic(self, market: Market, interval: str, length: int, first: Bar, known: int) -> list[Bar]:
+        """Bars of a seeded random walk, made backwards from where the known ones begin."""
         rng = random.Random(f"{self._seed}:past:{market.rules.symbol}:{interval}")
         scale = int(1_700_000 * (Decimal(length) / (15 * MINUTE)).sqrt())
         bars: list[Bar] = []
@@ -140,26 +143,26 @@ class History:
         return bars
 
 
-def _joined(minutes: list[Bar], length: int, offset: int, current: int) -> list[Bar]:
-    """Minutes joined to longer bars without a gap, up to the one that is open now."""
-    joined: list[Bar] = []
+def _merged(minutes: list[Bar], length: int, offset: int, current: int) -> list[Bar]:
+    """Minutes merged into longer bars without a gap, up to the one that is open now."""
+    merged: list[Bar] = []
     for minute in minutes:
         start = (minute.start - offset) // length * length + offset
-        _fill(joined, start, length)
-        if joined and joined[-1].start == start:
-            bar = joined[-1]
+        _fill_gap(merged, start, length)
+        if merged and merged[-1].start == start:
+            bar = merged[-1]
             bar.high, bar.low = max(bar.high, minute.high), min(bar.low, minute.low)
             bar.close = minute.close
             bar.volume += minute.volume
             bar.trades += minute.trades
         else:
-            joined.append(replace(minute, start=start))
-    _fill(joined, current + length, length)
-    return joined
+            merged.append(replace(minute, start=start))
+    _fill_gap(merged, current + length, length)
+    return merged
 
 
-def _fill(bars: list[Bar], until: int, length: int) -> None:
-    """Where nothing moved, a flat bar stands."""
+def _fill_gap(bars: list[Bar], until: int, length: int) -> None:
+    """Add a flat bar for every time in which nothing was traded."""
     while bars and bars[-1].start + length < until:
         close = bars[-1].close
         bars.append(Bar(bars[-1].start + length, close, close, close, close))

@@ -1,4 +1,4 @@
-"""Recorded bars, and how a price walks inside one.
+"""Recorded bars, and the path of the price inside one.
 
 A rising bar (close at or above open) goes open → low → high → close, a falling one open → high → low → close. The
 first turning point lies at one quarter of the bar's time, the second at three quarters; in between the price moves
@@ -21,7 +21,7 @@ from simulator.engine.data_files import bundled, read_maybe_gzipped
 
 @dataclass(frozen=True, slots=True)
 class Candle:
-    """One recorded bar. ``start`` is the recording's own time."""
+    """One recorded bar. ``start`` is when it was recorded, not when it is replayed."""
 
     start: int
     open: Decimal
@@ -30,7 +30,7 @@ class Candle:
     close: Decimal
     volume: Decimal
 
-    def backwards(self) -> Candle:
+    def reversed(self) -> Candle:
         return Candle(self.start, self.close, self.high, self.low, self.open, self.volume)
 
 
@@ -53,7 +53,7 @@ def parse(text: str, what: str) -> list[Candle]:
 
 
 class Recording:
-    """A run of bars of one length, laid on the market clock."""
+    """A row of bars of one length, aligned with the market clock."""
 
     def __init__(self, candles: list[Candle]) -> None:
         self.candles = candles
@@ -61,15 +61,15 @@ class Recording:
         self.origin = 0  # market time at which bar 0 starts
 
     def start_at(self, market_ms: int, *, history: int) -> None:
-        """Let the bar with this number be the one that is open at this market time."""
+        """Align the recording: at this market time so many bars are history, and the next one is open."""
         history = min(history, len(self.candles) - 1)
         self.origin = market_ms - market_ms % self.length - history * self.length
 
     def bar(self, number: int) -> Candle:
-        """The bar with this number; the recording runs forth and back for ever."""
+        """The bar with this number; the recording runs forwards and backwards in turn."""
         count = len(self.candles)
         lap, at = divmod(number, count)
-        return self.candles[at] if lap % 2 == 0 else self.candles[count - 1 - at].backwards()
+        return self.candles[at] if lap % 2 == 0 else self.candles[count - 1 - at].reversed()
 
     def number_at(self, market_ms: int) -> int:
         return (market_ms - self.origin) // self.length
@@ -83,7 +83,7 @@ class Recording:
                 (start + self.length - 1, bar.close)]  # fmt: skip
 
     def path(self, after: int, until: int) -> Iterator[Decimal]:
-        """The prices to visit between two market times: every corner passed, then where the path is at the end."""
+        """The prices between two market times: every corner passed, then where the path is at the end."""
         for number in range(self.number_at(after), self.number_at(until) + 1):
             for moment, price in self.points(number):
                 if after < moment <= until:
@@ -99,7 +99,7 @@ class Recording:
 
 
 def load(path: Path) -> Recording:
-    """Load recorded bars from a CSV file, gzipped or not. Raises ValueError with a sentence."""
+    """Load recorded bars from a CSV file, gzipped or not. Raises ValueError."""
     try:
         return Recording(parse(read_maybe_gzipped(path).decode(), str(path)))
     except UnicodeDecodeError as error:
@@ -117,6 +117,6 @@ def bundled_recording(name: str) -> Recording:
 
 @functools.cache
 def daily_closes() -> dict[str, Decimal]:
-    """A real price to start each symbol from."""
+    """Real daily closes, to start symbols from."""
     rows = csv.DictReader(io.StringIO(bundled("daily_closes.csv.gz").decode()))
     return {row["symbol"]: Decimal(row["close"]) for row in rows}

@@ -1,4 +1,4 @@
-"""The market clock and what drives prices along it."""
+"""The market clock, and what moves the prices along it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from simulator.prices.recorded import Recording, bundled_recording, daily_closes
 
 MODES = ("hand", "walk", "replay")
 STEP_MS = 250
-LIVELY = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "DOGEUSDT")
+ACTIVE_SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "DOGEUSDT")
 BUNDLED = {"ADAUSDT": "ADAUSDT_1m.csv.gz", "XRPUSDT": "XRPUSDT_5m.csv.gz"}
 HISTORY_BARS = 300
-# One step of the walk: about 60 percent a year, in parts of 10^9, for each square root of STEP_MS.
+# One step of the walk in parts of 10^9: about 60 percent a year.
 STEP_PARTS = 53_000
-QUIET_SHARE = 40  # the other symbols move once in so many steps
+QUIET_EVERY = 40  # the other symbols move once in so many steps
 
 
 class Prices:
-    """Moves every market along the market clock. Deterministic: seeded, and time is passed in."""
+    """Moves every market along the market clock. Deterministic: it is seeded, and time is passed in."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Prices:
         self._closes = daily_closes()
         self._steps = 0
         self._last_now: int | None = None
-        self._debt = Decimal(0)
+        self._pending_ms = Decimal(0)
         self._rng: dict[str, random.Random] = {}
         self._quiet: list[str] = []
         wanted = {} if mode != "replay" else {s: n for s, n in BUNDLED.items() if catalogue.find(s)}
@@ -60,14 +60,14 @@ class Prices:
                 self.recordings[symbol] = bundled_recording(name)
 
     def begin(self, ex: Exchange, market_ms: int) -> None:
-        """Lay the recordings on the market clock, so that there is some history before now."""
+        """Start the market clock, and align the recordings so that there is some history before now."""
         ex.market_ms = self._last_now = market_ms
         for symbol, recording in self.recordings.items():
             recording.start_at(market_ms, history=HISTORY_BARS)
             ex.counters[f"shift:{symbol}"] = recording.origin
 
     def resume(self, ex: Exchange, now: int) -> None:
-        """Go on after a restart: no price jumps, and the market clock is not behind the exchange's."""
+        """Go on after a restart: no price jumps, and the market clock is not behind the exchange clock."""
         behind = max(0, now - ex.market_ms)
         ex.market_ms += behind
         for symbol, recording in self.recordings.items():
@@ -79,7 +79,7 @@ class Prices:
             ex.counters[f"shift:{symbol}"] = recording.origin
 
     def start_price(self, rules: Rules) -> Decimal:
-        """Where a symbol starts: its recording, its last real daily close, or a plain guess from its tick size."""
+        """Where a symbol starts: at its recording, at a real daily close, or at a guess from its tick size."""
         recording = self.recordings.get(rules.symbol)
         if recording is not None:
             price = recording.bar(min(HISTORY_BARS, len(recording.candles) - 1)).open
@@ -99,17 +99,17 @@ class Prices:
         last, self._last_now = self._last_now, now
         if last is None or now <= last or not self.running:
             return
-        self._debt += (now - last) * self.speed
-        steps = int(self._debt // STEP_MS)
+        self._pending_ms += (now - last) * self.speed
+        steps = int(self._pending_ms // STEP_MS)
         if not steps:
             return
-        # Long pauses are caught up in at most 40 strides, so that a sleepy machine does not fall behind for ever.
+        # A long pause is caught up in at most 40 strides, so that a machine that slept does not fall behind for good.
         strides = min(steps, 40)
         for number in range(1, strides + 1):
             self.step(
                 ex, now, STEP_MS * steps * number // strides - STEP_MS * steps * (number - 1) // strides
             )
-        self._debt -= steps * STEP_MS
+        self._pending_ms -= steps * STEP_MS
 
     def step(self, ex: Exchange, now: int, market_ms: int) -> None:
         """Move the market clock on by so many milliseconds, and the prices with it."""
@@ -119,27 +119,27 @@ class Prices:
         for symbol, recording in self.recordings.items():
             market = ex.market(symbol)
             for price in recording.path(before, ex.market_ms):
-                self._go(ex, market, market.round_to_tick(price), now)
+                self._move(ex, market, market.round_to_tick(price), now)
         if self.mode == "hand":
             return
-        for symbol in self._due(ex):
+        for symbol in self._symbols_to_move(ex):
             if symbol not in self.recordings:
                 market = ex.market(symbol)
-                self._go(ex, market, self._walked(market, market_ms), now)
+                self._move(ex, market, self._next_of_walk(market, market_ms), now)
 
-    def _due(self, ex: Exchange) -> list[str]:
-        """The lively symbols, those where anybody holds or wants anything, and every fortieth of the others."""
-        due = {s for s in LIVELY if ex.catalogue.find(s)}
+    def _symbols_to_move(self, ex: Exchange) -> list[str]:
+        """The active symbols, those with positions or open orders, and one in forty of the others."""
+        symbols = {symbol for symbol in ACTIVE_SYMBOLS if ex.catalogue.find(symbol)}
         for symbol, market in ex.markets.items():
             if market.held or market.buys or market.sells or market.trailing or any(market.triggers.values()):
-                due.add(symbol)
+                symbols.add(symbol)
         if not self._quiet:
             self._quiet = [s for s in ex.catalogue.names if ex.catalogue.is_trading(s)]
-        due.update(self._quiet[self._steps % QUIET_SHARE :: QUIET_SHARE])
-        return sorted(due)
+        symbols.update(self._quiet[self._steps % QUIET_EVERY :: QUIET_EVERY])
+        return sorted(symbols)
 
-    def _walked(self, market: Market, market_ms: int) -> Decimal:
-        """One stride of a seeded walk in whole numbers: near normal, with a rare jump."""
+    def _next_of_walk(self, market: Market, market_ms: int) -> Decimal:
+        """The next price of a seeded random walk, near normal with a rare jump. Computed in whole numbers."""
         symbol = market.rules.symbol
         rng = self._rng.get(symbol)
         if rng is None:
@@ -154,7 +154,7 @@ class Prices:
             price += rules.tick * rng.choice((-1, 1))
         return min(max(price, rules.price_min, rules.tick), rules.price_max)
 
-    def _go(self, ex: Exchange, market: Market, last: Decimal, now: int) -> None:
-        """Last price goes where it is told; the mark price follows it more slowly."""
+    def _move(self, ex: Exchange, market: Market, last: Decimal, now: int) -> None:
+        """Move the last price there; the mark price follows more slowly."""
         mark = (market.mark + (last - market.mark) / 4).quantize(EIGHT)
         move_price(ex, market, last, mark, now)

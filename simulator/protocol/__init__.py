@@ -1,1 +1,1 @@
-"""The wire: paths, parameters, signatures, limits. Text in, text out; the engine does the rest."""
+"""The REST protocol: paths, parameters, signatures, rate limits. Text in, JSON out; the engine does the rest."""

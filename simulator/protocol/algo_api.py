@@ -1,4 +1,4 @@
-"""Conditional orders on their own endpoints."""
+"""Conditional orders, on endpoints of their own: place, query, cancel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from simulator.engine import order_views
 from simulator.engine.algo_orders import cancel_algo, place_algo
 from simulator.engine.errors import refusal
-from simulator.engine.records import Algo
+from simulator.engine.records import FOREVER, Algo
 from simulator.protocol.context import RequestContext, Route, with_symbol
 from simulator.protocol.order_params import read_algo_draft
 from simulator.protocol.trade_api import DONE
@@ -16,7 +16,7 @@ from simulator.protocol.trade_api import DONE
 def new_algo(ctx: RequestContext) -> dict[str, Any]:
     draft = read_algo_draft(ctx.params, ctx.book, ctx.now)
     ctx.ex.rules(draft.symbol)
-    ctx.params.finish()
+    ctx.params.forbid_unread()
     algo = place_algo(ctx.ex, ctx.book, draft, ctx.now)
     ctx.placed_algos.append(algo.client_id)
     return order_views.algo_ack(ctx.ex, algo)
@@ -32,13 +32,9 @@ def _find(ctx: RequestContext) -> Algo | None:
     return algo if algo is not None and algo.account == ctx.book.account.name else None
 
 
-def visible(algo: Algo, now: int) -> bool:
-    return now >= algo.hidden_until
-
-
 def get_algo(ctx: RequestContext) -> dict[str, Any]:
     algo = _find(ctx)
-    if algo is None or not visible(algo, ctx.now):
+    if algo is None or ctx.now < algo.hidden_until:
         raise refusal(-2013)
     return order_views.algo_full(ctx.ex, algo)
 
@@ -60,7 +56,7 @@ def open_algos(ctx: RequestContext) -> list[dict[str, Any]]:
         if (symbol is None or algo.symbol == symbol)
         and (algo_id is None or algo.id == algo_id)
         and algo.status in ("NEW", "TRIGGERING")
-        and visible(algo, ctx.now)
+        and ctx.now >= algo.hidden_until
     ]
 
 
@@ -78,7 +74,7 @@ def all_algos(ctx: RequestContext) -> list[dict[str, Any]]:
         and (first is None or algo.id >= first)
         and (start is None or algo.created >= start)
         and (stop is None or algo.created <= stop)
-        and algo.hidden_until < 1 << 60  # what is forgotten for ever is in no list
+        and algo.hidden_until < FOREVER  # what is forgotten for good is in no list
     ]
     found = found[:limit] if first is not None else found[-limit:]
     return [order_views.algo_full(ctx.ex, algo, listed=True) for algo in found]

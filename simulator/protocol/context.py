@@ -30,17 +30,18 @@ class RequestContext:
         return self.owner
 
     def market(self, name: str = "symbol") -> Market:
-        """The market of a mandatory symbol. Raises -1102, -1121."""
+        """The market of a mandatory symbol. Raises ApiError -1102, -1121."""
         return self.ex.market(self.params.need(name))
 
     def symbol(self) -> str | None:
-        """An optional symbol that must exist. Raises -1121."""
+        """An optional symbol. Raises ApiError -1121 when there is none of that name."""
         symbol = self.params.text("symbol")
         if symbol is not None:
             self.ex.rules(symbol)
         return symbol
 
     def need_symbol(self) -> str:
+        """A mandatory symbol. Raises ApiError -1102, -1121."""
         symbol = self.params.need("symbol")
         self.ex.rules(symbol)
         return symbol

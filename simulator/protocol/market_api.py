@@ -1,4 +1,4 @@
-"""Market data: no key needed."""
+"""Market data, for which no key is needed."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def kline_weight(values: dict[str, str]) -> int:
 
 
 def _each(ctx: RequestContext, row: Any) -> Any:
-    """One object with a symbol, a list of all trading symbols without."""
+    """One row with a symbol, a list of all trading symbols without."""
     symbol = ctx.symbol()
     if symbol is not None:
         return row(ctx, ctx.ex.market(symbol))
@@ -131,7 +131,7 @@ def book_row(ctx: RequestContext, market: Market) -> dict[str, Any]:
         "askPrice": rules.price(ask),
         "askQty": rules.quantity(ask_quantity),
         "time": ctx.now,
-        "lastUpdateId": 10_000_000_000 + market.updates,
+        "lastUpdateId": market.update_id,
     }
 
 
@@ -142,11 +142,11 @@ def book_ticker(ctx: RequestContext) -> Any:
 def depth_rows(market: Market, side: str, limit: int) -> list[list[str]]:
     rows = []
     for number in range(min(limit, market.depth.levels)):
-        price, stands = market.level(side, number)
+        price, quantity = market.level(side, number)
         if price <= 0:
             break
-        if stands:
-            rows.append([market.rules.price(price), market.rules.quantity(stands)])
+        if quantity:
+            rows.append([market.rules.price(price), market.rules.quantity(quantity)])
     return rows
 
 
@@ -157,7 +157,7 @@ def depth(ctx: RequestContext) -> dict[str, Any]:
     if limit not in DEPTHS:
         raise refusal(-4021, limit=limit)
     return {
-        "lastUpdateId": 10_000_000_000 + market.updates,
+        "lastUpdateId": market.update_id,
         "E": ctx.now,
         "T": ctx.now,
         "bids": depth_rows(market, "SELL", limit),

@@ -1,4 +1,4 @@
-"""Reading parameters as strictly as the venue does."""
+"""Reading parameters as strictly as the real exchange does."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def decode(*parts: str) -> dict[str, str]:
 
 
 class Params:
-    """The decoded parameters of one request; remembers which were read."""
+    """The decoded parameters of one request; keeps track of which were read."""
 
     __slots__ = ("_read", "_strict", "values")
 
@@ -49,7 +49,7 @@ class Params:
         return name in self.values
 
     def text(self, name: str) -> str | None:
-        """The value, or nothing when it was not sent. Raises -1105 when it is empty."""
+        """The value, or None when it was not sent. Raises ApiError -1105 when it is empty."""
         self._read.add(name)
         value = self.values.get(name)
         if value is not None and not value:
@@ -57,7 +57,7 @@ class Params:
         return value
 
     def need(self, name: str) -> str:
-        """The value of a mandatory parameter. Raises -1102."""
+        """The value of a mandatory parameter. Raises ApiError -1102."""
         self._read.add(name)
         value = self.values.get(name)
         if not value:
@@ -65,7 +65,7 @@ class Params:
         return value
 
     def number(self, name: str) -> Decimal | None:
-        """A plain decimal number; signs and exponents are refused with -1100."""
+        """A plain decimal number. Raises ApiError -1100 for anything else, signs and exponents too."""
         value = self.text(name)
         if value is None:
             return None
@@ -97,7 +97,7 @@ class Params:
         return value
 
     def boolean(self, name: str) -> bool | None:
-        """The words true and false, lower case unless the profile is lenient. Raises -1102."""
+        """``true`` or ``false``, in lower case unless the profile is lenient. Raises ApiError -1102."""
         value = self.text(name)
         if value is None:
             return None
@@ -108,14 +108,14 @@ class Params:
         raise refusal(-1102, name=name.lower())
 
     def choice(self, name: str, known: frozenset[str], code: int) -> str | None:
-        """One of the known upper-case words; otherwise the refusal with this code."""
+        """One of the known values. Raises ApiError with this code for any other."""
         value = self.text(name)
         if value is not None and value not in known:
             raise refusal(code, name=name, type=value)
         return value
 
     def client_id(self, name: str) -> str:
-        """A client id, or an empty text when none was sent."""
+        """A client id, or an empty one when none was sent. Raises ApiError -4015, -1100."""
         value = self.text(name)
         if value is None:
             return ""
@@ -125,10 +125,10 @@ class Params:
             raise refusal(-1100, name=name, legal=CLIENT_ID_LEGAL)
         return value
 
-    def refuse(self, name: str, code: int = -1106) -> None:
-        """This parameter must not be sent here."""
+    def forbid(self, name: str) -> None:
+        """Raise ApiError -1106 when this parameter was sent."""
         if name in self.values:
-            raise refusal(code, name=name.lower())
+            raise refusal(-1106, name=name.lower())
 
     def limit(self, default: int, most: int, name: str = "limit") -> int:
         value = self.integer(name)
@@ -139,7 +139,7 @@ class Params:
         return value
 
     def span(self, days: int | None = None) -> tuple[int | None, int | None]:
-        """startTime and endTime. Raises -1023 and -1127."""
+        """startTime and endTime. Raises ApiError -1023, -1127."""
         start, stop = self.integer("startTime"), self.integer("endTime")
         if start is not None and stop is not None:
             if start > stop:
@@ -148,8 +148,8 @@ class Params:
                 raise refusal(-1127, hours=days * 24)
         return start, stop
 
-    def finish(self) -> None:
-        """Every parameter must have been read: an order is not the place for a word nobody understands."""
+    def forbid_unread(self) -> None:
+        """Raise ApiError -1104 when a parameter was not read: an order is no place for one that nobody understands."""
         sent = [name for name in self.values if name not in _ENVELOPE]
         read = [name for name in sent if name in self._read]
         if len(read) != len(sent):

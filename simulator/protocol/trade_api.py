@@ -1,53 +1,47 @@
-"""Ordinary orders: place, test, amend, query, cancel, batches, fills."""
+"""Ordinary orders and their fills: place, test, amend, query, cancel."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from simulator.engine import order_views
 from simulator.engine.amendments import Amendment, amend_order
 from simulator.engine.decimals import ZERO
-from simulator.engine.errors import ApiError, refusal
-from simulator.engine.orders import cancel_order, check_order, find_order, matched_price, place_order
+from simulator.engine.errors import refusal
+from simulator.engine.orders import Draft, cancel_order, check_order, find_order, matched_price, place_order
 from simulator.engine.records import Order
 from simulator.protocol.context import RequestContext, Route, with_symbol
-from simulator.protocol.order_params import MATCHES, SIDES, read_draft
+from simulator.protocol.order_params import PRICE_MATCHES, SIDES, read_draft
 from simulator.protocol.params import Params
 
-BATCH_MAX = 5
-CANCEL_BATCH_MAX = 10
 DONE = {"code": 200, "msg": "The operation of cancel all open order is done."}
 
 
 def new_order(ctx: RequestContext) -> dict[str, Any]:
-    return _placed(ctx, ctx.params)
+    return place(ctx, ctx.params)
 
 
-def _placed(ctx: RequestContext, params: Params) -> dict[str, Any]:
-    """Place an order; only RESULT waits for the end, and only where the end comes at once."""
-    order = _place(ctx, params)
+def place(ctx: RequestContext, params: Params) -> dict[str, Any]:
+    """Place an order. The answer is NEW whatever becomes of it, but for RESULT where the order ends at once."""
+    order = place_order(ctx.ex, ctx.book, _read(ctx, params), ctx.now)
     row = order_views.order_ack(ctx.ex, order)
-    if params.text("newOrderRespType") == "RESULT" and (
-        order.type == "MARKET" or order.tif in ("IOC", "FOK")
-    ):
+    ends_at_once = order.type == "MARKET" or order.tif in ("IOC", "FOK")
+    if params.text("newOrderRespType") == "RESULT" and ends_at_once:
         return row
     nothing = ctx.ex.rules(order.symbol).quantity(ZERO)
     return row | {"status": "NEW", "executedQty": nothing, "cumQty": nothing, "updateTime": order.created}
 
 
-def _place(ctx: RequestContext, params: Params) -> Order:
+def _read(ctx: RequestContext, params: Params) -> Draft:
     draft = read_draft(params, ctx.book, ctx.now)
     ctx.ex.rules(draft.symbol)
-    params.finish()
-    return place_order(ctx.ex, ctx.book, draft, ctx.now)
+    params.forbid_unread()
+    return draft
 
 
 def test_order(ctx: RequestContext) -> dict[str, Any]:
-    """Every rule is applied, nothing is sent on."""
-    draft = read_draft(ctx.params, ctx.book, ctx.now)
-    ctx.ex.rules(draft.symbol)
-    ctx.params.finish()
+    """Apply every rule, and place nothing."""
+    draft = _read(ctx, ctx.params)
     _, quantity = check_order(ctx.ex, ctx.book, draft)
     order = Order(
         1, ctx.book.account.name, draft.symbol, draft.client_id or "testOrder", draft.side, draft.position_side,
@@ -58,34 +52,30 @@ def test_order(ctx: RequestContext) -> dict[str, Any]:
     return row | {"avgPrice": "0.00000", "cumQuote": "0"}
 
 
-def amend(ctx: RequestContext) -> dict[str, Any]:
-    return _amended(ctx, ctx.params)
+def put_order(ctx: RequestContext) -> dict[str, Any]:
+    return amend(ctx, ctx.params)
 
 
-def _amended(ctx: RequestContext, params: Params) -> dict[str, Any]:
-    order = _amend(ctx, params)
-    return order_views.order_ack(ctx.ex, order) | {"pair": order.symbol, "modifyId": order.modify_id}
-
-
-def _amend(ctx: RequestContext, params: Params) -> Order:
+def amend(ctx: RequestContext, params: Params) -> dict[str, Any]:
+    """Amend an open order."""
     symbol = params.need("symbol")
     ctx.ex.rules(symbol)
     side = params.need("side")
     if side not in SIDES:
         raise refusal(-1117)
     quantity = params.need_number("quantity")
-    match = params.choice("priceMatch", MATCHES, -5037) or "NONE"
-    if match == "NONE":
+    price_match = params.choice("priceMatch", PRICE_MATCHES, -5037) or "NONE"
+    if price_match == "NONE":
         price = params.need_number("price")
     else:
-        params.refuse("price")
-        price = matched_price(ctx.ex.market(symbol), side, match)
+        params.forbid("price")
+        price = matched_price(ctx.ex.market(symbol), side, price_match)
     reduce_only = params.boolean("reduceOnly")
     modify_id = params.integer("modifyId") or 0
-    order = _find(ctx, params, symbol)
-    return amend_order(
-        ctx.ex, ctx.book, order, Amendment(side, quantity, price, reduce_only, modify_id), ctx.now
-    )
+    found = _find(ctx, params, symbol)
+    amendment = Amendment(side, quantity, price, reduce_only, modify_id)
+    order = amend_order(ctx.ex, ctx.book, found, amendment, ctx.now)
+    return order_views.order_ack(ctx.ex, order) | {"pair": order.symbol, "modifyId": order.modify_id}
 
 
 def _find(ctx: RequestContext, params: Params, symbol: str) -> Order | None:
@@ -152,61 +142,6 @@ def cancel_all(ctx: RequestContext) -> dict[str, Any]:
     return dict(DONE)
 
 
-def _batch(ctx: RequestContext) -> list[Params]:
-    try:
-        items = json.loads(ctx.params.need("batchOrders"), parse_float=str, parse_int=str)
-    except (ValueError, RecursionError):
-        raise refusal(-1102, name="batchorders") from None
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise refusal(-1102, name="batchorders")
-    if not 1 <= len(items) <= BATCH_MAX:
-        raise refusal(-4082)
-    strict = ctx.ex.profile.strict_booleans
-    return [Params({str(k): _word(v) for k, v in item.items()}, strict=strict) for item in items]
-
-
-def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
-
-
-def _one_by_one(params: list[Params], act: Any) -> list[dict[str, Any]]:
-    answers = []
-    for item in params:
-        try:
-            answers.append(act(item))
-        except ApiError as error:
-            answers.append({"code": error.code, "msg": error.msg})
-    return answers
-
-
-def new_batch(ctx: RequestContext) -> list[dict[str, Any]]:
-    return _one_by_one(_batch(ctx), lambda item: _placed(ctx, item))
-
-
-def amend_batch(ctx: RequestContext) -> list[dict[str, Any]]:
-    return _one_by_one(_batch(ctx), lambda item: _amended(ctx, item))
-
-
-def cancel_batch(ctx: RequestContext) -> list[dict[str, Any]]:
-    symbol = ctx.need_symbol()
-    name = "orderIdList" if ctx.params.has("orderIdList") else "origClientOrderIdList"
-    try:
-        ids = json.loads(ctx.params.need(name))
-    except (ValueError, RecursionError):
-        raise refusal(-1102, name=name.lower()) from None
-    if not isinstance(ids, list) or not 1 <= len(ids) <= CANCEL_BATCH_MAX:
-        raise refusal(-4032)
-    answers = []
-    for ident in ids:
-        by_id = name == "orderIdList" and isinstance(ident, int)
-        order = find_order(ctx.ex, ctx.book, symbol, ident if by_id else None, None if by_id else str(ident))
-        try:
-            answers.append(order_views.order_ack(ctx.ex, cancel_order(ctx.ex, ctx.book, order, ctx.now)))
-        except ApiError as error:
-            answers.append({"code": error.code, "msg": error.msg})
-    return answers
-
-
 def user_trades(ctx: RequestContext) -> list[dict[str, Any]]:
     symbol, order_id = ctx.need_symbol(), ctx.params.integer("orderId")
     first = ctx.params.integer("fromId")
@@ -255,7 +190,7 @@ def amendments(ctx: RequestContext) -> list[dict[str, Any]]:
 
 
 def countdown(ctx: RequestContext) -> dict[str, Any]:
-    """The dead man's switch: cancel the symbol's ordinary orders unless called again in time. Algo orders stay."""
+    """The dead man's switch: cancel the symbol's ordinary orders unless called again in time."""
     symbol, wait = ctx.need_symbol(), ctx.params.need_integer("countdownTime")
     key = ctx.book.account.name, symbol
     if wait:
@@ -268,13 +203,10 @@ def countdown(ctx: RequestContext) -> dict[str, Any]:
 _S = "SIGNED"
 ROUTES = {
     ("POST", "/fapi/v1/order"): Route(new_order, _S, 0, orders=1, changes=True),
-    ("PUT", "/fapi/v1/order"): Route(amend, _S, 0, orders=1, changes=True),
+    ("PUT", "/fapi/v1/order"): Route(put_order, _S, 0, orders=1, changes=True),
     ("POST", "/fapi/v1/order/test"): Route(test_order, _S, 0),
     ("GET", "/fapi/v1/order"): Route(get_order, _S),
     ("DELETE", "/fapi/v1/order"): Route(delete_order, _S, changes=True),
-    ("POST", "/fapi/v1/batchOrders"): Route(new_batch, _S, 5, orders=5, changes=True),
-    ("PUT", "/fapi/v1/batchOrders"): Route(amend_batch, _S, 5, orders=5, changes=True),
-    ("DELETE", "/fapi/v1/batchOrders"): Route(cancel_batch, _S, changes=True),
     ("GET", "/fapi/v1/openOrder"): Route(open_order, _S),
     ("GET", "/fapi/v1/openOrders"): Route(open_orders, _S, with_symbol(1, 40)),
     ("GET", "/fapi/v1/allOrders"): Route(all_orders, _S, 5),

@@ -14,8 +14,6 @@ from simulator.protocol.market_api import day_row, depth_rows
 from simulator.protocol.params import Params
 from simulator.simulator import Simulator
 
-FIRST_UPDATE_ID = 10_000_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Happened:
@@ -110,7 +108,7 @@ class MarketEvents:
         rules = market.rules
         bid, bid_quantity = market.level("SELL", 0)
         ask, ask_quantity = market.level("BUY", 0)
-        return {"e": "bookTicker", "u": FIRST_UPDATE_ID + market.updates, "E": now, "T": now, "s": symbol, "ps": symbol,
+        return {"e": "bookTicker", "u": market.update_id, "E": now, "T": now, "s": symbol, "ps": symbol,
                 "b": rules.price(bid), "B": rules.quantity(bid_quantity), "a": rules.price(ask),
                 "A": rules.quantity(ask_quantity), "st": 1}  # fmt: skip
 
@@ -118,7 +116,7 @@ class MarketEvents:
         market = self.simulator.ex.market(symbol)
         digits = kind.removeprefix("depth").partition("@")[0]
         limit = int(digits) if digits.isdigit() else 20
-        update = FIRST_UPDATE_ID + market.updates
+        update = market.update_id
         return {"e": "depthUpdate", "E": now, "T": now, "s": symbol, "ps": symbol, "U": update, "u": update,
                 "pu": update - 1, "b": depth_rows(market, "SELL", limit), "a": depth_rows(market, "BUY", limit),
                 "st": 1}  # fmt: skip

@@ -10,8 +10,7 @@ from typing import Any, Final
 from simulator.engine.algo_orders import vanish
 from simulator.engine.errors import ApiError, refusal
 from simulator.engine.exchange import Exchange
-from simulator.engine.records import Algo
-from simulator.faults.fault import FOREVER
+from simulator.engine.records import FOREVER, Algo
 from simulator.faults.injector import FaultInjector
 from simulator.prices.history import History
 from simulator.protocol.context import Route
