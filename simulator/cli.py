@@ -27,7 +27,7 @@ examples:
       An exchange with one account of 10000 USDT. Point any Binance USD-M client at http://127.0.0.1:8787
       (REST) and ws://127.0.0.1:8787 (streams: /private, /market, /public).
   python -m simulator --port 8787 --state var/exchange --prices replay --speed 20
-      Keeps everything it has answered in var/exchange, through kill -9 too; recorded markets run 20 times faster.
+      Saves in var/exchange whatever it answers, so that it survives kill -9; recorded markets run 20 times faster.
   python -m simulator --port 8787 --prices hand
       Prices move only when they are set: POST /sim/price {"symbol": "BTCUSDT", "price": "63000"}
 
@@ -131,7 +131,7 @@ def _add_account(simulator: Simulator, text: str) -> None:
     parts = text.split(":")
     if not 3 <= len(parts) <= 5 or not all(parts[:3]):
         raise UsageError(
-            f"--account wants NAME:KEY:SECRET[:BALANCE[:ONE_WAY|HEDGE]], not {len(parts)} part(s)."
+            f"--account takes NAME:KEY:SECRET[:BALANCE[:ONE_WAY|HEDGE]], not {len(parts)} part(s)."
         )
     name, api_key, api_secret, balance, mode = *parts, *("10000", "ONE_WAY")[len(parts) - 3 :]
     try:
@@ -156,7 +156,7 @@ def _klines(pairs: list[str]) -> dict[str, Path]:
     for pair in pairs:
         symbol, found, name = pair.partition("=")
         if not found or not symbol or not name:
-            raise UsageError(f"--klines wants SYMBOL=FILE, not {pair!r}.")
+            raise UsageError(f"--klines takes SYMBOL=FILE, not {pair!r}.")
         files[symbol] = Path(name)
     return files
 
@@ -176,7 +176,7 @@ def _switches(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         name, found, value = pair.partition("=")
         if not found:
-            raise UsageError(f"--switch wants NAME=VALUE, not {pair!r}.")
+            raise UsageError(f"--switch takes NAME=VALUE, not {pair!r}.")
         booleans = {"true": True, "false": False}
         switches[name] = booleans[value] if value in booleans else int(value) if value.isdigit() else value
     return switches
@@ -209,6 +209,7 @@ def _reload_faults(simulator: Simulator, path: Path) -> None:
 
 
 def _die_with_parent() -> None:
+    """Have the kernel end this process when its parent ends. Raises UsageError when that has already happened."""
     pr_set_pdeathsig = 1
     parent = os.getppid()
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

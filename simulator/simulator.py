@@ -23,7 +23,6 @@ from simulator.engine.profile import Profile, profile_named
 from simulator.engine.records import Account
 from simulator.engine.request_log import LogEntry
 from simulator.faults.fault import Fault
-from simulator.prices.source import STEP_MS
 from simulator.venue.reply import Reply
 from simulator.venue.venue import Venue, open_venue
 
@@ -185,8 +184,7 @@ class Simulator:
         now = self.clock()
         with self.venue.change_by_hand(now):
             self.venue.advance(now)
-            for start in range(0, ms, STEP_MS):
-                self.venue.prices.step(self.ex, now, min(STEP_MS, ms - start))
+            self.venue.prices.run(self.ex, now, ms)
 
     @synchronized
     def liquidity(

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from simulator.engine.data_files import bundled, read_maybe_gzipped
+from simulator.engine.data_files import bundled_json, read_maybe_gzipped
 from simulator.engine.decimals import ZERO
 from simulator.engine.profile import Profile
 from simulator.engine.symbol_rules import Bracket, Rules, rules_from
@@ -100,31 +100,38 @@ def load_catalogue(
     profile: Profile, *, exchange_info: Path | None = None, only: Iterable[str] | None = None
 ) -> Catalogue:
     """Load the symbol list that comes with the simulator, or one from a file. Raises ValueError."""
-    raw = read_maybe_gzipped(exchange_info) if exchange_info else bundled("exchange_info.json.gz")
-    try:
-        info = json.loads(raw)
-        symbols = info["symbols"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{exchange_info} is not an exchangeInfo document: it has no list of symbols."
-        ) from error
+    document = _from_file(exchange_info) if exchange_info else bundled_json("exchange_info.json.gz")
+    symbols = document["symbols"]
     if only is not None:
         wanted = set(only)
         missing = wanted - {s["symbol"] for s in symbols}
         if missing:
             raise ValueError(f"The symbol list has no {', '.join(sorted(missing))}.")
-        info["symbols"] = symbols = [s for s in symbols if s["symbol"] in wanted]
+        symbols = [s for s in symbols if s["symbol"] in wanted]
     if profile.name == "prod" and exchange_info is None:
-        real = json.loads(bundled("prod_BTCUSDT.json.gz"))
-        info["symbols"] = [_as_production(real if s["symbol"] == "BTCUSDT" else s) for s in symbols]
-    return Catalogue(info, json.loads(bundled("leverage_brackets.json.gz")), profile)
+        real = bundled_json("prod_BTCUSDT.json.gz")
+        symbols = [_as_production(real if s["symbol"] == "BTCUSDT" else s) for s in symbols]
+    info = {**document, "symbols": [dict(symbol) for symbol in symbols]}
+    return Catalogue(info, bundled_json("leverage_brackets.json.gz"), profile)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    raw = read_maybe_gzipped(path)
+    try:
+        document: dict[str, Any] = json.loads(raw)
+        document["symbols"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not an exchangeInfo document: it has no list of symbols.") from error
+    return document
 
 
 def _as_production(symbol: dict[str, Any]) -> dict[str, Any]:
     """Production allows 200 open orders a symbol and takes a narrower band; demo is wider."""
-    for rule in symbol["filters"]:
-        if rule["filterType"] == "MAX_NUM_ORDERS":
-            rule["limit"] = 200
+    filters = [
+        {**rule, "limit": 200} if rule["filterType"] == "MAX_NUM_ORDERS" else rule
+        for rule in symbol["filters"]
+    ]
+    changed = {**symbol, "filters": filters}
     if Decimal(symbol.get("marketTakeBound", "0.05")) > Decimal("0.05"):
-        symbol["marketTakeBound"] = "0.05"
-    return symbol
+        changed["marketTakeBound"] = "0.05"
+    return changed

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import functools
 import gzip
+import json
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 
 @functools.cache
 def bundled(name: str) -> bytes:
     """Read one of the gzipped data files that come with the simulator."""
     return gzip.decompress((resources.files("simulator") / "data" / name).read_bytes())
+
+
+@functools.cache
+def bundled_json(name: str) -> Any:
+    """The same, parsed once for all simulators of a process: whoever changes anything copies it first."""
+    return json.loads(bundled(name))
 
 
 def read_maybe_gzipped(path: Path) -> bytes:

@@ -111,6 +111,15 @@ class Prices:
             )
         self._pending_ms -= steps * STEP_MS
 
+    def run(self, ex: Exchange, now: int, ms: int) -> None:
+        """Move the market clock on by so many milliseconds at once, in the steps in which it runs by itself."""
+        if ms <= 0:
+            return
+        moves_by_itself = self.recordings or self.mode != "hand"
+        step_ms = STEP_MS if moves_by_itself else ms
+        for start in range(0, ms, step_ms):
+            self.step(ex, now, min(step_ms, ms - start))
+
     def step(self, ex: Exchange, now: int, market_ms: int) -> None:
         """Move the market clock on by so many milliseconds, and the prices with it."""
         before = ex.market_ms

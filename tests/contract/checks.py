@@ -1,4 +1,4 @@
-"""Every sample that is checked, with the differences that are meant."""
+"""Every sample that is checked, with its deliberate differences."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.contract.world import World
 PRICE_RATE = {"activatePrice": TRAILING, "priceRate": TRAILING}
 
 
-def signed(method: str, path: str, **words: Any) -> Any:
-    return lambda world: world.ask(method, path, **words)
+def signed(method: str, path: str, **params: Any) -> Any:
+    return lambda world: world.ask(method, path, **params)
 
 
 def public(path: str, query: str = "") -> Any:
@@ -89,8 +89,8 @@ def forced(world: World) -> Any:
     return world.poor.ask("GET", "/fapi/v1/forceOrders")
 
 
-def event(name: str, status: str = "", **words: Any) -> Any:
-    return lambda world: world.event(name, status, **words)
+def event(name: str, status: str = "", **fields: Any) -> Any:
+    return lambda world: world.event(name, status, **fields)
 
 
 def stream(name: str) -> Any:

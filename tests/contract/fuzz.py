@@ -78,7 +78,7 @@ ALMOST = {
 
 
 class Fuzzer:
-    """Makes one request after another and judges the answers."""
+    """Sends one request after another and judges the answers."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -112,18 +112,18 @@ class Fuzzer:
         return found
 
     def nearly_right(self, path: str) -> list[str]:
-        """An order that makes sense but for one or two things, so that the nonsense gets past the first check."""
-        words = dict(self.rng.choice(ALMOST[path]))
-        words["side"] = self.rng.choice(("BUY", "SELL"))
+        """An order with at most two mistakes, so that it gets past the first checks."""
+        params = dict(self.rng.choice(ALMOST[path]))
+        params["side"] = self.rng.choice(("BUY", "SELL"))
         if self.simulator.ex.books["desk"].account.dual and self.rng.random() < 0.9:
-            words["positionSide"] = self.rng.choice(("LONG", "SHORT"))
+            params["positionSide"] = self.rng.choice(("LONG", "SHORT"))
         for _ in range(self.rng.randrange(3)):
-            name = self.rng.choice((*words, *NAMES))
+            name = self.rng.choice((*params, *NAMES))
             if self.rng.random() < 0.3:
-                words.pop(name, None)
+                params.pop(name, None)
             else:
-                words[name] = self.value(name)
-        return [f"{name}={quote(text)}" for name, text in words.items()]
+                params[name] = self.value(name)
+        return [f"{name}={quote(text)}" for name, text in params.items()]
 
     def one(self) -> None:
         rng = self.rng
@@ -166,7 +166,7 @@ class Fuzzer:
             self.codes[answer["code"]] += 1
 
     def settings(self) -> None:
-        """Bring the account back to where orders are possible."""
+        """Bring the account back to a position mode in which most orders are possible."""
         book = self.simulator.ex.books["desk"]
         if book.account.dual and not (book.held or book.open_orders or book.open_algos):
             book.account.dual = self.rng.random() < 0.3

@@ -16,7 +16,7 @@ from tests.contract.world import World
 HERE = Path(__file__).parent / "samples"
 FILES = ("official", "nautilus_rest", "nautilus_ws", "captured")
 
-# Reasons, said once.
+# Reasons that several differences share.
 OLD = "an old sample: the key came later"
 TRAILING = "only on trailing orders of the time before December 2025"
 REFUSED = "the sample shows an order and a refusal in one object"
@@ -72,7 +72,7 @@ def kind(value: Any) -> str:
 
 
 def compare(ours: Any, theirs: Any, check: Check, path: str = "") -> list[str]:
-    """Every undeclared difference, as a sentence."""
+    """Every difference that is not declared, in words."""
     if path in check.kinds:
         return []
     if kind(theirs) != kind(ours):

@@ -1,4 +1,4 @@
-"""The simulator's answers carry the same keys and kinds as the recorded ones; the docs list each and every difference."""
+"""The simulator's answers carry the same keys and kinds as the recorded ones; the docs list every difference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_an_answer_has_the_keys_and_kinds_of_the_recorded_one(check: Check) -> N
 
 
 @pytest.mark.parametrize("check", [c for c in CHECKS if "errors." in c.name], ids=lambda check: check.id)
-def test_a_refusal_has_the_recorded_status_code_and_words(check: Check) -> None:
+def test_a_refusal_has_the_recorded_status_code_and_message(check: Check) -> None:
     ours, theirs = check.ask(World()), check.sample()
     assert ours["http"] == theirs["http"]
     assert ours["body"].get("msg") == theirs["body"].get("msg")

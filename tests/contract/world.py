@@ -11,7 +11,7 @@ from tests.unit.simulator.support import KEY, SECRET, Clock, Desk
 
 
 class World:
-    """One exchange with a past: trades, rests, triggers, amendments, a liquidation, a market that moves."""
+    """One exchange with a past: trades, resting orders, triggers, amendments, a liquidation, a market that moves."""
 
     def __init__(self, profile: str = "demo") -> None:
         self.clock = Clock()
@@ -26,19 +26,19 @@ class World:
         self.events: list[dict[str, Any]] = []
         self._live()
 
-    def ask(self, method: str, path: str, **words: Any) -> Any:
-        return self.desk.ask(method, path, **words)
+    def ask(self, method: str, path: str, **params: Any) -> Any:
+        return self.desk.ask(method, path, **params)
 
     def body(self, method: str, path: str, query: str = "") -> Any:
         return json.loads(self.desk.raw(method, path, query).body)
 
-    def refused(self, path: str, method: str = "POST", **words: Any) -> Any:
+    def refused(self, path: str, method: str = "POST", **params: Any) -> Any:
         """The status and body of a signed request that is refused."""
-        reply = self.desk.raw(method, path, self.desk.signed_query(**words))
+        reply = self.desk.raw(method, path, self.desk.signed_query(**params))
         return {"http": reply.status, "body": json.loads(reply.body)}
 
     def faulty(self, status: int, code: int, msg: str) -> Any:
-        """The status and body of a fault of the fault language."""
+        """The status and body of a request that a fault refuses."""
         self.simulator.fault({}, {"do": "refuse", "status": status, "code": code, "msg": msg}, 1)
         answer = self.refused("/fapi/v1/order")
         self.simulator.clear_faults()
@@ -67,17 +67,17 @@ class World:
         self.events = desk.events()
         self.poor_events = self.poor.events()
 
-    def event(self, name: str, status: str = "", **words: Any) -> Any:
+    def event(self, name: str, status: str = "", **fields: Any) -> Any:
         """The first user event of this name and status."""
         for event in [*self.events, *self.poor_events]:
             body = event.get("o", {})
             if (
                 event["e"] == name
                 and (not status or body.get("X") == status)
-                and words.items() <= body.items()
+                and fields.items() <= body.items()
             ):
                 return event
-        raise AssertionError(f"no {name} {status} {words} was told")
+        raise AssertionError(f"no {name} {status} {fields} was sent")
 
     def stream(self, name: str) -> Any:
         """The first event of a market stream, now."""

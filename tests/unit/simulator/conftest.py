@@ -1,4 +1,4 @@
-"""A desk at an exchange whose time and prices stand still until a test moves them."""
+"""A desk on an exchange whose time and prices move only when a test moves them."""
 
 from __future__ import annotations
 

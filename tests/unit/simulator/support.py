@@ -1,4 +1,4 @@
-"""A small client that signs like any other, over the simulator's own door."""
+"""A small client that signs its requests and calls the simulator directly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Clock:
 
 
 class Refused(Exception):
-    """The exchange said no."""
+    """The exchange refused a request."""
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         super().__init__(f"{status} {body}")
@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 class Desk:
-    """One account's way to the exchange."""
+    """One account and its requests."""
 
     def __init__(self, simulator: Simulator, clock: Clock, key: str = KEY, secret: str = SECRET) -> None:
         self.simulator = simulator
@@ -64,10 +64,10 @@ class Desk:
         return answer
 
     def order(self, side: str, kind: str, quantity: str, **params: Any) -> Any:
-        words = {"symbol": "BTCUSDT", "side": side, "type": kind, "quantity": quantity, **params}
+        order = {"symbol": "BTCUSDT", "side": side, "type": kind, "quantity": quantity, **params}
         if kind == "LIMIT":
-            words.setdefault("timeInForce", "GTC")
-        return self.ask("POST", "/fapi/v1/order", **words)
+            order.setdefault("timeInForce", "GTC")
+        return self.ask("POST", "/fapi/v1/order", **order)
 
     def algo(self, side: str, kind: str, trigger: str, **params: Any) -> Any:
         return self.ask(
@@ -79,9 +79,9 @@ class Desk:
         return self.simulator.drain_events(self.key)
 
     def story(self) -> list[str]:
-        """The events since last asked, each in two words."""
-        told = []
+        """The events since the last call, each as its type and status."""
+        story = []
         for event in self.events():
             body = event.get("o", {})
-            told.append(f"{event['e']} {body.get('X') or event.get('a', {}).get('m', '')}".strip())
-        return told
+            story.append(f"{event['e']} {body.get('X') or event.get('a', {}).get('m', '')}".strip())
+        return story

@@ -18,7 +18,7 @@ def desk_with(clock: Clock, **switches: Any) -> Desk:
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
+    ("params", "code"),
     [
         ({"triggerPrice": "64000"}, -2021),
         ({"type": "TAKE_PROFIT_MARKET", "triggerPrice": "62000"}, -2021),
@@ -51,10 +51,12 @@ def desk_with(clock: Clock, **switches: Any) -> Desk:
         ({"type": "TRAILING_STOP_MARKET", "triggerPrice": None, "callbackRate": "1", "activatePrice": "62000"}, -2021),
     ],
 )  # fmt: skip
-def test_a_bad_algo_order_gets_the_venues_own_code(desk: Desk, words: dict[str, Any], code: int) -> None:
+def test_a_bad_algo_order_gets_the_code_of_the_real_exchange(
+    desk: Desk, params: dict[str, Any], code: int
+) -> None:
     good = {"algoType": "CONDITIONAL", "symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET",
             "triggerPrice": "62000", "quantity": "0.010", "reduceOnly": "true"}  # fmt: skip
-    asked = {name: value for name, value in {**good, **words}.items() if value is not None}
+    asked = {name: value for name, value in {**good, **params}.items() if value is not None}
     with pytest.raises(Refused) as refused:
         desk.ask("POST", "/fapi/v1/algoOrder", **asked)
     assert refused.value.code == code
@@ -90,7 +92,7 @@ def test_a_stop_closes_the_position_and_its_sibling_expires(desk: Desk) -> None:
     assert desk.simulator.open_orders() == []
 
 
-def test_while_flat_closing_orders_are_refused_and_quantity_legs_are_taken(desk: Desk) -> None:
+def test_while_flat_close_position_is_refused_and_quantity_legs_are_accepted(desk: Desk) -> None:
     with pytest.raises(Refused, match="-4509"):
         desk.algo("SELL", "STOP_MARKET", "62000", closePosition="true")
     placed = desk.algo("SELL", "STOP_MARKET", "62000", quantity="0.010", reduceOnly="true")
@@ -106,7 +108,7 @@ def test_a_reduce_only_leg_that_triggers_while_flat_is_rejected(desk: Desk) -> N
     assert desk.simulator.position("BTCUSDT").is_flat
 
 
-def test_only_one_closing_order_of_a_class_and_direction(desk: Desk) -> None:
+def test_only_one_close_position_order_of_a_kind_and_side(desk: Desk) -> None:
     desk.order("BUY", "MARKET", "0.010")
     desk.algo("SELL", "STOP_MARKET", "62000", closePosition="true")
     with pytest.raises(Refused, match="-4130"):
@@ -134,7 +136,7 @@ def test_a_mark_price_stop_does_not_look_at_the_last_price(desk: Desk) -> None:
     assert desk.simulator.position("BTCUSDT").is_flat
 
 
-def test_price_protection_holds_a_trigger_while_the_prices_are_torn_apart(desk: Desk) -> None:
+def test_price_protection_holds_a_trigger_while_the_prices_diverge(desk: Desk) -> None:
     # Given protected stop; BTCUSDT lets last and mark be 5 percent apart
     desk.order("BUY", "MARKET", "0.010")
     desk.algo("SELL", "STOP_MARKET", "62000", closePosition="true", priceProtect="true")
@@ -181,7 +183,7 @@ def test_a_cancelled_child_finishes_its_parent_without_a_fill(desk: Desk) -> Non
     assert (stop["algoStatus"], stop["actualQty"]) == ("FINISHED", "0.000")
 
 
-def test_a_trailing_stop_follows_the_price_and_fires_on_the_way_back(desk: Desk) -> None:
+def test_a_trailing_stop_follows_the_price_and_triggers_on_the_way_back(desk: Desk) -> None:
     desk.order("BUY", "MARKET", "0.010")
     desk.ask("POST", "/fapi/v1/algoOrder", algoType="CONDITIONAL", symbol="BTCUSDT", side="SELL",
              type="TRAILING_STOP_MARKET", quantity="0.010", reduceOnly="true", callbackRate="1", clientAlgoId="t")  # fmt: skip
@@ -192,7 +194,7 @@ def test_a_trailing_stop_follows_the_price_and_fires_on_the_way_back(desk: Desk)
     assert desk.simulator.position("BTCUSDT").is_flat
 
 
-def test_cancel_and_cancel_all_touch_only_what_waits(desk: Desk) -> None:
+def test_cancel_and_cancel_all_end_only_what_has_not_triggered(desk: Desk) -> None:
     answer = None
     for name in ("a", "b", "c"):
         desk.algo("SELL", "STOP_MARKET", "62000", quantity="0.010", reduceOnly="true", clientAlgoId=name)
@@ -208,12 +210,12 @@ def test_cancel_and_cancel_all_touch_only_what_waits(desk: Desk) -> None:
 
 
 def test_ids_are_unique_among_open_algo_orders_only(desk: Desk) -> None:
-    words = {"quantity": "0.010", "reduceOnly": "true", "clientAlgoId": "one"}
-    desk.algo("SELL", "STOP_MARKET", "62000", **words)
+    params = {"quantity": "0.010", "reduceOnly": "true", "clientAlgoId": "one"}
+    desk.algo("SELL", "STOP_MARKET", "62000", **params)
     with pytest.raises(Refused, match="-4116"):
-        desk.algo("SELL", "STOP_MARKET", "62000", **words)
+        desk.algo("SELL", "STOP_MARKET", "62000", **params)
     desk.ask("DELETE", "/fapi/v1/algoOrder", clientAlgoId="one")
-    desk.algo("SELL", "STOP_MARKET", "62000", **words)
+    desk.algo("SELL", "STOP_MARKET", "62000", **params)
 
 
 def test_two_hundred_conditional_orders_and_no_more(clock: Clock) -> None:
@@ -255,7 +257,7 @@ def test_each_unconfirmed_fact_has_its_switch(clock: Clock) -> None:
     clock.forward(3000)
     assert desk.ask("GET", "/fapi/v1/algoOrder", clientAlgoId="late")["algoStatus"] == "NEW"
 
-    # the end of the parent told before the fill of the child
+    # the end of the parent reported before the fill of the child
     desk = desk_with(clock, finished_first=True)
     desk.order("BUY", "MARKET", "0.010")
     desk.algo("SELL", "STOP_MARKET", "62000", closePosition="true")
@@ -309,10 +311,10 @@ def test_a_stop_limit_jumped_over_rests_unfilled(desk: Desk) -> None:
 
 def test_good_till_date_ends_a_waiting_algo_and_a_resting_child(desk: Desk, clock: Clock) -> None:
     till = clock() + 700_000
-    words = {"quantity": "0.010", "reduceOnly": "true", "timeInForce": "GTD", "goodTillDate": till}
+    params = {"quantity": "0.010", "reduceOnly": "true", "timeInForce": "GTD", "goodTillDate": till}
     desk.order("BUY", "MARKET", "0.010")
-    desk.algo("SELL", "STOP", "62600", price="62500", clientAlgoId="born", **words)
-    desk.algo("SELL", "STOP", "61000", price="60900", clientAlgoId="waits", **words)
+    desk.algo("SELL", "STOP", "62600", price="62500", clientAlgoId="born", **params)
+    desk.algo("SELL", "STOP", "61000", price="60900", clientAlgoId="waits", **params)
     desk.simulator.set_price("BTCUSDT", "62000", gap=True)
 
     clock.forward(700_001)

@@ -1,110 +1,11 @@
-"""Same seed, same log: in process and over HTTP, with faults, however often."""
+"""Same seed, same log, with faults and however often; over HTTP too, but that is in ``test_process``."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import random
-from collections.abc import Callable
-from urllib.parse import urlencode
-
-import requests
-
-from simulator import Simulator, SteppedClock
-from tests.unit.simulator.process import Venue
-from tests.unit.simulator.support import KEY, SECRET, START_MS
-
-FAULTS = [
-    {"match": {"method": "POST"}, "occurrence": {"share": "0.03"}, "then": {"do": "lose_answer"}},
-    {"match": {"method": "POST"}, "occurrence": {"share": "0.03"}, "then": {"do": "refuse", "code": -1008}},
-    {
-        "match": {"method": "POST"},
-        "occurrence": {"share": "0.02"},
-        "then": {"do": "execute_late", "ms": 2500},
-    },
-    {"match": {"method": "POST"}, "occurrence": {"share": "0.02"}, "then": {"do": "answer", "status": 502}},
-]
-Send = Callable[[str, str], None]
+from tests.unit.simulator.random_client import run_in_process
 
 
-def customer(send: Send, forward: Callable[[int], None], *, orders: int, seed: int) -> None:
-    """One serial client with a will of its own; the same will for the same seed."""
-    rng = random.Random(seed)
-    now = START_MS
-    for number in range(orders):
-        side = rng.choice(("BUY", "SELL"))
-        symbol, price = rng.choice((("BTCUSDT", 62_000), ("ETHUSDT", 2_400)))
-        words: dict[str, object] = {
-            "symbol": symbol,
-            "side": side,
-            "quantity": f"0.{rng.randrange(100, 400)}",
-        }
-        level = price * rng.randrange(970, 1031) // 1000
-        path = "/fapi/v1/order"
-        match rng.randrange(4):
-            case 0:
-                words |= {"type": "MARKET"}
-            case 1 | 2:
-                words |= {"type": "LIMIT", "timeInForce": "GTC", "price": level}
-            case _:
-                path = "/fapi/v1/algoOrder"
-                words |= {"type": "STOP_MARKET", "algoType": "CONDITIONAL", "triggerPrice": level}
-        words["clientAlgoId" if path.endswith("algoOrder") else "newClientOrderId"] = f"c{number}"
-        query = urlencode({**words, "timestamp": now})
-        signature = hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
-        send("POST", f"{path}?{query}&signature={signature}")
-        if number % 20 == 19:
-            query = urlencode({"symbol": symbol, "timestamp": now})
-            signature = hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
-            send("DELETE", f"/fapi/v1/allOpenOrders?{query}&signature={signature}")
-            send("DELETE", f"/fapi/v1/algoOpenOrders?{query}&signature={signature}")
-        step = rng.randrange(50, 400)
-        forward(step)
-        now += step
-
-
-def run_in_process(orders: int, seed: int) -> str:
-    clock = SteppedClock(START_MS)
-    simulator = Simulator(clock=clock, seed=seed, prices="walk", hash_log=True)
-    simulator.add_account("desk", KEY, SECRET, "100000")
-    for fault in FAULTS:
-        simulator.venue.faults.add(fault)
-
-    def forward(ms: int) -> None:
-        clock.forward(ms)
-        simulator.tick()
-
-    def send(method: str, target: str) -> None:
-        simulator.handle(method, target, {"x-mbx-apikey": KEY})
-
-    customer(send, forward, orders=orders, seed=seed)
-    assert len(simulator.log) >= orders
-    return str(simulator.verdict()["log_hash"])
-
-
-def run_over_http(orders: int, seed: int) -> str:
-    venue = Venue("--clock", str(START_MS), "--seed", str(seed), "--prices", "walk",
-                  "--account", f"desk:{KEY}:{SECRET}:100000")  # fmt: skip
-    try:
-        venue.sim("POST", "faults", FAULTS)
-
-        def send(method: str, target: str) -> None:
-            try:
-                venue.session.request(method, venue.url + target, timeout=0.25 if "POST" in method else 10)
-            except requests.exceptions.RequestException:
-                return
-
-        def forward(ms: int) -> None:
-            venue.sim("POST", "clock", {"forward": ms})
-
-        customer(send, forward, orders=orders, seed=seed)
-        return str(venue.sim("GET", "verdict")["log_hash"])
-    finally:
-        venue.end()
-
-
-def test_the_same_seed_tells_the_same_story_in_process_and_over_http() -> None:
+def test_the_same_seed_leaves_the_same_log() -> None:
     first = run_in_process(400, 7)
     assert run_in_process(400, 7) == first
-    assert run_over_http(400, 7) == first
     assert run_in_process(400, 8) != first

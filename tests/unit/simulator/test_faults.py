@@ -1,4 +1,4 @@
-"""Faults: which request, which occurrence, what happens, and that the log tells."""
+"""Faults: which request, which occurrence, what happens, and what the log says of it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_refusal_comes_with_the_status_of_its_code(
     assert (refused.value.code, refused.value.status) == (code, status)
 
 
-def test_refuses_is_a_short_way_of_saying_so(desk: Desk, simulator: Simulator) -> None:
+def test_refuses_is_short_for_a_fault_that_refuses(desk: Desk, simulator: Simulator) -> None:
     simulator.refuses("STOP_MARKET", code=-2021)
     with pytest.raises(Refused, match="-2021"):
         desk.algo("SELL", "STOP_MARKET", "62000", **STOP)
@@ -57,8 +57,8 @@ def session(simulator: Simulator) -> requests.Session:
     return session
 
 
-def url(desk: Desk, path: str, **words: Any) -> str:
-    return f"http://simulator.invalid{path}?{desk.signed_query(**words)}"
+def url(desk: Desk, path: str, **params: Any) -> str:
+    return f"http://simulator.invalid{path}?{desk.signed_query(**params)}"
 
 
 def order_url(desk: Desk, name: str) -> str:
@@ -94,7 +94,7 @@ def test_a_late_request_executes_only_within_its_window(
     assert [e.code for e in simulator.log if e.fault == "late"] == [0, -5028]
 
 
-def test_a_delayed_answer_is_a_timeout_for_the_impatient(
+def test_a_delayed_answer_is_a_timeout_for_a_client_that_waits_less(
     desk: Desk, simulator: Simulator, session: requests.Session
 ) -> None:
     simulator.fault({"method": "POST"}, {"do": "delay", "ms": 700})
@@ -156,7 +156,9 @@ def test_single_events_can_be_dropped_or_doubled(desk: Desk, simulator: Simulato
     assert desk.story().count("ACCOUNT_UPDATE ORDER") == 2
 
 
-def test_a_forgotten_algo_order_lives_on_unseen(desk: Desk, simulator: Simulator, clock: Clock) -> None:
+def test_a_forgotten_algo_order_stays_open_but_is_not_found(
+    desk: Desk, simulator: Simulator, clock: Clock
+) -> None:
     desk.order("BUY", "MARKET", "0.010")
     simulator.fault({"path": "*/algoOrder", "method": "POST"}, {"do": "forget_algo", "ms": 2000}, 1)
     desk.algo("SELL", "STOP_MARKET", "62000", closePosition="true", clientAlgoId="ghost")
@@ -168,7 +170,9 @@ def test_a_forgotten_algo_order_lives_on_unseen(desk: Desk, simulator: Simulator
     assert desk.ask("GET", "/fapi/v1/algoOrder", clientAlgoId="ghost")["algoStatus"] == "NEW"
 
 
-def test_a_vanished_algo_order_is_gone_without_a_word(desk: Desk, simulator: Simulator, clock: Clock) -> None:
+def test_a_vanished_algo_order_is_gone_without_an_event(
+    desk: Desk, simulator: Simulator, clock: Clock
+) -> None:
     desk.order("BUY", "MARKET", "0.010")
     simulator.fault({"path": "*/algoOrder", "method": "POST"}, {"do": "vanish_algo"}, 1)
     desk.algo("SELL", "STOP_MARKET", "62000", closePosition="true", clientAlgoId="gone")

@@ -32,7 +32,7 @@ def worth_by_trades(simulator: Simulator, name: str) -> Decimal:
 
 
 def worth_by_wallets(simulator: Simulator, name: str) -> Decimal:
-    """What it says it is worth: wallets and open profit."""
+    """What it is worth by its own wallets and open profit."""
     book = simulator.ex.books[name]
     worth = sum(book.account.wallets.values(), ZERO)
     for position in book.held.values():
@@ -64,22 +64,24 @@ def test_nothing_is_lost_or_made_whatever_happens(clock: Clock, seed: int) -> No
     # When anything at all is done, the books agree after every step
     for _ in range(250):
         desk, symbol = rng.choice(desks), rng.choice(("BTCUSDT", "DOGEUSDT"))
-        words: dict[str, Any] = {"symbol": symbol, "side": rng.choice(("BUY", "SELL"))}
+        params: dict[str, Any] = {"symbol": symbol, "side": rng.choice(("BUY", "SELL"))}
         quantity = f"0.{rng.randrange(2, 90):03d}" if symbol == "BTCUSDT" else str(rng.randrange(30, 9000))
         if desk is desks[1]:
-            words["positionSide"] = rng.choice(("LONG", "SHORT"))
+            params["positionSide"] = rng.choice(("LONG", "SHORT"))
         last = simulator.ex.market(symbol).last
         try:
             match rng.randrange(6):
                 case 0 | 1:
-                    desk.order(words.pop("side"), "MARKET", quantity, **words)
+                    desk.order(params.pop("side"), "MARKET", quantity, **params)
                 case 2:
                     price = simulator.ex.market(symbol).round_to_tick(last * rng.randrange(980, 1021) / 1000)
-                    desk.order(words.pop("side"), "LIMIT", quantity, price=f"{price.normalize():f}", **words)
+                    desk.order(
+                        params.pop("side"), "LIMIT", quantity, price=f"{price.normalize():f}", **params
+                    )
                 case 3:
                     price = simulator.ex.market(symbol).round_to_tick(last * rng.randrange(970, 1031) / 1000)
-                    desk.algo(words.pop("side"), rng.choice(("STOP_MARKET", "TAKE_PROFIT_MARKET")),
-                              f"{price.normalize():f}", quantity=quantity, **words)  # fmt: skip
+                    desk.algo(params.pop("side"), rng.choice(("STOP_MARKET", "TAKE_PROFIT_MARKET")),
+                              f"{price.normalize():f}", quantity=quantity, **params)  # fmt: skip
                 case 4:
                     simulator.liquidity(symbol, quantity, levels=rng.randrange(1, 4))
                 case _:
@@ -148,7 +150,7 @@ def test_a_position_whose_margin_is_gone_is_liquidated(desk: Desk) -> None:
     assert forced["clientOrderId"] == closed["c"]
 
 
-def test_an_isolated_position_falls_alone(desk: Desk) -> None:
+def test_an_isolated_position_is_liquidated_alone(desk: Desk) -> None:
     desk.simulator.set_price("ETHUSDT", "2400")
     desk.ask("POST", "/fapi/v1/marginType", symbol="BTCUSDT", marginType="ISOLATED")
     desk.order("BUY", "MARKET", "0.100")

@@ -32,7 +32,7 @@ def test_a_thin_book_fills_a_market_order_in_part_and_expires_the_rest(
         desk.order("BUY", "MARKET", "0.010")
 
 
-def test_an_empty_or_torn_market_refuses_market_orders(desk: Desk, simulator: Simulator) -> None:
+def test_an_empty_or_diverging_market_refuses_market_orders(desk: Desk, simulator: Simulator) -> None:
     simulator.set_price("BTCUSDT", "90000", mark="63000", gap=True)
     with pytest.raises(Refused, match="-4131"):
         desk.order("BUY", "MARKET", "0.010")
@@ -53,8 +53,8 @@ def test_a_limit_order_fills_in_parts_as_the_market_comes_to_it(desk: Desk, simu
     assert {t["maker"] for t in desk.ask("GET", "/fapi/v1/userTrades", symbol="BTCUSDT")} == {True}
 
 
-def test_who_came_first_is_served_first(desk: Desk, simulator: Simulator) -> None:
-    # Given 0.006 standing before us at our price
+def test_who_rested_first_is_filled_first(desk: Desk, simulator: Simulator) -> None:
+    # Given 0.006 resting ahead of us at our price
     simulator.liquidity("BTCUSDT", "0.004", levels=1, queue="0.006")
     desk.order("BUY", "LIMIT", "0.002", price="62000", newClientOrderId="queued")
     statuses = []
@@ -91,7 +91,7 @@ def test_times_in_force(desk: Desk, simulator: Simulator) -> None:
     assert desk.order("SELL", "LIMIT", "0.010", price="63000.1", timeInForce="GTX")["status"] == "NEW"
 
 
-def test_a_person_may_fill_a_resting_order_by_hand(desk: Desk, simulator: Simulator) -> None:
+def test_a_resting_order_can_be_filled_by_hand(desk: Desk, simulator: Simulator) -> None:
     desk.order("BUY", "LIMIT", "0.010", price="62000", newClientOrderId="hand")
     simulator.fill("hand", "0.003")
     order = desk.ask("GET", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="hand")

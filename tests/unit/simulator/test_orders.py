@@ -55,14 +55,16 @@ LIMIT = {"type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010", "price": "6
         ({"recvWindow": "60001"}, -1131),
     ],
 )
-def test_a_bad_order_gets_the_venues_own_code(desk: Desk, changed: dict[str, Any], code: int) -> None:
+def test_a_bad_order_gets_the_code_of_the_real_exchange(
+    desk: Desk, changed: dict[str, Any], code: int
+) -> None:
     # Given an order that would be accepted, with one thing wrong
-    words = {"symbol": "BTCUSDT", "side": "BUY", **LIMIT, **changed}
-    words = {name: value for name, value in words.items() if value is not None}
+    params = {"symbol": "BTCUSDT", "side": "BUY", **LIMIT, **changed}
+    params = {name: value for name, value in params.items() if value is not None}
 
     # When it is sent, then the code names that thing, and nothing rests
     with pytest.raises(Refused) as refused:
-        desk.ask("POST", "/fapi/v1/order", **words)
+        desk.ask("POST", "/fapi/v1/order", **params)
     assert refused.value.code == code
     assert desk.simulator.open_orders() == []
 
@@ -98,7 +100,7 @@ def test_client_ids_are_unique_among_open_orders_only(desk: Desk) -> None:
     assert desk.order("BUY", "LIMIT", "0.010", price="60000", newClientOrderId="twice")["status"] == "NEW"
 
 
-def test_a_market_order_fills_at_the_asking_price_and_tells_it_in_order(desk: Desk) -> None:
+def test_a_market_order_fills_at_the_best_ask_and_reports_in_order(desk: Desk) -> None:
     placed = desk.order("BUY", "MARKET", "0.010", newOrderRespType="RESULT")
     assert placed["status"] == "FILLED"
     assert desk.story() == [
@@ -109,7 +111,7 @@ def test_a_market_order_fills_at_the_asking_price_and_tells_it_in_order(desk: De
 
 
 @pytest.mark.parametrize(
-    ("kind", "words", "answer", "status"),
+    ("kind", "params", "answer", "status"),
     [
         ("MARKET", {}, ("NEW", "0.000"), "FILLED"),
         ("MARKET", {"newOrderRespType": "ACK"}, ("NEW", "0.000"), "FILLED"),
@@ -120,44 +122,44 @@ def test_a_market_order_fills_at_the_asking_price_and_tells_it_in_order(desk: De
     ],
 )  # fmt: skip
 def test_only_result_waits_for_the_end_and_only_where_it_comes_at_once(
-    desk: Desk, kind: str, words: dict[str, str], answer: tuple[str, str], status: str
+    desk: Desk, kind: str, params: dict[str, str], answer: tuple[str, str], status: str
 ) -> None:
-    placed = desk.order("BUY", kind, "0.010", **words)
+    placed = desk.order("BUY", kind, "0.010", **params)
     assert (placed["status"], placed["executedQty"]) == answer
     order = desk.ask("GET", "/fapi/v1/order", symbol="BTCUSDT", orderId=placed["orderId"])
     assert order["status"] == status
 
 
-def test_an_amended_order_must_be_affordable_as_it_will_stand(desk: Desk) -> None:
+def test_an_amended_order_must_be_affordable_as_it_will_be(desk: Desk) -> None:
     # Given 10000 at leverage 20, and an order resting
     desk.order("BUY", "LIMIT", "0.010", price="60000", newClientOrderId="grows")
-    words = {"symbol": "BTCUSDT", "side": "BUY", "price": "60000", "origClientOrderId": "grows"}
+    params = {"symbol": "BTCUSDT", "side": "BUY", "price": "60000", "origClientOrderId": "grows"}
 
     # When it is made larger than the money allows, then it stays as it was
     with pytest.raises(Refused, match="-2019"):
-        desk.ask("PUT", "/fapi/v1/order", quantity="4", **words)
+        desk.ask("PUT", "/fapi/v1/order", quantity="4", **params)
     assert (
         desk.ask("GET", "/fapi/v1/openOrder", symbol="BTCUSDT", origClientOrderId="grows")["origQty"]
         == "0.010"
     )
 
     # But nearly all of the money may go into it, as if it were placed anew
-    assert desk.ask("PUT", "/fapi/v1/order", quantity="3.3", **words)["origQty"] == "3.300"
+    assert desk.ask("PUT", "/fapi/v1/order", quantity="3.3", **params)["origQty"] == "3.300"
     with pytest.raises(Refused, match="-2019"):
         desk.order("BUY", "LIMIT", "0.1", price="60000")
 
 
 def test_an_amendment_may_take_its_price_from_the_book(desk: Desk) -> None:
     desk.order("BUY", "LIMIT", "0.010", price="60000", newClientOrderId="moves")
-    words = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010", "origClientOrderId": "moves"}
-    assert desk.ask("PUT", "/fapi/v1/order", priceMatch="QUEUE", **words)["price"] == "63000.0"
+    params = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010", "origClientOrderId": "moves"}
+    assert desk.ask("PUT", "/fapi/v1/order", priceMatch="QUEUE", **params)["price"] == "63000.0"
     with pytest.raises(Refused, match="-1106"):
-        desk.ask("PUT", "/fapi/v1/order", priceMatch="QUEUE", price="61000", **words)
+        desk.ask("PUT", "/fapi/v1/order", priceMatch="QUEUE", price="61000", **params)
     with pytest.raises(Refused, match="-1102"):
-        desk.ask("PUT", "/fapi/v1/order", **words)
+        desk.ask("PUT", "/fapi/v1/order", **params)
 
 
-def test_reduce_only_never_turns_a_position_round(desk: Desk) -> None:
+def test_reduce_only_never_reverses_a_position(desk: Desk) -> None:
     # Given a long of 0.010
     desk.order("BUY", "MARKET", "0.010")
 
@@ -179,7 +181,7 @@ def test_a_resting_reduce_only_limit_blocks_a_reduce_only_close(desk: Desk) -> N
     assert desk.simulator.position("BTCUSDT").is_flat
 
 
-def test_a_reduce_only_limit_is_displaced_when_the_position_goes(clock: Clock) -> None:
+def test_a_reduce_only_limit_expires_when_the_position_is_gone(clock: Clock) -> None:
     simulator = Simulator(clock=clock, resting_reduce_only_blocks=False)
     simulator.add_account("desk", "desk0key", "desk0secret")
     simulator.set_price("BTCUSDT", "63000")
@@ -188,11 +190,11 @@ def test_a_reduce_only_limit_is_displaced_when_the_position_goes(clock: Clock) -
     desk.order("SELL", "LIMIT", "0.010", price="64000", reduceOnly="true", newClientOrderId="target")
     desk.order("SELL", "MARKET", "0.010", reduceOnly="true")
     assert simulator.open_orders() == []
-    (told,) = [e for e in desk.events() if e.get("o", {}).get("X") == "EXPIRED"]
-    assert (told["o"]["c"], told["o"]["er"]) == ("target", "4")
+    (expired,) = [e for e in desk.events() if e.get("o", {}).get("X") == "EXPIRED"]
+    assert (expired["o"]["c"], expired["o"]["er"]) == ("target", "4")
 
 
-def test_hedge_mode_needs_a_side_and_knows_no_reduce_only(hedge: Desk) -> None:
+def test_hedge_mode_needs_a_position_side_and_refuses_reduce_only(hedge: Desk) -> None:
     with pytest.raises(Refused, match="-4061"):
         hedge.order("BUY", "MARKET", "0.010")
     with pytest.raises(Refused, match="-1106"):
@@ -210,10 +212,10 @@ def test_hedge_mode_needs_a_side_and_knows_no_reduce_only(hedge: Desk) -> None:
 
 
 def test_order_test_applies_every_rule_and_places_nothing(desk: Desk) -> None:
-    words = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET"}
-    assert desk.ask("POST", "/fapi/v1/order/test", **words, quantity="0.010")["status"] == "NEW"
+    params = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET"}
+    assert desk.ask("POST", "/fapi/v1/order/test", **params, quantity="0.010")["status"] == "NEW"
     with pytest.raises(Refused, match="-4164"):
-        desk.ask("POST", "/fapi/v1/order/test", **words, quantity="0.001")
+        desk.ask("POST", "/fapi/v1/order/test", **params, quantity="0.001")
     assert desk.simulator.open_orders() == []
     assert desk.simulator.position("BTCUSDT").is_flat
 
@@ -240,15 +242,15 @@ def test_a_batch_holds_at_most_five_and_answers_item_by_item(desk: Desk) -> None
 
 def test_amending_moves_a_limit_order_and_keeps_its_id(desk: Desk) -> None:
     placed = desk.order("BUY", "LIMIT", "0.010", price="60000", newClientOrderId="mine")
-    words = {"symbol": "BTCUSDT", "origClientOrderId": "mine", "side": "BUY"}
-    moved = desk.ask("PUT", "/fapi/v1/order", **words, quantity="0.020", price="61000", modifyId="7")
+    params = {"symbol": "BTCUSDT", "origClientOrderId": "mine", "side": "BUY"}
+    moved = desk.ask("PUT", "/fapi/v1/order", **params, quantity="0.020", price="61000", modifyId="7")
     assert (moved["orderId"], moved["price"], moved["origQty"], moved["modifyId"]) == (
         placed["orderId"], "61000.0", "0.020", 7,
     )  # fmt: skip
     with pytest.raises(Refused, match="-5027"):
-        desk.ask("PUT", "/fapi/v1/order", **words, quantity="0.020", price="61000")
+        desk.ask("PUT", "/fapi/v1/order", **params, quantity="0.020", price="61000")
     with pytest.raises(Refused, match="-5047"):
-        desk.ask("PUT", "/fapi/v1/order", **words, quantity="0.020", price="61500", reduceOnly="true")
+        desk.ask("PUT", "/fapi/v1/order", **params, quantity="0.020", price="61500", reduceOnly="true")
     desk.simulator.set_price("BTCUSDT", "61500")
     assert desk.ask("GET", "/fapi/v1/openOrders", symbol="BTCUSDT")[0]["origQty"] == "0.020"
     desk.simulator.set_price("BTCUSDT", "60900")
@@ -278,7 +280,7 @@ def test_a_price_match_takes_its_price_from_the_book(desk: Desk) -> None:
         desk.order("BUY", "LIMIT", "0.010", priceMatch="QUEUE", price="60000")
 
 
-def test_all_orders_remembers_and_the_venue_forgets_unfilled_ones_after_three_days(
+def test_all_orders_lists_ended_ones_and_unfilled_ones_are_forgotten_after_three_days(
     desk: Desk, clock: Clock
 ) -> None:
     desk.order("BUY", "MARKET", "0.010", newClientOrderId="filled")
@@ -304,7 +306,7 @@ def test_a_symbol_that_does_not_trade_takes_no_order(desk: Desk) -> None:
         desk.order("BUY", "MARKET", "1", symbol="ETHUSDT")
 
 
-def test_the_bracket_of_the_leverage_bounds_a_position(desk: Desk) -> None:
+def test_the_leverage_bracket_limits_a_position(desk: Desk) -> None:
     assert (
         desk.ask("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage="150")["maxNotionalValue"]
         == "300000"

@@ -42,7 +42,7 @@ def test_a_recording_is_walked_inside_each_bar(clock: Clock, tmp_path: Path) -> 
     assert recording.bar(3).close == Decimal(92)
 
 
-def test_the_market_runs_as_fast_as_it_is_told(clock: Clock) -> None:
+def test_the_market_runs_at_the_speed_it_is_given(clock: Clock) -> None:
     simulator = Simulator(clock=clock, prices="replay", speed=20, symbols=["ADAUSDT", "BTCUSDT"])
     begun = simulator.ex.market_ms
     for _ in range(40):
@@ -80,7 +80,7 @@ def test_bars_join_history_and_present_and_the_last_is_open(clock: Clock) -> Non
             assert low <= min(opened, close) <= max(opened, close) <= high
 
 
-def test_a_market_that_stands_still_has_flat_bars_and_no_gaps(clock: Clock) -> None:
+def test_a_market_without_trades_has_flat_bars_and_no_gaps(clock: Clock) -> None:
     simulator = Simulator(clock=clock, symbols=["BTCUSDT"])
     for price in ("63000", "63100", "63050"):
         simulator.set_price("BTCUSDT", price)
@@ -95,7 +95,7 @@ def test_a_market_that_stands_still_has_flat_bars_and_no_gaps(clock: Clock) -> N
     [("interval=1s", -1120), ("interval=1m&limit=2000", -1130), ("interval=1m&limit=x", -1100),
      ("interval=1m&startTime=2&endTime=1", -1023), ("", -1102)],
 )  # fmt: skip
-def test_bad_questions_about_bars(simulator: Simulator, query: str, code: int) -> None:
+def test_bad_queries_of_bars(simulator: Simulator, query: str, code: int) -> None:
     assert ask(simulator, f"/fapi/v1/klines?symbol=BTCUSDT&{query}")["code"] == code
 
 
@@ -112,7 +112,7 @@ def test_files_that_are_no_recordings_are_explained(tmp_path: Path) -> None:
         Simulator(exchange_info=bad)
 
 
-def test_a_sleepy_machine_catches_up(clock: Clock) -> None:
+def test_a_machine_that_slept_catches_up(clock: Clock) -> None:
     simulator = Simulator(clock=clock, prices="walk", symbols=["BTCUSDT"])
     simulator.add_account("desk", KEY, SECRET)
     simulator.tick()

@@ -1,4 +1,4 @@
-"""The simulator as a process: its command line, its sockets, its memory, its death."""
+"""The simulator as a process: command line, sockets, saved state, kill -9."""
 
 from __future__ import annotations
 
@@ -18,14 +18,21 @@ import aiohttp
 import pytest
 import requests
 
+from simulator.cli import main
 from simulator.faults.language import EVENT_ACTIONS, REQUEST_ACTIONS
 from tests.unit.simulator.process import ROOT, Venue
-from tests.unit.simulator.support import KEY, SECRET, Refused
+from tests.unit.simulator.random_client import FAULTS, run_in_process, trade
+from tests.unit.simulator.support import KEY, SECRET, START_MS, Refused
 
 ACCOUNT = f"desk:{KEY}:{SECRET}:10000"
 HAND = ("--prices", "hand", "--account", ACCOUNT)
 PROD = (*HAND, "--profile", "prod")
 T = TypeVar("T")
+
+
+def run_cli(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "simulator", *options]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
 
 
 def run(story: Coroutine[Any, Any, T]) -> T:
@@ -51,7 +58,7 @@ def prod() -> Iterator[Venue]:
 
 
 async def listen(url: str, *paths: str, act: Any, wanted: int) -> list[list[dict[str, Any]]]:
-    """Open sockets, act, and hear each out until the first has said ``wanted`` things and the others had their time."""
+    """Open sockets, act, and return the messages of each: ``wanted`` of the first, and what the others got meanwhile."""
     async with aiohttp.ClientSession() as session:
         sockets = [await session.ws_connect(url + path) for path in paths]
         await asyncio.get_running_loop().run_in_executor(None, act)
@@ -59,13 +66,13 @@ async def listen(url: str, *paths: str, act: Any, wanted: int) -> list[list[dict
         while len(heard[0]) < wanted:
             heard[0].append(json.loads((await asyncio.wait_for(sockets[0].receive(), 10)).data))
         # A ping answered on each socket proves that nothing else was on its way before it.
-        for socket, words in zip(sockets[1:], heard[1:], strict=True):
+        for socket, messages in zip(sockets[1:], heard[1:], strict=True):
             await socket.send_str('{"method": "LIST_SUBSCRIPTIONS", "id": 77}')
             while True:
                 message = json.loads((await asyncio.wait_for(socket.receive(), 10)).data)
                 if message.get("id") == 77:
                     break
-                words.append(message)
+                messages.append(message)
         for socket in sockets:
             await socket.close()
         return heard
@@ -186,7 +193,7 @@ def test_what_was_answered_survives_kill_minus_nine(tmp_path: Path) -> None:
         venue.kill()
         venue = Venue("--prices", "hand", *state)
 
-        # Then it knows everything it ever said
+        # Then it knows everything it ever answered
         for path, answer in before.items():
             assert venue.ask("GET", path) == answer
         assert venue.ask("GET", "/fapi/v1/symbolConfig", symbol="BTCUSDT")[0]["leverage"] == 7
@@ -237,7 +244,7 @@ def test_two_simulators_do_not_share_a_state(tmp_path: Path) -> None:
 
 
 def test_connections_are_cut_and_late_orders_executed_late(venue: Venue) -> None:
-    words: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC",
+    order: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC",
                              "quantity": "0.010", "price": "60000"}  # fmt: skip
     venue.sim("POST", "faults", [
         {"match": {"method": "POST", "client_id": "^cut"}, "then": {"do": "lose_answer"}},
@@ -246,8 +253,8 @@ def test_connections_are_cut_and_late_orders_executed_late(venue: Venue) -> None
     ])  # fmt: skip
     for name in ("cut", "never"):
         with pytest.raises(requests.exceptions.ConnectionError):
-            venue.ask("POST", "/fapi/v1/order", **words, newClientOrderId=name)
-    late = venue.signed("/fapi/v1/order", **words, newClientOrderId="late")
+            venue.ask("POST", "/fapi/v1/order", **order, newClientOrderId=name)
+    late = venue.signed("/fapi/v1/order", **order, newClientOrderId="late")
     with suppress(requests.exceptions.ReadTimeout):
         venue.session.post(late, timeout=0.05)
     assert venue.ask("GET", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="cut")["status"] == "NEW"
@@ -279,16 +286,16 @@ def test_control_mistakes_get_a_sentence(venue: Venue) -> None:
     assert venue.session.post(f"{venue.url}/sim/price", data="{nonsense").status_code == 400
 
 
-def test_what_is_no_http_gets_400_and_one_line_in_the_log(venue: Venue) -> None:
+def test_what_is_not_http_gets_400_and_one_line_in_the_log(venue: Venue) -> None:
     host, port = venue.url.removeprefix("http://").split(":")
     nonsense = (
         b"GARBAGE\r\n\r\n",
         b"POST /fapi/v1/order HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n",
         b"GET /fapi/v1/time?a=" + b"b" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     )
-    for words in nonsense:
+    for garbage in nonsense:
         with socket.create_connection((host, int(port)), timeout=10) as line:
-            line.sendall(words)
+            line.sendall(garbage)
             assert b" 400 " in line.recv(200)
     with socket.create_connection((host, int(port)), timeout=10) as line:
         line.sendall(b"POST /fapi/v1/order HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nabc")
@@ -299,7 +306,7 @@ def test_what_is_no_http_gets_400_and_one_line_in_the_log(venue: Venue) -> None:
     assert said.count("A request was not understood") >= 2
 
 
-def test_the_page_shows_and_the_unknown_is_404(venue: Venue) -> None:
+def test_the_page_is_served_and_an_unknown_path_is_404(venue: Venue) -> None:
     page = venue.session.get(venue.url)
     assert page.headers["Content-Type"].startswith("text/html")
     assert "A local Binance" in page.text
@@ -315,10 +322,10 @@ def test_the_page_shows_and_the_unknown_is_404(venue: Venue) -> None:
     [
         (["--port", "0", "--host", "0.0.0.0"], "is not a loopback address"),
         (["--port", "99999"], "between 0 and 65535"),
-        (["--port", "0", "--account", "onlyname"], "--account wants NAME:KEY:SECRET"),
+        (["--port", "0", "--account", "onlyname"], "--account takes NAME:KEY:SECRET"),
         (["--port", "0", "--account", "a:b:c:money"], "The balance of account a is not a number."),
         (["--port", "0", "--account", "a:b:c:1:BOTH"], "ONE_WAY or HEDGE"),
-        (["--port", "0", "--klines", "nofile"], "--klines wants SYMBOL=FILE"),
+        (["--port", "0", "--klines", "nofile"], "--klines takes SYMBOL=FILE"),
         (["--port", "0", "--speed", "fast"], "--speed is a number"),
         (["--port", "0", "--profile", "moon"], "Known: demo, prod."),
         (["--port", "0", "--switch", "nonsense=1"], "no profile switch nonsense"),
@@ -330,34 +337,54 @@ def test_the_page_shows_and_the_unknown_is_404(venue: Venue) -> None:
         (["--port", "0", "--faults", "absent.json"], "Cannot read faults"),
     ],
 )
-def test_a_mistake_on_the_command_line_gets_one_sentence(options: list[str], sentence: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "simulator", *options],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=30,
-        check=False,
-    )
+def test_a_mistake_on_the_command_line_gets_one_sentence(
+    options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(options) == 2
+    said = capsys.readouterr()
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+def test_a_mistake_ends_the_process_with_an_exit_code() -> None:
+    done = run_cli("--port", "0", "--host", "0.0.0.0")
     assert done.returncode == 2
-    assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
 
 
-def test_help_teaches() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "simulator", "--help"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=30,
-        check=True,
-    )
+def test_help_shows_examples() -> None:
+    help_text = run_cli("--help").stdout
     for word in ("--state", "--account", "examples:", "/private", "kill -9", "/sim/price"):
-        assert word in done.stdout
+        assert word in help_text
 
 
-def test_a_port_in_use_is_said_so(venue: Venue) -> None:
+def test_a_port_in_use_is_reported(venue: Venue) -> None:
     with pytest.raises(RuntimeError, match="cannot listen on"):
         Venue("--prices", "hand", port=int(venue.url.rpartition(":")[2]))
+
+
+def run_over_http(orders: int, seed: int) -> str:
+    venue = Venue("--clock", str(START_MS), "--seed", str(seed), "--prices", "walk",
+                  "--account", f"desk:{KEY}:{SECRET}:100000")  # fmt: skip
+    try:
+        venue.sim("POST", "faults", FAULTS)
+
+        def send(method: str, target: str) -> None:
+            try:
+                venue.session.request(method, venue.url + target, timeout=0.25 if "POST" in method else 10)
+            except requests.exceptions.RequestException:
+                return
+
+        def forward(ms: int) -> None:
+            venue.sim("POST", "clock", {"forward": ms})
+
+        trade(send, forward, orders=orders, seed=seed)
+        return str(venue.sim("GET", "verdict")["log_hash"])
+    finally:
+        venue.end()
+
+
+def test_over_http_the_log_is_the_same_as_in_process() -> None:
+    assert run_over_http(120, 7) == run_in_process(120, 7)

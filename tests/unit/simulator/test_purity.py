@@ -11,7 +11,7 @@ import simulator
 ALLOWED = {"simulator", "aiohttp", "requests"} | set(sys.stdlib_module_names)
 
 
-def test_it_imports_nothing_of_the_house_and_no_more_than_aiohttp_and_requests() -> None:
+def test_it_imports_nothing_of_the_product_and_no_more_than_aiohttp_and_requests() -> None:
     for file in Path(str(simulator.__file__)).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
@@ -22,7 +22,7 @@ def test_it_imports_nothing_of_the_house_and_no_more_than_aiohttp_and_requests()
                 assert name.partition(".")[0] in ALLOWED, f"{file.name} imports {name}"
 
 
-def test_the_engine_reads_no_clock_and_draws_no_unseeded_chance() -> None:
+def test_the_engine_reads_no_clock_and_uses_no_unseeded_randomness() -> None:
     root = Path(str(simulator.__file__)).parent
     rooms = ("engine", "faults", "prices", "protocol", "venue")
     for file in [file for room in rooms for file in (root / room).glob("*.py")]:

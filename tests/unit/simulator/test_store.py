@@ -1,4 +1,4 @@
-"""The journal: what it holds, how it is folded up, what it makes of damage."""
+"""The saved state: what it holds, how it is compacted, what becomes of damage."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def busy(simulator: Simulator, clock: Clock) -> None:
     clock.forward(700)
 
 
-@pytest.mark.parametrize("fold", [False, True])
-def test_a_reopened_state_is_the_same_state(tmp_path: Path, clock: Clock, fold: bool) -> None:
-    # Given a busy exchange with a thin book, its journal folded up in the middle or not
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_reopened_state_is_the_same_state(tmp_path: Path, clock: Clock, compacted: bool) -> None:
+    # Given a busy exchange with a thin book, its journal compacted on the way or not
     simulator, store = opened(tmp_path, clock)
     busy(simulator, clock)
-    if fold:
+    if compacted:
         store.compact()
         simulator.set_price("BTCUSDT", "63900")
     simulator.liquidity("BTCUSDT", "5", levels=3, queue="1")
@@ -76,7 +76,7 @@ def test_damage_at_the_end_is_cut_off(tmp_path: Path, clock: Clock) -> None:
     store.close()
 
 
-def test_a_directory_belongs_to_one(tmp_path: Path, clock: Clock) -> None:
+def test_a_directory_belongs_to_one_simulator(tmp_path: Path, clock: Clock) -> None:
     _, store = opened(tmp_path, clock)
     with pytest.raises(StateInUse, match="choose another --state"):
         opened(tmp_path, clock)

@@ -23,7 +23,7 @@ def test_an_uncovered_time_lasts_from_fill_to_stop(desk: Desk, simulator: Simula
     assert simulator.verdict()["uncovered_ms_max"] == 800
 
 
-def test_stops_standing_before_the_entry_leave_no_gap(desk: Desk, simulator: Simulator, clock: Clock) -> None:
+def test_stops_placed_before_the_entry_leave_no_gap(desk: Desk, simulator: Simulator, clock: Clock) -> None:
     desk.algo("SELL", "STOP_MARKET", "62000", quantity="0.010", reduceOnly="true")
     desk.order("BUY", "MARKET", "0.010")
     clock.forward(1000)
@@ -58,7 +58,7 @@ def test_growing_positions_and_cut_stops_are_seen(desk: Desk, simulator: Simulat
     assert (second["ms"], second["worst"], second["end"]) == (50, "0.010", None)
 
 
-def test_time_in_which_we_refused_the_stop_is_told_apart(
+def test_time_in_which_the_simulator_refused_the_stop_is_listed_apart(
     desk: Desk, simulator: Simulator, clock: Clock
 ) -> None:
     simulator.fault({"type": "STOP_MARKET"}, {"do": "answer", "status": 503}, [1, 2])
@@ -75,7 +75,7 @@ def test_time_in_which_we_refused_the_stop_is_told_apart(
     assert (interval["ms"], len(interval["refusals"])) == (950, 2)
 
 
-def test_a_stop_that_met_a_full_rate_limit_is_our_refusal_too(
+def test_a_stop_refused_by_a_rate_limit_fault_is_listed_apart_too(
     desk: Desk, simulator: Simulator, clock: Clock
 ) -> None:
     simulator.fault({"type": "STOP_MARKET"}, {"do": "answer", "status": 429}, 1)
@@ -89,7 +89,7 @@ def test_a_stop_that_met_a_full_rate_limit_is_our_refusal_too(
     assert (interval["ms"], simulator.verdict()["uncovered"]) == (400, [])
 
 
-def test_a_rule_that_says_no_excuses_nobody(desk: Desk, simulator: Simulator, clock: Clock) -> None:
+def test_a_refusal_by_a_rule_excuses_nobody(desk: Desk, simulator: Simulator, clock: Clock) -> None:
     desk.order("BUY", "MARKET", "0.010")
     clock.forward(400)
     with pytest.raises(Refused, match="-4137"):
@@ -130,9 +130,7 @@ def test_armed_legs_wait_for_the_proof_that_their_entry_is_absent(
     assert len(simulator.verdict()["orphans"]) == 1
 
 
-def test_the_customer_may_say_how_long_that_proof_takes(
-    desk: Desk, simulator: Simulator, clock: Clock
-) -> None:
+def test_the_client_may_say_how_long_that_proof_takes(desk: Desk, simulator: Simulator, clock: Clock) -> None:
     times = {"recv_window": 2_000, "absence_margin": 1_500}
     desk.algo("SELL", "STOP_MARKET", "62000", quantity="0.010", reduceOnly="true", clientAlgoId="ab12-1-s0")
     clock.forward(8_499)
@@ -151,7 +149,7 @@ def test_a_leg_beside_its_resting_entry_is_no_orphan(desk: Desk, simulator: Simu
     assert simulator.verdict()["orphans"] == []
 
 
-def test_a_position_turned_round_is_reported(desk: Desk, simulator: Simulator) -> None:
+def test_a_reversed_position_is_reported(desk: Desk, simulator: Simulator) -> None:
     desk.order("BUY", "MARKET", "0.010", newClientOrderId="ab12-1-e0")
     desk.order("SELL", "MARKET", "0.020", newClientOrderId="ab12-1-x0")
     assert simulator.verdict()["reversed"]

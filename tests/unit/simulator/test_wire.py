@@ -63,12 +63,12 @@ def test_keys(desk: Desk, simulator: Simulator, clock: Clock) -> None:
 def test_a_request_must_be_fresh_in_both_directions(
     desk: Desk, clock: Clock, lag: int, window: int | None, code: int
 ) -> None:
-    words = {"timestamp": clock() - lag} | ({"recvWindow": window} if window is not None else {})
-    reply = desk.raw("GET", "/fapi/v3/balance", desk.signed_query(**words))
+    params = {"timestamp": clock() - lag} | ({"recvWindow": window} if window is not None else {})
+    reply = desk.raw("GET", "/fapi/v3/balance", desk.signed_query(**params))
     assert (reply.status if reply.status == 200 else code_of(reply)) == code
 
 
-def test_twice_the_same_name_is_too_many(desk: Desk, clock: Clock) -> None:
+def test_a_parameter_sent_twice_is_refused(desk: Desk, clock: Clock) -> None:
     query = f"{ORDER}&symbol=ETHUSDT&timestamp={clock()}"
     assert code_of(desk.raw("POST", "/fapi/v1/order", f"{query}&signature={sign(query)}")) == -1101
 
@@ -80,27 +80,27 @@ def test_unknown_paths_wrong_methods_and_large_bodies(desk: Desk) -> None:
     assert desk.raw("POST", "/fapi/v1/order", body=b"\xff\xfe=1").status == 400
 
 
-def test_headers_tell_what_is_used(desk: Desk) -> None:
+def test_headers_show_what_is_used(desk: Desk) -> None:
     desk.ask("GET", "/fapi/v3/account")
-    words = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
-    reply = desk.raw("POST", "/fapi/v1/order", desk.signed_query(**words))
+    params = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
+    reply = desk.raw("POST", "/fapi/v1/order", desk.signed_query(**params))
     assert reply.headers["X-MBX-USED-WEIGHT-1M"] == "5"
     assert (reply.headers["X-MBX-ORDER-COUNT-10S"], reply.headers["X-MBX-ORDER-COUNT-1M"]) == ("1", "1")
 
 
 def test_too_many_orders_are_refused_until_the_window_is_over(desk: Desk, clock: Clock) -> None:
-    words = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010",
+    params = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010",
              "price": "60000"}  # fmt: skip
     for _ in range(300):
-        desk.ask("POST", "/fapi/v1/order", **words)
+        desk.ask("POST", "/fapi/v1/order", **params)
     with pytest.raises(Refused) as refused:
-        desk.ask("POST", "/fapi/v1/order", **words)
+        desk.ask("POST", "/fapi/v1/order", **params)
     assert (refused.value.status, refused.value.code) == (429, -1015)
     clock.forward(10_000)
-    desk.ask("POST", "/fapi/v1/order", **words)
+    desk.ask("POST", "/fapi/v1/order", **params)
 
 
-def test_too_much_weight_brings_429_and_not_listening_418(clock: Clock) -> None:
+def test_too_much_weight_gets_429_and_going_on_418(clock: Clock) -> None:
     simulator = Simulator(clock=clock, profile="prod")
     simulator.add_account("desk", KEY, SECRET)
     desk = Desk(simulator, clock)
@@ -131,7 +131,7 @@ def test_production_and_demo_have_their_own_numbers(clock: Clock) -> None:
         Simulator(profile="moon")
 
 
-def test_accounts_are_entered_once(simulator: Simulator) -> None:
+def test_an_account_is_opened_once(simulator: Simulator) -> None:
     assert simulator.add_account("desk", KEY, SECRET) is False
     with pytest.raises(AccountExists, match="another secret"):
         simulator.add_account("other", KEY, "different")
@@ -142,9 +142,9 @@ def test_accounts_are_entered_once(simulator: Simulator) -> None:
 
 
 def test_settings_change_only_when_they_may(desk: Desk) -> None:
-    def code(path: str, **words: Any) -> Any:
+    def code(path: str, **params: Any) -> Any:
         try:
-            desk.ask("POST", path, **words)
+            desk.ask("POST", path, **params)
         except Refused as refused:
             return refused.code
         return 200
@@ -167,7 +167,7 @@ def test_settings_change_only_when_they_may(desk: Desk) -> None:
     assert "ACCOUNT_CONFIG_UPDATE" in [e["e"] for e in desk.events()]
 
 
-def test_a_listen_key_lives_an_hour_and_can_be_prolonged(desk: Desk, clock: Clock) -> None:
+def test_a_listen_key_is_valid_for_an_hour_and_can_be_extended(desk: Desk, clock: Clock) -> None:
     def ask(method: str) -> Any:
         return json.loads(desk.raw(method, "/fapi/v1/listenKey").body)
 
