@@ -106,8 +106,8 @@ def test_the_literal_line_succeeds_with_nothing_there_and_again(checkout: Checko
 
         # It says that it raised the quantity, what the exchange says, and that nothing is left
         assert "raised to 0.010, the next valid one" in out
-        assert "BUY 0.010 BTCUSDT at 10000.0, is NEW, 0.000 filled" in out
-        assert "BUY 0.010 BTCUSDT at 10000.0, is CANCELED, 0.000 filled" in out
+        assert "BUY 0.010 BTCUSDT at 10000.0: NEW, 0.000 filled" in out
+        assert "BUY 0.010 BTCUSDT at 10000.0: CANCELED, 0.000 filled" in out
         assert "is CANCELLED, nothing filled" in out
         assert not checkout.simulator_answers  # it was there for its own duration
 
