@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIPENV_PIPFILE
 
-.PHONY: help setup demo run test check guards crash contract contract-env bench lint format lock clean
+.PHONY: help setup demo run test test-fast check guards crash contract contract-env bench lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -45,6 +45,10 @@ test: setup ## run the whole test suite
 	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 check: lint test ## lint, then the whole test suite
+
+test-fast: .venv/.synced ## the pure tests, without servers and without Django
+	@$(BIN)/python -m pytest -q -n 0 --noconftest -p no:django -W ignore tests/unit/orders/domain tests/unit/exchange/mapping \
+	  tests/unit/exchange/test_errors_table.py tests/unit/exchange/test_order_params.py tests/unit/exchange/test_clock_offset.py
 
 guards: setup ## take each guard away in turn, in a copy, and show the test that notices
 	@$(BIN)/python -m tests.guards
