@@ -10,7 +10,8 @@ class ExchangeError(Exception):
 
     ``code`` is the exchange's own (0 when there was none), ``status`` the HTTP status (0 when no
     answer came), ``excerpt`` at most 500 characters of the body. Never holds a key or a signature.
-    ``retry_after`` is in seconds where the exchange gave it. ``refusal`` is what the answer means, ``None`` when
+    ``retry_after`` is in seconds where the exchange gave it; ``wait_ms`` is how long to wait before asking again,
+    as we understand it (0: not known). ``refusal`` is what the answer means, ``None`` when
     none came; ``words`` are the exchange's own, without ours around them.
     """
 
@@ -24,6 +25,7 @@ class ExchangeError(Exception):
         retry_after: int | None = None,
         refusal: Refusal | None = None,
         words: str = "",
+        wait_ms: int = 0,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -33,6 +35,7 @@ class ExchangeError(Exception):
         self.retry_after = retry_after
         self.refusal = refusal
         self.words = words
+        self.wait_ms = wait_ms
 
 
 class OrderRejected(ExchangeError):
