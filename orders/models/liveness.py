@@ -11,7 +11,10 @@ class Watch(models.Model):
     """One account's stream and sweeps, held by one incarnation of one process at a time.
 
     Beaten every 250 ms; may be taken by a conditional update once the beat is stale.
-    ``swept_ts`` is the exchange time at which the last complete sweep was asked, 0 before one was.
+    ``swept_ts`` is the exchange time at which the last sweep of all positions was asked, 0 before one was;
+    ``full_at`` when all orders were last listed, and ``stranger_conditionals`` how many conditional ones were not
+    ours then. ``interval_ms`` is how often it is swept at present. ``failures`` in a row, the last one's time and
+    ``retry_at`` are kept here so that no other process tries a dead key anew.
     """
 
     account = models.OneToOneField(ExchangeAccount, on_delete=models.CASCADE, related_name="watch")
@@ -21,6 +24,12 @@ class Watch(models.Model):
     stream_since = models.DateTimeField(null=True)
     swept_at = models.DateTimeField(null=True)
     swept_ts = models.BigIntegerField(default=0)
+    full_at = models.DateTimeField(null=True)
+    interval_ms = models.PositiveIntegerField(default=0)
+    stranger_conditionals = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+    failed_at = models.DateTimeField(null=True)
+    retry_at = models.DateTimeField(null=True)
     note = models.TextField(blank=True)
 
     class Meta:
