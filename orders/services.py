@@ -20,7 +20,7 @@ from exchange.types import LeverageBracket, MarginType, PositionMode, PositionSi
 from infrastructure import job_queue
 from orders import jobs, risk_gates
 from orders.domain import validation
-from orders.domain.decision.lifecycle import Turn, transition
+from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.enums import Protection, TrioState
 from orders.domain.errors import IllegalTransition, MarketUnread, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
@@ -178,7 +178,7 @@ def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> Trio
     try:
         with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
             trio = TrioOrder.objects.get(pk=trio_id)
-            queued = transition(trio.trio_state, Turn.QUEUED)
+            queued = next_state(trio.trio_state, Transition.QUEUED)
             if (trio.updated_at, trio.quantity) != (draft.updated_at, draft.quantity):
                 raise TrioRefused(
                     "The draft was changed while it was being checked. Look at it, then place it."
@@ -306,7 +306,7 @@ def _wish(trio_id: int, field: str, *, by: str, verb: str) -> TrioOrder:
                 f"Trio {trio_id} has ended ({trio.state}); there is nothing to {verb.lower()}."
             )
         if trio.trio_state is TrioState.DRAFT:
-            trio.state = transition(trio.trio_state, Turn.WITHDRAWN)
+            trio.state = next_state(trio.trio_state, Transition.WITHDRAWN)
             trio.reason, trio.ended_at = "Withdrawn as a draft.", now
             trio.save()
             note(trio, "state", f"DRAFT → CANCELLED by {by}.", at=now, by=by)

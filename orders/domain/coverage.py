@@ -72,7 +72,7 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
-class Guarding:
+class StopInterval:
     """One stop, from the moment the exchange had it until it was gone (``None``: still there)."""
 
     since_ts: int
@@ -92,7 +92,7 @@ class Gaps:
 
 def gaps(
     executions: Iterable[Execution],
-    guards: Iterable[Guarding],
+    stops: Iterable[StopInterval],
     *,
     until_ts: int,
     refusals: Iterable[int] = (),
@@ -104,11 +104,11 @@ def gaps(
     """
     refusals = list(refusals)
     executions = sorted(executions, key=lambda e: e.time_ts)
-    guards = list(guards)
+    stops = list(stops)
     moments = sorted(
         {e.time_ts for e in executions}
-        | {g.since_ts for g in guards}
-        | {g.until_ts for g in guards if g.until_ts is not None}
+        | {s.since_ts for s in stops}
+        | {s.until_ts for s in stops if s.until_ts is not None}
     )
     lasted: list[tuple[int, int]] = []
     since: int | None = None
@@ -116,7 +116,7 @@ def gaps(
         if moment > until_ts:
             break
         position = sum((e.change for e in executions if e.time_ts <= moment), ZERO)
-        naked = position > 0 and _cover_at(guards, moment, position) < position
+        naked = position > 0 and _cover_at(stops, moment, position) < position
         if naked and since is None:
             since = moment
         elif not naked and since is not None:
@@ -129,12 +129,12 @@ def gaps(
     return Gaps(sum(times), max(times, default=0), refused)
 
 
-def _cover_at(guards: list[Guarding], moment: int, position: Decimal) -> Decimal:
+def _cover_at(stops: list[StopInterval], moment: int, position: Decimal) -> Decimal:
     cover = ZERO
-    for guard in guards:
-        if guard.since_ts > moment or (guard.until_ts is not None and guard.until_ts <= moment):
+    for stop in stops:
+        if stop.since_ts > moment or (stop.until_ts is not None and stop.until_ts <= moment):
             continue
-        if guard.quantity is None:
+        if stop.quantity is None:
             return position
-        cover += guard.quantity if not guard.exact or guard.quantity <= position else ZERO
+        cover += stop.quantity if not stop.exact or stop.quantity <= position else ZERO
     return cover

@@ -69,7 +69,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class LegView:
-    """One order of the trio. ``asked`` is about placing it, ``cancel`` about taking it back."""
+    """One order of the trio. ``submit`` is the request that places it, ``cancel`` the one that takes it back."""
 
     client_id: str
     role: Role
@@ -170,8 +170,8 @@ class TrioSnapshot:
         return self.newest(Role.ENTRY)
 
     @property
-    def guards(self) -> tuple[LegView, ...]:
-        """Stops and targets: the legs in the narrow sense."""
+    def protective_legs(self) -> tuple[LegView, ...]:
+        """The stops and targets."""
         return tuple(leg for leg in self.legs if leg.role in (Role.STOP_LOSS, Role.TAKE_PROFIT))
 
     # --- what we hold -----------------------------------------------------------------------
@@ -226,7 +226,7 @@ class TrioSnapshot:
     @property
     def flat_witness(self) -> LegView | None:
         """Return an order of ours that would have died with the position, if one is thought alive."""
-        whole = (leg for leg in self.guards if leg.live and leg.form is Form.CLOSE_POSITION)
+        whole = (leg for leg in self.protective_legs if leg.live and leg.form is Form.CLOSE_POSITION)
         return next((leg for leg in whole if leg.triggered_ts is None), None)
 
     @property

@@ -40,9 +40,9 @@ def begin(
     asked_by: str,
     changed: Iterable[str] = (),
 ) -> list[Call]:
-    """Commit the rows of a step and return the calls they stand for. Runs under the trio's row lock.
+    """Commit the rows of a step and return the calls to perform. Runs under the trio's row lock.
 
-    ``changed``: which columns of the trio are to be written along.
+    ``changed``: more columns of the trio, saved in the same UPDATE.
     """
     at = to_ms(now) + offset_ms
     beginning = _Beginning(trio, decision, exchange, now, at, asked_by)
@@ -94,7 +94,7 @@ class _Beginning:
         return self._commit(leg, kind, wire)
 
     def _leg(self, plan: Plan, order: NewOrder, *, kind: RequestKind) -> Leg:
-        """Return the order's row: a new one, whose id the database refuses twice, or that of one sent again."""
+        """Return the order's row: a new one (the database refuses an id twice), or the old one of an order sent again."""
         quantity = order.quantity or ZERO
         if plan.again:
             leg = OURS.get(self.trio.pk, order.client_id)
@@ -173,7 +173,7 @@ class _Beginning:
         return SendCall(request.pk, leg.pk, kind, wire, stamp, request.timeout_ms)
 
     def _timeout(self, role: Role, kind: RequestKind) -> int:
-        """The entry may take its time; all else is about protection, and clipped to cover's deadline."""
+        """The entry may take its time; everything else protects, so its timeout is short and never past the deadline for cover."""
         if role is Role.ENTRY and kind is not RequestKind.CANCEL:
             return int(settings.BINANCE_TIMEOUT_MS)
         timeout = int(settings.PROTECT_TIMEOUT_MS)

@@ -11,7 +11,7 @@ from django.conf import settings
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.types import ZERO, PositionMode, PositionSide
 from infrastructure.rows import Read, all_but, fetch_all, row_update
-from orders.domain.coverage import Execution, Gaps, Guarding, gaps
+from orders.domain.coverage import Execution, Gaps, StopInterval, gaps
 from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import Done
 from orders.domain.enums import Form, LegState, RequestKind, Role, Source, TrioState, Verdict
@@ -223,13 +223,13 @@ def _record_observed(trio: TrioOrder, call: ObserveCall, answer: Answer) -> None
     row_update(trio, "observing_since", "updated_at")
 
 
-# --- what a decision implies ------------------------------------------------------------------
+# --- what was decided ------------------------------------------------------------------
 
 
 def settle(trio: TrioOrder, decision: Decision, rows: Rows) -> tuple[str, ...]:
-    """Put the turns that the facts implied into the trio; an end gives the slot back.
+    """Write the state that was decided into the trio; a trio that ended gives its slot back.
 
-    Returns the columns that changed, for the caller to write.
+    Returns the columns that changed; the caller saves them.
     """
     settled, step = decision.trio, decision.step
     now = from_ms(settled.now)
@@ -268,7 +268,7 @@ def measure(trio: TrioOrder, rows: Rows, *, until_ts: int) -> Gaps:
     if trio.is_entry_only:
         return Gaps(0, 0)
     executions: list[Execution] = []
-    guards: list[Guarding] = []
+    stops: list[StopInterval] = []
     hedge = trio.account.position_mode == PositionMode.HEDGE
     booked: dict[int, list[tuple[int, Any]]] = {}
     for leg_id, time_ts, quantity in fetch_all(EXECUTIONS, trio.pk):
@@ -282,13 +282,13 @@ def measure(trio: TrioOrder, rows: Rows, *, until_ts: int) -> Gaps:
         executions += [Execution(time_ts, sign * quantity) for time_ts, quantity in parts]
         if leg.role == Role.STOP_LOSS and leg.accepted_ts is not None:
             whole = leg.form == Form.CLOSE_POSITION
-            guards.append(
-                Guarding(leg.accepted_ts, leg.ended_ts, None if whole else leg.quantity, exact=hedge)
+            stops.append(
+                StopInterval(leg.accepted_ts, leg.ended_ts, None if whole else leg.quantity, exact=hedge)
             )
-    found = gaps(executions, guards, until_ts=until_ts)
+    found = gaps(executions, stops, until_ts=until_ts)
     if not found.total:
         return found
-    return gaps(executions, guards, until_ts=until_ts, refusals=_refused_cover(rows))
+    return gaps(executions, stops, until_ts=until_ts, refusals=_refused_cover(rows))
 
 
 def _refused_cover(rows: Rows) -> list[int]:

@@ -1,4 +1,4 @@
-"""What is asked of an exchange once it is committed, and what came of it. No database here."""
+"""Send what was committed to the exchange, and return what came of it. No database here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SendCall:
 
 @dataclass(frozen=True, slots=True)
 class LookCall:
-    """Look one order up by our id. ``witness_since``: and ask its symbol's history as a second witness."""
+    """Look one order up by our id; with ``witness_since`` also in the symbol's order history, as a second witness."""
 
     leg_id: int
     ref: OrderRef
@@ -91,7 +91,7 @@ _entries = ThreadPoolExecutor(max_workers=16, thread_name_prefix="entry")
 
 
 class InsideTransaction(RuntimeError):
-    """The exchange was about to be asked with a transaction open: what it says could be rolled back."""
+    """A request was about to be sent with a transaction open: its record could still be rolled back."""
 
 
 def perform_all(
@@ -110,7 +110,7 @@ def perform_all(
 
 
 def perform(call: Call, exchange: Exchange) -> Answer:
-    """Ask the exchange what was committed, once. Never raises: silence is an answer too."""
+    """Send what was committed, once. Never raises: no answer is an outcome too."""
     started = time.monotonic_ns()
     try:
         answer = _asked(call, exchange)

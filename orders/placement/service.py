@@ -1,8 +1,8 @@
 """OrderPlacementService: the one mechanism. Everything that happens to a trio goes through ``advance``.
 
-in one short transaction: lock the trio's row, decide, commit what is about to be asked and when to
-look again; ask, with no transaction open; in one short transaction: lock, write down what came of
-it, and decide again. A committed request is its own claim: it is sent by who committed it, once.
+One turn: in one short transaction, lock the trio's row, decide, commit what is about to be sent and
+when to look again; send it, with no transaction open; in one short transaction, lock, record what
+came of it, and decide again. A committed request is its own claim: whoever committed it sends it, once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from exchange.port import Exchange
 from infrastructure import job_queue
 from infrastructure.rows import Read, row_update
 from orders.domain.decision.decide import decide
-from orders.domain.decision.lifecycle import Turn, transition
+from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.decision.steps import AskPerson, Done, Rest, Step
 from orders.domain.enums import TrioState
 from orders.domain.operator_questions import Question, QuestionKind
@@ -151,9 +151,9 @@ class OrderPlacementService:
     ) -> Step:
         """Carry a trio as far as it will go now. Safe to repeat, at once, from anywhere.
 
-        Returns the step it rests on. ``later`` is given what may take long (an entry) instead of waiting
+        Returns the step it rests on. ``later`` is handed what may take long (an entry), instead of waiting
         for it; bring its result back as ``answer``. ``again`` is called with the ms after which the trio is due again.
-        ``if_due``: only if nobody has carried it on since it was called for; of several processes one is enough.
+        ``if_due``: do nothing unless the trio is still due; another process may have advanced it already.
         Raises TrioOrder.DoesNotExist for an unknown trio.
         """
         refuse_inside_transaction()
@@ -182,7 +182,7 @@ class OrderPlacementService:
         later: Callable[[Future[Answer]], None] | None,
         if_due: bool,
     ) -> TurnResult:
-        """Take turns until nothing is asked any more; each answer gets a turn of its own."""
+        """Take turns until no request is open any more; each answer gets a turn of its own."""
         asked: set[Future[Answer]] = set()
         answers: list[Answer | None] = [answer]
         while True:
@@ -204,7 +204,7 @@ class OrderPlacementService:
     ) -> TurnResult:
         """Lock, record ``answer``, decide, begin. A lock that cannot be had is tried again.
 
-        Past those tries our answer is a lost answer: its request's row says that its fate is to be looked up.
+        When every try fails, the answer is lost; its request's row says that the order must be looked up.
         """
         what = f"trio {trio_id}: a turn"
         try:
@@ -227,7 +227,7 @@ class OrderPlacementService:
         try:
             return self._decide(trio, context, now=now)
         except (OperationalError, InterfaceError, BaseTimeoutException):
-            raise  # a job whose time is up has met no fault in deciding: another takes it from here
+            raise  # a job out of time is no failed decision: another process takes it from here
         except Exception as error:
             raise Undecided(error) from error
 
@@ -315,11 +315,11 @@ class OrderPlacementService:
             return context
 
     def _unreachable(self, trio_id: int, why: str) -> None:
-        """The account's key cannot be read: nothing new is opened; what lives asks a person and waits."""
+        """The account's key cannot be read: a queued trio is refused; any other asks a person and waits."""
         with short_transaction(trio_id=trio_id) as now:
             trio = TrioOrder.objects.get(pk=trio_id)
             if trio.trio_state is TrioState.QUEUED:
-                trio.state = transition(trio.trio_state, Turn.REFUSED)
+                trio.state = next_state(trio.trio_state, Transition.REFUSED)
                 trio.reason, trio.holds_slot = why, False
                 trio.ended_at, trio.wake_at = now, None
                 trio.save()
@@ -327,7 +327,7 @@ class OrderPlacementService:
         self._pause(trio_id, seconds=5, ask=Question(QuestionKind.ACCOUNT_UNREACHABLE, {"text": why}))
 
     def _pause(self, trio_id: int, *, seconds: int, ask: Question | None = None) -> None:
-        """Look at the trio again later, and have it ask a person ``ask`` meanwhile."""
+        """Look at the trio again later; meanwhile it asks a person ``ask``."""
         with short_transaction(trio_id=trio_id) as now:
             trio = TrioOrder.objects.get(pk=trio_id)
             trio.wake_at = None if trio.is_over else now + timedelta(seconds=seconds)
@@ -338,7 +338,7 @@ class OrderPlacementService:
 
 
 def _carried_on_meanwhile(trio: TrioOrder, now: datetime) -> TurnResult:
-    """Somebody else has decided since this trio was called for: rest as long as they do."""
+    """Another process has advanced this trio meanwhile: rest until its next wake-up."""
     if trio.wake_at is None:
         return TurnResult(Rest(None))
     left = max(1, to_ms(trio.wake_at) - to_ms(now))
@@ -349,7 +349,7 @@ _warned_at: dict[str, float] = {}
 
 
 def warn_throttled(what: str) -> None:
-    """Warn at most once a minute of what holds for every trio at every poll."""
+    """Log at most once a minute what would otherwise be logged for every trio at every poll."""
     now = time.monotonic()
     if now - _warned_at.get(what, -WARN_AGAIN_SECONDS) >= WARN_AGAIN_SECONDS:
         _warned_at[what] = now

@@ -32,7 +32,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a fill that only the position tells waits for the entry's answer",
         (
             Removal(
-                "orders/domain/decision/turns.py",
+                "orders/domain/decision/transitions.py",
                 "if trio.bought > 0 or trio.position > 0:",
                 "if trio.bought > 0:",
             ),
@@ -122,7 +122,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a position stays that no stop can be had for",
         (
             Removal(
-                "orders/domain/decision/turns.py",
+                "orders/domain/decision/transitions.py",
                 "if refused_forms(trio, Role.STOP_LOSS) >= {Form.CLOSE_POSITION, Form.QUANTITY}:",
                 "if False:",
             ),
@@ -135,7 +135,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a stop the market has passed is sent again and again",
         (
             Removal(
-                "orders/domain/decision/turns.py",
+                "orders/domain/decision/transitions.py",
                 "if passed := refused_as_passed(trio):",
                 "if passed := None:",
             ),
@@ -146,14 +146,22 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a level passed while nothing covers is a way out",
         "P4",
         "a stop is sent for a level the market has left behind",
-        (Removal("orders/domain/decision/turns.py", "    if level_passed(trio):\n", "    if False:\n"),),
+        (
+            Removal(
+                "orders/domain/decision/transitions.py", "    if level_passed(trio):\n", "    if False:\n"
+            ),
+        ),
         (f"{DECIDE}::test_a_level_passed_while_nothing_covers_is_a_reason_to_leave",),
     ),
     Guard(
         "a stop that died at its trigger is a way out",
         "P4",
         "a stop is placed behind a market that has just run through it",
-        (Removal("orders/domain/decision/turns.py", "if dead := stop_failed(trio):", "if dead := None:"),),
+        (
+            Removal(
+                "orders/domain/decision/transitions.py", "if dead := stop_failed(trio):", "if dead := None:"
+            ),
+        ),
         (f"{STEPS}::test_a_stop_that_fails_at_its_trigger_exits",),
     ),
     Guard(
@@ -162,7 +170,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a position that cannot be covered stays open",
         (
             Removal(
-                "orders/domain/decision/turns.py",
+                "orders/domain/decision/transitions.py",
                 "if trio.now_ts >= cover_deadline_ts(trio) and stop_attempted(trio):",
                 "if False:",
             ),
@@ -175,7 +183,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "who finds a gap late closes a position that a stop would have covered",
         (
             Removal(
-                "orders/domain/decision/turns.py",
+                "orders/domain/decision/transitions.py",
                 "if trio.now_ts >= cover_deadline_ts(trio) and stop_attempted(trio):",
                 "if trio.now_ts >= cover_deadline_ts(trio):",
             ),
@@ -292,8 +300,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a position that a person closed is covered as if it were there, and never ends",
         (
             Removal(
-                "orders/domain/decision/turns.py",
-                "return trio.flat_believed and (trio.bought > 0 or bool(trio.guards)) and not guard_at_work(trio)",
+                "orders/domain/decision/transitions.py",
+                "return gone and not triggered_leg_at_work(trio)",
                 "return False",
             ),
         ),
@@ -345,7 +353,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a position outlives the time it was meant for",
         (
             Removal(
-                "orders/domain/decision/turns.py",
+                "orders/domain/decision/transitions.py",
                 "if trio.hold_until_ts is not None and trio.now_ts >= trio.hold_until_ts:",
                 "if False:",
             ),

@@ -14,8 +14,8 @@ without it, where it is, and the test that fails when it is taken away.
 
 `make guards` takes each away in turn, in a copy of the working tree with a database of its own, and shows which test notices and how; a
 removal that nothing notices fails it. `.venv/bin/python -m tests.guards --only "the row lock"` does one, `--list` names them. This page is
-made from the same list (`tests/guards/`) by `.venv/bin/python -m tests.guards --page`. What the adapter guards on the wire is listed in
-[exchange guards](exchange-guards.md).
+made from the same list (`tests/guards/`) by `.venv/bin/python -m tests.guards --page`. What the adapter guarantees on the wire is listed in
+[wire guarantees](wire-guarantees.md).
 
 | guard | promise | without it | where | test |
 |---|---|---|---|---|

@@ -13,12 +13,12 @@ PROMISES: Final = "tests/unit/orders/placement/test_promises.py"
 
 OVERDUE: Final = "if trio.place_before is not None and trio.now >= trio.place_before:\n"
 QUEUED_TOO_LONG: Final = Removal(
-    "orders/domain/decision/turns.py",
+    "orders/domain/decision/transitions.py",
     f"    {OVERDUE}        why",
     "    if trio.place_before is None:\n        why",
 )
 ARMED_TOO_LONG: Final = Removal(
-    "orders/domain/decision/turns.py",
+    "orders/domain/decision/transitions.py",
     f"if _entry_unsent(trio) and {OVERDUE.removeprefix('if ')}",
     "if False:\n",
 )
@@ -43,7 +43,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "the entry goes out although its stop was refused",
         (
             Removal(
-                "orders/domain/decision/turns.py",
+                "orders/domain/decision/transitions.py",
                 "if refused := armed_leg_refused(trio):",
                 "if (refused := armed_leg_refused(trio)) and False:",
             ),
@@ -56,7 +56,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a resting entry fills with nothing under it",
         (
             Removal(
-                "orders/domain/decision/turns.py", "if gone := armed_stop_gone(trio):", "if gone := None:"
+                "orders/domain/decision/transitions.py",
+                "if gone := armed_stop_gone(trio):",
+                "if gone := None:",
             ),
         ),
         (f"{DECIDE}::test_a_resting_entry_whose_armed_stop_is_gone_is_withdrawn",),
@@ -67,7 +69,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a resting entry fills below its own stop",
         (
             Removal(
-                "orders/domain/decision/turns.py", "    if armed_level_passed(trio):\n", "    if False:\n"
+                "orders/domain/decision/transitions.py",
+                "    if armed_level_passed(trio):\n",
+                "    if False:\n",
             ),
         ),
         (f"{DECIDE}::test_a_resting_entry_whose_stop_level_the_market_has_passed_is_withdrawn",),
@@ -80,7 +84,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
             Removal(
                 "orders/domain/decision/place.py",
                 "return cleared(trio, trio.of(Role.ENTRY))",
-                "return cleared(trio, trio.guards)",
+                "return cleared(trio, trio.protective_legs)",
             ),
         ),
         (f"{STEPS}::test_cancel_wanted_before_a_fill_takes_the_entry_back_before_its_stop",),
@@ -104,7 +108,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a trio is placed that nobody would watch",
         (
             Removal(
-                "orders/domain/decision/turns.py",
+                "orders/domain/decision/transitions.py",
                 "return not trio.dry_run and trio.worker_alive and trio.slot.placeable",
                 "return not trio.dry_run and trio.slot.placeable",
             ),
@@ -187,7 +191,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a person's own position is covered and exited as if it were ours",
         (
             Removal(
-                "orders/domain/decision/turns.py",
+                "orders/domain/decision/transitions.py",
                 "if _ready(trio) and (trouble := slot_trouble(trio)):",
                 "if trouble := None:",
             ),
@@ -200,12 +204,12 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a switch thrown after queueing stops nothing",
         (
             Removal(
-                "orders/domain/decision/turns.py",
-                "    if trio.refusal:\n        return Implied(Turn.REFUSED",
-                "    if False:\n        return Implied(Turn.REFUSED",
+                "orders/domain/decision/transitions.py",
+                "    if trio.refusal:\n        return Implied(Transition.REFUSED",
+                "    if False:\n        return Implied(Transition.REFUSED",
             ),
             Removal(
-                "orders/domain/decision/turns.py",
+                "orders/domain/decision/transitions.py",
                 "if _entry_unsent(trio) and trio.refusal:",
                 "if False:",
             ),
@@ -241,7 +245,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
             Removal("orders/services.py", "if draft.trio_state is not TrioState.DRAFT:", "if False:"),
             Removal(
                 "orders/services.py",
-                "queued = transition(trio.trio_state, Turn.QUEUED)",
+                "queued = next_state(trio.trio_state, Transition.QUEUED)",
                 "queued = TrioState.QUEUED",
             ),
         ),

@@ -59,7 +59,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "armed legs stay on the book of a trio without an entry",
         (
             Removal(
-                "orders/domain/decision/turns.py",
+                "orders/domain/decision/transitions.py",
                 "if _entry_is(trio, LegState.WRITTEN_OFF):",
                 "if False:",
             ),
@@ -184,7 +184,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an order that was written off fills, and nobody minds the position",
         (
             Removal(
-                "orders/domain/decision/turns.py",
+                "orders/domain/decision/transitions.py",
                 "if any(late_leg_matters(trio, leg) for leg in trio.legs):",
                 "if False:",
             ),

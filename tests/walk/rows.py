@@ -1,6 +1,6 @@
 """The pages' rows as predicates over a snapshot and its decision, and how often each held.
 
-Turns are those of docs/reference/states.md. The others bear the names they have in
+Transitions are those of docs/reference/states.md. The others bear the names they have in
 docs/explanation/refusals-and-losses.md.
 """
 
@@ -22,13 +22,13 @@ from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
 from tests.walk.canon import snapshot_key
 
 STEPS: Counter[str] = Counter()
-TURNS: Counter[tuple[str, str, str]] = Counter()
+TRANSITIONS: Counter[tuple[str, str, str]] = Counter()
 FOUND: Counter[str] = Counter()
 SNAPSHOTS: set[Hashable] = set()
 
 
 def witness(seen: TrioSnapshot, decision: Decision) -> None:
-    """Count one decision: its snapshot, its step, its turn, and the rows it belongs to."""
+    """Count one decision: its snapshot, its step, its transition, and the rows it belongs to."""
     key = hash((seen.spec.protection, seen.spec.mode, seen.spec.entry_type, snapshot_key(seen)))
     if key in SNAPSHOTS:
         return
@@ -37,9 +37,9 @@ def witness(seen: TrioSnapshot, decision: Decision) -> None:
     STEPS[type(step).__name__] += 1
     after = step.state if isinstance(step, Done) else trio.state
     if after is not seen.state or trio.state is not seen.state:
-        TURNS[seen.state.value, trio.state.value, (trio.cause or "").__str__()] += 1
+        TRANSITIONS[seen.state.value, trio.state.value, (trio.cause or "").__str__()] += 1
         if isinstance(step, Done):
-            TURNS[trio.state.value, after.value, (trio.cause or "").__str__()] += 1
+            TRANSITIONS[trio.state.value, after.value, (trio.cause or "").__str__()] += 1
     for name, holds in ROWS.items():
         if holds(seen, decision):
             FOUND[name] += 1
@@ -47,12 +47,12 @@ def witness(seen: TrioSnapshot, decision: Decision) -> None:
 
 def forget() -> None:
     """Start counting anew."""
-    for counter in (STEPS, TURNS, FOUND):
+    for counter in (STEPS, TRANSITIONS, FOUND):
         counter.clear()
     SNAPSHOTS.clear()
 
 
-# --- turns: (from, to, cause) → the row -------------------------------------------------------
+# --- transitions: (from, to, cause) → the row -------------------------------------------------------
 
 # fmt: off
 LIFE: Final[tuple[tuple[str, tuple[S, ...], S, tuple[Cause | None, ...]], ...]] = (
@@ -246,7 +246,7 @@ ROWS: Final[dict[str, Row]] = {name: _turned(*what) for name, *what in LIFE} | {
         and t.entry.state is LegState.PARTIALLY_FILLED
     ),
     "a leg executed partly: it may finish, then an exit takes the rest": lambda t, d: (
-        isinstance(d.step, Exit) and any(leg.executed for leg in t.guards)
+        isinstance(d.step, Exit) and any(leg.executed for leg in t.protective_legs)
     ),
     "late: what filled is taken off once": lambda t, d: d.trio.state is S.LATE and isinstance(d.step, Exit),
     "late: what lives is cancelled": lambda t, d: d.trio.state is S.LATE and isinstance(d.step, Cancel),

@@ -153,7 +153,7 @@ def _status(world: World, request: Request) -> RequestStatus:
 
 
 def turn(world: World) -> None:
-    """Decide, write the turns down, and commit what is about to be asked."""
+    """Decide, write the new state down, and commit what is about to be asked."""
     for _ in range(4):
         seen = snapshot(world)
         try:

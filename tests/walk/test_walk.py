@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from orders.domain.decision import conditions, cover, decide, lookups, order_plans, place, turns, unwind
+from orders.domain.decision import conditions, cover, decide, lookups, order_plans, place, transitions, unwind
 from orders.domain.decision.steps import Rest, Step, Submit
 from orders.domain.enums import Form, Role
 from orders.domain.snapshot import TrioSnapshot
@@ -94,7 +94,7 @@ def test_no_promise_is_broken_wherever_the_walk_goes() -> None:
         if result.failures:
             pytest.fail("\n\n".join(result.failures), pytrace=False)
 
-    # And the walk went everywhere: every step, every turn, every row of refusals and losses
+    # And the walk went everywhere: every step, every transition, every row of refusals and losses
     _report(walks)
     assert {kind.__name__ for kind in Step.__args__} == set(rows.STEPS)
     assert [name for name in rows.ROWS if not rows.FOUND[name]] == []
@@ -123,7 +123,7 @@ def _waits(trio: TrioSnapshot) -> Step:
 
 
 PLACE, COVER = place.place, cover.cover
-ROOMS = (lookups, place, cover, unwind, turns, conditions, decide)
+ROOMS = (lookups, place, cover, unwind, transitions, conditions, decide)
 GUARDS: dict[str, tuple[str, Callable[..., Any]]] = {
     "the deadline of cover": ("cover_deadline_ts", lambda trio: trio.now_ts + 10**9),
     "no resend of an entry in doubt": ("place", _sent_again),

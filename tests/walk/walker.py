@@ -199,7 +199,7 @@ def carry_on(search: _Search, world: World, key: object) -> None:
         if instant == 0:
             at = world.now
         if instant > INSTANT_MAX:
-            raise _Unfair(world, Violation("turns in a circle while hardly any time passes"), story)
+            raise _Unfair(world, Violation("it runs in a circle while hardly any time passes"), story)
         if world.now - START > FAIR_MS_MAX:
             raise _Unfair(world, Violation("never comes to rest"), story)
         key = world_key(world)

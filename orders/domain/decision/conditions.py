@@ -1,4 +1,4 @@
-"""What a trio's facts amount to: conditions worth a name, which turns and steps are chosen by."""
+"""What a trio's facts amount to: conditions worth a name, by which transitions and steps are chosen."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def armed_leg_refused(trio: TrioSnapshot) -> LegView | None:
     return None
 
 
-def guard_at_work(trio: TrioSnapshot) -> bool:
+def triggered_leg_at_work(trio: TrioSnapshot) -> bool:
     """Is a triggered leg of ours closing the position? Its fills may be told after the flat position."""
     return any(
         leg.state is LegState.TRIGGERED
         and leg.triggered_ts is not None
         and trio.now_ts - leg.triggered_ts <= trio.policies.naked_limit
-        for leg in trio.guards
+        for leg in trio.protective_legs
     )
 
 

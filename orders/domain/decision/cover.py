@@ -22,7 +22,7 @@ from orders.domain.decision.lookups import (
     position_read_since,
     read_position,
 )
-from orders.domain.decision.order_plans import guard_plan
+from orders.domain.decision.order_plans import leg_plan
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit
 from orders.domain.decision.unwind import cleared
@@ -77,7 +77,7 @@ def stop_sent_again(trio: TrioSnapshot) -> Step | None:
         return None
     if must_wait(trio, stop):
         return Rest(earliest(stop.retry_at, _deadline(trio), after=trio.now))
-    return _submit_stop(trio, guard_plan(trio, Role.STOP_LOSS, stop.form, trio.position, again=stop))
+    return _submit_stop(trio, leg_plan(trio, Role.STOP_LOSS, stop.form, trio.position, again=stop))
 
 
 def stop_refused_while_flat(trio: TrioSnapshot) -> Step | None:
@@ -100,7 +100,7 @@ def stop_dying_young(trio: TrioSnapshot) -> Step | None:
 
 def new_stop(trio: TrioSnapshot) -> Step:
     """Otherwise a new stop goes out, in a form that was not refused and is not taken."""
-    return _submit_stop(trio, guard_plan(trio, Role.STOP_LOSS, _stop_form(trio), trio.position))
+    return _submit_stop(trio, leg_plan(trio, Role.STOP_LOSS, _stop_form(trio), trio.position))
 
 
 STOP_UNDER_WAY: Final[tuple[LegRule, ...]] = (
@@ -172,7 +172,7 @@ def target_completed(trio: TrioSnapshot) -> Step | None:
 
 def legs_followed(trio: TrioSnapshot) -> Step | None:
     """Every stop and target is followed until its fate is known."""
-    return soonest(first_that_applies(PROTECTION, trio, leg) for leg in trio.guards)
+    return soonest(first_that_applies(PROTECTION, trio, leg) for leg in trio.protective_legs)
 
 
 def entry_read(trio: TrioSnapshot) -> Step | None:
@@ -265,7 +265,7 @@ def target_sent_again(trio: TrioSnapshot, target: LegView) -> Step | None:
         return None
     if must_wait(trio, target):
         return Rest(target.retry_at)
-    return Submit((guard_plan(trio, Role.TAKE_PROFIT, target.form, trio.position, again=target),))
+    return Submit((leg_plan(trio, Role.TAKE_PROFIT, target.form, trio.position, again=target),))
 
 
 def target_above_position(trio: TrioSnapshot, target: LegView) -> Step | None:
@@ -304,7 +304,7 @@ def target_ended_by_exchange(trio: TrioSnapshot, target: LegView) -> Step | None
     return _submit_target(trio) if trio.slot.quantity > 0 else Rest(trio.now + trio.policies.look_again)
 
 
-def target_refused(trio: TrioSnapshot, target: LegView) -> Step | None:
+def target_refused_for_good(trio: TrioSnapshot, target: LegView) -> Step | None:
     """A target that the exchange refuses for good is put to a person. The stop stays."""
     refused = target.state is LegState.REJECTED and target.refusal is not Refusal.LEVEL_PASSED
     if not refused or trio.question is not None:
@@ -320,7 +320,7 @@ TARGET: Final[tuple[LegRule, ...]] = (
     target_dying_young,
     target_gone,
     target_ended_by_exchange,
-    target_refused,
+    target_refused_for_good,
 )
 
 
@@ -329,4 +329,4 @@ def _submit_target(trio: TrioSnapshot) -> Step:
 
 
 def _target_plan(trio: TrioSnapshot) -> Plan:
-    return guard_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position)
+    return leg_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position)

@@ -13,7 +13,7 @@ from orders.domain.decision.conditions import wants_cover_while_leaving
 from orders.domain.decision.cover import cover, hold
 from orders.domain.decision.place import place, queue, withdraw, work
 from orders.domain.decision.steps import Done, Rest, Step
-from orders.domain.decision.turns import settle
+from orders.domain.decision.transitions import apply_transitions
 from orders.domain.decision.unwind import tidy_late, undo
 from orders.domain.enums import TrioState
 from orders.domain.snapshot import TrioSnapshot
@@ -21,7 +21,7 @@ from orders.domain.snapshot import TrioSnapshot
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The settled trio and the one thing to do next."""
+    """The trio after its transitions, and the one thing to do next."""
 
     trio: TrioSnapshot
     step: Step
@@ -32,15 +32,15 @@ class Decision:
 
 
 def decide(trio: TrioSnapshot) -> Decision:
-    """Settle the trio's state from its facts, then choose the next step."""
+    """Take the trio through the transitions its facts imply, then choose the next step."""
     if trio.uncovered_known_at is None and is_uncovered(trio):
         trio = replace(trio, uncovered_known_at=trio.now)
-    trio = settle(trio)
+    trio = apply_transitions(trio)
     return Decision(trio, next_step(trio))
 
 
 def next_step(trio: TrioSnapshot) -> Step:
-    """Choose the one thing to do next with a settled trio."""
+    """Choose the one thing to do next with a trio whose transitions were applied."""
     match trio.state:
         case TrioState.DRAFT:
             return Rest(None)

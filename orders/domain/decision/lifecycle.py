@@ -1,4 +1,4 @@
-"""The life of a trio: one table of its turns. Which facts cause them is in ``turns``."""
+"""The life of a trio: one table of its transitions. What causes each is in ``transitions``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orders.domain.enums import TrioState as S
 from orders.domain.errors import IllegalTransition
 
 
-class Turn(enum.StrEnum):
+class Transition(enum.StrEnum):
     QUEUED = "QUEUED"
     WITHDRAWN = "WITHDRAWN"
     REFUSED = "REFUSED"
@@ -27,7 +27,7 @@ class Turn(enum.StrEnum):
     FLAT_AND_EMPTY = "FLAT_AND_EMPTY"
 
 
-E = Turn
+E = Transition
 # fmt: off
 TRANSITIONS: Final = {
     (S.DRAFT,        E.QUEUED):         S.QUEUED,
@@ -72,13 +72,13 @@ WITHDRAWN_AS: Final = {
 # fmt: on
 
 
-def transition(state: S, turn: Turn) -> S:
-    """Return where ``turn`` leads from ``state``. Raises IllegalTransition when it leads nowhere."""
+def next_state(state: S, transition: Transition) -> S:
+    """Return where ``transition`` leads from ``state``. Raises IllegalTransition when it leads nowhere."""
     try:
-        return TRANSITIONS[state, turn]
+        return TRANSITIONS[state, transition]
     except KeyError:
         raise IllegalTransition(
-            f"A trio in state {state} cannot be {turn.lower().replace('_', ' ')}."
+            f"A trio in state {state} cannot be {transition.lower().replace('_', ' ')}."
         ) from None
 
 
@@ -86,4 +86,4 @@ def ending(state: S, cause: Cause | None) -> S:
     """Return the end a trio reaches once it is flat and nothing of ours rests."""
     if state is S.WITHDRAWING and cause is not None:
         return WITHDRAWN_AS[cause]
-    return transition(state, Turn.FLAT_AND_EMPTY)
+    return next_state(state, Transition.FLAT_AND_EMPTY)

@@ -73,7 +73,7 @@ def _band_limit(trio: TrioSnapshot) -> Decimal | None:
     return to_grid(price, spec.tick, ROUND_CEILING if sells else ROUND_FLOOR)
 
 
-def guard_plan(
+def leg_plan(
     trio: TrioSnapshot, role: Role, form: Form, quantity: Decimal, *, again: LegView | None = None
 ) -> Plan:
     spec = trio.spec

@@ -15,7 +15,7 @@ from orders.domain.decision.lookups import (
     position_read_since,
     read_position,
 )
-from orders.domain.decision.order_plans import entry_plan, guard_plan
+from orders.domain.decision.order_plans import entry_plan, leg_plan
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import Done, Plan, Rest, Step, Submit
 from orders.domain.decision.unwind import cleared
@@ -93,7 +93,8 @@ def armed_legs_awaited(trio: TrioSnapshot) -> Step | None:
 def refusal_while_flat_checked(trio: TrioSnapshot) -> Step | None:
     """A leg refused as "not while flat" waits for the fill, once the position was read."""
     unread = (
-        leg.refusal is Refusal.NOT_WHILE_FLAT and not position_read_since(trio, leg) for leg in trio.guards
+        leg.refusal is Refusal.NOT_WHILE_FLAT and not position_read_since(trio, leg)
+        for leg in trio.protective_legs
     )
     return read_position(trio) if any(unread) else None
 
@@ -135,7 +136,7 @@ def _armed_plan(trio: TrioSnapshot, role: Role) -> Plan | None:
     again = leg if leg is not None and leg.state is LegState.PLANNED else None
     if leg is not None and (leg.live or leg.pending or (again is not None and must_wait(trio, leg))):
         return None
-    return guard_plan(trio, role, Form.QUANTITY, trio.spec.quantity, again=again)
+    return leg_plan(trio, role, Form.QUANTITY, trio.spec.quantity, again=again)
 
 
 # --- placing: each leg that goes before the entry ---------------------------------------------
@@ -198,7 +199,7 @@ def entry_taken_back_first(trio: TrioSnapshot) -> Step | None:
 
 def legs_taken_back(trio: TrioSnapshot) -> Step | None:
     """Then the legs that waited for it are cancelled."""
-    return cleared(trio, trio.guards)
+    return cleared(trio, trio.protective_legs)
 
 
 def withdrawn(trio: TrioSnapshot) -> Step:

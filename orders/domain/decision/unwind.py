@@ -91,7 +91,7 @@ def _flat_is_uncertain(trio: TrioSnapshot) -> bool:
 
 def leg_at_work(trio: TrioSnapshot) -> Step | None:
     """A leg that triggered or is filling closes the position already: it gets ``PROTECT_TIMEOUT_MS`` to finish."""
-    for leg in trio.guards:
+    for leg in trio.protective_legs:
         since = max(leg.filled_ts or 0, leg.triggered_ts or 0)
         over = since + trio.policies.patience - trio.now_ts
         if leg.state in (LegState.TRIGGERED, LegState.PARTIALLY_FILLED) and over > 0:

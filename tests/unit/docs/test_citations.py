@@ -51,7 +51,7 @@ def test_no_file_cites_a_document_that_nobody_can_open() -> None:
 
 
 def test_the_walk_reaches_the_rows_of_refusals_and_losses_and_no_others() -> None:
-    turns = {name for name, *_ in walk.LIFE}
+    transitions = {name for name, *_ in walk.LIFE}
     headings = (
         "A leg is refused",
         "A leg is lost, or ends early",
@@ -60,4 +60,4 @@ def test_the_walk_reaches_the_rows_of_refusals_and_losses_and_no_others() -> Non
     )
     told = [row[0] for heading in headings for row in rows(REFUSALS, heading)]
 
-    assert sorted(told) == sorted(set(walk.ROWS) - turns)
+    assert sorted(told) == sorted(set(walk.ROWS) - transitions)

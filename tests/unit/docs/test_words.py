@@ -1,4 +1,4 @@
-"""The reference lists exactly the words, turns, rules, guards and tables that the code has."""
+"""The reference lists exactly the words, transitions, rules, guarantees and tables that the code has."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from django.apps import apps
 
 from exchange.binance.errors import refusal_of
 from exchange.refusals import Refusal
-from orders.domain.decision.lifecycle import TRANSITIONS, WITHDRAWN_AS, Turn
+from orders.domain.decision.lifecycle import TRANSITIONS, WITHDRAWN_AS, Transition
 from orders.domain.enums import Cause, LegState, Protection, Role, Source, TrioState, Verdict
 from tests.unit.docs.pages import CHECKOUT, rows, text
 
 STATES = "docs/reference/states.md"
 RULES = "docs/reference/validation-rules.md"
-GUARDS = "docs/reference/exchange-guards.md"
+GUARANTEES = "docs/reference/wire-guarantees.md"
 SOUND = "Is the trio sound?"
 
 
@@ -77,29 +77,29 @@ def test_the_ends_are_marked() -> None:
     assert marked == {state.value for state in TrioState if state.is_end}
 
 
-def test_every_turn_of_the_table_is_told() -> None:
+def test_every_transition_of_the_table_is_listed() -> None:
     told = [
         (set(re.findall(r"[A-Z_]{4,}", before)), set(re.findall(r"[A-Z_]{4,}", after)))
-        for before, _, after in rows(STATES, "Turns")
+        for before, _, after in rows(STATES, "Transitions")
     ]
 
-    untold = [
-        (before.value, turn.value, after.value)
-        for (before, turn), after in TRANSITIONS.items()
+    unlisted = [
+        (before.value, transition.value, after.value)
+        for (before, transition), after in TRANSITIONS.items()
         if not any(before.value in a and after.value in b for a, b in told)
     ]
 
-    assert untold == []
-    assert len(Turn) > 10
+    assert unlisted == []
+    assert len(Transition) > 10
 
 
-def test_no_turn_is_told_that_the_table_has_not() -> None:
+def test_no_transition_is_listed_that_the_table_has_not() -> None:
     possible = {(before.value, after.value) for (before, _), after in TRANSITIONS.items()}
     possible |= {(TrioState.WITHDRAWING.value, end.value) for end in WITHDRAWN_AS.values()}
     states = {state.value for state in TrioState}
 
     invented = []
-    for before, _, after in rows(STATES, "Turns"):
+    for before, _, after in rows(STATES, "Transitions"):
         ends = [word for word in re.findall(r"[A-Z_]{4,}", after) if word in states and word != "LATE"]
         ends += ["LATE"] if after.startswith("LATE") else []
         for start in before.split(", "):
@@ -138,19 +138,19 @@ def test_every_sentence_that_the_rules_page_quotes_is_said() -> None:
     assert [part for part, fields in quoted if not any(rule.is_in([part], fields) for rule in broken)] == []
 
 
-def test_every_guard_names_a_test_that_exists() -> None:
+def test_every_guarantee_on_the_wire_names_a_test_that_exists() -> None:
     folder = CHECKOUT / "tests" / "unit" / "exchange"
     known = {
         word for file in folder.rglob("test_*.py") for word in re.findall(r"def (test_\w+)", file.read_text())
     }
-    named = set(re.findall(r"`(test_\w+)`", text(GUARDS)))
+    named = set(re.findall(r"`(test_\w+)`", text(GUARANTEES)))
 
     assert len(named) > 20
     assert named - known == set()
 
 
 def test_the_four_errors_are_listed() -> None:
-    listed = {row[0].strip("`") for row in rows(GUARDS, "What an answer means")}
+    listed = {row[0].strip("`") for row in rows(GUARANTEES, "What an answer means")}
 
     assert listed == {"OrderRejected", "OutcomeUnknown", "ExchangeUnavailable", "CredentialsRefused"}
 

@@ -1,4 +1,4 @@
-"""The same guards over TLS, as with the real exchange."""
+"""The same guarantees over TLS, as with the real exchange."""
 
 from __future__ import annotations
 

@@ -573,7 +573,7 @@ class NeverArriving(BaseAdapter):
         (requests.exceptions.ChunkedEncodingError(), OutcomeUnknown),
     ],
 )
-def test_a_mounted_transport_keeps_the_guards(
+def test_a_mounted_transport_keeps_the_guarantees(
     error: requests.RequestException, meaning: type[ExchangeError]
 ) -> None:
     transport = NeverArriving(error)

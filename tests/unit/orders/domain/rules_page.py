@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from orders.domain.decision import cover, place, turns, unwind
+from orders.domain.decision import cover, place, transitions, unwind
 
 CHECKOUT: Final = Path(__file__).resolve().parents[4]
 PAGE: Final = "docs/reference/rules.md"
 HEAD: Final = """# Rules
 
 What is decided about a trio, and why: the ordered lists of `orders/domain/decision`, each rule with the reason that stands in its docstring.
-First a trio takes every turn that its facts imply, then one step is chosen. How a list is gone through is said above it:
+First a trio takes every transition that its facts imply, then one step is chosen. How a list is gone through is said above it:
 
 * **The first that applies** decides. Rules rely on those above them: that an order is not in doubt any more, say.
 * **The soonest**: the rules stand beside each other. From the top, the first that has something to do now does it; while all of them wait,
   the trio rests until the earliest is due.
 
-This page is made from the lists by `.venv/bin/python -m tests.unit.orders.domain.rules_page`. What each turn leads to is in [states](states.md),
+This page is made from the lists by `.venv/bin/python -m tests.unit.orders.domain.rules_page`. What each transition leads to is in [states](states.md),
 what is done when something is refused or lost in [refusals and losses](../explanation/refusals-and-losses.md), and how to add a rule in
 [contributing](../../CONTRIBUTING.md#add-a-rule).
 """
@@ -53,18 +53,18 @@ class Section:
 
 PARTS: Final[tuple[tuple[str, tuple[Section, ...]], ...]] = (
     (
-        "Turns",
+        "Transitions",
         (
-            Section("Queued", "The trio is QUEUED.", turns, "QUEUED"),
-            Section("Placing", "The trio is PLACING.", turns, "PLACING"),
-            Section("Working", "The trio is WORKING.", turns, "WORKING"),
-            Section("Taken back", "Part of the two lists above.", turns, "WITHDRAW"),
-            Section("Withdrawing", "The trio is WITHDRAWING.", turns, "WITHDRAWING"),
-            Section("Open", "The trio is OPEN.", turns, "OPEN"),
-            Section("Open and uncovered", "Used by `by_cover`.", turns, "UNCOVERED"),
-            Section("Open and covered", "Used by `by_cover`.", turns, "COVERED"),
-            Section("Exiting", "The trio is EXITING.", turns, "EXITING"),
-            Section("Ended", "The trio has ended.", turns, "ENDED"),
+            Section("Queued", "The trio is QUEUED.", transitions, "QUEUED"),
+            Section("Placing", "The trio is PLACING.", transitions, "PLACING"),
+            Section("Working", "The trio is WORKING.", transitions, "WORKING"),
+            Section("Taken back", "Part of the two lists above.", transitions, "WITHDRAW"),
+            Section("Withdrawing", "The trio is WITHDRAWING.", transitions, "WITHDRAWING"),
+            Section("Open", "The trio is OPEN.", transitions, "OPEN"),
+            Section("Open and uncovered", "Used by `by_cover`.", transitions, "UNCOVERED"),
+            Section("Open and covered", "Used by `by_cover`.", transitions, "COVERED"),
+            Section("Exiting", "The trio is EXITING.", transitions, "EXITING"),
+            Section("Ended", "The trio has ended.", transitions, "ENDED"),
         ),
     ),
     (
@@ -119,7 +119,7 @@ def page() -> str:
 
 def _rows(section: Section) -> Iterator[str]:
     """Yield a row for each rule; a list that is part of another stands there as one row."""
-    rules, part, number = section.rules, turns.WITHDRAW, 0
+    rules, part, number = section.rules, transitions.WITHDRAW, 0
     while rules:
         number += 1
         if section.rules is not part and rules[: len(part)] == part:

@@ -8,12 +8,12 @@ from types import FunctionType, ModuleType
 
 import pytest
 
-from orders.domain.decision import cover, place, turns, unwind
+from orders.domain.decision import cover, place, transitions, unwind
 from tests.unit.orders.domain.rules_page import CHECKOUT, PAGE, page, reason, sections
 
-ROOMS = (place, cover, unwind, turns)
+ROOMS = (place, cover, unwind, transitions)
 # What is no rule: it goes through a list, or is asked by others.
-ENTRANCES = {"queue", "place", "work", "withdraw", "cover", "hold", "undo", "tidy_late", "settle"}
+ENTRANCES = {"queue", "place", "work", "withdraw", "cover", "hold", "undo", "tidy_late", "apply_transitions"}
 ASKED_BY_OTHERS = {"cleared", "slot_trouble"}
 
 
@@ -54,6 +54,9 @@ def test_every_rule_has_a_name_and_a_reason_of_its_own() -> None:
     assert len(rules) > 80, "the search for rules has gone blind"
 
     assert [rule.__name__ for rule in rules if not reason(rule).endswith(".") or "|" in reason(rule)] == []
-    for rooms in ((turns,), (place, cover, unwind)):  # a step may be called after the turn it goes with
+    for rooms in (
+        (transitions,),
+        (place, cover, unwind),
+    ):  # a step may be called after the transition it goes with
         names = Counter(rule.__name__ for rule in rules if rule.__module__ in {r.__name__ for r in rooms})
         assert [name for name, times in names.items() if times > 1] == []

@@ -1,6 +1,6 @@
-"""Which turns a trio's facts imply: for each state the rules that end it, the first that applies wins.
+"""Which transitions a trio's facts imply: for each state the rules that end it; the first that applies wins.
 
-``settle`` carries a snapshot through every turn its facts already imply, so that a decision never
+``apply_transitions`` takes a snapshot through every transition its facts already imply, so that a decision never
 starts from yesterday's state. It changes nothing but ``state``, ``cause`` and ``reason``.
 """
 
@@ -18,7 +18,6 @@ from orders.domain.decision.conditions import (
     armed_stop_gone,
     before_entry,
     cover_deadline_ts,
-    guard_at_work,
     late_leg_matters,
     level_passed,
     protected_once,
@@ -26,8 +25,9 @@ from orders.domain.decision.conditions import (
     refused_forms,
     stop_attempted,
     stop_failed,
+    triggered_leg_at_work,
 )
-from orders.domain.decision.lifecycle import Turn, transition
+from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.decision.rules import first_that_applies
 from orders.domain.enums import ENDS, Cause, Form, LegState, Role, TargetPolicy
 from orders.domain.enums import TrioState as S
@@ -35,25 +35,25 @@ from orders.domain.snapshot import LegView, TrioSnapshot
 
 
 class Implied(NamedTuple):
-    """A turn that a trio's facts imply, why, and the sentence that says so."""
+    """A transition that a trio's facts imply, its cause, and the sentence that says so."""
 
-    turn: Turn
+    transition: Transition
     cause: Cause | None = None
     reason: str = ""
 
 
-TurnRule: TypeAlias = Callable[[TrioSnapshot], Implied | None]
+TransitionRule: TypeAlias = Callable[[TrioSnapshot], Implied | None]
 
 
-def settle(trio: TrioSnapshot) -> TrioSnapshot:
-    """Carry ``trio`` through every turn that its facts already imply."""
+def apply_transitions(trio: TrioSnapshot) -> TrioSnapshot:
+    """Take ``trio`` through every transition its facts already imply."""
     for _ in range(len(S)):
-        implied = first_that_applies(TURNS.get(trio.state, ()), trio)
+        implied = first_that_applies(TRANSITION_RULES.get(trio.state, ()), trio)
         if implied is None:
             return trio
-        turn, cause, reason = implied
-        trio = replace(trio, state=transition(trio.state, turn), cause=cause, reason=reason)
-    raise AssertionError("a trio's turns run in a circle")
+        transition, cause, reason = implied
+        trio = replace(trio, state=next_state(trio.state, transition), cause=cause, reason=reason)
+    raise AssertionError("a trio's transitions run in a circle")
 
 
 # --- queued -----------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ def settle(trio: TrioSnapshot) -> TrioSnapshot:
 def withdrawn_unsent(trio: TrioSnapshot) -> Implied | None:
     """Cancel, close or panic was requested. Nothing was sent, so there is nothing to take back."""
     if trio.cancel_wanted or trio.close_wanted or trio.panic_wanted:
-        return Implied(Turn.WITHDRAWN, Cause.CANCEL_WANTED, "Withdrawn before anything was sent.")
+        return Implied(Transition.WITHDRAWN, Cause.CANCEL_WANTED, "Withdrawn before anything was sent.")
     return None
 
 
@@ -70,21 +70,21 @@ def overdue(trio: TrioSnapshot) -> Implied | None:
     """``place_before`` has passed: an order must not go out long after it was meant."""
     if trio.place_before is not None and trio.now >= trio.place_before:
         why = f" {trio.slot.not_placeable}" if trio.slot.not_placeable else ""
-        return Implied(Turn.OVERDUE, Cause.PLACE_BEFORE, f"Not sent before its deadline.{why}")
+        return Implied(Transition.OVERDUE, Cause.PLACE_BEFORE, f"Not sent before its deadline.{why}")
     return None
 
 
 def dry_run_passed(trio: TrioSnapshot) -> Implied | None:
     """The exchange checked the entry of a dry run and would have accepted it."""
     if trio.dry_run_passed:
-        return Implied(Turn.TESTED, None, "Dry run: checked by the exchange, nothing was placed.")
+        return Implied(Transition.TESTED, None, "Dry run: checked by the exchange, nothing was placed.")
     return None
 
 
 def limit_refuses(trio: TrioSnapshot) -> Implied | None:
     """A switch, a limit or the account forbids new risk now, although it did not when the trio was queued."""
     if trio.refusal:
-        return Implied(Turn.REFUSED, Cause.LIMIT, trio.refusal)
+        return Implied(Transition.REFUSED, Cause.LIMIT, trio.refusal)
     return None
 
 
@@ -92,23 +92,23 @@ def dry_run_refused(trio: TrioSnapshot) -> Implied | None:
     """The exchange checked the entry of a dry run and would have refused it."""
     entry = trio.entry
     if trio.dry_run and entry is not None and entry.state is LegState.REJECTED:
-        return Implied(Turn.REFUSED, Cause.ENTRY_REFUSED, _refused("entry", entry))
+        return Implied(Transition.REFUSED, Cause.ENTRY_REFUSED, _refused("entry", entry))
     return None
 
 
 def slot_taken(trio: TrioSnapshot) -> Implied | None:
     """Somebody else's position or order is in the slot: it would be covered and exited as if it were ours."""
     if _ready(trio) and (trouble := slot_trouble(trio)):
-        return Implied(Turn.REFUSED, Cause.LIMIT, trouble)
+        return Implied(Transition.REFUSED, Cause.LIMIT, trouble)
     return None
 
 
 def begun(trio: TrioSnapshot) -> Implied | None:
     """A worker is alive, the position was read recently and the slot is free: placing begins."""
-    return Implied(Turn.BEGUN) if _ready(trio) else None
+    return Implied(Transition.BEGUN) if _ready(trio) else None
 
 
-QUEUED: Final[tuple[TurnRule, ...]] = (
+QUEUED: Final[tuple[TransitionRule, ...]] = (
     withdrawn_unsent,
     overdue,
     dry_run_passed,
@@ -147,34 +147,36 @@ def slot_trouble(trio: TrioSnapshot) -> str:
 
 def panic_before_fill(trio: TrioSnapshot) -> Implied | None:
     """Panic was requested."""
-    return Implied(Turn.WITHDRAW, Cause.PANIC, "Withdrawn by panic.") if trio.panic_wanted else None
+    return Implied(Transition.WITHDRAW, Cause.PANIC, "Withdrawn by panic.") if trio.panic_wanted else None
 
 
 def close_before_fill(trio: TrioSnapshot) -> Implied | None:
     """Close was requested. Without a fill there is nothing to close, so the entry is taken back."""
     if trio.close_wanted:
-        return Implied(Turn.WITHDRAW, Cause.MANUAL, "Closed before anything was filled.")
+        return Implied(Transition.WITHDRAW, Cause.MANUAL, "Closed before anything was filled.")
     return None
 
 
 def cancel_before_fill(trio: TrioSnapshot) -> Implied | None:
     """Cancel was requested."""
     if trio.cancel_wanted:
-        return Implied(Turn.WITHDRAW, Cause.CANCEL_WANTED, "Cancelled before anything was filled.")
+        return Implied(Transition.WITHDRAW, Cause.CANCEL_WANTED, "Cancelled before anything was filled.")
     return None
 
 
 def entry_overdue(trio: TrioSnapshot) -> Implied | None:
     """``place_before`` has passed while the legs waited for an entry that could not be sent."""
     if _entry_unsent(trio) and trio.place_before is not None and trio.now >= trio.place_before:
-        return Implied(Turn.WITHDRAW, Cause.PLACE_BEFORE, "The entry could not be sent before its deadline.")
+        return Implied(
+            Transition.WITHDRAW, Cause.PLACE_BEFORE, "The entry could not be sent before its deadline."
+        )
     return None
 
 
 def limit_refuses_entry(trio: TrioSnapshot) -> Implied | None:
     """A switch or limit forbids new risk now. It is asked until the entry goes, which is what brings the risk."""
     if _entry_unsent(trio) and trio.refusal:
-        return Implied(Turn.WITHDRAW, Cause.LIMIT, trio.refusal)
+        return Implied(Transition.WITHDRAW, Cause.LIMIT, trio.refusal)
     return None
 
 
@@ -182,7 +184,7 @@ def good_till_passed(trio: TrioSnapshot) -> Implied | None:
     """``good_till`` has passed without a fill."""
     if trio.good_till is not None and trio.now >= trio.good_till:
         return Implied(
-            Turn.WITHDRAW, Cause.GOOD_TILL, "Its good-till time passed before anything was filled."
+            Transition.WITHDRAW, Cause.GOOD_TILL, "Its good-till time passed before anything was filled."
         )
     return None
 
@@ -190,14 +192,16 @@ def good_till_passed(trio: TrioSnapshot) -> Implied | None:
 def entry_cancelled(trio: TrioSnapshot) -> Implied | None:
     """Somebody cancelled the entry in the exchange's app: it is not placed again."""
     if _entry_is(trio, LegState.CANCELLED):
-        return Implied(Turn.WITHDRAW, Cause.ENTRY_CANCELLED, "The entry was cancelled on the exchange.")
+        return Implied(Transition.WITHDRAW, Cause.ENTRY_CANCELLED, "The entry was cancelled on the exchange.")
     return None
 
 
 def entry_expired(trio: TrioSnapshot) -> Implied | None:
     """The exchange ended the entry: IOC, FOK or GTX, self-trade prevention, or a symbol that was delisted."""
     if _entry_is(trio, LegState.EXPIRED):
-        return Implied(Turn.WITHDRAW, Cause.ENTRY_ENDED, "The entry ended on the exchange without a fill.")
+        return Implied(
+            Transition.WITHDRAW, Cause.ENTRY_ENDED, "The entry ended on the exchange without a fill."
+        )
     return None
 
 
@@ -205,7 +209,7 @@ def entry_gone(trio: TrioSnapshot) -> Implied | None:
     """The entry rested, and is no longer there: it is not placed again."""
     if _entry_is(trio, LegState.WRITTEN_OFF, LegState.REJECTED):
         return Implied(
-            Turn.WITHDRAW, Cause.ENTRY_ENDED, "The entry is gone from the exchange without a fill."
+            Transition.WITHDRAW, Cause.ENTRY_ENDED, "The entry is gone from the exchange without a fill."
         )
     return None
 
@@ -214,7 +218,7 @@ def waiting_stop_gone(trio: TrioSnapshot) -> Implied | None:
     """The stop that waited for the entry is gone. An entry must not fill with nothing under it."""
     if gone := armed_stop_gone(trio):
         reason = f"The waiting stop-loss is gone ({gone.state.lower()}) before any fill."
-        return Implied(Turn.WITHDRAW, Cause.STOP_GONE, reason)
+        return Implied(Transition.WITHDRAW, Cause.STOP_GONE, reason)
     return None
 
 
@@ -222,11 +226,11 @@ def waiting_stop_passed(trio: TrioSnapshot) -> Implied | None:
     """The mark price is beyond the stop that waits for the entry. An entry must not fill beyond its own stop."""
     if armed_level_passed(trio):
         reason = "The price passed the waiting stop-loss's level before any fill."
-        return Implied(Turn.WITHDRAW, Cause.LEVEL_PASSED, reason)
+        return Implied(Transition.WITHDRAW, Cause.LEVEL_PASSED, reason)
     return None
 
 
-WITHDRAW: Final[tuple[TurnRule, ...]] = (
+WITHDRAW: Final[tuple[TransitionRule, ...]] = (
     panic_before_fill,
     close_before_fill,
     cancel_before_fill,
@@ -257,7 +261,7 @@ def _entry_is(trio: TrioSnapshot, *states: LegState) -> bool:
 def first_fill(trio: TrioSnapshot) -> Implied | None:
     """A fill, or a position in the slot, whichever is reported first. From now on it is covered."""
     if trio.bought > 0 or trio.position > 0:
-        return Implied(Turn.FILLED, trio.cause if trio.state is S.WITHDRAWING else None)
+        return Implied(Transition.FILLED, trio.cause if trio.state is S.WITHDRAWING else None)
     return None
 
 
@@ -265,7 +269,7 @@ def entry_refused(trio: TrioSnapshot) -> Implied | None:
     """The exchange refused the entry: what was placed before it is taken back."""
     entry = trio.entry
     if entry is not None and entry.state is LegState.REJECTED:
-        return Implied(Turn.LEG_REFUSED, Cause.ENTRY_REFUSED, _refused("entry", entry))
+        return Implied(Transition.LEG_REFUSED, Cause.ENTRY_REFUSED, _refused("entry", entry))
     return None
 
 
@@ -273,7 +277,7 @@ def entry_lost(trio: TrioSnapshot) -> Implied | None:
     """The entry was proved absent. It is never sent again: if it turned up after all, it would execute twice."""
     if _entry_is(trio, LegState.WRITTEN_OFF):
         reason = "The entry got lost on its way; it is never sent twice."
-        return Implied(Turn.LEG_REFUSED, Cause.ENTRY_ABSENT, reason)
+        return Implied(Transition.LEG_REFUSED, Cause.ENTRY_ABSENT, reason)
     return None
 
 
@@ -281,7 +285,7 @@ def leg_refused_before_entry(trio: TrioSnapshot) -> Implied | None:
     """The exchange refused a leg that has to rest before the entry, so the entry is not sent."""
     if refused := armed_leg_refused(trio):
         cause = Cause.STOP_REFUSED if refused.role is Role.STOP_LOSS else Cause.TARGET_REFUSED
-        return Implied(Turn.LEG_REFUSED, cause, _refused(refused.role.words, refused))
+        return Implied(Transition.LEG_REFUSED, cause, _refused(refused.role.words, refused))
     return None
 
 
@@ -289,11 +293,11 @@ def entry_rests(trio: TrioSnapshot) -> Implied | None:
     """Everything that is wanted now was accepted."""
     entry = trio.entry
     if entry is not None and entry.live and not entry.executed:
-        return Implied(Turn.ALL_ACCEPTED)
+        return Implied(Transition.ALL_ACCEPTED)
     return None
 
 
-PLACING: Final[tuple[TurnRule, ...]] = (
+PLACING: Final[tuple[TransitionRule, ...]] = (
     first_fill,
     entry_refused,
     entry_lost,
@@ -301,8 +305,8 @@ PLACING: Final[tuple[TurnRule, ...]] = (
     *WITHDRAW,
     entry_rests,
 )
-WORKING: Final[tuple[TurnRule, ...]] = (first_fill, *WITHDRAW)
-WITHDRAWING: Final[tuple[TurnRule, ...]] = (first_fill,)
+WORKING: Final[tuple[TransitionRule, ...]] = (first_fill, *WITHDRAW)
+WITHDRAWING: Final[tuple[TransitionRule, ...]] = (first_fill,)
 
 
 # --- with a position --------------------------------------------------------------------------
@@ -315,7 +319,7 @@ def leg_executed(trio: TrioSnapshot) -> Implied | None:
     if first is None or first.role is Role.EXIT:
         return None
     cause = Cause.STOP_LOSS if first.role is Role.STOP_LOSS else Cause.TAKE_PROFIT
-    return Implied(Turn.EXIT, cause, f"The {first.role.words} executed.")
+    return Implied(Transition.EXIT, cause, f"The {first.role.words} executed.")
 
 
 def closed_by_exchange(trio: TrioSnapshot) -> Implied | None:
@@ -326,31 +330,33 @@ def closed_by_exchange(trio: TrioSnapshot) -> Implied | None:
 def closed_outside(trio: TrioSnapshot) -> Implied | None:
     """A person closed the position in the exchange's app. It is not opened again; our legs are taken back."""
     if _gone(trio):
-        return Implied(Turn.EXIT, Cause.OUTSIDE, "The position was closed outside this system.")
+        return Implied(Transition.EXIT, Cause.OUTSIDE, "The position was closed outside this system.")
     return None
 
 
 def panic(trio: TrioSnapshot) -> Implied | None:
     """Panic was requested."""
-    return Implied(Turn.EXIT, Cause.PANIC, "Closed by panic.") if trio.panic_wanted else None
+    return Implied(Transition.EXIT, Cause.PANIC, "Closed by panic.") if trio.panic_wanted else None
 
 
 def close(trio: TrioSnapshot) -> Implied | None:
     """Close was requested."""
-    return Implied(Turn.EXIT, Cause.MANUAL, "Closed at market on request.") if trio.close_wanted else None
+    return (
+        Implied(Transition.EXIT, Cause.MANUAL, "Closed at market on request.") if trio.close_wanted else None
+    )
 
 
 def entry_only(trio: TrioSnapshot) -> Implied | None:
     """An order without legs is closed as soon as it fills: nothing would protect it."""
     if trio.spec.entry_only:
-        return Implied(Turn.EXIT, Cause.MANUAL, "An entry-only order is closed as soon as it fills.")
+        return Implied(Transition.EXIT, Cause.MANUAL, "An entry-only order is closed as soon as it fills.")
     return None
 
 
 def holding_time_over(trio: TrioSnapshot) -> Implied | None:
     """The holding time is over."""
     if trio.hold_until_ts is not None and trio.now_ts >= trio.hold_until_ts:
-        return Implied(Turn.EXIT, Cause.TIME, "Its holding time is over.")
+        return Implied(Transition.EXIT, Cause.TIME, "Its holding time is over.")
     return None
 
 
@@ -359,7 +365,7 @@ def by_cover(trio: TrioSnapshot) -> Implied | None:
     return first_that_applies(UNCOVERED if is_uncovered(trio) else COVERED, trio)
 
 
-OPEN: Final[tuple[TurnRule, ...]] = (
+OPEN: Final[tuple[TransitionRule, ...]] = (
     leg_executed,
     closed_by_exchange,
     closed_outside,
@@ -372,17 +378,18 @@ OPEN: Final[tuple[TurnRule, ...]] = (
 
 
 def _gone(trio: TrioSnapshot) -> bool:
-    return trio.flat_believed and (trio.bought > 0 or bool(trio.guards)) and not guard_at_work(trio)
+    gone = trio.flat_believed and (trio.bought > 0 or bool(trio.protective_legs))
+    return gone and not triggered_leg_at_work(trio)
 
 
 def _forced(trio: TrioSnapshot) -> Implied:
     reason = f"The exchange closed the position itself ({trio.forced})."
-    return Implied(Turn.EXIT, Cause.LIQUIDATED, reason)
+    return Implied(Transition.EXIT, Cause.LIQUIDATED, reason)
 
 
-def _way_out(trio: TrioSnapshot) -> Turn:
+def _way_out(trio: TrioSnapshot) -> Transition:
     """A trio that never stood with both legs is undone, not closed."""
-    return Turn.EXIT if protected_once(trio) else Turn.UNDO
+    return Transition.EXIT if protected_once(trio) else Transition.UNDO
 
 
 # --- with a position that is covered ----------------------------------------------------------
@@ -397,17 +404,17 @@ def target_refused_as_passed(trio: TrioSnapshot) -> Implied | None:
     return Implied(_way_out(trio), Cause.LEVEL_PASSED, reason)
 
 
-def target_refused(trio: TrioSnapshot) -> Implied | None:
+def target_refused_while_unprotected(trio: TrioSnapshot) -> Implied | None:
     """The exchange refused the target. Unless both legs stood before, or the trio is to keep its stop, it is undone."""
     target = _refused_target(trio)
     if target is None or protected_once(trio) or trio.spec.target_policy is TargetPolicy.KEEP_STOP:
         return None
-    return Implied(Turn.UNDO, Cause.TARGET_REFUSED, _refused("take-profit", target))
+    return Implied(Transition.UNDO, Cause.TARGET_REFUSED, _refused("take-profit", target))
 
 
-COVERED: Final[tuple[TurnRule, ...]] = (
+COVERED: Final[tuple[TransitionRule, ...]] = (
     target_refused_as_passed,
-    target_refused,
+    target_refused_while_unprotected,
 )
 
 
@@ -434,7 +441,7 @@ def stop_passed_uncovered(trio: TrioSnapshot) -> Implied | None:
     """The mark price passed the stop's level while nothing covered: a stop would have triggered by now."""
     if level_passed(trio):
         reason = "The price passed the stop-loss while nothing covered."
-        return Implied(Turn.EXIT, Cause.LEVEL_PASSED, reason)
+        return Implied(Transition.EXIT, Cause.LEVEL_PASSED, reason)
     return None
 
 
@@ -442,27 +449,29 @@ def stop_died_at_trigger(trio: TrioSnapshot) -> Implied | None:
     """The stop triggered and failed. The market has just gone through the level, so another stop would be too late."""
     if dead := stop_failed(trio):
         reason = f"The stop-loss failed at its trigger: {dead.refused_text or dead.state.lower()}."
-        return Implied(Turn.EXIT, Cause.UNCOVERED, reason)
+        return Implied(Transition.EXIT, Cause.UNCOVERED, reason)
     return None
 
 
 def stop_refused_in_both_forms(trio: TrioSnapshot) -> Implied | None:
     """The exchange refuses a stop in either form. Better out than uncovered."""
     if refused_forms(trio, Role.STOP_LOSS) >= {Form.CLOSE_POSITION, Form.QUANTITY}:
-        turn, newest = _way_out(trio), trio.of(Role.STOP_LOSS)[-1]
-        cause = Cause.UNCOVERED if turn is Turn.EXIT else Cause.STOP_REFUSED
-        return Implied(turn, cause, _refused("stop-loss", newest))
+        transition, newest = _way_out(trio), trio.of(Role.STOP_LOSS)[-1]
+        cause = Cause.UNCOVERED if transition is Transition.EXIT else Cause.STOP_REFUSED
+        return Implied(transition, cause, _refused("stop-loss", newest))
     return None
 
 
 def bound_passed(trio: TrioSnapshot) -> Implied | None:
     """The bound passed without cover. One attempt is always made first, however late the gap was found."""
     if trio.now_ts >= cover_deadline_ts(trio) and stop_attempted(trio):
-        return Implied(Turn.EXIT, Cause.UNCOVERED, "The position could not be covered within its bound.")
+        return Implied(
+            Transition.EXIT, Cause.UNCOVERED, "The position could not be covered within its bound."
+        )
     return None
 
 
-UNCOVERED: Final[tuple[TurnRule, ...]] = (
+UNCOVERED: Final[tuple[TransitionRule, ...]] = (
     leg_refused_as_passed,
     stop_passed_uncovered,
     stop_died_at_trigger,
@@ -485,7 +494,7 @@ def named_after_exchange(trio: TrioSnapshot) -> Implied | None:
     return _forced(trio) if trio.forced and trio.cause is Cause.OUTSIDE else None
 
 
-EXITING: Final[tuple[TurnRule, ...]] = (
+EXITING: Final[tuple[TransitionRule, ...]] = (
     named_after_leg,
     named_after_exchange,
 )
@@ -497,14 +506,14 @@ EXITING: Final[tuple[TurnRule, ...]] = (
 def turned_up(trio: TrioSnapshot) -> Implied | None:
     """An order that was proved absent is there after all: it is cancelled, and what it filled is taken off."""
     if any(late_leg_matters(trio, leg) for leg in trio.legs):
-        return Implied(Turn.TURNED_UP, Cause.LATE, "An order that had been written off turned up.")
+        return Implied(Transition.TURNED_UP, Cause.LATE, "An order that had been written off turned up.")
     return None
 
 
-ENDED: Final[tuple[TurnRule, ...]] = (turned_up,)
+ENDED: Final[tuple[TransitionRule, ...]] = (turned_up,)
 
 
-TURNS: Final[Mapping[S, tuple[TurnRule, ...]]] = {
+TRANSITION_RULES: Final[Mapping[S, tuple[TransitionRule, ...]]] = {
     S.QUEUED: QUEUED,
     S.PLACING: PLACING,
     S.WORKING: WORKING,
