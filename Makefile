@@ -41,8 +41,8 @@ run: setup ## start simulator, workers and web in the foreground; Ctrl-C stops t
 	@mkdir -p .run/logs
 	@exec $(BIN)/python -m local_servers.serve supervisord
 
-test: setup ## run the whole test suite
-	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
+test: setup ## run the whole test suite, and name its slowest ten
+	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) --dist worksteal --durations=10 $(PYTEST_ARGS)
 
 check: lint test ## lint, then the whole test suite
 
