@@ -47,8 +47,7 @@ test: setup ## run the whole test suite, and name its slowest ten
 check: lint test ## lint, then the whole test suite
 
 test-fast: .venv/.synced ## the pure tests, without servers and without Django
-	@$(BIN)/python -m pytest -q -n 0 --noconftest -p no:django -W ignore tests/unit/orders/domain tests/unit/exchange/mapping \
-	  tests/unit/exchange/test_errors_table.py tests/unit/exchange/test_order_params.py tests/unit/exchange/test_clock_offset.py
+	@$(BIN)/python -m pytest -q -n 0 $$($(BIN)/python -m tests.pure)
 
 guards: setup ## take each guard away in turn, in a copy, and show the test that notices
 	@$(BIN)/python -m tests.guards

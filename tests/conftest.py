@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
+from tests.pure import are_all_pure
+
 # Playwright's sync API runs an event loop in the test's thread; Django would refuse the database beside it.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
 
 BERTHS = range(1, 16)  # numbered databases of the local Redis; 0 belongs to a demo that may be running
+# Plugins that cost every start half a second each, and that pyproject.toml therefore keeps from loading themselves.
+FOR_SOME = ("_hypothesis_pytestplugin", "pytest_playwright.pytest_playwright")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -23,6 +27,7 @@ _berths: list[int] = []  # descriptors whose locks the kernel drops when this pr
 
 def take_berth(run: Path) -> int:
     """Take a number nobody else tests with now, so that suites may run side by side in one checkout."""
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
     for number in BERTHS:
         fd = os.open(run / f"tests-{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -40,19 +45,39 @@ def _hands_out(config: pytest.Config) -> bool:
     return not hasattr(config, "workerinput") and getattr(config.option, "dist", "no") != "no"
 
 
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Set Django up, unless only pure tests are asked for: those start at once.
+
+    Here and not in the ini file, which knows no exception; and now, before the rooms' conftests import models.
+    The settings bring their own keys: ``pytest`` needs no .env.
+    """
+    config = pluginmanager.getplugin("pytestconfig")
+    assert isinstance(config, pytest.Config)
+    if are_all_pure(config.known_args_namespace.file_or_dir):
+        return
+    for plugin in FOR_SOME:
+        pluginmanager.import_plugin(plugin)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")  # xdist's workers inherit it
+    import django
+
+    django.setup()
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if "DJANGO_SETTINGS_MODULE" not in os.environ:
+        return
     from django.conf import settings
 
     if settings.EMBEDDED_REDIS:
         from local_servers import manager
 
-        if not hasattr(config, "workerinput"):
+        if _hands_out(config):
             try:
-                manager.ensure()  # once, in the controller: the workers find the servers running
+                manager.ensure()  # once, before the workers: a complaint is said once
             except manager.EmbeddedServersError as error:
                 raise pytest.UsageError(str(error)) from error
-        if _hands_out(config):
-            return  # its workers test, each in a berth of its own; they inherit what is in the environment
+            return  # its workers test, each in a berth of its own
+        # A process that tests alone starts the servers with its first connection, if it makes any.
         berth = take_berth(manager.run_dir())
         url = manager.redis_url(berth)
         if settings.EMBEDDED_DATABASE:
@@ -71,6 +96,11 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     if path is None:
         pytest.skip("Chromium is not installed: apt-get install --no-install-recommends chromium")
     return {**browser_type_launch_args, "executable_path": path, "args": ["--disable-dev-shm-usage"]}
+
+
+@pytest.fixture(scope="session")
+def base_url() -> None:
+    """Give none: a page's address is the live server's. Playwright's own fixture comes only with an early start."""
 
 
 @pytest.fixture

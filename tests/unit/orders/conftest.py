@@ -1,17 +1,18 @@
-"""A simulated exchange mounted under the real client, and an account on it."""
+"""A simulated exchange mounted under the real client, and an account on it.
+
+What needs Django is imported where it is used: the tests of ``domain`` pass here too, and start without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from accounts import endpoints
-from accounts.services import account_add
-from orders.exchange_data.symbol_sync import symbols_sync
-from simulator import Simulator
-from simulator.transport import InProcessAdapter
-from tests.builders import Desk
+if TYPE_CHECKING:
+    from simulator import Simulator
+    from tests.builders import Desk
 
 KEY, SECRET = "paper-key-for-tests", "paper-secret-for-tests"
 
@@ -26,6 +27,10 @@ def _impatient(settings: object) -> None:
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
+    from accounts import endpoints
+    from simulator import Simulator
+    from simulator.transport import InProcessAdapter
+
     simulated = Simulator(symbols={"BTCUSDT", "ETHUSDT", "ADAUSDT"})
     simulated.set_price("BTCUSDT", "100000")
     endpoints.use_transport("PAPER", InProcessAdapter(simulated))
@@ -34,6 +39,10 @@ def simulator() -> Iterator[Simulator]:
 
 
 def _desk(simulator: Simulator, mode: str) -> Desk:
+    from accounts.services import account_add
+    from orders.exchange_data.symbol_sync import symbols_sync
+    from tests.builders import Desk
+
     simulator.add_account("desk", KEY, SECRET, balance="100000", position_mode=mode)
     symbols_sync("PAPER")
     account = account_add(name="desk", environment="PAPER", api_key=KEY, api_secret=SECRET)
