@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from simulator.clock import Clock, wall_clock
 from simulator.engine import order_views
@@ -23,6 +24,7 @@ from simulator.engine.profile import Profile, profile_named
 from simulator.engine.records import Account
 from simulator.engine.request_log import LogEntry
 from simulator.faults.fault import Fault
+from simulator.protocol.limits import BAN_MS_MAX, TELLS
 from simulator.venue.reply import Reply
 from simulator.venue.venue import Venue, open_venue
 
@@ -54,6 +56,14 @@ class AccountExists(Exception):
     """The API key is in use with another secret, or the name with another key."""
 
 
+# What can be changed while it runs.
+LIMITS: Final = (
+    "weight_per_minute",
+    "orders_per_minute",
+    "orders_per_ten_seconds",
+    "conditional_max",
+    "enforce_rates",
+)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -152,9 +162,16 @@ class Simulator:
     # -- the wire -------------------------------------------------------------------------------------------------
 
     @synchronized
-    def handle(self, method: str, path_with_query: str, headers: dict[str, str], body: bytes = b"") -> Reply:
-        """Serve one request, now."""
-        return self.venue.handle(method, path_with_query, headers, body, self.clock())
+    def handle(
+        self,
+        method: str,
+        path_with_query: str,
+        headers: dict[str, str],
+        body: bytes = b"",
+        ip: str = "127.0.0.1",
+    ) -> Reply:
+        """Serve one request, now. ``ip``: the address it comes from."""
+        return self.venue.handle(method, path_with_query, headers, body, self.clock(), ip)
 
     @synchronized
     def tick(self) -> None:
@@ -212,6 +229,46 @@ class Simulator:
         if self.ex.catalogue.find(symbol) is None:
             raise ValueError(f"There is no symbol {symbol!r}.")
         return self.ex.market(symbol)
+
+    # -- limits ---------------------------------------------------------------------------------------------------
+
+    @synchronized
+    def set_limits(self, **changes: Any) -> dict[str, Any]:
+        """Change limits from now on, and what exchangeInfo says of them. Raises ValueError."""
+        unknown = set(changes) - set(LIMITS)
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))} is no limit. Known: {', '.join(LIMITS)}.")
+        changed = self.profile.but(**changes)
+        self.profile = self.ex.profile = self.venue.limits.profile = changed
+        self.ex.catalogue.publish_limits(changed)
+        return self.limits()
+
+    @synchronized
+    def limits(self) -> dict[str, Any]:
+        """The limits in force, and how each address stands."""
+        now = self.clock()
+        return {
+            **{name: getattr(self.profile, name) for name in LIMITS},
+            "addresses": {
+                address: {"used": usage.used, "banned_until": usage.banned_until}
+                for address, usage in sorted(self.venue.limits.addresses.items())
+            },
+            "ms": now,
+        }
+
+    @synchronized
+    def ban(self, seconds: int, *, address: str = "127.0.0.1", tells: str = "both") -> int:
+        """Ban an address from now on; 0 seconds lift its ban. Return the exchange time of its end. Raises ValueError.
+
+        ``tells``: where its refusals say how long it lasts: ``header``, ``text`` or ``both``.
+        """
+        if tells not in TELLS:
+            raise ValueError(f"tells is {', '.join(TELLS)}, not {tells!r}.")
+        if not 0 <= seconds * 1000 <= BAN_MS_MAX:
+            raise ValueError("seconds is a whole number between 0 and three days.")
+        usage = self.venue.limits.usage(str(ipaddress.ip_address(address)))
+        usage.ban(seconds * 1000, self.clock(), tells)
+        return usage.banned_until
 
     # -- reading --------------------------------------------------------------------------------------------------
 

@@ -29,18 +29,11 @@ class Catalogue:
         self, info: dict[str, Any], bracket_rows: Iterable[dict[str, Any]], profile: Profile
     ) -> None:
         self.info = info
-        info["rateLimits"] = [
-            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1,
-             "limit": profile.weight_per_minute},
-            {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1,
-             "limit": profile.orders_per_minute},
-            {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10,
-             "limit": profile.orders_per_ten_seconds},
-        ]  # fmt: skip
         self._raw = {s["symbol"]: s for s in info["symbols"]}
         self._bracket_rows = {row["symbol"]: row for row in bracket_rows}
         self._rules: dict[str, Rules] = {}
         self._around_time: tuple[bytes, bytes] | None = None  # the document before and after its server time
+        self.publish_limits(profile)
 
     @property
     def names(self) -> list[str]:
@@ -60,6 +53,18 @@ class Catalogue:
         """Let a symbol start or stop trading."""
         self._raw[symbol]["status"] = status
         self._rules.pop(symbol, None)
+        self._around_time = None
+
+    def publish_limits(self, profile: Profile) -> None:
+        """Say in exchangeInfo what this profile allows."""
+        self.info["rateLimits"] = [
+            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1,
+             "limit": profile.weight_per_minute},
+            {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1,
+             "limit": profile.orders_per_minute},
+            {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10,
+             "limit": profile.orders_per_ten_seconds},
+        ]  # fmt: skip
         self._around_time = None
 
     def document(self, now: int) -> bytes:

@@ -167,7 +167,7 @@ class Store:
         rows = _whole_lines(self._log_path)
         newest = rows[-KEPT:]
         for row in newest:
-            self.simulator.venue.request_log.add(LogEntry(**row), 0, save=False)
+            self.simulator.venue.request_log.add(LogEntry(**row), save=False)
         if len(rows) > 2 * KEPT:
             shortened = self._log_path.with_suffix(".new")
             shortened.write_bytes(b"".join(map(_json_line, newest)))

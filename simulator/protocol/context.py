@@ -66,6 +66,7 @@ class Route:
     weight: int | Callable[[dict[str, str]], int] = 1
     orders: int = 0  # how many orders it counts in ten seconds; in a minute it counts as one
     changes: bool = False  # anything on the exchange
+    own_pool: bool = False  # counted by address in five minutes, instead of weighed
 
     def weight_of(self, values: dict[str, str]) -> int:
         return self.weight if isinstance(self.weight, int) else self.weight(values)

@@ -280,10 +280,10 @@ ROUTES = {
     ("GET", "/fapi/v1/ticker/bookTicker"): Route(book_ticker, weight=with_symbol(2, 5)),
     ("GET", "/fapi/v1/ticker/24hr"): Route(day_ticker, weight=with_symbol(1, 40)),
     ("GET", "/fapi/v1/depth"): Route(depth, weight=depth_weight),
-    ("GET", "/fapi/v1/fundingRate"): Route(funding_rate, weight=0),
+    ("GET", "/fapi/v1/fundingRate"): Route(funding_rate, weight=0, own_pool=True),
     ("GET", "/fapi/v1/trades"): Route(trades, weight=5),
     ("GET", "/fapi/v1/historicalTrades"): Route(trades, "KEY", 20),
     ("GET", "/fapi/v1/aggTrades"): Route(aggregated_trades, weight=20),
     ("GET", "/fapi/v1/openInterest"): Route(open_interest),
-    ("GET", "/fapi/v1/fundingInfo"): Route(funding_info, weight=0),
+    ("GET", "/fapi/v1/fundingInfo"): Route(funding_info, weight=0, own_pool=True),
 }

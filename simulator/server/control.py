@@ -40,6 +40,10 @@ class Control:
             web.post("/sim/faults", self._handler(self.add_fault)),
             web.delete("/sim/faults", self._handler(self.clear_faults)),
             web.get("/sim/events", self._handler(self.events)),
+            web.get("/sim/limits", self._handler(self.limits)),
+            web.post("/sim/limits", self._handler(self.set_limits)),
+            web.post("/sim/ban", self._handler(self.ban)),
+            web.get("/sim/summary", self._handler(self.summary)),
         ]
 
     def _handler(
@@ -139,6 +143,22 @@ class Control:
         if book is None:
             raise ValueError("Say which account: /sim/events?account=NAME.")
         return list(book.events)[-200:], 200
+
+    def limits(self, _: web.Request, __: Any) -> Answer:
+        return self.simulator.limits(), 200
+
+    def set_limits(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        return self.simulator.set_limits(**body), 200
+
+    def ban(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        until = self.simulator.ban(
+            _integer(body["seconds"], "seconds"), address=str(body.get("address", "127.0.0.1")),
+            tells=str(body.get("tells", "both")),
+        )  # fmt: skip
+        return {"ms": self.simulator.clock(), "until": until}, 200
+
+    def summary(self, _: web.Request, __: Any) -> Answer:
+        return self.simulator.venue.request_log.summary(), 200
 
     def faults(self, _: web.Request, __: Any) -> Answer:
         return [fault.as_dict() for fault in self.simulator.venue.faults.in_force], 200

@@ -19,8 +19,9 @@ def admit(request: Request, route: Route, ex: Exchange, limits: Limits) -> None:
     """Fill in what a request says and whose it is. Raises ApiError, with what is known by then filled in."""
     body = _body_text(request)
     request.values = decode(request.query, body)
-    request.weight = route.weight_of(request.values)
-    request.headers = limits.charge_weight(request.ip, request.weight, request.now)
+    charge(request, route.weight_of(request.values), limits)
+    if route.own_pool:
+        limits.charge_funding(request.ip, request.now)
     if route.security == "NONE":
         return
     request.book = find_book(ex, request.api_key)
@@ -29,7 +30,14 @@ def admit(request: Request, route: Route, ex: Exchange, limits: Limits) -> None:
         check_signature(request.book.account.secret, request.query, body, params)
         request.expires = check_time(params, request.now)
     if route.orders:
-        request.headers |= limits.count_orders(request.book, route.orders, request.now)
+        request.orders = route.orders
+        request.headers |= limits.count_orders(request.book, request.ip, route.orders, request.now)
+
+
+def charge(request: Request, weight: int, limits: Limits) -> None:
+    """Charge its address. Raises ApiError 429, 418."""
+    request.weight = 0 if limits.is_banned(request.ip, request.now) else weight
+    request.headers = limits.charge_weight(request.ip, weight, request.now)
 
 
 def _body_text(request: Request) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from simulator.engine.errors import ApiError
 from simulator.protocol.context import EncodedBody
+from simulator.protocol.limits import ORDERS_1M, ORDERS_10S
 
 JSON_TYPE: Final = "application/json;charset=UTF-8"
 HTML_TYPE: Final = "text/html"
@@ -51,5 +52,7 @@ class Outcome:
 
     @classmethod
     def of_refusal(cls, error: ApiError, headers: dict[str, str]) -> Outcome:
-        reply = Reply.of(error.status, {"code": error.code, "msg": error.msg}, headers | error.headers)
+        # As on the real exchange, nobody may rely on a refused order to say how many orders are used.
+        told = {name: value for name, value in headers.items() if name not in (ORDERS_10S, ORDERS_1M)}
+        reply = Reply.of(error.status, {"code": error.code, "msg": error.msg}, told | error.headers)
         return cls(reply, "refused", error.code, str(error.code), error.code)

@@ -24,11 +24,13 @@ class Request:
     ip: str
     now: int
 
+    sender: str = ""  # the account of its API key, whether or not the rest of it is right
     # Known once it is admitted.
     values: dict[str, str] = field(default_factory=dict)  # the decoded parameters
     book: AccountBook | None = None  # of the account that asks
     expires: int = 0  # the last ms at which it may execute; 0: no limit
-    weight: int = 0
+    weight: int = 0  # charged to its address
+    orders: int = 0  # counted in its account's windows
     headers: dict[str, str] = field(default_factory=dict)  # rate limits, for the reply
 
     @property

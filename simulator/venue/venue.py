@@ -29,7 +29,7 @@ from simulator.prices.source import Prices
 from simulator.protocol.context import Route
 from simulator.protocol.limits import Limits
 from simulator.protocol.routes import PATHS, ROUTES
-from simulator.venue.admission import admit
+from simulator.venue.admission import admit, charge
 from simulator.venue.delayed import DelayedRequest, DelayedRequests
 from simulator.venue.execution import execute
 from simulator.venue.fault_actions import Injection, inject
@@ -103,7 +103,10 @@ class Venue:
         """Serve one request. Never raises: whatever is wrong becomes a reply."""
         path, _, query = target.partition("?")
         api_key = headers.get("x-mbx-apikey") or headers.get("X-MBX-APIKEY") or ""
-        request = Request(method, path, query, body, api_key, ip, now)
+        sender = self.ex.by_key.get(api_key)
+        request = Request(
+            method, path, query, body, api_key, ip, now, sender=sender.account.name if sender else ""
+        )
         with localcontext(MONEY):
             self.advance(now)
             route = ROUTES.get((method, path))
@@ -117,9 +120,13 @@ class Venue:
     def _serve_unknown(self, request: Request) -> Reply:
         status, text = (405, "Method Not Allowed") if request.path in PATHS else (404, "Not Found")
         body = f"<html><body><h2>{status} {text}</h2></body></html>".encode()
-        reply = Reply(status, {"Content-Type": HTML_TYPE}, body)
-        self._log(request, Outcome(reply, "refused"))
-        return reply
+        try:
+            charge(request, 1, self.limits)
+            outcome = Outcome(Reply(status, {"Content-Type": HTML_TYPE, **request.headers}, body), "refused")
+        except ApiError as error:
+            outcome = Outcome.of_refusal(error, request.headers)
+        self._log(request, outcome)
+        return outcome.reply
 
     def _serve(self, route: Route, request: Request) -> Reply:
         fault = None
@@ -150,7 +157,7 @@ class Venue:
 
     def _execute_delayed(self, delayed: DelayedRequest, now: int) -> None:
         """Execute a request that a fault held back, unless its recvWindow is over; its reply waits to be fetched."""
-        request = replace(delayed.request, now=now, weight=0, headers={})
+        request = replace(delayed.request, now=now, weight=0, orders=0, headers={})
         try:
             if request.expires and delayed.due > request.expires:
                 raise refusal(-5028)
@@ -166,10 +173,17 @@ class Venue:
     def _log(self, request: Request, outcome: Outcome, fault: str = "") -> None:
         params = {name: value for name, value in request.values.items() if name != "signature"}
         entry = LogEntry(
-            self.ex.next_id("log"), request.now, request.account, request.method, request.path, params,
+            self.ex.next_id("log"), request.now, request.sender, request.method, request.path, params,
             outcome.reply.status, outcome.code, request.client_id, outcome.effect, fault,
+            request.ip, request.weight, self.limits.usage(request.ip).used, *self._orders_used(request),
         )  # fmt: skip
-        self.request_log.add(entry, request.weight, save=self.persist is not None)
+        self.request_log.add(entry, save=self.persist is not None)
+
+    def _orders_used(self, request: Request) -> tuple[int, int]:
+        """What its account has used of its windows, by an order that counts in them."""
+        if request.book is None or not request.orders:
+            return 0, 0
+        return request.book.orders_10s[1], request.book.orders_1m[1]
 
     def verdict(self, now: int, **client_times: int) -> dict[str, Any]:
         """Judge what has happened so far. ``client_times``: the client's recv_window and absence_margin."""

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import aiohttp
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from simulator.cli import main
 from simulator.faults.language import EVENT_ACTIONS, REQUEST_ACTIONS
@@ -388,3 +389,38 @@ def run_over_http(orders: int, seed: int) -> str:
 
 def test_over_http_the_log_is_the_same_as_in_process() -> None:
     assert run_over_http(120, 7) == run_in_process(120, 7)
+
+
+def test_limits_and_bans_are_set_from_the_control_door_and_addresses_told_apart(venue: Venue) -> None:
+    # Given a limit of 30 a minute, and a second address on this machine
+    assert venue.sim("POST", "limits", {"weight_per_minute": 30})["weight_per_minute"] == 30
+    other = requests.Session()
+    other.trust_env = False
+    other.mount("http://", FromAddress("127.0.0.2"))
+
+    # When the second is banned
+    banned = venue.sim("POST", "ban", {"seconds": 60, "address": "127.0.0.2", "tells": "header"})
+
+    # Then it alone is refused, and the log says which was which
+    refused = other.get(f"{venue.url}/fapi/v1/time", timeout=10)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (418, "60")
+    assert venue.session.get(f"{venue.url}/fapi/v1/time", timeout=10).status_code == 200
+    assert [(r["address"], r["status"], r["weight"], r["used"]) for r in venue.sim("GET", "log")] == [
+        ("127.0.0.2", 418, 0, 0),
+        ("127.0.0.1", 200, 1, 1),
+    ]
+    assert venue.sim("GET", "limits")["addresses"]["127.0.0.2"]["banned_until"] == banned["until"]
+    assert venue.sim("GET", "summary")["count"] == 2
+    for wrong in ({"seconds": -1}, {"seconds": 1, "address": "moon"}, {"seconds": 1, "tells": "loud"}, {}):
+        assert "error" in venue.sim("POST", "ban", wrong)
+
+
+class FromAddress(HTTPAdapter):
+    """Connects from one of this machine's loopback addresses."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, source_address=(self.address, 0), **kwargs)
