@@ -11,8 +11,10 @@ from django.conf import settings
 from accounts.credentials import MADE_FROM, secrets_of
 from accounts.endpoints import stream_endpoints, transport
 from accounts.errors import CredentialsUnreadable
+from accounts.rate_budget import Closure, budget_of, gate_for
 from exchange.binance import errors
 from exchange.port import Exchange, MarketStream, PublicExchange, UserStream
+from exchange.rate_limits import Limits
 from exchange.refusals import Refusal
 from infrastructure.rows import fetch_first
 
@@ -40,14 +42,14 @@ def exchange_for(account_id: int) -> Exchange:
         if known and known[0] == made_from:
             return known[1]
     api_key, api_secret = secrets_of(account_id, name)
-    exchange = connect(environment, api_key=api_key, api_secret=api_secret)
+    exchange = connect(environment, api_key=api_key, api_secret=api_secret, account=str(account_id))
     with _lock:
         _exchanges[account_id] = (made_from, exchange)
     return exchange
 
 
-def connect(environment: str, *, api_key: str, api_secret: str) -> Exchange:
-    """Make a client for a key that is not stored (yet). Nothing is sent."""
+def connect(environment: str, *, api_key: str, api_secret: str, account: str = "") -> Exchange:
+    """Make a client; of a key that is not stored (yet), for no ``account``. Nothing is sent."""
     from exchange.binance.client import BinanceExchange  # imported late: it loads an HTTP client
 
     return BinanceExchange(
@@ -57,6 +59,7 @@ def connect(environment: str, *, api_key: str, api_secret: str) -> Exchange:
         timeout_ms=settings.BINANCE_TIMEOUT_MS,
         recv_window=settings.RECV_WINDOW_MS,
         transport=transport(environment),
+        gate=gate_for(environment, account),
     )
 
 
@@ -73,10 +76,21 @@ def public_exchange(environment: str) -> PublicExchange:
         stream_endpoints(environment),
         timeout_ms=settings.BINANCE_TIMEOUT_MS,
         transport=transport(environment),
+        gate=gate_for(environment, ""),
     )
     with _lock:
         _publics[environment] = (made_from, public)
     return public
+
+
+def limits_of(environment: str) -> Limits:
+    """Return what the exchange allows the address we send from, as last published."""
+    return budget_of(environment).limits
+
+
+def closure_of(environment: str) -> Closure | None:
+    """Return why and until when the exchange does not serve our address, as far as this process knows."""
+    return budget_of(environment).closure if settings.KEEP_TO_LIMITS else None
 
 
 def refusal_of(code: int) -> Refusal:
@@ -121,5 +135,6 @@ def _made_from(environment: str, updated_at: datetime.datetime | None) -> tuple[
         stream_endpoints(environment),
         settings.BINANCE_TIMEOUT_MS,
         settings.RECV_WINDOW_MS,
+        settings.KEEP_TO_LIMITS,
         transport(environment),  # another one mounted makes a new client, here and nowhere else
     )

@@ -135,6 +135,29 @@ class SymbolSetting(models.Model):
         return f"{self.symbol} on account {self.account_id}"
 
 
+class EgressLimits(models.Model):
+    """What the exchange allows an address we send from, and for how long it does not serve it."""
+
+    environment = models.CharField(max_length=8, choices=Environment.choices)
+    egress = models.CharField("address", max_length=40, help_text="As EGRESS names it.")
+    weight_1m = models.PositiveIntegerField(default=2400)
+    orders_10s = models.PositiveIntegerField(default=300)
+    orders_1m = models.PositiveIntegerField(default=1200)
+    read_at = models.DateTimeField(null=True, blank=True, help_text="When the exchange last published them.")
+    closed_until = models.DateTimeField(null=True, blank=True)
+    closed_cause = models.CharField(max_length=16, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "egress limits"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["environment", "egress"], name="limits_once_per_egress"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.environment} from {self.egress}"
+
+
 def key_hash(environment: str, api_key: str) -> str:
     """Identify a key without holding it. API keys are random and long, so no salt is needed."""
     return hashlib.sha256(f"{environment}:{api_key}".encode()).hexdigest()

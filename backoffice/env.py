@@ -43,6 +43,14 @@ class Configuration:
     def texts(self, name: str, default: str = "") -> list[str]:
         return [part.strip() for part in self.text(name, default).split(",") if part.strip()]
 
+    def name(self, name: str, default: str) -> str:
+        value = self.text(name) or default
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,40}", value):
+            raise ImproperlyConfigured(
+                f"{name} must be a short name of letters, digits, dots and dashes, not {value!r}."
+            )
+        return value
+
     def flag(self, name: str, *, default: bool) -> bool:
         value = self.text(name).lower() or str(default).lower()  # an empty line in .env is no answer
         if value not in TRUE | FALSE:

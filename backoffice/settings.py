@@ -76,6 +76,8 @@ DRY_RUN_MODE = _env.flag("DRY_RUN_MODE", default=True)
 ALLOW_LIVE = _env.flag("ALLOW_LIVE", default=False)
 WORKER_SYMBOLS = _env.symbols("WORKER_SYMBOLS")
 TIMEFRAME = _env.timeframe()
+KEEP_TO_LIMITS = True  # tests of other things switch it off; nobody else can
+EGRESS = _env.name("EGRESS", "default")
 BINANCE_TIMEOUT_MS = _env.number("BINANCE_TIMEOUT_MS", 5000, least=100, most=120_000, unit="milliseconds")
 RECV_WINDOW_MS = _env.number("RECV_WINDOW_MS", 5000, least=100, most=RECV_WINDOW_MAX, unit="milliseconds")
 PROTECT_TIMEOUT_MS = _env.number("PROTECT_TIMEOUT_MS", 600, least=50, most=10_000, unit="milliseconds")

@@ -81,7 +81,8 @@ class Spending:
     pledge: int = 0
 
 
-_spending: Final[ContextVar[Spending]] = ContextVar("spending", default=Spending())
+_PAGE: Final = Spending()
+_spending: Final[ContextVar[Spending]] = ContextVar("spending", default=_PAGE)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from accounts.models import Environment, ExchangeAccount, SymbolSetting
 from accounts.symbol_settings import symbol_setting_problem, symbol_settings_apply
 from exchange.errors import ExchangeError, OrderRejected
 from exchange.port import Exchange
+from exchange.rate_limits import Priority, spending
 from exchange.types import LeverageBracket, MarginType, PositionMode, PositionSide, Side
 from infrastructure import job_queue
 from orders import jobs, risk_gates
@@ -112,6 +113,11 @@ def rules_of(symbol: Symbol) -> validation.Rules:
 
 def market_read(account: ExchangeAccount, symbol: Symbol, *, wallet: Decimal | None = None) -> Reading:
     """Ask the exchange for what checking needs. Raises TrioRefused with a sentence when it cannot be read."""
+    with spending(Priority.PLACE):
+        return _market_read(account, symbol, wallet)
+
+
+def _market_read(account: ExchangeAccount, symbol: Symbol, wallet: Decimal | None) -> Reading:
     name = symbol.symbol
     try:
         marks = public_exchange(account.environment).mark_prices(name)

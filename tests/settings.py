@@ -7,7 +7,15 @@ DATABASE_URL or REDIS_URL is kept: the suite may run on servers of one's own.
 import os
 
 OURS = (
-    *("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "HTTPS_ONLY", "WEB_PORT", "WORKER_SYMBOLS", "TIMEFRAME"),
+    *(
+        "EGRESS",
+        "ALLOWED_HOSTS",
+        "CSRF_TRUSTED_ORIGINS",
+        "HTTPS_ONLY",
+        "WEB_PORT",
+        "WORKER_SYMBOLS",
+        "TIMEFRAME",
+    ),
     *(
         "RECV_WINDOW_MS",
         "PROTECT_TIMEOUT_MS",
@@ -35,3 +43,6 @@ from backoffice.settings import LOGGING  # noqa: E402
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the slow one only costs the suite time
 LOGGING["root"]["level"] = "WARNING"
+KEEP_TO_LIMITS = (
+    False  # thousands of requests a minute, to simulators that know no limits; tests of limits switch it on
+)

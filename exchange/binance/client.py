@@ -30,6 +30,7 @@ from exchange.binance.order_params import ALGO_ORDER, ORDER
 from exchange.binance.paging import Frame, all_orders, all_trades, time_frames
 from exchange.binance.public import BinancePublic, symbol_params
 from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
+from exchange.rate_limits import RateGate
 from exchange.refusals import Refusal
 from exchange.types import (
     AccountConfig,
@@ -64,6 +65,7 @@ class BinanceExchange(BinancePublic):
         timeout_ms: int = 5000,
         recv_window: int = 5000,
         transport: BaseAdapter | None = None,
+        gate: RateGate | None = None,
     ) -> None:
         for name, value in (("API key", api_key), ("API secret", api_secret)):
             if not value or not value.isascii() or not value.isprintable() or " " in value:
@@ -73,7 +75,12 @@ class BinanceExchange(BinancePublic):
         order_params.check_stamp(Stamp(timestamp=1, recv_window=recv_window))
         self._recv_window = recv_window
         self._start(
-            endpoints, api_key=api_key, api_secret=api_secret, timeout_ms=timeout_ms, transport=transport
+            endpoints,
+            api_key=api_key,
+            api_secret=api_secret,
+            timeout_ms=timeout_ms,
+            transport=transport,
+            gate=gate,
         )
 
     # --- orders: first the request (pure), then exactly that, once ---------------------------

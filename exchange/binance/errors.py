@@ -156,7 +156,9 @@ def _says_unavailable(text: str) -> bool:
     return text.strip().rstrip(".").lower() == "service unavailable"
 
 
-def error_from(answer: Answer, *, reading: bool, secrets: Iterable[str] = ()) -> ExchangeError:
+def error_from(
+    answer: Answer, *, reading: bool, secrets: Iterable[str] = (), wait_ms: int = 0
+) -> ExchangeError:
     """Make the error an answer stands for (anything but a usable 200)."""
     code, words = code_and_words(answer.text)
     found = classify(answer.status, code, words)
@@ -171,6 +173,7 @@ def error_from(answer: Answer, *, reading: bool, secrets: Iterable[str] = ()) ->
         status=answer.status,
         excerpt=excerpt(answer.text, secrets),
         retry_after=answer.retry_after,
+        wait_ms=wait_ms,
     )
 
 

@@ -19,8 +19,10 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 
 from exchange.binance.answer import Answer
 from exchange.binance.errors import error_from, foreign_answer, no_answer
+from exchange.binance.limits import cost_of, usage_of, wait_ms
 from exchange.binance.mapping.body import ForeignShape, parse
 from exchange.binance.transport import Recorder, flying
+from exchange.rate_limits import OpenGate, RateGate, spending_now
 from exchange.redaction import quieten_http_logs
 from exchange.types import Endpoints
 
@@ -54,8 +56,11 @@ class Wire:
         api_secret: str,
         timeout_ms: int,
         transport: BaseAdapter | None,
+        gate: RateGate | None = None,
     ) -> None:
         quieten_http_logs()
+        self.gate = gate or OpenGate()
+        self._offset_ms: int | None = None  # exchange's clock minus ours, as the newest stamp said
         client, configuration, self._send_request, library_error = _library()
         self._about_the_wire: tuple[type[Exception], ...] = (
             library_error,
@@ -97,12 +102,23 @@ class Wire:
         signed: bool = False,
         base: str | None = None,
     ) -> _T:
-        """Send one request and read its answer. Raises the errors of ``exchange.errors``."""
+        """Send one request and read its answer. Raises the errors of ``exchange.errors``.
+
+        ExchangeUnavailable with ``wait_ms`` also when the limits do not let it leave now: nothing was sent.
+        """
+        spending = spending_now()
+        self.gate.enter(cost_of(method, path, params, pledge=spending.pledge), spending.priority)
+        if signed:
+            self._offset_ms = int(params["timestamp"]) - _our_ms()
         answer = self._answer(
             method, path, params, timeout_ms=timeout_ms, reading=reading, signed=signed, base=base
         )
+        exchange_ms = None if self._offset_ms is None else _our_ms() + self._offset_ms
+        usage = usage_of(answer, exchange_ms=exchange_ms)
+        self.gate.leave(usage)
         if answer.status != 200:
-            raise error_from(answer, reading=reading, secrets=self._secrets)
+            wait = wait_ms(answer, usage, exchange_ms=exchange_ms)
+            raise error_from(answer, reading=reading, secrets=self._secrets, wait_ms=wait)
         try:
             return read(parse(answer.text))
         except ForeignShape as error:
@@ -140,3 +156,7 @@ class Wire:
             timeout_ms=timeout_ms,
             reading=reading,
         )
+
+
+def _our_ms() -> int:
+    return time.time_ns() // 1_000_000

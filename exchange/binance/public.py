@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 from requests.adapters import BaseAdapter
 
 from exchange.binance.http import Wire
+from exchange.binance.limits import limits_in
 from exchange.binance.mapping.fields import list_or_single
 from exchange.binance.mapping.market import read_exchange_info, read_mark_price, read_server_time
+from exchange.rate_limits import RateGate
 from exchange.types import Endpoints, MarkPrice
 
 _T = TypeVar("_T")
@@ -25,8 +27,11 @@ class BinancePublic:
         *,
         timeout_ms: int = 5000,
         transport: BaseAdapter | None = None,
+        gate: RateGate | None = None,
     ) -> None:
-        self._start(endpoints, api_key="", api_secret="", timeout_ms=timeout_ms, transport=transport)
+        self._start(
+            endpoints, api_key="", api_secret="", timeout_ms=timeout_ms, transport=transport, gate=gate
+        )
 
     def _start(
         self,
@@ -36,6 +41,7 @@ class BinancePublic:
         api_secret: str,
         timeout_ms: int,
         transport: BaseAdapter | None,
+        gate: RateGate | None,
     ) -> None:
         if urlsplit(endpoints.rest).scheme not in ("http", "https") or not urlsplit(endpoints.rest).hostname:
             raise ValueError(
@@ -48,7 +54,12 @@ class BinancePublic:
         self._endpoints = endpoints
         self._timeout_ms = timeout_ms
         self._wire = Wire(
-            endpoints, api_key=api_key, api_secret=api_secret, timeout_ms=timeout_ms, transport=transport
+            endpoints,
+            api_key=api_key,
+            api_secret=api_secret,
+            timeout_ms=timeout_ms,
+            transport=transport,
+            gate=gate,
         )
 
     def __repr__(self) -> str:
@@ -60,7 +71,9 @@ class BinancePublic:
 
     def exchange_info(self) -> Mapping[str, Any]:
         """Return ``GET /fapi/v1/exchangeInfo`` as it is, numbers as text."""
-        return self._public("/fapi/v1/exchangeInfo", {}, read_exchange_info)
+        info = self._public("/fapi/v1/exchangeInfo", {}, read_exchange_info)
+        self._wire.gate.learn(limits_in(info))
+        return info
 
     def mark_prices(self, symbol: str | None = None) -> Sequence[MarkPrice]:
         """Return the mark price of one symbol, or of all."""

@@ -20,6 +20,7 @@ class QuestionKind(enum.StrEnum):
     DUST = "DUST"
     KEY_REFUSED = "KEY_REFUSED"
     ACCOUNT_UNREACHABLE = "ACCOUNT_UNREACHABLE"
+    ADDRESS_CLOSED = "ADDRESS_CLOSED"
     POSITION_MODE_CHANGED = "POSITION_MODE_CHANGED"
     MULTI_ASSETS_ON = "MULTI_ASSETS_ON"
     MARGIN_TYPE_CHANGED = "MARGIN_TYPE_CHANGED"
@@ -80,6 +81,13 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         "The exchange cannot be asked about this trio: {text} What rests on the exchange stays there.", (
         (Choice.LEAVE, f"{_AS_IT_IS}; you are asked again while the reason is still there"),
         (Choice.CLOSE, "the position is closed at market as soon as the exchange can be asked again"),
+    )),
+    QuestionKind.ADDRESS_CLOSED: _Form(
+        "{symbol} on “{account}”: a position of {quantity} has no stop-loss, and the exchange takes nothing from this "
+        "server's address until {until} ({cause}). It is protected, or closed, the moment that time is over. If you "
+        "cannot wait, act in the exchange's app, from another address.", (
+        (Choice.LEAVE, "the position is protected, or closed, as soon as the exchange takes requests again"),
+        (Choice.CLOSE, "the position is closed at market as soon as the exchange takes requests again"),
     )),
     QuestionKind.POSITION_MODE_CHANGED: _Form(
         "The position mode was changed on the exchange: “{account}” is in {position_mode} now, and this trio was "

@@ -130,6 +130,17 @@ class SlotView:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """The exchange does not serve our address: until when (our clock, and as people read it), and why."""
+
+    until: int
+    until_text: str
+    cause: Refusal
+    account: str
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrioSnapshot:
     spec: Spec
     state: TrioState
@@ -154,6 +165,7 @@ class TrioSnapshot:
     observing_since: int | None = None
     uncovered_known_at: int | None = None
     hold_until_ts: int | None = None  # when the holding time is over, once there is something to hold
+    silence: Silence | None = None
     forced: str = ""  # how the exchange itself closed position of this slot, in a word or two
 
     # --- legs by role -----------------------------------------------------------------------

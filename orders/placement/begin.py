@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from exchange.port import Exchange
+from exchange.rate_limits import Priority
 from exchange.types import ZERO, NewOrder, OrderRef, Stamp, WireRequest
 from infrastructure.rows import Read, row_insert, row_update
 from orders.domain.decision.conditions import cover_deadline_ts
@@ -170,7 +171,32 @@ class _Beginning:
         )
         journal_append(self.trio, request)
         stamp = Stamp(request.timestamp, request.recv_window)
-        return SendCall(request.pk, leg.pk, kind, wire, stamp, request.timeout_ms)
+        priority = self._priority(Role(leg.role), kind)
+        return SendCall(
+            request.pk,
+            leg.pk,
+            kind,
+            wire,
+            stamp,
+            request.timeout_ms,
+            priority=priority,
+            pledge=self._pledge(Role(leg.role), kind),
+        )
+
+    def _priority(self, role: Role, kind: RequestKind) -> Priority:
+        """Entries, and the legs that rest before them, take what is left by what protects a position."""
+        before = self.decision.trio.state in (TrioState.QUEUED, TrioState.PLACING)
+        if kind is RequestKind.CANCEL or not (role is Role.ENTRY or before):
+            return Priority.PROTECT
+        return Priority.PLACE
+
+    def _pledge(self, role: Role, kind: RequestKind) -> int:
+        """Return how many legs must still find room in the account's order windows once the entry fills."""
+        if role is not Role.ENTRY or kind is not RequestKind.SUBMIT:
+            return 0
+        spec, guards = self.decision.trio.spec, self.decision.trio.guards
+        wanted = (spec.stop_loss is not None) + (spec.take_profit is not None)
+        return max(0, wanted - sum(leg.live or leg.pending for leg in guards))
 
     def _timeout(self, role: Role, kind: RequestKind) -> int:
         """The entry may take its time; everything else protects, so its timeout is short and never past the deadline for cover."""

@@ -109,7 +109,7 @@ def _record_accepted(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime
     if answer.view is None:
         return
     leg_take_in(leg, answer.view, source=Source.ANSWER, certain=False, now=now)
-    if trio.question_kind == QuestionKind.KEY_REFUSED:  # it was mended
+    if trio.question_kind in (QuestionKind.KEY_REFUSED, QuestionKind.ADDRESS_CLOSED):  # it is over
         trio.asked = None
         row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
 
@@ -159,7 +159,8 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
     leg.trio = trio
     leg.looking_since = None
     if answer.error is not None or answer.bug:
-        leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+        wait_ms = answer.error.wait_ms if answer.error is not None else 0
+        leg.look_at = now + timedelta(milliseconds=wait_ms or LOOK_AGAIN_MS)
         row_update(leg, "looking_since", "look_at")
         return
     leg.looked_ts = max(leg.looked_ts or 0, call.at)
@@ -313,9 +314,7 @@ def words_of(error: ExchangeError) -> str:
 def _pause(error: ExchangeError) -> timedelta:
     if isinstance(error, CredentialsRefused):
         return timedelta(milliseconds=KEY_BACK_OFF_MS)
-    if error.retry_after:
-        return timedelta(seconds=error.retry_after)
-    return timedelta(milliseconds=BACK_OFF_MS)
+    return timedelta(milliseconds=error.wait_ms or BACK_OFF_MS)
 
 
 def _verdict_words(verdict: Verdict) -> str:

@@ -13,6 +13,7 @@ from django.db import connection
 
 from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailable, OrderRejected
 from exchange.port import Exchange
+from exchange.rate_limits import Priority, spending
 from exchange.refusals import Refusal
 from exchange.types import OrderRef, OrderView, PositionView, Stamp, WireRequest
 from orders.domain.enums import RequestKind, Verdict
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SendCall:
-    """Send one committed request."""
+    """Send one committed request. ``pledge``: orders that must still find room after an entry."""
 
     request_id: int
     leg_id: int
@@ -30,6 +31,8 @@ class SendCall:
     wire: WireRequest
     stamp: Stamp
     timeout_ms: int
+    priority: Priority = Priority.PROTECT
+    pledge: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +128,15 @@ def perform(call: Call, exchange: Exchange) -> Answer:
 def _asked(call: Call, exchange: Exchange) -> Answer:
     match call:
         case SendCall():
-            return Answer(call, view=exchange.send(call.wire, stamp=call.stamp, timeout_ms=call.timeout_ms))
+            with spending(call.priority, pledge=call.pledge):
+                view = exchange.send(call.wire, stamp=call.stamp, timeout_ms=call.timeout_ms)
+            return Answer(call, view=view)
         case LookCall():
-            return _looked_up(call, exchange)
+            with spending(Priority.PROTECT):
+                return _looked_up(call, exchange)
         case ObserveCall():
-            positions = exchange.positions(call.symbol, at=call.at, timeout_ms=call.timeout_ms)
+            with spending(Priority.PROTECT):
+                positions = exchange.positions(call.symbol, at=call.at, timeout_ms=call.timeout_ms)
             return Answer(call, positions=tuple(positions))
 
 

@@ -22,7 +22,7 @@ from django.db import InterfaceError, OperationalError, connection
 from rq.timeouts import BaseTimeoutException
 
 from accounts.errors import AccountsError
-from accounts.gateways import exchange_for
+from accounts.gateways import closure_of, exchange_for
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from infrastructure import job_queue
@@ -241,6 +241,7 @@ class OrderPlacementService:
                 offset_ms=context.offset_ms,
                 install=context.install,
                 queue_alive=context.queue_alive,
+                closure=closure_of(context.environment),
             )
             decision = decide(snapshot)
             changed = finish.settle(trio, decision, rows)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from accounts.gateways import refusal_of
+from accounts.rate_budget import Closure
 from exchange.types import ZERO, PositionSide, Side
 from infrastructure.rows import Read, all_but
 from orders import risk_gates
@@ -22,7 +23,14 @@ from orders.domain.enums import (
     TrioState,
     Verdict,
 )
-from orders.domain.snapshot import LegView, Policies, RequestStatus, SlotView, TrioSnapshot
+from orders.domain.snapshot import (
+    LegView,
+    Policies,
+    RequestStatus,
+    Silence,
+    SlotView,
+    TrioSnapshot,
+)
 from orders.exchange_data.clock import to_ms
 from orders.models import Install, Leg, Request, TrioOrder, Watch
 from orders.specs import spec_of
@@ -70,8 +78,28 @@ def rows_read(trio: TrioOrder) -> Rows:
     return Rows(tuple(LEGS.all(trio.pk)), tuple(REQUESTS.all(trio.pk)))
 
 
+def silence_of(trio: TrioOrder, closure: Closure | None, *, now_ms: int) -> Silence | None:
+    """Return until when the exchange does not serve our address, on the database's clock."""
+    if closure is None or not closure.left_ms:
+        return None
+    return Silence(
+        until=now_ms + closure.left_ms,
+        until_text=f"{closure.until:%H:%M:%S} UTC",
+        cause=closure.cause,
+        account=trio.account.name,
+        symbol=trio.symbol.symbol,
+    )
+
+
 def snapshot_of(
-    trio: TrioOrder, rows: Rows, *, now: datetime, offset_ms: int, install: Install, queue_alive: bool = True
+    trio: TrioOrder,
+    rows: Rows,
+    *,
+    now: datetime,
+    offset_ms: int,
+    install: Install,
+    queue_alive: bool = True,
+    closure: Closure | None = None,
 ) -> TrioSnapshot:
     """Return everything a decision about ``trio`` hinges on. ``now`` was read after its lock."""
     now_ms = to_ms(now)
@@ -119,6 +147,7 @@ def snapshot_of(
         observing_since=_ms(trio.observing_since),
         uncovered_known_at=_ms(trio.uncovered_known_at),
         hold_until_ts=_hold_until_ts(trio, legs),
+        silence=silence_of(trio, closure, now_ms=now_ms),
         forced=trio.forced,
     )
 

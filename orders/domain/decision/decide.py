@@ -12,6 +12,7 @@ from orders.domain.coverage import is_uncovered
 from orders.domain.decision.conditions import wants_cover_while_leaving
 from orders.domain.decision.cover import cover, hold
 from orders.domain.decision.place import place, queue, withdraw, work
+from orders.domain.decision.silence import silent
 from orders.domain.decision.steps import Done, Rest, Step
 from orders.domain.decision.transitions import apply_transitions
 from orders.domain.decision.unwind import tidy_late, undo
@@ -41,6 +42,8 @@ def decide(trio: TrioSnapshot) -> Decision:
 
 def next_step(trio: TrioSnapshot) -> Step:
     """Choose the one thing to do next with a trio whose transitions were applied."""
+    if trio.silence is not None and not (trio.state is TrioState.DRAFT or trio.state.is_end):
+        return silent(trio)
     match trio.state:
         case TrioState.DRAFT:
             return Rest(None)

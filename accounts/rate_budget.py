@@ -1,0 +1,421 @@
+"""One budget for each address we send from: shared by all processes on all machines, in Valkey.
+
+Every request is counted before it leaves, in one call; what its answer said about the limits rides on the next.
+A ban closes the address for every process at once and is kept in the database too. Without Valkey each process
+has its share of the limits to itself, and no new order is opened. What a process that dies had reserved is free
+again when the exchange's own window has passed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from django.utils import timezone
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from accounts.endpoints import stream_endpoints
+from accounts.models import EgressLimits
+from exchange.errors import ExchangeUnavailable
+from exchange.rate_limits import Cost, Limits, OpenGate, Priority, RateGate, Usage
+from exchange.rate_meter import Held, Meter, limits_for
+from exchange.refusals import Refusal
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS: Final = 0.15  # for Valkey: what protects waits no longer
+AGAIN_SECONDS: Final = 1.0  # after it did not answer
+RELOAD_SECONDS: Final = 30.0
+PROCESSES_UNKNOWN: Final = 8
+AFTER_MS: Final = 400  # after a closure, before watchers and pages go on: what protects goes first
+PROCESS: Final = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+# KEYS: address, account, processes. ARGV: process, weight, orders, pledge, protects (1 or 0), allowed weight, orders in
+# 10 s and in 60 s, and the exchange's last figures with their age in ms: weight, its age, 10 s, 60 s, their age (-1: none).
+# Returns how it ended (0: counted), ms to wait, living processes, the closure's cause.
+ENTER: Final = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local second = math.floor(now / 1000)
+local weight, orders, pledge, protects = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
+
+local function read(key)
+  local flat, found = redis.call('HGETALL', key), {}
+  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+  return found
+end
+local function within(found, kind, first, last)
+  local sum = 0
+  for field, amount in pairs(found) do
+    if string.sub(field, 1, 2) == kind then
+      local bucket = tonumber(string.sub(field, 3))
+      if bucket > first and bucket <= (last or second) then sum = sum + amount end
+    end
+  end
+  return sum
+end
+local function prune(key, found)
+  for field, _ in pairs(found) do
+    local bucket = string.match(field, '^%a:(%d+)$')
+    if bucket and tonumber(bucket) <= second - 60 then redis.call('HDEL', key, field) end
+  end
+end
+local function others(found, name, length)
+  if tonumber(found[name .. '_window'] or -1) == math.floor(now / length) then return tonumber(found[name]) end
+  return 0
+end
+local function note(key, found, name, kind, used, age, length)
+  if used < 0 then return end
+  local window = math.floor((now - age) / length)
+  local ours = within(found, kind, window * length / 1000 - 1, math.floor((now - age) / 1000))
+  local amount = math.max(0, used - ours)
+  found[name], found[name .. '_window'] = amount, window
+  redis.call('HSET', key, name, amount, name .. '_window', window)
+end
+
+redis.call('ZADD', KEYS[3], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - 60000)
+redis.call('PEXPIRE', KEYS[3], 120000)
+local processes = redis.call('ZCARD', KEYS[3])
+
+local address = read(KEYS[1])
+prune(KEYS[1], address)
+note(KEYS[1], address, 'others', 'w:', tonumber(ARGV[9]), tonumber(ARGV[10]), 60000)
+local closed = tonumber(address['until'] or 0)
+if closed > now then return {1, closed - now, processes, address['cause']} end
+
+local used = within(address, 'w:', second - 60) + others(address, 'others', 60000)
+if weight > 0 and used + weight > tonumber(ARGV[6]) then return {2, 1000, processes, ''} end
+
+if orders > 0 or tonumber(ARGV[11]) >= 0 then
+  local account = read(KEYS[2])
+  prune(KEYS[2], account)
+  note(KEYS[2], account, 'others_10s', 'o:', tonumber(ARGV[11]), tonumber(ARGV[13]), 10000)
+  note(KEYS[2], account, 'others_1m', 'o:', tonumber(ARGV[12]), tonumber(ARGV[13]), 60000)
+  if orders > 0 then
+    local shut = tonumber(account['until'] or 0)
+    if not protects and shut > now then return {3, shut - now, processes, ''} end
+    for _, window in ipairs({{10, tonumber(ARGV[7]), 'others_10s'}, {60, tonumber(ARGV[8]), 'others_1m'}}) do
+      local first = second - window[1]
+      local wanted = within(account, 'o:', first) + others(account, window[3], window[1] * 1000) + orders
+      if not protects then
+        local left = within(account, 'p:', first) - within(account, 'd:', first)
+        wanted = wanted + pledge + math.max(0, left)
+      end
+      if wanted > window[2] then return {3, 1000, processes, ''} end
+    end
+    redis.call('HINCRBY', KEYS[2], 'o:' .. second, orders)
+    if pledge > 0 then redis.call('HINCRBY', KEYS[2], 'p:' .. second, pledge) end
+    if protects then redis.call('HINCRBY', KEYS[2], 'd:' .. second, orders) end
+    redis.call('PEXPIRE', KEYS[2], 120000)
+  end
+end
+if weight > 0 then
+  redis.call('HINCRBY', KEYS[1], 'w:' .. second, weight)
+  if redis.call('PTTL', KEYS[1]) < 120000 then redis.call('PEXPIRE', KEYS[1], 120000) end
+end
+return {0, 0, processes, ''}
+"""
+# KEYS: what is closed (address or account). ARGV: for how long (ms), cause. The longer of two closures holds.
+CLOSE: Final = """
+local clock = redis.call('TIME')
+local ends = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[1])
+if ends > tonumber(redis.call('HGET', KEYS[1], 'until') or 0) then
+  redis.call('HSET', KEYS[1], 'until', ends, 'cause', ARGV[2])
+end
+redis.call('PEXPIRE', KEYS[1], math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[1]) + 120000))
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """An address that the exchange does not serve: why, and until when (``ends``: our monotonic clock, seconds)."""
+
+    cause: Refusal
+    ends: float
+    until: datetime
+
+    @property
+    def left_ms(self) -> int:
+        return max(0, round((self.ends - time.monotonic()) * 1000))
+
+
+class Budget:
+    """What one address may ask of one environment. Safe to use from several threads."""
+
+    def __init__(self, environment: str, egress: str, *, process: str = PROCESS) -> None:
+        self.environment = environment
+        self.egress = egress
+        self.processes = PROCESSES_UNKNOWN  # that share it, as Valkey last counted them
+        self._process = process
+        self.limits = Limits()
+        self._key = f"rate:{urlsplit(stream_endpoints(environment).rest).netloc}:{egress}"
+        self._lock = threading.Lock()
+        self._meter = Meter()  # what this process sent: all there is to go by while Valkey is silent
+        self._closure: Closure | None = None
+        self._silent_until = self._loaded_at = 0.0
+        self._weight: tuple[int, float] | None = None  # the exchange's last figure, not passed on yet
+        self._orders: dict[str, tuple[int, int, float]] = {}
+        self._redis = redis.Redis.from_url(
+            settings.REDIS_URL,
+            socket_connect_timeout=PATIENCE_SECONDS,
+            socket_timeout=PATIENCE_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._enter = self._redis.register_script(ENTER)
+        self._close = self._redis.register_script(CLOSE)
+
+    # --- before a request, and after it ---------------------------------------------------------
+
+    def enter(self, account: str, cost: Cost, priority: Priority) -> None:
+        """Count a request. Raises ExchangeUnavailable when it must not leave now."""
+        self._load_when_due(priority)
+        closure = self.closure
+        if closure is not None:
+            raise self._closed(closure)
+        if priority >= Priority.WATCH and self._just_closed():
+            raise _held(Held(Refusal.RATE_WEIGHT, AFTER_MS))
+        held = self._shared(account, cost, priority) if time.monotonic() >= self._silent_until else None
+        if held is None:  # Valkey is silent
+            held = self._alone(account, cost, priority)
+        if held.wait_ms:
+            raise _held(held)
+
+    def leave(self, account: str, usage: Usage) -> None:
+        """Note what an answer said about the limits; a closure is made known to everybody at once."""
+        now = time.monotonic()
+        with self._lock:
+            self._meter.leave(account, usage, now_ms=_ms(now))
+            if usage.weight_1m is not None:
+                self._weight = (usage.weight_1m, now)
+            if usage.orders_10s is not None and usage.orders_1m is not None:
+                self._orders[account] = (usage.orders_10s, usage.orders_1m, now)
+        if usage.cause is None:
+            return
+        if usage.cause is Refusal.RATE_ORDERS:
+            logger.warning("account %s: its order window is used up; its entries wait", account)
+            self._publish(f"{self._key}:{account}", usage.cause, usage.closed_ms)
+            return
+        self._shut(usage.cause, usage.closed_ms)
+        logger.error(
+            "%s: the exchange bars the address “%s” for %.0f s (%s); nothing is sent from it until then",
+            self.environment,
+            self.egress,
+            usage.closed_ms / 1000,
+            usage.cause.value,
+        )
+        self._publish(self._key, usage.cause, usage.closed_ms)
+        self._keep_closure()
+
+    def learn(self, limits: Limits) -> None:
+        """Note the limits the exchange publishes."""
+        if limits == self.limits and self._loaded_at:
+            return
+        self.limits = limits
+        self._keep(
+            weight_1m=limits.weight_1m,
+            orders_10s=limits.orders_10s,
+            orders_1m=limits.orders_1m,
+            read_at=timezone.now(),
+        )
+
+    @property
+    def closure(self) -> Closure | None:
+        """Return the closure of the address, as far as this process knows, while it lasts."""
+        closure = self._closure
+        return closure if closure is not None and closure.left_ms else None
+
+    # --- shared, or alone -----------------------------------------------------------------------
+
+    def _shared(self, account: str, cost: Cost, priority: Priority) -> Held | None:
+        """Count the request in Valkey; nothing when that does not answer."""
+        allowed = limits_for(self.limits, priority)
+        now = time.monotonic()
+        with self._lock:
+            weight, self._weight = self._weight, None
+            orders = self._orders.pop(account, None)
+        figures = (-1, 0) if weight is None else (weight[0], _ms(now - weight[1]))
+        windows = (-1, -1, 0) if orders is None else (orders[0], orders[1], _ms(now - orders[2]))
+        try:
+            how, wait_ms, processes, cause = self._enter(
+                keys=[self._key, f"{self._key}:{account}", f"{self._key}:processes"],
+                args=[
+                    self._process,
+                    cost.weight,
+                    cost.orders,
+                    cost.pledge,
+                    int(priority is Priority.PROTECT),
+                    allowed.weight_1m,
+                    allowed.orders_10s,
+                    allowed.orders_1m,
+                    *figures,
+                    *windows,
+                ],
+            )
+        except RedisError as error:
+            self._silent_until = time.monotonic() + AGAIN_SECONDS
+            logger.warning(
+                "The shared request budget does not answer (%s): each process keeps to its share, and nothing new "
+                "is opened.",
+                type(error).__name__,
+            )
+            return None
+        self.processes = max(1, int(processes))
+        if how == 1:
+            why = Refusal(cause.decode())
+            self._shut(why, int(wait_ms))
+            return Held(why, int(wait_ms))
+        if how == 2:
+            return Held(Refusal.RATE_WEIGHT, int(wait_ms))
+        if how == 3:
+            return Held(Refusal.RATE_ORDERS, int(wait_ms))
+        with self._lock:  # kept along, for when Valkey falls silent
+            self._meter.enter(account, cost, _UNLIMITED, priority, now_ms=_ms(now))
+        return Held(Refusal.RATE_WEIGHT, 0)
+
+    def _alone(self, account: str, cost: Cost, priority: Priority) -> Held:
+        """Count the request for this process alone, against its share of the limits."""
+        if cost.orders and priority is not Priority.PROTECT:
+            return Held(Refusal.RATE_ORDERS, _ms(AGAIN_SECONDS))
+        processes = 1 if priority is Priority.PROTECT else self.processes  # what protects goes on
+        allowed = limits_for(self.limits, priority, processes=processes)
+        with self._lock:
+            held = self._meter.enter(account, cost, allowed, priority, now_ms=_ms(time.monotonic()))
+        return held or Held(Refusal.RATE_WEIGHT, 0)
+
+    # --- closures -------------------------------------------------------------------------------
+
+    def _shut(self, cause: Refusal, ms: int) -> None:
+        ends = time.monotonic() + ms / 1000
+        with self._lock:
+            if self._closure is None or self._closure.ends < ends:
+                self._closure = Closure(cause, ends, timezone.now() + timedelta(milliseconds=ms))
+
+    def _just_closed(self) -> bool:
+        closure = self._closure
+        return closure is not None and time.monotonic() < closure.ends + AFTER_MS / 1000
+
+    def _closed(self, closure: Closure) -> ExchangeUnavailable:
+        what = "has barred" if closure.cause is Refusal.BANNED else "does not serve"
+        until = f"{closure.until:%H:%M:%S} UTC"
+        return ExchangeUnavailable(
+            f"The exchange {what} this server's address until {until}, for too many requests. Nothing was sent; "
+            "it is sent when that time is over.",
+            refusal=closure.cause,
+            words=f"address {'barred' if closure.cause is Refusal.BANNED else 'at its limit'} until {until}",
+            wait_ms=max(1, closure.left_ms),
+        )
+
+    def _publish(self, key: str, cause: Refusal, ms: int) -> None:
+        with contextlib.suppress(RedisError):
+            self._close(keys=[key], args=[ms, cause.value])
+
+    # --- what is kept in the database -----------------------------------------------------------
+
+    def _keep_closure(self) -> None:
+        closure = self._closure
+        if closure is not None:
+            self._keep(closed_until=closure.until, closed_cause=closure.cause.value, closed_at=timezone.now())
+
+    def _keep(self, **values: Any) -> None:
+        try:
+            EgressLimits.objects.update_or_create(
+                environment=self.environment, egress=self.egress, defaults=values
+            )
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The limits of the address could not be stored (%s).", type(error).__name__)
+
+    def _load_when_due(self, priority: Priority) -> None:
+        """Read what other processes have stored: at first, and now and then when nobody is in a hurry."""
+        now = time.monotonic()
+        hurry = priority <= Priority.PLACE and now >= self._silent_until
+        if self._loaded_at and (hurry or now - self._loaded_at < RELOAD_SECONDS):
+            return
+        self._loaded_at = now
+        try:
+            row = EgressLimits.objects.filter(environment=self.environment, egress=self.egress).first()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The limits of the address could not be read (%s).", type(error).__name__)
+            return
+        if row is None:
+            return
+        if row.read_at is not None:
+            self.limits = Limits(row.weight_1m, row.orders_10s, row.orders_1m)
+        left = row.closed_until - timezone.now() if row.closed_until else timedelta()
+        if left > timedelta():
+            self._shut(Refusal(row.closed_cause), round(left.total_seconds() * 1000))
+
+
+class AccountGate:
+    """The gate that one account's requests pass: its own order windows, and the budget of the address."""
+
+    def __init__(self, budget: Budget, account: str) -> None:
+        self._budget = budget
+        self._account = account
+
+    def enter(self, cost: Cost, priority: Priority) -> None:
+        self._budget.enter(self._account, cost, priority)
+
+    def leave(self, usage: Usage) -> None:
+        self._budget.leave(self._account, usage)
+
+    def learn(self, limits: Limits) -> None:
+        self._budget.learn(limits)
+
+
+_UNLIMITED: Final = Limits(weight_1m=10**9, orders_10s=10**9, orders_1m=10**9)
+_lock = threading.Lock()
+_budgets: dict[str, Budget] = {}
+
+
+def forget_budgets() -> None:
+    """Begin anew, as a process that has just started does."""
+    with _lock:
+        _budgets.clear()
+
+
+def budget_of(environment: str) -> Budget:
+    """Return the budget of the address this process sends from."""
+    with _lock:
+        found = _budgets.get(str(environment))
+        if found is None:
+            found = _budgets[str(environment)] = Budget(str(environment), settings.EGRESS)
+        return found
+
+
+def gate_for(environment: str, account: str) -> RateGate:
+    """Return the gate for the requests of an account; for what needs no key, of an account without a name."""
+    if not settings.KEEP_TO_LIMITS:
+        return OpenGate()
+    return AccountGate(budget_of(environment), account)
+
+
+def _held(held: Held) -> ExchangeUnavailable:
+    what = (
+        "the account's order window" if held.cause is Refusal.RATE_ORDERS else "the address's request weight"
+    )
+    return ExchangeUnavailable(
+        f"Not sent now: {what} is needed for what protects positions. Try again in "
+        f"{max(1, held.wait_ms // 1000)} s.",
+        refusal=held.cause,
+        words=f"held back here: {what} is used up",
+        wait_ms=held.wait_ms,
+    )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,277 @@
+"""One budget for an address and its accounts, in Valkey; what happens without it; and bans."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accounts import rate_budget
+from accounts.models import EgressLimits
+from accounts.rate_budget import CLOSE, ENTER, AccountGate, Budget
+from exchange.errors import ExchangeUnavailable
+from exchange.rate_limits import Cost, Limits, Priority, Usage
+from exchange.rate_meter import Meter, limits_for
+from exchange.refusals import Refusal
+
+pytestmark = pytest.mark.django_db
+SMALL = Limits(weight_1m=100, orders_10s=20, orders_1m=60)
+ORDER = Cost(orders=1)
+ENTRY = Cost(orders=1, pledge=2)
+
+
+@pytest.fixture
+def store(settings: Any) -> Iterator[redis.Redis]:
+    """Valkey without anything of an earlier test."""
+    settings.KEEP_TO_LIMITS = True
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    _empty(client)
+    yield client
+    _empty(client)
+    rate_budget.forget_budgets()
+
+
+def _empty(client: redis.Redis) -> None:
+    for key in client.scan_iter("rate:*"):
+        client.delete(key)
+
+
+def a_process(egress: str = "here", limits: Limits = SMALL, *, name: str = "p") -> Budget:
+    """Return a budget as another process would have it."""
+    budget = Budget("PAPER", egress, process=name)
+    budget.limits = limits
+    return budget
+
+
+def passes(budget: Budget, cost: Cost, priority: Priority, account: str = "1") -> bool:
+    try:
+        AccountGate(budget, account).enter(cost, priority)
+    except ExchangeUnavailable:
+        return False
+    return True
+
+
+def spent(budget: Budget, cost: Cost, priority: Priority, account: str = "1") -> int:
+    """Return how often a request passes until it is held back."""
+    times = 0
+    while times < 1000 and passes(budget, cost, priority, account):
+        times += 1
+    return times
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+def test_all_processes_of_an_address_draw_on_one_budget(store: redis.Redis) -> None:
+    one, two = a_process(), a_process()
+
+    assert spent(one, Cost(weight=5), Priority.WATCH) == 13  # 65 of 100
+    assert spent(two, Cost(weight=5), Priority.WATCH) == 0
+    assert spent(a_process("elsewhere"), Cost(weight=5), Priority.WATCH) == 13
+
+
+def test_what_matters_more_may_use_what_matters_less_may_not(store: redis.Redis) -> None:
+    budget = a_process()
+
+    spent_by = {priority: spent(budget, Cost(weight=1), priority) for priority in reversed(Priority)}
+
+    assert spent_by == {Priority.PAGE: 55, Priority.WATCH: 10, Priority.PLACE: 15, Priority.PROTECT: 17}
+
+
+def test_entries_leave_room_for_their_legs_and_for_exits(store: redis.Redis) -> None:
+    budget = a_process()
+
+    entries = spent(budget, ENTRY, Priority.PLACE)
+
+    assert entries == 6  # three orders each: 18 of 20
+    assert spent(budget, ORDER, Priority.PROTECT) == 14
+    assert spent(budget, ORDER, Priority.PROTECT, account="2") == 20  # order windows are the account's own
+
+
+def test_pledges_are_kept_until_the_legs_are_sent(store: redis.Redis) -> None:
+    budget = a_process()
+    assert spent(budget, ENTRY, Priority.PLACE) == 6
+    for _ in range(12):
+        assert passes(budget, ORDER, Priority.PROTECT)
+
+    assert not passes(budget, ENTRY, Priority.PLACE)  # sent or pledged, it is the same room
+
+
+def test_what_others_send_from_this_address_counts(store: redis.Redis) -> None:
+    budget = a_process()
+    assert passes(budget, Cost(weight=5), Priority.WATCH)
+
+    AccountGate(budget, "1").leave(Usage(weight_1m=65))  # five were ours
+
+    assert passes(budget, Cost(weight=1), Priority.WATCH) is False  # the figure rode on this request
+    assert passes(a_process(), Cost(weight=1), Priority.WATCH) is False
+    assert passes(a_process(), Cost(weight=1), Priority.PLACE) is True
+
+
+def test_what_others_order_on_this_account_counts(store: redis.Redis) -> None:
+    budget = a_process()
+    gate = AccountGate(budget, "1")
+    assert passes(budget, ORDER, Priority.PROTECT)
+    gate.leave(Usage(orders_10s=18, orders_1m=18))
+
+    assert not passes(budget, ENTRY, Priority.PLACE)
+    assert spent(budget, ORDER, Priority.PROTECT) == 2
+
+
+actions = st.lists(
+    st.tuples(
+        st.integers(0, 70_000),  # ms since the one before
+        st.sampled_from(list(Priority)),
+        st.integers(0, 40),
+        st.booleans(),
+        st.integers(0, 2),
+        st.sampled_from(["1", "2"]),
+        st.one_of(st.none(), st.integers(0, 120)),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actions=actions)
+def test_valkey_counts_as_a_process_alone_does(store: redis.Redis, actions: list[Any]) -> None:
+    _empty(store)
+    script = store.register_script(ENTER.replace("redis.call('TIME')", "{ARGV[14], ARGV[15]}"))
+    meter, now = Meter(), 1_795_780_800_000
+    for gap, priority, weight, orders, pledge, account, header in actions:
+        now += gap
+        cost = Cost(weight, int(orders), pledge if orders else 0)
+        allowed = limits_for(SMALL, priority)
+        figures = (-1, 0) if header is None else (header, 0)
+        if header is not None:
+            meter.leave(account, Usage(weight_1m=header), now_ms=now)
+        alone = meter.enter(account, cost, allowed, priority, now_ms=now)
+        how, wait_ms, _, _ = script(
+            keys=["rate:t", f"rate:t:{account}", "rate:t:processes"],
+            args=[
+                *("p", cost.weight, cost.orders, cost.pledge, int(priority is Priority.PROTECT)),
+                *(allowed.weight_1m, allowed.orders_10s, allowed.orders_1m, *figures, -1, -1, 0),
+                *(now // 1000, now % 1000 * 1000),
+            ],
+        )
+        assert (how, wait_ms) == (
+            (0, 0)
+            if alone is None
+            else ({Refusal.RATE_WEIGHT: 2, Refusal.RATE_ORDERS: 3}[alone.cause], alone.wait_ms)
+        )
+
+
+# --- without Valkey -------------------------------------------------------------------------------
+
+
+def test_without_valkey_a_process_keeps_to_its_share_and_opens_nothing(
+    store: redis.Redis, settings: Any
+) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    alone = a_process()
+    alone.processes = 4
+
+    assert spent(alone, Cost(weight=1), Priority.WATCH) == 65 // 4
+    assert passes(alone, ENTRY, Priority.PLACE) is False
+    assert passes(alone, ORDER, Priority.PROTECT) is True
+
+
+def test_each_process_is_counted(store: redis.Redis) -> None:
+    processes = [a_process(name=f"p{number}") for number in range(4)]
+    assert all(passes(process, Cost(weight=1), Priority.PROTECT) for process in processes)
+    assert [process.processes for process in processes] == [1, 2, 3, 4]
+
+
+def test_a_valkey_that_hangs_costs_what_protects_a_moment_once(store: redis.Redis, settings: Any) -> None:
+    import socket
+
+    with socket.socket() as deaf:  # takes connections and says nothing, like a stopped process
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        settings.REDIS_URL = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
+        budget = a_process()
+        started = time.monotonic()
+        assert all(passes(budget, ORDER, Priority.PROTECT) for _ in range(5))
+        assert time.monotonic() - started < 5 * rate_budget.PATIENCE_SECONDS
+
+
+def test_after_valkey_was_emptied_the_exchanges_figures_tell_what_is_used(store: redis.Redis) -> None:
+    budget = a_process()
+    assert spent(budget, Cost(weight=5), Priority.WATCH) == 13
+    AccountGate(budget, "1").leave(Usage(weight_1m=65))
+    store.flushdb()
+
+    assert not passes(budget, Cost(weight=5), Priority.WATCH)
+
+
+# --- bans -----------------------------------------------------------------------------------------
+
+
+def test_a_ban_met_by_one_process_silences_every_process(store: redis.Redis) -> None:
+    one, two = a_process(), a_process()
+    AccountGate(one, "1").leave(Usage(cause=Refusal.BANNED, closed_ms=60_000))
+
+    for process in (one, two):
+        with pytest.raises(ExchangeUnavailable) as barred:
+            AccountGate(process, "2").enter(ORDER, Priority.PROTECT)
+        assert barred.value.refusal is Refusal.BANNED
+        assert 59_000 < barred.value.wait_ms <= 60_000
+    assert two.closure is not None
+
+
+def test_a_ban_outlives_valkey_and_the_process(store: redis.Redis) -> None:
+    AccountGate(a_process(), "1").leave(Usage(cause=Refusal.BANNED, closed_ms=60_000))
+    store.flushdb()
+
+    assert not passes(a_process(), ORDER, Priority.PROTECT)
+
+
+def test_a_ban_that_is_over_is_over(store: redis.Redis) -> None:
+    EgressLimits.objects.create(
+        environment="PAPER",
+        egress="here",
+        closed_until=timezone.now() - timedelta(seconds=1),
+        closed_cause=Refusal.BANNED.value,
+    )
+    assert passes(a_process(), ORDER, Priority.PROTECT)
+
+
+def test_after_a_ban_what_protects_goes_first(store: redis.Redis) -> None:
+    budget = a_process()
+    AccountGate(budget, "1").leave(Usage(cause=Refusal.BANNED, closed_ms=1))
+    while budget.closure is not None:
+        pass
+
+    assert not passes(budget, Cost(weight=1), Priority.WATCH)
+    assert passes(budget, ORDER, Priority.PROTECT)
+
+
+def test_the_longer_of_two_bans_holds(store: redis.Redis) -> None:
+    close = store.register_script(CLOSE)
+    close(keys=["rate:t"], args=[60_000, "BANNED"])
+    close(keys=["rate:t"], args=[1000, "RATE_WEIGHT"])
+    assert store.hget("rate:t", "cause") == b"BANNED"
+
+
+def test_a_full_order_window_stops_that_accounts_entries_and_nothing_else(store: redis.Redis) -> None:
+    one, two = a_process(), a_process()
+    AccountGate(one, "1").leave(Usage(cause=Refusal.RATE_ORDERS, closed_ms=5000))
+
+    assert not passes(two, ENTRY, Priority.PLACE)
+    assert passes(two, ORDER, Priority.PROTECT)
+    assert passes(two, ENTRY, Priority.PLACE, account="2")
+
+
+def test_published_limits_are_kept_for_processes_that_start_later(store: redis.Redis) -> None:
+    AccountGate(Budget("PAPER", "here"), "").learn(Limits(6000, 50, 700))
+
+    later = Budget("PAPER", "here")
+    assert passes(later, ORDER, Priority.PROTECT)
+    assert later.limits == Limits(6000, 50, 700)
