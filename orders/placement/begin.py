@@ -194,9 +194,9 @@ class _Beginning:
         """Return how many legs must still find room in the account's order windows once the entry fills."""
         if role is not Role.ENTRY or kind is not RequestKind.SUBMIT:
             return 0
-        spec, guards = self.decision.trio.spec, self.decision.trio.guards
+        spec, legs = self.decision.trio.spec, self.decision.trio.stops_and_targets
         wanted = (spec.stop_loss is not None) + (spec.take_profit is not None)
-        return max(0, wanted - sum(leg.live or leg.pending for leg in guards))
+        return max(0, wanted - sum(leg.live or leg.pending for leg in legs))
 
     def _timeout(self, role: Role, kind: RequestKind) -> int:
         """The entry may take its time; everything else protects, so its timeout is short and never past the deadline for cover."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from orders.domain.decision import cover, place, transitions, unwind
+from orders.domain.decision import cover, place, silence, transitions, unwind
 
 CHECKOUT: Final = Path(__file__).resolve().parents[4]
 PAGE: Final = "docs/reference/rules.md"
@@ -70,6 +70,12 @@ PARTS: Final[tuple[tuple[str, tuple[Section, ...]], ...]] = (
     (
         "Steps",
         (
+            Section(
+                "Wait for the exchange",
+                "The exchange does not serve our address; whatever the trio's state.",
+                silence,
+                "SILENT",
+            ),
             Section("Wait for placing", "The trio is QUEUED.", place, "QUEUE"),
             Section("Place", "The trio is PLACING.", place, "PLACE"),
             Section("Legs before the entry", "Used by `armed_legs_awaited`.", place, "ARMED_LEG", EACH),
