@@ -14,6 +14,7 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 
 import redis
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -333,9 +334,10 @@ class Budget:
 
     def _keep(self, **values: Any) -> None:
         try:
-            EgressLimits.objects.update_or_create(
-                environment=self.environment, egress=self.egress, defaults=values
-            )
+            with _borrowed_connection():
+                EgressLimits.objects.update_or_create(
+                    environment=self.environment, egress=self.egress, defaults=values
+                )
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The limits of the address could not be stored (%s).", type(error).__name__)
 
@@ -347,7 +349,8 @@ class Budget:
             return
         self._loaded_at = now
         try:
-            row = EgressLimits.objects.filter(environment=self.environment, egress=self.egress).first()
+            with _borrowed_connection():
+                row = EgressLimits.objects.filter(environment=self.environment, egress=self.egress).first()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The limits of the address could not be read (%s).", type(error).__name__)
             return
@@ -402,6 +405,17 @@ def gate_for(environment: str, account: str) -> RateGate:
     if not settings.KEEP_TO_LIMITS:
         return OpenGate()
     return AccountGate(budget_of(environment), account)
+
+
+@contextlib.contextmanager
+def _borrowed_connection() -> Iterator[None]:
+    """Use this thread's database connection, and keep none open in a thread that had none: they only send."""
+    had_one = connection.connection is not None
+    try:
+        yield
+    finally:
+        if not had_one:
+            connection.close()
 
 
 def _held(held: Held) -> ExchangeUnavailable:

@@ -194,7 +194,7 @@ class _Beginning:
         """Return how many legs must still find room in the account's order windows once the entry fills."""
         if role is not Role.ENTRY or kind is not RequestKind.SUBMIT:
             return 0
-        spec, legs = self.decision.trio.spec, self.decision.trio.stops_and_targets
+        spec, legs = self.decision.trio.spec, self.decision.trio.protective_legs
         wanted = (spec.stop_loss is not None) + (spec.take_profit is not None)
         return max(0, wanted - sum(leg.live or leg.pending for leg in legs))
 
