@@ -1,13 +1,18 @@
-"""One watched account: its event stream, its sweeps, and regular checks of settings that send no event."""
+"""One watched account: its event stream, its sweeps, and regular checks of settings that send no event.
+
+How often and what is swept comes from the schedule that all accounts of the address share. In between, what
+happens is swept for: a stream that connects, a symbol on which a trio begins to live, a stranger's order.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -16,27 +21,34 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.db.models import QuerySet
 
-from accounts.errors import AccountsError
+from accounts.errors import AccountsError, CredentialsUnreadable, KeyRefused
 from accounts.gateways import exchange_for, user_stream
 from accounts.models import ExchangeAccount, SymbolSetting
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.port import Exchange
+from exchange.rate_limits import Limits, Priority, spending
 from exchange.refusals import Refusal
 from exchange.types import ConfigEvent, Connected, Disconnected, OrderEvent, PositionEvent, StreamEvent
 from infrastructure.connections import connection_look_after
+from orders.domain.sweep_schedule import EARLY, SweepPlan, listing, plan_sweeps
 from orders.exchange_data.clock import clock_measure, db_now
 from orders.models import Watch
-from orders.placement.ingest import order_fact, position_fact
+from orders.placement.ingest import leg_find, order_fact, position_fact
 from worker.pools import WatchPools
 from worker.settings_drift import margins_look, modes_look, symbols_look
-from worker.sweep import sweep_and_record
+from worker.sweep import sweep, sweep_and_record
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0
-RETRY_ACCOUNT_SECONDS = 5.0  # for an account that we or the exchange refuse: it takes a person to change that
+RETRY_SECONDS = 1.0  # after the first failure; doubling
+RETRY_SECONDS_MAX = 30.0
+SETTINGS_RETRY_SECONDS = 60.0
 STALE_SECONDS = 6.0  # an account we have not reached for so long may be reached from elsewhere
-SETTINGS_SECONDS = 60.0
+STREAM_STALE_SECONDS = 20.0  # the same where sweeps succeed and only the stream does not
+CONNECT_SECONDS = 2.0  # so long the first sweep of an account without living trios waits for its stream
+EXTRA_SECONDS = 1.0  # between sweeps for what happens; doubling while it goes on, up to the regular interval
+FULL_WINDOW_SECONDS = 60.0  # a third full sweep within that waits, so that a stream that flaps costs little
+AFTER_WAIT_SECONDS = (0.3, 1.3)  # after a wait the exchange asked for: what protects goes first
 
 Event = Connected | Disconnected | StreamEvent
 
@@ -44,7 +56,8 @@ Event = Connected | Disconnected | StreamEvent
 class AccountWatch:
     """One account's stream and sweeps, as long as this incarnation holds its watch.
 
-    ``swept`` is set once a sweep was complete while the stream was connected: nothing is missed from then on.
+    ``swept`` is set once everything was swept while the stream was connected: nothing is missed from then on.
+    ``refused``: why its key cannot be used. It takes a person to change that, so the watch is given back.
     """
 
     def __init__(
@@ -53,24 +66,57 @@ class AccountWatch:
         self.account = account
         self.incarnation = incarnation
         self.swept = threading.Event()
-        self.problem = ""
+        self.problem = self.refused = ""
         self._pools = pools
         self._advance = advance  # has a trio advanced
         self._stopped = threading.Event()
         self._stream: asyncio.Future[None] | None = None
         self._connected = False
         self._reached_at = self._problem_since = time.monotonic()
-        self._sweeping: Future[None] | None = None
-        self._sweep_at = 0.0
+        self._started_at = self._reached_at
+        self._held_back_until = 0.0  # the exchange, or our budget, asked us to wait: no reason to let go
         self._gaps = 0  # how often events may have been missed: a sweep begun before a gap proves nothing
-        self._settings_check: Future[None] | None = None
-        self._settings_at = self._symbols_at = 0.0
+        self._settings_check: Future[bool] | None = None
+        self._settings_at = self._rules_at = 0.0
+        self._settings_failures = 0
+        self._settings_gap = -1  # the gap after which the settings were read
+        self._plan = _plan_alone(account)
+        self._shown_ms = 0  # the interval as the row has it
+        self._sweeping: Future[None] | None = None
+        self._sweep_failures = 0
+        self._not_before = 0.0  # after a failure
+        self._swept_from = float("-inf")  # when the last regular sweep began
+        self._full_from = self._started_at  # when everything was last listed
+        self._full_gap = -1  # the gap after which everything was listed
+        self._fulls = 0  # how many full sweeps there were in a row, each soon after the other
+        self._listed_from: dict[str, float] = {}  # by symbol
+        self._lock = threading.Lock()  # of what the poll, events and sweeps touch alike
+        self._wanted: set[str] = set()  # symbols whose orders are to be listed soon
+        self._extra_at = 0.0
+        self._extra_pause = EXTRA_SECONDS
 
     @property
     def is_stale(self) -> bool:
-        """Have both stream and sweeps failed for a while? A stream that breaks off once is no reason."""
-        since = max(self._reached_at, self._problem_since)
-        return bool(self.problem) and time.monotonic() - since > STALE_SECONDS
+        """Have we failed to reach it for a while? A stream that breaks off once is no reason."""
+        now = time.monotonic()
+        if not self.problem or now < self._held_back_until:
+            return False
+        if not self._sweep_failures:
+            return self.swept_before and now - self._problem_since > STREAM_STALE_SECONDS
+        return now - max(self._reached_at, self._problem_since) > STALE_SECONDS
+
+    @property
+    def swept_before(self) -> bool:
+        return self._swept_from > float("-inf")
+
+    @property
+    def cannot_sweep(self) -> bool:
+        """Did its last sweep fail, so that another process would hardly do better at once?"""
+        return bool(self._sweep_failures)
+
+    @property
+    def is_active(self) -> bool:
+        return self._plan.symbols is None or bool(self._plan.symbols)
 
     def start(self) -> None:
         asyncio.run_coroutine_threadsafe(self._start_stream(), self._pools.loop)
@@ -85,9 +131,8 @@ class AccountWatch:
         self.problem = reason
 
     def _note_gap(self) -> None:
-        """Events may have been missed: sweep at once, and once more if a sweep is under way already."""
+        """Events may have been missed: sweep all at once, and once more if a sweep is under way already."""
         self._gaps += 1
-        self._sweep_at = 0.0
 
     def _row(self) -> QuerySet[Watch]:
         """Return the watch's row, as long as it is ours."""
@@ -100,20 +145,31 @@ class AccountWatch:
 
     async def _read_stream(self) -> None:
         """Read the stream until the watch is stopped. Its events are recorded elsewhere, in order."""
-        while not self._stopped.is_set():
-            try:
-                exchange = await asyncio.to_thread(_exchange_on_live_connection, self.account.pk)
-            except Exception as error:  # also a lost database: the reader must go on trying
-                known = isinstance(error, (AccountsError, ExchangeError))
-                pause = RETRY_ACCOUNT_SECONDS if known else RETRY_SECONDS
-                reason = str(error) if known else f"Its API key could not be read ({type(error).__name__})."
-                self._submit(Disconnected(reason, retry_in=pause))
-                await asyncio.sleep(pause)
-                continue
-            stream = user_stream(self.account.environment, exchange)
-            async with contextlib.aclosing(stream.events()) as events:
-                async for event in events:
-                    self._submit(event)
+        with spending(Priority.WATCH):
+            failures = 0
+            while not self._stopped.is_set() and not self.refused:
+                try:
+                    exchange = await asyncio.to_thread(_exchange_on_live_connection, self.account.pk)
+                except Exception as error:  # also a lost database: the reader must go on trying
+                    if _is_refused(error):
+                        self.refused = str(error)
+                    known = isinstance(error, (AccountsError, ExchangeError))
+                    pause = min(RETRY_SECONDS_MAX, RETRY_SECONDS * 2**failures)
+                    failures = min(failures + 1, 16)
+                    reason = (
+                        str(error) if known else f"Its API key could not be read ({type(error).__name__})."
+                    )
+                    self._submit(Disconnected(reason, retry_in=pause))
+                    await asyncio.sleep(pause)
+                    continue
+                failures = 0
+                stream = user_stream(self.account.environment, exchange)
+                async with contextlib.aclosing(stream.events()) as events:
+                    async for event in events:
+                        self._submit(event)
+                        if isinstance(event, Disconnected) and _is_refused(event.error):
+                            self.refused = f"The exchange refuses the account's API key: {event.reason}"
+                            return
 
     def _submit(self, event: Event) -> None:
         """Have an event recorded, after the earlier ones about the same symbol."""
@@ -151,6 +207,8 @@ class AccountWatch:
         self._connected = False
         self._note_problem(self.problem or event.reason)
         reason = event.reason
+        if event.error is not None and event.error.wait_ms:
+            self._hold_back(event.retry_in)
         if isinstance(event.error, CredentialsRefused):
             reason = f"The exchange refuses the account's API key: {reason}"
         self._row().update(stream_since=None, note=reason[:500])
@@ -165,6 +223,8 @@ class AccountWatch:
         match event:
             case OrderEvent():
                 woken = [order_fact(self.account.pk, event)]
+                if woken == [None] and leg_find(self.account.pk, event.order) is None:
+                    self._want({event.order.symbol})  # a stranger's
             case PositionEvent():
                 woken = [
                     position_fact(self.account.pk, view, as_of=event.time, from_event=True)
@@ -186,75 +246,204 @@ class AccountWatch:
         """Check from time to time what may change without an event. Waits for nothing, delays no sweep."""
         busy = self._settings_check is not None and not self._settings_check.done()
         now = time.monotonic()
-        if busy or self._stopped.is_set() or not self.swept.is_set() or now < self._settings_at:
+        if busy or self._stopped.is_set() or not self.swept.is_set():
             return
-        checks = [modes_look]
-        if now >= self._symbols_at:
+        checks = []
+        if now >= self._settings_at:
+            checks += [modes_look]
+            self._settings_at = now + self._plan.modes_ms / 1000
+        if now >= self._rules_at:
             checks += [margins_look, symbols_look]
-            self._symbols_at = now + settings.SYMBOLS_SECONDS
-        self._settings_at = now + SETTINGS_SECONDS
+            self._rules_at = now + self._plan.rules_ms / 1000
+        if not checks:
+            return
         self._settings_check = self._pools.settings_checks.submit(self._check_settings, *checks)
 
-    def _check_settings(self, *checks: Callable[[ExchangeAccount], set[int]]) -> None:
+    def _check_settings(self, *checks: Callable[[ExchangeAccount], set[int]]) -> bool:
+        """Make these checks; return whether all could be made."""
         close_old_connections()
+        complete = True
         for check in checks:
             try:
-                for trio_id in check(self.account):
+                with spending(Priority.WATCH):
+                    found = check(self.account)
+                for trio_id in found:
                     self._advance(trio_id)
             except (ExchangeError, AccountsError) as error:
-                self._symbols_at = 0.0  # the next check repeats all of it
+                complete = False
                 logger.warning(
                     "account %s: its settings could not be read (%s); the next check tries again",
                     self.account.pk,
                     error,
                 )
+                if _is_refused(error):
+                    self.refused = str(error)
+                    return False
             except Exception:  # neither a sweep nor the next check may be lost to it
-                self._symbols_at = 0.0
+                complete = False
                 logger.exception("account %s: checking its settings failed", self.account.pk)
+        if complete:
+            self._settings_failures = 0
+        else:  # the next check repeats all of it
+            pause = SETTINGS_RETRY_SECONDS * 2 ** min(self._settings_failures, 10)
+            self._settings_at = time.monotonic() + min(pause, self._plan.rules_ms / 1000)
+            self._rules_at = self._settings_at
+            self._settings_failures += 1
+        return complete
 
     # --- sweeps -----------------------------------------------------------------------------------
 
+    def follow(self, plan: SweepPlan) -> None:
+        """Sweep by this plan from now on; soon, where a trio has begun to live."""
+        fresh = (plan.symbols or frozenset()) - (self._plan.symbols or frozenset())
+        self._plan = plan
+        if fresh and self.swept_before:
+            now, lately = time.monotonic(), plan.interval_ms / 1000
+            unlisted = {s for s in fresh if now - self._listed_from.get(s, self._full_from) > lately}
+            self._want(unlisted)
+        if plan.interval_ms > self._shown_ms and self.swept_before:
+            # A longer interval is promised at once, a shorter one by the first sweep that keeps it.
+            self._shown_ms = plan.interval_ms
+            self._row().update(interval_ms=plan.interval_ms)
+
+    def _want(self, symbols: Collection[str]) -> None:
+        """Have the orders of these symbols listed soon."""
+        with self._lock:
+            self._wanted |= set(symbols)
+
+    def _take_wanted(self) -> set[str]:
+        with self._lock:
+            wanted, self._wanted = self._wanted, set()
+        return wanted
+
     def sweep_when_due(self) -> None:
         """Start a sweep if one is due and none is under way. Also without a stream: sweeps are the backstop."""
-        busy = self._sweeping is not None and not self._sweeping.done()
-        if busy or self._stopped.is_set() or time.monotonic() < self._sweep_at:
+        now = time.monotonic()
+        if self._stopped.is_set() or self.refused or now < self._not_before:
             return
-        self._sweeping = self._pools.sweeps.submit(self._sweep)
+        with self._lock:
+            busy = self._sweeping is not None and not self._sweeping.done()
+            if not busy and (self._full_due(now) or self._regular_due(now) or self._extra_due(now)):
+                self._sweeping = self._pools.sweeps.submit(self._sweep)
+
+    def _full_due(self, now: float) -> bool:
+        """Must everything be listed? At once after a gap; the third time within a minute, only after a pause."""
+        if now - self._full_from >= EARLY * self._plan.full_ms / 1000:
+            return True
+        if not self._connected or self._full_gap == self._gaps:
+            return False
+        pause = 2.0 ** (self._fulls - 2) if self._fulls >= 2 else 0.0
+        return now - self._full_from >= min(pause, RETRY_SECONDS_MAX)
+
+    def _regular_due(self, now: float) -> bool:
+        if self.swept_before:
+            return now - self._swept_from >= EARLY * self._plan.interval_ms / 1000
+        # What lives is read at once. Otherwise everything is read as soon as the stream is connected.
+        return self.is_active or bool(self.problem) or now - self._started_at >= CONNECT_SECONDS
+
+    def _extra_due(self, now: float) -> bool:
+        return bool(self._wanted) and now >= self._extra_at
 
     def _sweep(self) -> None:
         close_old_connections()
-        connected, gaps = self._connected, self._gaps
+        with spending(Priority.WATCH):
+            self._sweep_as_due()
+
+    def _sweep_as_due(self) -> None:
+        connected, gaps, began = self._connected, self._gaps, time.monotonic()
+        symbols: frozenset[str] | None = None
+        wanted: set[str] = set()
+        regular = True
         try:
             self._correct_stream_since(connected)
-            if not self.swept.is_set():
+            if connected and self._settings_gap != gaps and not self.swept.is_set():
                 # What a person changed while nobody watched must be known before anything new may begin.
                 # Protection needs none of it, so what cannot be read is left to the next check.
-                self._check_settings(modes_look, margins_look)
-            sweep_and_record(self.account, self.incarnation, advance=self._advance)
+                if self._check_settings(modes_look, margins_look):
+                    self._settings_gap = gaps
+                    self._settings_at = time.monotonic() + self._plan.modes_ms / 1000
+                if self.refused:
+                    return
+            asked_at = db_now()  # before it is chosen what to list: a connect meanwhile is later than this
+            wanted = self._take_wanted()
+            full = self._full_due(began) or (self._connected and self._full_gap != self._gaps)
+            regular = full or self._regular_due(began)
+            if not full:
+                usual = (self._plan.symbols or frozenset()) if regular else frozenset[str]()
+                everything = regular and self._plan.symbols is None
+                symbols = None if everything else listing(wanted | usual)
+            regular = regular or symbols is None
+            if regular:
+                sweep_and_record(
+                    self.account,
+                    self.incarnation,
+                    advance=self._advance,
+                    symbols=symbols,
+                    asked_at=asked_at,
+                    interval_ms=self._plan.interval_ms,
+                )
+            else:
+                for trio_id in sweep(self.account, symbols).woken:
+                    self._advance(trio_id)
         except (ExchangeError, AccountsError) as error:
+            self._want(wanted)
             self._on_sweep_failed(error)
             return
         except Exception:
-            self._sweep_at = time.monotonic() + RETRY_SECONDS
-            logger.exception(
-                "account %s: the sweep failed; trying again in %.0f s", self.account.pk, RETRY_SECONDS
-            )
+            self._want(wanted)
+            pause = self._pause_after_failure()
+            logger.exception("account %s: the sweep failed; trying again in %.0f s", self.account.pk, pause)
             return
         self._reached_at = time.monotonic()
-        if gaps != self._gaps:  # it may have read the account before the gap: sweep again at once
-            return
-        self._sweep_at = time.monotonic() + settings.SWEEP_SECONDS
-        if connected and self._connected:
+        self._sweep_failures = 0
+        self._note_swept(symbols, began, gaps, regular=regular, extra=bool(wanted))
+        if connected and self._connected and gaps == self._gaps == self._full_gap:
             self.problem = ""
-            self.swept.set()
+            if not self.swept.is_set():
+                self._row().update(failures=0, failed_at=None, retry_at=None)
+                self.swept.set()
+
+    def _note_swept(
+        self, symbols: frozenset[str] | None, began: float, gaps: int, *, regular: bool, extra: bool
+    ) -> None:
+        """Note what was listed, and when the next sweep for what happens may come."""
+        now = time.monotonic()
+        if symbols is None:
+            again = began - self._full_from < FULL_WINDOW_SECONDS and self._full_gap >= 0
+            self._fulls = self._fulls + 1 if again else 1
+            self._full_from, self._full_gap = began, gaps
+            self._listed_from.clear()
+        else:
+            self._listed_from |= dict.fromkeys(symbols, began)
+        if regular:
+            self._swept_from, self._shown_ms = began, self._plan.interval_ms
+        if extra:
+            usual = self._plan.interval_ms / 1000
+            quiet = now - self._extra_at > max(usual, 2 * self._extra_pause)
+            self._extra_pause = EXTRA_SECONDS if quiet else min(2 * self._extra_pause, usual)
+            self._extra_at = now + self._extra_pause
+
+    def _hold_back(self, seconds: float) -> None:
+        self._held_back_until = time.monotonic() + seconds + RETRY_SECONDS
+
+    def _pause_after_failure(self, error: Exception | None = None) -> float:
+        """Return how long to wait after a failure: as long as the exchange asks, or ever longer."""
+        pause: float = min(RETRY_SECONDS_MAX, RETRY_SECONDS * 2.0 ** min(self._sweep_failures, 16))
+        if asked := _wait_seconds(error):
+            pause = asked + random.uniform(*AFTER_WAIT_SECONDS)
+            self._hold_back(pause)
+        self._sweep_failures += 1
+        self._not_before = time.monotonic() + pause
+        return pause
 
     def _on_sweep_failed(self, error: ExchangeError | AccountsError) -> None:
+        self._note_problem(f"The account could not be read: {error}")
+        if _is_refused(error):
+            self.refused = self.problem
         if getattr(error, "refusal", None) is Refusal.CLOCK:
             with contextlib.suppress(ExchangeError):
                 clock_measure(self.account.environment)
-        pause = getattr(error, "retry_after", None) or RETRY_SECONDS
-        self._sweep_at = time.monotonic() + pause
-        self._note_problem(f"The account could not be read: {error}")
+        pause = self._pause_after_failure(error)
         self._row().update(note=self.problem[:500])
         logger.warning(
             "account %s: the sweep failed (%s); trying again in %.0f s", self.account.pk, error, pause
@@ -264,6 +453,26 @@ class AccountWatch:
         """Correct what the row says of the stream: it could not be written while the database was away."""
         wrong = self._row().filter(stream_since__isnull=connected)
         wrong.update(stream_since=db_now() if connected else None)
+
+
+def _plan_alone(account: ExchangeAccount) -> SweepPlan:
+    """Return the plan of an account until it is known what else shares its address."""
+    sweep_ms, rules_ms = 1000 * settings.SWEEP_SECONDS, 1000 * settings.SYMBOLS_SECONDS
+    return plan_sweeps({account.pk: ()}, weight_1m=Limits().weight_1m, sweep_ms=sweep_ms, rules_ms=rules_ms)[
+        account.pk
+    ]
+
+
+def _is_refused(error: BaseException | None) -> bool:
+    """Is it the key that cannot be used, so that trying again is of no use before a person has acted?"""
+    return isinstance(error, (CredentialsRefused, CredentialsUnreadable, KeyRefused))
+
+
+def _wait_seconds(error: Exception | None) -> float:
+    """Return how long the exchange, or our own budget, asks us to wait; 0 when neither does."""
+    if not isinstance(error, ExchangeError):
+        return 0.0
+    return error.wait_ms / 1000 or float(error.retry_after or 0)
 
 
 def _by_symbol(event: Event) -> Iterator[tuple[str, Event]]:

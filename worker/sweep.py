@@ -1,9 +1,12 @@
-"""The sweep compares what the exchange holds with our books. Differences are recorded; the mechanism acts on them."""
+"""The sweep compares what the exchange holds with our books. Differences are recorded; the mechanism acts on them.
+
+It reads all positions, and the orders of all symbols or of some. Of what was not listed it says nothing.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -40,7 +43,8 @@ WRITTEN_OFF_LEGS_MAX = 5  # in one sweep
 SlotKey = tuple[str, PositionSide]  # of one account
 SLOTS = "SELECT id, symbol, position_side FROM orders_slot WHERE account_id = %s"
 STILL_FLAT = """
-    UPDATE orders_slot SET as_of = %(at)s, from_event = false, strangers_as_of = %(at)s, updated_at = clock_timestamp()
+    UPDATE orders_slot SET as_of = %(at)s, from_event = false, updated_at = clock_timestamp(),
+        strangers_as_of = CASE WHEN symbol = ANY (%(listed)s) THEN %(at)s ELSE strangers_as_of END
     WHERE id IN (
         SELECT id FROM orders_slot slot
         WHERE id = ANY (%(slots)s) AND quantity = 0 AND flat_since IS NOT NULL AND strangers = '[]'
@@ -54,33 +58,38 @@ STILL_FLAT = """
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What a complete sweep found: when it asked (exchange ms), and which trios it woke."""
+    """What a complete sweep found: when it asked (exchange ms), and which trios it woke.
+
+    ``stranger_conditionals``: how many conditional orders are not ours; not known unless all orders were listed.
+    """
 
     at: int
     woken: frozenset[int]
+    stranger_conditionals: int | None = None
 
 
-def sweep(account: ExchangeAccount) -> SweepResult:
-    """Read everything the account holds and record how our books differ from it.
+def sweep(account: ExchangeAccount, symbols: Collection[str] | None = None) -> SweepResult:
+    """Read what the account holds and record how our books differ from it.
 
-    Raises ExchangeError or AccountsError when it could not be read completely; what was recorded until then
+    ``symbols``: list only the orders of these. Raises ExchangeError or AccountsError when it could not be read completely; what was recorded until then
     is true, but nothing may be concluded from what was not seen.
     """
     exchange = exchange_for(account.pk)
     clock_renew(account.environment)
     at = exchange_now_ms(account.environment)
     positions = list(exchange.positions(at=at))
-    orders = list(exchange.open_orders(at=at))
+    orders = list(_open_orders(account, exchange, symbols))
     woken: set[int | None] = set()
     for order in orders:
         woken.add(order_seen(account.pk, order))
-    woken |= set(_missing_orders(account, orders, at=at))
-    strangers = _strangers(account, orders, at=at)
-    listed = {(view.symbol, view.position_side): view for view in positions}
-    held = {key for key, view in listed.items() if view.quantity}
-    for symbol, side in _needs_check(account, occupied=held | set(strangers), at=at):
-        view = listed.get((symbol, side)) or flat_view(symbol, side)
-        found = strangers.get((symbol, side), [])
+    woken |= set(_missing_orders(account, orders, symbols, at=at))
+    strange = _strangers(account, orders, at=at)
+    strangers = _by_slot(account, strange)
+    shown = {(view.symbol, view.position_side): view for view in positions}
+    held = {key for key, view in shown.items() if view.quantity}
+    for symbol, side in _needs_check(account, symbols, occupied=held | set(strangers), at=at):
+        view = shown.get((symbol, side)) or flat_view(symbol, side)
+        found = strangers.get((symbol, side), []) if symbols is None or symbol in symbols else None
         woken.add(position_fact(account.pk, view, as_of=at, from_event=False, strangers=found))
     try:
         woken |= set(_written_off_orders(account, exchange, at=at))
@@ -92,49 +101,76 @@ def sweep(account: ExchangeAccount) -> SweepResult:
             account.pk,
             error,
         )
-    return SweepResult(at, frozenset(trio for trio in woken if trio is not None))
+    conditionals = sum(order.conditional for order in strange) if symbols is None else None
+    return SweepResult(at, frozenset(trio for trio in woken if trio is not None), conditionals)
 
 
 def sweep_and_record(
-    account: ExchangeAccount, incarnation: str, *, advance: Callable[[int], None]
+    account: ExchangeAccount,
+    incarnation: str,
+    *,
+    advance: Callable[[int], None],
+    symbols: Collection[str] | None = None,
+    asked_at: datetime | None = None,
+    interval_ms: int = 0,
 ) -> SweepResult:
-    """Sweep, record that on the watch if it is still ours, and have the trios advanced that it woke."""
-    asked_at = db_now()
-    result = sweep(account)
-    Watch.objects.filter(account=account, incarnation=incarnation).update(
-        swept_at=asked_at, swept_ts=result.at, note=""
-    )
+    """Sweep, record that on the watch if it is still ours, and have the trios advanced that it woke.
+
+    ``asked_at``: a time before what to list was chosen; ``interval_ms``: how long it is to the next sweep.
+    """
+    asked_at = asked_at or db_now()
+    result = sweep(account, symbols)
+    swept: dict[str, object] = {"swept_at": asked_at, "swept_ts": result.at, "interval_ms": interval_ms}
+    if result.stranger_conditionals is not None:
+        swept |= {"full_at": asked_at, "stranger_conditionals": result.stranger_conditionals}
+    Watch.objects.filter(account=account, incarnation=incarnation).update(note="", **swept)
     for trio_id in result.woken:
         advance(trio_id)
     return result
 
 
+def _open_orders(
+    account: ExchangeAccount, exchange: Exchange, symbols: Collection[str] | None
+) -> Iterable[OrderView]:
+    """List what rests. Each question has a time of its own: asking symbol by symbol may take a while."""
+    if symbols is None:
+        yield from exchange.open_orders(at=exchange_now_ms(account.environment))
+        return
+    for symbol in sorted(symbols):
+        yield from exchange.open_orders(symbol, at=exchange_now_ms(account.environment))
+
+
 # --- positions --------------------------------------------------------------------------------
 
 
-def _needs_check(account: ExchangeAccount, *, occupied: set[SlotKey], at: int) -> set[SlotKey]:
+def _needs_check(
+    account: ExchangeAccount, symbols: Collection[str] | None, *, occupied: set[SlotKey], at: int
+) -> set[SlotKey]:
     """Return the slots that must be checked one by one: something is or was there, or a trio waits for it.
 
-    The others, most of an account's slots, are flat as before. One statement records that for all of them.
+    The others, most of an account's slots, are flat as before. One statement records that for all of them;
+    whether strangers are there is only dated where orders were listed (``symbols``).
     """
     with connection.cursor() as cursor:
         cursor.execute(SLOTS, [account.pk])
         slots = {(symbol, PositionSide(side)): slot_id for slot_id, symbol, side in cursor.fetchall()}
     flat = sorted(slot_id for key, slot_id in slots.items() if key not in occupied)
+    listed = sorted({symbol for symbol, _ in slots} if symbols is None else symbols)
     recorded = locked(
-        partial(_record_still_flat, flat, at), what=f"account {account.pk}: slots that are flat as before"
+        partial(_record_still_flat, flat, listed, at),
+        what=f"account {account.pk}: slots that are flat as before",
     )
     return occupied | {key for key, slot_id in slots.items() if slot_id not in recorded}
 
 
-def _record_still_flat(slot_ids: list[int], at: int, _: datetime) -> set[int]:
+def _record_still_flat(slot_ids: list[int], listed: list[str], at: int, _: datetime) -> set[int]:
     with connection.cursor() as cursor:
-        cursor.execute(STILL_FLAT, {"at": at, "slots": slot_ids})
+        cursor.execute(STILL_FLAT, {"at": at, "slots": slot_ids, "listed": listed})
         return {slot_id for (slot_id,) in cursor.fetchall()}
 
 
-def _strangers(account: ExchangeAccount, orders: Iterable[OrderView], *, at: int) -> dict[SlotKey, list[str]]:
-    """Describe the resting orders that belong to no living trio of ours, by slot.
+def _strangers(account: ExchangeAccount, orders: Iterable[OrderView], *, at: int) -> list[OrderView]:
+    """Return the resting orders that belong to no living trio of ours.
 
     An order of ours that has just ended may still be in a list that lags; that makes it no stranger.
     """
@@ -145,12 +181,15 @@ def _strangers(account: ExchangeAccount, orders: Iterable[OrderView], *, at: int
             "client_id", flat=True
         )
     )
+    return [order for order in orders if order.client_id not in ours]
+
+
+def _by_slot(account: ExchangeAccount, strangers: Iterable[OrderView]) -> dict[SlotKey, list[str]]:
     found: dict[SlotKey, list[str]] = {}
-    for order in orders:
-        if order.client_id not in ours:
-            one_way = account.position_mode == PositionMode.ONE_WAY
-            side = PositionSide.BOTH if one_way else order.position_side
-            found.setdefault((order.symbol, side), []).append(_describe(order))
+    one_way = account.position_mode == PositionMode.ONE_WAY
+    for order in strangers:
+        side = PositionSide.BOTH if one_way else order.position_side
+        found.setdefault((order.symbol, side), []).append(_describe(order))
     return found
 
 
@@ -164,10 +203,17 @@ def _describe(order: OrderView) -> str:
 # --- orders and executions --------------------------------------------------------------------
 
 
-def _missing_orders(account: ExchangeAccount, orders: Iterable[OrderView], *, at: int) -> Iterable[int]:
-    """Have those of our live orders looked up that are not (or no longer) in the exchange's lists."""
+def _missing_orders(
+    account: ExchangeAccount, orders: Iterable[OrderView], symbols: Collection[str] | None, *, at: int
+) -> Iterable[int]:
+    """Have those of our live orders looked up that are not (or no longer) in the exchange's lists.
+
+    ``symbols``: those that were listed. An order on another one is not missing.
+    """
     listed = {order.client_id for order in orders}
     legs = Leg.objects.filter(trio__account=account, state__in=LIVE, look_at=None).select_related("trio")
+    if symbols is not None:
+        legs = legs.filter(trio__symbol__symbol__in=symbols)
     for leg in legs:
         if leg.client_id in listed or (leg.seen_ts or 0) > at - LIST_LAG_MS:
             continue

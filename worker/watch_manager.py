@@ -2,6 +2,9 @@
 
 To take a watch is to connect the stream, then to sweep until one sweep is complete; before that no entry of
 the account begins. A holder whose incarnation is no longer in the row closes its stream at once.
+
+An account that cannot be watched is given back, and how often that was so in a row stands on its row: all
+processes together try it ever more rarely, until a person has replaced its key or checked it.
 """
 
 from __future__ import annotations
@@ -11,16 +14,15 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Container, Iterable, Mapping
-from datetime import timedelta
 from functools import partial
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q
 
 from accounts.models import ExchangeAccount
+from exchange.rate_limits import Limits
 from infrastructure.rows import Read
-from orders.exchange_data.clock import db_now
+from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
 from orders.models import Watch
 from orders.placement.service import INCARNATION
 from worker.account_watch import AccountWatch
@@ -30,6 +32,7 @@ from worker.price_watch import PriceWatch
 logger = logging.getLogger(__name__)
 
 RETAKE_SECONDS = 3.0
+PLAN_SECONDS = 1.0
 
 # Of what has not ended, all but a LATE trio hold a slot, and an index knows those.
 WATCHED = Read(
@@ -45,10 +48,85 @@ WATCHED = Read(
 BEAT = """
     UPDATE orders_watch SET beat = clock_timestamp() WHERE incarnation = ANY (%s) RETURNING account_id, incarnation
 """
-WATCHED_ELSEWHERE = """
-    SELECT account_id FROM orders_watch
-    WHERE account_id = ANY (%s) AND beat >= clock_timestamp() - %s * interval '1 millisecond'
+# A person who has replaced the key, or checked the account, since it failed ends the pause.
+NOT_FREE = """
+    SELECT watch.account_id FROM orders_watch watch
+    JOIN accounts_exchangeaccount account ON account.id = watch.account_id
+    JOIN accounts_credential credential ON credential.account_id = watch.account_id
+    WHERE watch.account_id = ANY (%s)
+      AND (beat >= clock_timestamp() - %s * interval '1 millisecond'
+           OR retry_at > clock_timestamp()
+              AND GREATEST(credential.updated_at, account.last_checked_at) <= failed_at)
 """
+TAKE = """
+    UPDATE orders_watch watch
+    SET incarnation = %(incarnation)s, holder = %(holder)s, beat = clock_timestamp(),
+        stream_since = NULL, swept_at = NULL, full_at = NULL, note = 'connecting',
+        failures = CASE WHEN mended THEN 0 ELSE failures END
+    FROM (
+        SELECT account.id, GREATEST(credential.updated_at, account.last_checked_at) > watch.failed_at AS mended
+        FROM orders_watch watch
+        JOIN accounts_exchangeaccount account ON account.id = watch.account_id
+        JOIN accounts_credential credential ON credential.account_id = watch.account_id
+        WHERE watch.account_id = %(account)s
+    ) AS person
+    WHERE watch.account_id = person.id
+      AND (beat IS NULL OR beat < clock_timestamp() - %(stale_ms)s * interval '1 millisecond')
+      AND (retry_at IS NULL OR retry_at <= clock_timestamp() OR mended)
+"""
+RELEASE = """
+    UPDATE orders_watch SET beat = NULL, stream_since = NULL, note = %(note)s
+    WHERE account_id = %(account)s AND incarnation = %(incarnation)s
+"""
+# Without a pause the first time: another process may reach what we cannot.
+UNREACHED = """
+    UPDATE orders_watch SET beat = NULL, stream_since = NULL, note = %(note)s,
+        failures = failures + 1, failed_at = clock_timestamp(),
+        retry_at = clock_timestamp() + LEAST(30, 2 ^ LEAST(failures, 16) - 1) * interval '1 second'
+    WHERE account_id = %(account)s AND incarnation = %(incarnation)s
+"""
+# Where a trio lives the pause stays short: it may have been the exchange that erred.
+REFUSED = """
+    UPDATE orders_watch watch SET beat = NULL, stream_since = NULL, note = %(note)s,
+        failures = failures + 1, failed_at = clock_timestamp(),
+        retry_at = clock_timestamp() + interval '1 second' * LEAST(
+            5 * 2 ^ LEAST(failures, 16),
+            CASE WHEN EXISTS (SELECT FROM orders_trioorder trio WHERE trio.account_id = watch.account_id AND holds_slot)
+                 THEN 60 ELSE 600 END)
+    WHERE account_id = %(account)s AND incarnation = %(incarnation)s
+"""
+# The accounts that share an address, and the symbols on which a trio of theirs lives. One that cannot be reached
+# costs nothing, so it stretches nobody's intervals.
+LIVING = """
+    SELECT account.environment, account.id, array_remove(array_agg(DISTINCT symbol.symbol), NULL)
+    FROM accounts_exchangeaccount account
+    JOIN accounts_credential credential ON credential.account_id = account.id
+    LEFT JOIN orders_watch watch ON watch.account_id = account.id
+    LEFT JOIN orders_trioorder trio ON trio.account_id = account.id AND (trio.holds_slot OR trio.state = 'LATE')
+    LEFT JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    WHERE (account.is_active OR trio.id IS NOT NULL)
+      AND (watch.failures IS NULL OR watch.failures = 0 OR watch.beat IS NOT NULL)
+    GROUP BY account.environment, account.id
+"""
+
+
+def sweep_plans() -> dict[int, SweepPlan]:
+    """Return the plan of every account that is watched, by whomever: one statement for all."""
+    with connection.cursor() as cursor:
+        cursor.execute(LIVING)
+        rows = cursor.fetchall()
+    living: dict[str, dict[int, list[str]]] = {}
+    for environment, account_id, symbols in rows:
+        living.setdefault(environment, {})[account_id] = symbols
+    plans: dict[int, SweepPlan] = {}
+    for accounts in living.values():
+        plans |= plan_sweeps(
+            accounts,
+            weight_1m=Limits().weight_1m,
+            sweep_ms=1000 * settings.SWEEP_SECONDS,
+            rules_ms=1000 * settings.SYMBOLS_SECONDS,
+        )
+    return plans
 
 
 def accounts_to_watch() -> list[ExchangeAccount]:
@@ -75,6 +153,8 @@ class WatchManager:
         self._only_account = only_account
         self._held: dict[int, AccountWatch] = {}
         self._not_before: dict[int, float] = {}  # an account we could not reach → when we may take it again
+        self._plans: dict[int, SweepPlan] = {}
+        self._plans_at = 0.0
         self._prices: dict[str, PriceWatch] = {}
         self._pools = WatchPools()
 
@@ -83,9 +163,11 @@ class WatchManager:
         self._drop_lost()
         accounts = {a.pk: a for a in accounts_to_watch() if self._only_account in (None, a.pk)}
         self._release_unwanted(accounts)
-        self._release_stale()
+        self._release_unreached()
+        self._plan()
         self._take_free(accounts)
-        for watch in self._held.values():
+        # Where most lives goes first: after a start or a wait there may not be weight for all at once.
+        for watch in sorted(self._held.values(), key=lambda watch: not watch.is_active):
             watch.sweep_when_due()
             watch.check_settings_when_due()
         self._watch_prices()
@@ -110,12 +192,35 @@ class WatchManager:
             if account_id not in accounts:
                 self._release(account_id)
 
-    def _release_stale(self) -> None:
-        """Release the accounts we cannot reach: our own network may be at fault, so let another process try."""
+    def _release_unreached(self) -> None:
+        """Release the accounts we cannot reach: our own network may be at fault, so let another process try.
+
+        One whose key is refused is nobody's to try before its pause is over.
+        """
         for account_id, watch in list(self._held.items()):
+            if watch.refused:
+                self._release(account_id, note=watch.refused, statement=REFUSED)
+                logger.warning(
+                    "account %s cannot be watched (%s); it is tried again ever more rarely, and as soon as its key is"
+                    " replaced or the account is checked",
+                    account_id,
+                    watch.refused,
+                )
+                continue
             if watch.is_stale:
                 self._not_before[account_id] = time.monotonic() + RETAKE_SECONDS
-                self._release(account_id, note=watch.problem)
+                statement = UNREACHED if watch.cannot_sweep else RELEASE
+                self._release(account_id, note=watch.problem, statement=statement)
+
+    def _plan(self) -> None:
+        """Have every watch follow the schedule that all accounts of its address share."""
+        if time.monotonic() < self._plans_at:
+            return
+        self._plans_at = time.monotonic() + PLAN_SECONDS
+        self._plans = sweep_plans()
+        for account_id, watch in self._held.items():
+            if plan := self._plans.get(account_id):
+                watch.follow(plan)
 
     def _take_free(self, accounts: Mapping[int, ExchangeAccount]) -> None:
         for account_id in self._unwatched(accounts):
@@ -125,45 +230,46 @@ class WatchManager:
                 watch = AccountWatch(
                     accounts[account_id], incarnation, pools=self._pools, advance=self._advance
                 )
+                if plan := self._plans.get(account_id):
+                    watch.follow(plan)
                 self._held[account_id] = watch
                 watch.start()
 
     def _unwatched(self, account_ids: Iterable[int]) -> list[int]:
-        """Return those of these accounts that nobody watches. One query for all: mostly there are none."""
+        """Return those of these accounts that anybody may take. One query for all: mostly there are none."""
         others = [account_id for account_id in account_ids if account_id not in self._held]
         if not others:
             return []
         with connection.cursor() as cursor:
-            cursor.execute(WATCHED_ELSEWHERE, [others, _stale_after_ms()])
-            watched = {account_id for (account_id,) in cursor.fetchall()}
-        return [account_id for account_id in others if account_id not in watched]
+            cursor.execute(NOT_FREE, [others, _stale_after_ms()])
+            not_free = {account_id for (account_id,) in cursor.fetchall()}
+        return [account_id for account_id in others if account_id not in not_free]
 
     def _take(self, account_id: int) -> str:
         """Take an account's watch; return its incarnation, or nothing if another process was faster."""
         Watch.objects.get_or_create(account_id=account_id)
-        now = db_now()
-        stale = now - timedelta(milliseconds=_stale_after_ms())
         incarnation = uuid.uuid4().hex
-        taken = Watch.objects.filter(Q(beat=None) | Q(beat__lt=stale), account_id=account_id).update(
-            incarnation=incarnation,
-            holder=self.holder,
-            beat=now,
-            stream_since=None,
-            swept_at=None,
-            note="connecting",
-        )
+        ours: dict[str, str | int] = {
+            "incarnation": incarnation,
+            "holder": self.holder,
+            "account": account_id,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(TAKE, {**ours, "stale_ms": _stale_after_ms()})
+            taken = cursor.rowcount
         return incarnation if taken else ""
 
     def _drop(self, account_id: int) -> None:
         self._held.pop(account_id).stop()
 
-    def _release(self, account_id: int, *, note: str = "released") -> None:
-        """Stop a watch and give its row back, so that another process may take it at once."""
+    def _release(self, account_id: int, *, note: str = "released", statement: str = RELEASE) -> None:
+        """Stop a watch and give its row back, so that another process may take it."""
         watch = self._held[account_id]
         self._drop(account_id)
-        Watch.objects.filter(account_id=account_id, incarnation=watch.incarnation).update(
-            beat=None, stream_since=None, note=note[:500]
-        )
+        with connection.cursor() as cursor:
+            cursor.execute(
+                statement, {"note": note[:500], "account": account_id, "incarnation": watch.incarnation}
+            )
 
     def _watch_prices(self) -> None:
         """Follow the prices of every environment in which we hold an account."""

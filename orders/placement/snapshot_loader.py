@@ -233,7 +233,7 @@ def slot_view(
     why = why or ("" if queue_alive else QUEUE_SILENT)
     if placing:
         why = why or _watch_trouble(watch, now=now)
-    if not why and now_ts - as_of > rules.slot_age_max:
+    if not why and now_ts - as_of > _book_age_max(watch, rules):
         why = "What the exchange holds was not read recently enough; the next sweep will do it."
     return SlotView(
         quantity=max(signed, ZERO),
@@ -248,6 +248,15 @@ def slot_view(
         placeable=not why,
         not_placeable=why,
     )
+
+
+def _book_age_max(watch: Watch | None, rules: Policies) -> int:
+    """Return how old a position may be: twice the interval at which the account's sweeps come.
+
+    It was read in full since its stream connected, or nothing would begin; from then on events keep it current,
+    and a sweep that is late says that something is wrong.
+    """
+    return max(rules.slot_age_max, 2 * watch.interval_ms) if watch is not None else rules.slot_age_max
 
 
 def _watch_trouble(watch: Watch | None, *, now: datetime) -> str:

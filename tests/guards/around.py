@@ -21,8 +21,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/watch_manager.py",
-                "Watch.objects.filter(Q(beat=None) | Q(beat__lt=stale), account_id=account_id)",
-                "Watch.objects.filter(account_id=account_id)",
+                "AND (beat IS NULL OR beat < clock_timestamp() - %(stale_ms)s * interval '1 millisecond')",
+                "AND %(stale_ms)s IS NOT NULL",
             ),
         ),
         (f"{WATCHING}::test_a_watch_is_held_by_one_and_taken_over_when_its_beat_is_stale",),
@@ -34,8 +34,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/watch_manager.py",
-                "Q(beat=None) | Q(beat__lt=stale), account_id",
-                "Q(beat=None), account_id",
+                "AND (beat IS NULL OR beat < clock_timestamp() - %(stale_ms)s * interval '1 millisecond')",
+                "AND (beat IS NULL AND %(stale_ms)s IS NOT NULL)",
             ),
         ),
         (f"{WATCHING}::test_a_watch_is_held_by_one_and_taken_over_when_its_beat_is_stale",),
@@ -86,7 +86,11 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "orders that vanish are missed",
         "P4, P6",
         "a stop that the exchange forgot is believed to rest",
-        (Removal("worker/sweep.py", "    woken |= set(_missing_orders(account, orders, at=at))\n", ""),),
+        (
+            Removal(
+                "worker/sweep.py", "    woken |= set(_missing_orders(account, orders, symbols, at=at))\n", ""
+            ),
+        ),
         (f"{STORY}::test_a_stop_the_exchange_forgot_is_placed_anew",),
     ),
     Guard(
@@ -99,7 +103,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "woken.add(position_fact(account.pk, view, as_of=at, from_event=False, strangers=found))",
                 "pass",
             ),
-            Removal("worker/sweep.py", "    woken |= set(_missing_orders(account, orders, at=at))\n", ""),
+            Removal(
+                "worker/sweep.py", "    woken |= set(_missing_orders(account, orders, symbols, at=at))\n", ""
+            ),
         ),
         (
             "tests/unit/orders/placement/test_placement.py::test_what_a_silent_stream_does_not_tell_the_sweep_does",

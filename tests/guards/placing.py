@@ -140,7 +140,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement/snapshot_loader.py",
-                "if not why and now_ts - as_of > rules.slot_age_max:",
+                "if not why and now_ts - as_of > _book_age_max(watch, rules):",
                 "if False:",
             ),
         ),

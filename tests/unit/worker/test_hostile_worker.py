@@ -198,6 +198,7 @@ def test_a_stream_that_connects_during_a_sweep_is_followed_by_another(
             go_on.wait(timeout=10)
         return really(*args, **kwargs)
 
+    monkeypatch.setattr(account_watch, "CONNECT_SECONDS", 0.0)
     monkeypatch.setattr(account_watch, "sweep_and_record", slow)
     manager.poll()
     assert begun.wait(timeout=5)

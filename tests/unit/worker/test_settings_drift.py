@@ -189,6 +189,7 @@ def test_a_watch_reads_the_settings_before_its_first_sweep_and_looks_beside_its_
     watch = AccountWatch(desk.account, WATCH, pools=pools, advance=called.append)
     try:
         # Gaining it: the mode is known before the sweep is noted, and with it that anything may begin
+        watch._connected = True
         before = len(desk.simulator.log)
         watch._sweep()
         paths = [entry.path for entry in desk.simulator.log[before:]]
@@ -240,7 +241,7 @@ def test_a_look_that_fails_is_made_again_with_the_next(desk: Desk, monkeypatch: 
     monkeypatch.setattr(account_watch, "margins_look", fails)
     try:
         for _ in range(2):
-            watch._settings_at = 0.0
+            watch._settings_at = watch._rules_at = 0.0
             watch.check_settings_when_due()
             assert watch._settings_check is not None
             watch._settings_check.result(timeout=10)
