@@ -44,11 +44,13 @@ class Timing:
     between_messages: float = 0.2  # Binance takes ten a second
     retry_first: float = 0.25
     retry_max: float = 10.0
+    after_wait: float = 0.3  # after a wait we were asked for: what protects goes first
 
-    def retry(self, failures: int) -> float:
-        """Return the pause before the next try: doubling, never over the maximum, never in step."""
+    def retry(self, failures: int, *, wait: float = 0.0) -> float:
+        """Return the pause before the next try, never in step with others: doubling up to the maximum, or ``wait``."""
         longest: float = min(self.retry_max, self.retry_first * 2.0 ** min(failures, 16))
-        return longest * random.uniform(0.5, 1.0)
+        pause = longest * random.uniform(0.5, 1.0)
+        return max(pause, wait + self.after_wait + random.uniform(0.0, 1.0)) if wait else pause
 
 
 _Event = TypeVar("_Event")
@@ -102,14 +104,13 @@ class ReconnectingSocket(ABC, Generic[_Event]):
                 try:
                     async with contextlib.aclosing(self._one_socket(session)) as happening:
                         async for event in happening:
-                            if not isinstance(event, Connected):
-                                failures = 0
                             yield event
                 except Exception as failed:  # whatever it was, a stream goes on
                     reason, error = self._reason(failed)
+                # A socket that breaks off soon costs a connect each time, whatever it carried meanwhile.
                 if time.monotonic() - began > self._timing.retry_max:
                     failures = 0
-                pause = self._timing.retry(failures)
+                pause = self._timing.retry(failures, wait=error.wait_ms / 1000 if error else 0.0)
                 failures += 1
                 yield Disconnected(reason, retry_in=pause, error=error)
                 await asyncio.sleep(pause)

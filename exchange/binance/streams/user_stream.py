@@ -71,6 +71,7 @@ class UserStream(ReconnectingSocket[StreamEvent]):
     async def _serve(self, socket: aiohttp.ClientWebSocketResponse) -> str:
         """Keep the listen key alive."""
         pause = self._timing.keepalive
+        failures = 0
         while True:
             await asyncio.sleep(pause)
             pause = self._timing.keepalive
@@ -80,4 +81,11 @@ class UserStream(ReconnectingSocket[StreamEvent]):
                 if failed.refusal is Refusal.LISTEN_KEY_GONE:
                     return "the listen key is gone"
                 logger.warning("listen key not extended: %s", failed.message)
-                pause = min(self._timing.keepalive_retry, self._timing.keepalive)
+                # Doubling: five tries fit into the half hour that is left of the key's time.
+                again = self._timing.keepalive_retry * 2 ** min(failures, 4)
+                pause = max(
+                    min(again, self._timing.keepalive), failed.wait_ms / 1000 + self._timing.after_wait
+                )
+                failures += 1
+            else:
+                failures = 0

@@ -311,6 +311,33 @@ def test_an_unreachable_venue_is_tried_with_growing_pauses() -> None:
     run(story())
 
 
+def test_a_socket_that_breaks_off_soon_is_opened_with_growing_pauses() -> None:
+    async def story() -> None:
+        # Given a venue that closes each socket right after an event
+        async with Venue(says_and_goes(FILL)).running() as endpoints:
+            timing = Timing(retry_first=0.005, retry_max=0.08)
+            seen = await until(user_stream(endpoints, Keys(), timing=timing), count(Disconnected, 6))
+
+        # Then the pauses grow all the same: each connect costs weight
+        pauses = [event.retry_in for event in seen if isinstance(event, Disconnected)]
+        assert pauses[-1] >= 0.04 > pauses[0]
+
+    run(story())
+
+
+def test_a_wait_that_was_asked_for_is_kept_with_a_little_more() -> None:
+    async def story() -> None:
+        def banned() -> str:
+            raise ExchangeUnavailable("Banned.", refusal=Refusal.BANNED, wait_ms=60_000)
+
+        endpoints = Endpoints("http://127.0.0.1:1", "ws://127.0.0.1:1")
+        stream = UserStream(endpoints, listen_key=banned, keep_listen_key=lambda: None, timing=QUICK)
+        (seen,) = await until(stream, count(Disconnected, 1))
+        assert 60.3 <= seen.retry_in <= 61.3
+
+    run(story())
+
+
 def test_cancelling_the_reader_closes_the_socket() -> None:
     async def story() -> None:
         venue = Venue(says(FILL))
