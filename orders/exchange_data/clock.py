@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from django.conf import settings
 from django.db import connection
 
 from accounts.gateways import public_exchange
 from exchange.clock_offset import ClockReading, read_offset
 from infrastructure.rows import fetch_first
+from orders.domain.sweep_schedule import CLOCK_MS
 from orders.models import Clock
 
+RENEWING = 0x7472_636C  # the family of our advisory locks on clocks
+TRY_LOCK = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
+UNLOCK = "SELECT pg_advisory_unlock(%s, hashtext(%s))"
 OFFSET = "SELECT offset_ms FROM orders_clock WHERE environment = %s"
 
 
@@ -54,15 +57,30 @@ def exchange_now_ms(environment: str) -> int:
 
 
 def clock_renew(environment: str) -> None:
-    """Measure the offset anew unless somebody did within half a sweep interval: all accounts share it.
+    """Measure the offset anew unless somebody did lately, or is doing it: all accounts and processes share it.
 
     Raises ``exchange.errors`` when the exchange does not answer.
     """
+    if not _is_old(environment):
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(TRY_LOCK, [RENEWING, str(environment)])
+        (ours,) = cursor.fetchone()
+    if not ours:
+        return
+    try:
+        if _is_old(environment):  # still: another process may just have measured it
+            clock_measure(environment)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(UNLOCK, [RENEWING, str(environment)])
+
+
+def _is_old(environment: str) -> bool:
     measured_at = Clock.objects.filter(environment=environment).values_list("measured_at", flat=True).first()
     age = None if measured_at is None else db_now() - measured_at
-    half = timedelta(seconds=settings.SWEEP_SECONDS) / 2
-    if age is None or not timedelta(0) <= age <= half:  # a clock that was set back is measured, too
-        clock_measure(environment)
+    # A clock that was set back is measured, too.
+    return age is None or not timedelta(0) <= age <= timedelta(milliseconds=CLOCK_MS)
 
 
 def clock_measure(environment: str) -> Clock:
