@@ -6,6 +6,7 @@ It reads all positions, and the orders of all symbols or of some. Of what was no
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,8 @@ TRADES_AGE_MS_MAX = 7 * 24 * 3600 * 1000
 TRADES_LEGS_MAX = 10  # in one sweep
 WRITTEN_OFF_AGE_MS_MAX = 24 * 3600 * 1000
 WRITTEN_OFF_LEGS_MAX = 5  # in one sweep
+LOOK_SPACING = 4  # what stays missing is asked for again when a quarter of its age has passed since
+LOOK_OFTEN_MS = 60_000  # younger than that, with each sweep
 
 
 SlotKey = tuple[str, PositionSide]  # of one account
@@ -226,9 +229,12 @@ def _missing_orders(
 
 
 def _written_off_orders(account: ExchangeAccount, exchange: Exchange, *, at: int) -> Iterable[int | None]:
-    """Look up once more, for a day, what was written off: an order proved absent must stay absent."""
+    """Look up again, for a day, what was written off: an order proved absent must stay absent."""
     legs = Leg.objects.filter(
-        trio__account=account, state=LegState.WRITTEN_OFF, ended_ts__gt=at - WRITTEN_OFF_AGE_MS_MAX
+        Q(looked_ts=None) | Q(looked_ts__lte=at - (at - F("ended_ts")) / LOOK_SPACING),
+        trio__account=account,
+        state=LegState.WRITTEN_OFF,
+        ended_ts__gt=at - WRITTEN_OFF_AGE_MS_MAX,
     ).select_related("trio__symbol")
     for leg in legs.order_by(F("looked_ts").asc(nulls_first=True))[:WRITTEN_OFF_LEGS_MAX]:
         asked_ts = exchange_now_ms(account.environment)
@@ -242,16 +248,19 @@ def _written_off_orders(account: ExchangeAccount, exchange: Exchange, *, at: int
 def _missing_trades(account: ExchangeAccount, exchange: Exchange, *, at: int) -> Iterable[int]:
     """Fetch the executions of orders that filled by more than the executions we have booked.
 
-    A few in each sweep, the newest first, for a week: what the exchange never reports must not cost for ever.
+    A few in each sweep, the newest first, ever more rarely and for a week: what the exchange never reports must
+    not cost for ever.
     """
+    before = Watch.objects.filter(account=account).values_list("swept_ts", flat=True).first() or 0
     legs = (
         Leg.objects.filter(trio__account=account, filled__gt=0, filled_ts__gt=at - TRADES_AGE_MS_MAX)
         .annotate(booked=Coalesce(Sum("fills__quantity"), ZERO))
         .filter(filled__gt=F("booked"), order_id__isnull=False)
         .select_related("trio", "trio__symbol")
-        .order_by("-filled_ts")[:TRADES_LEGS_MAX]
+        .order_by("-filled_ts")
     )
-    for leg in legs:
+    due = [leg for leg in legs if _falls_due(leg.filled_ts or 0, before=before, at=at)]
+    for leg in due[:TRADES_LEGS_MAX]:
         assert leg.order_id is not None
         trades = exchange.trades(
             leg.trio.symbol.symbol,
@@ -262,6 +271,14 @@ def _missing_trades(account: ExchangeAccount, exchange: Exchange, *, at: int) ->
         what = f"trio {leg.trio_id}: executions that no event reported"
         if locked(partial(_book_trades, leg, trades), trio_id=leg.trio_id, what=what):
             yield leg.trio_id
+
+
+def _falls_due(since: int, *, before: int, at: int) -> bool:
+    """Has it grown older by a quarter of its age since the sweep ``before``? Ages are counted in such steps."""
+    if at - since <= LOOK_OFTEN_MS or before <= since:
+        return True
+    step = math.log1p(1 / LOOK_SPACING)
+    return int(math.log(at - since) / step) > int(math.log(before - since) / step)
 
 
 def _book_trades(leg: Leg, trades: Iterable[TradeView], now: datetime) -> bool:

@@ -14,8 +14,18 @@ from orders.domain.enums import LegState, Role
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Slot
 from tests.builders import Desk, story
+from worker.sweep import _falls_due, sweep
 
 D = Decimal
+RESTING_ETH = {
+    "symbol": "ETHUSDT",
+    "side": "BUY",
+    "type": "LIMIT",
+    "timeInForce": "GTC",
+    "quantity": "0.1",
+    "price": "2000",
+    "newClientOrderId": "by-hand-2",
+}
 
 
 @pytest.mark.parametrize("protection", ["PRE_ARMED", "ON_FIRST_FILL"])
@@ -92,9 +102,8 @@ def test_a_position_or_a_stranger_in_a_quiet_slot_is_seen(desk: Desk) -> None:
 
     # When somebody trades by hand in one, and rests an order in the other
     market = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
-    resting = {"symbol": "ETHUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
     _place_by_hand(desk, market | {"newClientOrderId": "by-hand-1"})
-    _place_by_hand(desk, resting | {"quantity": "0.1", "price": "2000", "newClientOrderId": "by-hand-2"})
+    _place_by_hand(desk, RESTING_ETH)
     desk.sweep()
 
     btc, eth = Slot.objects.order_by("symbol")
@@ -105,9 +114,7 @@ def test_a_position_or_a_stranger_in_a_quiet_slot_is_seen(desk: Desk) -> None:
     # And when both are gone again, that is seen too
     back = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": "0.010"}
     _place_by_hand(desk, back | {"newClientOrderId": "by-hand-3"})
-    exchange = exchange_for(desk.account.pk)
-    gone = exchange.cancel_request(OrderRef("ETHUSDT", "by-hand-2", conditional=False))
-    exchange.send(gone, stamp=Stamp(exchange_now_ms("PAPER"), 5000))
+    _cancel_by_hand(desk, "ETHUSDT", "by-hand-2")
     desk.sweep()
     btc, eth = Slot.objects.order_by("symbol")
     assert (btc.quantity, eth.strangers) == (D(0), [])
@@ -129,6 +136,69 @@ def test_a_sweep_that_took_long_writes_nothing_older_over_what_was_told_meanwhil
         assert getattr(Slot.objects.get(), newer) == later
 
 
+def test_a_sweep_of_some_symbols_says_nothing_about_the_others(desk: Desk) -> None:
+    # Given a trio whose stop rests on one symbol, and a stranger's order known on another
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    _place_by_hand(desk, RESTING_ETH)
+    Slot.objects.create(account=desk.account, symbol="ETHUSDT")
+    desk.sweep()
+    eth = Slot.objects.filter(symbol="ETHUSDT")
+    known = eth.get()
+    assert known.strangers
+
+    # When the stranger's order goes and only the first symbol is listed
+    _cancel_by_hand(desk, "ETHUSDT", "by-hand-2")
+    asked = len(desk.simulator.log)
+    sweep(desk.account, {"BTCUSDT"})
+
+    # Then the other one's position is dated anew, but not what rests there
+    assert eth.get().as_of > known.as_of
+    assert (eth.get().strangers, eth.get().strangers_as_of) == (known.strangers, known.strangers_as_of)
+    paths = [(entry.path, entry.params.get("symbol")) for entry in desk.simulator.log[asked:]]
+    assert paths == [
+        ("/fapi/v3/positionRisk", None),
+        ("/fapi/v1/openAlgoOrders", "BTCUSDT"),
+        ("/fapi/v1/openOrders", "BTCUSDT"),
+    ]
+
+    # And a trio whose symbol was not listed misses no order of its own
+    assert sweep(desk.account, {"ETHUSDT"}).woken == frozenset()
+    assert not trio.legs.exclude(look_at=None).exists()
+    assert eth.get().strangers == []
+
+
+def test_a_flat_slot_that_was_not_listed_is_dated_by_its_position_alone(desk: Desk) -> None:
+    slot = Slot.objects.create(account=desk.account, symbol="ETHUSDT")
+    desk.sweep()
+    desk.sweep()
+    slot.refresh_from_db()
+
+    sweep(desk.account, ())
+
+    after = Slot.objects.get()
+    assert after.as_of > slot.as_of
+    assert after.strangers_as_of == slot.strangers_as_of
+
+
+def test_a_full_listing_counts_the_conditional_orders_that_are_not_ours(desk: Desk) -> None:
+    desk.placed(desk.a_trio())  # its stop and target are ours
+    _place_by_hand(desk, RESTING_ETH)
+    stop = {"symbol": "ETHUSDT", "side": "SELL", "type": "STOP_MARKET", "algoType": "CONDITIONAL"}
+    stop |= {"quantity": "0.1", "triggerPrice": "1000", "clientAlgoId": "by-hand-stop"}
+    _place_by_hand(desk, stop, path="/fapi/v1/algoOrder")
+
+    assert sweep(desk.account).stranger_conditionals == 1
+    assert sweep(desk.account, {"ETHUSDT"}).stranger_conditionals is None
+
+
+def test_executions_that_the_exchange_never_reports_are_asked_for_ever_more_rarely() -> None:
+    hour, day = 3_600_000, 86_400_000
+    sweeps = range(15_000, day, 15_000)
+    due = [_falls_due(0, before=at - 15_000, at=at) for at in sweeps]
+    assert sum(due) <= 40
+    assert _falls_due(0, before=hour, at=2 * hour)  # nor is a long gap between sweeps forgotten
+
+
 def test_a_flat_slot_for_which_a_trio_waits_is_looked_at_by_itself(desk: Desk) -> None:
     # Given a trio that waits for its entry, in a slot that is flat
     trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
@@ -144,11 +214,15 @@ def test_a_flat_slot_for_which_a_trio_waits_is_looked_at_by_itself(desk: Desk) -
     assert len(held) == 1  # its trio's row is locked first, and it would be woken
 
 
-def _place_by_hand(desk: Desk, payload: dict[str, str]) -> dict[str, str]:
+def _cancel_by_hand(desk: Desk, symbol: str, client_id: str) -> None:
+    exchange = exchange_for(desk.account.pk)
+    gone = exchange.cancel_request(OrderRef(symbol, client_id, conditional=False))
+    exchange.send(gone, stamp=Stamp(exchange_now_ms("PAPER"), 5000))
+
+
+def _place_by_hand(desk: Desk, payload: dict[str, str], path: str = "/fapi/v1/order") -> dict[str, str]:
     """Let the exchange have the order it never saw, under the very same id."""
     exchange = exchange_for(desk.account.pk)
-    view = exchange.send(
-        WireRequest("POST", "/fapi/v1/order", payload), stamp=Stamp(exchange_now_ms("PAPER"), 5000)
-    )
+    view = exchange.send(WireRequest("POST", path, payload), stamp=Stamp(exchange_now_ms("PAPER"), 5000))
     assert view is not None
     return {"status": view.state.value}
