@@ -25,7 +25,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIPENV_PIPFILE
 
-.PHONY: help setup demo run test test-fast check guards crash contract contract-env bench lint format lock clean
+# Under load: which scenario, and its options (python -m tests.load SCENARIO --help).
+LOAD ?= all
+LOAD_ARGS ?=
+
+.PHONY: help setup demo run test test-fast check guards crash soak load contract contract-env bench lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -58,6 +62,9 @@ crash: setup ## kill processes at every boundary, judge by the exchange; ALL=1, 
 
 soak: setup ## live thousands of trios among faults and kills, judge by the exchange; SEEDS=a..b, TRIOS=n
 	@$(BIN)/python -m tests.soak --seeds $(SEEDS) --trios $(TRIOS)
+
+load: setup ## run a desk under load, judge by the exchange; LOAD=shared-address|ban|bulk|dead-keys, LOAD_ARGS=…
+	@$(BIN)/python -m tests.load $(LOAD) $(LOAD_ARGS)
 
 contract-env: ## the exchange's clients that nobody here wrote, in an environment of their own
 	@test -x .tool/contract/bin/python || $(PY) -m venv .tool/contract

@@ -19,6 +19,7 @@ from simulator.engine.decimals import MONEY, ZERO, plain
 from simulator.engine.ledger import deposit
 from simulator.engine.market import Depth, Market
 from simulator.engine.matching import fill_by_hand
+from simulator.engine.order_lifecycle import end_algo
 from simulator.engine.price_path import move_price
 from simulator.engine.profile import Profile, profile_named
 from simulator.engine.records import Account
@@ -225,6 +226,17 @@ class Simulator:
         with self.venue.change_by_hand(now):
             fill_by_hand(self.ex, self.ex.orders[order_id], _number(quantity, "quantity"), now)
 
+    @synchronized
+    def expire(self, client_id: str, account: str | None = None) -> None:
+        """Let the venue drop a waiting conditional order, with its event, as it has done with stops."""
+        book = self._book(account)
+        algo_id = book.open_algo_ids.get(client_id)
+        if algo_id is None:
+            raise ValueError(f"No open conditional order has the client id {client_id!r}.")
+        now = self.clock()
+        with self.venue.change_by_hand(now):
+            end_algo(self.ex, book, self.ex.algos[algo_id], "EXPIRED", now)
+
     def _market(self, symbol: str) -> Market:
         if self.ex.catalogue.find(symbol) is None:
             raise ValueError(f"There is no symbol {symbol!r}.")
@@ -233,14 +245,19 @@ class Simulator:
     # -- limits ---------------------------------------------------------------------------------------------------
 
     @synchronized
-    def set_limits(self, **changes: Any) -> dict[str, Any]:
-        """Change limits from now on, and what exchangeInfo says of them. Raises ValueError."""
+    def set_limits(self, *, reset: bool = False, **changes: Any) -> dict[str, Any]:
+        """Change limits from now on, and what exchangeInfo says of them. Raises ValueError.
+
+        ``reset``: forget what addresses have used and their bans.
+        """
         unknown = set(changes) - set(LIMITS)
         if unknown:
             raise ValueError(f"{', '.join(sorted(unknown))} is no limit. Known: {', '.join(LIMITS)}.")
         changed = self.profile.but(**changes)
         self.profile = self.ex.profile = self.venue.limits.profile = changed
         self.ex.catalogue.publish_limits(changed)
+        if reset:
+            self.venue.limits.addresses.clear()
         return self.limits()
 
     @synchronized

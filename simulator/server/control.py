@@ -29,6 +29,7 @@ class Control:
             web.post("/sim/accounts", self._handler(self.accounts)),
             web.post("/sim/price", self._handler(self.price)),
             web.post("/sim/fill", self._handler(self.fill)),
+            web.post("/sim/expire", self._handler(self.expire)),
             web.post("/sim/liquidity", self._handler(self.liquidity)),
             web.post("/sim/market", self._handler(self.market)),
             web.post("/sim/clock", self._handler(self.clock)),
@@ -87,6 +88,10 @@ class Control:
     def fill(self, _: web.Request, body: dict[str, Any]) -> Answer:
         self.simulator.fill(str(body["client_id"]), str(body["quantity"]), body.get("account"))
         return {"ok": True}, 200
+
+    def expire(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        self.simulator.expire(str(body["client_id"]), body.get("account"))
+        return {"ms": self.simulator.clock()}, 200
 
     def liquidity(self, _: web.Request, body: dict[str, Any]) -> Answer:
         self.simulator.liquidity(

@@ -140,11 +140,13 @@ def staged(
     exchange: Sequence[str] = (),
     settings: Mapping[str, str] | None = None,
     production: bool = False,
+    worker: bool = True,
 ) -> Iterator[Stage]:
     """Set the stage, and clear it again: processes ended by id, database dropped, queue emptied.
 
     ``nursery``: with a preloaded process that forks victims. ``exchange``: more words for its command line.
     ``production``: the processes run as in production, where nobody keeps each query for a page to show.
+    ``worker``: with a first runworker.
     """
     os.environ |= ENVIRONMENT | dict(settings or {})
     sys.path.insert(0, str(ROOT))
@@ -166,12 +168,12 @@ def staged(
         import django
 
         django.setup()
-        yield from _on_database(stage, nursery=nursery)
+        yield from _on_database(stage, nursery=nursery, worker=worker)
     finally:
         stage.stop()
 
 
-def _on_database(stage: Stage, *, nursery: bool) -> Iterator[Stage]:
+def _on_database(stage: Stage, *, nursery: bool, worker: bool) -> Iterator[Stage]:
     from django.conf import settings
     from django.db import connection, connections
 
@@ -193,7 +195,8 @@ def _on_database(stage: Stage, *, nursery: bool) -> Iterator[Stage]:
 
         stage.nursery = Nursery(stage.folder / "victims.log")  # forked while this process has one thread only
     try:
-        stage.start("runworker", "manage.py", "runworker")
+        if worker:
+            stage.start("runworker", "manage.py", "runworker")
         yield stage
     finally:
         if stage.nursery is not None:

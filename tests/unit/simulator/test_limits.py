@@ -185,6 +185,23 @@ def test_limits_change_while_it_runs_and_exchange_info_says_so(clock: Clock, sim
             simulator.set_limits(**wrong)
 
 
+def test_a_reset_forgets_what_was_used_and_bans(simulator: Simulator) -> None:
+    read(simulator, 5)
+    simulator.ban(60)
+    simulator.set_limits(reset=True)
+    assert read(simulator).headers["X-MBX-USED-WEIGHT-1M"] == "1"
+
+
+def test_the_venue_may_drop_a_stop_and_says_so(desk: Desk, simulator: Simulator) -> None:
+    desk.algo("SELL", "STOP_MARKET", "50000", quantity="0.010", reduceOnly="true", clientAlgoId="stop")
+    desk.events()
+    simulator.expire("stop")
+    assert desk.story() == ["ALGO_UPDATE EXPIRED"]
+    assert simulator.open_orders() == []
+    with pytest.raises(ValueError, match="No open conditional order"):
+        simulator.expire("stop")
+
+
 def test_the_funding_endpoints_have_a_pool_of_their_own(clock: Clock, simulator: Simulator) -> None:
     clock.ms += 300_000 - clock.ms % 300_000
     assert read(simulator, 500, "/fapi/v1/fundingInfo").headers["X-MBX-USED-WEIGHT-1M"] == "0"

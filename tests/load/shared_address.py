@@ -1,0 +1,218 @@
+"""Many accounts on one address, idle and active: within the exchange's limits, whatever happens to Valkey."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import threading
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.load.house import House, Row, housed, now_ms, say, until
+from tests.load.table import Table, spread
+
+if TYPE_CHECKING:
+    from orders.models import TrioOrder
+    from tests.load.desk import Desk
+
+IDLE_WEIGHT: Final = 20.0  # a minute
+TEN_TRIOS_WEIGHT: Final = 120.0
+WHOLE_WEIGHT: Final = 1200.0  # at forty accounts
+SLACK_MS: Final = 1000  # of a sweep that takes its time
+BUDGET_MS: Final = 50
+SWEEP: Final = "/fapi/v3/positionRisk"  # whole, once in each sweep
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--accounts", type=int, default=40)
+    parser.add_argument("--idle", type=int, default=20, help="so many of them without trios")
+    parser.add_argument("--trios", type=int, default=200, help="open on the others")
+    parser.add_argument("--weight", type=int, default=2400, help="the limit of the address")
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--runworkers", type=int, default=4)
+    parser.add_argument("--rqworkers", type=int, default=4)
+    parser.add_argument(
+        "--valkey", choices=("well", "kill", "flush", "pause"), default="well", help="what happens to it"
+    )
+    parser.add_argument(
+        "--fills", type=int, default=5, help="fills to cover while entries fill the order window"
+    )
+    parser.add_argument("--entries", type=int, default=320, help="entries queued on one account meanwhile")
+
+
+def run(options: argparse.Namespace, folder: Path) -> Table:
+    with housed(folder) as house:
+        return _run(options, house)
+
+
+def _run(options: argparse.Namespace, house: House) -> Table:
+    from tests.load.desk import Desk
+
+    desk = Desk(house, options.accounts, weight=options.weight)
+    idle, active = desk.accounts[: options.idle], desk.accounts[options.idle :]
+    house.start_workers(options.runworkers, options.rqworkers)
+    desk.watched(seconds=120)
+    desk.open_trios(active, options.trios // len(active))
+    began = now_ms()
+    watch = _Intervals(desk)
+    watch.start()
+    quiet = options.seconds * 0.6
+    time.sleep(quiet / 2)
+    house.hurt_valkey(options.valkey, seconds=min(20.0, quiet / 4))
+    time.sleep(max(0.0, began / 1000 + quiet - time.time()))
+    calm_until = now_ms()
+    fills = _fill_among_entries(options, house, desk)
+    time.sleep(max(0.0, began / 1000 + options.seconds - time.time()))
+    ended = now_ms()
+    watch.stop()
+
+    rows = house.rows(began, ended)
+    refused = Counter(row["status"] for row in rows if row["status"] in (418, 429))
+    table = Table(
+        f"shared-address: {options.accounts} accounts ({options.idle} idle), {options.trios} open trios, limit "
+        f"{options.weight}, {len(house.workers)} processes, {options.seconds} s, Valkey {options.valkey}"
+    )
+    table.holds("429", refused[429], not refused[429])
+    table.holds("418", refused[418], not refused[418])
+    calm = [row for row in rows if row["ms"] < calm_until]
+    _weights(
+        table,
+        calm,
+        (calm_until - began) / 60_000,
+        idle=[a.name for a in idle],
+        active=[a.name for a in active],
+    )
+    late, longest = watch.late(rows, began)
+    table.holds("sweeps later than their shown interval", f"{late} (longest pause {longest} ms)", not late)
+    table.figure("intervals shown", watch.shown())
+    waits = _waits(rows, fills, desk)
+    table.holds(
+        f"a stop waits for budget, under {BUDGET_MS} ms",
+        spread(waits),
+        len(waits) == len(fills) and max(waits, default=0) < BUDGET_MS,
+    )
+    gaps = [gap["ms"] for gap in house.verdict()["uncovered"] if gap["start"] >= calm_until]
+    table.figure("naked meanwhile", spread(gaps))
+    counts = [row["orders_10s"] for row in rows if row["orders_10s"]]
+    table.figure("most orders of an account in 10 s", max(counts, default=0))
+    table.holds("workers that ended", house.dead() or 0, not house.dead())
+    return table
+
+
+def _weights(table: Table, rows: list[Row], minutes: float, *, idle: list[str], active: list[str]) -> None:
+    """Weight a minute while nothing is placed."""
+    by_account: Counter[str] = Counter()
+    for row in rows:
+        by_account[row["account"]] += row["weight"]
+    whole = sum(by_account.values()) / minutes
+    table.holds(f"weight a minute, at most {WHOLE_WEIGHT:.0f}", f"{whole:.0f}", whole <= WHOLE_WEIGHT)
+    for what, names, ceiling in (("idle", idle, IDLE_WEIGHT), ("active", active, TEN_TRIOS_WEIGHT)):
+        if names:
+            each = sorted(by_account[name] / minutes for name in names)
+            mean = sum(each) / len(each)
+            table.holds(
+                f"weight a minute of an {what} account, at most {ceiling:.0f}",
+                f"mean {mean:.1f}, max {each[-1]:.1f}",
+                mean <= ceiling,
+            )
+    table.figure("of nobody (public)", f"{by_account[''] / minutes:.1f}")
+    by_path: Counter[str] = Counter()
+    for row in rows:
+        by_path[row["path"].removeprefix("/fapi/")] += row["weight"]
+    table.figure("by path", {path: round(w / minutes) for path, w in by_path.most_common(6)})
+
+
+class _Intervals(threading.Thread):
+    """Notes once a second how often each account is to be swept."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(daemon=True)
+        self.desk = desk
+        self.seen: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(1.0):
+            for name, interval in self.desk.intervals().items():
+                self.seen[name].append((now_ms(), interval))
+        self.desk.close()
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+    def shown(self) -> dict[int, int]:
+        """The intervals shown at last, and for how many accounts."""
+        return dict(sorted(Counter(notes[-1][1] for notes in self.seen.values() if notes).items()))
+
+    def late(self, rows: list[Row], began: int) -> tuple[int, int]:
+        """How many pauses between sweeps were longer than any interval shown meanwhile, and the longest pause."""
+        late = longest = 0
+        sweeps: dict[str, list[int]] = defaultdict(list)
+        for row in rows:
+            if row["path"] == SWEEP and row["status"] == 200 and "symbol" not in row["params"]:
+                sweeps[row["account"]].append(row["ms"])
+        for name, notes in self.seen.items():
+            times = [began, *sweeps[name], notes[-1][0] if notes else began]
+            for before, after in itertools.pairwise(times):
+                shown = [interval for ms, interval in notes if before - 2000 <= ms <= after]
+                longest = max(longest, after - before)
+                late += bool(shown) and after - before > max(shown) + SLACK_MS
+        return late, longest
+
+
+def _fill_among_entries(options: argparse.Namespace, house: House, desk: Desk) -> list[TrioOrder]:
+    """Fill a few resting entries of an account while its own entries use up its order window."""
+    account = desk.accounts[0]
+    per_account = options.trios // max(1, options.accounts - options.idle)
+    symbols = desk.symbols[per_account:]
+
+    fills = [desk.limited(account, symbol) for symbol in symbols[: options.fills]]
+    # Entries that end at once leave their slot and the room of their legs; what they used of the window stays used.
+    others = [
+        desk.limited(account, symbol, time_in_force="IOC")
+        for symbol in symbols[options.fills : options.fills + options.entries]
+    ]
+    for trio in fills:
+        desk.queue(trio)
+    until(lambda: _resting(fills), seconds=60, what="the entries resting")
+    queued = threading.Thread(target=_queue_all, args=(desk, others))
+    queued.start()
+    for trio in fills:
+        time.sleep(2.0)
+        body = {"client_id": f"{desk.stem(trio)}-e1", "quantity": str(trio.quantity), "account": account.name}
+        house.venue.ask("POST", "/sim/fill", body)
+    desk.covered(fills, seconds=30)
+    queued.join()
+    say(f"{len(fills)} filled among {len(others)} entries")
+    return fills
+
+
+def _resting(trios: list[TrioOrder]) -> bool:
+    from orders.models import TrioOrder
+
+    wanted = [trio.pk for trio in trios]
+    return TrioOrder.objects.filter(pk__in=wanted, state="WORKING").count() == len(wanted)
+
+
+def _queue_all(desk: Desk, trios: list[TrioOrder]) -> None:
+    for trio in trios:
+        desk.queue(trio)
+    desk.close()
+
+
+def _waits(rows: list[Row], trios: list[TrioOrder], desk: Desk) -> list[int]:
+    """How long each stop took from its commit to the exchange: budget, signing and the wire."""
+    from orders.exchange_data.clock import to_ms
+    from orders.models import Request
+
+    arrived = {row["client_id"]: row["ms"] for row in rows if row["method"] == "POST"}
+    found = []
+    for trio in trios:
+        stop = f"{desk.stem(trio)}-s1"
+        request = Request.objects.filter(trio=trio, leg__client_id=stop).order_by("pk").first()
+        if request is not None and stop in arrived:
+            found.append(arrived[stop] - to_ms(request.begun_at))
+    return found
