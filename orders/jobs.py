@@ -10,8 +10,13 @@ logger = logging.getLogger(__name__)
 
 
 def place(trio_id: int) -> None:
-    """Carry a queued trio onto the exchange."""
-    advance(trio_id)
+    """Carry a queued trio onto the exchange, if there is room in the air for it before long; else runworker does."""
+    from orders.placement.service import service
+
+    try:
+        service().place(trio_id)
+    except TrioOrder.DoesNotExist:
+        logger.warning("job for trio %s, which does not exist", trio_id)
 
 
 def advance(trio_id: int) -> None:

@@ -15,6 +15,7 @@ from orders import services
 from orders.domain.decision.steps import Step
 from orders.exchange_data.clock import clock_measure, db_now
 from orders.models import Heartbeat, TrioOrder, Watch
+from orders.placement import admission
 from orders.placement.ingest import order_fact, position_fact
 from orders.placement.service import OrderPlacementService
 from simulator import Simulator
@@ -56,7 +57,8 @@ class Desk:
     deaf: bool = False  # events are lost
 
     def watched(self) -> Desk:
-        """Beat as a runworker does, and sweep the account."""
+        """Beat as a runworker does, and sweep the account; nothing of another test is in the air."""
+        admission.forget()
         clock_measure(self.account.environment)
         self.beat()
         Watch.objects.filter(account=self.account).update(stream_since=db_now())

@@ -11,47 +11,65 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from infrastructure.connections import connection_look_after
+from infrastructure.rows import fetch_all
 from orders.domain.enums import TrioState
 from orders.models import TrioOrder
+from orders.placement.admission import Admission
 from orders.placement.perform import Answer
 from orders.placement.service import OrderPlacementService
+from worker.placing_feed import PlacingFeed
 from worker.wake_timer import WakeTimer
 
 logger = logging.getLogger(__name__)
 
 TIMER_MS_MAX = 1000  # a wake-up further away is left to the poll
+PLACING_THREADS = 8
+QUEUED_READ = 200
 DUE = """
-    SELECT id FROM orders_trioorder
-    WHERE awake AND wake_at <= clock_timestamp() AND state <> %s
+    SELECT id, account_id FROM orders_trioorder
+    WHERE awake AND wake_at <= clock_timestamp() AND state = ANY (%s)
     ORDER BY wake_at LIMIT %s
     FOR UPDATE SKIP LOCKED
 """
+QUEUED = [TrioState.QUEUED.value]
+BEGUN = [state.value for state in TrioState if state not in (TrioState.DRAFT, TrioState.QUEUED)]
 
 
 def due_ids(limit: int = 100) -> list[int]:
-    """Return the trios that are due and whose row nobody holds at this instant, the oldest first."""
-    with connection.cursor() as cursor:
-        cursor.execute(DUE, [TrioState.DRAFT, limit])
-        return [row[0] for row in cursor.fetchall()]
+    """Return the trios that are due and whose row nobody holds at this instant, those that may need protection first."""
+    return [trio_id for states in (BEGUN, QUEUED) for trio_id, _ in due(states, limit)]
+
+
+def due(states: list[str], limit: int = 100) -> list[tuple[int, int]]:
+    """Return the trios due in these states, each with its account, the oldest first."""
+    return fetch_all(DUE, states, limit)
 
 
 class AdvancePool:
-    """A thread pool that advances trios, each in one thread at a time, so that no request blocks the poll.
+    """Threads that advance trios, each in one at a time, so that no request blocks the poll.
 
-    No thread waits for an entry's answer: its fill may be reported before it, and cover must not wait.
+    What is placed has threads of its own: what protects never waits for one of them. No thread waits for an
+    entry's answer: its fill may be reported before it, and cover must not wait.
     """
 
     def __init__(self, *, threads: int = 16, service: OrderPlacementService | None = None) -> None:
         self._service = service or OrderPlacementService()
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="advance")
+        self._placing = ThreadPoolExecutor(max_workers=PLACING_THREADS, thread_name_prefix="placing")
         self._changed = threading.Condition()
         self._busy: dict[int, bool] = {}  # trio → was it submitted again meanwhile?
         self._answers: dict[int, list[Answer]] = {}  # came in, and are not recorded yet
         self._in_flight: set[Future[Answer]] = set()
         self._timer = WakeTimer(self.submit)
+        self._feed = PlacingFeed(partial(self.submit, admitted=Admission.ADMITTED))
 
-    def submit(self, trio_id: int, answer: Answer | None = None) -> None:
-        """Have a trio advanced; if it is being advanced already, once more right after."""
+    def submit(
+        self, trio_id: int, answer: Answer | None = None, *, admitted: Admission | None = None
+    ) -> None:
+        """Have a trio advanced; if it is being advanced already, once more right after.
+
+        ``admitted``: it holds a place in the air, and its entry goes out in the threads for placing.
+        """
         with self._changed:
             if answer is not None:
                 self._answers.setdefault(trio_id, []).append(answer)
@@ -59,23 +77,28 @@ class AdvancePool:
                 self._busy[trio_id] = True
                 return
             self._busy[trio_id] = False
-        self._pool.submit(self._run, trio_id)
+        (self._pool if admitted is None else self._placing).submit(self._run, trio_id, admitted)
 
-    def _run(self, trio_id: int) -> None:
+    def place(self, queued: list[tuple[int, int]]) -> None:
+        """Have queued trios, each with its account, advanced as soon as there is room in the air."""
+        self._feed.offer(queued)
+
+    def _run(self, trio_id: int, admitted: Admission | None) -> None:
         while True:
             with self._changed:
                 answers: list[Answer | None] = [*self._answers.pop(trio_id, [])]
                 self._busy[trio_id] = False
             connection_look_after()
             for answer in answers or [None]:
-                self._advance(trio_id, answer)
+                self._advance(trio_id, answer, admitted)
+                admitted = None  # said of one turn only
             with self._changed:
                 if not self._busy[trio_id]:
                     del self._busy[trio_id]
                     self._changed.notify_all()
                     return
 
-    def _advance(self, trio_id: int, answer: Answer | None) -> None:
+    def _advance(self, trio_id: int, answer: Answer | None, admitted: Admission | None) -> None:
         advance = partial(
             self._service.advance,
             trio_id,
@@ -83,6 +106,7 @@ class AdvancePool:
             later=partial(self._await_answer, trio_id),
             again=partial(self._wake_later, trio_id),
             if_due=True,
+            admitted=admitted,
         )
         try:
             try:
@@ -125,14 +149,20 @@ class AdvancePool:
     def stop(self) -> None:
         """Let what is under way finish: an answer that is not recorded would have to be looked up."""
         self._timer.stop()
+        self._feed.stop()
         with self._changed:
             self._changed.wait_for(self._nothing_left, timeout=settings.BINANCE_TIMEOUT_MS / 1000 + 2)
+        self._placing.shutdown(wait=True)
         self._pool.shutdown(wait=True)
 
 
 def advance_due(pool: AdvancePool) -> int:
-    """One pass of the poll: have every due trio advanced. Returns how many there were."""
-    ids = due_ids()
-    for trio_id in ids:
+    """One pass of the poll: have what has begun advanced, and of what is queued as many as there is room for.
+
+    Returns how many trios were due.
+    """
+    begun, queued = due(BEGUN), due(QUEUED, QUEUED_READ)
+    for trio_id, _ in begun:
         pool.submit(trio_id)
-    return len(ids)
+    pool.place(queued)
+    return len(begun) + len(queued)

@@ -25,7 +25,6 @@ from accounts.errors import AccountsError
 from accounts.gateways import closure_of, exchange_for
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
-from infrastructure import job_queue
 from infrastructure.rows import Read, row_update
 from orders.domain.decision.decide import decide
 from orders.domain.decision.lifecycle import Transition, next_state
@@ -37,7 +36,9 @@ from orders.installation import install_refusal, install_row
 from orders.journal.append import JOURNAL_HEAD
 from orders.models import Install, TrioOrder
 from orders.placement import finish
+from orders.placement.admission import Admission, admit, leave
 from orders.placement.begin import begin
+from orders.placement.landing import Landing, is_in_air, landing, quickness
 from orders.placement.perform import Answer, Call, perform_all, refuse_inside_transaction
 from orders.placement.snapshot_loader import rows_read, snapshot_of
 from orders.story import note, question_note
@@ -47,10 +48,16 @@ logger = logging.getLogger(__name__)
 
 INCARNATION = f"{socket.gethostname()[:40]}:{os.getpid()}"
 WARN_AGAIN_SECONDS = 60.0
+ROOM_AWAITED_SECONDS = 0.25  # a job behind this one may be about protection
+ASK_FOR_ROOM_SECONDS = 0.02
 STANDING = """
     SELECT trio.state, trio.account_id, account.environment, clock.offset_ms,
            install.id, install.token, install.system_identifier,
-           ceil(extract(epoch FROM trio.wake_at - clock_timestamp()) * 1000)::bigint
+           ceil(extract(epoch FROM trio.wake_at - clock_timestamp()) * 1000)::bigint,
+           coalesce(trio.cancel_wanted_at, trio.close_wanted_at, trio.panic_wanted_at) IS NOT NULL
+               OR coalesce(trio.place_before <= clock_timestamp(), false),
+           trio.state = 'QUEUED' OR trio.state = 'PLACING' AND NOT EXISTS (
+               SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'ENTRY' AND state <> 'PLANNED')
     FROM orders_trioorder trio JOIN accounts_exchangeaccount account ON account.id = trio.account_id
     LEFT JOIN orders_clock clock ON clock.environment = account.environment
     LEFT JOIN LATERAL (SELECT * FROM orders_install ORDER BY id LIMIT 1) install ON true
@@ -94,6 +101,7 @@ class TurnResult:
     step: Step
     calls: tuple[Call, ...] = ()
     rest_ms: int | None = None  # how long it rests, if it does until a given moment
+    left: Landing | None = None  # it is out of the air with this turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,7 @@ class TurnContext:
     install: Install
     environment: str
     offset_ms: int
-    queue_alive: bool
+    admission: Admission
 
 
 class TrioStanding(NamedTuple):
@@ -116,6 +124,8 @@ class TrioStanding(NamedTuple):
     offset_ms: int | None
     install: Install | None
     due_in_ms: int | None  # zero or below: now
+    is_leaving: bool  # a person wants it withdrawn, or ``place_before`` has passed
+    is_unsent: bool  # its entry has not been sent yet
 
     @property
     def is_due(self) -> bool:
@@ -128,9 +138,9 @@ def read_standing(trio_id: int) -> TrioStanding:
         row = cursor.fetchone()
     if row is None:
         raise TrioOrder.DoesNotExist(f"There is no trio {trio_id}.")
-    state, account_id, environment, offset, install, token, system, due_in_ms = row
+    state, account_id, environment, offset, install, token, system, *rest = row
     mark = None if install is None else Install(pk=install, token=token, system_identifier=system)
-    return TrioStanding(state, account_id, environment, offset, mark, due_in_ms)
+    return TrioStanding(state, account_id, environment, offset, mark, *rest)
 
 
 class OrderPlacementService:
@@ -148,30 +158,58 @@ class OrderPlacementService:
         later: Callable[[Future[Answer]], None] | None = None,
         again: Callable[[int], None] | None = None,
         if_due: bool = False,
+        admitted: Admission | None = None,
     ) -> Step:
         """Carry a trio as far as it will go now. Safe to repeat, at once, from anywhere.
 
         Returns the step it rests on. ``later`` is handed what may take long (an entry), instead of waiting
         for it; bring its result back as ``answer``. ``again`` is called with the ms after which the trio is due again.
         ``if_due``: do nothing unless the trio is still due; another process may have advanced it already.
+        ``admitted``: what was said when a place in the air was asked for; ``None``: it is asked for here.
         Raises TrioOrder.DoesNotExist for an unknown trio.
         """
         refuse_inside_transaction()
         standing = read_standing(trio_id)
+        if_due = if_due and answer is None
+        idle = standing.state == TrioState.DRAFT or (if_due and not standing.is_due)
+        if admitted is Admission.ADMITTED and (idle or not standing.is_unsent):
+            leave(trio_id, None)  # another process was quicker: the place that was just taken is not needed
         if standing.state == TrioState.DRAFT:
             return Rest(None)
-        if_due = if_due and answer is None
-        if if_due and not standing.is_due:
+        if idle:
             if again is not None and standing.due_in_ms is not None:
                 again(standing.due_in_ms)
             return Rest(None)
-        context = self._context(trio_id, standing)
+        admission = self._admission(trio_id, standing, admitted)
+        waits = standing.state == TrioState.QUEUED and not standing.is_leaving
+        if waits and not admission.may_go:
+            return Rest(None)  # nothing is locked and nothing written: it stays due, and costs nothing
+        context = self._context(trio_id, standing, admission)
         if context is None:
+            if admission is Admission.ADMITTED:
+                leave(trio_id, None)
             return Rest(None)
         turn = self._carry(trio_id, context, answer, later=later, if_due=if_due)
         if again is not None and turn.rest_ms is not None:
             again(turn.rest_ms)
         return turn.step
+
+    def place(self, trio_id: int, *, patience_seconds: float = ROOM_AWAITED_SECONDS) -> Step:
+        """Carry a queued trio forward as soon as there is room in the air; leave it to others when there is none.
+
+        Raises TrioOrder.DoesNotExist for an unknown trio.
+        """
+        standing = read_standing(trio_id)
+        if standing.state != TrioState.QUEUED:
+            return self.advance(trio_id, if_due=True)
+        deadline = time.monotonic() + patience_seconds
+        while (admission := admit(trio_id, standing.account_id)) is Admission.FULL:
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(ASK_FOR_ROOM_SECONDS)
+        if admission is Admission.IN_AIR:  # another process has it
+            return Rest(None)
+        return self.advance(trio_id, admitted=admission)
 
     def _carry(
         self,
@@ -191,6 +229,10 @@ class OrderPlacementService:
                     context = self._with_clock_measured(context)
                 turn = self._turn(trio_id, context, answer=known, if_due=if_due)
                 asked |= perform_all(turn.calls, context.exchange, later)
+                if known is not None:
+                    quickness.note(known)
+                if turn.left is not None:
+                    leave(trio_id, quickness.without(turn.left))
             if not asked:
                 return turn
             if_due = False
@@ -221,7 +263,8 @@ class OrderPlacementService:
         # Read after the lock: rows joined to a locked one are as they were before it was waited for.
         trio = WHOLE.get(trio_id)
         if if_due and not (trio.wake_at and trio.wake_at <= now):
-            return _carried_on_meanwhile(trio, now)
+            turn = _carried_on_meanwhile(trio, now)
+            return replace(turn, left=Landing(None) if context.admission is Admission.ADMITTED else None)
         if answer is not None:
             finish.record(trio, answer, now=now, offset_ms=context.offset_ms)
         try:
@@ -232,6 +275,7 @@ class OrderPlacementService:
             raise Undecided(error) from error
 
     def _decide(self, trio: TrioOrder, context: TurnContext, *, now: datetime) -> TurnResult:
+        was_in_air = is_in_air(trio) or context.admission is Admission.ADMITTED
         for _ in range(4):
             rows = rows_read(trio)
             snapshot = snapshot_of(
@@ -240,7 +284,7 @@ class OrderPlacementService:
                 now=now,
                 offset_ms=context.offset_ms,
                 install=context.install,
-                queue_alive=context.queue_alive,
+                admission=context.admission,
                 closure=closure_of(context.environment),
             )
             decision = decide(snapshot)
@@ -257,7 +301,8 @@ class OrderPlacementService:
                 trio.wake_at = None if until is None else from_ms(max(until, snapshot.now + 1))
                 trio.failures = 0
                 row_update(trio, *changed, "wake_at", "failures", *JOURNAL_HEAD, "updated_at")
-                return TurnResult(step, rest_ms=None if until is None else max(1, until - snapshot.now))
+                rest_ms = None if until is None else max(1, until - snapshot.now)
+                return TurnResult(step, rest_ms=rest_ms, left=landing(trio, decision, was_in_air=was_in_air))
             calls = begin(
                 trio,
                 decision,
@@ -267,7 +312,7 @@ class OrderPlacementService:
                 asked_by=self._asked_by,
                 changed=changed,
             )
-            return TurnResult(step, tuple(calls))
+            return TurnResult(step, tuple(calls), left=landing(trio, decision, was_in_air=was_in_air))
         raise AssertionError("a trio keeps asking the same question")
 
     def _failed(
@@ -287,7 +332,13 @@ class OrderPlacementService:
 
     # --- what has to be there first -----------------------------------------------------------
 
-    def _context(self, trio_id: int, standing: TrioStanding) -> TurnContext | None:
+    def _admission(self, trio_id: int, standing: TrioStanding, admitted: Admission | None) -> Admission:
+        """Ask for a place in the air if the trio's entry might go now; what protects asks nobody."""
+        if not standing.is_unsent:
+            return Admission.IN_AIR
+        return admitted or admit(trio_id, standing.account_id)
+
+    def _context(self, trio_id: int, standing: TrioStanding, admission: Admission) -> TurnContext | None:
         """Return what the turns need; nothing when the trio has to wait for it."""
         install = standing.install or install_row()
         if refusal := install_refusal(install):  # another server may be acting on this very trio
@@ -305,9 +356,7 @@ class OrderPlacementService:
             except ExchangeError:
                 self._pause(trio_id, seconds=1)
                 return None
-        placing = standing.state in (TrioState.QUEUED, TrioState.PLACING)
-        queue_alive = not placing or job_queue.answering()
-        return TurnContext(exchange, install, standing.environment, offset, queue_alive)
+        return TurnContext(exchange, install, standing.environment, offset, admission)
 
     def _with_clock_measured(self, context: TurnContext) -> TurnContext:
         try:

@@ -33,6 +33,7 @@ from orders.domain.snapshot import (
 )
 from orders.exchange_data.clock import to_ms
 from orders.models import Install, Leg, Request, TrioOrder, Watch
+from orders.placement.admission import Admission
 from orders.specs import spec_of
 
 STATUS = {
@@ -53,7 +54,10 @@ REQUESTS = Read(
     only={"request": all_but(Request, "payload")},
 )
 WATCH = Read(Watch, "SELECT {watch} FROM orders_watch watch WHERE account_id = %s")
-QUEUE_SILENT = "The queue (Redis) does not answer, so nothing new is opened."
+NOT_ADMITTED = {
+    Admission.FULL: "It waits until the trios sent before it are protected.",
+    Admission.UNANSWERED: "The queue (Redis) does not answer, so nothing new is opened.",
+}
 
 
 def policies() -> Policies:
@@ -98,7 +102,7 @@ def snapshot_of(
     now: datetime,
     offset_ms: int,
     install: Install,
-    queue_alive: bool = True,
+    admission: Admission = Admission.IN_AIR,
     closure: Closure | None = None,
 ) -> TrioSnapshot:
     """Return everything a decision about ``trio`` hinges on. ``now`` was read after its lock."""
@@ -129,7 +133,7 @@ def snapshot_of(
             now=now,
             now_ts=now_ms + offset_ms,
             rules=rules,
-            queue_alive=queue_alive,
+            admission=admission,
             alive=alive,
             placing=placing,
         ),
@@ -210,7 +214,7 @@ def slot_view(
     now: datetime,
     now_ts: int,
     rules: Policies,
-    queue_alive: bool,
+    admission: Admission,
     alive: bool,
     placing: bool = True,
 ) -> SlotView:
@@ -230,7 +234,7 @@ def slot_view(
     # A slot without facts of its own was not there when the account was last swept: it was flat then.
     as_of = slot.as_of or (watch.swept_ts if watch else 0)
     why = "" if alive else risk_gates.NO_WORKER
-    why = why or ("" if queue_alive else QUEUE_SILENT)
+    why = why or NOT_ADMITTED.get(admission, "")
     if placing:
         why = why or _watch_trouble(watch, now=now)
     if not why and now_ts - as_of > _book_age_max(watch, rules):

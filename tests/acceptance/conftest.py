@@ -24,6 +24,7 @@ from orders.exchange_data.symbol_sync import symbols_sync
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
 from orders.models import TrioOrder, Watch
+from orders.placement import admission
 from tests.builders import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -122,6 +123,7 @@ def house(tmp_path: Path, transactional_db: None, monkeypatch: pytest.MonkeyPatc
         "SWEEP_SECONDS": "600",
     }
     use_transport("PAPER", None)
+    admission.forget()
     found.price("BTCUSDT", "100000")
     yield found
     found.stop_all()

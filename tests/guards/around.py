@@ -13,6 +13,12 @@ WORKER: Final = "tests/unit/worker/test_hostile_worker.py"
 WATCHING: Final = "tests/unit/worker/test_watch_manager.py"
 PRICES: Final = "tests/unit/worker/test_price_watch.py"
 
+ADMISSION: Final = "tests/unit/orders/placement/test_admission.py"
+WITHOUT_ADMISSION: Final = (
+    Removal("orders/placement/service.py", "if waits and not admission.may_go:", "if False:"),
+    Removal("orders/placement/snapshot_loader.py", 'NOT_ADMITTED.get(admission, "")', '""'),
+)
+
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         "one watch per account",
@@ -218,8 +224,61 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "no queue, no new risk",
         "P5, P10",
         "a trio begins although nobody could be rung",
-        (Removal("orders/placement/snapshot_loader.py", '("" if queue_alive else QUEUE_SILENT)', '""'),),
+        WITHOUT_ADMISSION,
         (f"{STORY}::test_without_a_queue_nothing_new_begins_and_what_lives_goes_on",),
+    ),
+    Guard(
+        "no room in the air, no new risk",
+        "P4",
+        "more entries go than can be covered in time",
+        WITHOUT_ADMISSION,
+        (f"{STORY}::test_without_room_in_the_air_a_queued_trio_costs_nothing",),
+    ),
+    Guard(
+        "an entry waits for room after its legs rest",
+        "P4",
+        "a process that died before its entry comes back into an air that is full",
+        (WITHOUT_ADMISSION[1],),
+        (f"{STORY}::test_without_room_in_the_air_an_entry_behind_its_legs_waits",),
+    ),
+    Guard(
+        "only so many in the air",
+        "P4",
+        "any number of entries goes at once",
+        (
+            Removal(
+                "orders/placement/admission.py",
+                "elseif held_up or total >= room or mine >= each then",
+                "elseif held_up then",
+            ),
+        ),
+        (f"{ADMISSION}::test_only_so_many_are_admitted_and_each_account_its_part",),
+    ),
+    Guard(
+        "overdue cover holds up all entries",
+        "P4",
+        "entries go while something waits for its stop",
+        (
+            Removal(
+                "orders/placement/admission.py",
+                "elseif held_up or total >= room or mine >= each then",
+                "elseif total >= room or mine >= each then",
+            ),
+        ),
+        (f"{ADMISSION}::test_nobody_is_admitted_while_something_in_the_air_is_overdue",),
+    ),
+    Guard(
+        "late cover leaves less room",
+        "P4",
+        "a slow machine goes on with more entries than it can cover",
+        (
+            Removal(
+                "orders/placement/admission.py",
+                "limit = math.max(1, math.floor(limit / 2))",
+                "limit = math.floor(limit)",
+            ),
+        ),
+        (f"{ADMISSION}::test_late_cover_halves_once_for_all_that_was_sent_before",),
     ),
     Guard(
         "ids mean something with their symbol only",

@@ -44,7 +44,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement/service.py",
-                "            return TurnResult(step, tuple(calls))",
+                "            return TurnResult(step, tuple(calls), left=landing(trio, decision, was_in_air=was_in_air))",
                 "            wait(perform_all(calls, self._gateway(trio.account_id), None))\n            return TurnResult(step)",
             ),
         ),

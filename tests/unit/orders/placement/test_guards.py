@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from accounts.gateways import exchange_for
 from exchange.port import Exchange
@@ -27,6 +28,7 @@ from orders.exchange_data.clock import db_now, exchange_now_ms
 from orders.models import Leg, Outcome, Request, Slot, TrioOrder, Watch
 from orders.placement import finish, ingest, service
 from orders.placement import perform as sending
+from orders.placement.admission import Admission
 from orders.placement.ingest import position_fact
 from orders.placement.perform import Answer, Call, SendCall, perform
 from tests.builders import Desk, story, the, until
@@ -294,13 +296,44 @@ def test_without_a_queue_nothing_new_begins_and_what_lives_goes_on(
     resting = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
     queued = desk.a_trio("ETHUSDT", stop_loss=D("1000"), take_profit=D("9000"), quantity=D("1"))
     desk.queued(queued)
-    monkeypatch.setattr("infrastructure.job_queue.answering", lambda: False)
+    monkeypatch.setattr("orders.placement.service.admit", lambda *_: Admission.UNANSWERED)
 
     desk.advance(queued)
     desk.simulator.set_price("BTCUSDT", "98990")
 
     desk.carry_until(resting, "OPEN")
     assert the(queued).state == "QUEUED", story(queued)
+
+
+def test_without_room_in_the_air_a_queued_trio_costs_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = desk.queued(desk.a_trio())
+    before = the(trio).updated_at
+    with monkeypatch.context() as full:
+        full.setattr("orders.placement.service.admit", lambda *_: Admission.FULL)
+        with CaptureQueriesContext(connection) as asked:
+            desk.advance(trio)
+    assert len(asked) == 1  # how it stands
+    assert (the(trio).state, trio.updated_at) == ("QUEUED", before)
+
+    desk.advance(trio)
+    assert the(trio).state != "QUEUED", story(trio)
+
+
+def test_without_room_in_the_air_an_entry_behind_its_legs_waits(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a trio that had begun when its process died
+    trio = desk.queued(desk.a_trio(protection="PRE_ARMED"))
+    monkeypatch.setattr("orders.placement.service.admit", lambda *_: Admission.FULL)
+    TrioOrder.objects.filter(pk=trio.pk).update(state="PLACING")
+
+    desk.advance(trio)
+
+    assert the(trio).state == "PLACING", story(trio)
+    assert desk.requests(path="/fapi/v1/order") == []
+    assert len(desk.requests(path="/fapi/v1/algoOrder")) == 2
 
 
 def test_an_older_position_never_replaces_a_newer_one(desk: Desk) -> None:
