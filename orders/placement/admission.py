@@ -148,6 +148,11 @@ def leave(trio_id: int, late_ms: int | None, *, now: int = 0) -> None:
         logger.info("trio %s keeps its place in the air for a while (%s)", trio_id, type(error).__name__)
 
 
+def room() -> float:
+    """Return how many may be in the air now. Raises RedisError."""
+    return float(valkey.client().hget(KEYS[1], "limit") or START)
+
+
 def forget() -> None:
     """Empty the air, and forget what was learned."""
     valkey.client().delete(*KEYS)

@@ -23,6 +23,7 @@ from infrastructure import job_queue
 from orders import jobs, services
 from orders.exchange_data.clock import db_now
 from orders.models import Symbol, TrioOrder
+from orders.placement import admission
 from tests.acceptance.conftest import House, watched
 from tests.builders import until
 
@@ -86,7 +87,13 @@ def test_a_bulk_at_once_stays_inside_the_bound(house: House, redis_queue: Any) -
     )
     for trio_id in rung:
         job_queue.ring(jobs.place, trio_id)
-    until(lambda: ours.filter(state__in=PLACED).count() == TRIOS, seconds=120, every=0.5, why=house.logs)
+    limits = []
+
+    def all_placed() -> bool:
+        limits.append(admission.room())
+        return ours.filter(state__in=PLACED).count() == TRIOS
+
+    until(all_placed, seconds=120, every=0.5, why=house.logs)
     took = time.monotonic() - began
     until(lambda: not ours.exclude(uncovered_known_at=None).exists(), why=house.logs, every=0.2)
 
@@ -100,7 +107,7 @@ def test_a_bulk_at_once_stays_inside_the_bound(house: House, redis_queue: Any) -
         f"{TRIOS} trios, {ACCOUNTS} accounts: placed in {took:.1f} s ({TRIOS / took:.1f}/s), "
         f"naked p50 {statistics.median(naked)} max {naked[-1]} ms, over the bound "
         f"{sum(ms > settings.NAKED_LIMIT_MS for ms in naked)}, exchange's gaps {len(gaps)} "
-        f"max {max(gaps, default=0)}, {dict(states)}, {dict(refused)}"
+        f"max {max(gaps, default=0)}, {dict(states)}, {dict(refused)}, room {min(limits):.1f} … {max(limits):.1f}"
     )
     assert max(gaps, default=0) <= settings.NAKED_LIMIT_MS
     assert states["EXPIRED"] == 0

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import settings as tried
 from hypothesis import strategies as st
 
-from infrastructure import valkey
 from orders.placement import admission
 from orders.placement.admission import START, Admission, admit, admit_each, leave
 
@@ -24,10 +23,6 @@ def _empty() -> Iterator[None]:
     admission.forget()
     yield
     admission.forget()
-
-
-def learned() -> float:
-    return float(valkey.client().hget(admission.KEYS[1], "limit") or START)
 
 
 def test_only_so_many_are_admitted_and_each_account_its_part() -> None:
@@ -69,14 +64,14 @@ def test_room_nobody_asked_for_does_not_grow() -> None:
     for trio in range(50):
         admit_each([(trio, trio)], now=BEGAN + trio)
         leave(trio, 0, now=BEGAN + trio)
-    assert learned() == START
+    assert admission.room() == START
 
 
 def test_late_cover_halves_once_for_all_that_was_sent_before() -> None:
     admit_each([(trio, trio) for trio in range(START + 1)], now=BEGAN)
     for trio in range(START):
         leave(trio, BOUND_MS, now=BEGAN + 10 + trio)
-    assert learned() == START // 2
+    assert admission.room() == START // 2
 
 
 def test_without_an_answer_nobody_is_admitted() -> None:
