@@ -12,7 +12,7 @@ from accounts.models import PERMISSIONS_UNAVAILABLE, Environment
 from exchange.clock_offset import ClockReading
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
-from exchange.types import BalanceView, Permissions, PositionMode
+from exchange.types import BalanceView, ExchangeMs, Permissions, PositionMode
 
 WITHDRAWALS_ALLOWED = (
     "This API key may withdraw money: keys that may withdraw are refused."
@@ -86,7 +86,7 @@ def permissions_note(permissions: Permissions | None) -> str:
     return ", ".join(words)
 
 
-def _permissions(environment: str, exchange: Exchange, at: int) -> Permissions | None:
+def _permissions(environment: str, exchange: Exchange, at: ExchangeMs) -> Permissions | None:
     try:
         return exchange.permissions(at=at)
     except ExchangeError:

@@ -14,7 +14,7 @@ from accounts.errors import SettingsRefused
 from accounts.models import ExchangeAccount, SymbolSetting
 from exchange.errors import OutcomeUnknown
 from exchange.port import Exchange
-from exchange.types import MarginType, Stamp, SymbolConfig
+from exchange.types import ExchangeMs, MarginType, Stamp, SymbolConfig
 
 
 def symbol_settings_read(account: ExchangeAccount) -> int:
@@ -150,7 +150,7 @@ def _mismatch(row: SymbolSetting, account: ExchangeAccount) -> str | None:
     )
 
 
-def _what_is_open(exchange: Exchange, symbol: str, at: int) -> str | None:
+def _what_is_open(exchange: Exchange, symbol: str, at: ExchangeMs) -> str | None:
     if any(p.symbol == symbol and p.quantity for p in exchange.positions(symbol, at=at)):
         return "a position is open"
     if any(o.symbol == symbol for o in exchange.open_orders(symbol, at=at)):
@@ -158,7 +158,7 @@ def _what_is_open(exchange: Exchange, symbol: str, at: int) -> str | None:
     return None
 
 
-def _read_back(account: ExchangeAccount, exchange: Exchange, symbol: str, at: int) -> SymbolSetting:
+def _read_back(account: ExchangeAccount, exchange: Exchange, symbol: str, at: ExchangeMs) -> SymbolSetting:
     configs = [c for c in exchange.symbol_configs(symbol, at=at) if c.symbol == symbol]
     if not configs:
         raise SettingsRefused(f"The exchange has no settings for {symbol}: check that it lists this symbol.")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exchange.errors import ExchangeUnavailable
+from exchange.types import ExchangeMs, OurMs
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +16,12 @@ class ClockReading:
     offset_ms: int
     round_trip_ms: int
 
-    def exchange_time(self, ours_ms: int) -> int:
+    def exchange_time(self, ours_ms: OurMs) -> ExchangeMs:
         """Return the exchange's time (ms) at our time ``ours_ms``."""
-        return ours_ms + self.offset_ms
+        return ExchangeMs(ours_ms + self.offset_ms)
 
 
-def measure_offset(*, before_ms: int, server_ms: int, after_ms: int) -> ClockReading:
+def measure_offset(*, before_ms: OurMs, server_ms: ExchangeMs, after_ms: OurMs) -> ClockReading:
     """Work out the offset from a server time read between two of our own readings (all ms).
 
     Raises ValueError when our clock ran backwards in between: measure again.
@@ -34,7 +35,11 @@ def measure_offset(*, before_ms: int, server_ms: int, after_ms: int) -> ClockRea
 
 
 def read_offset(
-    server_time: Callable[[], int], our_time: Callable[[], int], *, tries: int = 1, quick_ms: int = 20
+    server_time: Callable[[], ExchangeMs],
+    our_time: Callable[[], OurMs],
+    *,
+    tries: int = 1,
+    quick_ms: int = 20,
 ) -> ClockReading:
     """Ask for the server's time between two readings of our clock (all ms); of several tries the quickest counts.
 

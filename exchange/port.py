@@ -15,6 +15,7 @@ from exchange.types import (
     BalanceView,
     Connected,
     Disconnected,
+    ExchangeMs,
     LeverageBracket,
     MarginType,
     MarkPrice,
@@ -35,7 +36,7 @@ from exchange.types import (
 class PublicExchange(Protocol):
     """What needs no key."""
 
-    def server_time(self) -> int: ...
+    def server_time(self) -> ExchangeMs: ...
 
     def exchange_info(self) -> Mapping[str, Any]:
         """Return ``GET /fapi/v1/exchangeInfo`` as it is, numbers as text."""
@@ -64,38 +65,38 @@ class Exchange(PublicExchange, Protocol):
         ...
 
     # Reading. ``at`` is the exchange time we stamp the question with.
-    def find_order(self, ref: OrderRef, *, at: int, timeout_ms: int | None = None) -> OrderView | None:
+    def find_order(self, ref: OrderRef, *, at: ExchangeMs, timeout_ms: int | None = None) -> OrderView | None:
         """Look one order up by our client id; ``None`` when the exchange shows none.
 
         For a triggered conditional order, ``executed`` and ``average_price`` are its child's.
         """
         ...
 
-    def open_orders(self, symbol: str | None = None, *, at: int) -> Sequence[OrderView]:
+    def open_orders(self, symbol: str | None = None, *, at: ExchangeMs) -> Sequence[OrderView]:
         """Everything that rests: ordinary and conditional orders together."""
         ...
 
-    def order_history(self, symbol: str, *, since: int, at: int) -> Sequence[OrderView]:
+    def order_history(self, symbol: str, *, since: int, at: ExchangeMs) -> Sequence[OrderView]:
         """Ordinary and conditional orders of one symbol from ``since`` on, whatever their state."""
         ...
 
     def trades(
-        self, symbol: str, *, since: int, at: int, order_id: int | None = None
+        self, symbol: str, *, since: int, at: ExchangeMs, order_id: int | None = None
     ) -> Sequence[TradeView]: ...
 
     def positions(
-        self, symbol: str | None = None, *, at: int, timeout_ms: int | None = None
+        self, symbol: str | None = None, *, at: ExchangeMs, timeout_ms: int | None = None
     ) -> Sequence[PositionView]: ...
 
-    def balances(self, *, at: int) -> Sequence[BalanceView]: ...
+    def balances(self, *, at: ExchangeMs) -> Sequence[BalanceView]: ...
 
-    def account_config(self, *, at: int) -> AccountConfig: ...
+    def account_config(self, *, at: ExchangeMs) -> AccountConfig: ...
 
-    def symbol_configs(self, symbol: str | None = None, *, at: int) -> Sequence[SymbolConfig]: ...
+    def symbol_configs(self, symbol: str | None = None, *, at: ExchangeMs) -> Sequence[SymbolConfig]: ...
 
-    def leverage_brackets(self, symbol: str, *, at: int) -> Sequence[LeverageBracket]: ...
+    def leverage_brackets(self, symbol: str, *, at: ExchangeMs) -> Sequence[LeverageBracket]: ...
 
-    def permissions(self, *, at: int) -> Permissions | None:
+    def permissions(self, *, at: ExchangeMs) -> Permissions | None:
         """What the key may do; ``None`` where this environment cannot tell."""
         ...
 

@@ -10,11 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NewType
 
 from exchange.errors import ExchangeError
 
 ZERO: Final = Decimal(0)
+
+# A moment by the exchange's clock, and one by ours (the database's, or this machine's): milliseconds since the
+# epoch. The two differ, so only ``exchange.clock_offset`` and ``orders.exchange_data.clock`` turn ours
+# into the exchange's.
+ExchangeMs = NewType("ExchangeMs", int)
+OurMs = NewType("OurMs", int)
 
 
 class Side(enum.StrEnum):
@@ -164,7 +170,7 @@ class WireRequest:
 class Stamp:
     """The time frame of one signed request: exchange clock and window, both in milliseconds."""
 
-    timestamp: int
+    timestamp: ExchangeMs
     recv_window: int
 
 

@@ -36,6 +36,7 @@ from exchange.types import (
     AccountConfig,
     BalanceView,
     Endpoints,
+    ExchangeMs,
     LeverageBracket,
     MarginType,
     NewOrder,
@@ -72,7 +73,7 @@ class BinanceExchange(BinancePublic):
                 raise CredentialsRefused(
                     f"The {name} is empty or holds characters no key has: enter it again, without blanks."
                 )
-        order_params.check_stamp(Stamp(timestamp=1, recv_window=recv_window))
+        order_params.check_stamp(Stamp(timestamp=ExchangeMs(1), recv_window=recv_window))
         self._recv_window = recv_window
         self._start(
             endpoints,
@@ -107,7 +108,7 @@ class BinanceExchange(BinancePublic):
 
     # --- reading ------------------------------------------------------------------------------
 
-    def find_order(self, ref: OrderRef, *, at: int, timeout_ms: int | None = None) -> OrderView | None:
+    def find_order(self, ref: OrderRef, *, at: ExchangeMs, timeout_ms: int | None = None) -> OrderView | None:
         """Look one order up by our client id; ``None`` when the exchange shows none (yet).
 
         For a triggered conditional order the order born at its trigger is read as well, in the time left.
@@ -126,7 +127,7 @@ class BinanceExchange(BinancePublic):
         left = max(FOLLOW_MIN_MS, round((ends - time.monotonic()) * 1000))
         return with_child(order, self._find(ORDER, params, read_order, at=at, timeout_ms=left))
 
-    def open_orders(self, symbol: str | None = None, *, at: int) -> Sequence[OrderView]:
+    def open_orders(self, symbol: str | None = None, *, at: ExchangeMs) -> Sequence[OrderView]:
         """Return everything that rests: ordinary and conditional orders together."""
         params = symbol_params(symbol)
         # Conditional ones first: one that triggers in between is then seen twice rather than never.
@@ -134,7 +135,7 @@ class BinanceExchange(BinancePublic):
         ordinary = self._signed("/fapi/v1/openOrders", params, list_of(read_order), at=at)
         return [*ordinary, *with_children(conditional, ordinary)]
 
-    def order_history(self, symbol: str, *, since: int, at: int) -> Sequence[OrderView]:
+    def order_history(self, symbol: str, *, since: int, at: ExchangeMs) -> Sequence[OrderView]:
         """Return ordinary and conditional orders of one symbol from ``since`` on, whatever their state."""
         conditional = self._history(
             "/fapi/v1/allAlgoOrders", symbol, read_algo_order, "createTime", since=since, at=at
@@ -142,7 +143,9 @@ class BinanceExchange(BinancePublic):
         ordinary = self._history("/fapi/v1/allOrders", symbol, read_order, "time", since=since, at=at)
         return [*ordinary, *with_children(conditional, ordinary)]
 
-    def trades(self, symbol: str, *, since: int, at: int, order_id: int | None = None) -> Sequence[TradeView]:
+    def trades(
+        self, symbol: str, *, since: int, at: ExchangeMs, order_id: int | None = None
+    ) -> Sequence[TradeView]:
         """Return our executions on one symbol from ``since`` on, oldest first; of one order where given."""
 
         def fetch(frame: Frame) -> list[TradeView]:
@@ -159,7 +162,7 @@ class BinanceExchange(BinancePublic):
         return sorted(wanted, key=lambda trade: (trade.time, trade.trade_id))
 
     def positions(
-        self, symbol: str | None = None, *, at: int, timeout_ms: int | None = None
+        self, symbol: str | None = None, *, at: ExchangeMs, timeout_ms: int | None = None
     ) -> Sequence[PositionView]:
         """Return open positions; Binance leaves flat symbols out."""
         return self._signed(
@@ -170,18 +173,18 @@ class BinanceExchange(BinancePublic):
             timeout_ms=timeout_ms,
         )
 
-    def balances(self, *, at: int) -> Sequence[BalanceView]:
+    def balances(self, *, at: ExchangeMs) -> Sequence[BalanceView]:
         return self._signed("/fapi/v3/balance", {}, list_of(read_balance), at=at)
 
-    def account_config(self, *, at: int) -> AccountConfig:
+    def account_config(self, *, at: ExchangeMs) -> AccountConfig:
         return self._signed("/fapi/v1/accountConfig", {}, read_account_config, at=at)
 
-    def symbol_configs(self, symbol: str | None = None, *, at: int) -> Sequence[SymbolConfig]:
+    def symbol_configs(self, symbol: str | None = None, *, at: ExchangeMs) -> Sequence[SymbolConfig]:
         return self._signed(
             "/fapi/v1/symbolConfig", symbol_params(symbol), list_or_single(read_symbol_config), at=at
         )
 
-    def leverage_brackets(self, symbol: str, *, at: int) -> Sequence[LeverageBracket]:
+    def leverage_brackets(self, symbol: str, *, at: ExchangeMs) -> Sequence[LeverageBracket]:
         return self._signed(
             "/fapi/v1/leverageBracket",
             {"symbol": symbol},
@@ -189,7 +192,7 @@ class BinanceExchange(BinancePublic):
             at=at,
         )
 
-    def permissions(self, *, at: int) -> Permissions | None:
+    def permissions(self, *, at: ExchangeMs) -> Permissions | None:
         """Return what the key may do; ``None`` where this environment has no such page."""
         if not self._endpoints.sapi:
             return None
@@ -261,7 +264,7 @@ class BinanceExchange(BinancePublic):
         params: Mapping[str, str],
         read: Callable[[Any], _T],
         *,
-        at: int,
+        at: ExchangeMs,
         timeout_ms: int | None = None,
         base: str | None = None,
     ) -> _T:
@@ -282,7 +285,7 @@ class BinanceExchange(BinancePublic):
         params: Mapping[str, str],
         read: Callable[[Any], OrderView],
         *,
-        at: int,
+        at: ExchangeMs,
         timeout_ms: int | None,
     ) -> OrderView | None:
         try:
@@ -293,7 +296,14 @@ class BinanceExchange(BinancePublic):
             raise
 
     def _history(
-        self, path: str, symbol: str, read: Callable[[Any], OrderView], created: str, *, since: int, at: int
+        self,
+        path: str,
+        symbol: str,
+        read: Callable[[Any], OrderView],
+        created: str,
+        *,
+        since: int,
+        at: ExchangeMs,
     ) -> list[OrderView]:
         def fetch(frame: Frame) -> list[OrderView]:
             return self._signed(path, {"symbol": symbol, **frame}, list_of(read), at=at)

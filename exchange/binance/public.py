@@ -13,7 +13,7 @@ from exchange.binance.limits import limits_in
 from exchange.binance.mapping.fields import list_or_single
 from exchange.binance.mapping.market import read_exchange_info, read_mark_price, read_server_time
 from exchange.rate_limits import RateGate
-from exchange.types import Endpoints, MarkPrice
+from exchange.types import Endpoints, ExchangeMs, MarkPrice
 
 _T = TypeVar("_T")
 
@@ -65,7 +65,7 @@ class BinancePublic:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {self._endpoints.rest}>"
 
-    def server_time(self) -> int:
+    def server_time(self) -> ExchangeMs:
         """Return the exchange's clock, in milliseconds."""
         return self._public("/fapi/v1/time", {}, read_server_time)
 

@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from exchange.refusals import Refusal
-from exchange.types import ZERO, OrderType, PositionMode, PositionSide, Side, TimeInForce, WorkingType
+from exchange.types import (
+    ZERO,
+    ExchangeMs,
+    OrderType,
+    OurMs,
+    PositionMode,
+    PositionSide,
+    Side,
+    TimeInForce,
+    WorkingType,
+)
 from orders.domain.enums import Cause, Form, LegState, Protection, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Question
 
@@ -144,8 +154,8 @@ class Silence:
 class TrioSnapshot:
     spec: Spec
     state: TrioState
-    now: int
-    now_ts: int
+    now: OurMs
+    now_ts: ExchangeMs
     stem: str = "test-1"  # what all client ids of this trio begin with
     cause: Cause | None = None
     reason: str = ""

@@ -8,6 +8,7 @@ from django.db import connection
 
 from accounts.gateways import public_exchange
 from exchange.clock_offset import ClockReading, read_offset
+from exchange.types import ExchangeMs, OurMs
 from infrastructure.rows import fetch_first
 from orders.domain.sweep_schedule import CLOCK_MS
 from orders.models import Clock
@@ -27,11 +28,17 @@ def db_now() -> datetime:
     return now
 
 
-def to_ms(moment: datetime) -> int:
-    return (moment - EPOCH) // ONE_MS
+def to_ms(moment: datetime) -> OurMs:
+    return OurMs((moment - EPOCH) // ONE_MS)
+
+
+def to_exchange_ms(moment: datetime, offset_ms: int) -> ExchangeMs:
+    """Return the exchange's time at one of our moments; ``offset_ms`` is what ``offset_ms()`` gave for it."""
+    return ExchangeMs(to_ms(moment) + offset_ms)
 
 
 def from_ms(ms: int) -> datetime:
+    """Return the moment, by whichever clock ``ms`` is."""
     return EPOCH + ms * ONE_MS
 
 
@@ -51,9 +58,9 @@ def offset_ms(environment: str) -> int:
     return int(offset)
 
 
-def exchange_now_ms(environment: str) -> int:
+def exchange_now_ms(environment: str) -> ExchangeMs:
     """Return the exchange's time now, in ms."""
-    return to_ms(db_now()) + offset_ms(environment)
+    return to_exchange_ms(db_now(), offset_ms(environment))
 
 
 def clock_renew(environment: str) -> None:
@@ -109,5 +116,5 @@ def _is_better(known: Clock, *, than: ClockReading) -> bool:
     return than.round_trip_ms > SLOW_MS and known.round_trip_ms < than.round_trip_ms and agrees
 
 
-def _db_ms() -> int:
+def _db_ms() -> OurMs:
     return to_ms(db_now())

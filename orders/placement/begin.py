@@ -10,7 +10,7 @@ from django.conf import settings
 
 from exchange.port import Exchange
 from exchange.rate_limits import Priority
-from exchange.types import ZERO, NewOrder, OrderRef, Stamp, WireRequest
+from exchange.types import ZERO, ExchangeMs, NewOrder, OrderRef, Stamp, WireRequest
 from infrastructure.rows import Read, row_insert, row_update
 from orders.domain.decision.conditions import cover_deadline_ts
 from orders.domain.decision.decide import Decision
@@ -19,7 +19,7 @@ from orders.domain.enums import LegState, RequestKind, Role, TrioState
 from orders.domain.hash_chain import payload_digest
 from orders.domain.leg_updates import LegFacts, sent
 from orders.domain.rounding import shown
-from orders.exchange_data.clock import to_ms
+from orders.exchange_data.clock import to_exchange_ms
 from orders.journal.append import JOURNAL_HEAD, journal_append
 from orders.leg_facts import facts_of, facts_put
 from orders.models import Leg, Request, TrioOrder
@@ -45,7 +45,7 @@ def begin(
 
     ``changed``: more columns of the trio, saved in the same UPDATE.
     """
-    at = to_ms(now) + offset_ms
+    at = to_exchange_ms(now, offset_ms)
     beginning = _Beginning(trio, decision, exchange, now, at, asked_by)
     calls = list(beginning.calls())
     trio.wake_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)
@@ -59,7 +59,7 @@ class _Beginning:
     decision: Decision
     exchange: Exchange
     now: datetime
-    at: int
+    at: ExchangeMs
     asked_by: str
 
     def calls(self) -> Iterator[Call]:
@@ -170,7 +170,7 @@ class _Beginning:
             asked_by=self.asked_by,
         )
         journal_append(self.trio, request)
-        stamp = Stamp(request.timestamp, request.recv_window)
+        stamp = Stamp(ExchangeMs(request.timestamp), request.recv_window)
         priority = self._priority(Role(leg.role), kind)
         return SendCall(
             request.pk,

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from exchange.errors import CredentialsRefused, ExchangeError
-from exchange.types import ZERO, PositionMode, PositionSide
+from exchange.types import ZERO, ExchangeMs, PositionMode, PositionSide
 from infrastructure.rows import Read, all_but, fetch_all, row_update
 from orders.domain.coverage import Execution, Gaps, StopInterval, gaps
 from orders.domain.decision.decide import Decision
@@ -17,7 +17,7 @@ from orders.domain.decision.steps import Done
 from orders.domain.enums import Form, LegState, RequestKind, Role, Source, TrioState, Verdict
 from orders.domain.leg_updates import answered, written_off
 from orders.domain.operator_questions import Question, QuestionKind
-from orders.exchange_data.clock import from_ms, to_ms
+from orders.exchange_data.clock import from_ms, to_exchange_ms
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
 from orders.models import Leg, Outcome, Request, Sighting, Slot, TrioOrder
@@ -49,7 +49,7 @@ EXECUTIONS = "SELECT leg_id, time_ts, quantity FROM orders_fill WHERE trio_id = 
 
 def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) -> None:
     """Record what became of a call. Idempotent; the caller holds the trio's row lock."""
-    now_ts = to_ms(now) + offset_ms
+    now_ts = to_exchange_ms(now, offset_ms)
     match answer.call:
         case SendCall() as call:
             _record_sent(trio, call, answer, now=now, now_ts=now_ts)
@@ -59,7 +59,9 @@ def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) ->
             _record_observed(trio, call, answer)
 
 
-def _record_sent(trio: TrioOrder, call: SendCall, answer: Answer, *, now: datetime, now_ts: int) -> None:
+def _record_sent(
+    trio: TrioOrder, call: SendCall, answer: Answer, *, now: datetime, now_ts: ExchangeMs
+) -> None:
     request = ASKED.get(call.request_id)
     leg = request.leg
     leg.trio = trio
@@ -261,7 +263,7 @@ def settle(trio: TrioOrder, decision: Decision, rows: Rows) -> tuple[str, ...]:
     return tuple(changes)
 
 
-def measure(trio: TrioOrder, rows: Rows, *, until_ts: int) -> Gaps:
+def measure(trio: TrioOrder, rows: Rows, *, until_ts: ExchangeMs) -> Gaps:
     """Measure from the trio's executions and stops for how long its position was not covered.
 
     ``rows`` are those that the decision was made from.

@@ -15,7 +15,7 @@ from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailab
 from exchange.port import Exchange
 from exchange.rate_limits import Priority, spending
 from exchange.refusals import Refusal
-from exchange.types import OrderRef, OrderView, PositionView, Stamp, WireRequest
+from exchange.types import ExchangeMs, OrderRef, OrderView, PositionView, Stamp, WireRequest
 from orders.domain.enums import RequestKind, Verdict
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class LookCall:
 
     leg_id: int
     ref: OrderRef
-    at: int
+    at: ExchangeMs
     timeout_ms: int
     witness_since: int | None = None
 
@@ -51,7 +51,7 @@ class ObserveCall:
     """Read the positions of one symbol."""
 
     symbol: str
-    at: int
+    at: ExchangeMs
     timeout_ms: int
 
 

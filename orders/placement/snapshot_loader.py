@@ -10,7 +10,7 @@ from django.conf import settings
 
 from accounts.gateways import refusal_of
 from accounts.rate_budget import Closure
-from exchange.types import ZERO, PositionSide, Side
+from exchange.types import ZERO, ExchangeMs, OurMs, PositionSide, Side
 from infrastructure.rows import Read, all_but
 from orders import risk_gates
 from orders.domain import client_ids
@@ -31,7 +31,7 @@ from orders.domain.snapshot import (
     SlotView,
     TrioSnapshot,
 )
-from orders.exchange_data.clock import to_ms
+from orders.exchange_data.clock import to_exchange_ms, to_ms
 from orders.models import Install, Leg, Request, TrioOrder, Watch
 from orders.placement.admission import Admission
 from orders.specs import spec_of
@@ -106,7 +106,7 @@ def snapshot_of(
     closure: Closure | None = None,
 ) -> TrioSnapshot:
     """Return everything a decision about ``trio`` hinges on. ``now`` was read after its lock."""
-    now_ms = to_ms(now)
+    now_ms, now_ts = to_ms(now), to_exchange_ms(now, offset_ms)
     rules = policies()
     requests = rows.requests
     legs = tuple(
@@ -123,7 +123,7 @@ def snapshot_of(
         spec=spec_of(trio),
         state=trio.trio_state,
         now=now_ms,
-        now_ts=now_ms + offset_ms,
+        now_ts=now_ts,
         stem=client_ids.stem(install.token, trio.pk),
         cause=Cause(trio.cause) if trio.cause else None,
         reason=trio.reason,
@@ -131,7 +131,7 @@ def snapshot_of(
         slot=slot_view(
             trio,
             now=now,
-            now_ts=now_ms + offset_ms,
+            now_ts=now_ts,
             rules=rules,
             admission=admission,
             alive=alive,
@@ -165,7 +165,7 @@ def _hold_until_ts(trio: TrioOrder, legs: Iterable[LegView]) -> int | None:
     return min(booked.first() or filled[0], *filled) + 1000 * trio.hold_seconds
 
 
-def leg_view(leg: Leg, requests: list[Request], *, now: int, rules: Policies) -> LegView:
+def leg_view(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) -> LegView:
     """Return one order with where its placing and its cancelling stand."""
     submits = [r for r in requests if r.kind == RequestKind.SUBMIT]
     cancels = [r for r in requests if r.kind == RequestKind.CANCEL]
@@ -212,7 +212,7 @@ def slot_view(
     trio: TrioOrder,
     *,
     now: datetime,
-    now_ts: int,
+    now_ts: ExchangeMs,
     rules: Policies,
     admission: Admission,
     alive: bool,
@@ -274,7 +274,7 @@ def _watch_trouble(watch: Watch | None, *, now: datetime) -> str:
     return ""
 
 
-def _status(request: Request, *, now: int, patience: int) -> RequestStatus:
+def _status(request: Request, *, now: OurMs, patience: int) -> RequestStatus:
     outcome = getattr(request, "outcome", None)
     if outcome is None:
         return RequestStatus.IN_FLIGHT if now < to_ms(request.begun_at) + patience else RequestStatus.IN_DOUBT
@@ -286,5 +286,5 @@ def _tested(request: Request) -> bool:
     return request.kind == RequestKind.TEST and outcome is not None and outcome.verdict == Verdict.ACCEPTED
 
 
-def _ms(moment: datetime | None) -> int | None:
+def _ms(moment: datetime | None) -> OurMs | None:
     return None if moment is None else to_ms(moment)

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from exchange.binance.errors import refusal_of
 from exchange.binance.order_params import submit_request
-from exchange.types import ZERO, NewOrder, WireRequest
+from exchange.types import ZERO, ExchangeMs, NewOrder, OurMs, WireRequest
 from orders.domain.decision.decide import Decision, decide
 from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Plan, Rest, Submit
 from orders.domain.enums import LegState, RequestKind, Role, TrioState, Verdict
@@ -49,8 +49,8 @@ def snapshot(world: World) -> TrioSnapshot:
     return TrioSnapshot(
         spec=setting.spec,
         state=world.state,
-        now=world.now,
-        now_ts=world.now_ts,
+        now=OurMs(world.now),
+        now_ts=ExchangeMs(world.now_ts),
         stem="walk-1",
         cause=world.cause,
         reason=world.reason,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from exchange.binance.mapping.body import Body, ForeignShape, as_list, as_object
 from exchange.binance.mapping.fields import decimal, integer, text
-from exchange.types import MarkPrice, PriceKind, PriceTick
+from exchange.types import ExchangeMs, MarkPrice, PriceKind, PriceTick
 
 _PRICE_EVENTS: Final[Mapping[str, PriceKind]] = {
     "aggTrade": PriceKind.LAST,
@@ -15,8 +15,8 @@ _PRICE_EVENTS: Final[Mapping[str, PriceKind]] = {
 }
 
 
-def read_server_time(body: object) -> int:
-    return integer(as_object(body), "serverTime")
+def read_server_time(body: object) -> ExchangeMs:
+    return ExchangeMs(integer(as_object(body), "serverTime"))
 
 
 def read_exchange_info(body: object) -> Mapping[str, Any]:

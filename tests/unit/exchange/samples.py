@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exchange.types import (
+    ExchangeMs,
     NewOrder,
     OrderRef,
     OrderType,
@@ -19,7 +20,7 @@ from exchange.types import (
 )
 
 DATA = Path(__file__).parents[2] / "data" / "binance"
-NOW = 1_591_702_613_943
+NOW = ExchangeMs(1_591_702_613_943)
 STAMP = Stamp(timestamp=NOW, recv_window=5000)
 D = Decimal
 

@@ -14,12 +14,14 @@ from exchange.clock_offset import measure_offset
 from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
 from exchange.types import (
     Endpoints,
+    ExchangeMs,
     MarginType,
     NewOrder,
     OrderEvent,
     OrderRef,
     OrderState,
     OrderView,
+    OurMs,
     PositionMode,
     Side,
     Stamp,
@@ -45,7 +47,11 @@ def exchange(simulator: Simulator) -> BinanceExchange:
     return BinanceExchange(ENDPOINTS, api_key=KEY, api_secret=SECRET, transport=InProcessAdapter(simulator))
 
 
-def at(exchange: BinanceExchange) -> int:
+def our_ms() -> OurMs:
+    return OurMs(int(time.time() * 1000))
+
+
+def at(exchange: BinanceExchange) -> ExchangeMs:
     return exchange.server_time()
 
 
@@ -61,10 +67,8 @@ def ref(order: NewOrder) -> OrderRef:
 
 def test_public_questions(simulator: Simulator) -> None:
     public = BinancePublic(ENDPOINTS, transport=InProcessAdapter(simulator))
-    before = int(time.time() * 1000)
-    reading = measure_offset(
-        before_ms=before, server_ms=public.server_time(), after_ms=int(time.time() * 1000)
-    )
+    before = our_ms()
+    reading = measure_offset(before_ms=before, server_ms=public.server_time(), after_ms=our_ms())
     assert abs(reading.offset_ms) < 1000
     assert [row["symbol"] for row in public.exchange_info()["symbols"]] == ["BTCUSDT"]
     assert public.mark_prices("BTCUSDT")[0].mark == 63000
@@ -176,7 +180,9 @@ def test_account_and_settings(exchange: BinanceExchange) -> None:
 def test_a_late_stamp_is_refused_as_a_matter_of_clocks(exchange: BinanceExchange) -> None:
     for off in (-6000, 5000):
         with pytest.raises(ExchangeUnavailable) as caught:
-            exchange.send(exchange.submit_request(a_limit()), stamp=Stamp(at(exchange) + off, 5000))
+            exchange.send(
+                exchange.submit_request(a_limit()), stamp=Stamp(ExchangeMs(at(exchange) + off), 5000)
+            )
         assert caught.value.code == -1021
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from exchange.types import OrderRef
+from exchange.types import ExchangeMs, OrderRef
 from orders.domain.decision.steps import Rest
 from orders.placement.perform import Answer, LookCall
 from worker.due_poll import AdvancePool
@@ -31,7 +31,7 @@ class Service:
 
 
 def an_answer() -> Answer:
-    return Answer(LookCall(1, OrderRef("BTCUSDT", "x-e1", conditional=False), 0, 600))
+    return Answer(LookCall(1, OrderRef("BTCUSDT", "x-e1", conditional=False), ExchangeMs(0), 600))
 
 
 @pytest.mark.parametrize(("losses", "kept"), [(0, True), (1, True), (2, False)])

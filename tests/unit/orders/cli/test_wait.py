@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange.types import OrderType, PositionMode, PositionSide, Side
+from exchange.types import ExchangeMs, OrderType, OurMs, PositionMode, PositionSide, Side
 from orders.cli.commands import number
 from orders.cli.document import decimals
 from orders.cli.wait import at_rest, exit_code
@@ -45,7 +45,11 @@ def leg(role: Role, state: LegState, **facts: object) -> LegView:
 
 
 WORKING = TrioSnapshot(
-    spec=SPEC, state=TrioState.WORKING, now=2000, now_ts=2000, legs=(leg(Role.ENTRY, LegState.ACCEPTED),)
+    spec=SPEC,
+    state=TrioState.WORKING,
+    now=OurMs(2000),
+    now_ts=ExchangeMs(2000),
+    legs=(leg(Role.ENTRY, LegState.ACCEPTED),),
 )
 FILLED = leg(Role.ENTRY, LegState.FILLED, filled=ONE, filled_ts=1100, ended_ts=1100)
 STOP, TARGET = leg(Role.STOP_LOSS, LegState.ACCEPTED), leg(Role.TAKE_PROFIT, LegState.ACCEPTED)

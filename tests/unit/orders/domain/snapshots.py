@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 from exchange.binance.errors import refusal_of
-from exchange.types import OrderType, PositionMode, PositionSide, Side
+from exchange.types import ExchangeMs, OrderType, OurMs, PositionMode, PositionSide, Side
 from orders.domain.enums import Form, LegState, Protection, Role, TrioState
 from orders.domain.snapshot import LegView, Policies, RequestStatus, SlotView, Spec, TrioSnapshot
 
 D = Decimal
-NOW = 1_000_000
-NOW_TS = 5_000_000
+NOW = OurMs(1_000_000)
+NOW_TS = ExchangeMs(5_000_000)
 
 LONG = Spec(
     side=Side.BUY,

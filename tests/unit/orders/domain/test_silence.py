@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from exchange.refusals import Refusal
+from exchange.types import OurMs
 from orders.domain.decision.decide import decide
 from orders.domain.decision.silence import AFTER_MS
 from orders.domain.decision.steps import AskPerson, Done, Rest, Submit
@@ -58,5 +59,5 @@ def test_an_entry_that_may_not_wait_so_long_ends_in_time() -> None:
     waiting = trio(S.QUEUED, silence=BARRED, place_before=NOW + 20_000)
 
     assert decide(waiting).step == Rest(NOW + 20_000)
-    late = replace(waiting, now=NOW + 20_000)
+    late = replace(waiting, now=OurMs(NOW + 20_000))
     assert decide(late).step == Done(S.EXPIRED)

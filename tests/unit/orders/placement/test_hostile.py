@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 from django.db import connection, transaction
 
-from exchange.types import OrderState, OrderView, PositionSide, PositionView, Side
+from exchange.types import ExchangeMs, OrderState, OrderView, PositionSide, PositionView, Side
 from orders import services
 from orders.domain import client_ids
 from orders.domain.enums import LegState, Role
@@ -289,7 +289,7 @@ def test_what_one_side_observes_is_still_news_to_the_trio_on_the_other(hedge_des
     with transaction.atomic():
         finish.record(
             the_whole(long),
-            Answer(ObserveCall("BTCUSDT", exchange_now_ms("PAPER") + 5000, 100)),
+            Answer(ObserveCall("BTCUSDT", ExchangeMs(exchange_now_ms("PAPER") + 5000), 100)),
             now=db_now(),
             offset_ms=0,
         )
