@@ -1,1 +1,1 @@
-"""The boundary to an exchange. Knows Binance; knows neither Django nor our tables."""
+"""The boundary to an exchange: what may be asked, answered and refused. Only ``exchange.binance`` knows Binance; nothing here knows Django or our tables."""

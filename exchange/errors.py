@@ -51,4 +51,4 @@ class ExchangeUnavailable(ExchangeError):
 
 
 class CredentialsRefused(ExchangeError):
-    """A person has to mend the API key. Stop trading on this account."""
+    """A person has to correct the API key. Stop trading on this account."""

@@ -1,4 +1,4 @@
-"""What a refusal of the exchange means. The rest of the house decides by these; codes stay behind the boundary."""
+"""What a refusal of the exchange means. Everything outside ``exchange`` decides by these; codes stay inside."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Refusal(enum.StrEnum):
     AMEND_REFUSED = "AMEND_REFUSED"
     ORDER_REFUSED = "ORDER_REFUSED"  # refused without a reason
     SYMBOL_CLOSED = "SYMBOL_CLOSED"  # the symbol does not trade, or takes no new positions
-    # An order asked about, or to be cancelled
+    # An order that is looked up or cancelled
     NOT_CANCELLABLE = "NOT_CANCELLABLE"  # triggered, filled, or never there: read it
     TRIGGERING = "TRIGGERING"  # being triggered at this moment
     NO_SUCH_ORDER = "NO_SUCH_ORDER"  # or not visible yet

@@ -1,9 +1,9 @@
-"""What Binance's statuses and codes mean: the one table.
+"""The table of Binance's codes and statuses: what each means, and which error it becomes.
 
 =================================  ============================================================
 answer                             error
 =================================  ============================================================
-418, 429                           ExchangeUnavailable, ``retry_after`` in seconds where told
+418, 429                           ExchangeUnavailable, ``retry_after`` in seconds where given
 408; 5xx; 503 not recognised       OutcomeUnknown
 503 "Service Unavailable."         ExchangeUnavailable
 any status with -1008, -1016       ExchangeUnavailable
@@ -19,7 +19,7 @@ Kinds of codes: R (may have executed) → OutcomeUnknown · B (did not execute, 
 
 Apart from their kind: -2011 (a cancel: gone, triggered or unknown; read the order) and the refusals
 of a leg the caller answers by name (-2022, -4118, -4129, -4130, -4509) are definite about *this*
-request, so they are OrderRejected. -4116 stays OutcomeUnknown: an earlier try under this id lives.
+request, so they are OrderRejected. -4116 stays OutcomeUnknown: an earlier try under this id is on the book.
 -1125 is OrderRejected: that listen key is gone, ask for a new one. ``code`` is always set.
 
 A read changes nothing, so what would be OutcomeUnknown is ExchangeUnavailable there.
@@ -144,7 +144,7 @@ def classify(status: int, code: int, text: str = "") -> type[ExchangeError]:
 
 
 def refusal_of(code: int, *, status: int = 400) -> Refusal:
-    """Name what a code means; with status 418 or 429 it is a limit, whatever the code."""
+    """Return what a code means; with status 418 or 429 it is a limit, whatever the code."""
     if status == 418:
         return Refusal.BANNED
     if status == 429 and code not in _REFUSALS:
@@ -159,7 +159,7 @@ def _says_unavailable(text: str) -> bool:
 def error_from(
     answer: Answer, *, reading: bool, secrets: Iterable[str] = (), wait_ms: int = 0
 ) -> ExchangeError:
-    """Make the error an answer stands for (anything but a usable 200)."""
+    """Make the error for an answer (anything but a usable 200)."""
     code, words = code_and_words(answer.text)
     found = classify(answer.status, code, words)
     if reading and found is OutcomeUnknown:
@@ -227,7 +227,7 @@ def code_and_words(text: str) -> tuple[int, str]:
 def _sentence(kind: type[ExchangeError], words: str, *, code: int, status: int, reading: bool) -> str:
     said = f"{words.rstrip('.')} ({f'code {code}' if code else f'status {status}'})"
     if kind is OutcomeUnknown:
-        return f"What became of the request is unknown: {said}. Look it up before doing anything else."
+        return f"The outcome of the request is unknown: {said}. Look it up before doing anything else."
     if kind is CredentialsRefused:
         return f"The exchange refuses this account: {said}. Check the API key, its permissions and IP list."
     if refusal_of(code) is Refusal.CLOCK:

@@ -1,10 +1,10 @@
-"""The page of the exchange's codes is the table in the code, by code and by kind."""
+"""The page of the exchange's codes is the table in the code, by code, kind and meaning."""
 
 from __future__ import annotations
 
 import re
 
-from exchange.binance.errors import DEFINITE_REFUSALS, KINDS, Kind
+from exchange.binance.errors import DEFINITE_REFUSALS, KINDS, Kind, refusal_of
 from tests.unit.docs.pages import rows, section
 
 PAGE = "docs/reference/exchange-codes.md"
@@ -19,11 +19,13 @@ def codes(text: str) -> list[int]:
     return found
 
 
-def test_every_code_is_on_the_page_once_with_its_kind() -> None:
-    listed = [(code, kind) for cell, kind, _ in rows(PAGE, "Codes") for code in codes(cell)]
+def test_every_code_is_on_the_page_once_with_its_kind_and_meaning() -> None:
+    listed = [(code, kind, means) for cell, kind, means, _ in rows(PAGE, "Codes") for code in codes(cell)]
 
     assert len(listed) > 150, "the search for codes has gone blind"
-    assert sorted(listed) == sorted((code, kind.value) for code, kind in KINDS.items())
+    assert sorted(listed) == sorted(
+        (code, kind.value, refusal_of(code).value) for code, kind in KINDS.items()
+    )
 
 
 def test_every_kind_is_explained() -> None:
