@@ -12,7 +12,9 @@ LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 
 
 def pages() -> list[Path]:
-    found = [CHECKOUT / "README.md", CHECKOUT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+    """Return the pages people read: those at the front door, and the documentation."""
+    found = [*sorted(CHECKOUT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+    assert {"CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md"} <= {page.name for page in found}
     assert len(found) > 30, "the search for pages has gone blind"
     return found
 
