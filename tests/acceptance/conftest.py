@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @dataclass
-class House:
+class Stack:
     """Everything that runs, and the hands to kill it by."""
 
     folder: Path
@@ -92,7 +92,7 @@ class House:
     def price(self, symbol: str, price: str) -> None:
         self.ask("POST", "/sim/price", {"symbol": symbol, "price": price})
 
-    def account(self, name: str = "house") -> ExchangeAccount:
+    def account(self, name: str = "stack") -> ExchangeAccount:
         account = paper_account_ensure(name=name)
         symbols_sync("PAPER")
         return account
@@ -107,8 +107,8 @@ def watched(account: ExchangeAccount) -> bool:
 
 
 @pytest.fixture
-def house(tmp_path: Path, transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    found = House(tmp_path)
+def stack(tmp_path: Path, transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    found = Stack(tmp_path)
     found.start_simulator()
     endpoints = Endpoints(found.url, found.url.replace("http", "ws", 1), found.url)
     monkeypatch.setitem(settings.BINANCE_URLS, "PAPER", endpoints)
@@ -131,14 +131,14 @@ def house(tmp_path: Path, transactional_db: None, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def manned(house: House, redis_queue: Any) -> Iterator[tuple[House, ExchangeAccount]]:
-    """A house with both workers up and its account watched; whatever happens there, its journal stays whole."""
-    account = house.account()
-    house.start_worker()
-    house.start_rqworker()
-    until(lambda: watched(account), seconds=30, why=house.logs)
-    yield house, account
-    house.stop_all()
+def manned(stack: Stack, redis_queue: Any) -> Iterator[tuple[Stack, ExchangeAccount]]:
+    """A stack with both workers up and its account watched; whatever happens there, its journal stays whole."""
+    account = stack.account()
+    stack.start_worker()
+    stack.start_rqworker()
+    until(lambda: watched(account), seconds=30, why=stack.logs)
+    yield stack, account
+    stack.stop_all()
     verdict = journal_verify()
     assert (verdict.breaks, verdict.anchors > 0) == ([], True)
     for trio in TrioOrder.objects.all():

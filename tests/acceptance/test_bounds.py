@@ -21,12 +21,12 @@ from orders.domain.enums import ENDS, RequestKind, Role
 from orders.exchange_data.clock import to_ms
 from orders.installation import install_row
 from orders.models import Heartbeat, Request, TrioOrder
-from tests.acceptance.conftest import House, watched
+from tests.acceptance.conftest import Stack, watched
 from tests.acceptance.test_real_processes import draft, queue, reaches
 from tests.builders import story, the, until
 
 D = Decimal
-Manned = tuple[House, ExchangeAccount]
+Manned = tuple[Stack, ExchangeAccount]
 BOUND_MS: Final = 2000
 FROM_START_MS: Final = 5000
 LEGS_MS: Final = 50
@@ -39,36 +39,36 @@ STOP: Final = {"method": "POST", "type": "STOP_MARKET"}
 EVENTS: Final = ("ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "ALGO_UPDATE")
 
 
-def goes_wrong(house: House, match: dict[str, Any], then: dict[str, Any], occurrence: Any = 1) -> None:
-    house.ask("POST", "/sim/faults", {"match": match, "occurrence": occurrence, "then": then})
+def goes_wrong(stack: Stack, match: dict[str, Any], then: dict[str, Any], occurrence: Any = 1) -> None:
+    stack.ask("POST", "/sim/faults", {"match": match, "occurrence": occurrence, "then": then})
 
 
-def falls_silent(house: House) -> None:
+def falls_silent(stack: Stack) -> None:
     """Nothing of what happens to the account is told any more; the socket itself stays up."""
     for event in EVENTS:
-        goes_wrong(house, {"event": event}, {"do": "drop"}, "every")
+        goes_wrong(stack, {"event": event}, {"do": "drop"}, "every")
 
 
 def client_id(trio: TrioOrder, letter: str) -> str:
     return f"{client_ids.stem(install_row().token, trio.pk)}-{letter}"
 
 
-def covered(house: House) -> bool:
+def covered(stack: Stack) -> bool:
     """Does the exchange hold a position, with a stop at its side?"""
-    (account,) = house.ask("GET", "/sim/state")["accounts"]
+    (account,) = stack.ask("GET", "/sim/state")["accounts"]
     stops = [order for order in account["algo_orders"] if order["orderType"] == "STOP_MARKET"]
     return bool(account["positions"] and stops)
 
 
-def left_again(house: House) -> bool:
+def left_again(stack: Stack) -> bool:
     """Was the position closed at market because it could not be covered in time?"""
-    (account,) = house.ask("GET", "/sim/state")["accounts"]
-    exits = [r for r in house.log() if r["client_id"].endswith("-x1") and r["effect"] == "executed"]
+    (account,) = stack.ask("GET", "/sim/state")["accounts"]
+    exits = [r for r in stack.log() if r["client_id"].endswith("-x1") and r["effect"] == "executed"]
     return bool(exits and not account["positions"])
 
 
-def longest_gap(house: House) -> int:
-    verdict = house.ask("GET", "/sim/verdict")
+def longest_gap(stack: Stack) -> int:
+    verdict = stack.ask("GET", "/sim/verdict")
     gaps = [gap["ms"] for gap in verdict["uncovered"] + verdict["uncovered_refused_by_us"]]
     return int(max(gaps, default=0))
 
@@ -86,44 +86,44 @@ def longest_gap(house: House) -> int:
 def test_a_fill_is_covered_within_two_seconds_although(
     manned: Manned, match: dict[str, Any], then: dict[str, Any], times: int, silent: bool
 ) -> None:
-    house, account = manned
-    goes_wrong(house, match, then, {"times": times})
+    stack, account = manned
+    goes_wrong(stack, match, then, {"times": times})
     if silent:
-        falls_silent(house)
+        falls_silent(stack)
     trio = queue(draft(account, protection="ON_FIRST_FILL"))
 
     # A busy machine may find the time for another attempt used up, and leave: that is within the bound too.
-    until(lambda: covered(house) or left_again(house), seconds=15, why=lambda: story(trio))
+    until(lambda: covered(stack) or left_again(stack), seconds=15, why=lambda: story(trio))
 
-    (rule,) = [row for row in house.ask("GET", "/sim/faults") if "event" not in row["match"]]
+    (rule,) = [row for row in stack.ask("GET", "/sim/faults") if "event" not in row["match"]]
     assert rule["fired"] == times
-    gap = longest_gap(house)
+    gap = longest_gap(stack)
     print(f"uncovered for {gap} ms")
     assert gap <= BOUND_MS, story(trio)
     assert (
-        len([r for r in house.log() if r["client_id"] == client_id(trio, "e1") and r["method"] == "POST"])
+        len([r for r in stack.log() if r["client_id"] == client_id(trio, "e1") and r["method"] == "POST"])
         == 1
     )
 
 
 @contextmanager
-def filled_but_not_committed(house: House, account: ExchangeAccount) -> Iterator[TrioOrder]:
+def filled_but_not_committed(stack: Stack, account: ExchangeAccount) -> Iterator[TrioOrder]:
     """The entry has filled, its answer is on the way, and nobody has been told of it by an event."""
-    falls_silent(house)
-    goes_wrong(house, ENTRY, {"do": "delay", "ms": 3000})
+    falls_silent(stack)
+    goes_wrong(stack, ENTRY, {"do": "delay", "ms": 3000})
     trio = queue(draft(account, protection="ON_FIRST_FILL"))
-    until(lambda: house.ask("GET", "/sim/state")["accounts"][0]["positions"], why=lambda: story(trio))
+    until(lambda: stack.ask("GET", "/sim/state")["accounts"][0]["positions"], why=lambda: story(trio))
     assert the(trio).legs.get(role=Role.ENTRY).filled == 0
     yield trio
 
 
 def test_killed_between_fill_and_commit_another_worker_covers_within_the_bound(manned: Manned) -> None:
-    house, account = manned
-    with filled_but_not_committed(house, account) as trio:
-        house.stop("rqworker", kill=True)  # who sent the entry
+    stack, account = manned
+    with filled_but_not_committed(stack, account) as trio:
+        stack.stop("rqworker", kill=True)  # who sent the entry
 
-    until(lambda: covered(house), seconds=15, why=lambda: story(trio))
-    gap = longest_gap(house)
+    until(lambda: covered(stack), seconds=15, why=lambda: story(trio))
+    gap = longest_gap(stack)
     print(f"uncovered for {gap} ms")
     assert gap <= BOUND_MS, story(trio)
 
@@ -131,19 +131,19 @@ def test_killed_between_fill_and_commit_another_worker_covers_within_the_bound(m
 def test_killed_between_fill_and_commit_the_next_worker_covers_within_five_seconds_of_its_start(
     manned: Manned,
 ) -> None:
-    house, account = manned
-    with filled_but_not_committed(house, account) as trio:
-        house.stop("rqworker", kill=True)
-        house.stop("runworker", kill=True)
+    stack, account = manned
+    with filled_but_not_committed(stack, account) as trio:
+        stack.stop("rqworker", kill=True)
+        stack.stop("runworker", kill=True)
     killed = set(Heartbeat.objects.values_list("process", flat=True))
-    assert not covered(house)
+    assert not covered(stack)
 
     began = time.time_ns() // 10**6
-    house.start_worker("second")
-    until(lambda: covered(house), seconds=30, why=lambda: story(trio))
+    stack.start_worker("second")
+    until(lambda: covered(stack), seconds=30, why=lambda: story(trio))
 
     (stop,) = [
-        r["ms"] for r in house.log() if r["client_id"] == client_id(trio, "s1") and r["effect"] == "executed"
+        r["ms"] for r in stack.log() if r["client_id"] == client_id(trio, "s1") and r["effect"] == "executed"
     ]
     second = Heartbeat.objects.exclude(process__in=killed).get()
     print(
@@ -153,21 +153,21 @@ def test_killed_between_fill_and_commit_the_next_worker_covers_within_five_secon
 
 
 def test_the_legs_of_a_partly_filled_entry_are_requested_within_fifty_milliseconds(manned: Manned) -> None:
-    house, account = manned
+    stack, account = manned
     took = []
     for _ in range(FILLS):
         trio = queue(draft(account, entry_type="LIMIT", price=D("99000"), protection="ON_FIRST_FILL"))
         reaches(trio, "WORKING")
-        house.ask("POST", "/sim/fill", {"client_id": client_id(trio, "e1"), "quantity": "0.004"})
-        until(lambda: covered(house), why=house.logs, every=0.2)
+        stack.ask("POST", "/sim/fill", {"client_id": client_id(trio, "e1"), "quantity": "0.004"})
+        until(lambda: covered(stack), why=stack.logs, every=0.2)
         told = min(
             event["E"]
-            for event in house.ask("GET", "/sim/events?account=house")
+            for event in stack.ask("GET", "/sim/events?account=stack")
             if event["e"] == "ORDER_TRADE_UPDATE"
             and event["o"]["c"] == client_id(trio, "e1")
             and event["o"]["X"] == "PARTIALLY_FILLED"
         )
-        asked = {r["client_id"][-2]: r["ms"] for r in house.log() if r["path"] == "/fapi/v1/algoOrder"
+        asked = {r["client_id"][-2]: r["ms"] for r in stack.log() if r["path"] == "/fapi/v1/algoOrder"
                  and r["client_id"] in (client_id(trio, "s1"), client_id(trio, "p1")) and r["method"] == "POST"}  # fmt: skip
         took.append(max(asked["s"], asked["p"]) - told)
         services.trio_close(trio_id=trio.pk, by="test")
@@ -179,26 +179,26 @@ def test_the_legs_of_a_partly_filled_entry_are_requested_within_fifty_millisecon
 
 
 def stopped_before_the_entry(
-    house: House, account: ExchangeAccount, protection: str
+    stack: Stack, account: ExchangeAccount, protection: str
 ) -> tuple[TrioOrder, int]:
     """Return a trio whose entry is committed, and the process that was stopped before it could send it."""
     for attempt in range(ATTEMPTS):
         trio = draft(account, protection=protection)
-        mark = house.folder / f"stopped-{attempt}"
+        mark = stack.folder / f"stopped-{attempt}"
         errand = f"Errand({trio.pk}, BEFORE_ACT, 'entry', STOP, {str(mark)!r}, 60.0)"
         lines = (
             "import django; django.setup()",
             "from tests.crash.victim import BEFORE_ACT, STOP, Errand, work",
             f"work({errand})",
         )
-        victim = house.start(f"victim-{attempt}", "-c", "\n".join(lines))
+        victim = stack.start(f"victim-{attempt}", "-c", "\n".join(lines))
         entry = Request.objects.filter(trio=trio, leg__role=Role.ENTRY, kind=RequestKind.SUBMIT)
-        until(entry.exists, seconds=30, why=house.logs)
+        until(entry.exists, seconds=30, why=stack.logs)
         if entry.get().asked_by == "victim":
-            until(mark.exists, why=house.logs)
+            until(mark.exists, why=stack.logs)
             return trio, victim.pid
         # The worker heard that the legs rest, and was quicker: on with the next one.
-        house.stop(f"victim-{attempt}", kill=True)
+        stack.stop(f"victim-{attempt}", kill=True)
         services.trio_close(trio_id=trio.pk, by="test")
         reaches(trio, *ENDS)
     raise AssertionError(f"the worker was quicker {ATTEMPTS} times")
@@ -206,30 +206,30 @@ def stopped_before_the_entry(
 
 @pytest.mark.parametrize("protection", ["ON_FIRST_FILL", "PRE_ARMED"])
 def test_a_process_paused_before_it_sends_the_entry_wakes_to_a_refusal(
-    house: House, redis_queue: Any, protection: str
+    stack: Stack, redis_queue: Any, protection: str
 ) -> None:
     # Given a worker, and a process that has committed the entry and is stopped before sending it
-    house.environment |= {"RECV_WINDOW_MS": "2000", "ABSENCE_MARGIN_MS": "1500"}
-    account = house.account()
-    house.start_worker()
-    until(lambda: watched(account), seconds=30, why=house.logs)
-    trio, victim = stopped_before_the_entry(house, account, protection)
+    stack.environment |= {"RECV_WINDOW_MS": "2000", "ABSENCE_MARGIN_MS": "1500"}
+    account = stack.account()
+    stack.start_worker()
+    until(lambda: watched(account), seconds=30, why=stack.logs)
+    trio, victim = stopped_before_the_entry(stack, account, protection)
     try:
         # When absence is concluded, and it goes on
         reaches(trio, "ROLLED_BACK", seconds=30)
         assert "never sent twice" in the(trio).reason
         assert not [
-            r for r in house.log() if r["client_id"] == client_id(trio, "e1") and r["method"] == "POST"
+            r for r in stack.log() if r["client_id"] == client_id(trio, "e1") and r["method"] == "POST"
         ]
     finally:
         os.kill(victim, signal.SIGCONT)
 
     # Then the exchange sees one entry, refuses it for its age, and nothing is left
     def arrived() -> list[dict[str, Any]]:
-        return [r for r in house.log() if r["client_id"] == client_id(trio, "e1") and r["method"] == "POST"]
+        return [r for r in stack.log() if r["client_id"] == client_id(trio, "e1") and r["method"] == "POST"]
 
-    (row,) = until(arrived, why=house.logs)
-    for each in house.log():
+    (row,) = until(arrived, why=stack.logs)
+    for each in stack.log():
         if each["client_id"].startswith(client_id(trio, "")):
             print(
                 each["ms"],
@@ -241,7 +241,7 @@ def test_a_process_paused_before_it_sends_the_entry_wakes_to_a_refusal(
                 each["effect"],
             )
     assert (row["code"], row["effect"]) == (-1021, "refused")
-    (books,) = house.ask("GET", "/sim/state")["accounts"]
+    (books,) = stack.ask("GET", "/sim/state")["accounts"]
     assert not books["positions"]
     assert not books["orders"] + books["algo_orders"]
     assert the(trio).state == "ROLLED_BACK"

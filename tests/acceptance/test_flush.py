@@ -24,7 +24,7 @@ from infrastructure import job_queue
 from local_servers import manager
 from orders import services
 from orders.models import Symbol, TrioOrder
-from tests.acceptance.conftest import House, watched
+from tests.acceptance.conftest import Stack, watched
 from tests.builders import until
 
 TRIOS: Final = int(os.environ.get("FLUSH_TRIOS", "60"))
@@ -33,7 +33,7 @@ PRICE: Final = Decimal(100)
 
 
 @pytest.fixture
-def own_queue(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+def own_queue(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
     """A Valkey of this test alone: what is flushed must be nobody else's."""
     socket = tmp_path / "q.sock"
     words = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
@@ -44,10 +44,10 @@ def own_queue(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for each in settings.RQ_QUEUES.values():
         monkeypatch.setitem(each, "URL", url)
     monkeypatch.setattr(job_queue, "_connections", threading.local())
-    house.environment["REDIS_URL"] = url
+    stack.environment["REDIS_URL"] = url
     until(job_queue.answering, why="the queue's server does not answer")
     yield redis.Redis.from_url(url)
-    house.stop_all()
+    stack.stop_all()
     server.terminate()
     server.wait(timeout=15)
 
@@ -82,14 +82,14 @@ class Flusher(threading.Thread):
             self.flushed += 1
 
 
-def test_a_queue_flushed_at_any_moment_loses_no_trio(house: House, own_queue: redis.Redis) -> None:
+def test_a_queue_flushed_at_any_moment_loses_no_trio(stack: Stack, own_queue: redis.Redis) -> None:
     # Given four accounts, both workers, and somebody who empties the queue again and again
-    accounts = [house.account(f"house {n}") for n in range(ACCOUNTS)]
+    accounts = [stack.account(f"stack {n}") for n in range(ACCOUNTS)]
     symbols = symbols_chosen()
     for symbol in symbols:
-        house.price(symbol.symbol, str(PRICE))
-    house.start_worker()
-    house.start_rqworker()
+        stack.price(symbol.symbol, str(PRICE))
+    stack.start_worker()
+    stack.start_rqworker()
     until(lambda: all(watched(account) for account in accounts), seconds=60, why="not all are watched")
     flusher = Flusher(own_queue)
     flusher.start()
@@ -111,7 +111,7 @@ def test_a_queue_flushed_at_any_moment_loses_no_trio(house: House, own_queue: re
 
     # Then each was placed exactly once, and nothing of any is left
     entries: Counter[tuple[str, str]] = Counter()
-    verdict = house.ask("GET", "/sim/verdict")
+    verdict = stack.ask("GET", "/sim/verdict")
     for row in verdict["entries"]:
         entries[row["account"], row["stem"]] += row["orders"]
         assert Decimal(row["entered"]) == Decimal(row["exited"]) == 1, row

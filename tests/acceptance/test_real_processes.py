@@ -19,11 +19,11 @@ from orders import services
 from orders.domain.enums import LegState, Role
 from orders.exchange_data.clock import to_ms
 from orders.models import Heartbeat, TrioOrder
-from tests.acceptance.conftest import House, watched
+from tests.acceptance.conftest import Stack, watched
 from tests.builders import story, the, until
 
 D = Decimal
-Manned = tuple[House, ExchangeAccount]
+Manned = tuple[Stack, ExchangeAccount]
 
 # What a worker reads now and then whether or not a trio lives, and the three reads of a sweep.
 BY_THE_CLOCK = {"/fapi/v1/time", "/fapi/v1/accountConfig", "/fapi/v1/symbolConfig", "/fapi/v1/exchangeInfo"}
@@ -59,7 +59,7 @@ def armed(trio: TrioOrder) -> bool:
 
 @pytest.mark.parametrize("protection", ["PRE_ARMED", "ON_FIRST_FILL"])
 def test_a_market_trio_costs_three_order_requests_and_no_other(manned: Manned, protection: str) -> None:
-    house, account = manned
+    stack, account = manned
     # Given both workers warm
     warm = queue(draft(account))
     reaches(warm, "OPEN")
@@ -69,12 +69,12 @@ def test_a_market_trio_costs_three_order_requests_and_no_other(manned: Manned, p
     # When a market trio is placed
     trio = draft(account, protection=protection)
     queue(trio)
-    before = house.log()[-1]["n"]
+    before = stack.log()[-1]["n"]
     reaches(trio, "OPEN")
     until(lambda: armed(trio), why=lambda: story(trio))
 
     # Then the exchange saw three order requests, and nothing else about it (one sweep may fall due meanwhile)
-    asked = [(row["method"], row["path"]) for row in house.log(before) if row["path"] not in BY_THE_CLOCK]
+    asked = [(row["method"], row["path"]) for row in stack.log(before) if row["path"] not in BY_THE_CLOCK]
     sweeps = [request for request in asked if request[1] in SWEEP]
     assert len(sweeps) == len(set(sweeps)), story(trio)
     assert sorted(request for request in asked if request[1] not in SWEEP) == [
@@ -85,34 +85,34 @@ def test_a_market_trio_costs_three_order_requests_and_no_other(manned: Manned, p
 
 
 def test_events_alone_carry_a_trio_to_its_end(manned: Manned) -> None:
-    house, account = manned
+    stack, account = manned
     trio = draft(account, entry_type="LIMIT", price=D("99000"))
     queue(trio)
     reaches(trio, "WORKING")
 
-    house.price("BTCUSDT", "98990")
+    stack.price("BTCUSDT", "98990")
     reaches(trio, "OPEN")
     until(lambda: armed(trio), why=lambda: story(trio))
-    house.price("BTCUSDT", "111000")
+    stack.price("BTCUSDT", "111000")
 
     assert reaches(trio, "CLOSED").result == "TAKE_PROFIT"
-    verdict = house.ask("GET", "/sim/verdict")
+    verdict = stack.ask("GET", "/sim/verdict")
     assert "doubled" not in str(verdict) or not verdict.get("doubled"), verdict
 
 
 def test_a_killed_runworker_is_replaced_and_a_fill_meanwhile_is_covered(manned: Manned) -> None:
-    house, account = manned
+    stack, account = manned
     trio = draft(account, entry_type="LIMIT", price=D("99000"), protection="ON_FIRST_FILL")
     queue(trio)
     reaches(trio, "WORKING")
 
     # Given the only runworker dies, and the entry fills while nobody looks
-    house.stop("runworker", kill=True)
-    house.price("BTCUSDT", "98990")
+    stack.stop("runworker", kill=True)
+    stack.price("BTCUSDT", "98990")
     killed = set(Heartbeat.objects.values_list("process", flat=True))
 
     # When another is started
-    house.start_worker("second")
+    stack.start_worker("second")
     until(lambda: armed(trio), seconds=30, why=lambda: story(trio))
 
     # Then the position is covered within five seconds of its start, on the exchange's own clock
@@ -120,30 +120,30 @@ def test_a_killed_runworker_is_replaced_and_a_fill_meanwhile_is_covered(manned: 
     covered = trio.legs.get(role=Role.STOP_LOSS).accepted_ts
     assert covered is not None
     assert covered - to_ms(second.started_at) <= 5000
-    house.price("BTCUSDT", "94000")
+    stack.price("BTCUSDT", "94000")
     assert reaches(trio, "CLOSED").result == "STOP_LOSS", story(trio)
 
 
 def test_a_killed_exchange_comes_back_with_everything_it_had_answered(manned: Manned) -> None:
-    house, account = manned
+    stack, account = manned
     trio = draft(account)
     queue(trio)
     reaches(trio, "OPEN")
     until(lambda: armed(trio), why=lambda: story(trio))
 
-    port = int(house.url.rsplit(":", 1)[1])
-    house.stop("simulator", kill=True)
-    house.start_simulator(port)
-    until(lambda: watched(account), seconds=30, why=house.logs)
-    house.price("BTCUSDT", "111000")
+    port = int(stack.url.rsplit(":", 1)[1])
+    stack.stop("simulator", kill=True)
+    stack.start_simulator(port)
+    until(lambda: watched(account), seconds=30, why=stack.logs)
+    stack.price("BTCUSDT", "111000")
 
     assert reaches(trio, "CLOSED").result == "TAKE_PROFIT", story(trio)
 
 
-def test_runworker_finds_a_trio_whose_job_got_lost(house: House, redis_queue: Any) -> None:
-    account = house.account()
-    house.start_worker()
-    until(lambda: watched(account), seconds=30, why=house.logs)
+def test_runworker_finds_a_trio_whose_job_got_lost(stack: Stack, redis_queue: Any) -> None:
+    account = stack.account()
+    stack.start_worker()
+    until(lambda: watched(account), seconds=30, why=stack.logs)
 
     trio = draft(account)
     queue(trio)  # no rqworker is there to hear the bell
@@ -153,25 +153,25 @@ def test_runworker_finds_a_trio_whose_job_got_lost(house: House, redis_queue: An
 
 
 def test_without_a_queue_cancel_and_close_work_and_place_waits(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given one open trio, and then a queue that does not answer, anywhere
-    account = house.account()
-    house.start_worker()
-    until(lambda: watched(account), seconds=30, why=house.logs)
+    account = stack.account()
+    stack.start_worker()
+    until(lambda: watched(account), seconds=30, why=stack.logs)
     standing = draft(account)
     queue(standing)
     reaches(standing, "OPEN")
     until(lambda: armed(standing), why=lambda: story(standing))
-    house.stop("runworker")
+    stack.stop("runworker")
     dead = "redis://127.0.0.1:1/0"
     monkeypatch.setattr(settings, "REDIS_URL", dead)
     monkeypatch.setattr(settings, "EMBEDDED_REDIS", False)
     for queue_settings in settings.RQ_QUEUES.values():
         monkeypatch.setitem(queue_settings, "URL", dead)
     monkeypatch.setattr(job_queue, "_connections", type(job_queue._connections)())
-    house.start_worker("deaf", REDIS_URL=dead)
-    until(lambda: watched(account), seconds=30, why=house.logs)
+    stack.start_worker("deaf", REDIS_URL=dead)
+    until(lambda: watched(account), seconds=30, why=stack.logs)
 
     # When the operator closes it, the worker acts; when another is placed, it waits
     services.trio_close(trio_id=standing.pk, by="test")
@@ -184,7 +184,7 @@ def test_without_a_queue_cancel_and_close_work_and_place_waits(
 
 
 def test_nothing_on_disk_or_in_a_log_shows_a_key_or_a_secret(manned: Manned) -> None:
-    house, account = manned
+    stack, account = manned
     trio = draft(account)
     queue(trio)
     reaches(trio, "OPEN")
@@ -195,7 +195,7 @@ def test_nothing_on_disk_or_in_a_log_shows_a_key_or_a_secret(manned: Manned) -> 
     for name, text in {
         "database": _dump(),
         "queue": _queue_dump(),
-        "logs": house.logs(),
+        "logs": stack.logs(),
         "admin": _admin_page(account, trio),
     }.items():
         for secret in secrets:

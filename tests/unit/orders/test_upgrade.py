@@ -222,7 +222,7 @@ def upgraded(django_db_setup: None, django_db_blocker: Any) -> Iterator[Upgraded
 
 
 @dataclass
-class House:
+class Stack:
     """The installation after its upgrade: its accounts at its exchange, and a worker that is the test itself."""
 
     simulator: Simulator
@@ -281,7 +281,7 @@ def migrated(upgraded: Upgraded, django_db_blocker: Any) -> Iterator[Upgraded]:
 
 
 @pytest.fixture
-def house(upgraded: Upgraded, django_db_blocker: Any, tmp_path: Path) -> Iterator[House]:
+def stack(upgraded: Upgraded, django_db_blocker: Any, tmp_path: Path) -> Iterator[Stack]:
     (tmp_path / "journal.jsonl").write_bytes(
         gzip.decompress((DATA / f"{COMMIT}.exchange.jsonl.gz").read_bytes())
     )
@@ -297,7 +297,7 @@ def house(upgraded: Upgraded, django_db_blocker: Any, tmp_path: Path) -> Iterato
             account.name: Desk(simulator, account, f"key-of-{account.name}")
             for account in ExchangeAccount.objects.all()
         }
-        yield House(simulator, desks)
+        yield Stack(simulator, desks)
         endpoints.use_transport("PAPER", None)
         store.close()
 
@@ -371,27 +371,27 @@ def test_what_a_trio_asked_it_still_asks_and_shows(migrated: Upgraded) -> None:
 # --- going on -------------------------------------------------------------------------------------
 
 
-def test_what_lives_goes_on(house: House) -> None:
+def test_what_lives_goes_on(stack: Stack) -> None:
     # Given what rests for each trio, and a worker that starts months later
-    rested = {name: house.orders(name) & set(house.desks["main"].resting) for name in GOES_ON}
-    house.watched()
+    rested = {name: stack.orders(name) & set(stack.desks["main"].resting) for name in GOES_ON}
+    stack.watched()
 
     # When each is carried on, and swept once more
     for name in GOES_ON:
-        house.desks["main"].service.advance(TRIOS[name])
-    house.carry_until(lambda trio: (trio.state, trio.result) == GOES_ON[NAMES[trio.pk]][:2], GOES_ON)
-    house.watched()
+        stack.desks["main"].service.advance(TRIOS[name])
+    stack.carry_until(lambda trio: (trio.state, trio.result) == GOES_ON[NAMES[trio.pk]][:2], GOES_ON)
+    stack.watched()
     for name in GOES_ON:
-        house.desks["main"].service.advance(TRIOS[name])
+        stack.desks["main"].service.advance(TRIOS[name])
 
     # Then each is where it should be, what covers it is what covered it, and nothing was sent for it
-    came_to = {name: (trio.state, trio.result, house.resting(name)) for name, trio in _all(house, GOES_ON)}
+    came_to = {name: (trio.state, trio.result, stack.resting(name)) for name, trio in _all(stack, GOES_ON)}
     assert came_to == GOES_ON
     for name, (_, _, rests) in GOES_ON.items():
         if rests:
-            assert house.orders(name) & set(house.desks["main"].resting) == rested[name], name
-            assert house.sent(name) == [], name
-    asks = {name for name, trio in _all(house, GOES_ON) if trio.question}
+            assert stack.orders(name) & set(stack.desks["main"].resting) == rested[name], name
+            assert stack.sent(name) == [], name
+    asks = {name for name, trio in _all(stack, GOES_ON) if trio.question}
     assert asks == {name for name in ASKING if GOES_ON[name][2]} | {"target refused, left"}
 
     # And the exchange holds what the trios hold, and what a person bought
@@ -400,83 +400,83 @@ def test_what_lives_goes_on(house: House) -> None:
         (trio.account.name, trio.symbol.symbol, trio.position_side): sum(
             leg.filled for leg in trio.legs.filter(role=Role.ENTRY)
         )
-        for _, trio in _all(house, held)
+        for _, trio in _all(stack, held)
     }
     positions = {
         (account["name"], row["symbol"], row["side"]): abs(D(row["quantity"]))
-        for account in house.simulator.snapshot()["accounts"]
+        for account in stack.simulator.snapshot()["accounts"]
         for row in account["positions"]
     }
     assert positions == ours | {("past", "BTCUSDT", "BOTH"): D("0.001")}
 
     # And when a price reaches their stops, those that are watched leave by them
-    house.simulator.set_price("BTCUSDT", "94000")
+    stack.simulator.set_price("BTCUSDT", "94000")
     stopped = {
         name
-        for name, trio in _all(house, held)
+        for name, trio in _all(stack, held)
         if (trio.symbol.symbol, trio.side) == ("BTCUSDT", "BUY") and trio.account.name not in NO_KEY
     }
     assert {"covered", "hedged long", "target refused", "mode switched", "multi-assets"} <= stopped
-    house.carry_until(lambda trio: (trio.state, trio.result) == ("CLOSED", "STOP_LOSS"), stopped)
+    stack.carry_until(lambda trio: (trio.state, trio.result) == ("CLOSED", "STOP_LOSS"), stopped)
     assert anchor_write() is not None
     the_journal_is_whole(GOES_ON)
 
 
-def _all(house: House, names: Iterable[str]) -> list[tuple[str, TrioOrder]]:
-    return [(name, house.trio(name)) for name in names]
+def _all(stack: Stack, names: Iterable[str]) -> list[tuple[str, TrioOrder]]:
+    return [(name, stack.trio(name)) for name in names]
 
 
 # --- asking ---------------------------------------------------------------------------------------
 
 
-def test_a_change_that_was_asked_about_is_not_asked_about_again(house: House) -> None:
-    house.simulator.ex.catalogue.set_status("DOGEUSDT", "SETTLING")
-    house.watched()
+def test_a_change_that_was_asked_about_is_not_asked_about_again(stack: Stack) -> None:
+    stack.simulator.ex.catalogue.set_status("DOGEUSDT", "SETTLING")
+    stack.watched()
     for name in ("switched", "multi", "second", "hedged"):
-        account = house.desks[name].account
+        account = stack.desks[name].account
         for look in (modes_look, margins_look, symbols_look):
             assert look(account) == set(), f"{look.__name__} of {name}"
     for name in ("mode switched, left", "symbol stopped, left"):
-        trio = house.trio(name)
+        trio = stack.trio(name)
         assert not trio.question
         assert TrioEvent.objects.filter(trio=trio, kind="question").count() == 1
 
 
-def mended(house: House) -> None:
+def mended(stack: Stack) -> None:
     """Do what a person does besides answering: put the switches back, enter the lost keys anew."""
     for name in ("switched", "multi"):
-        account = house.simulator.ex.books[name].account
+        account = stack.simulator.ex.books[name].account
         account.dual = account.multi_assets = False
     for name in NO_KEY:
         account_replace_credentials(
-            account=house.desks[name].account, api_key=f"key-of-{name}", api_secret=f"secret-of-{name}"
+            account=stack.desks[name].account, api_key=f"key-of-{name}", api_secret=f"secret-of-{name}"
         )
 
 
 @pytest.mark.parametrize("choice", Choice)
-def test_each_question_can_be_answered_with_each_choice_it_allows(house: House, choice: Choice) -> None:
+def test_each_question_can_be_answered_with_each_choice_it_allows(stack: Stack, choice: Choice) -> None:
     # Given trios that ask, and nothing that still stands in the way of what is answered
-    mended(house)
-    house.watched()
+    mended(stack)
+    stack.watched()
     names = {name for name, (_, answers) in ASKING.items() if choice in answers}
 
     # When each is answered
     for name in names:
         services.trio_answer(trio_id=TRIOS[name], by="operator", choice=choice)
-        assert not house.trio(name).question
+        assert not stack.trio(name).question
 
     # Then it closes, or goes on and asks again only if the reason is still there
     if choice is CLOSE:
-        house.carry_until(lambda trio: trio.state == "CLOSED", names)
-        results = {name: trio.result for name, trio in _all(house, names)}
+        stack.carry_until(lambda trio: trio.state == "CLOSED", names)
+        results = {name: trio.result for name, trio in _all(stack, names)}
         assert results == dict.fromkeys(names, "MANUAL") | {
             "key refused": "UNCOVERED",
             "key refused without a code": "UNCOVERED",
         }
-        assert "".join(house.resting(name) for name in names) == ""
+        assert "".join(stack.resting(name) for name in names) == ""
     else:
-        house.carry_until(lambda trio: trio.state == GOES_ON[NAMES[trio.pk]][0], names)
-        asks_again = {name for name, trio in _all(house, names) if trio.question}
+        stack.carry_until(lambda trio: trio.state == GOES_ON[NAMES[trio.pk]][0], names)
+        asks_again = {name for name, trio in _all(stack, names) if trio.question}
         assert asks_again == {
             "target refused",
             "target refused in odd words",
