@@ -1,4 +1,4 @@
-"""The exchange's time for what a person asks, measured anew each time."""
+"""The exchange's time for requests made on a person's behalf, measured anew each time."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def clock_read(environment: str) -> ClockReading:
 
 
 def exchange_time(environment: str) -> ExchangeMs:
-    """Return the exchange's time now, in ms, asked anew. Raises ``exchange.errors``."""
+    """Return the exchange's time now, in ms, measured anew. Raises ``exchange.errors``."""
     return clock_read(environment).exchange_time(our_ms())

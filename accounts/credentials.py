@@ -1,4 +1,4 @@
-"""The only reader of the credentials table: what a client is made from, the secrets, their re-encryption."""
+"""The only code that decrypts credentials: for a client, and to re-encrypt them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def secrets_of(account_id: int, name: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """How a re-encryption went; ``unreadable`` names the accounts no configured key decrypts."""
+    """The result of a re-encryption; ``unreadable`` names the accounts that no configured key decrypts."""
 
     rotated: int
     already: int

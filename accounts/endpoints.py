@@ -1,4 +1,4 @@
-"""Where each environment of the exchange lives, and what is mounted under its clients."""
+"""The addresses of each environment, and the adapter mounted under its clients, if any."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _transports: dict[str, BaseAdapter] = {}
 
 
 def stream_endpoints(environment: str) -> Endpoints:
-    """Return where the environment lives: REST, stream root, SAPI."""
+    """Return the environment's addresses: REST, stream root, SAPI."""
     endpoints: Endpoints = settings.BINANCE_URLS[str(environment)]
     return endpoints
 

@@ -11,12 +11,12 @@ from accounts.models import Environment
 from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailable, OutcomeUnknown
 from exchange.refusals import Refusal
 
-NOT_AN_EXCHANGE = (200, 404, 405)  # answered, but in a foreign form or from a page that is not there
+NOT_AN_EXCHANGE = (200, 404, 405)  # something answered, but not in the exchange's format
 
 
 @contextmanager
 def exchange_errors_translated(environment: str) -> Iterator[None]:
-    """Turn the exchange's errors into ours."""
+    """Raise the exchange's errors as ours."""
     try:
         yield
     except ExchangeError as error:
@@ -34,18 +34,18 @@ def plain(environment: str, error: ExchangeError) -> AccountsError:
         )
     if error.refusal is Refusal.CLOCK:
         return ClockOff(
-            f"The exchange refused our time ({error.code}): this machine's clock and the exchange's differ."
+            f"The exchange refused our timestamp ({error.code}): this machine's clock and the exchange's differ."
             " Set the clock (chrony, systemd-timesyncd) and try again."
         )
     if error.refusal is Refusal.KEY or (isinstance(error, CredentialsRefused) and not error.code):
         return KeyRefused(
-            f"The exchange refused the API key ({_code(error)}): it does not exist on {label}, this address"
-            f" is not on its list, or it may not use futures. Check that the key was made for {label}.",
+            f"The exchange refused the API key ({_code(error)}): it does not exist on {label}, this IP address"
+            f" is not on its whitelist, or it lacks the futures permission. Check that the key was made for {label}.",
             field="api_key",
         )
     if not error.code and error.status in NOT_AN_EXCHANGE:
         return ExchangeUnreachable(
-            f"What answers at {stream_endpoints(environment).rest} does not speak like the exchange"
+            f"What answers at {stream_endpoints(environment).rest} does not answer like the exchange"
             f" (HTTP {error.status}): check BINANCE_{environment}_REST_URL."
         )
     if isinstance(error, ExchangeUnavailable | OutcomeUnknown):

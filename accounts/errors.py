@@ -21,11 +21,11 @@ class AccountExists(AccountsError):
 
 
 class ExchangeUnreachable(AccountsError):
-    """No answer, or one that says nothing. Wait, then try again."""
+    """No usable answer. Wait, then try again."""
 
 
 class ClockOff(AccountsError):
-    """The exchange refused our timestamp."""
+    """The exchange refused our timestamp: the clocks differ."""
 
 
 class KeyRefused(AccountsError):

@@ -1,4 +1,4 @@
-"""A text that is encrypted at rest and shown to nobody who did not ask for it by name."""
+"""Text that is encrypted at rest and decrypted only by an explicit call."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def newest_fernet() -> Fernet:
 class Sealed:
     """Ciphertext as it came from the database. Opened only by ``reveal``.
 
-    Fetching a row therefore never decrypts: a wrong master key breaks the moment of use, not the
-    pages and lists that happen to pass by.
+    Fetching a row therefore never decrypts: a wrong master key breaks only the use of a key, not the
+    pages and lists that load its row.
     """
 
     __slots__ = ("ciphertext",)

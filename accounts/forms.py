@@ -28,7 +28,7 @@ def _key_field() -> forms.CharField:
     return forms.CharField(
         label="API key",
         widget=widget,
-        help_text="Its permission to withdraw must be off. Later only a fingerprint of it is shown.",
+        help_text="It must not have the withdrawal permission. Once stored, only its fingerprint is shown.",
     )
 
 
@@ -92,7 +92,7 @@ class CredentialsForm(DialogForm):
 
 
 class SymbolSettingForm(DialogForm):
-    """What is wanted for one symbol; empty: whatever the exchange has."""
+    """What is wanted for one symbol; empty: keep what the exchange has."""
 
     symbol = forms.CharField(max_length=32, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}))
     leverage = forms.IntegerField(

@@ -28,7 +28,7 @@ def exchange_for(account_id: int) -> Exchange:
     """Return the account's client, safe to share between threads.
 
     Raises CredentialsUnreadable when no key is stored or it cannot be decrypted. Whether the account
-    may take new risk (``ALLOW_LIVE``, ``is_active``) is for the caller to ask: protecting is always allowed.
+    may take new risk (``ALLOW_LIVE``, ``is_active``) is the caller's check: protection is always allowed.
     """
     row = fetch_first(MADE_FROM, account_id)
     if row is None:
@@ -117,7 +117,7 @@ def market_stream(environment: str) -> MarketStream:
 
 
 def prepare() -> None:
-    """Load the exchange library now: it takes most of a second, and the first order shall not wait for it."""
+    """Import the exchange library now: that takes most of a second, and the first order must not wait for it."""
     from exchange.binance.http import prepare as load
 
     load()

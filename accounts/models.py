@@ -33,7 +33,7 @@ class MarginTypeChoice(models.TextChoices):
 
 
 class SettingChange(models.TextChoices):
-    """A setting that a person switched at the exchange while something lived under the old one."""
+    """A setting that was switched on the exchange while trios were open under the old one."""
 
     MULTI_ASSETS = "MULTI_ASSETS", "multi-assets mode switched on"
     POSITION_MODE = "POSITION_MODE", "position mode switched"
@@ -47,7 +47,7 @@ class ExchangeAccount(models.Model):
     is_active = models.BooleanField(
         "active",
         default=True,
-        help_text="New trios are accepted. What already lives is protected either way.",
+        help_text="New trios are accepted. Open trios are protected either way.",
     )
     position_mode = models.CharField(
         max_length=8, choices=PositionModeChoice.choices, help_text="As read from the exchange."
@@ -68,7 +68,7 @@ class ExchangeAccount(models.Model):
         blank=True,
         editable=False,
         choices=SettingChange.choices,
-        help_text="A setting at the exchange that differs from what lives here; nothing new is opened meanwhile.",
+        help_text="A setting on the exchange no longer fits the open trios; nothing new is opened meanwhile.",
     )
     setting_changed_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -91,7 +91,7 @@ class ExchangeAccount(models.Model):
 
 
 class Credential(models.Model):
-    """An account's API key and secret, sealed. ``accounts.credentials`` alone opens them."""
+    """An account's API key and secret, encrypted. Only ``accounts.credentials`` decrypts them."""
 
     account = models.OneToOneField(
         ExchangeAccount, on_delete=models.CASCADE, primary_key=True, related_name="credential"
@@ -115,7 +115,7 @@ class SymbolSetting(models.Model):
         max_length=8,
         blank=True,
         editable=False,
-        help_text="Before a change about which trios have yet to ask.",
+        help_text="The margin type before a change that open trios have not asked about yet.",
     )
     wanted_leverage = models.PositiveSmallIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(125)]

@@ -1,4 +1,4 @@
-"""How an account is set at the exchange: position mode, multi-assets mode. A person may switch both in its app."""
+"""An account's modes on the exchange: position mode and multi-assets mode. Both can be switched in its app."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from django.utils import timezone
 from accounts.models import ExchangeAccount, SettingChange
 from exchange.types import PositionMode
 
-# What lives on an account is not this app's to know: whoever keeps it says here how to find it.
+# This app knows no trios: the app that keeps them registers here how to find the open ones.
 _in_use: list[Callable[[], QuerySet[Any]]] = []
 
 
 def register_use(living: Callable[[], QuerySet[Any]]) -> None:
-    """Name what was placed under an account's modes: rows of the account ``OuterRef("pk")`` that still live."""
+    """Register how to find what is open under an account's modes: rows of the account ``OuterRef("pk")``."""
     _in_use.append(living)
 
 
 def modes_take_in(
     account: ExchangeAccount, *, position_mode: PositionMode, multi_assets: bool
 ) -> SettingChange | None:
-    """Take in how the exchange shows an account; return what forbids new risk there now, if anything.
+    """Store the modes that the exchange reports for an account; return what forbids new risk there now, if anything.
 
-    The position mode that living orders were placed under stays theirs until they have ended: their orders name
-    sides that only exist in it. Until then nothing new is opened. Each change has its own time.
+    While trios are open, the account keeps the position mode they were placed in, because their orders name position
+    sides that exist only in it. Nothing new is opened until they have ended. Each change keeps the time it was seen.
     """
     ours = ExchangeAccount.objects.filter(pk=account.pk)
     if position_mode.value != account.position_mode:
@@ -48,7 +48,7 @@ def modes_take_in(
 
 
 def change_sentence(account: ExchangeAccount) -> str:
-    """Say why nothing new may be opened while a setting differs from what lives on the account; or nothing."""
+    """Say why nothing new may be opened while a mode does not fit the account's open trios; empty when it fits."""
     if not account.setting_change:
         return ""
     seen = (
@@ -57,13 +57,14 @@ def change_sentence(account: ExchangeAccount) -> str:
     match SettingChange(account.setting_change):
         case SettingChange.MULTI_ASSETS:
             return (
-                f"Multi-assets mode was switched on for “{account.name}” on the exchange: its liquidation prices are"
-                f" not those reckoned with here. Switch it off in the exchange's app; nothing new is opened before.{seen}"
+                f"Multi-assets mode was switched on for “{account.name}” on the exchange, so the liquidation prices"
+                f" estimated here no longer hold. Nothing new is opened until it is off again: switch it off in the"
+                f" exchange's app.{seen}"
             )
         case SettingChange.POSITION_MODE:
             placed_in = PositionMode(account.position_mode)
             return (
-                f"“{account.name}” was switched to {placed_in.other.words} on the exchange, but what lives there was"
-                f" placed in {placed_in.words}. Nothing new is opened until it is switched back, or all of that has"
+                f"“{account.name}” was switched to {placed_in.other.words} on the exchange, but its open trios were"
+                f" placed in {placed_in.words}. Nothing new is opened until it is switched back, or those trios have"
                 f" ended.{seen}"
             )

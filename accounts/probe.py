@@ -1,4 +1,4 @@
-"""Probe an account through its key: what it is, what it may do, and why it must not be used."""
+"""Probe an account through its API key: its modes, its permissions, and what forbids its use."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class AccountProbe:
 
 
 def probe(environment: str, exchange: Exchange) -> AccountProbe:
-    """Ask the exchange about the key's account. Raises AccountsError when it does not answer usefully."""
+    """Read the key's account from the exchange. Raises AccountsError when there is no usable answer."""
     with exchange_errors_translated(environment):
         clock = clock_read(environment)
         at = clock.exchange_time(our_ms())
@@ -90,7 +90,7 @@ def _permissions(environment: str, exchange: Exchange, at: ExchangeMs) -> Permis
     try:
         return exchange.permissions(at=at)
     except ExchangeError:
-        # Where real money is, the permissions must be known; test exchanges often do not report them.
+        # With real money the permissions must be known; test exchanges often do not report them.
         if environment == Environment.LIVE:
             raise
         return None

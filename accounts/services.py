@@ -87,7 +87,7 @@ def account_add(**new: Unpack[NewAccount]) -> ExchangeAccount:
 
 
 def account_prepare(**new: Unpack[NewAccount]) -> AccountDraft:
-    """Make every check, here and at the exchange, and store nothing. Raises AccountsError."""
+    """Make every check, here and on the exchange, and store nothing. Raises AccountsError."""
     environment = _environment(new["environment"])
     name = account_name(new["name"])
     api_key, api_secret = _credentials(new["api_key"], new["api_secret"])
@@ -137,7 +137,7 @@ def account_store(draft: AccountDraft, account: ExchangeAccount | None = None) -
             )
             settings_store(account, draft.symbol_configs)
     except IntegrityError:
-        # Somebody else was faster: refuse as if theirs had been there before.
+        # Somebody else stored it first: refuse as if it had been there before.
         _refuse_duplicate(
             draft.environment, name=draft.name, api_key=draft.api_key, alias=draft.probe.account_alias
         )
@@ -146,7 +146,7 @@ def account_store(draft: AccountDraft, account: ExchangeAccount | None = None) -
 
 
 def account_test(account: ExchangeAccount) -> AccountCheck:
-    """Ask the exchange about a stored account and bring our row up to date.
+    """Read a stored account from the exchange and bring our row up to date.
 
     Raises AccountsError when the exchange does not answer, refuses the key, or the key cannot be read.
     """

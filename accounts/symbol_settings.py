@@ -35,7 +35,7 @@ def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) ->
     known = {row.symbol: row for row in SymbolSetting.objects.filter(account=account)}
 
     def was(config: SymbolConfig) -> str:
-        """Return the margin type of before the change, until trios have asked about it."""
+        """Return the margin type before the change, until trios have asked about it."""
         row = known.get(config.symbol)
         if row is None or not row.margin_type:
             return ""
@@ -69,7 +69,7 @@ def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) ->
 def symbol_setting_want(
     account: ExchangeAccount, symbol: str, *, leverage: int | None, margin_type: str | None
 ) -> SymbolSetting:
-    """Store what is wanted for a symbol; None: whatever the exchange has. Sends nothing."""
+    """Store what is wanted for a symbol; None: keep what the exchange has. Sends nothing."""
     row, _ = SymbolSetting.objects.update_or_create(
         account=account,
         symbol=symbol,
@@ -79,7 +79,7 @@ def symbol_setting_want(
 
 
 def symbol_settings_apply(account: ExchangeAccount, symbol: str) -> SymbolSetting:
-    """Set margin type, then leverage, to what is wanted, and read back what came of it.
+    """Set margin type, then leverage, to what is wanted, and read the result back.
 
     Raises SettingsRefused when something is open on the symbol, the exchange refuses, or what it shows
     afterwards is not what is wanted; other AccountsErrors when it does not answer.

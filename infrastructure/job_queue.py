@@ -1,4 +1,4 @@
-"""The doorbell: rings an RQ job when the transaction is through, and never fails who rings it."""
+"""The doorbell: enqueue an RQ job after the commit, so that work starts at once. A dead Redis raises nothing here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def names() -> list[str]:
 
 
 def connection() -> redis.Redis:
-    """Return this thread's connection, of little patience: somebody waits for a page."""
+    """Return this thread's connection. Its timeouts are short, because a page is waiting."""
     found: redis.Redis | None = getattr(_connections, "redis", None)
     if found is None:
         if settings.EMBEDDED_REDIS:
@@ -37,7 +37,7 @@ def connection() -> redis.Redis:
             settings.REDIS_URL,
             socket_connect_timeout=1,
             socket_timeout=1,
-            # Once more at once, for a connection that Redis has closed meanwhile. The default waits for seconds.
+            # One retry, at once, for a connection that Redis has closed meanwhile. The default waits for seconds.
             retry=Retry(NoBackoff(), 1),
         )
         _connections.redis = found
@@ -45,12 +45,12 @@ def connection() -> redis.Redis:
 
 
 def queue(name: str = "orders") -> Queue:
-    """Return a queue that enqueues at once, on the impatient connection."""
+    """Return a queue that enqueues at once, on this thread's connection."""
     return get_queue(name, commit_mode="auto", connection=connection())
 
 
 def answering() -> bool:
-    """Tell whether Redis answers."""
+    """Return whether Redis answers."""
     try:
         return bool(connection().ping())
     except (RedisError, manager.EmbeddedServersError):
@@ -60,7 +60,7 @@ def answering() -> bool:
 def ring(job: Callable[..., Any], *arguments: int | str, queue_name: str = "orders") -> None:
     """Enqueue a job once the transaction under way commits. A dead Redis is logged, never raised.
 
-    Only ids and words go into a job; the truth is in the database, and runworker finds what was not rung for.
+    A job carries ids and short strings only. The work itself is in the database, where runworker finds it without a job.
     """
 
     def enqueue() -> None:
@@ -70,7 +70,7 @@ def ring(job: Callable[..., Any], *arguments: int | str, queue_name: str = "orde
             except RedisError:
                 if not settings.EMBEDDED_REDIS:
                     raise
-                manager.ensure()  # ours to mend
+                manager.ensure()  # our own server: start it again
                 queue(queue_name).enqueue(job, *arguments, result_ttl=0, failure_ttl=86_400)
         except (RedisError, OSError, manager.EmbeddedServersError) as error:
             logger.warning("No answer from the queue (%s); runworker finds the work.", type(error).__name__)

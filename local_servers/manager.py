@@ -64,7 +64,7 @@ def redis_url(db: int = 0) -> str:
 
 
 def ensure() -> None:
-    """Return when both servers answer, starting or mending them if need be.
+    """Return when both servers answer, starting or restarting them if need be.
 
     From then on this process counts as a user until it ends. Raises EmbeddedServersError.
     """

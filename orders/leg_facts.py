@@ -1,4 +1,4 @@
-"""Between a leg's row and what the pure rules know of it."""
+"""Convert between a leg's row and ``LegFacts``, what the pure rules know of the order."""
 
 from __future__ import annotations
 

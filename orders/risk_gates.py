@@ -1,4 +1,4 @@
-"""What forbids new risk. Protection, exits and cancels never ask here (P10)."""
+"""What forbids new risk. Stops, exits and cancels are never checked here (P10)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_WORKER = "No runworker is alive, so nobody would watch the position. Start on
 
 
 def worker_alive() -> bool:
-    """Has any runworker beaten within the last ten seconds?"""
+    """Did any runworker send a heartbeat within the last ten seconds?"""
     with connection.cursor() as cursor:
         cursor.execute(BEATEN, [HEARTBEAT_SECONDS])
         (beaten,) = cursor.fetchone()
@@ -70,7 +70,7 @@ def is_dry_run(trio: TrioOrder) -> bool:
 
 
 def living_behind_switches() -> str:
-    """Return a sentence naming the trios that live where a switch allows nothing new; they stay protected. Empty if none."""
+    """Return a sentence naming the open trios where a switch allows nothing new; they stay protected. Empty if none."""
     shut = Q(account__environment=Environment.LIVE) if not settings.ALLOW_LIVE else Q(pk__in=[])
     if settings.DRY_RUN_MODE:
         shut |= ~Q(account__environment=Environment.PAPER)
@@ -84,8 +84,8 @@ def living_behind_switches() -> str:
     )
     switches = [name for name, on in (("DRY_RUN_MODE is on", settings.DRY_RUN_MODE),
                                       ("ALLOW_LIVE is off", not settings.ALLOW_LIVE)) if on]  # fmt: skip
-    what = "trio lives" if len(rows) == 1 else "trios live"
+    what = "trio is" if len(rows) == 1 else "trios are"
     return (
-        f"{' and '.join(switches)}, but {len(rows)} {what} there: {names}. Nothing new is opened; what lives goes on "
+        f"{' and '.join(switches)}, but {len(rows)} {what} open there: {names}. Nothing new is opened; open trios go on "
         "being protected, closed and cancelled."
     )

@@ -73,7 +73,7 @@ def trio_draft(*, account: ExchangeAccount, symbol: Symbol, side: str, **fields:
 
 
 def trio_complete(trio: TrioOrder) -> None:
-    """Fill in what a person need not say: the position side of the account's mode, the protection."""
+    """Fill in what a person may leave out: the position side (by the account's mode) and the protection."""
     hedge = trio.account.position_mode == PositionMode.HEDGE
     if hedge and trio.position_side in ("", PositionSide.BOTH):
         trio.position_side = PositionSide.LONG if trio.side == Side.BUY else PositionSide.SHORT
@@ -135,7 +135,7 @@ def _market_read(account: ExchangeAccount, symbol: Symbol, wallet: Decimal | Non
 
 
 def _brackets(exchange: Exchange, account: ExchangeAccount, symbol: str) -> Sequence[LeverageBracket]:
-    """Return the leverage brackets; none where this exchange does not give them; then nothing is estimated."""
+    """Return the leverage brackets; none where this exchange has none, and then no liquidation price is estimated."""
     try:
         return exchange.leverage_brackets(symbol, at=exchange_now_ms(account.environment))
     except OrderRejected:
@@ -262,7 +262,7 @@ def trio_panic(*, trio_id: int, by: str) -> TrioOrder:
 
 
 def trio_refresh(*, trio_id: int, by: str) -> TrioOrder:
-    """Have everything of this trio that lives looked up again."""
+    """Have every open order of this trio looked up again."""
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio = TrioOrder.objects.get(pk=trio_id)
         if trio.trio_state is TrioState.DRAFT:
@@ -272,7 +272,7 @@ def trio_refresh(*, trio_id: int, by: str) -> TrioOrder:
         )
         trio.wake_at = now
         trio.save(update_fields=["wake_at", "updated_at"])
-        note(trio, "wish", f"Refresh asked for by {by}.", at=now, by=by)
+        note(trio, "wish", f"Refresh requested by {by}.", at=now, by=by)
         job_queue.ring(jobs.advance, trio_id)
     return trio
 
@@ -280,16 +280,16 @@ def trio_refresh(*, trio_id: int, by: str) -> TrioOrder:
 def trio_answer(*, trio_id: int, by: str, choice: Choice = Choice.LEAVE) -> TrioOrder:
     """Answer a trio's question with one of its safe choices; who answered what becomes part of its story.
 
-    Raises IllegalTransition when it asks nothing (any more), or when its question has no such answer.
+    Raises IllegalTransition when there is no open question, or when that question has no such answer.
     """
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio = TrioOrder.objects.get(pk=trio_id)
         question = trio.asked
         if question is None:
-            raise IllegalTransition(f"Trio {trio_id} asks nothing (any more).")
+            raise IllegalTransition(f"Trio {trio_id} has no open question (any more).")
         if choice not in question.choices:
             raise IllegalTransition(
-                f"“{choice.words}” is no answer to what trio {trio_id} asks: {question.sentence}"
+                f"“{choice.words}” is not an answer to what trio {trio_id} asks: {question.sentence}"
             )
         came_of = {Choice.LEAVE: "left as it is", Choice.CLOSE: "closed at market, as answered"}[choice]
         note(
@@ -321,6 +321,6 @@ def _wish(trio_id: int, field: str, *, by: str, verb: str) -> TrioOrder:
             setattr(trio, field, now)
         trio.wake_at = now
         trio.save(update_fields=[field, "wake_at", "updated_at"])
-        note(trio, "wish", f"{verb} asked for by {by}.", at=now, by=by)
+        note(trio, "wish", f"{verb} requested by {by}.", at=now, by=by)
         job_queue.ring(jobs.advance, trio_id)
     return trio

@@ -32,7 +32,7 @@ def wake(trio_id: int, now: datetime) -> None:
 
 
 def wake_with_head(trio: TrioOrder, now: datetime) -> None:
-    """Have a trio looked at now, and write its journal's head along."""
+    """Have a trio looked at now, and save its journal's head in the same UPDATE."""
     with connection.cursor() as cursor:
         cursor.execute(
             WAKE_WITH_HEAD, [now, trio.journal_head, trio.journal_length, trio.journal_at, trio.pk]
@@ -40,7 +40,7 @@ def wake_with_head(trio: TrioOrder, now: datetime) -> None:
 
 
 class Put(enum.Enum):
-    """What became of asking a person."""
+    """Whether a question was put to a person."""
 
     ASKED = "asked now"
     KNOWN = "was asked before, or the trio has ended"
@@ -53,7 +53,7 @@ def question_note(trio: TrioOrder, question: Question, *, at: datetime) -> None:
 
 
 def question_put(trio_id: int, question: Question) -> Put:
-    """Have a trio ask a person about what happened around it, once for each set of facts."""
+    """Have a trio ask a person about a change on its account or symbol, once for each change."""
 
     def put(now: datetime) -> Put:
         trio = TrioOrder.objects.get(pk=trio_id)
@@ -62,7 +62,7 @@ def question_put(trio_id: int, question: Question) -> Put:
         )
         if trio.is_over or known.exists():
             return Put.KNOWN
-        if trio.question_kind:  # it matters more: this one is asked with the next look
+        if trio.question_kind:  # that one comes first; this one is asked with the next look
             return Put.LATER
         trio.asked = question
         row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")

@@ -38,7 +38,7 @@ class WorkerLoop:
             advance=self.advance_pool.submit, holder=self.process, only_account=only
         )
         self.anchor_timer = AnchorTimer()
-        prepare()  # importing the exchange library takes most of a second, which no position shall wait for
+        prepare()  # importing the exchange library takes most of a second, and no position must wait for that
         self._started_at = db_now()
 
     def once(self) -> int:

@@ -1,7 +1,7 @@
-"""OrderExecutor: carries a batch of intents into trios of one account.
+"""OrderExecutor: places a batch of intents as trios on one account.
 
-The balance is read once for the whole batch and reserved trio by trio; a trio that comes to nothing
-gives its reservation back, and the next intent is served whatever became of the one before.
+The balance is read once for the whole batch and reserved trio by trio; a trio that ends without a position
+releases its reservation, and a failed intent never stops the next one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from orders.placement.service import OrderPlacementService
 
 logger = logging.getLogger(__name__)
 
-CAME_TO_NOTHING = ENDS - {TrioState.CLOSED}
+NO_POSITION = ENDS - {TrioState.CLOSED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What became of one intent. ``trio_id`` is ``None`` when no trio was made; ``reserved`` is what it keeps."""
+    """The result of one intent. ``trio_id`` is ``None`` when no trio was made; ``reserved`` is what it keeps."""
 
     intent: Intent
     trio_id: int | None
@@ -57,7 +57,7 @@ class Execution:
 
     @property
     def placed(self) -> bool:
-        return self.trio_id is not None and self.state not in CAME_TO_NOTHING
+        return self.trio_id is not None and self.state not in NO_POSITION
 
 
 class OrderExecutor:
@@ -77,7 +77,7 @@ class OrderExecutor:
         self._by = by
 
     def execute(self, intents: Iterable[Intent]) -> list[Execution]:
-        """Place each intent. Never raises for one of them: what is wrong with it is its ``reason``."""
+        """Place each intent. Never raises for one of them: its ``reason`` says what was wrong."""
         intents = list(intents)
         if not intents:
             return []
@@ -121,7 +121,7 @@ class OrderExecutor:
         reserved[asset] = reserved.get(asset, ZERO) + needed
         self._place(draft)
         draft.refresh_from_db()
-        if draft.trio_state in CAME_TO_NOTHING:
+        if draft.trio_state in NO_POSITION:
             reserved[asset] -= needed
             needed = ZERO
         return Execution(intent, draft.pk, draft.state, draft.reason, needed)

@@ -72,8 +72,8 @@ def price_levels(account_ids: Iterable[int]) -> list[PriceLevel]:
         for row in fetch_all(RESTING, list(account_ids))
         if (level := price_level(Resting(*row))) is not None
     ]
-    # A trade is reported once, the mark price each second: by the mark price we notice a target that executed
-    # before we listened.
+    # A trade is reported once, the mark price each second: the mark price reveals a target that executed
+    # before we watched.
     return found + [replace(level, kind=PriceKind.MARK) for level in found if level.is_target]
 
 

@@ -1,7 +1,7 @@
 """Watching by price: when the market reaches an order's level, an event about that order is due.
 
 That costs no request while nothing happens, however many orders rest. Only an entry is read once when it is
-first watched, for what traded before we heard its price. When the event does not come within half a second,
+first watched, for what traded before the first price came in. When the event does not come within half a second,
 the order is read (a due read; ``orders.domain.decision.decide`` does it), and again each second until the
 exchange has shown its state. While the price stream itself is silent, some orders are read each second instead.
 """
@@ -127,7 +127,7 @@ class PriceWatch:
         for level in price_levels(self._accounts()):
             by_symbol.setdefault(level.symbol, []).append(level)
         if not self._levels and by_symbol:
-            self._heard_at = self._clock()  # silence counts from when there is something to hear
+            self._heard_at = self._clock()  # silence counts from when there is something to watch
         self._levels = by_symbol
         levels = [level for watched in by_symbol.values() for level in watched]
         self._reached &= {(level.leg_id, level.kind) for level in levels}

@@ -29,7 +29,7 @@ class DjangoWorker(SimpleWorker):
         super().__init__(*args, **(kwargs | {"serializer": JSONSerializer}))
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
-        gc.freeze()  # what is loaded now stays: no full collection shall look through it between two orders
+        gc.freeze()  # what is loaded now stays: no full collection walks through it between two orders
         return super().work(*args, **kwargs)
 
     def execute_job(self, job: Job, queue: Queue) -> None:

@@ -1,7 +1,7 @@
-"""What changes at the exchange without an event of ours: settings of the account, symbols that stop trading.
+"""What changes on the exchange without an event: settings of the account, symbols that stop trading.
 
-Nothing new is opened on what changed, what lives keeps its legs, and each trio that it concerns asks a person,
-once for each change.
+Nothing new is opened where something changed, open trios keep their orders, and each trio concerned asks a
+person, once for each change.
 """
 
 from __future__ import annotations
@@ -97,6 +97,6 @@ def _utc(moment: datetime | None) -> str:
 
 
 def _ask(trio_ids: Iterable[int], question: Question) -> tuple[set[int], bool]:
-    """Return the trios that ask this now, and whether there is none left that must be asked later."""
+    """Return the trios that ask this now, and whether none is left to ask it later."""
     put = {trio_id: question_put(trio_id, question) for trio_id in trio_ids}
     return {trio_id for trio_id, how in put.items() if how is Put.ASKED}, Put.LATER not in put.values()

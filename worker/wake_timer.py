@@ -1,4 +1,4 @@
-"""Wake-ups to the millisecond for what is due soon; the poll serves those this process does not live to."""
+"""Wake trios to the millisecond when they are due soon. If this process dies first, the poll finds them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class WakeTimer:
         self._thread.start()
 
     def schedule(self, trio_id: int, *, in_ms: int) -> None:
-        """Call back with ``trio_id`` in that many ms. Once too often is harmless: it is only decided again."""
+        """Call back with ``trio_id`` in that many ms. One call too many is harmless: the trio is only decided again."""
         with self._changed:
             heapq.heappush(self._due, (time.monotonic() + in_ms / 1000, trio_id))
             self._changed.notify()

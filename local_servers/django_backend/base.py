@@ -15,7 +15,7 @@ ATTEMPTS: Final = 3
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Start or mend the local servers before each new connection; make our database once."""
+    """Start or restart the local servers before each new connection; make our database once."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         wanted = conn_params.get("dbname") or conn_params.get("database")
@@ -25,7 +25,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 return super().get_new_connection(conn_params)
             except psycopg2.OperationalError as error:
                 if "does not exist" not in str(error):
-                    continue  # it died between its answer to ensure() and now: mend it again
+                    continue  # it died between its answer to ensure() and now: start it again
                 if wanted != manager.DATABASE:
                     raise
             create_database(manager.DATABASE)

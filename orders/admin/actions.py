@@ -33,8 +33,8 @@ else:
 SELECTION_MAX: Final = 100
 ANSWERS: Final = {Choice.LEAVE: "answer", Choice.CLOSE: "answer_close"}
 QUEUE_SILENT: Final = (
-    "The queue (Redis) does not answer. What protects and what ends a trio goes on without it; "
-    "placing waits until it is back, and a trio not placed within its time expires."
+    "The queue (Redis) does not answer. Stops, closes and cancels go on without it; placing waits until "
+    "it is back, and a trio that is not placed in time expires."
 )
 
 
@@ -62,7 +62,7 @@ def cancel(trio: TrioOrder, by: str) -> str:
     after = services.trio_cancel(trio_id=trio.pk, by=by)
     if after.is_over:
         return f"{trio}: the draft is withdrawn."
-    return f"{trio}: cancel requested. What is unfilled is withdrawn; what is filled stays protected."
+    return f"{trio}: cancel requested. What is unfilled is cancelled; what is filled stays protected."
 
 
 def close(trio: TrioOrder, by: str) -> str:
@@ -74,7 +74,7 @@ def close(trio: TrioOrder, by: str) -> str:
 
 def refresh(trio: TrioOrder, by: str) -> str:
     services.trio_refresh(trio_id=trio.pk, by=by)
-    return f"{trio}: refresh requested. Every order of it that lives is read from the exchange again."
+    return f"{trio}: refresh requested. Every open order of it is read from the exchange again."
 
 
 def answer(trio: TrioOrder, by: str) -> str:
@@ -92,7 +92,7 @@ def answer_close(trio: TrioOrder, by: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TrioAction:
-    """One action: the function behind it, who may, its button, its dialog, and its name on the list."""
+    """One action: the function behind it, its permission, button and dialog, and its name on the list."""
 
     name: str
     perform: Callable[[TrioOrder, str], str]
@@ -140,7 +140,7 @@ CLOSE: Final = TrioAction(
     icon="logout",
     variant=ActionVariant.DANGER,
     question="Close at market?",
-    explanation="The position is closed at the market price now; what is unfilled is withdrawn.",
+    explanation="The position is closed at market now; what is unfilled is cancelled.",
     button="Close now",
     on_selection="Close at market",
 )
@@ -151,7 +151,7 @@ CANCEL: Final = TrioAction(
     label="Cancel",
     icon="undo",
     question="Cancel what is unfilled?",
-    explanation="Withdraws the unfilled part. What is filled stays open and keeps its stop-loss and take-profit.",
+    explanation="Cancels the unfilled part. What is filled stays open and keeps its stop-loss and take-profit.",
     button="Cancel it",
     on_selection="Cancel what is unfilled of",
 )
@@ -162,7 +162,7 @@ REFRESH: Final = TrioAction(
     label="Refresh from the exchange",
     icon="sync",
     question="Refresh from the exchange?",
-    explanation="Reads every order of this trio that lives from the exchange again. Changes nothing there.",
+    explanation="Reads every open order of this trio from the exchange again. Changes nothing there.",
     button="Refresh",
     on_selection="Refresh from the exchange:",
 )
@@ -184,7 +184,7 @@ ANSWER_CLOSE: Final = TrioAction(
     icon="task_alt",
     variant=ActionVariant.DANGER,
     question="Answer with “close at market”?",
-    explanation="The question is answered, and the position is closed at the market price now; what is unfilled is withdrawn.",
+    explanation="The question is answered, and the position is closed at market now; what is unfilled is cancelled.",
     button="Close now",
 )
 
@@ -261,7 +261,7 @@ class TrioActions(DialogActions, MixinBase):
         return any(request.user.has_perm(f"orders.{verb}_trioorder") for verb in ("view", "change"))
 
     def refusal_message(self, obj: TrioOrder, error: Exception) -> str:
-        """Name the field to mend, where there is one."""
+        """Name the field to correct, where there is one."""
         if isinstance(error, RuleBroken):
             field = LABELS.get(error.field, error.field.replace("_", " ").capitalize())
             return f"{obj}: {field}: {error}"
@@ -283,7 +283,7 @@ class TrioActions(DialogActions, MixinBase):
         found = [] if trio.is_over else ["close", "cancel", "refresh"]
         if (question := trio.asked) is None:
             return found
-        # Its own way of closing is among the answers: two buttons for one thing would only puzzle.
+        # The answers may include a close of their own: two buttons for one thing would only confuse.
         answers = [ANSWERS[choice] for choice in question.choices]
         return [*answers, *(verb for verb in found if f"answer_{verb}" not in answers)]
 

@@ -34,17 +34,17 @@ LABELS: Final = {
     "hold_seconds": "Holding time in seconds",
 }
 HELPS: Final = {
-    "account": "Whose money this is, and on which exchange.",
+    "account": "The exchange account that trades.",
     "symbol": "Search by name. Only symbols of the account's environment are offered.",
     "side": "BUY opens a long position, SELL a short one.",
     "quantity": "In the base asset (BTC for BTCUSDT).",
-    "entry_type": "MARKET at once at the market's price, LIMIT at your price or better.",
+    "entry_type": "MARKET fills at once at the market price, LIMIT at your price or better.",
     "price": "For LIMIT entries only; leave it empty for MARKET.",
     "time_in_force": "For LIMIT entries: GTC rests until filled, IOC and FOK fill at once or end, GTX only rests.",
-    "stop_loss": "Leaves at market when the mark price reaches this level. Required.",
-    "take_profit": "Leaves at market when the last price reaches this level. Required.",
-    "good_till": "Withdraws what is unfilled at this time. Empty: no limit.",
-    "hold_seconds": "Closes the position at market so long after its first fill. Empty: no limit.",
+    "stop_loss": "Closes the position at market when the mark price reaches this level. Required.",
+    "take_profit": "Closes the position at market when the last price reaches this level. Required.",
+    "good_till": "Cancels what is unfilled at this time. Empty: no limit.",
+    "hold_seconds": "Closes the position at market this long after its first fill. Empty: no limit.",
 }
 
 
@@ -70,9 +70,9 @@ class TrioOrderForm(ModelFormBase):
     take_profit = _amount_field("take_profit", required=True)
     position_side = forms.ChoiceField(
         required=False,
-        choices=[("", "As the account's mode asks"), *((s.value, s.value) for s in PositionSide)],
+        choices=[("", "By the account's position mode"), *((s.value, s.value) for s in PositionSide)],
         widget=UnfoldAdminSelectWidget(),
-        help_text="BOTH in one-way mode; LONG or SHORT in hedge mode. Filled in for you when left as it is.",
+        help_text="BOTH in one-way mode; LONG or SHORT in hedge mode. Filled in for you when left alone.",
     )
     protection = forms.ChoiceField(
         required=False,
@@ -150,7 +150,7 @@ class TrioOrderForm(ModelFormBase):
             self.add_error("symbol", _mismatch(account, symbol))
             return cleaned
         if self.errors:
-            return cleaned  # first what is plainly missing or no number
+            return cleaned  # first what is missing or not a number
         trio = TrioOrder(**{name: cleaned[name] for name in TrioOrder.SPEC_FIELDS})
         services.trio_complete(trio)
         cleaned["position_side"], cleaned["protection"] = trio.position_side, trio.protection

@@ -19,7 +19,7 @@ IN_FLIGHT = "IN FLIGHT"
 
 
 def outcome_of(request: Request, field: str) -> Any:
-    """Return one fact of a call's outcome; nothing while it has none."""
+    """Return one field of a call's outcome; nothing while it has none."""
     return getattr(getattr(request, "outcome", None), field, None)
 
 

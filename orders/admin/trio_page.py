@@ -56,7 +56,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """One request to the exchange and what came of it."""
+    """One request to the exchange and its outcome."""
 
     request: Request
     at: datetime
@@ -136,7 +136,7 @@ def trio_page(trio_id: int) -> TrioPage:
 def trio_job(trio: TrioOrder, legs: Sequence[Leg], requests: Sequence[Request], *, now: datetime) -> Job:
     """Say whether work on a trio is queued, running or done, from the database alone.
 
-    The queue is a doorbell that may have lost its jobs, so it is not asked: the row knows.
+    The queue may have lost its jobs, so it is not asked: the trio's row knows.
     """
     state = trio.trio_state
     if state is TrioState.DRAFT:
@@ -232,7 +232,7 @@ def _unanswered(request: Request) -> bool:
     if getattr(request, "outcome", None) is not None:
         return False
     state = LegState(request.leg.state)
-    # A look-up may have settled what an answer never did.
+    # A look-up may have answered what the request itself never did.
     return not state.is_final if request.kind == RequestKind.CANCEL else state is LegState.SUBMITTED
 
 

@@ -26,7 +26,7 @@ from orders.services import Reading, trio_queue
 WAIT_MAX: Final = 7 * 86_400
 NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 NOBODY_ACTS: Final = (
-    "No runworker is alive: the wish is kept, and carried out when one starts (“manage.py runworker”)."
+    "No runworker is alive: the request is stored, and carried out when one starts (“manage.py runworker”)."
 )
 
 
@@ -43,7 +43,7 @@ class TrioCommand(ScriptCommand):
         narrate = None if options["json"] else self.narrate
         try:
             waited = wait_for(trio_id, within=options["wait"], since=since, narrate=narrate)
-        except KeyboardInterrupt:  # who waits may stop waiting; the trio goes on
+        except KeyboardInterrupt:  # waiting may be stopped at any time; the trio goes on
             self.stderr.write(f"No longer waiting; trio {trio_id} goes on.")
             waited = wait_for(trio_id, within=timedelta(0), since=since)
         return CommandResult(trio_document(waited.trio), trio_sentence(waited.trio), waited.exit_code)
@@ -80,7 +80,7 @@ def _seconds(text: str) -> timedelta:
     if not 0 <= seconds <= WAIT_MAX:
         from argparse import ArgumentTypeError
 
-        raise ArgumentTypeError(f"“{text}” is no time to wait: write seconds, such as 30")
+        raise ArgumentTypeError(f"“{text}” is not a valid time to wait: write seconds, such as 30")
     return timedelta(microseconds=int(seconds * 1_000_000))
 
 
@@ -93,14 +93,14 @@ def number(text: str | None, what: str) -> Decimal | None:
         return None
     text = text.strip()
     if not NUMBER.fullmatch(text):
-        raise TrioRefused(f"“{text}” is no {what}: write a plain number such as 0.01.")
+        raise TrioRefused(f"“{text}” is not a valid {what}: write a plain number such as 0.01.")
     value = Decimal(text)
     if value <= 0:
         raise TrioRefused(f"The {what} must be greater than zero, not {text}.")
     exponent = value.normalize().as_tuple().exponent
     if value >= Decimal(10) ** 22 or not isinstance(exponent, int) or exponent < -16:
         raise TrioRefused(
-            f"The {what} {text} cannot be right: at most 22 digits before and 16 behind the point."
+            f"The {what} {text} is out of range: at most 22 digits before and 16 after the point."
         )
     return value
 
@@ -111,7 +111,7 @@ def word(text: str | None, words: Sequence[str], what: str) -> str:
         return ""
     found = text.strip().upper()
     if found not in words:
-        raise TrioRefused(f"“{text}” is no {what}: choose one of {', '.join(words)}.")
+        raise TrioRefused(f"“{text}” is not a valid {what}: choose one of {', '.join(words)}.")
     return found
 
 
@@ -150,4 +150,4 @@ def _forget(trio_id: int) -> None:
         with transaction.atomic():
             TrioOrder.objects.filter(pk=trio_id, state="DRAFT").delete()
     except OperationalError:
-        return  # what refused is told; a draft never acts by itself
+        return  # the refusal is reported all the same; a draft does nothing by itself

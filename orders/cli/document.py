@@ -1,4 +1,4 @@
-"""A trio as scripts read it. The form is a contract: strangers' tools rely on it."""
+"""A trio as scripts read it. The form is a contract: other people's tools rely on it."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def trio_sentence(trio: TrioOrder) -> str:
     if trio.reason:
         words.append(trio.reason)
     if trio.uncovered_ms:
-        refused = f", {trio.uncovered_refused_ms} ms of it while the exchange refused or lost what protects"
+        refused = f", {trio.uncovered_refused_ms} ms of it while the exchange refused or lost a stop or exit"
         words.append(
             f"Uncovered for {trio.uncovered_ms} ms in all{refused if trio.uncovered_refused_ms else ''}."
         )
     if trio.asked is not None:
         words.append(f"It asks a person: {trio.question}")
     elif trio.trio_state is TrioState.QUEUED:
-        words.append("The exchange is asked as soon as its account is watched.")
+        words.append("Its orders are sent as soon as its account is watched.")
     return " ".join(words)
 
 

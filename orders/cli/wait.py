@@ -27,7 +27,7 @@ SOUND_RESULTS = frozenset({Cause.STOP_LOSS, Cause.TAKE_PROFIT, Cause.TIME, Cause
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Where a trio stood before a verb was given: its question is no news, its story is known."""
+    """A trio before a verb was given: its question and its story so far are not news."""
 
     asked: Question | None = None
     event: int = 0
@@ -69,7 +69,7 @@ def exit_code(state: TrioState, *, result: str, cause: str, asks: bool, rested: 
     sound = (
         state is TrioState.DRY_RUN
         or (state is TrioState.CLOSED and result in SOUND_RESULTS)
-        # Cancelled in the exchange's app is nobody's wish here.
+        # Cancelled in the exchange's app is not what anybody requested here.
         or (state is TrioState.CANCELLED and cause != Cause.ENTRY_CANCELLED)
     )
     if not sound:
@@ -78,7 +78,7 @@ def exit_code(state: TrioState, *, result: str, cause: str, asks: bool, rested: 
 
 
 def at_rest(trio: TrioSnapshot) -> bool:
-    """Does a trio rest in WORKING or OPEN: nothing in flight or in doubt, covered, no wish outstanding?"""
+    """Does a trio rest in WORKING or OPEN: nothing in flight or in doubt, covered, no request outstanding?"""
     try:
         decision = decide(trio)
     except Exception:  # a bug in deciding: the mechanism meets it too, and asks a person

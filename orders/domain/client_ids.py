@@ -1,4 +1,4 @@
-"""Client ids: ours, chosen before sending, told apart from everybody else's."""
+"""Client order ids: chosen before sending, and recognisable as ours."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def client_id(stem: str, role: Role, generation: int) -> str:
 
 
 def part(client_id: str) -> tuple[Role, int]:
-    """Return the role and generation that one of our client ids tells. Raises ValueError for a stranger's."""
+    """Return the role and generation encoded in one of our client ids. Raises ValueError for any other."""
     match = OURS.fullmatch(client_id)
     if match is None:
-        raise ValueError(f"{client_id!r} is no client id of ours")
+        raise ValueError(f"{client_id!r} is not one of our client ids")
     role = next(role for role in Role if role.letter == match["role"])
     return role, int(match["generation"])

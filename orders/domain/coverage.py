@@ -44,7 +44,7 @@ def is_uncovered(trio: TrioSnapshot) -> bool:
 
 
 def uncovered_since_ts(trio: TrioSnapshot) -> int:
-    """Return the exchange time at which the present gap opened, as far as our facts tell."""
+    """Return the exchange time at which the present gap opened, as far as we know."""
     fills = [leg.filled_ts for leg in trio.of(Role.ENTRY) if leg.filled_ts]
     first = min(fills) if fills else trio.slot.as_of
     stops = trio.of(Role.STOP_LOSS)
@@ -60,7 +60,7 @@ def uncovered_since_ts(trio: TrioSnapshot) -> int:
     return first
 
 
-# --- accounting: from facts alone, after the event -------------------------------------------
+# --- accounting: from what was recorded, after the event --------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,8 @@ def gaps(
 ) -> Gaps:
     """Measure the uncovered intervals up to ``until_ts`` from executions and stops.
 
-    An interval in which a stop or exit was asked for and refused or lost (``refusals``: when each was
-    asked) counts whole as refused: without that answer it would have ended.
+    An interval in which a stop or exit was sent and refused or lost (``refusals``: when each was
+    sent) counts whole as refused: without that refusal it would have ended.
     """
     refusals = list(refusals)
     executions = sorted(executions, key=lambda e: e.time_ts)

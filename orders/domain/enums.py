@@ -104,7 +104,7 @@ ENDS = frozenset(
 
 
 class Cause(enum.StrEnum):
-    """Why a trio left the straight way. For a CLOSED trio this is its result."""
+    """Why a trio was withdrawn, rolled back or closed. For a CLOSED trio this is its result."""
 
     # results of a position
     TAKE_PROFIT = "TAKE_PROFIT"
@@ -138,7 +138,7 @@ class RequestKind(enum.StrEnum):
 
 
 class Verdict(enum.StrEnum):
-    """What one request came to."""
+    """The outcome of one request."""
 
     ACCEPTED = "ACCEPTED"
     REFUSED = "REFUSED"
@@ -148,7 +148,7 @@ class Verdict(enum.StrEnum):
 
 
 class Source(enum.StrEnum):
-    """Where a sighting of an order came from."""
+    """Where we saw an order as the exchange has it."""
 
     ANSWER = "ANSWER"  # to a request of ours
     EVENT = "EVENT"  # of the user stream

@@ -22,7 +22,7 @@ class MarketUnread(TrioRefused):
 
 
 class RuleBroken(TrioRefused):
-    """A trading rule is broken. ``field`` names the input to mend, ``refusal`` what the exchange would answer."""
+    """A trading rule is broken. ``field`` names the input to correct, ``refusal`` what the exchange would answer."""
 
     def __init__(self, field: str, sentence: str, refusal: Refusal | None = None) -> None:
         super().__init__(sentence)

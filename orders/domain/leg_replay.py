@@ -1,4 +1,4 @@
-"""A trio's legs, made anew from what its journal says. Pure; the rules are those that wrote the books."""
+"""A trio's legs, rebuilt from its journal alone. Pure; by the same rules that wrote the legs' rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orders.domain.leg_updates import LegFacts, answered, merge, sent, written_o
 
 @dataclass
 class Rebuilt:
-    """One order as the journal tells it: what was asked, and what we came to know."""
+    """One order as the journal has it: what was sent, and what became known."""
 
     client_id: str
     role: Role
@@ -29,7 +29,7 @@ class Rebuilt:
 
 @dataclass
 class Replay:
-    """Takes the journal's lines in, one after the other."""
+    """Reads the journal's lines, one after the other."""
 
     legs: dict[str, Rebuilt] = field(default_factory=dict)
 
@@ -57,7 +57,7 @@ class Replay:
         words: str,
         at: int,
     ) -> None:
-        """An answer was heard. What it showed of the order, if anything, is a sighting of its own."""
+        """A request was answered. What the answer showed of the order, if anything, is a sighting of its own."""
         leg = self.legs[client_id]
         leg.facts = answered(
             leg.facts,
@@ -79,7 +79,7 @@ class Replay:
         leg.facts = written_off(leg.facts, at=at)
 
     def taken_over(self, client_id: str, facts: Mapping[str, Any]) -> None:
-        """The books' own word, from before sightings were kept."""
+        """What the leg's row said when the journal began to keep sightings."""
         leg = self.legs[client_id]
         numbers = {name: _number(facts[name]) for name in ("quantity", "filled", "average_price")}
         words = {"state": LegState(facts["state"]), "form": Form(facts["form"])}

@@ -69,7 +69,7 @@ class LegFacts:
 
 
 def merge(leg: LegFacts, view: OrderView, *, certain: bool) -> tuple[LegFacts, bool]:
-    """Return the leg with ``view`` taken in, and whether it must be looked up to be sure.
+    """Return the leg updated by ``view``, and whether it must be looked up to be sure.
 
     ``certain``: the view comes from a look-up that followed a triggered order to its child.
     """
@@ -113,7 +113,7 @@ def _state(leg: LegFacts, view: OrderView, *, certain: bool) -> tuple[LegState, 
     if view.state is OrderState.FINISHED:
         if view.executed > 0 or leg.filled > 0:
             return LegState.FILLED, False
-        # FINISHED is no proof of a fill, nor of none: its child's executions may be told later.
+        # FINISHED is no proof of a fill, nor of none: its child's executions may be reported later.
         return (LegState.REJECTED, False) if certain else (LegState.TRIGGERED, True)
     return CONDITIONAL[view.state], False
 
@@ -147,7 +147,7 @@ def answered(
 ) -> LegFacts:
     """Return the leg after a request about it was answered without a view of the order.
 
-    ``trio``: where the trio stood when this was heard; ``at``: when that was, in exchange milliseconds.
+    ``trio``: the trio's state when the answer came in; ``at``: when that was, in exchange milliseconds.
     """
     refused = replace(leg, refused_code=code, refused_text=words)
     if kind is RequestKind.TEST and verdict in (Verdict.REFUSED, Verdict.KEY_REFUSED):

@@ -1,7 +1,7 @@
 """Questions to a person as data: the kind, its facts, the safe answers; and the one place where each becomes a sentence.
 
-Nothing decides by a sentence. Whatever is answered or not, what covers the position stays and is renewed; no
-answer here could take it away.
+Nothing decides by a sentence. Whether a question is answered or not, the position stays covered; no answer
+removes a stop while the position is open.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 
 class QuestionKind(enum.StrEnum):
-    """What is asked about. The values stand in tables and in the trio's story."""
+    """What is asked about. The values are stored in tables and in the trio's story."""
 
     TARGET_REFUSED = "TARGET_REFUSED"
     EXIT_REFUSED = "EXIT_REFUSED"
@@ -40,7 +40,7 @@ class Choice(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a kind of question reads, and what each safe answer to it comes to."""
+    """How a kind of question reads, and what each safe answer does."""
 
     sentence: str  # with the names of its facts in braces
     answers: tuple[tuple[Choice, str], ...]
@@ -61,20 +61,21 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         (Choice.LEAVE, "the trio goes on with its stop-loss alone"),
     )),
     QuestionKind.EXIT_REFUSED: _Form(
-        "The exchange keeps refusing to close the position at market ({text}, code {code}). It is tried again, with "
-        "pauses. Look at the account in the exchange's app.", (
-        (Choice.LEAVE, "closing is tried again all the time anyway; you are asked again if it is still refused"),
+        "The exchange keeps refusing to close the position at market ({text}, code {code}). The position is still "
+        "open; closing is retried, with pauses. Check the account in the exchange's app.", (
+        (Choice.LEAVE, "closing is retried in any case; you are asked again if it is still refused"),
     )),
     QuestionKind.DUST: _Form(
-        "A rest of {quantity} is smaller than the smallest order the exchange takes, so it cannot be closed at "
-        "market. Its stop-loss, where it has one, stays. Close it in the exchange's app; this trio ends when it is "
-        "gone.", (
-        (Choice.LEAVE, "it cannot be sold here; close it in the exchange's app, and this trio ends"),
+        "{quantity} of the position is left, less than the smallest order the exchange takes, so it cannot be closed "
+        "at market here. Its stop-loss, if it has one, stays. Close it in the exchange's app; this trio ends when it "
+        "is gone.", (
+        (Choice.LEAVE, "it cannot be closed here; close it in the exchange's app, and this trio ends"),
     )),
     QuestionKind.KEY_REFUSED: _Form(
-        "The exchange refuses the account's API key ({text}, code {code}). Mend it with “Replace credentials”; what "
-        "protects this position is tried again every five seconds.", (
-        (Choice.LEAVE, "mend the key; what protects is tried again every five seconds all the while"),
+        "The exchange refuses the account's API key ({text}, code {code}). What rests there stays, but "
+        "nothing new can be sent for this position; a stop or exit is retried every five seconds. Correct the key on "
+        "the exchange, or use “Replace credentials”.", (
+        (Choice.LEAVE, "correct the key; a stop or exit is retried every five seconds meanwhile"),
         (Choice.CLOSE, "the position is closed at market as soon as the key is accepted again"),
     )),
     QuestionKind.ACCOUNT_UNREACHABLE: _Form(
@@ -97,8 +98,8 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         _CLOSE_NOW,
     )),
     QuestionKind.MULTI_ASSETS_ON: _Form(
-        "Multi-assets mode was switched on for “{account}” on the exchange: its liquidation prices are not those "
-        "reckoned with here. Nothing new is opened until it is off again; what lives stays covered. (Seen {seen}.)", (
+        "Multi-assets mode was switched on for “{account}” on the exchange, so the liquidation prices estimated "
+        "here no longer hold. Nothing new is opened until it is off again; open trios stay covered. (Seen {seen}.)", (
         (Choice.LEAVE, f"{_AS_IT_IS}; switch multi-assets mode off in the exchange's app"),
         _CLOSE_NOW,
     )),
@@ -109,15 +110,15 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         _CLOSE_NOW,
     )),
     QuestionKind.SYMBOL_STOPPED: _Form(
-        "The symbol does not trade now: {symbol} is {status}, since {since}. Nothing new is opened on it; what rests "
-        "there stays, and nothing here cancels it.", (
-        (Choice.LEAVE, "what rests stays on the exchange, and works again when the symbol trades again"),
-        (Choice.CLOSE, "closing is tried all the time; the exchange accepts it when the symbol trades again"),
+        "{symbol} is not trading now (status {status} since {since}). Nothing new is opened on it; its orders stay on "
+        "the exchange, and nothing here cancels them.", (
+        (Choice.LEAVE, "its orders stay on the exchange, and work again when the symbol trades again"),
+        (Choice.CLOSE, "closing is retried; the exchange accepts it when the symbol trades again"),
     )),
     QuestionKind.FAILURE: _Form(
         "Something in this system went wrong while deciding about this trio. What covers it stays on the exchange. "
         "Look at it there, and report the error in the log.", (
-        (Choice.LEAVE, "it is tried again with growing pauses; what rests on the exchange stays there"),
+        (Choice.LEAVE, "deciding is retried with growing pauses; what rests on the exchange stays there"),
         (Choice.CLOSE, "the position is closed at market as soon as deciding succeeds"),
     )),
     QuestionKind.OTHER: _Form("{text}", (
@@ -146,7 +147,7 @@ class Question:
 
     @property
     def answers(self) -> tuple[tuple[Choice, str], ...]:
-        """Return the safe answers, each with what it comes to."""
+        """Return the safe answers, each with what it does."""
         return _FORMS[self.kind].answers
 
     @property

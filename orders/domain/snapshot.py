@@ -199,18 +199,18 @@ class TrioSnapshot:
     # --- what we hold -----------------------------------------------------------------------
 
     @property
-    def bought(self) -> Decimal:
-        """Entry quantity executed so far."""
+    def entry_filled(self) -> Decimal:
+        """Quantity the entry has filled so far."""
         return _sum(leg.filled for leg in self.of(Role.ENTRY))
 
     @property
-    def sold(self) -> Decimal:
-        """Quantity our own legs and exits have taken off again."""
+    def exit_filled(self) -> Decimal:
+        """Quantity our stops, targets and exits have closed again."""
         return _sum(leg.filled for leg in self.legs if leg.role is not Role.ENTRY)
 
     @property
     def ours(self) -> Decimal:
-        return max(ZERO, self.bought - self.sold)
+        return max(ZERO, self.entry_filled - self.exit_filled)
 
     @property
     def executed_ts(self) -> int:
@@ -227,7 +227,7 @@ class TrioSnapshot:
 
         Against a known fill it takes an event later than the fill, or a second look a second after the
         first: position look-ups lag. A position on the other side needs neither: none was there before us.
-        While a closePosition order of ours is still found alive, which dies with its position, those looks
+        While a closePosition order of ours, which expires with its position, is still found resting, those looks
         are doubted for as long as any other absence.
         """
         if self.slot.quantity > 0 or not self.slot_is_newer:
@@ -247,13 +247,13 @@ class TrioSnapshot:
 
     @property
     def flat_witness(self) -> LegView | None:
-        """Return an order of ours that would have died with the position, if one is thought alive."""
+        """Return an order of ours that would have expired with the position, if we believe one still rests."""
         whole = (leg for leg in self.protective_legs if leg.live and leg.form is Form.CLOSE_POSITION)
         return next((leg for leg in whole if leg.triggered_ts is None), None)
 
     @property
     def flat_contradicted(self) -> bool:
-        """Was such an order found alive after the position was said to be gone?"""
+        """Was such an order found resting after the position was reported gone?"""
         witness, since = self.flat_witness, self.slot.flat_since
         return witness is not None and since is not None and (witness.looked_ts or 0) > since
 

@@ -57,7 +57,7 @@ def check(spec: Spec, rules: Rules, market: Market) -> None:
 
 
 def problems(spec: Spec, rules: Rules, market: Market) -> Iterable[RuleBroken]:
-    """Yield every broken rule, in the order in which a person would mend them."""
+    """Yield every broken rule, in the order in which a person would correct them."""
     if not rules.trading:
         yield RuleBroken(
             "symbol",
@@ -97,7 +97,7 @@ def _quantity(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
     quantity, step = spec.quantity, rules.step_size
     least = max(
         rules.quantity_min or ZERO, rules.market_quantity_min or ZERO
-    )  # it leaves as one market order
+    )  # it must be able to exit in one market order
     most = min(rules.market_quantity_max or Decimal("Infinity"), rules.quantity_max or Decimal("Infinity"))
     if quantity <= 0:
         yield RuleBroken("quantity", "The quantity must be greater than zero.", Refusal.TOO_SMALL)
@@ -119,8 +119,8 @@ def _quantity(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
     elif quantity > most:
         yield RuleBroken(
             "quantity",
-            f"Quantity {plain(quantity)} is above {plain(most)}, the most that {rules.symbol} lets out "
-            "in one market order; a trio must be able to leave in one.",
+            f"Quantity {plain(quantity)} is above {plain(most)}, the most that {rules.symbol} allows "
+            "in one market order; a trio must be able to exit in one.",
             Refusal.TOO_LARGE,
         )
 
@@ -248,7 +248,7 @@ def smallest_quantity(spec: Spec, rules: Rules, mark_price: Decimal | None) -> D
 
 
 def liquidation_price(spec: Spec, market: Market, price: Decimal | None) -> Decimal | None:
-    """Estimate where the position would be liquidated; ``None`` when there is too little to tell.
+    """Estimate where the position would be liquidated; ``None`` when too little is known.
 
     Isolated: the initial margin carries it alone. Crossed: the whole wallet does. Fees are left out.
     """

@@ -1,4 +1,4 @@
-"""The slot book: what the exchange holds where a trio may live."""
+"""The slot book: what the exchange holds in each slot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Slot(models.Model):
     """One place for a position: (account, symbol) in one-way mode, and each position side in hedge mode.
 
     ``quantity`` is signed as the exchange shows it. ``as_of`` is the exchange time (ms) this was true:
-    when it was *asked* for a look-up, the event's own time for an event. Older facts never replace newer.
+    when a look-up was *sent*, or the event's own time. Older reports never replace newer ones.
     """
 
     account = models.ForeignKey(ExchangeAccount, on_delete=models.PROTECT, related_name="slots")

@@ -59,7 +59,7 @@ class Request(Line):
 
 
 class Outcome(Line):
-    """What came of one request: the answer, when it was heard, and where the trio stood then."""
+    """The outcome of one request: the answer, when it came in, and the trio's state then."""
 
     trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="outcomes")
     request = models.OneToOneField(Request, on_delete=models.PROTECT, related_name="outcome")

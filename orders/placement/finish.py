@@ -1,4 +1,4 @@
-"""Finish: record what became of a call, and the state a decision settled, under the row lock."""
+"""Finish: record the outcome of a call, and the state a decision reached, under the row lock."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ EXECUTIONS = "SELECT leg_id, time_ts, quantity FROM orders_fill WHERE trio_id = 
 
 
 def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) -> None:
-    """Record what became of a call. Idempotent; the caller holds the trio's row lock."""
+    """Record the outcome of a call. Idempotent; the caller holds the trio's row lock."""
     now_ts = to_exchange_ms(now, offset_ms)
     match answer.call:
         case SendCall() as call:
@@ -111,7 +111,10 @@ def _record_accepted(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime
     if answer.view is None:
         return
     leg_take_in(leg, answer.view, source=Source.ANSWER, certain=False, now=now)
-    if trio.question_kind in (QuestionKind.KEY_REFUSED, QuestionKind.ADDRESS_CLOSED):  # it is over
+    if trio.question_kind in (
+        QuestionKind.KEY_REFUSED,
+        QuestionKind.ADDRESS_CLOSED,
+    ):  # the exchange takes our requests again
         trio.asked = None
         row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
 
@@ -138,7 +141,7 @@ def _record_submit(
 
 def _record_cancel(leg: Leg, call: SendCall, answer: Answer, *, now: datetime) -> None:
     if answer.verdict is Verdict.ACCEPTED and answer.view is not None:
-        # A conditional order's cancel is answered without a time: it covered until we asked, not longer.
+        # A conditional order's cancel is answered without a time: it covered until the cancel was sent, not longer.
         ended_ts = answer.view.updated_at or call.stamp.timestamp
         view = replace(answer.view, updated_at=ended_ts)
         leg_take_in(leg, view, source=Source.ANSWER, certain=False, now=now)
@@ -168,7 +171,7 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
     leg.looked_ts = max(leg.looked_ts or 0, call.at)
     if answer.view is not None:
         leg_take_in(leg, answer.view, source=Source.LOOK_UP, certain=True, now=now)
-        if leg.look_at is not None:  # still unclear: asked again each second, not at once
+        if leg.look_at is not None:  # still unclear: looked up again each second, not at once
             leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
         cancel = _newest_cancel(leg) if LegState(leg.state).is_live else None
         if cancel is Verdict.ACCEPTED:  # the cancel is accepted, its end does not show yet
@@ -186,12 +189,17 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
         )
         facts_put(leg, written_off(facts_of(leg), at=call.at))
         leg.look_at = None
-        note(trio, "leg", f"{Role(leg.role).words.capitalize()} is proved absent; it is written off.", at=now)
+        note(
+            trio,
+            "leg",
+            f"{Role(leg.role).words.capitalize()} is not on the exchange (proved by look-up); it is written off.",
+            at=now,
+        )
     row_update(leg)
 
 
 def _proved_absent(leg: Leg, call: LookCall, answer: Answer) -> bool:
-    """Absence is believed only when asked after the request could no longer execute, plus the margin."""
+    """Absence is believed only from a look-up sent after the request could no longer execute, plus the margin."""
     margin = settings.ABSENCE_MARGIN_MS
     newest = leg.requests.filter(kind=RequestKind.SUBMIT).order_by("-id").first()
     if leg.acknowledged:
@@ -214,7 +222,7 @@ def _newest_cancel(leg: Leg) -> Verdict | None:
 
 def _record_observed(trio: TrioOrder, call: ObserveCall, answer: Answer) -> None:
     if answer.error is not None or answer.bug:
-        return  # no answer: it counts as under way until patience is over, then it is asked again
+        return  # no answer: it counts as under way until patience is over, then the position is read again
     # Only our own side: the other one concerns the trio there, which the sweep wakes.
     if trio.slot is not None:
         side = PositionSide(trio.slot.position_side)
@@ -248,7 +256,7 @@ def settle(trio: TrioOrder, decision: Decision, rows: Rows) -> tuple[str, ...]:
     known_at = None if known is None else from_ms(known)
     if known_at != trio.uncovered_known_at:
         changes["uncovered_known_at"] = known_at
-    measured = measure(trio, rows, until_ts=settled.now_ts) if settled.bought > 0 else Gaps(0, 0)
+    measured = measure(trio, rows, until_ts=settled.now_ts) if settled.entry_filled > 0 else Gaps(0, 0)
     uncovered = {
         "uncovered_ms": measured.total,
         "uncovered_longest_ms": measured.longest,
@@ -295,7 +303,7 @@ def measure(trio: TrioOrder, rows: Rows, *, until_ts: ExchangeMs) -> Gaps:
 
 
 def _refused_cover(rows: Rows) -> list[int]:
-    """Return when (exchange ms) stops and exits were asked for that the exchange refused or lost."""
+    """Return when (exchange ms) stops and exits were sent that the exchange refused or lost."""
     legs = {leg.pk: leg for leg in rows.legs if leg.role in (Role.STOP_LOSS, Role.EXIT)}
     asked = []
     for request in rows.requests:

@@ -1,6 +1,7 @@
 """What the exchange reports, recorded. Every function is idempotent and monotonic.
 
-A fact is one short transaction: it locks the trio's row, is taken in, and wakes the trio at once.
+A fact is what the exchange reports: a fill, an order's state, a position. Each is recorded in one short
+transaction, which locks the trio's row and wakes the trio.
 """
 
 from __future__ import annotations
@@ -58,11 +59,11 @@ HOLDER = "SELECT id FROM orders_trioorder WHERE slot_id = %s AND holds_slot FOR 
 def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now: datetime) -> bool:
     """Merge what the exchange shows of one order into its leg; return whether anything changed.
 
-    What changed it becomes a line of the journal. The caller holds the row lock of ``leg.trio`` and saves
+    A change becomes a line of the journal. The caller holds the row lock of ``leg.trio`` and saves
     the journal's head.
     """
     before = facts_of(leg)
-    # Without a time of its own it counts as of the last sign of life; the journal must not have to guess which.
+    # Without a time of its own it counts as of when the order was last seen; the journal must state which.
     view = replace(view, updated_at=view.updated_at or leg.seen_ts or 0)
     after, look = merge(before, view, certain=certain)
     changed = after != replace(before, seen_ts=after.seen_ts)
@@ -83,7 +84,7 @@ def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now
 
 
 def _ends_at_once(leg: Leg) -> bool:
-    """Is this an order that never rests, so that its end is due whether an event comes or not?"""
+    """Is this an order that never rests, so that its end can be read even if no event comes?"""
     if leg.type == OrderType.MARKET or leg.role == Role.EXIT:
         return True
     return leg.role == Role.ENTRY and leg.trio.time_in_force in NEVER_RESTS
@@ -146,7 +147,7 @@ def leg_find(account_id: int, view: OrderView) -> tuple[int, int] | None:
 
 
 def order_fact(account_id: int, event: OrderEvent) -> int | None:
-    """Take in an order event; return the trio it woke, if it is one of ours."""
+    """Record an order event; return the trio it woke, if it is one of ours."""
     trades = (event.trade,) if event.trade else ()
     return order_seen(account_id, event.order, trades=trades, source=Source.EVENT)
 
@@ -154,7 +155,7 @@ def order_fact(account_id: int, event: OrderEvent) -> int | None:
 def order_seen(
     account_id: int, view: OrderView, *, trades: Iterable[TradeView] = (), source: Source = Source.LIST
 ) -> int | None:
-    """Take in one order as the exchange shows it; return the trio it woke, if anything was new.
+    """Record one order as the exchange shows it; return the trio it woke, if anything was new.
 
     A LOOK_UP is certain: it has followed a triggered order to its child.
     """
@@ -178,7 +179,7 @@ def order_seen(
 
 
 def _forced(account_id: int, view: OrderView) -> int | None:
-    """Take in an order of the exchange's own that closed position; return the trio that held it, woken."""
+    """Record an order of the exchange's own that closed position; wake and return the trio that held it."""
     how = view.closed_by
     if how is None or view.executed <= 0:
         return None
@@ -210,7 +211,7 @@ def _forced(account_id: int, view: OrderView) -> int | None:
 def position_fact(
     account_id: int, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
 ) -> int | None:
-    """Take in a position; return the trio holding the slot, woken, if anything changed there."""
+    """Record a position; wake and return the trio holding the slot, if anything changed there."""
     known = fetch_first(SLOT, account_id, view.symbol, view.position_side)
     if known is None:
         slot, _ = Slot.objects.get_or_create(

@@ -33,8 +33,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/transitions.py",
-                "if trio.bought > 0 or trio.position > 0:",
-                "if trio.bought > 0:",
+                "if trio.entry_filled > 0 or trio.position > 0:",
+                "if trio.entry_filled > 0:",
             ),
         ),
         (f"{STEPS}::test_cover_never_waits_for_the_entrys_answer",),
@@ -284,7 +284,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         "cancel never touches cover",
         "P4, P10",
-        "withdrawing the rest of an entry takes the stop of its filled part off",
+        "cancelling the unfilled rest of an entry takes the stop of its filled part off",
         (
             Removal(
                 "orders/domain/decision/cover.py",
@@ -389,8 +389,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         "dust stays under its stop",
         "P4, P9",
-        "a rest too small to be sold is sold at again and again, and nobody is told",
+        "a remainder too small to close is tried again and again, and no person is asked",
         (Removal("orders/domain/decision/unwind.py", "    if not is_dust(trio):\n", "    if True:\n"),),
-        (f"{WAYS_OUT}::test_a_rest_too_small_to_be_closed_stays_under_its_stop_and_a_person_is_asked",),
+        (f"{WAYS_OUT}::test_a_remainder_too_small_to_close_stays_under_its_stop_and_a_person_is_asked",),
     ),
 )

@@ -149,7 +149,7 @@ def _other_form(seen: TrioSnapshot, decision: Decision) -> bool:
         and isinstance(decision.step, Submit)
         and decision.step.plans[0].role is Role.STOP_LOSS
         and decision.step.plans[0].form is not leg.form
-        and seen.bought > 0
+        and seen.entry_filled > 0
     )
 
 
@@ -215,7 +215,12 @@ def _gone_stop(*states: LegState) -> Row:
 def _after_fill(*refusals: Refusal, roles: tuple[Role, ...] = (Role.STOP_LOSS, Role.TAKE_PROFIT)) -> Row:
     def holds(seen: TrioSnapshot, decision: Decision) -> bool:
         leg = _refused(seen, *roles)
-        return leg is not None and leg.refusal in refusals and seen.bought > 0 and not before_entry(seen, leg)
+        return (
+            leg is not None
+            and leg.refusal in refusals
+            and seen.entry_filled > 0
+            and not before_entry(seen, leg)
+        )
 
     return holds
 
@@ -253,13 +258,13 @@ ROWS: Final[dict[str, Row]] = {name: _turned(*what) for name, *what in LIFE} | {
     "stop in doubt: looked up once, then doubled": _stop_doubled,
     "target in doubt: waits for the proof": _target_waits,
     "stop refused, nothing filled": lambda t, d: (
-        t.state is S.PLACING and _refused(t, Role.STOP_LOSS) is not None and t.bought == 0
+        t.state is S.PLACING and _refused(t, Role.STOP_LOSS) is not None and t.entry_filled == 0
     ),
     "stop refused, filled: the other form": _other_form,
     "whole-position order refused because one is there (-4130)": _after_fill(Refusal.CLOSE_EXISTS),
     "level passed already (-2021), filled": _after_fill(Refusal.LEVEL_PASSED),
     "target refused, filled": lambda t, d: (
-        t.bought > 0 and (leg := _refused(t, Role.TAKE_PROFIT)) is not None and not leg.acknowledged
+        t.entry_filled > 0 and (leg := _refused(t, Role.TAKE_PROFIT)) is not None and not leg.acknowledged
     ),
     "not while flat (-2022, -4118, -4129, -4509)": _after_fill(Refusal.NOT_WHILE_FLAT),
     "refused for now: again within the deadline": _retryable,

@@ -17,7 +17,7 @@ VAIN_PAUSE_MAX_MS: Final = {Role.STOP_LOSS: 1000, Role.TAKE_PROFIT: 5000}
 
 
 def before_entry(trio: TrioSnapshot, leg: LegView) -> bool:
-    """Was this leg asked before the entry was? Then a refusal said nothing about a position."""
+    """Was this leg sent before the entry? Then its refusal says nothing about a position."""
     for other in trio.legs:
         if other.client_id == leg.client_id:
             return True
@@ -72,7 +72,7 @@ def armed_leg_refused(trio: TrioSnapshot) -> LegView | None:
 
 
 def triggered_leg_at_work(trio: TrioSnapshot) -> bool:
-    """Is a triggered leg of ours closing the position? Its fills may be told after the flat position."""
+    """Is a triggered leg of ours closing the position? Its fills may be reported after the flat position."""
     return any(
         leg.state is LegState.TRIGGERED
         and leg.triggered_ts is not None
@@ -82,7 +82,7 @@ def triggered_leg_at_work(trio: TrioSnapshot) -> bool:
 
 
 def stop_failed(trio: TrioSnapshot) -> LegView | None:
-    """Return an acknowledged stop that died at its trigger, unless a newer one lives or is on its way."""
+    """Return an acknowledged stop that failed at its trigger, unless a newer one rests or is on its way."""
     for leg in reversed(trio.of(Role.STOP_LOSS)):
         if leg.live and leg.triggered_ts is not None:
             return leg  # TRIGGERED without a fill for too long, or it would cover
@@ -154,7 +154,7 @@ def wants_cover_while_leaving(trio: TrioSnapshot) -> bool:
 def vain_pause_ms(trio: TrioSnapshot, role: Role) -> int:
     """Return how long to wait before another leg of a role whose last ones the exchange ended at once.
 
-    The first replacement goes out immediately; what keeps dying young is placed with growing pauses.
+    The first replacement goes out immediately; what keeps ending at once is placed with growing pauses.
     """
     vain = 0
     for leg in reversed(trio.of(role)):
@@ -183,7 +183,7 @@ def protected_once(trio: TrioSnapshot) -> bool:
 
 
 def stop_attempted(trio: TrioSnapshot) -> bool:
-    """Was a stop asked for since the present gap opened?"""
+    """Was a stop sent since the present gap opened?"""
     known_ts = _known_ts(trio)
     return any(
         leg.submitted_at > 0 and not before_entry(trio, leg) and leg.submitted_ts >= known_ts
@@ -203,12 +203,12 @@ def _known_ts(trio: TrioSnapshot) -> int:
 
 
 def late_leg_matters(trio: TrioSnapshot, leg: LegView) -> bool:
-    """Does a leg that was written off and turned up still need doing?"""
+    """Does a leg that was written off and turned up still need action?"""
     return leg.late and (leg.live or (leg.role is Role.ENTRY and late_quantity(trio) > 0))
 
 
 def late_quantity(trio: TrioSnapshot) -> Decimal:
-    """Return the entry quantity that filled after all and has not been taken off again."""
+    """Return the entry quantity that filled after all and has not been closed yet."""
     return trio.ours if any(leg.late for leg in trio.of(Role.ENTRY)) else Decimal(0)
 
 

@@ -1,4 +1,4 @@
-"""While there is a position: get a stop under it, complete the target, otherwise rest."""
+"""While there is a position: cover it with a stop, add the target, otherwise rest."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from orders.domain.snapshot import LegView, TrioSnapshot
 
 
 def cover(trio: TrioSnapshot) -> Step:
-    """Get an acknowledged stop under a position that is not covered."""
+    """Get an acknowledged stop for a position that is not covered."""
     return decided_by(COVER, trio)
 
 
 def hold(trio: TrioSnapshot) -> Step:
-    """Complete the target of a covered position, follow its orders, take back what is not wanted; otherwise rest."""
+    """Complete the target of a covered position, follow its orders, cancel what is no longer wanted; otherwise rest."""
     return soonest(rule(trio) for rule in HOLD) or Rest(None)
 
 
@@ -45,9 +45,9 @@ def hold(trio: TrioSnapshot) -> Step:
 
 
 def stop_under_way(trio: TrioSnapshot) -> Step | None:
-    """A stop whose fate is open is looked up once, within the deadline; then a second one goes out.
+    """A stop whose fate is unknown is looked up once, within the deadline; then a second one goes out.
 
-    Two stops do no harm; no stop does.
+    Stops only reduce the position: two are safe, none is not.
     """
     return soonest(first_that_applies(STOP_UNDER_WAY, trio, stop) for stop in _stops(trio))
 

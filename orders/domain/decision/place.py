@@ -1,4 +1,4 @@
-"""Before there is a position: wait for what placing needs, place, watch what rests, take it back."""
+"""Before there is a position: wait for what placing needs, place, watch what rests, withdraw it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def work(trio: TrioSnapshot) -> Step:
 
 
 def withdraw(trio: TrioSnapshot) -> Step:
-    """Take everything back; nothing has filled."""
+    """Cancel everything; nothing has filled."""
     return decided_by(WITHDRAW, trio)
 
 

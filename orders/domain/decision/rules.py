@@ -19,24 +19,24 @@ from orders.domain.decision.steps import Rest, Step
 from orders.domain.snapshot import LegView, TrioSnapshot
 
 Outcome = TypeVar("Outcome")
-Facts = TypeVarTuple("Facts")
+Given = TypeVarTuple("Given")
 
 Rule: TypeAlias = Callable[[TrioSnapshot], Step | None]
 LegRule: TypeAlias = Callable[[TrioSnapshot, LegView], Step | None]
 
 
-def first_that_applies(rules: Iterable[Callable[[*Facts], Outcome]], *facts: *Facts) -> Outcome | None:
-    """Return what the first rule that applies comes to; nothing when none does."""
+def first_that_applies(rules: Iterable[Callable[[*Given], Outcome]], *given: *Given) -> Outcome | None:
+    """Return the outcome of the first rule that applies; nothing when none does."""
     for rule in rules:
-        found = rule(*facts)
+        found = rule(*given)
         if found is not None:
             return found
     return None
 
 
-def decided_by(rules: Iterable[Callable[[*Facts], Step | None]], *facts: *Facts) -> Step:
+def decided_by(rules: Iterable[Callable[[*Given], Step | None]], *given: *Given) -> Step:
     """Return the step of the first rule that applies, from a list whose last rule always does."""
-    step = first_that_applies(rules, *facts)
+    step = first_that_applies(rules, *given)
     assert step is not None, "the last rule of this list applies to every trio"
     return step
 

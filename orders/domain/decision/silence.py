@@ -39,7 +39,7 @@ def silence_awaited(trio: TrioSnapshot) -> Step:
     """At its end what is uncovered goes first, and everything else a moment later."""
     assert trio.silence is not None
     until = trio.silence.until if is_uncovered(trio) else trio.silence.until + AFTER_MS
-    waits = [until] if trio.place_before is None or trio.bought > 0 else [until, trio.place_before]
+    waits = [until] if trio.place_before is None or trio.entry_filled > 0 else [until, trio.place_before]
     return Rest(min(moment for moment in waits if moment > trio.now))
 
 

@@ -1,4 +1,4 @@
-"""The closed set of steps a decision can come to."""
+"""The closed set of steps a decision can choose."""
 
 from __future__ import annotations
 

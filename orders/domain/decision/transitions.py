@@ -1,7 +1,7 @@
 """Which transitions a trio's facts imply: for each state the rules that end it; the first that applies wins.
 
 ``apply_transitions`` takes a snapshot through every transition its facts already imply, so that a decision never
-starts from yesterday's state. It changes nothing but ``state``, ``cause`` and ``reason``.
+starts from an outdated state. It changes nothing but ``state``, ``cause`` and ``reason``.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def _entry_is(trio: TrioSnapshot, *states: LegState) -> bool:
 
 def first_fill(trio: TrioSnapshot) -> Implied | None:
     """A fill, or a position in the slot, whichever is reported first. From now on it is covered."""
-    if trio.bought > 0 or trio.position > 0:
+    if trio.entry_filled > 0 or trio.position > 0:
         return Implied(Transition.FILLED, trio.cause if trio.state is S.WITHDRAWING else None)
     return None
 
@@ -276,7 +276,7 @@ def entry_refused(trio: TrioSnapshot) -> Implied | None:
 def entry_lost(trio: TrioSnapshot) -> Implied | None:
     """The entry was proved absent. It is never sent again: if it turned up after all, it would execute twice."""
     if _entry_is(trio, LegState.WRITTEN_OFF):
-        reason = "The entry got lost on its way; it is never sent twice."
+        reason = "The entry never reached the exchange; it is not sent a second time."
         return Implied(Transition.LEG_REFUSED, Cause.ENTRY_ABSENT, reason)
     return None
 
@@ -378,7 +378,7 @@ OPEN: Final[tuple[TransitionRule, ...]] = (
 
 
 def _gone(trio: TrioSnapshot) -> bool:
-    gone = trio.flat_believed and (trio.bought > 0 or bool(trio.protective_legs))
+    gone = trio.flat_believed and (trio.entry_filled > 0 or bool(trio.protective_legs))
     return gone and not triggered_leg_at_work(trio)
 
 
@@ -504,7 +504,7 @@ EXITING: Final[tuple[TransitionRule, ...]] = (
 
 
 def turned_up(trio: TrioSnapshot) -> Implied | None:
-    """An order that was proved absent is there after all: it is cancelled, and what it filled is taken off."""
+    """An order that was proved absent is there after all: it is cancelled, and what it filled is closed."""
     if any(late_leg_matters(trio, leg) for leg in trio.legs):
         return Implied(Transition.TURNED_UP, Cause.LATE, "An order that had been written off turned up.")
     return None

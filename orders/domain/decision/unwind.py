@@ -1,4 +1,4 @@
-"""Out of it: exit what is there, take back what rests, and only then an end."""
+"""On the way out: exit the position, cancel what rests, and only then end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from orders.domain.operator_questions import Question, QuestionKind
 from orders.domain.rounding import plain
 from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
 
-DUST_LOOK_MS: Final = 5000  # how often a rest that cannot be sold is looked at
+DUST_LOOK_MS: Final = 5000  # how often a remainder too small to close is read again
 REFUSED_EXITS_MAX: Final = 3
 
 
@@ -35,7 +35,7 @@ def undo(trio: TrioSnapshot) -> Step:
 
 
 def tidy_late(trio: TrioSnapshot) -> Step:
-    """Take back an order that had been written off and turned up, and take off what its entry filled, once."""
+    """Cancel an order that was written off and turned up, and close what its entry filled, once."""
     return decided_by(TIDY_LATE, trio)
 
 
@@ -106,7 +106,7 @@ def last_exit_resolved(trio: TrioSnapshot) -> Step | None:
 
 
 def dust_kept(trio: TrioSnapshot) -> Step | None:
-    """A rest too small to be sold stays under its stop, which may be of any size, and a person is asked."""
+    """A remainder too small to close stays under its stop, which may be of any size, and a person is asked."""
     if not is_dust(trio):
         return None
     if step := entry_taken_back(trio):
@@ -126,7 +126,7 @@ def exit_keeps_being_refused(trio: TrioSnapshot) -> Step | None:
 
 
 def exit_sent(trio: TrioSnapshot) -> Step:
-    """The whole position leaves at market. What would enlarge it, or stands in the exit's way, is cancelled with it."""
+    """The whole position is closed at market. What would enlarge it, or blocks the exit, is cancelled at the same time."""
     newest = trio.newest(Role.EXIT)
     again = newest if newest is not None and newest.state is LegState.PLANNED else None
     return Exit(exit_plan(trio, trio.position, again), tuple(_in_the_way(trio, newest)))
@@ -142,7 +142,7 @@ EXIT: Final[tuple[Rule, ...]] = (
 
 
 def _in_the_way(trio: TrioSnapshot, newest: LegView | None) -> Iterator[str]:
-    """Name what goes away with an exit: the entry's rest, and reduce-only targets that use up its allowance.
+    """Name what is cancelled with an exit: the unfilled entry, and reduce-only targets that use up its allowance.
 
     Stops stay until the position is gone.
     """
@@ -218,12 +218,12 @@ def late_in_doubt(trio: TrioSnapshot) -> Step | None:
 
 
 def late_taken_back(trio: TrioSnapshot) -> Step | None:
-    """What still lives is cancelled by its id."""
+    """What still rests is cancelled by its id."""
     return cleared(trio, tuple(leg for leg in trio.legs if leg.live))
 
 
 def late_fill_exited(trio: TrioSnapshot) -> Step | None:
-    """Exactly what the entry filled is taken off; the rest of the position may be somebody else's."""
+    """Exactly what the entry filled is closed; anything more may be somebody else's position."""
     quantity = late_quantity(trio)
     newest = trio.newest(Role.EXIT)
     if quantity <= 0 or _late_exit_answered(trio, newest):
@@ -235,7 +235,7 @@ def late_fill_exited(trio: TrioSnapshot) -> Step | None:
 
 
 def late_tidied(trio: TrioSnapshot) -> Step:
-    """Nothing of it lives and what it filled is taken off: the trio ends again."""
+    """None of its orders rests and what it filled is closed: the trio ends again."""
     return Done(ending(trio.state, Cause.LATE))
 
 
@@ -248,7 +248,7 @@ TIDY_LATE: Final[tuple[Rule, ...]] = (
 
 
 def _late_exit_answered(trio: TrioSnapshot, exit_order: LegView | None) -> bool:
-    """Did an exit asked after the late fill execute, or meet a slot that was flat? One is all it gets."""
+    """Did an exit sent after the late fill execute, or find the slot flat? One exit is all it gets."""
     if exit_order is None or not exit_order.state.is_final or exit_order.state is LegState.WRITTEN_OFF:
         return False
     filled_ts = max((leg.filled_ts or 0 for leg in trio.of(Role.ENTRY)), default=0)

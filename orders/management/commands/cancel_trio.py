@@ -12,8 +12,8 @@ from orders.services import trio_cancel
 
 class Command(VerbCommand):
     help = (
-        "Withdraw what is unfilled of a trio. What is filled keeps its stop-loss and take-profit; use close_trio"
-        " to leave it at market. With --wait: until the remainder is gone."
+        "Cancel what is unfilled of a trio. What is filled keeps its stop-loss and take-profit; use close_trio"
+        " to close it at market. With --wait: until the remainder is gone."
         " Example: manage.py cancel_trio 12 --wait 30"
     )
 

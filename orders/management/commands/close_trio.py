@@ -12,8 +12,8 @@ from orders.services import trio_close
 
 class Command(VerbCommand):
     help = (
-        "Close a trio at market: what is filled is sold (or bought back), what is not is withdrawn, and nothing"
-        " of it is left on the exchange. With --wait: until it has ended. Example: manage.py close_trio 12 --wait 30"
+        "Close a trio at market: the position is closed, the unfilled rest is cancelled, and nothing of it is"
+        " left on the exchange. With --wait: until it has ended. Example: manage.py close_trio 12 --wait 30"
     )
 
     def run(self, **options: Any) -> CommandResult:

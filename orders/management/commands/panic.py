@@ -16,7 +16,7 @@ from orders.services import trio_panic
 
 class Command(TrioCommand):
     help = (
-        "Close at market every trio that lives, on all accounts or on one, and withdraw what is unfilled. Asks"
+        "Close every open trio at market, on all accounts or on one, and cancel what is unfilled. Asks"
         " first, unless --yes is given. Example: manage.py panic --account desk --yes"
     )
 
@@ -33,7 +33,7 @@ class Command(TrioCommand):
             living, where = living.filter(account=account), f"“{account.name}”"
         found = list(living.select_related("account", "symbol"))
         if not found:
-            return CommandResult({"trios": []}, f"Nothing lives on {where}: there is nothing to close.")
+            return CommandResult({"trios": []}, f"No trio is open on {where}: there is nothing to close.")
         if not options["yes"]:
             self._ask(found)
         closed = [trio for trio in found if _panicked(trio)]
@@ -51,7 +51,7 @@ class Command(TrioCommand):
     def _ask(self, found: list[TrioOrder]) -> None:
         if not sys.stdin.isatty():
             raise TrioRefused(
-                f"{_count(found)} would be closed at market, and there is nobody to ask: say --yes."
+                f"{_count(found)} would be closed at market, and there is no terminal to ask on: add --yes."
             )
         for trio in found:
             self.stderr.write(f"{trio} on “{trio.account.name}” is {trio.state}.")

@@ -22,17 +22,15 @@ ENTRIES = ("MARKET", "LIMIT")
 
 class Command(TrioCommand):
     help = (
-        "Check a trio order (an entry with its stop-loss and take-profit) and have it placed. What is refused"
-        " leaves nothing behind. Example: manage.py place_trio --account desk --symbol BTCUSDT --side BUY"
+        "Check a trio order (an entry with its stop-loss and take-profit) and place it. A refused trio leaves"
+        " nothing behind. Example: manage.py place_trio --account desk --symbol BTCUSDT --side BUY"
         " --quantity 0.01 --stop-loss 60000 --take-profit 66000 --entry LIMIT --price 63000 --wait 30 --json"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         add = parser.add_argument
-        add(
-            "--account", required=True, metavar="NAME", help="the account's name, as add_account was given it"
-        )
+        add("--account", required=True, metavar="NAME", help="the account's name, as given to add_account")
         add("--symbol", required=True, help="for example BTCUSDT")
         add("--side", required=True, help="BUY opens a long position, SELL a short one")
         add("--quantity", required=True, metavar="Q", help="in the base asset, for example 0.01")
@@ -62,7 +60,7 @@ class Command(TrioCommand):
             metavar="POLICY",
             help="when the exchange refuses the take-profit: ROLL_BACK (when left out) or KEEP_STOP, and ask",
         )
-        add("--good-till", metavar="TIME", help="withdraw what is unfilled then, as in 2030-01-31T12:00:00Z")
+        add("--good-till", metavar="TIME", help="cancel what is unfilled then, such as 2030-01-31T12:00:00Z")
         add(
             "--hold-for",
             metavar="SECONDS",
@@ -109,7 +107,9 @@ def _seconds(text: str | None) -> int | None:
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 2**31 - 1:
-        raise TrioRefused(f"“{text}” is no holding time: give whole seconds, 1 or more, as in 3600.")
+        raise TrioRefused(
+            f"“{text}” is not a valid holding time: give whole seconds, 1 or more, such as 3600."
+        )
     return int(text)
 
 
@@ -121,7 +121,9 @@ def _moment(text: str | None) -> datetime | None:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise TrioRefused(f"“{text}” is no moment: write it with its time zone, as in 2030-01-31T12:00:00Z.")
+        raise TrioRefused(
+            f"“{text}” is not a valid time: write it with its time zone, such as 2030-01-31T12:00:00Z."
+        )
     if moment <= timezone.now():
-        raise TrioRefused(f"The good-till time {text} has passed already: choose one that lies ahead.")
+        raise TrioRefused(f"The good-till time {text} has passed already: choose a later one.")
     return moment

@@ -79,7 +79,7 @@ def _sentence(trio: TrioOrder, replayed: Replayed) -> str:
     step = trio.symbol.step_size
     lines = [
         f"Trio {trio.pk} rebuilt from {replayed.rows} rows of its journal: {len(replayed.legs)} orders, "
-        f"{decimals(replayed.bought, step)} bought, {decimals(replayed.sold, step)} sold."
+        f"{decimals(replayed.bought, step)} entered, {decimals(replayed.sold, step)} closed again."
     ]
     for leg in replayed.legs.values():
         facts = leg.facts

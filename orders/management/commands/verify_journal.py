@@ -32,19 +32,19 @@ class Command(TrioCommand):
         )
 
     def run(self, **options: Any) -> CommandResult:
-        self._told = time.monotonic()
+        self._reported_at = time.monotonic()
         verdict = journal_verify(noted=options["anchor"] or "", progress=self._progress)
         return CommandResult(_document(verdict), _sentence(verdict), 1 if verdict.broken else 0)
 
     def _progress(self, trios: int, rows: int) -> None:
-        if time.monotonic() - self._told >= EVERY_SECONDS:
-            self._told = time.monotonic()
+        if time.monotonic() - self._reported_at >= EVERY_SECONDS:
+            self._reported_at = time.monotonic()
             self.stderr.write(f"{trios:,} trios, {rows:,} rows so far")
 
 
 def _hash(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", text.strip().lower()):
-        raise ArgumentTypeError(f"“{text}” is no anchor's hash: those have 64 digits from 0 to f")
+        raise ArgumentTypeError(f"“{text}” is not an anchor's hash: that has 64 hex digits")
     return text.strip().lower()
 
 

@@ -245,7 +245,7 @@ def test_a_name_taken_elsewhere_is_no_paper_account(add: Add) -> None:
 def test_something_that_is_no_exchange_is_told_as_such(add: Add, venue: Venue) -> None:
     venue.stranger = True
     with pytest.raises(
-        ExchangeUnreachable, match=r"does not speak like the exchange .*BINANCE_TESTNET_REST_URL"
+        ExchangeUnreachable, match=r"does not answer like the exchange .*BINANCE_TESTNET_REST_URL"
     ):
         add()
     assert nothing_is_stored()

@@ -1,4 +1,4 @@
-"""Binance's codes stand in the adapter and the simulator; the rest of the house decides by meaning."""
+"""Binance's codes stand in the adapter and the simulator; everything else decides by meaning."""
 
 from __future__ import annotations
 

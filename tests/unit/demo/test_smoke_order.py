@@ -147,7 +147,7 @@ def test_bad_input_is_one_sentence(checkout: Checkout) -> None:
     wrong = {
         ("--symbol", "NOPEUSDT"): "NOPEUSDT is not a symbol of PAPER",
         ("--price", "10000.05"): "not a whole number of ticks",
-        ("--qty", "lots"): "is no quantity",
+        ("--qty", "lots"): "is not a valid quantity",
         ("--type", "STOP"): "choose one of LIMIT, MARKET",
     }
     for words, sentence in wrong.items():

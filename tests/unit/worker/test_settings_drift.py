@@ -121,7 +121,7 @@ def test_a_symbol_that_stops_trading_asks_and_takes_nothing_new(desk: Desk) -> N
     asked = [symbols_look(desk.account) for _ in range(2)]
 
     assert asked == [{trio.pk}, set()]
-    assert the(trio).question.startswith("The symbol does not trade now: BTCUSDT is SETTLING")
+    assert the(trio).question.startswith("BTCUSDT is not trading now (status SETTLING since")
     assert desk.resting == rested
     with pytest.raises(OrdersError, match="is not trading now"):
         desk.queued(desk.a_trio())

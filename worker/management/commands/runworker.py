@@ -38,7 +38,7 @@ class Command(BaseCommand):
         if once:
             self._once(loop)
             return
-        gc.freeze()  # what is loaded now stays: no full collection shall look through it while a fill waits
+        gc.freeze()  # what is loaded now stays: no full collection walks through it while a fill waits
         self.stderr.write(f"runworker {loop.process} is running; stop it with Ctrl-C or SIGTERM.")
         loop.run()
 

@@ -205,11 +205,11 @@ def test_a_draft_is_withdrawn(desk: Desk, operator: Client) -> None:
 def test_a_question_is_answered(desk: Desk, operator: Client) -> None:
     trio = an_open_trio_that_asks(desk)
     page = operator.get(page_of(trio)).content.decode()
-    assert "This trio asks you" in page
+    assert "Action needed" in page
     assert "Leave it?" in page
     assert "left as it is" in do(operator, "answer", trio)[0]
     assert the(trio).question == ""
-    assert "asks nothing" in do(operator, "answer", trio)[0]
+    assert "has no open question" in do(operator, "answer", trio)[0]
 
 
 # --- validate -----------------------------------------------------------------------------------

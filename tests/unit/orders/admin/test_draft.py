@@ -1,4 +1,4 @@
-"""A trio's form: a draft is entered, mended and saved, or told what is wrong with which field."""
+"""A trio's form: a draft is entered, corrected and saved, or refused with what is wrong in which field."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_the_search_for_symbols_offers_what_the_account_can_trade(desk: Desk, op
     assert offered(term="btc") == ["BTCUSDT (PAPER)"]
 
 
-def test_a_draft_shows_plain_numbers_and_can_be_mended(desk: Desk, operator: Client) -> None:
+def test_a_draft_shows_plain_numbers_and_can_be_corrected(desk: Desk, operator: Client) -> None:
     trio = desk.a_trio(quantity=Decimal("0.010"))
     page = operator.get(page_of(trio)).content.decode()
     assert 'value="0.01"' in page

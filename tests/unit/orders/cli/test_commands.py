@@ -274,8 +274,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing() -> None:
         ("--account", "nobody"): "There is no account named “nobody”. There are “desk”.",
         ("--symbol", "NOPEUSDT"): "NOPEUSDT is not a symbol of PAPER",
         ("--side", "UP"): "choose one of BUY, SELL",
-        ("--quantity", "abc"): "“abc” is no quantity",
-        ("--quantity", "NaN"): "“NaN” is no quantity",
+        ("--quantity", "abc"): "“abc” is not a valid quantity",
+        ("--quantity", "NaN"): "“NaN” is not a valid quantity",
         ("--quantity", "-0.01"): "greater than zero",
         ("--quantity", "0.0105"): "not a whole number of steps of 0.001",
         ("--quantity", "0.0004"): "not a whole number of steps of 0.001",
@@ -291,7 +291,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing() -> None:
         ("--time-in-force", "GTC"): "takes no time in force",
         ("--position-side", "LONG"): "one-way mode",
         ("--protection", "NONE"): "choose one of PRE_ARMED, ON_FIRST_FILL",
-        ("--good-till", "tomorrow"): "is no moment",
+        ("--good-till", "tomorrow"): "is not a valid time",
         ("--good-till", "2020-01-01T00:00:00Z"): "has passed already",
     }
     for words, sentence in wrong.items():
@@ -314,7 +314,7 @@ def test_an_unreachable_exchange_is_one_sentence_and_leaves_nothing(unwatched: W
 
 
 @pytest.mark.parametrize("verb", ["cancel_trio", "close_trio", "show_trio"])
-def test_a_trio_that_does_not_exist_is_told_so(verb: str) -> None:
+def test_a_trio_that_does_not_exist_is_refused(verb: str) -> None:
     refused = run(verb, "99999999999999999999", "--json")
     assert refused.code == 2
     assert "There is no trio 99999999999999999999" in refused.document["error"]
@@ -329,7 +329,7 @@ def test_panic_without_anybody_to_ask_closes_nothing(
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     refused = run("panic", "--json")
     assert refused.code == 2
-    assert "say --yes" in refused.document["error"]
+    assert "add --yes" in refused.document["error"]
     assert TrioOrder.objects.get().panic_wanted_at is None
 
 
@@ -362,7 +362,7 @@ def test_a_real_process_keeps_the_contract_whatever_is_wrong() -> None:
     assert "--stop-loss" in missing.document["error"]
     impatient = manage("show_trio", "7", "--wait", "soon", "--json")
     assert impatient.code == 2
-    assert "is no time to wait" in impatient.document["error"]
+    assert "is not a valid time to wait" in impatient.document["error"]
 
     # And so is a database that is not there
     nowhere = manage("close_trio", "7", "--json", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")

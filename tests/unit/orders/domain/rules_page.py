@@ -83,7 +83,7 @@ PARTS: Final[tuple[tuple[str, tuple[Section, ...]], ...]] = (
             Section("Withdraw", "The trio is WITHDRAWING.", place, "WITHDRAW"),
             Section(
                 "Cover",
-                "The trio is OPEN and uncovered; or what is left of it is too small to be sold, and a stop may still be had.",
+                "The trio is OPEN and uncovered; or what is left of it is too small to close, and a stop may still be accepted.",
                 cover,
                 "COVER",
             ),

@@ -141,7 +141,7 @@ def test_p10_a_worker_that_starts_behind_a_switch_names_what_it_goes_on_protecti
     # When a worker starts with DRY_RUN_MODE, then it says so, naming it and nothing else
     settings.DRY_RUN_MODE = True  # type: ignore[attr-defined]
     said = living_behind_switches()
-    assert "DRY_RUN_MODE is on, but 1 trio lives there" in said
+    assert "DRY_RUN_MODE is on, but 1 trio is open there" in said
     assert f"{trio.pk} (BTCUSDT on {testnet.account.name}, TESTNET, OPEN)" in said
     assert "goes on being protected" in said
 

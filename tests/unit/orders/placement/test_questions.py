@@ -69,7 +69,7 @@ def test_while_a_question_waits_the_position_stays_covered_and_its_answer_is_kep
     trio = a_trio_whose_target_is_refused(desk)
     assert stops(desk), story(trio)
 
-    # Its page shows the facts, each safe choice as a button, and what each comes to
+    # Its page shows the facts, each safe choice as a button, and what each does
     page = operator.get(page_of(trio)).content.decode()
     for shown in ("refused the take-profit", "with its stop-loss alone", verb_url("answer", trio)):
         assert shown in page
@@ -110,10 +110,10 @@ def test_while_a_question_waits_the_position_stays_covered_and_its_answer_is_kep
 
 def test_a_choice_the_question_does_not_offer_is_refused(desk: Desk) -> None:
     trio = desk.placed(desk.a_trio())
-    with pytest.raises(IllegalTransition, match="asks nothing"):
+    with pytest.raises(IllegalTransition, match="has no open question"):
         trio_answer(trio_id=trio.pk, by="test", choice=Choice.CLOSE)
     TrioOrder.objects.filter(pk=trio.pk).update(question_kind="DUST", question_facts={"quantity": "0.001"})
-    with pytest.raises(IllegalTransition, match="no answer to what"):
+    with pytest.raises(IllegalTransition, match="not an answer to what"):
         trio_answer(trio_id=trio.pk, by="test", choice=Choice.CLOSE)
     assert the(trio).close_wanted_at is None
 

@@ -1,4 +1,4 @@
-"""Uncovered time in which the exchange refused or lost what protects is told apart, as the exchange tells it."""
+"""Uncovered time in which the exchange refused or lost a stop or exit is counted apart, as the exchange tells it."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_targets_that_use_up_the_reduce_only_allowance_go_with_the_next_exit(des
     assert desk.resting == []
 
 
-def test_a_rest_too_small_to_be_closed_stays_under_its_stop_and_a_person_is_asked(desk: Desk) -> None:
+def test_a_remainder_too_small_to_close_stays_under_its_stop_and_a_person_is_asked(desk: Desk) -> None:
     # Given an open trio on an exchange that finds its position too small to close
     trio = desk.placed(desk.a_trio(protection=Protection.ON_FIRST_FILL))
     refuse_exits(desk, -4164, times=99)
@@ -132,7 +132,7 @@ def test_a_rest_too_small_to_be_closed_stays_under_its_stop_and_a_person_is_aske
     until(asked, why=lambda: story(trio))
 
     # Then it says so once, sends no further exit, and the stop stays
-    assert "A rest of 0.01" in trio.question
+    assert "0.01 of the position is left" in trio.question
     assert trio.state == "EXITING"
     assert any("-s" in name for name in desk.resting)
     sent = trio.legs.filter(role=Role.EXIT).count()
