@@ -24,7 +24,7 @@ from orders import jobs, services
 from orders.exchange_data.clock import db_now
 from orders.models import Symbol, TrioOrder
 from orders.placement import admission
-from tests.acceptance.conftest import House, watched
+from tests.acceptance.conftest import Stack, watched
 from tests.builders import until
 
 D = Decimal
@@ -34,13 +34,13 @@ PROTECTION: Final = os.environ.get("BULK_PROTECTION", "ON_FIRST_FILL")
 PLACED: Final = ("OPEN", "WORKING", "CLOSED", "ROLLED_BACK", "REFUSED", "EXPIRED", "CANCELLED")
 
 
-def accounts_made(house: House) -> list[ExchangeAccount]:
-    first = house.account("bulk-0")
+def accounts_made(stack: Stack) -> list[ExchangeAccount]:
+    first = stack.account("bulk-0")
     rest = [paper_account_ensure(name=f"bulk-{number}") for number in range(1, ACCOUNTS)]
     return [first, *rest]
 
 
-def drafts_made(house: House, accounts: list[ExchangeAccount]) -> list[TrioOrder]:
+def drafts_made(stack: Stack, accounts: list[ExchangeAccount]) -> list[TrioOrder]:
     """Return drafts of market trios, each on a symbol and account of its own, all symbols at a price of 100."""
     wanted = -(-TRIOS // ACCOUNTS)
     fine = Symbol.objects.filter(
@@ -48,7 +48,7 @@ def drafts_made(house: House, accounts: list[ExchangeAccount]) -> list[TrioOrder
     )
     symbols = list(fine.order_by("pk")[:wanted])
     for symbol in symbols:
-        house.price(symbol.symbol, "100")
+        stack.price(symbol.symbol, "100")
     drafts = []
     for symbol, account in itertools.islice(itertools.product(symbols, accounts), TRIOS):
         draft = services.trio_draft(
@@ -61,14 +61,14 @@ def drafts_made(house: House, accounts: list[ExchangeAccount]) -> list[TrioOrder
     return drafts
 
 
-def test_a_bulk_at_once_stays_inside_the_bound(house: House, redis_queue: Any) -> None:
+def test_a_bulk_at_once_stays_inside_the_bound(stack: Stack, redis_queue: Any) -> None:
     # Given workers, and drafts over several accounts
-    accounts = accounts_made(house)
-    drafts = drafts_made(house, accounts)
+    accounts = accounts_made(stack)
+    drafts = drafts_made(stack, accounts)
     for number in range(WORKERS):
-        house.start_worker(f"runworker-{number}")
-    house.start_rqworker()
-    until(lambda: all(map(watched, accounts)), seconds=60, why=house.logs)
+        stack.start_worker(f"runworker-{number}")
+    stack.start_rqworker()
+    until(lambda: all(map(watched, accounts)), seconds=60, why=stack.logs)
     readings = {draft.symbol_id: services.market_read(draft.account, draft.symbol) for draft in drafts}
 
     # When all are placed at once
@@ -93,14 +93,14 @@ def test_a_bulk_at_once_stays_inside_the_bound(house: House, redis_queue: Any) -
         limits.append(admission.room())
         return ours.filter(state__in=PLACED).count() == TRIOS
 
-    until(all_placed, seconds=120, every=0.5, why=house.logs)
+    until(all_placed, seconds=120, every=0.5, why=stack.logs)
     took = time.monotonic() - began
-    until(lambda: not ours.exclude(uncovered_known_at=None).exists(), why=house.logs, every=0.2)
+    until(lambda: not ours.exclude(uncovered_known_at=None).exists(), why=stack.logs, every=0.2)
 
     # Then each was covered in time
     states = Counter(ours.values_list("state", flat=True))
     naked = sorted(ours.values_list("uncovered_longest_ms", flat=True))
-    verdict = house.ask("GET", "/sim/verdict")
+    verdict = stack.ask("GET", "/sim/verdict")
     gaps = [gap["ms"] for gap in verdict["uncovered"] + verdict["uncovered_refused_by_us"]]
     refused = Counter(ours.exclude(state__in=("OPEN", "WORKING")).values_list("reason", flat=True))
     print(

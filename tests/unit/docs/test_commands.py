@@ -19,7 +19,7 @@ from orders.domain.enums import Cause, TrioState
 from tests.unit.docs.pages import CHECKOUT, name, pages, rows, section, text
 
 PAGE = "docs/reference/commands.md"
-OF_MAKE = {"PYTEST_ARGS"}
+OF_MAKE = {"LOAD_ARGS", "PYTEST_ARGS"}
 OF_COMMANDS = {"ACCOUNT_SECRET"}
 OF_TESTS = {"MACHINE_EXAMPLES", "FLUSH_TRIOS"}  # how much of it a test does
 
