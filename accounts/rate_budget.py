@@ -20,13 +20,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import redis
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from accounts.endpoints import stream_endpoints
 from accounts.models import EgressLimits
@@ -34,10 +31,10 @@ from exchange.errors import ExchangeUnavailable
 from exchange.rate_limits import Cost, Limits, OpenGate, Priority, RateGate, Usage
 from exchange.rate_meter import Held, Meter, limits_for
 from exchange.refusals import Refusal
+from infrastructure import valkey
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS: Final = 0.15  # for Valkey: what protects waits no longer
 AGAIN_SECONDS: Final = 1.0  # after it did not answer
 RELOAD_SECONDS: Final = 30.0
 PROCESSES_UNKNOWN: Final = 8
@@ -171,14 +168,8 @@ class Budget:
         self._silent_until = self._loaded_at = 0.0
         self._weight: tuple[int, float] | None = None  # the exchange's last figure, not passed on yet
         self._orders: dict[str, tuple[int, int, float]] = {}
-        self._redis = redis.Redis.from_url(
-            settings.REDIS_URL,
-            socket_connect_timeout=PATIENCE_SECONDS,
-            socket_timeout=PATIENCE_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._enter = self._redis.register_script(ENTER)
-        self._close = self._redis.register_script(CLOSE)
+        self._enter = valkey.client().register_script(ENTER)
+        self._close = valkey.client().register_script(CLOSE)
 
     # --- before a request, and after it ---------------------------------------------------------
 

@@ -20,6 +20,7 @@ from exchange.errors import ExchangeUnavailable
 from exchange.rate_limits import Cost, Limits, Priority, Usage
 from exchange.rate_meter import Meter, limits_for
 from exchange.refusals import Refusal
+from infrastructure import valkey
 
 pytestmark = pytest.mark.django_db
 SMALL = Limits(weight_1m=100, orders_10s=20, orders_1m=60)
@@ -199,7 +200,7 @@ def test_a_valkey_that_hangs_costs_what_protects_a_moment_once(store: redis.Redi
         budget = a_process()
         started = time.monotonic()
         assert all(passes(budget, ORDER, Priority.PROTECT) for _ in range(5))
-        assert time.monotonic() - started < 5 * rate_budget.PATIENCE_SECONDS
+        assert time.monotonic() - started < 4 * valkey.PATIENCE_SECONDS  # one connects, and tries once more
 
 
 def test_after_valkey_was_emptied_the_exchanges_figures_tell_what_is_used(store: redis.Redis) -> None:
