@@ -34,14 +34,13 @@ def test_every_guard_has_a_name_and_a_promise_of_its_own() -> None:
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
 def test_a_guard_is_where_the_list_says_and_its_tests_are_there(guard: Guard) -> None:
     for name, text in guard.without(CHECKOUT).items():
-        compile(text, name, "exec")
         assert text != (CHECKOUT / name).read_text()
     for test in guard.tests:
         file, _, function = test.partition("::")
         assert f"def {function.partition('[')[0]}(" in (CHECKOUT / file).read_text(), test
 
 
-def test_no_removal_leaves_a_name_that_is_not_defined(tmp_path: Path) -> None:
+def test_no_removal_leaves_what_cannot_be_read_or_a_name_that_is_not_defined(tmp_path: Path) -> None:
     for number, guard in enumerate(GUARDS):
         for name, text in guard.without(CHECKOUT).items():
             (tmp_path / f"{number}_{Path(name).name}").write_text(text)
