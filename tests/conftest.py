@@ -84,9 +84,28 @@ def pytest_configure(config: pytest.Config) -> None:
             from django.db import connections
 
             connections.settings["default"]["TEST"]["NAME"] = f"test_{manager.DATABASE}_{berth}"
+            _empty_tables_quickly()
         settings.REDIS_URL = os.environ["REDIS_URL"] = url  # processes started by a test use it too
         for queue in settings.RQ_QUEUES.values():
             queue["URL"] = url
+
+
+def _empty_tables_quickly() -> None:
+    """Delete the few rows a test leaves: TRUNCATE makes fifty files anew on disk, which takes thirty times as long.
+
+    Keys and triggers do not look on, as with TRUNCATE; that takes PostgreSQL's superuser, which the local one gives.
+    """
+    from django.db.backends.postgresql.operations import DatabaseOperations
+
+    truncate = DatabaseOperations.sql_flush
+
+    def sql_flush(self: Any, style: Any, tables: Any, **options: Any) -> list[str]:
+        if options.get("reset_sequences"):
+            return truncate(self, style, tables, **options)
+        deletes = [f"DELETE FROM {self.quote_name(table)}" for table in tables]
+        return ["SET LOCAL session_replication_role = replica", *deletes]
+
+    DatabaseOperations.sql_flush = sql_flush  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session")
