@@ -19,6 +19,7 @@ os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
 BERTHS = range(1, 16)  # numbered databases of the local Redis; 0 belongs to a demo that may be running
 # Plugins that cost every start half a second each, and that pyproject.toml therefore keeps from loading themselves.
 FOR_SOME = ("_hypothesis_pytestplugin", "pytest_playwright.pytest_playwright")
+KEPT = {"django_content_type", "auth_permission"}  # Django makes them anew after each emptying, row by row
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -102,7 +103,7 @@ def _empty_tables_quickly() -> None:
     def sql_flush(self: Any, style: Any, tables: Any, **options: Any) -> list[str]:
         if options.get("reset_sequences"):
             return truncate(self, style, tables, **options)
-        deletes = [f"DELETE FROM {self.quote_name(table)}" for table in tables]
+        deletes = [f"DELETE FROM {self.quote_name(table)}" for table in tables if table not in KEPT]
         return ["SET LOCAL session_replication_role = replica", *deletes]
 
     DatabaseOperations.sql_flush = sql_flush  # type: ignore[method-assign]
