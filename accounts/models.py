@@ -157,6 +157,16 @@ class EgressLimits(models.Model):
     def __str__(self) -> str:
         return f"{self.environment} from {self.egress}"
 
+    @property
+    def closure(self) -> str:
+        """Say why the exchange does not serve this address, until when, and what that means."""
+        why = "has barred" if self.closed_cause == "BANNED" else "does not serve"
+        return (
+            f"{self.environment}: the exchange {why} the address “{self.egress}” until "
+            f"{self.closed_until:%Y-%m-%d %H:%M:%S} UTC, for too many requests. Nothing is sent from it until then; "
+            "what has no stop then asks on its page."
+        )
+
 
 def key_hash(environment: str, api_key: str) -> str:
     """Identify a key without holding it. API keys are random and long, so no salt is needed."""

@@ -382,6 +382,13 @@ def forget_budgets() -> None:
         _budgets.clear()
 
 
+def addresses_closed() -> list[EgressLimits]:
+    """Return the addresses that the exchange does not serve at present, as any process has stored them."""
+    return list(
+        EgressLimits.objects.filter(closed_until__gt=timezone.now()).order_by("environment", "egress")
+    )
+
+
 def budget_of(environment: str) -> Budget:
     """Return the budget of the address this process sends from."""
     with _lock:

@@ -44,6 +44,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     context["heartbeats"] = health.heartbeats()
     context["worker_alive"] = any(beat["alive"] for beat in context["heartbeats"])
     context["queues"] = health.queues()
+    context["closures"] = health.closures()
     return context
 
 

@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
+from accounts.models import EgressLimits
+from accounts.rate_budget import addresses_closed
 from infrastructure import job_queue as redis_queues
 from local_servers.manager import EmbeddedServersError
 from orders.models import Heartbeat
@@ -21,7 +23,10 @@ BEAT_FRESH: Final = timedelta(seconds=10)  # older than that, a runworker counts
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when database and Redis answer and a runworker lives, 503 otherwise."""
+    """Answer 200 when database and Redis answer, a runworker lives and the exchange serves us, 503 otherwise.
+
+    ``degraded`` says by what, and until when.
+    """
     report: dict[str, Any] = {
         "database": _database_answers(),
         "redis": redis_queues.answering(),
@@ -32,7 +37,18 @@ def healthz(request: HttpRequest) -> JsonResponse:
         newest = beats[0]
         report["worker"] = newest["alive"]
         report["last_heartbeat"] = newest["beat"].isoformat()
-    report["ok"] = bool(report["database"] and report["redis"] and report["worker"])
+    report["degraded"] = [
+        {
+            "environment": row.environment,
+            "address": row.egress,
+            "cause": row.closed_cause,
+            "until": row.closed_until,
+            "message": row.closure,
+        }
+        for row in (closures() if report["database"] else ())
+    ]
+    working = report["database"] and report["redis"] and report["worker"]
+    report["ok"] = bool(working and not report["degraded"])
     return JsonResponse(report, status=200 if report["ok"] else 503)
 
 
@@ -57,6 +73,14 @@ def heartbeats() -> list[dict[str, Any]]:
     return [
         {"name": str(row), "beat": row.beat, "alive": row.asked_at - row.beat < BEAT_FRESH} for row in rows
     ]
+
+
+def closures() -> list[EgressLimits]:
+    """Return the addresses that the exchange does not serve at present."""
+    try:
+        return addresses_closed()
+    except DatabaseError:
+        return []
 
 
 def queues() -> list[dict[str, Any]]:

@@ -10,7 +10,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import EgressLimits
 from backoffice.dashboard import environment_badge
+from exchange.refusals import Refusal
 from orders.models import Heartbeat
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +49,31 @@ def test_all_is_well_when_a_worker_lives(client: Client) -> None:
     assert answer.status_code == 200
     found = answer.json()
     assert found.pop("last_heartbeat") is not None
-    assert found == {"ok": True, "database": True, "redis": True, "worker": True}
+    assert found == {"ok": True, "database": True, "redis": True, "worker": True, "degraded": []}
+
+
+def test_a_ban_is_named_by_health_and_on_the_first_page_until_it_is_over(
+    client: Client, admin_client: Client
+) -> None:
+    beat(seconds_ago=1)
+    ends = timezone.now() + timedelta(minutes=2)
+    ban = EgressLimits.objects.create(
+        environment="PAPER", egress="desk", closed_until=ends, closed_cause=Refusal.BANNED.value
+    )
+
+    answer = client.get("/healthz")
+    (named,) = answer.json()["degraded"]
+    page = admin_client.get("/admin/").content.decode()
+
+    assert (answer.status_code, answer.json()["ok"]) == (503, False)
+    assert (named["environment"], named["address"], named["cause"]) == ("PAPER", "desk", "BANNED")
+    assert f"{ends:%H:%M:%S}" in named["message"]
+    assert "has barred the address “desk”" in page
+
+    ban.closed_until = timezone.now()
+    ban.save()
+    assert client.get("/healthz").json()["ok"] is True
+    assert "barred" not in admin_client.get("/admin/").content.decode()
 
 
 @pytest.mark.parametrize("given", ["none ever", "one that is silent"])
