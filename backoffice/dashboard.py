@@ -40,6 +40,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         }
     context["rows"] = ROWS
     context["watches"] = selectors.watches()
+    context["sweep_plans"] = selectors.sweep_plans()
     context["clocks"] = selectors.clocks()
     context["heartbeats"] = health.heartbeats()
     context["worker_alive"] = any(beat["alive"] for beat in context["heartbeats"])

@@ -5,15 +5,32 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from django.conf import settings
+from django.db import connection
 from django.db.models import Case, Count, DecimalField, OuterRef, QuerySet, Subquery, Sum, When
 from django.db.models.functions import Coalesce
 
+from accounts.gateways import limits_of
 from exchange.types import ZERO
 from orders.domain.enums import ENDS, Form, Role, TrioState
 from orders.domain.rounding import plain
+from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
 from orders.models import Clock, Leg, TrioOrder, Watch
 
 ENDED: Final = tuple(sorted(state.value for state in ENDS))
+# The accounts that share an address, and the symbols on which a trio of theirs lives. One that cannot be reached
+# costs nothing, so it stretches nobody's intervals.
+LIVING = """
+    SELECT account.environment, account.id, array_remove(array_agg(DISTINCT symbol.symbol), NULL)
+    FROM accounts_exchangeaccount account
+    JOIN accounts_credential credential ON credential.account_id = account.id
+    LEFT JOIN orders_watch watch ON watch.account_id = account.id
+    LEFT JOIN orders_trioorder trio ON trio.account_id = account.id AND (trio.holds_slot OR trio.state = 'LATE')
+    LEFT JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    WHERE (account.is_active OR trio.id IS NOT NULL)
+      AND (watch.failures IS NULL OR watch.failures = 0 OR watch.beat IS NOT NULL)
+    GROUP BY account.environment, account.id
+"""
 
 
 # --- lists --------------------------------------------------------------------------------------
@@ -59,6 +76,25 @@ def trio_counts() -> list[tuple[TrioState, int]]:
 
 def watches() -> list[Watch]:
     return list(Watch.objects.select_related("account").order_by("account__name"))
+
+
+def sweep_plans() -> dict[int, SweepPlan]:
+    """Return the plan of every account that is watched, by whomever: one statement for all."""
+    with connection.cursor() as cursor:
+        cursor.execute(LIVING)
+        rows = cursor.fetchall()
+    living: dict[str, dict[int, list[str]]] = {}
+    for environment, account_id, symbols in rows:
+        living.setdefault(environment, {})[account_id] = symbols
+    plans: dict[int, SweepPlan] = {}
+    for environment, accounts in living.items():
+        plans |= plan_sweeps(
+            accounts,
+            weight_1m=limits_of(environment).weight_1m,
+            sweep_ms=1000 * settings.SWEEP_SECONDS,
+            rules_ms=1000 * settings.SYMBOLS_SECONDS,
+        )
+    return plans
 
 
 def clocks() -> list[Clock]:

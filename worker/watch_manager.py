@@ -20,11 +20,11 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.models import ExchangeAccount
-from exchange.rate_limits import Limits
 from infrastructure.rows import Read
-from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
+from orders.domain.sweep_schedule import SweepPlan
 from orders.models import Watch
 from orders.placement.service import INCARNATION
+from orders.selectors import sweep_plans
 from worker.account_watch import AccountWatch
 from worker.pools import WatchPools
 from worker.price_watch import PriceWatch
@@ -95,38 +95,6 @@ REFUSED = """
                  THEN 60 ELSE 600 END)
     WHERE account_id = %(account)s AND incarnation = %(incarnation)s
 """
-# The accounts that share an address, and the symbols on which a trio of theirs lives. One that cannot be reached
-# costs nothing, so it stretches nobody's intervals.
-LIVING = """
-    SELECT account.environment, account.id, array_remove(array_agg(DISTINCT symbol.symbol), NULL)
-    FROM accounts_exchangeaccount account
-    JOIN accounts_credential credential ON credential.account_id = account.id
-    LEFT JOIN orders_watch watch ON watch.account_id = account.id
-    LEFT JOIN orders_trioorder trio ON trio.account_id = account.id AND (trio.holds_slot OR trio.state = 'LATE')
-    LEFT JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
-    WHERE (account.is_active OR trio.id IS NOT NULL)
-      AND (watch.failures IS NULL OR watch.failures = 0 OR watch.beat IS NOT NULL)
-    GROUP BY account.environment, account.id
-"""
-
-
-def sweep_plans() -> dict[int, SweepPlan]:
-    """Return the plan of every account that is watched, by whomever: one statement for all."""
-    with connection.cursor() as cursor:
-        cursor.execute(LIVING)
-        rows = cursor.fetchall()
-    living: dict[str, dict[int, list[str]]] = {}
-    for environment, account_id, symbols in rows:
-        living.setdefault(environment, {})[account_id] = symbols
-    plans: dict[int, SweepPlan] = {}
-    for accounts in living.values():
-        plans |= plan_sweeps(
-            accounts,
-            weight_1m=Limits().weight_1m,
-            sweep_ms=1000 * settings.SWEEP_SECONDS,
-            rules_ms=1000 * settings.SYMBOLS_SECONDS,
-        )
-    return plans
 
 
 def accounts_to_watch() -> list[ExchangeAccount]:

@@ -12,13 +12,36 @@ from orders.models import Clock, Heartbeat, Watch
 
 @admin.register(Watch)
 class WatchAdmin(ReadOnlyAdmin):
-    list_display = ("account", "holder", "heartbeat", "stream", "reconciled", "note")
+    list_display = ("account", "holder", "heartbeat", "stream", "reconciled", "interval", "note")
     list_select_related = ("account",)
     search_fields = ("account__name", "holder")
-    shown = ("account", "holder", "incarnation", "heartbeat", "stream", "reconciled", "note")
+    shown = (
+        *(
+            "account",
+            "holder",
+            "incarnation",
+            "heartbeat",
+            "stream",
+            "reconciled",
+            "interval",
+            "listed",
+            "conditionals",
+        ),
+        *("failures", "retry", "note"),
+    )
     heartbeat = columns.time("beat", "Heartbeat")
     stream = columns.time("stream_since", "Stream connected since")
     reconciled = columns.time("swept_at", "Reconciled")
+    listed = columns.time("full_at", "All orders listed")
+    retry = columns.time("retry_at", "Tried again not before")
+
+    @display(description="Every", ordering="interval_ms")
+    def interval(self, watch: Watch) -> str:
+        return f"{watch.interval_ms / 1000:.0f} s" if watch.interval_ms else columns.NOTHING
+
+    @display(description="External conditional orders", ordering="stranger_conditionals")
+    def conditionals(self, watch: Watch) -> str:
+        return str(watch.stranger_conditionals) if watch.full_at else columns.NOTHING
 
 
 @admin.register(Heartbeat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,8 +11,9 @@ from django import template
 
 from orders.badges import COLOURS, VERDICT_COLOURS, age
 from orders.domain.rounding import plain as plain_number
+from orders.domain.sweep_schedule import SweepPlan
 from orders.exchange_data.clock import from_ms
-from orders.models import Leg
+from orders.models import Leg, Watch
 from orders.selectors import leg_size
 
 register = template.Library()
@@ -21,6 +23,16 @@ register = template.Library()
 def plain(value: Decimal | None) -> str:
     """Show a number as people write it; a dash for none."""
     return "–" if value is None else plain_number(value)
+
+
+@register.filter
+def reconciled(watch: Watch, plans: Mapping[int, SweepPlan]) -> str:
+    """Say how often an account is reconciled at present, and why not as often as usual."""
+    plan = plans.get(watch.account_id)
+    text = f"reconciled every {max(1, round(watch.interval_ms / 1000))} s"
+    if plan is not None and plan.stretch > 1:
+        text += f" (stretched: {plan.accounts} accounts share the address)"
+    return text
 
 
 @register.filter

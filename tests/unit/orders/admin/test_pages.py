@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import Credential
+from accounts.models import Credential, ExchangeAccount
 from exchange.types import OrderType
 from orders.admin import trio_page
 from orders.models import (
@@ -330,6 +330,23 @@ def test_the_first_page_puts_questions_on_top(desk: Desk, operator: Client) -> N
     assert page_of(trio) in page
     assert "Swept late." in page
     assert the(trio).state in page
+
+
+def test_the_first_page_says_how_often_each_account_is_reconciled_and_why(
+    desk: Desk, operator: Client
+) -> None:
+    Watch.objects.update(interval_ms=15_000)
+    assert "reconciled every 15 s<" in shown(operator, reverse("admin:index"))
+
+    # When more accounts share the address than half of its limit can watch as usual
+    for number in range(100):
+        other = ExchangeAccount.objects.create(
+            name=f"other-{number}", environment="PAPER", position_mode="ONE_WAY", key_hash=f"{number}"
+        )
+        Credential.objects.create(account=other, api_key=f"key-{number}", api_secret="secret")
+    Watch.objects.update(interval_ms=42_000)
+    page = shown(operator, reverse("admin:index"))
+    assert "reconciled every 42 s (stretched: 101 accounts share the address)" in page
 
 
 def test_the_first_page_tells_no_trades_to_who_may_not_see_them(desk: Desk) -> None:
