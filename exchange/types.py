@@ -326,6 +326,13 @@ class ConfigEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsEvent:
+    """ACCOUNT_CONFIG_UPDATE: a setting of the account changed; which one it has now must be read."""
+
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class StreamExpired:
     """The listen key is dead; the socket stays open and silent. Reconnect."""
 
@@ -341,7 +348,7 @@ class OtherEvent:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-StreamEvent = OrderEvent | PositionEvent | ConfigEvent | StreamExpired | OtherEvent
+StreamEvent = OrderEvent | PositionEvent | ConfigEvent | SettingsEvent | StreamExpired | OtherEvent
 
 
 class PriceKind(StrEnum):

@@ -21,13 +21,17 @@ ENDED: Final = tuple(sorted(state.value for state in ENDS))
 # The accounts that share an address, and the symbols on which a trio of theirs lives. One that cannot be reached
 # costs nothing, so it stretches nobody's intervals.
 LIVING = """
+    WITH living AS (
+        SELECT account_id, symbol_id FROM orders_trioorder WHERE holds_slot
+        UNION SELECT account_id, symbol_id FROM orders_trioorder WHERE state = 'LATE'
+    )
     SELECT account.environment, account.id, array_remove(array_agg(DISTINCT symbol.symbol), NULL)
     FROM accounts_exchangeaccount account
     JOIN accounts_credential credential ON credential.account_id = account.id
     LEFT JOIN orders_watch watch ON watch.account_id = account.id
-    LEFT JOIN orders_trioorder trio ON trio.account_id = account.id AND (trio.holds_slot OR trio.state = 'LATE')
-    LEFT JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
-    WHERE (account.is_active OR trio.id IS NOT NULL)
+    LEFT JOIN living ON living.account_id = account.id
+    LEFT JOIN orders_symbol symbol ON symbol.id = living.symbol_id
+    WHERE (account.is_active OR living.account_id IS NOT NULL)
       AND (watch.failures IS NULL OR watch.failures = 0 OR watch.beat IS NOT NULL)
     GROUP BY account.environment, account.id
 """

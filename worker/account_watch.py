@@ -28,9 +28,17 @@ from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.port import Exchange
 from exchange.rate_limits import Limits, Priority, spending
 from exchange.refusals import Refusal
-from exchange.types import ConfigEvent, Connected, Disconnected, OrderEvent, PositionEvent, StreamEvent
+from exchange.types import (
+    ConfigEvent,
+    Connected,
+    Disconnected,
+    OrderEvent,
+    PositionEvent,
+    SettingsEvent,
+    StreamEvent,
+)
 from infrastructure.connections import connection_look_after
-from orders.domain.sweep_schedule import EARLY, SweepPlan, listing, plan_sweeps
+from orders.domain.sweep_schedule import EARLY, IDLE_TIMES, SweepPlan, listing, plan_sweeps
 from orders.exchange_data.clock import clock_measure, db_now
 from orders.models import Watch
 from orders.placement.ingest import leg_find, order_fact, position_fact
@@ -43,9 +51,13 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0  # after the first failure; doubling
 RETRY_SECONDS_MAX = 30.0
 SETTINGS_RETRY_SECONDS = 60.0
+SETTINGS_AGAIN_SECONDS = 10.0  # however often an event says that a setting of the account has changed
 STALE_SECONDS = 6.0  # an account we have not reached for so long may be reached from elsewhere
 STREAM_STALE_SECONDS = 20.0  # the same where sweeps succeed and only the stream does not
 CONNECT_SECONDS = 2.0  # so long the first sweep of an account without living trios waits for its stream
+LINGER_SECONDS = (
+    120.0  # so long a symbol counts as lived on after its trio has ended: news of it may come late
+)
 EXTRA_SECONDS = 1.0  # between sweeps for what happens; doubling while it goes on, up to the regular interval
 FULL_WINDOW_SECONDS = 60.0  # a third full sweep within that waits, so that a stream that flaps costs little
 AFTER_WAIT_SECONDS = (0.3, 1.3)  # after a wait the exchange asked for: what protects goes first
@@ -78,6 +90,7 @@ class AccountWatch:
         self._gaps = 0  # how often events may have been missed: a sweep begun before a gap proves nothing
         self._settings_check: Future[bool] | None = None
         self._settings_at = self._rules_at = 0.0
+        self._settings_from = float("-inf")  # when the account's own were last read
         self._settings_failures = 0
         self._settings_gap = -1  # the gap after which the settings were read
         self._plan = _plan_alone(account)
@@ -91,6 +104,7 @@ class AccountWatch:
         self._fulls = 0  # how many full sweeps there were in a row, each soon after the other
         self._listed_from: dict[str, float] = {}  # by symbol
         self._lock = threading.Lock()  # of what the poll, events and sweeps touch alike
+        self._left: dict[str, float] = {}  # symbols whose trio has ended: until when they are still listed
         self._wanted: set[str] = set()  # symbols whose orders are to be listed soon
         self._extra_at = 0.0
         self._extra_pause = EXTRA_SECONDS
@@ -234,6 +248,8 @@ class AccountWatch:
                 SymbolSetting.objects.filter(account=self.account, symbol=event.symbol).update(
                     leverage=event.leverage, read_at=db_now()
                 )
+            case SettingsEvent():
+                self._settings_at = min(self._settings_at, self._settings_from + SETTINGS_AGAIN_SECONDS)
             case _:
                 logger.info("account %s: %s", self.account.pk, event)
         for trio_id in woken:
@@ -251,6 +267,7 @@ class AccountWatch:
         checks = []
         if now >= self._settings_at:
             checks += [modes_look]
+            self._settings_from = now
             self._settings_at = now + self._plan.modes_ms / 1000
         if now >= self._rules_at:
             checks += [margins_look, symbols_look]
@@ -262,7 +279,7 @@ class AccountWatch:
     def _check_settings(self, *checks: Callable[[ExchangeAccount], set[int]]) -> bool:
         """Make these checks; return whether all could be made."""
         close_old_connections()
-        complete = True
+        complete, wait = True, 0.0
         for check in checks:
             try:
                 with spending(Priority.WATCH):
@@ -270,7 +287,7 @@ class AccountWatch:
                 for trio_id in found:
                     self._advance(trio_id)
             except (ExchangeError, AccountsError) as error:
-                complete = False
+                complete, wait = False, max(wait, _wait_seconds(error))
                 logger.warning(
                     "account %s: its settings could not be read (%s); the next check tries again",
                     self.account.pk,
@@ -286,7 +303,7 @@ class AccountWatch:
             self._settings_failures = 0
         else:  # the next check repeats all of it
             pause = SETTINGS_RETRY_SECONDS * 2 ** min(self._settings_failures, 10)
-            self._settings_at = time.monotonic() + min(pause, self._plan.rules_ms / 1000)
+            self._settings_at = time.monotonic() + max(wait, min(pause, self._plan.rules_ms / 1000))
             self._rules_at = self._settings_at
             self._settings_failures += 1
         return complete
@@ -295,10 +312,15 @@ class AccountWatch:
 
     def follow(self, plan: SweepPlan) -> None:
         """Sweep by this plan from now on; soon, where a trio has begun to live."""
-        fresh = (plan.symbols or frozenset()) - (self._plan.symbols or frozenset())
+        now, before, after = time.monotonic(), self._plan.symbols or frozenset(), plan.symbols or frozenset()
+        fresh = after - before
+        lingering = {
+            symbol: until for symbol, until in self._left.items() if until > now and symbol not in after
+        }
+        self._left = lingering | dict.fromkeys(before - after, now + LINGER_SECONDS)
         self._plan = plan
         if fresh and self.swept_before:
-            now, lately = time.monotonic(), plan.interval_ms / 1000
+            lately = plan.interval_ms / 1000
             unlisted = {s for s in fresh if now - self._listed_from.get(s, self._full_from) > lately}
             self._want(unlisted)
         if plan.interval_ms > self._shown_ms and self.swept_before:
@@ -337,7 +359,9 @@ class AccountWatch:
 
     def _regular_due(self, now: float) -> bool:
         if self.swept_before:
-            return now - self._swept_from >= EARLY * self._plan.interval_ms / 1000
+            lately_active = self._left and not self.is_active
+            interval_ms = self._plan.interval_ms / (IDLE_TIMES if lately_active else 1)
+            return now - self._swept_from >= EARLY * interval_ms / 1000
         # What lives is read at once. Otherwise everything is read as soon as the stream is connected.
         return self.is_active or bool(self.problem) or now - self._started_at >= CONNECT_SECONDS
 
@@ -369,7 +393,7 @@ class AccountWatch:
             full = self._full_due(began) or (self._connected and self._full_gap != self._gaps)
             regular = full or self._regular_due(began)
             if not full:
-                usual = (self._plan.symbols or frozenset()) if regular else frozenset[str]()
+                usual = (self._plan.symbols or frozenset()) | set(self._left) if regular else frozenset[str]()
                 everything = regular and self._plan.symbols is None
                 symbols = None if everything else listing(wanted | usual)
             regular = regular or symbols is None

@@ -29,6 +29,7 @@ from exchange.types import (
     OtherEvent,
     PositionEvent,
     PositionView,
+    SettingsEvent,
     Side,
     StreamEvent,
     StreamExpired,
@@ -62,6 +63,8 @@ def read_user_event(body: Body) -> StreamEvent:
         case "ACCOUNT_CONFIG_UPDATE" if isinstance(body.get("ac"), dict):
             changed = as_object(body["ac"])
             return ConfigEvent(symbol=text(changed, "s"), leverage=integer(changed, "l"), time=time)
+        case "ACCOUNT_CONFIG_UPDATE":
+            return SettingsEvent(time=time)
         case "listenKeyExpired":
             return StreamExpired(time=time)
         case _:

@@ -18,7 +18,8 @@ from exchange.binance.mapping.user_events import read_user_event
 from exchange.errors import ExchangeUnavailable
 from exchange.rate_limits import Priority, spending_now
 from exchange.refusals import Refusal
-from exchange.types import Connected, Stamp, WireRequest
+from exchange.types import Connected, SettingsEvent, Stamp, WireRequest
+from orders import services
 from orders.domain.sweep_schedule import sweep_weight
 from orders.exchange_data.clock import db_now, exchange_now_ms
 from orders.models import Heartbeat, Slot, Watch
@@ -156,6 +157,25 @@ def test_where_trios_live_their_symbols_are_listed_at_each_sweep(desk: Desk, man
     assert watched.watch._plan.weight == sweep_weight({"BTCUSDT"}) == 7
 
 
+def test_a_symbol_is_listed_for_a_while_after_its_trio_has_ended(desk: Desk, manager: WatchManager) -> None:
+    trio = desk.watched().placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    Watch.objects.update(beat=None)
+    watched = Watched(desk, manager).connected()
+    services.trio_cancel(trio_id=trio.pk, by="test")
+    desk.advance(trio)
+    until(lambda: [desk.hear(), desk.advance(trio), the(trio).state == "CANCELLED"][-1])
+    watched.poll()
+    watched.asked()
+
+    watched.later(15)
+    watched.poll()
+    assert ("/fapi/v1/openOrders", "BTCUSDT") in watched.asked()
+    watched.watch._left = {}
+    watched.later(15)
+    watched.poll()
+    assert watched.asked() == []
+
+
 def test_a_strangers_order_has_its_symbol_listed_soon_and_rarely_when_it_goes_on(
     desk: Desk, manager: WatchManager
 ) -> None:
@@ -243,6 +263,27 @@ def test_a_wait_that_was_asked_for_is_kept_and_the_watch_too(
     watched.later(62)
     watched.poll()
     assert FULL_LISTING[0] in watched.asked()
+
+
+def test_a_setting_that_an_event_says_has_changed_is_read_soon(desk: Desk, manager: WatchManager) -> None:
+    watched = Watched(desk, manager).connected()
+    checks = watched.watch
+    until(lambda: checks._settings_at and (checks._settings_check is None or checks._settings_check.done()))
+    asked = len(desk.simulator.log)
+    desk.simulator.ex.by_key[desk.api_key].account.multi_assets = True
+
+    # When the stream says so
+    FakeStream.made.put(SettingsEvent(time=1))
+
+    def known() -> bool:
+        manager.poll()
+        desk.account.refresh_from_db()
+        return bool(desk.account.setting_change)
+
+    # Then it is read with the next poll, not minutes later
+    until(known)
+    paths = [entry.path for entry in desk.simulator.log[asked:]]
+    assert paths.count("/fapi/v1/accountConfig") == 1
 
 
 def test_a_stream_that_flaps_has_everything_read_ever_more_rarely(desk: Desk, manager: WatchManager) -> None:

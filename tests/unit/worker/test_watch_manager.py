@@ -17,9 +17,10 @@ from accounts.services import account_test
 from exchange.types import Endpoints
 from orders.exchange_data.clock import db_now
 from orders.models import Watch
+from orders.selectors import sweep_plans
 from tests.builders import Desk, until
 from worker import account_watch
-from worker.watch_manager import WatchManager, sweep_plans
+from worker.watch_manager import WatchManager
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def kill_key(desk: Desk) -> None:
     del desk.simulator.ex.by_key[desk.api_key]
 
 
-def tried_and_given_back(desk: Desk, *managers: WatchManager) -> float:
+def tried_and_given_back(desk: Desk, *managers: WatchManager) -> int:
     """Have these processes poll until the account is given back; return how long nobody may try it then."""
 
     def given_back() -> Watch | None:
@@ -115,7 +116,7 @@ def tried_and_given_back(desk: Desk, *managers: WatchManager) -> float:
         return Watch.objects.filter(account=desk.account, beat=None, retry_at__isnull=False).first()
 
     watch = until(given_back, seconds=10)
-    return float((watch.retry_at - watch.failed_at).total_seconds())
+    return round((watch.retry_at - watch.failed_at).total_seconds())
 
 
 def test_a_dead_key_is_tried_ever_more_rarely_by_all_processes_together(
@@ -127,7 +128,7 @@ def test_a_dead_key_is_tried_ever_more_rarely_by_all_processes_together(
     managers += [WatchManager(advance=lambda _: None, holder=name) for name in ("first", "second")]
 
     # When ten minutes pass (each pause is noted, then cut short)
-    before, pauses = len(desk.simulator.log), list[float]()
+    before, pauses = len(desk.simulator.log), list[int]()
     while sum(pauses) < 600:
         Watch.objects.update(retry_at=db_now())
         pauses.append(tried_and_given_back(desk, *managers))
