@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace, house: House) -> Table:
     trios = [desk.draft(desk.accounts[n % 2], desk.symbols[n // 2]) for n in range(total)]
     for trio in trios:
         desk.queue(trio)
-    desk.covered(trios)
+    trios = desk.settled(trios)
     naked = trios[: options.uncovered]
     say(f"{len(trios)} trios open")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import F
 
@@ -14,7 +16,7 @@ from accounts.models import ExchangeAccount
 from accounts.services import account_add
 from orders import services
 from orders.domain.client_ids import stem
-from orders.domain.enums import LegState, Role
+from orders.domain.enums import ENDS, LegState, Role
 from orders.exchange_data.symbol_sync import symbols_sync
 from orders.installation import install_row
 from orders.models import Leg, Symbol, TrioOrder, Watch
@@ -22,6 +24,7 @@ from tests.load.house import House, say, until
 
 PLENTY: Final = 1_000_000  # of weight: opening a desk is not what is measured
 BY: Final = "load"
+BATCH: Final = 8  # so that opening a desk is no bulk
 WALLET: Final = Decimal(10_000_000)
 
 
@@ -87,24 +90,33 @@ class Desk:
         services.trio_queue(trio_id=trio.pk, by=BY, reading=reading)
 
     def open_trios(self, accounts: Sequence[ExchangeAccount], each: int) -> list[TrioOrder]:
-        """Place so many market trios on each account, and wait until all are covered."""
-        trios = [self.draft(account, symbol) for account in accounts for symbol in self.symbols[:each]]
-        for trio in trios:
-            self.queue(trio)
-        self.covered(trios)
-        say(f"{len(trios)} trios open and covered")
-        return trios
+        """Place so many market trios on each account, a few at a time; return those that are open and covered."""
+        trios = [self.draft(account, symbol) for symbol in self.symbols[:each] for account in accounts]
+        for at in range(0, len(trios), BATCH):
+            for trio in trios[at : at + BATCH]:
+                self.queue(trio)
+            self.settled(trios[at : at + BATCH])
+        covered = self.settled(trios)
+        say(f"{len(covered)} of {len(trios)} trios open and covered")
+        return covered
 
-    def covered(self, trios: Sequence[TrioOrder], seconds: float = 120) -> None:
-        wanted = {trio.pk for trio in trios}
+    def settled(self, trios: Sequence[TrioOrder], seconds: float = 60) -> list[TrioOrder]:
+        """Wait until each has both legs or has ended; return those with both. Raises TimeoutError."""
+        wanted = {trio.pk: trio for trio in trios}
+        armed: set[int] = set()
 
-        def all_covered() -> bool:
+        def all_settled() -> bool:
             legs = Leg.objects.filter(
                 trio__in=wanted, state=LegState.ACCEPTED, role__in=(Role.STOP_LOSS, Role.TAKE_PROFIT)
             )
-            return legs.values("trio", "role").distinct().count() == 2 * len(wanted)
+            roles = Counter(trio for trio, _ in legs.values_list("trio", "role").distinct())
+            over = set(TrioOrder.objects.filter(pk__in=wanted, state__in=ENDS).values_list("pk", flat=True))
+            armed.clear()
+            armed.update({pk for pk, count in roles.items() if count == 2} - over)
+            return len(armed | over) == len(wanted)
 
-        until(all_covered, seconds=seconds, what=f"{len(wanted)} trios with both legs", pause=0.3)
+        until(all_settled, seconds=seconds, what=f"{len(wanted)} trios with both legs, or ended", pause=0.2)
+        return [wanted[pk] for pk in sorted(armed)]
 
     def stem(self, trio: TrioOrder) -> str:
         return stem(self._install, trio.pk)
@@ -115,11 +127,8 @@ class Desk:
 
     def intervals(self) -> dict[str, int]:
         """How often each account is to be swept at present, in ms, as the product shows it."""
-        field = "interval_ms" if any(f.name == "interval_ms" for f in Watch._meta.get_fields()) else ""
-        if not field:
-            return {account.name: 15_000 for account in self.accounts}
-        rows = Watch.objects.values_list("account__name", field)
-        return {name: interval or 15_000 for name, interval in rows}
+        rows = Watch.objects.values_list("account__name", "interval_ms")
+        return {name: interval or 1000 * settings.SWEEP_SECONDS for name, interval in rows}
 
     def close(self) -> None:
         connection.close()

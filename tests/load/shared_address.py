@@ -48,13 +48,14 @@ def run(options: argparse.Namespace, folder: Path) -> Table:
 
 
 def _run(options: argparse.Namespace, house: House) -> Table:
+    from orders.domain.errors import OrdersError
     from tests.load.desk import Desk
 
     desk = Desk(house, options.accounts, weight=options.weight)
     idle, active = desk.accounts[: options.idle], desk.accounts[options.idle :]
     house.start_workers(options.runworkers, options.rqworkers)
     desk.watched(seconds=120)
-    desk.open_trios(active, options.trios // len(active))
+    standing = desk.open_trios(active, options.trios // len(active))
     began = now_ms()
     watch = _Intervals(desk)
     watch.start()
@@ -63,15 +64,21 @@ def _run(options: argparse.Namespace, house: House) -> Table:
     house.hurt_valkey(options.valkey, seconds=min(20.0, quiet / 4))
     time.sleep(max(0.0, began / 1000 + quiet - time.time()))
     calm_until = now_ms()
-    fills = _fill_among_entries(options, house, desk)
+    fills: list[TrioOrder] = []
+    try:
+        fills = _fill_among_entries(options, house, desk)
+    except (TimeoutError, RuntimeError, OrdersError) as error:
+        say(f"no fills: {error}")
     time.sleep(max(0.0, began / 1000 + options.seconds - time.time()))
     ended = now_ms()
     watch.stop()
 
-    rows = house.rows(began, ended)
+    rows = house.rows(before=ended)
+    calm_waits = sorted(_waits(rows, standing, desk))
+    rows = [row for row in rows if row["ms"] >= began]
     refused = Counter(row["status"] for row in rows if row["status"] in (418, 429))
     table = Table(
-        f"shared-address: {options.accounts} accounts ({options.idle} idle), {options.trios} open trios, limit "
+        f"shared-address: {options.accounts} accounts ({options.idle} idle), {len(standing)} open trios, limit "
         f"{options.weight}, {len(house.workers)} processes, {options.seconds} s, Valkey {options.valkey}"
     )
     table.holds("429", refused[429], not refused[429])
@@ -87,11 +94,13 @@ def _run(options: argparse.Namespace, house: House) -> Table:
     late, longest = watch.late(rows, began)
     table.holds("sweeps later than their shown interval", f"{late} (longest pause {longest} ms)", not late)
     table.figure("intervals shown", watch.shown())
-    waits = _waits(rows, fills, desk)
+    usual = calm_waits[len(calm_waits) // 2] if calm_waits else 0
+    table.figure("a stop from commit to the exchange, in peace", spread(calm_waits))
+    waits = [wait - usual for wait in _waits(rows, fills, desk)]
     table.holds(
-        f"a stop waits for budget, under {BUDGET_MS} ms",
+        f"and how much longer among entries, under {BUDGET_MS} ms",
         spread(waits),
-        len(waits) == len(fills) and max(waits, default=0) < BUDGET_MS,
+        len(waits) == options.fills and max(waits, default=0) < BUDGET_MS,
     )
     gaps = [gap["ms"] for gap in house.verdict()["uncovered"] if gap["start"] >= calm_until]
     table.figure("naked meanwhile", spread(gaps))
@@ -184,7 +193,6 @@ def _fill_among_entries(options: argparse.Namespace, house: House, desk: Desk) -
         time.sleep(2.0)
         body = {"client_id": f"{desk.stem(trio)}-e1", "quantity": str(trio.quantity), "account": account.name}
         house.venue.ask("POST", "/sim/fill", body)
-    desk.covered(fills, seconds=30)
     queued.join()
     say(f"{len(fills)} filled among {len(others)} entries")
     return fills
@@ -204,7 +212,7 @@ def _queue_all(desk: Desk, trios: list[TrioOrder]) -> None:
 
 
 def _waits(rows: list[Row], trios: list[TrioOrder], desk: Desk) -> list[int]:
-    """How long each stop took from its commit to the exchange: budget, signing and the wire."""
+    """How long each first stop took from its commit to the exchange: budget, signing and the wire."""
     from orders.exchange_data.clock import to_ms
     from orders.models import Request
 
