@@ -7,6 +7,9 @@ import itertools
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -57,21 +60,20 @@ def _run(options: argparse.Namespace, house: House) -> Table:
     desk.watched(seconds=120)
     standing = desk.open_trios(active, options.trios // len(active))
     began = now_ms()
-    watch = _Intervals(desk)
-    watch.start()
-    quiet = options.seconds * 0.6
-    time.sleep(quiet / 2)
-    house.hurt_valkey(options.valkey, seconds=min(20.0, quiet / 4))
-    time.sleep(max(0.0, began / 1000 + quiet - time.time()))
-    calm_until = now_ms()
+    watch = Intervals()
     fills: list[TrioOrder] = []
-    try:
-        fills = _fill_among_entries(options, house, desk)
-    except (TimeoutError, RuntimeError, OrdersError) as error:
-        say(f"no fills: {error}")
-    time.sleep(max(0.0, began / 1000 + options.seconds - time.time()))
+    with watch.noted(desk):
+        quiet = options.seconds * 0.6
+        time.sleep(quiet / 2)
+        house.hurt_valkey(options.valkey, seconds=min(20.0, quiet / 4))
+        time.sleep(max(0.0, began / 1000 + quiet - time.time()))
+        calm_until = now_ms()
+        try:
+            fills = _fill_among_entries(options, house, desk)
+        except (TimeoutError, RuntimeError, OrdersError) as error:
+            say(f"no fills: {error}")
+        time.sleep(max(0.0, began / 1000 + options.seconds - time.time()))
     ended = now_ms()
-    watch.stop()
 
     rows = house.rows(before=ended)
     calm_waits = sorted(_waits(rows, standing, desk))
@@ -133,24 +135,30 @@ def _weights(table: Table, rows: list[Row], minutes: float, *, idle: list[str], 
     table.figure("by path", {path: round(w / minutes) for path, w in by_path.most_common(6)})
 
 
-class _Intervals(threading.Thread):
-    """Notes once a second how often each account is to be swept."""
+@dataclass
+class Intervals:
+    """How often each account was to be swept, as shown: by account, (when it was looked, interval)."""
 
-    def __init__(self, desk: Desk) -> None:
-        super().__init__(daemon=True)
-        self.desk = desk
-        self.seen: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        self._over = threading.Event()
+    seen: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
 
-    def run(self) -> None:
-        while not self._over.wait(1.0):
-            for name, interval in self.desk.intervals().items():
-                self.seen[name].append((now_ms(), interval))
-        self.desk.close()
+    @contextmanager
+    def noted(self, desk: Desk) -> Iterator[None]:
+        """Look once a second, in a thread of its own."""
+        over = threading.Event()
 
-    def stop(self) -> None:
-        self._over.set()
-        self.join()
+        def look() -> None:
+            while not over.wait(1.0):
+                for name, interval in desk.intervals().items():
+                    self.seen[name].append((now_ms(), interval))
+            desk.close()
+
+        looker = threading.Thread(target=look)
+        looker.start()
+        try:
+            yield
+        finally:
+            over.set()
+            looker.join()
 
     def shown(self) -> dict[int, int]:
         """The intervals shown at last, and for how many accounts."""
