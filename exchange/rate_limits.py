@@ -16,6 +16,9 @@ from typing import Final, Protocol
 from exchange.refusals import Refusal
 
 
+CONDITIONALS_MAX: Final = 200  # open conditional orders of an account (-4045), documented for 2025-12-29
+
+
 class Priority(enum.IntEnum):
     """Who may use the limits first; a class may use what the classes below it leave."""
 

@@ -10,6 +10,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from exchange.refusals import Refusal
 from exchange.types import (
@@ -25,6 +26,8 @@ from exchange.types import (
 )
 from orders.domain.enums import Cause, Form, LegState, Protection, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Question
+
+LEGS_A_TRIO: Final = 2  # conditional orders that a trio keeps room for: its stop-loss and its take-profit
 
 
 class RequestStatus(enum.StrEnum):
@@ -171,6 +174,8 @@ class TrioSnapshot:
     dry_run: bool = False
     dry_run_passed: bool = False
     refusal: str = ""  # a limit or setting that forbids new risk, in words
+    conditionals: int = 0  # of the account's other trios: what rests, and what they keep room for
+    stranger_conditionals: int = 0  # of the account, not ours
     question: Question | None = None  # what a person is being asked
     observing_since: int | None = None
     uncovered_known_at: int | None = None

@@ -10,8 +10,8 @@ from django.conf import settings
 
 from accounts.gateways import refusal_of
 from accounts.rate_budget import Closure
-from exchange.types import ZERO, ExchangeMs, OurMs, PositionSide, Side
-from infrastructure.rows import Read, all_but
+from exchange.types import ZERO, ExchangeMs, OrderType, OurMs, PositionSide, Side
+from infrastructure.rows import Read, all_but, fetch_first
 from orders import risk_gates
 from orders.domain import client_ids
 from orders.domain.enums import (
@@ -24,6 +24,7 @@ from orders.domain.enums import (
     Verdict,
 )
 from orders.domain.snapshot import (
+    LEGS_A_TRIO,
     LegView,
     Policies,
     RequestStatus,
@@ -54,8 +55,21 @@ REQUESTS = Read(
     only={"request": all_but(Request, "payload")},
 )
 WATCH = Read(Watch, "SELECT {watch} FROM orders_watch watch WHERE account_id = %s")
+# What rests or may come to rest of conditional orders of ours in a trio's account, beside its own, and strangers'.
+# A trio that lives keeps room for both its legs. Of those that only wait, the ones queued before it come first,
+# so that of two that begin at the same time one counts the other.
+CONDITIONALS = """
+    SELECT coalesce(sum(greatest(%s, (
+        SELECT count(*) FROM orders_leg leg
+        WHERE leg.trio_id = trio.id AND leg.state = ANY (%s) AND leg.type = ANY (%s)
+    ))), 0)::int, coalesce((SELECT stranger_conditionals FROM orders_watch WHERE account_id = %s), 0)
+    FROM orders_trioorder trio
+    WHERE trio.account_id = %s AND trio.holds_slot AND trio.id <> %s AND (trio.state <> 'QUEUED' OR trio.id < %s)
+"""
+MAY_REST = [state.value for state in LegState if state is LegState.SUBMITTED or state.is_live]
+CONDITIONAL_TYPES = [kind.value for kind in OrderType if kind.is_conditional]
 NOT_ADMITTED = {
-    Admission.FULL: "It waits until the trios sent before it are protected.",
+    Admission.FULL: "The trios sent before it have to be protected first.",
     Admission.UNANSWERED: "The queue (Redis) does not answer, so nothing new is opened.",
 }
 
@@ -116,6 +130,9 @@ def snapshot_of(
     placing = trio.trio_state in (TrioState.QUEUED, TrioState.PLACING)
     alive = risk_gates.worker_alive() if placing else True
     dry_run = risk_gates.is_dry_run(trio)
+    conditionals = (0, 0)
+    if trio.trio_state is TrioState.QUEUED and not dry_run and admission.may_go:
+        conditionals = _conditionals(trio)
     refusal = risk_gates.new_risk_refusal(trio, install=install) if placing else ""
     if placing and trio.trio_state is TrioState.PLACING and dry_run and not refusal:
         refusal = "DRY_RUN_MODE is on: nothing new is opened."
@@ -147,6 +164,8 @@ def snapshot_of(
         dry_run=dry_run and trio.trio_state is TrioState.QUEUED,
         dry_run_passed=dry_run and any(_tested(request) for request in requests),
         refusal=refusal,
+        conditionals=conditionals[0],
+        stranger_conditionals=conditionals[1],
         question=trio.asked,
         observing_since=_ms(trio.observing_since),
         uncovered_known_at=_ms(trio.uncovered_known_at),
@@ -261,6 +280,15 @@ def _book_age_max(watch: Watch | None, rules: Policies) -> int:
     and a sweep that is late says that something is wrong.
     """
     return max(rules.slot_age_max, 2 * watch.interval_ms) if watch is not None else rules.slot_age_max
+
+
+def _conditionals(trio: TrioOrder) -> tuple[int, int]:
+    """Return how many conditional orders the account's other trios have or may come to have, and strangers'."""
+    account, own = trio.account_id, trio.pk
+    row: tuple[int, int] = fetch_first(
+        CONDITIONALS, LEGS_A_TRIO, MAY_REST, CONDITIONAL_TYPES, account, account, own, own
+    )
+    return row
 
 
 def _watch_trouble(watch: Watch | None, *, now: datetime) -> str:

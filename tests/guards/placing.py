@@ -103,6 +103,22 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{STEPS}::test_pre_armed_market_sends_both_legs_before_the_entry",),
     ),
     Guard(
+        "room for the legs before an entry",
+        "P4",
+        "an entry fills whose stop the exchange does not take: the account's conditional orders are used up",
+        (
+            Removal(
+                "orders/domain/decision/transitions.py",
+                "    if _ready(trio) and (trouble := _legs_trouble(trio)):\n",
+                "    if (trouble := _legs_trouble(trio)) and False:\n",
+            ),
+        ),
+        (
+            f"{STEPS}::test_a_trio_whose_legs_would_not_fit_is_refused",
+            f"{STORY}::test_room_is_kept_for_the_legs_of_trios_that_live_or_were_queued_before",
+        ),
+    ),
+    Guard(
         "no live runworker, no new risk",
         "P4",
         "a trio is placed that nobody would watch",

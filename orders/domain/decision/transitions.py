@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeAlias
 
+from exchange.rate_limits import CONDITIONALS_MAX
 from exchange.refusals import Refusal
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.conditions import (
@@ -31,7 +32,11 @@ from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.decision.rules import first_that_applies
 from orders.domain.enums import ENDS, Cause, Form, LegState, Role, TargetPolicy
 from orders.domain.enums import TrioState as S
-from orders.domain.snapshot import LegView, TrioSnapshot
+from orders.domain.snapshot import LEGS_A_TRIO, LegView, TrioSnapshot
+
+CONDITIONALS_KEPT_FREE: Final = (
+    5  # of an account, for a stop that is placed anew while the old one still rests
+)
 
 
 class Implied(NamedTuple):
@@ -103,6 +108,13 @@ def slot_taken(trio: TrioSnapshot) -> Implied | None:
     return None
 
 
+def legs_do_not_fit(trio: TrioSnapshot) -> Implied | None:
+    """The exchange would not take both legs beside what rests: a position that cannot be covered is not opened."""
+    if _ready(trio) and (trouble := _legs_trouble(trio)):
+        return Implied(Transition.REFUSED, Cause.LIMIT, trouble)
+    return None
+
+
 def begun(trio: TrioSnapshot) -> Implied | None:
     """A worker is alive, the position was read recently and the slot is free: placing begins."""
     return Implied(Transition.BEGUN) if _ready(trio) else None
@@ -115,6 +127,7 @@ QUEUED: Final[tuple[TransitionRule, ...]] = (
     limit_refuses,
     dry_run_refused,
     slot_taken,
+    legs_do_not_fit,
     begun,
 )
 
@@ -122,6 +135,19 @@ QUEUED: Final[tuple[TransitionRule, ...]] = (
 def _ready(trio: TrioSnapshot) -> bool:
     """Would somebody see the fill and cover it, and is the position that placing relies on a fresh one?"""
     return not trio.dry_run and trio.worker_alive and trio.slot.placeable
+
+
+def _legs_trouble(trio: TrioSnapshot) -> str:
+    """Say why this trio's legs do not fit beside the account's other conditional orders, or nothing."""
+    ours, theirs = trio.conditionals, trio.stranger_conditionals
+    if trio.spec.entry_only or ours + theirs + LEGS_A_TRIO <= CONDITIONALS_MAX - CONDITIONALS_KEPT_FREE:
+        return ""
+    return (
+        f"The exchange takes {CONDITIONALS_MAX} conditional orders of an account, and {CONDITIONALS_KEPT_FREE} are kept "
+        f"free for protection. {ours} belong to other trios or are reserved for their legs, {theirs} are not ours: the "
+        "stop-loss and the take-profit would not fit. Cancel those that are not ours, or wait until a trio has ended, "
+        "then place the trio again."
+    )
 
 
 def slot_trouble(trio: TrioSnapshot) -> str:

@@ -45,6 +45,18 @@ def test_on_first_fill_sends_the_entry_alone() -> None:
     assert plan.order.client_id == "test-1-e1"
 
 
+@pytest.mark.parametrize(("ours", "theirs", "fits"), [(193, 0, True), (0, 193, True), (100, 94, False)])
+def test_a_trio_whose_legs_would_not_fit_is_refused(ours: int, theirs: int, fits: bool) -> None:
+    decision = decide(trio(S.QUEUED, conditionals=ours, stranger_conditionals=theirs))
+
+    if fits:
+        assert isinstance(decision.step, Submit)
+        return
+    assert decision.step == Done(S.REFUSED)
+    assert decision.trio.cause is Cause.LIMIT
+    assert "100 belong to other trios or are reserved for their legs, 94 are not ours" in decision.trio.reason
+
+
 def test_pre_armed_market_sends_both_legs_before_the_entry() -> None:
     step = decide(trio(S.QUEUED, spec=ARMED)).step
 

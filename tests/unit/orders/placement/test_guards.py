@@ -336,6 +336,24 @@ def test_without_room_in_the_air_an_entry_behind_its_legs_waits(
     assert len(desk.requests(path="/fapi/v1/algoOrder")) == 2
 
 
+def test_room_is_kept_for_the_legs_of_trios_that_live_or_were_queued_before(desk: Desk) -> None:
+    # Given two trios that hold a slot, one of them queued, and room for one pair of legs more
+    desk.placed(desk.a_trio(protection="ON_FIRST_FILL", entry_type="LIMIT", price=D("99000")))
+    desk.simulator.set_price("ADAUSDT", "1")
+    first = desk.queued(desk.a_trio("ETHUSDT", stop_loss=D("1000"), take_profit=D("9000"), quantity=D("1")))
+    second = desk.queued(desk.a_trio("ADAUSDT", stop_loss=D("0.95"), take_profit=D("1.1"), quantity=D("100")))
+    Watch.objects.filter(account=desk.account).update(stranger_conditionals=200 - 5 - 2 - 2)
+
+    # When the later one is begun first
+    desk.advance(second)
+    desk.advance(first)
+
+    # Then it is refused, for the earlier one's sake, and nothing of it was sent
+    assert the(second).state == "REFUSED", story(second)
+    assert "4 belong to other trios or are reserved for their legs, 191 are not ours" in second.reason
+    assert the(first).state == "OPEN", story(first)
+
+
 def test_an_older_position_never_replaces_a_newer_one(desk: Desk) -> None:
     at = exchange_now_ms("PAPER")
     there = PositionView("BTCUSDT", PositionSide.BOTH, D("0.010"), D("100000"))
