@@ -175,6 +175,19 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ),
     ),
     Guard(
+        "placing has threads of its own",
+        "P4",
+        "entries that hang take every thread, and a fill waits for one",
+        (
+            Removal(
+                "worker/due_poll.py",
+                "(self._pool if admitted is None else self._placing).submit(",
+                "self._pool.submit(",
+            ),
+        ),
+        ("tests/unit/worker/test_placing_feed.py::test_protection_never_waits_for_a_thread_that_places",),
+    ),
+    Guard(
         "held rows are skipped",
         "P4, P5",
         "one row that a hanging process keeps stops the poll for all trios",
