@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from exchange.binance.client import BinanceExchange
 from exchange.rate_limits import Limits
-from exchange.types import Endpoints
+from exchange.types import Endpoints, ExchangeMs
 from orders.domain.sweep_schedule import CLOCK_MS, EARLY, LISTEN_KEY_MS, MINUTE_MS, SweepPlan, plan_sweeps
 from simulator import Simulator
 from simulator.transport import InProcessAdapter
@@ -40,16 +40,16 @@ class Watched:
         )
         self.symbols = [row["symbol"] for row in self.exchange.exchange_info()["symbols"]]
 
-    def charged(self, ask: Callable[[int], object]) -> int:
+    def charged(self, ask: Callable[[ExchangeMs], object]) -> int:
         """Return the weight the simulator charges for these requests."""
         before = sum(entry.weight for entry in self.simulator.log)
-        ask(int(time.time() * 1000))
+        ask(ExchangeMs(int(time.time() * 1000)))
         return sum(entry.weight for entry in self.simulator.log) - before
 
     def sweep(self, symbols: Collection[str] | None) -> int:
         """Return what one sweep costs that lists the orders of these symbols."""
 
-        def ask(at: int) -> None:
+        def ask(at: ExchangeMs) -> None:
             self.exchange.positions(at=at)
             for symbol in [None] if symbols is None else sorted(symbols):
                 self.exchange.open_orders(symbol, at=at)

@@ -15,7 +15,6 @@ from typing import Final, Protocol
 
 from exchange.refusals import Refusal
 
-
 CONDITIONALS_MAX: Final = 200  # open conditional orders of an account (-4045), documented for 2025-12-29
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orders.domain.sweep_schedule import (
@@ -72,6 +72,7 @@ def test_forty_accounts_on_one_address_are_swept_more_rarely() -> None:
     assert planned(*[0] * 20, *[10] * 20, weight_1m=6000)[-1].interval_ms == 15_000
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 120), min_size=1, max_size=300), st.sampled_from([1200, 2400, 6000]))
 def test_any_mix_stays_within_half_of_the_limit(trios: list[int], weight_1m: int) -> None:
     plans = planned(*trios, weight_1m=weight_1m)
