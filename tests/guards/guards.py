@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.guards import around, covering, journal, mechanism, placing, unknown, wire
+from tests.guards import around, covering, journal, limits, mechanism, placing, unknown, wire
 from tests.guards.guard import Guard
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -14,5 +14,6 @@ GUARDS: Final[tuple[Guard, ...]] = (
     *unknown.GUARDS,
     *covering.GUARDS,
     *around.GUARDS,
+    *limits.GUARDS,
     *wire.GUARDS,
 )

@@ -1,0 +1,99 @@
+"""Guards on the way to the exchange's limits: who may use them, and silence during a ban."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.guards.guard import Guard, Removal
+
+BUDGET: Final = "tests/unit/accounts/test_rate_budget.py"
+BANS: Final = "tests/unit/orders/placement/test_bans.py"
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "a share of the weight is for what protects alone",
+        "P9, P4",
+        "sweeps and pages use up the address's minute, and a stop's cancel or look-up is refused",
+        (
+            Removal(
+                "exchange/rate_meter.py",
+                "limits.weight_1m * WEIGHT_SHARES[priority] // (100 * parts)",
+                "limits.weight_1m // parts",
+            ),
+        ),
+        (f"{BUDGET}::test_what_matters_more_may_use_what_matters_less_may_not",),
+    ),
+    Guard(
+        "entries leave room in the order windows",
+        "P9, P4",
+        "a burst of entries uses up the account's ten seconds, and their stops are refused",
+        (
+            Removal(
+                "accounts/rate_budget.py",
+                "        wanted = wanted + pledge + math.max(0, left)\n",
+                "",
+            ),
+        ),
+        (f"{BUDGET}::test_entries_leave_room_for_their_legs_and_for_exits",),
+    ),
+    Guard(
+        "nothing leaves a barred address",
+        "P9",
+        "every loop goes on asking during a ban, and the exchange makes it longer",
+        (
+            Removal(
+                "accounts/rate_budget.py",
+                "        if closure is not None:\n            raise self._closed(closure)\n",
+                "",
+            ),
+            Removal(
+                "accounts/rate_budget.py",
+                "if closed > now then return {1, closed - now, processes, address['cause']} end\n",
+                "",
+            ),
+        ),
+        (
+            f"{BANS}::test_every_page_and_loop_meets_the_same_gate",
+            f"{BUDGET}::test_a_ban_met_by_one_process_silences_every_process",
+        ),
+    ),
+    Guard(
+        "a ban outlives Valkey",
+        "P9",
+        "after Valkey was emptied, a process that starts goes on asking during a ban",
+        (
+            Removal(
+                "accounts/rate_budget.py",
+                "        self._publish(self._key, usage.cause, usage.closed_ms)\n        self._keep_closure()\n",
+                "        self._publish(self._key, usage.cause, usage.closed_ms)\n",
+            ),
+        ),
+        (f"{BUDGET}::test_a_ban_outlives_valkey_and_the_process",),
+    ),
+    Guard(
+        "without Valkey nothing new is opened",
+        "P9",
+        "processes that cannot see each other's requests use up the order windows together",
+        (
+            Removal(
+                "accounts/rate_budget.py",
+                "if cost.orders and priority is not Priority.PROTECT:",
+                "if False:",
+            ),
+        ),
+        (f"{BUDGET}::test_without_valkey_a_process_keeps_to_its_share_and_opens_nothing",),
+    ),
+    Guard(
+        "uncovered during a ban asks at once",
+        "P9, P4",
+        "a position is naked for minutes, and nobody hears of it",
+        (
+            Removal(
+                "orders/domain/decision/silence.py",
+                "if trio.silence is None or not is_uncovered(trio):",
+                "if True:",
+            ),
+        ),
+        (f"{BANS}::test_uncovered_during_a_ban_asks_at_once_and_is_covered_at_its_end",),
+    ),
+)
