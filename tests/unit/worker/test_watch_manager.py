@@ -116,7 +116,8 @@ def tried_and_given_back(desk: Desk, *managers: WatchManager) -> int:
         return Watch.objects.filter(account=desk.account, beat=None, retry_at__isnull=False).first()
 
     watch: Watch = until(given_back, seconds=10)
-    assert watch.retry_at is not None and watch.failed_at is not None
+    assert watch.retry_at is not None
+    assert watch.failed_at is not None
     return round((watch.retry_at - watch.failed_at).total_seconds())
 
 
