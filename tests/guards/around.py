@@ -11,6 +11,8 @@ DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
 HOSTILE: Final = "tests/unit/orders/placement/test_hostile.py"
 WORKER: Final = "tests/unit/worker/test_hostile_worker.py"
 WATCHING: Final = "tests/unit/worker/test_watch_manager.py"
+ACCOUNT_WATCH: Final = "tests/unit/worker/test_account_watch.py"
+SWEEP: Final = "tests/unit/worker/test_sweep.py"
 PRICES: Final = "tests/unit/worker/test_price_watch.py"
 
 ADMISSION: Final = "tests/unit/orders/placement/test_admission.py"
@@ -70,10 +72,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "        self.swept.clear()\n",
             ),
         ),
-        (
-            "tests/unit/worker/test_hostile_worker.py"
-            "::test_a_stream_that_connects_during_a_sweep_is_followed_by_another",
-        ),
+        (f"{ACCOUNT_WATCH}::test_after_a_reconnect_everything_is_read_again",),
     ),
     Guard(
         "what lives is watched on any account",
@@ -87,6 +86,52 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         (f"{STORY}::test_an_account_that_was_switched_off_is_watched_while_a_trio_lives",),
+    ),
+    Guard(
+        "what was not listed is not missing",
+        "P6",
+        "a sweep of one symbol takes the orders of all others for gone",
+        (Removal("worker/sweep.py", "legs = legs.filter(trio__symbol__symbol__in=symbols)", "pass"),),
+        (f"{SWEEP}::test_a_sweep_of_some_symbols_says_nothing_about_the_others",),
+    ),
+    Guard(
+        "strangers are dated where they were listed",
+        "P6",
+        "a slot counts as free of strangers though nobody looked",
+        (Removal("worker/sweep.py", "CASE WHEN symbol = ANY (%(listed)s) THEN", "CASE WHEN true THEN"),),
+        (f"{SWEEP}::test_a_flat_slot_that_was_not_listed_is_dated_by_its_position_alone",),
+    ),
+    Guard(
+        "intervals stretch together",
+        "P9",
+        "forty accounts use more than half of the address's limit for being watched",
+        (Removal("orders/domain/sweep_schedule.py", "stretch = max(1.0, needed / room)", "stretch = 1.0"),),
+        ("tests/unit/orders/domain/test_sweep_schedule.py::test_any_mix_stays_within_half_of_the_limit",),
+    ),
+    Guard(
+        "a dead key waits for all processes",
+        "P9",
+        "each process tries a key anew that another has just found refused",
+        (
+            Removal(
+                "worker/watch_manager.py",
+                "OR retry_at > clock_timestamp()",
+                "OR false AND retry_at IS NOT NULL",
+            ),
+            Removal(
+                "worker/watch_manager.py",
+                "AND (retry_at IS NULL OR retry_at <= clock_timestamp() OR mended)",
+                "",
+            ),
+        ),
+        (f"{WATCHING}::test_a_dead_key_is_tried_ever_more_rarely_by_all_processes_together",),
+    ),
+    Guard(
+        "a wait that is asked for is kept",
+        "P9",
+        "a sweep is repeated into a ban, which makes it longer",
+        (Removal("worker/account_watch.py", "pause = asked + random.uniform(*AFTER_WAIT_SECONDS)", "pass"),),
+        (f"{ACCOUNT_WATCH}::test_a_wait_that_was_asked_for_is_kept_and_the_watch_too",),
     ),
     Guard(
         "orders that vanish are missed",

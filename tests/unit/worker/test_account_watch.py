@@ -18,7 +18,7 @@ from exchange.binance.mapping.user_events import read_user_event
 from exchange.errors import ExchangeUnavailable
 from exchange.rate_limits import Priority, spending_now
 from exchange.refusals import Refusal
-from exchange.types import Connected, SettingsEvent, Stamp, WireRequest
+from exchange.types import Connected, Disconnected, SettingsEvent, Stamp, WireRequest
 from orders import services
 from orders.domain.sweep_schedule import sweep_weight
 from orders.exchange_data.clock import db_now, exchange_now_ms
@@ -263,6 +263,25 @@ def test_a_wait_that_was_asked_for_is_kept_and_the_watch_too(
     watched.later(62)
     watched.poll()
     assert FULL_LISTING[0] in watched.asked()
+
+
+def test_after_a_reconnect_everything_is_read_again(desk: Desk, manager: WatchManager) -> None:
+    watched = Watched(desk, manager).connected()
+    watched.asked()
+    for event in (Disconnected("closed after a day", retry_in=0.2), Connected()):
+        FakeStream.made.put(event)
+
+    def all_read() -> bool:
+        watched.poll()
+        return FULL_LISTING[0] in watched.asked()
+
+    until(all_read)
+
+    row = Watch.objects.get()
+    assert row.swept_at == row.full_at
+    assert row.stream_since is not None
+    assert row.full_at is not None
+    assert row.full_at >= row.stream_since
 
 
 def test_a_setting_that_an_event_says_has_changed_is_read_soon(desk: Desk, manager: WatchManager) -> None:
