@@ -12,7 +12,7 @@ from accounts.gateways import exchange_for
 from exchange.types import OrderRef, Stamp, WireRequest
 from orders.domain.enums import LegState, Role
 from orders.exchange_data.clock import exchange_now_ms
-from orders.models import Slot
+from orders.models import Leg, Slot
 from tests.builders import Desk, story
 from worker.sweep import _falls_due, sweep
 
@@ -161,7 +161,8 @@ def test_a_sweep_of_some_symbols_says_nothing_about_the_others(desk: Desk) -> No
         ("/fapi/v1/openOrders", "BTCUSDT"),
     ]
 
-    # And a trio whose symbol was not listed misses no order of its own
+    # And a trio whose symbol was not listed misses no order of its own, however long ago it was seen
+    Leg.objects.filter(trio=trio).update(seen_ts=0)
     assert sweep(desk.account, {"ETHUSDT"}).woken == frozenset()
     assert not trio.legs.exclude(look_at=None).exists()
     assert eth.get().strangers == []
