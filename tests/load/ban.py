@@ -55,11 +55,9 @@ def _run(options: argparse.Namespace, house: House) -> Table:
     naked = trios[: options.uncovered]
     say(f"{len(trios)} trios open")
 
-    if options.meets == "start-up":
-        house.stop_workers()
     ban: Row = house.venue.ask("POST", "/sim/ban", {"seconds": options.seconds, "tells": options.tells})
     since = ban["ms"]
-    if options.meets != "trio":
+    if options.meets not in ("trio", "start-up"):
         _meet(options, house, desk)
     for trio in naked:
         house.venue.ask(
@@ -68,6 +66,7 @@ def _run(options: argparse.Namespace, house: House) -> Table:
     uncovered_at = now_ms()
     asked = _asked(naked, seconds=min(options.seconds, 10))
     say(f"banned; questions after {asked - uncovered_at if asked else None} ms")
+    restarted = _start_anew(options, house) if options.meets == "start-up" else 0
     time.sleep(max(0, ban["until"] - now_ms()) / 1000)
     try:
         until(lambda: not _open_gaps(house), seconds=15, what="every position covered")
@@ -78,8 +77,9 @@ def _run(options: argparse.Namespace, house: House) -> Table:
     ends = house.venue.ask("GET", "/sim/limits")["addresses"]["127.0.0.1"]["banned_until"]
     rows = house.rows(since)
     refused = [row for row in rows if row["status"] == 418]
-    learned = min((row["ms"] for row in refused), default=since)
-    late = [row for row in refused if row["ms"] > learned + KNOWN_MS]
+    # Those who start anew, with nothing to know it from, learn it anew.
+    late = _late([row for row in refused if not restarted or row["ms"] < restarted])
+    late += _late([row for row in refused if restarted and row["ms"] >= restarted])
     covered = _covered_after(rows, desk, naked, ban["until"])
     table = Table(
         f"ban of {options.seconds} s met by {options.meets}, told in {options.tells}; {options.uncovered} trios uncovered"
@@ -109,14 +109,27 @@ def _run(options: argparse.Namespace, house: House) -> Table:
     return table
 
 
+def _late(refused: list[Row]) -> list[Row]:
+    """What was sent although the first refusal had been heard."""
+    learned = min((row["ms"] for row in refused), default=0)
+    return [row for row in refused if row["ms"] > learned + KNOWN_MS]
+
+
+def _start_anew(options: argparse.Namespace, house: House) -> int:
+    """Replace every worker during the ban, on a machine that knows nothing of it."""
+    house.stop_workers()
+    house.valkey().flushdb()
+    restarted = now_ms()
+    house.start_workers(options.runworkers, options.rqworkers)
+    return restarted
+
+
 def _meet(options: argparse.Namespace, house: House, desk: Desk) -> None:
     """Let somebody else than a trio be the first to learn of it."""
     from orders import services
     from orders.domain.errors import TrioRefused
 
     match options.meets:
-        case "start-up":
-            house.start_workers(options.runworkers, options.rqworkers)
         case "page":
             draft = desk.draft(desk.accounts[0], desk.symbols[-1])
             try:
