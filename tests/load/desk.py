@@ -31,8 +31,8 @@ WALLET: Final = Decimal(10_000_000)
 class Desk:
     """Accounts on one exchange."""
 
-    def __init__(self, house: House, accounts: int, *, weight: int) -> None:
-        """Open so many accounts; then the exchange allows this weight and enforces it."""
+    def __init__(self, house: House, accounts: int, *, weight: int, orders_10s: int = 300) -> None:
+        """Open so many accounts; then the exchange allows this weight and so many orders, and enforces it."""
         self.house = house
         house.limits(enforce_rates=False, weight_per_minute=PLENTY)
         symbols_sync("PAPER")
@@ -45,7 +45,7 @@ class Desk:
         ]  # fmt: skip
         marks = house.venue.ask("GET", "/fapi/v1/premiumIndex")
         self.prices = {row["symbol"]: Decimal(row["markPrice"]) for row in marks}
-        house.limits(weight_per_minute=weight)
+        house.limits(weight_per_minute=weight, orders_per_ten_seconds=orders_10s)
         symbols_sync("PAPER")  # reads the limits anew
         self.symbols = _plain_symbols(self.prices, house.venue.ask("GET", "/fapi/v1/exchangeInfo"))
         self._install = install_row().token
