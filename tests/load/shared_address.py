@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace, house: House) -> Table:
         idle=[a.name for a in idle],
         active=[a.name for a in active],
     )
-    late, longest = watch.late(rows, began)
+    late, longest = watch.late(calm, began, calm_until)
     table.holds("sweeps later than their shown interval", f"{late} (longest pause {longest} ms)", not late)
     table.figure("intervals shown", watch.shown())
     usual = calm_waits[len(calm_waits) // 2] if calm_waits else 0
@@ -172,7 +172,7 @@ class Intervals:
         """The intervals shown at last, and for how many accounts."""
         return dict(sorted(Counter(notes[-1][1] for notes in self.seen.values() if notes).items()))
 
-    def late(self, rows: list[Row], began: int) -> tuple[int, int]:
+    def late(self, rows: list[Row], began: int, ended: int) -> tuple[int, int]:
         """How many pauses between sweeps were longer than any interval shown meanwhile, and the longest pause."""
         late = longest = 0
         sweeps: dict[str, list[int]] = defaultdict(list)
@@ -180,7 +180,7 @@ class Intervals:
             if row["path"] == SWEEP and row["status"] == 200 and "symbol" not in row["params"]:
                 sweeps[row["account"]].append(row["ms"])
         for name, notes in self.seen.items():
-            times = [began, *sweeps[name], notes[-1][0] if notes else began]
+            times = [began, *sweeps[name], ended]
             for before, after in itertools.pairwise(times):
                 shown = [interval for ms, interval in notes if before - 2000 <= ms <= after]
                 longest = max(longest, after - before)

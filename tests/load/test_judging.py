@@ -29,12 +29,12 @@ def test_a_sweep_is_late_when_it_comes_after_any_interval_shown(
     rows: list[dict[str, Any]], late: int
 ) -> None:
     watch = Intervals({"desk": [(ms, 15_000) for ms in range(0, 45_000, 1000)]})
-    assert watch.late(rows, 0)[0] == late
+    assert watch.late(rows, 0, 44_000)[0] == late
 
 
 def test_an_interval_that_stretches_allows_a_longer_pause_from_then_on() -> None:
     notes = [(ms, 15_000 if ms < 10_000 else 40_000) for ms in range(0, 45_000, 1000)]
-    assert Intervals({"desk": notes}).late([sweep(5_000)], 0) == (0, 39_000)
+    assert Intervals({"desk": notes}).late([sweep(5_000)], 0, 44_000) == (0, 39_000)
 
 
 def test_a_table_fails_by_one_line_that_does_not_hold(capsys: pytest.CaptureFixture[str]) -> None:
