@@ -94,13 +94,13 @@ def test_protection_never_waits_for_a_thread_that_places(room: Room) -> None:
     pool = AdvancePool(threads=1, service=service)  # type: ignore[arg-type]
     trios = range(2 * PLACING_THREADS)
     room.update(dict.fromkeys(trios, Admission.ADMITTED))
-    pool.place([(trio, 1) for trio in trios])
-    for _ in range(PLACING_THREADS):
-        assert service.hanging.acquire(timeout=10)
-
-    pool.submit(1000)
-
     try:
+        pool.place([(trio, 1) for trio in trios])
+        for _ in range(PLACING_THREADS):
+            assert service.hanging.acquire(timeout=10)
+
+        pool.submit(1000)
+
         until(lambda: service.protected == [1000])
     finally:
         service.let_go.set()
