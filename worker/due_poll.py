@@ -24,25 +24,35 @@ logger = logging.getLogger(__name__)
 
 TIMER_MS_MAX = 1000  # a wake-up further away is left to the poll
 PLACING_THREADS = 8
-QUEUED_READ = 200
 DUE = """
-    SELECT id, account_id FROM orders_trioorder
-    WHERE awake AND wake_at <= clock_timestamp() AND state = ANY (%s)
+    SELECT id FROM orders_trioorder
+    WHERE awake AND wake_at <= clock_timestamp() AND state <> ALL (%s)
     ORDER BY wake_at LIMIT %s
     FOR UPDATE SKIP LOCKED
 """
-QUEUED = [TrioState.QUEUED.value]
-BEGUN = [state.value for state in TrioState if state not in (TrioState.DRAFT, TrioState.QUEUED)]
+# In turns from each account, so that one with much to place leaves room for others. Nothing is locked: what
+# only waits is read again and again.
+QUEUED = """
+    SELECT id, account_id FROM orders_trioorder
+    WHERE awake AND wake_at <= clock_timestamp() AND state = %s
+    ORDER BY row_number() OVER (PARTITION BY account_id ORDER BY wake_at), wake_at LIMIT %s
+"""
+NOT_BEGUN = [TrioState.DRAFT.value, TrioState.QUEUED.value]
 
 
 def due_ids(limit: int = 100) -> list[int]:
-    """Return the trios that are due and whose row nobody holds at this instant, those that may need protection first."""
-    return [trio_id for states in (BEGUN, QUEUED) for trio_id, _ in due(states, limit)]
+    """Return the trios that are due: first those begun, the oldest first, whose row nobody holds at this instant."""
+    return [*due_begun(limit), *(trio_id for trio_id, _ in due_queued(limit))]
 
 
-def due(states: list[str], limit: int = 100) -> list[tuple[int, int]]:
-    """Return the trios due in these states, each with its account, the oldest first."""
-    return fetch_all(DUE, states, limit)
+def due_begun(limit: int = 100) -> list[int]:
+    """Return the trios due of which something was sent and whose row nobody holds at this instant."""
+    return [row[0] for row in fetch_all(DUE, NOT_BEGUN, limit)]
+
+
+def due_queued(limit: int = 200) -> list[tuple[int, int]]:
+    """Return the trios due that wait to be placed, each with its account."""
+    return fetch_all(QUEUED, TrioState.QUEUED, limit)
 
 
 class AdvancePool:
@@ -161,8 +171,8 @@ def advance_due(pool: AdvancePool) -> int:
 
     Returns how many trios were due.
     """
-    begun, queued = due(BEGUN), due(QUEUED, QUEUED_READ)
-    for trio_id, _ in begun:
+    begun, queued = due_begun(), due_queued()
+    for trio_id in begun:
         pool.submit(trio_id)
     pool.place(queued)
     return len(begun) + len(queued)

@@ -44,7 +44,14 @@ def drafts_made(stack: Stack, accounts: list[ExchangeAccount]) -> list[TrioOrder
     """Return drafts of market trios, each on a symbol and account of its own, all symbols at a price of 100."""
     wanted = -(-TRIOS // ACCOUNTS)
     fine = Symbol.objects.filter(
-        environment="PAPER", status="TRADING", margin_asset="USDT", step_size__lte=1, tick_size__lte=D("0.1")
+        environment="PAPER",
+        status="TRADING",
+        margin_asset="USDT",
+        step_size__lte=1,
+        tick_size__lte=D("0.1"),
+        quantity_min__lte=2,
+        market_quantity_min__lte=2,
+        orders_max__gt=1,
     )
     symbols = list(fine.order_by("pk")[:wanted])
     for symbol in symbols:

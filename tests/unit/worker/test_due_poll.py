@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 
+from accounts.services import account_add
 from exchange.types import ExchangeMs, OrderRef
 from orders.domain.decision.steps import Rest
+from orders.exchange_data.clock import db_now
+from orders.models import TrioOrder
 from orders.placement.perform import Answer, LookCall
-from worker.due_poll import AdvancePool
+from tests.builders import Desk
+from worker.due_poll import AdvancePool, due_queued
+
+D = Decimal
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,3 +57,18 @@ def test_work_without_an_answer_is_left_to_the_poll() -> None:
     pool.submit(7)
     pool.stop()
     assert service.recorded == []
+
+
+def test_of_what_is_queued_each_account_has_its_turn(desk: Desk) -> None:
+    # Given an account with two trios queued before the first one of another account
+    desk.simulator.add_account("other", "other-key", "other-secret")
+    other = account_add(name="other", environment="PAPER", api_key="other-key", api_secret="other-secret")
+    first = desk.queued(desk.a_trio())
+    second = desk.queued(desk.a_trio("ETHUSDT", stop_loss=D("1000"), take_profit=D("9000"), quantity=D("1")))
+    third = desk.a_trio()
+    now = db_now()
+    for trio, account, age in ((first, desk.account, 3), (second, desk.account, 2), (third, other, 1)):
+        wake_at = now - timedelta(seconds=age)
+        TrioOrder.objects.filter(pk=trio.pk).update(account=account, wake_at=wake_at, state="QUEUED")
+
+    assert [trio_id for trio_id, _ in due_queued()] == [first.pk, third.pk, second.pk]

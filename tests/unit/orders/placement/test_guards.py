@@ -235,7 +235,7 @@ def test_an_answer_whose_transaction_is_lost_is_written_down_all_the_same(
 
 def test_a_trio_whose_row_is_held_keeps_no_other_from_being_due(hedge_desk: Desk) -> None:
     desk = hedge_desk
-    held_one, other = desk.queued(desk.a_trio()), desk.queued(desk.a_trio(side="SELL"))
+    held_one, other = desk.placed(desk.a_trio()), desk.placed(desk.a_trio(side="SELL"))
     TrioOrder.objects.update(wake_at=db_now() - timedelta(seconds=1))
     held, go_on = threading.Event(), threading.Event()
     with elsewhere(lambda: held_elsewhere(held_one, held, go_on)):
