@@ -19,7 +19,7 @@ from orders.placement import admission
 from orders.placement.ingest import order_fact, position_fact
 from orders.placement.service import OrderPlacementService
 from simulator import Simulator
-from worker.due_poll import due_ids
+from worker.due_poll import due_begun, due_queued
 from worker.sweep import sweep
 
 PATIENCE_SECONDS = 10.0
@@ -44,6 +44,11 @@ def until(
             return found
         time.sleep(every)
     raise AssertionError(f"not within {seconds} s: {why() if callable(why) else why or what}")
+
+
+def due_ids() -> list[int]:
+    """Return the trios that are due, in the order in which a poll sees them."""
+    return [*due_begun(), *(trio_id for trio_id, _ in due_queued())]
 
 
 @dataclass

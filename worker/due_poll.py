@@ -40,11 +40,6 @@ QUEUED = """
 NOT_BEGUN = [TrioState.DRAFT.value, TrioState.QUEUED.value]
 
 
-def due_ids(limit: int = 100) -> list[int]:
-    """Return the trios that are due: first those begun, the oldest first, whose row nobody holds at this instant."""
-    return [*due_begun(limit), *(trio_id for trio_id, _ in due_queued(limit))]
-
-
 def due_begun(limit: int = 100) -> list[int]:
     """Return the trios due of which something was sent and whose row nobody holds at this instant."""
     return [row[0] for row in fetch_all(DUE, NOT_BEGUN, limit)]

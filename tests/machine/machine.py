@@ -20,11 +20,10 @@ from orders.domain.enums import LegState, Protection, Role, TargetPolicy
 from orders.domain.errors import OrdersError
 from orders.exchange_data.symbol_sync import symbols_sync
 from orders.models import Slot
-from tests.builders import Desk
+from tests.builders import Desk, due_ids
 from tests.machine.bench import D0, MARKETS, Bench, on_tick, process
 from tests.machine.process import BOUNDARIES, Paused, Process
 from tests.machine.trouble import KINDS, SUBJECTS, TROUBLES
-from worker.due_poll import due_ids
 
 # Where a price may go: how far past a level of a trio, or from where it is, in a long trio's direction.
 LEVELS: Final = {

@@ -34,9 +34,8 @@ from orders.models import Outcome, Symbol, TrioEvent, TrioOrder
 from simulator import Simulator
 from simulator.persistence.store import Store
 from simulator.transport import InProcessAdapter
-from tests.builders import Desk, story, until
+from tests.builders import Desk, due_ids, story, until
 from tests.unit.orders.operators import a_superuser, page_of, verb_url
-from worker.due_poll import due_ids
 from worker.settings_drift import margins_look, modes_look, symbols_look
 
 D = Decimal

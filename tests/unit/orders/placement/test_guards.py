@@ -31,10 +31,9 @@ from orders.placement import perform as sending
 from orders.placement.admission import Admission
 from orders.placement.ingest import position_fact
 from orders.placement.perform import Answer, Call, SendCall, perform
-from tests.builders import Desk, story, the, until
+from tests.builders import Desk, due_ids, story, the, until
 from tests.unit.orders.placement.test_hostile import elsewhere
 from worker import sweep
-from worker.due_poll import due_ids
 from worker.watch_manager import accounts_to_watch
 
 D = Decimal
