@@ -146,7 +146,6 @@ class EgressLimits(models.Model):
     read_at = models.DateTimeField(null=True, blank=True, help_text="When the exchange last published them.")
     closed_until = models.DateTimeField(null=True, blank=True)
     closed_cause = models.CharField(max_length=16, blank=True)
-    closed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name_plural = "egress limits"

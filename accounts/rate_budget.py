@@ -321,7 +321,7 @@ class Budget:
     def _keep_closure(self) -> None:
         closure = self._closure
         if closure is not None:
-            self._keep(closed_until=closure.until, closed_cause=closure.cause.value, closed_at=timezone.now())
+            self._keep(closed_until=closure.until, closed_cause=closure.cause.value)
 
     def _keep(self, **values: Any) -> None:
         try:

@@ -22,7 +22,6 @@ class Migration(migrations.Migration):
                 ('read_at', models.DateTimeField(blank=True, help_text='When the exchange last published them.', null=True)),
                 ('closed_until', models.DateTimeField(blank=True, null=True)),
                 ('closed_cause', models.CharField(blank=True, max_length=16)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 'verbose_name_plural': 'egress limits',
