@@ -69,7 +69,10 @@ def _run(options: argparse.Namespace, house: House) -> Table:
     with watch.noted(desk):
         quiet = options.seconds * 0.6
         time.sleep(quiet / 2)
-        house.hurt_valkey(options.valkey, seconds=min(20.0, quiet / 4))
+        hurt_at = now_ms()
+        if options.valkey != "well":
+            _fill_while_hurt(options, house, desk, seconds=min(20.0, quiet / 4))
+        hurt_until = now_ms()
         time.sleep(max(0.0, began / 1000 + quiet - time.time()))
         calm_until = now_ms()
         try:
@@ -109,7 +112,11 @@ def _run(options: argparse.Namespace, house: House) -> Table:
         spread(waits),
         len(waits) == options.fills and max(waits, default=0) < BUDGET_MS,
     )
-    gaps = [gap["ms"] for gap in house.verdict()["uncovered"] if gap["start"] >= calm_until]
+    uncovered = house.verdict()["uncovered"]
+    if options.valkey != "well":
+        hurt = [gap["ms"] for gap in uncovered if hurt_at <= gap["start"] < hurt_until]
+        table.holds("naked while Valkey was hurt", spread(hurt), bool(hurt) and max(hurt) < 2000)
+    gaps = [gap["ms"] for gap in uncovered if gap["start"] >= calm_until]
     table.figure("naked meanwhile", spread(gaps))
     counts = [row["orders_10s"] for row in rows if row["orders_10s"]]
     table.figure("most orders of an account in 10 s", f"{max(counts, default=0)} of {options.orders_10s}")
@@ -188,6 +195,31 @@ class Intervals:
         return late, longest
 
 
+def _fill_while_hurt(options: argparse.Namespace, house: House, desk: Desk, seconds: float) -> None:
+    """Fill a few resting entries while Valkey is away, or just after it forgot everything."""
+    account = desk.accounts[-1]
+    trios = [desk.limited(account, symbol) for symbol in desk.symbols[-options.fills :]]
+    for trio in trios:
+        desk.queue(trio)
+    until(lambda: _resting(trios), seconds=60, what="the entries resting")
+    hurting = threading.Thread(target=house.hurt_valkey, args=(options.valkey, seconds))
+    hurting.start()
+    time.sleep(0.3)
+    for trio in trios:
+        _fill(house, desk, trio)
+    desk.settled(trios)
+    hurting.join()
+
+
+def _fill(house: House, desk: Desk, trio: TrioOrder) -> None:
+    body = {
+        "client_id": f"{desk.stem(trio)}-e1",
+        "quantity": str(trio.quantity),
+        "account": trio.account.name,
+    }
+    house.venue.ask("POST", "/sim/fill", body)
+
+
 @contextmanager
 def _starved(house: House, limit: int) -> Iterator[None]:
     """Let somebody else on the address use up what pollers could: it stays at nine tenths of the limit."""
@@ -231,8 +263,7 @@ def _fill_among_entries(options: argparse.Namespace, house: House, desk: Desk) -
     queued.start()
     for trio in fills:
         time.sleep(2.0)
-        body = {"client_id": f"{desk.stem(trio)}-e1", "quantity": str(trio.quantity), "account": account.name}
-        house.venue.ask("POST", "/sim/fill", body)
+        _fill(house, desk, trio)
     queued.join()
     say(f"{len(fills)} filled among {len(others)} entries")
     return fills
