@@ -10,7 +10,7 @@ import copy
 import http.client
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -27,6 +27,9 @@ from exchange.redaction import quieten_http_logs
 from exchange.types import Endpoints
 
 _T = TypeVar("_T")
+OFFSET_SECONDS: Final = 30.0
+# By host: the exchange's clock minus ours (ms), as the stamps of all clients say, and when that was noted.
+_offsets: dict[str, tuple[int, float]] = {}
 
 
 def prepare() -> None:
@@ -60,7 +63,6 @@ class Wire:
     ) -> None:
         quieten_http_logs()
         self.gate = gate or OpenGate()
-        self._offset_ms: int | None = None  # exchange's clock minus ours, as the newest stamp said
         client, configuration, self._send_request, library_error = _library()
         self._about_the_wire: tuple[type[Exception], ...] = (
             library_error,
@@ -108,12 +110,13 @@ class Wire:
         """
         spending = spending_now()
         self.gate.enter(cost_of(method, path, params, pledge=spending.pledge), spending.priority)
+        host = base or self._settings.base_path
         if signed:
-            self._offset_ms = int(params["timestamp"]) - _our_ms()
+            _note_stamp(host, int(params["timestamp"]))
         answer = self._answer(
             method, path, params, timeout_ms=timeout_ms, reading=reading, signed=signed, base=base
         )
-        exchange_ms = None if self._offset_ms is None else _our_ms() + self._offset_ms
+        exchange_ms = _our_ms() + _offsets[host][0] if host in _offsets else None
         usage = usage_of(answer, exchange_ms=exchange_ms)
         self.gate.leave(usage)
         if answer.status != 200:
@@ -156,6 +159,14 @@ class Wire:
             timeout_ms=timeout_ms,
             reading=reading,
         )
+
+
+def _note_stamp(host: str, timestamp: int) -> None:
+    """Learn the exchange's time from a stamp. Some are older than the moment they are sent: the newest is right."""
+    offset, now = timestamp - _our_ms(), time.monotonic()
+    known = _offsets.get(host)
+    if known is None or offset >= known[0] or now - known[1] > OFFSET_SECONDS:
+        _offsets[host] = (offset, now)
 
 
 def _our_ms() -> int:

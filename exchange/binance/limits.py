@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from exchange.refusals import Refusal
 
 MINUTE_MS: Final = 60_000
 MARGIN_MS: Final = 25  # our idea of the exchange's time may be so wrong
+UNSURE_MS: Final = 150  # or so wrong, where no request was stamped yet
 SECOND_MS: Final = 1000  # what a Retry-After in whole seconds may have lost
 BAN_MS: Final = 120_000
 BAN_MS_MAX: Final = 3 * 24 * 3600 * 1000
@@ -114,10 +116,12 @@ def _ban_ms(retry_after: int | None, words: str, exchange_ms: int | None) -> int
     found = _BANNED_UNTIL.search(words)
     told = None if retry_after is None else retry_after * 1000
     if found is not None:
-        left = int(found[1]) - (exchange_ms or 0)
-        agrees = told is None or abs(left - told) <= 1.5 * SECOND_MS
-        if exchange_ms is not None and agrees and 0 < left <= BAN_MS_MAX:
-            return left + MARGIN_MS
+        # Without a stamp to go by, this machine's own clock, with more margin.
+        margin = UNSURE_MS if exchange_ms is None else MARGIN_MS
+        left = int(found[1]) - (exchange_ms or time.time_ns() // 1_000_000)
+        agrees = told is None or abs(left - told) <= (1 if exchange_ms is None else 1.5) * SECOND_MS
+        if agrees and 0 < left <= BAN_MS_MAX:
+            return left + margin
     if told is None:
         return BAN_MS
     return min(told + SECOND_MS, BAN_MS_MAX)

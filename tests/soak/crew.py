@@ -16,7 +16,7 @@ from typing import Final
 from orders.exchange_data.clock import db_now
 from orders.models import Heartbeat
 from tests.crash.stage import Stage
-from tests.soak.plan import CARRIER, KILL, WATCHER, Death
+from tests.soak.plan import BAN, CARRIER, KILL, WATCHER, Death
 from tests.soak.verdict import Trouble
 
 COMMANDS: Final = {
@@ -82,6 +82,12 @@ class Crew:
         return fresh >= STRENGTH[WATCHER]
 
     def _strike(self, death: Death, now: float) -> None:
+        self.done[death.what, death.whom] += 1
+        if death.what == BAN:
+            began = self.stage.venue.ask("POST", "/sim/ban", {"seconds": death.ms // 1000})
+            self.troubles.append(Trouble(began["ms"], began["until"], watching=False, barred=True))
+            self._calm_from = now + death.ms / 1000 + CALM_SECONDS
+            return
         victim = self._alive[death.whom][0]
         watching = death.whom == WATCHER
         if death.what == KILL:
@@ -94,7 +100,6 @@ class Crew:
         else:
             os.kill(victim.pid, signal.SIGSTOP)
             self._sleeping = (victim.pid, watching, now_ms(), now + death.ms / 1000)
-        self.done[death.what, death.whom] += 1
 
     @property
     def is_quiet(self) -> bool:

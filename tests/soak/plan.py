@@ -17,7 +17,8 @@ EACH_KIND: Final = 50
 KILLS: Final = 20
 ABSENCES: Final = 100
 SHARE: Final = 20  # percent of trios that meet a fault
-BLOCK: Final = 240  # in each so many trios a runworker and an rqworker are killed, and one of them is paused
+# In each so many trios a runworker and an rqworker are killed, one of them is paused, and our address is barred.
+BLOCK: Final = 240
 
 EXITS: Final = {"method": "POST", "path": "/fapi/v1/order", "client_id": r"-x\d+$"}
 CANCELS: Final = {"method": "DELETE"}
@@ -27,6 +28,9 @@ LIMIT_REACHED: Final = {
     "status": 429,
     "body": {"code": -1003, "msg": "Too many requests; current limit is 2400 requests per minute."},
     "headers": {"Retry-After": "1"},
+}
+WINDOW_USED: Final = LIMIT_REACHED | {
+    "body": {"code": -1015, "msg": "Too many new orders; current limit is 300 orders per 10 SECOND."}
 }
 UNKNOWN: Final = {
     "code": -1007,
@@ -43,11 +47,13 @@ KINDS: Final[dict[str, Rule]] = {
     "entry: too late for its window": (ENTRY, 1, {"do": "execute_late", "ms": 2600}),
     "entry: -1008": (ENTRY, 1, {"do": "throttle", "ms": 500}),
     "entry: 429": (ENTRY, 1, LIMIT_REACHED),
+    "entry: -1015": (ENTRY, 1, WINDOW_USED),
     "entry: answered after 900 ms": (ENTRY, 1, {"do": "delay", "ms": 900}),
     "stop: -1007, executed": (STOPS, 1, TIMED_OUT | {"execute": True}),
     "stop: -1007, not executed": (STOPS, 1, TIMED_OUT),
     "stop: lost on its way": (STOPS, 1, {"do": "lose_before"}),
     "stop: 429": (STOPS, 1, LIMIT_REACHED),
+    "stop: -1015": (STOPS, 1, WINDOW_USED),
     "stop: answered after 900 ms": (STOPS, 1, {"do": "delay", "ms": 900}),
     "target: -1008": (TARGETS, 1, {"do": "refuse", "code": -1008, "status": 503}),
     "exit: answer lost": (EXITS, 1, {"do": "lose_answer"}),
@@ -72,7 +78,8 @@ ABSENT: Final = frozenset(
     }
 )
 
-KILL, PAUSE, WATCHER, CARRIER = "kill", "pause", "runworker", "rqworker"
+KILL, PAUSE, BAN, WATCHER, CARRIER, ADDRESS = "kill", "pause", "ban", "runworker", "rqworker", "address"
+BAN_SECONDS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ class Trio:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A process dies, or sleeps for ``ms``, when this trio begins."""
+    """A process dies, or sleeps for ``ms``, when this trio begins; or the exchange bars our address for so long."""
 
     at: int
     what: str
@@ -169,6 +176,7 @@ def deaths(seed: int, count: int) -> list[Death]:
         found += [Death(rng.randint(first, last), KILL, whom) for whom in (WATCHER, CARRIER)]
         whom = (WATCHER, CARRIER)[block % 2]
         found.append(Death(rng.randint(first, last), PAUSE, whom, rng.randrange(700, 4000)))
+        found.append(Death(rng.randint(first, last), BAN, ADDRESS, 1000 * BAN_SECONDS))
     return sorted(found, key=lambda death: (death.at, death.what, death.whom))
 
 

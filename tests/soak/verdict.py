@@ -20,11 +20,12 @@ Slot = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A process of ours died at ``start``, or slept from there to ``end``; exchange milliseconds."""
+    """A process of ours died at ``start``, or slept from there to ``end``, or our address was ``barred``; exchange ms."""
 
     start: int
     end: int
     watching: bool  # a runworker: others have to take its accounts over
+    barred: bool = False  # nothing could be sent meanwhile
 
     def touches(self, start: int, end: int) -> bool:
         return self.start <= end and start <= self.end + TAKEOVER_MS
@@ -49,10 +50,11 @@ class Verdict:
 
 
 def more_ms(troubles: Iterable[Trouble], start: int, end: int) -> int:
-    """What the promise allows beyond its bound: a takeover, and 600 ms for each process after the first."""
+    """What the promise allows beyond its bound: a takeover, a ban, and 600 ms for each trouble after the first."""
     met = [trouble for trouble in troubles if trouble.touches(start, end)]
     takeover = TAKEOVER_MS if any(trouble.watching for trouble in met) else 0
-    return takeover + FURTHER_MS * max(0, len(met) - 1)
+    barred = sum(trouble.end - trouble.start for trouble in met if trouble.barred)
+    return takeover + barred + FURTHER_MS * max(0, len(met) - 1)
 
 
 def judge_all(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from exchange.binance.answer import Answer
@@ -79,9 +81,13 @@ def test_a_ban_ends_when_the_exchange_says(text: str, headers: dict[str, str], c
     assert wait_ms(got, usage, exchange_ms=NOON) == closed_ms
 
 
-def test_without_the_exchanges_time_a_ban_lasts_as_the_header_says() -> None:
-    usage = usage_of(answer(418, banned(NOON + 59_400), retry_after="59"), exchange_ms=None)
-    assert usage.closed_ms == 60_000
+def test_before_any_request_was_stamped_this_machines_clock_is_believed_where_the_header_agrees() -> None:
+    now = time.time_ns() // 1_000_000
+    agreeing = usage_of(answer(418, banned(now + 59_400), retry_after="60"), exchange_ms=None)
+    contradicting = usage_of(answer(418, banned(now + 5000), retry_after="60"), exchange_ms=None)
+
+    assert 59_400 < agreeing.closed_ms <= 59_550
+    assert contradicting.closed_ms == 61_000
 
 
 @pytest.mark.parametrize(
