@@ -128,12 +128,15 @@ def _ban_ms(retry_after: int | None, words: str, exchange_ms: int | None) -> int
 
 
 def _minute_ms(retry_after: int | None, exchange_ms: int | None) -> int:
-    """Return how long the window of an address stays shut: to the end of the minute at most."""
-    told = None if retry_after is None else min(retry_after * 1000 + SECOND_MS, MINUTE_MS)
+    """Return how long the window of an address stays shut: to the end of the minute at most.
+
+    A moment too early earns another 429, no ban; and what is uncovered waits for it.
+    """
+    told = None if retry_after is None else min(retry_after * 1000, MINUTE_MS) + MARGIN_MS
     if exchange_ms is None:
         return told or MINUTE_MS
     left = MINUTE_MS - exchange_ms % MINUTE_MS + MARGIN_MS
-    return left if told is None or abs(left - told) <= 2 * SECOND_MS else told
+    return left if told is None or abs(left - told) <= SECOND_MS else told
 
 
 def _order_window_ms(retry_after: int | None, words: str, exchange_ms: int | None) -> tuple[int, int]:

@@ -93,7 +93,9 @@ def answer(injection: Injection) -> Outcome:
     """Give a made-up answer, whether the request is executed or not."""
     reply = _made_up_reply(injection.action, injection.request.headers)
     if not injection.action.get("execute", False):
-        return Outcome(reply, "answered", failure=str(reply.status), failure_code=reply.status)
+        body = injection.action.get("body")
+        code = int(body.get("code", 0)) if isinstance(body, dict) else 0
+        return Outcome(reply, "answered", code, failure=str(reply.status), failure_code=reply.status)
     outcome = injection.execute()
     outcome.reply, outcome.effect, outcome.failure = reply, "answered", "answer"
     return outcome

@@ -12,6 +12,7 @@ from tests.crash.verdict import NAKED_LIMIT_MS, Claim, Judgement, judge
 
 TAKEOVER_MS: Final = 1500
 FURTHER_MS: Final = 600
+TOO_MANY_REQUESTS, LIMIT_REACHED_MS = -1003, 1000
 TIMED: Final = ("reversed", "uncovered", "uncovered_refused_by_us")  # rows that tell when, not whose
 
 Row = Mapping[str, Any]
@@ -68,6 +69,8 @@ def judge_all(
     bound_ms: int = NAKED_LIMIT_MS,
 ) -> Verdict:
     """Judge every trio by what its account and symbol saw, and everything that belongs to none of them."""
+    log = list(log)
+    troubles = [*troubles, *_refused_address(log)]
     found = Verdict()
     asked: dict[str, list[Row]] = defaultdict(list)
     for row in log:
@@ -100,6 +103,15 @@ def judge_all(
         found.judged.append((claim, judged))
     found.left = [*_standing(verdict), *_beside(claims, shares, resting, orphaned)]
     return found
+
+
+def _refused_address(log: Iterable[Row]) -> list[Trouble]:
+    """A 429 about the address is about every trio: nothing is sent for as long as it asked, one second here."""
+    return [
+        Trouble(row["ms"], row["ms"] + LIMIT_REACHED_MS, watching=False, barred=True)
+        for row in log
+        if row["status"] == 429 and row["code"] == TOO_MANY_REQUESTS
+    ]
 
 
 def _nothing() -> dict[str, list[Row]]:

@@ -95,8 +95,8 @@ def test_before_any_request_was_stamped_this_machines_clock_is_believed_where_th
     [
         ({"retry_after": "20"}, 20_025),
         ({}, 20_025),
-        ({"retry_after": "5"}, 6000),
-        ({"retry_after": "900"}, 60_000),
+        ({"retry_after": "5"}, 5025),
+        ({"retry_after": "900"}, 60_025),
     ],
 )
 def test_a_used_up_minute_ends_with_the_minute(headers: dict[str, str], closed_ms: int) -> None:
