@@ -163,6 +163,7 @@ class Budget:
         self.limits = Limits()
         self._key = f"rate:{urlsplit(stream_endpoints(environment).rest).netloc}:{egress}"
         self._lock = threading.Lock()
+        self._loading = threading.Lock()
         self._meter = Meter()  # what this process sent: all there is to go by while Valkey is silent
         self._closure: Closure | None = None
         self._silent_until = self._loaded_at = 0.0
@@ -333,12 +334,18 @@ class Budget:
             logger.warning("The limits of the address could not be stored (%s).", type(error).__name__)
 
     def _load_when_due(self, priority: Priority) -> None:
-        """Read what other processes have stored: at first, and now and then when nobody is in a hurry."""
-        now = time.monotonic()
-        hurry = priority <= Priority.PLACE and now >= self._silent_until
-        if self._loaded_at and (hurry or now - self._loaded_at < RELOAD_SECONDS):
+        """Read what other processes have stored: before anything else, and now and then when nobody is in a hurry."""
+        hurry = priority <= Priority.PLACE and time.monotonic() >= self._silent_until
+        if self._loaded_at and (hurry or time.monotonic() - self._loaded_at < RELOAD_SECONDS):
             return
-        self._loaded_at = now
+        with (
+            self._loading
+        ):  # who comes second must not leave before it is known whether the address is barred
+            if time.monotonic() - self._loaded_at >= RELOAD_SECONDS or not self._loaded_at:
+                self._load()
+                self._loaded_at = time.monotonic()
+
+    def _load(self) -> None:
         try:
             with _borrowed_connection():
                 row = EgressLimits.objects.filter(environment=self.environment, egress=self.egress).first()

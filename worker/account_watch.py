@@ -60,6 +60,7 @@ LINGER_SECONDS = (
 )
 EXTRA_SECONDS = 1.0  # between sweeps for what happens; doubling while it goes on, up to the regular interval
 FULL_WINDOW_SECONDS = 60.0  # a third full sweep within that waits, so that a stream that flaps costs little
+AT_ONCE_SECONDS = 0.02  # after such a wait, for an account on which trios live
 AFTER_WAIT_SECONDS = (0.3, 1.3)  # after a wait the exchange asked for: what protects goes first
 
 Event = Connected | Disconnected | StreamEvent
@@ -86,6 +87,7 @@ class AccountWatch:
         self._connected = False
         self._reached_at = self._problem_since = time.monotonic()
         self._started_at = self._reached_at
+        self._blind = False  # the last sweep failed: what was lost since is not known
         self._held_back_until = 0.0  # the exchange, or our budget, asked us to wait: no reason to let go
         self._gaps = 0  # how often events may have been missed: a sweep begun before a gap proves nothing
         self._settings_check: Future[bool] | None = None
@@ -370,8 +372,27 @@ class AccountWatch:
 
     def _sweep(self) -> None:
         close_old_connections()
+        if self._blind and self.is_active:
+            self._catch_up()
+            return
         with spending(Priority.WATCH):
             self._sweep_as_due()
+
+    def _catch_up(self) -> None:
+        """After a failure, look first at what lives: its cover may be gone. Everything else comes with the next sweep."""
+        try:
+            with spending(Priority.PROTECT):
+                found = sweep(self.account, self._plan.symbols)
+        except (ExchangeError, AccountsError) as error:
+            self._on_sweep_failed(error)
+            return
+        except Exception:
+            pause = self._pause_after_failure()
+            logger.exception("account %s: the sweep failed; trying again in %.0f s", self.account.pk, pause)
+            return
+        self._blind = False
+        for trio_id in found.woken:
+            self._advance(trio_id)
 
     def _sweep_as_due(self) -> None:
         connected, gaps, began = self._connected, self._gaps, time.monotonic()
@@ -454,7 +475,7 @@ class AccountWatch:
         """Return how long to wait after a failure: as long as the exchange asks, or ever longer."""
         pause: float = min(RETRY_SECONDS_MAX, RETRY_SECONDS * 2.0 ** min(self._sweep_failures, 16))
         if asked := _wait_seconds(error):
-            pause = asked + random.uniform(*AFTER_WAIT_SECONDS)
+            pause = asked + (AT_ONCE_SECONDS if self.is_active else random.uniform(*AFTER_WAIT_SECONDS))
             self._hold_back(pause)
         self._sweep_failures += 1
         self._not_before = time.monotonic() + pause
@@ -467,6 +488,7 @@ class AccountWatch:
         if getattr(error, "refusal", None) is Refusal.CLOCK:
             with contextlib.suppress(ExchangeError):
                 clock_measure(self.account.environment)
+        self._blind = True
         pause = self._pause_after_failure(error)
         self._row().update(note=self.problem[:500])
         logger.warning(

@@ -30,6 +30,14 @@ DUE = """
     ORDER BY wake_at LIMIT %s
     FOR UPDATE SKIP LOCKED
 """
+# Due before the next poll: served to the millisecond, whoever it was that let it rest.
+SOON = """
+    SELECT id, greatest(1, ceil(extract(epoch FROM wake_at - clock_timestamp()) * 1000))::int FROM orders_trioorder
+    WHERE awake AND wake_at > clock_timestamp() AND wake_at <= clock_timestamp() + %s * interval '1 millisecond'
+      AND state <> ALL (%s)
+    ORDER BY wake_at LIMIT %s
+"""
+SOON_MS = 300
 # In turns from each account, so that one with much to place leaves room for others. Nothing is locked: what
 # only waits is read again and again.
 QUEUED = """
@@ -43,6 +51,11 @@ NOT_BEGUN = [TrioState.DRAFT.value, TrioState.QUEUED.value]
 def due_begun(limit: int = 100) -> list[int]:
     """Return the trios due of which something was sent and whose row nobody holds at this instant."""
     return [row[0] for row in fetch_all(DUE, NOT_BEGUN, limit)]
+
+
+def due_soon(limit: int = 100) -> list[tuple[int, int]]:
+    """Return the trios of which something was sent that are due before the next poll, with the ms until then."""
+    return fetch_all(SOON, SOON_MS, NOT_BEGUN, limit)
 
 
 def due_queued(limit: int = 200) -> list[tuple[int, int]]:
@@ -109,7 +122,7 @@ class AdvancePool:
             trio_id,
             answer=answer,
             later=partial(self._await_answer, trio_id),
-            again=partial(self._wake_later, trio_id),
+            again=partial(self.wake_later, trio_id),
             if_due=True,
             admitted=admitted,
         )
@@ -126,7 +139,7 @@ class AdvancePool:
         except Exception:  # one trio never holds up another
             logger.exception("trio %s could not be advanced; the poll tries again", trio_id)
 
-    def _wake_later(self, trio_id: int, in_ms: int) -> None:
+    def wake_later(self, trio_id: int, in_ms: int) -> None:
         """Serve what is due soon to the millisecond: the poll would come up to 250 ms late."""
         if in_ms <= TIMER_MS_MAX:
             self._timer.schedule(trio_id, in_ms=in_ms)
@@ -169,5 +182,7 @@ def advance_due(pool: AdvancePool) -> int:
     begun, queued = due_begun(), due_queued()
     for trio_id in begun:
         pool.submit(trio_id)
+    for trio_id, in_ms in due_soon():
+        pool.wake_later(trio_id, in_ms)
     pool.place(queued)
     return len(begun) + len(queued)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -232,6 +234,27 @@ def test_a_ban_outlives_valkey_and_the_process(store: redis.Redis) -> None:
     store.flushdb()
 
     assert not passes(a_process(), ORDER, Priority.PROTECT)
+
+
+def test_nobody_leaves_before_it_is_known_whether_the_address_is_barred(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a process that starts during a ban, and two of its threads with a first request at once
+    loading, known = threading.Event(), threading.Event()
+    budget = a_process()
+
+    def load(self: Budget) -> None:
+        loading.set()
+        known.wait(5)
+        self._shut(Refusal.BANNED, 60_000)
+
+    monkeypatch.setattr(Budget, "_load", load)
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(passes, budget, ORDER, Priority.PROTECT)
+        loading.wait(5)
+        two = threads.submit(passes, budget, ORDER, Priority.PROTECT)
+        known.set()
+        assert (one.result(), two.result()) == (False, False)
 
 
 def test_a_ban_that_is_over_is_over(store: redis.Redis) -> None:

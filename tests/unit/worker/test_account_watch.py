@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from accounts.gateways import exchange_for
+from exchange.binance.client import BinanceExchange
 from exchange.binance.mapping.user_events import read_user_event
 from exchange.errors import ExchangeUnavailable
 from exchange.rate_limits import Priority, spending_now
@@ -333,3 +334,40 @@ def test_a_longer_interval_is_promised_at_once_and_a_shorter_one_when_it_is_kept
     assert watched.watch._sweeping is not None
     watched.watch._sweeping.result(timeout=10)
     assert Watch.objects.get().interval_ms == 15_000
+
+
+def test_after_a_wait_what_lives_is_looked_at_first_and_ahead_of_all_watching(
+    desk: Desk, manager: WatchManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.watched().placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    Watch.objects.all().delete()
+    watched = Watched(desk, manager).connected()
+    watched.asked()
+    spent: list[Priority] = []
+    positions = BinanceExchange.positions
+
+    def barred(self: BinanceExchange, *args: Any, **said: Any) -> Any:
+        raise ExchangeUnavailable("barred", refusal=Refusal.BANNED, wait_ms=5000)
+
+    def noted(self: BinanceExchange, *args: Any, **said: Any) -> Any:
+        spent.append(spending_now().priority)
+        return positions(self, *args, **said)
+
+    # Given a sweep that met a ban
+    monkeypatch.setattr(BinanceExchange, "positions", barred)
+    watched.later(600)
+    watched.poll()
+    monkeypatch.setattr(BinanceExchange, "positions", noted)
+
+    # When it is over, then what lives is looked at as what protects, and the whole account after that
+    watched.later(5.03)
+    watched.poll()
+    assert watched.asked() == [
+        ("/fapi/v3/positionRisk", ""),
+        ("/fapi/v1/openAlgoOrders", "BTCUSDT"),
+        ("/fapi/v1/openOrders", "BTCUSDT"),
+    ]
+    watched.later(600)
+    watched.poll()
+    assert watched.asked() == [("/fapi/v3/positionRisk", ""), *FULL_LISTING]
+    assert spent == [Priority.PROTECT, Priority.WATCH]

@@ -15,8 +15,8 @@ from orders.domain.decision.steps import Rest
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
 from orders.placement.perform import Answer, LookCall
-from tests.builders import Desk
-from worker.due_poll import AdvancePool, due_queued
+from tests.builders import Desk, until
+from worker.due_poll import SOON_MS, AdvancePool, advance_due, due_queued, due_soon
 
 D = Decimal
 
@@ -72,3 +72,23 @@ def test_of_what_is_queued_each_account_has_its_turn(desk: Desk) -> None:
         TrioOrder.objects.filter(pk=trio.pk).update(account=account, wake_at=wake_at, state="QUEUED")
 
     assert [trio_id for trio_id, _ in due_queued()] == [first.pk, third.pk, second.pk]
+
+
+def test_what_is_due_before_the_next_poll_is_served_at_its_moment(desk: Desk) -> None:
+    # Given trios that some other process let rest: one until soon, one for longer
+    soon = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    service = Service(0)
+    TrioOrder.objects.filter(pk=soon.pk).update(wake_at=db_now() + timedelta(seconds=10))
+    assert due_soon() == []
+    ends = db_now() + timedelta(milliseconds=SOON_MS - 50)
+    TrioOrder.objects.filter(pk=soon.pk).update(wake_at=ends)
+
+    ((trio_id, in_ms),) = due_soon()
+    assert (trio_id, 0 < in_ms < SOON_MS) == (soon.pk, True)
+
+    pool = AdvancePool(service=service)  # type: ignore[arg-type]
+    advance_due(pool)
+    assert service.recorded == []
+    until(lambda: service.recorded == [None])
+    assert db_now() >= ends
+    pool.stop()
