@@ -29,7 +29,7 @@ from orders.domain.rounding import plain
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Slot, Symbol, TrioOrder, Watch
 from orders.specs import spec_of
-from orders.story import note
+from orders.story import note, question_number, question_over
 from orders.trio_lock import short_transaction
 
 PLACE_BEFORE_SECONDS = 60
@@ -280,7 +280,7 @@ def trio_refresh(*, trio_id: int, by: str) -> TrioOrder:
 def trio_answer(*, trio_id: int, by: str, choice: Choice = Choice.LEAVE) -> TrioOrder:
     """Answer a trio's question with one of its safe choices; who answered what becomes part of its story.
 
-    Raises IllegalTransition when there is no open question, or when that question has no such answer.
+    The answer sticks: that question is not asked again until a fact on which it rests has changed. Raises IllegalTransition when there is no open question, or when that question has no such answer.
     """
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio = TrioOrder.objects.get(pk=trio_id)
@@ -295,8 +295,10 @@ def trio_answer(*, trio_id: int, by: str, choice: Choice = Choice.LEAVE) -> Trio
         note(
             trio, "answer", f"“{question.sentence}”: {came_of} by {by}.", at=now,
             by=by, choice=choice, question=question.kind.value, facts=dict(question.facts),
+            number=question_number(trio, at=now),
         )  # fmt: skip
-        trio.asked, trio.wake_at = None, now
+        question_over(trio, at=now, answered=True)
+        trio.wake_at = now
         if choice is Choice.CLOSE:
             trio.close_wanted_at = trio.close_wanted_at or now
         trio.save(update_fields=[*TrioOrder.QUESTION_FIELDS, "wake_at", "close_wanted_at", "updated_at"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
 from infrastructure.rows import row_insert, row_update
-from orders.domain.operator_questions import Question
+from orders.domain.operator_questions import ASKED_ONCE, Kept, Question, QuestionKind
 from orders.exchange_data.clock import db_now
 from orders.models import TrioEvent, TrioOrder
 from orders.trio_lock import locked
@@ -20,9 +21,11 @@ WAKE = "UPDATE orders_trioorder SET wake_at = %s WHERE id = %s"
 WAKE_WITH_HEAD = "UPDATE orders_trioorder SET wake_at = %s, journal_head = %s, journal_length = %s, journal_at = %s WHERE id = %s"
 
 
-def note(trio: TrioOrder, kind: str, text: str, *, at: datetime | None = None, **data: Any) -> None:
-    """Add one line to a trio's story."""
-    row_insert(TrioEvent(trio=trio, at=at or db_now(), kind=kind, text=text, data=data))
+def note(trio: TrioOrder, kind: str, text: str, *, at: datetime | None = None, **data: Any) -> int:
+    """Add one line to a trio's story; return its number."""
+    event = TrioEvent(trio=trio, at=at or db_now(), kind=kind, text=text, data=data)
+    row_insert(event)
+    return event.pk
 
 
 def wake(trio_id: int, now: datetime) -> None:
@@ -47,9 +50,59 @@ class Put(enum.Enum):
     LATER = "something else is being asked"
 
 
-def question_note(trio: TrioOrder, question: Question, *, at: datetime) -> None:
-    """Add to a trio's story what it asks now."""
-    note(trio, "question", question.sentence, at=at, question=question.kind.value, facts=dict(question.facts))
+def question_ask(trio: TrioOrder, question: Question, *, at: datetime) -> bool:
+    """Have a trio ask a person, unless it does already or that was answered; return whether it asks anew.
+
+    The caller holds its row and saves ``QUESTION_FIELDS``. What this pushes aside is asked again afterwards, by
+    its rule or, where no rule would, from what is kept.
+    """
+    asked, kept = trio.asked, trio.kept
+    if asked is not None and question.same_as(asked):
+        return False
+    if any(question.same_as(known.question) for known in kept if known.answered):
+        return False
+    if asked is not None and asked.kind in ASKED_ONCE:
+        trio.kept = [*kept, Kept(question_number(trio, at=at), asked, answered=False)]
+    trio.asked = question
+    trio.question_number = _question_note(trio, question, at=at)
+    return True
+
+
+def question_number(trio: TrioOrder, *, at: datetime) -> int:
+    """Return the number of the question that is asked now. One asked by an earlier version is given its line here."""
+    assert trio.asked is not None
+    if trio.question_number is None:
+        trio.question_number = _question_note(trio, trio.asked, at=at)
+    return trio.question_number
+
+
+def question_over(trio: TrioOrder, *, at: datetime, answered: bool) -> None:
+    """Take the question off: it was answered, or its reason is gone. What had to make way for it is asked again.
+
+    The caller holds the trio's row and saves ``QUESTION_FIELDS``.
+    """
+    asked, kept = trio.asked, trio.kept
+    if asked is not None and answered:
+        kept = (*kept, Kept(question_number(trio, at=at), asked, answered=True))
+    waiting = next((known for known in kept if not known.answered), None)
+    trio.kept = [known for known in kept if known is not waiting]
+    trio.asked = None if waiting is None else waiting.question
+    trio.question_number = None if waiting is None else waiting.number
+
+
+def answers_forget(trio: TrioOrder, kinds: Collection[QuestionKind]) -> bool:
+    """Forget answers about what is over, so that it is asked when it comes back; return whether there were any."""
+    kept = trio.kept
+    left = [known for known in kept if not (known.answered and known.question.kind in kinds)]
+    if len(left) == len(kept):
+        return False
+    trio.kept = left
+    return True
+
+
+def _question_note(trio: TrioOrder, question: Question, *, at: datetime) -> int:
+    facts = dict(question.facts)
+    return note(trio, "question", question.sentence, at=at, question=question.kind.value, facts=facts)
 
 
 def question_put(trio_id: int, question: Question) -> Put:
@@ -64,9 +117,8 @@ def question_put(trio_id: int, question: Question) -> Put:
             return Put.KNOWN
         if trio.question_kind:  # that one comes first; this one is asked with the next look
             return Put.LATER
-        trio.asked = question
+        question_ask(trio, question, at=now)
         row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
-        question_note(trio, question, at=now)
         wake(trio_id, now)
         return Put.ASKED
 

@@ -1,7 +1,8 @@
 """Questions to a person as data: the kind, its facts, the safe answers; and the one place where each becomes a sentence.
 
 Nothing decides by a sentence. Whether a question is answered or not, the position stays covered; no answer
-removes a stop while the position is open.
+removes a stop while the position is open. An answer is a decision and sticks: what was answered is not asked
+again until a fact on which it rests has changed.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class _Form:
 
     sentence: str  # with the names of its facts in braces
     answers: tuple[tuple[Choice, str], ...]
+    rests_on: tuple[str, ...]  # the facts whose change makes it another question, to be asked again
 
 
 _CLOSE_NOW: Final = (
@@ -58,75 +60,91 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         "The exchange refused the take-profit ({text}, code {code}). The stop-loss stays and protects the position. "
         "Close the trio at market, or leave it to its stop-loss?", (
         (Choice.CLOSE, "the position is closed at market now, and its stop-loss is cancelled after that"),
-        (Choice.LEAVE, "the trio goes on with its stop-loss alone"),
-    )),
+        (Choice.LEAVE, "the trio goes on with its stop-loss alone; you are asked again only if that changes"),
+    ), ("code", "generation", "quantity")),
     QuestionKind.EXIT_REFUSED: _Form(
         "The exchange keeps refusing to close the position at market ({text}, code {code}). The position is still "
         "open; closing is retried, with pauses. Check the account in the exchange's app.", (
-        (Choice.LEAVE, "closing is retried in any case; you are asked again if it is still refused"),
-    )),
+        (Choice.LEAVE, "closing is retried in any case; you are asked again only if the exchange's reason or the size changes"),
+    ), ("code", "quantity")),
     QuestionKind.DUST: _Form(
         "{quantity} of the position is left, less than the smallest order the exchange takes, so it cannot be closed "
         "at market here. Its stop-loss, if it has one, stays. Close it in the exchange's app; this trio ends when it "
         "is gone.", (
         (Choice.LEAVE, "it cannot be closed here; close it in the exchange's app, and this trio ends"),
-    )),
+    ), ("quantity",)),
     QuestionKind.KEY_REFUSED: _Form(
         "The exchange refuses the account's API key ({text}, code {code}). What rests there stays, but "
         "nothing new can be sent for this position; a stop or exit is retried every five seconds. Correct the key on "
         "the exchange, or use “Replace credentials”.", (
         (Choice.LEAVE, "correct the key; a stop or exit is retried every five seconds meanwhile"),
         (Choice.CLOSE, "the position is closed at market as soon as the key is accepted again"),
-    )),
+    ), ("code",)),
     QuestionKind.ACCOUNT_UNREACHABLE: _Form(
         "The exchange cannot be asked about this trio: {text} What rests on the exchange stays there.", (
-        (Choice.LEAVE, f"{_AS_IT_IS}; you are asked again while the reason is still there"),
+        (Choice.LEAVE, f"{_AS_IT_IS}; you are asked again if the reason changes or comes back"),
         (Choice.CLOSE, "the position is closed at market as soon as the exchange can be asked again"),
-    )),
+    ), ("error",)),
     QuestionKind.ADDRESS_CLOSED: _Form(
         "{symbol} on “{account}”: a position of {quantity} has no stop-loss, and the exchange takes nothing from this "
         "server's address until {until} ({cause}). It is protected, or closed, the moment that time is over. If you "
         "cannot wait, act in the exchange's app, from another address.", (
         (Choice.LEAVE, "the position is protected, or closed, as soon as the exchange takes requests again"),
         (Choice.CLOSE, "the position is closed at market as soon as the exchange takes requests again"),
-    )),
+    ), ("quantity", "cause", "ends")),
     QuestionKind.POSITION_MODE_CHANGED: _Form(
         "The position mode was changed on the exchange: “{account}” is in {position_mode} now, and this trio was "
         "placed in {placed_in}. Nothing new is opened on the account until it is switched back or all its trios have "
         "ended; what rests on the exchange stays there. (Seen {seen}.)", (
         (Choice.LEAVE, f"{_AS_IT_IS}; switch the mode back in the exchange's app"),
         _CLOSE_NOW,
-    )),
+    ), ("position_mode", "placed_in", "seen")),
     QuestionKind.MULTI_ASSETS_ON: _Form(
         "Multi-assets mode was switched on for “{account}” on the exchange, so the liquidation prices estimated "
         "here no longer hold. Nothing new is opened until it is off again; open trios stay covered. (Seen {seen}.)", (
         (Choice.LEAVE, f"{_AS_IT_IS}; switch multi-assets mode off in the exchange's app"),
         _CLOSE_NOW,
-    )),
+    ), ("seen",)),
     QuestionKind.MARGIN_TYPE_CHANGED: _Form(
         "The margin type was changed on the exchange: {symbol} on “{account}” is {margin_type} now, it was {was}. Its "
         "orders stay; its liquidation price may have moved. (Seen {seen}.)", (
         (Choice.LEAVE, f"{_AS_IT_IS}, with its stop where it was"),
         _CLOSE_NOW,
-    )),
+    ), ("symbol", "margin_type", "was", "seen")),
     QuestionKind.SYMBOL_STOPPED: _Form(
         "{symbol} is not trading now (status {status} since {since}). Nothing new is opened on it; its orders stay on "
         "the exchange, and nothing here cancels them.", (
         (Choice.LEAVE, "its orders stay on the exchange, and work again when the symbol trades again"),
         (Choice.CLOSE, "closing is retried; the exchange accepts it when the symbol trades again"),
-    )),
+    ), ("symbol", "status", "since")),
     QuestionKind.FAILURE: _Form(
         "Something in this system went wrong while deciding about this trio. What covers it stays on the exchange. "
         "Look at it there, and report the error in the log.", (
         (Choice.LEAVE, "deciding is retried with growing pauses; what rests on the exchange stays there"),
         (Choice.CLOSE, "the position is closed at market as soon as deciding succeeds"),
-    )),
+    ), ("error",)),
     QuestionKind.OTHER: _Form("{text}", (
         (Choice.LEAVE, "the trio goes on; if the reason is still there, it asks again"),
         _CLOSE_NOW,
-    )),
+    ), ("text",)),
 }
 # fmt: on
+# Asked by who found out, once, and not by a rule that finds the reason again with every look: one that had to make
+# way for another question is kept until its turn comes again.
+ASKED_ONCE: Final = frozenset(
+    {
+        QuestionKind.POSITION_MODE_CHANGED,
+        QuestionKind.MULTI_ASSETS_ON,
+        QuestionKind.MARGIN_TYPE_CHANGED,
+        QuestionKind.SYMBOL_STOPPED,
+        QuestionKind.OTHER,
+    }
+)
+# Over, and their answers with them, once the exchange takes a request of ours.
+OVER_WHEN_ACCEPTED: Final = frozenset(
+    {QuestionKind.KEY_REFUSED, QuestionKind.ADDRESS_CLOSED, QuestionKind.ACCOUNT_UNREACHABLE}
+)
+SAME_END_MS: Final = 5000  # an end read twice, through two clocks, is the same within this
 
 
 class _Facts(dict[str, Any]):
@@ -153,3 +171,44 @@ class Question:
     @property
     def choices(self) -> tuple[Choice, ...]:
         return tuple(choice for choice, _ in self.answers)
+
+    def same_as(self, other: Question) -> bool:
+        """Is an answer to one an answer to the other: the same kind, about the same facts?
+
+        A fact that an earlier version did not keep is not compared.
+        """
+        if self.kind is not other.kind:
+            return False
+        kept = (name for name in _FORMS[self.kind].rests_on if name in self.facts and name in other.facts)
+        return all(_same(name, self.facts[name], other.facts[name]) for name in kept)
+
+
+def _same(name: str, one: Any, other: Any) -> bool:
+    if name == "ends" and isinstance(one, int) and isinstance(other, int):
+        return abs(one - other) <= SAME_END_MS
+    return bool(one == other)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A question a trio does not ask at present but remembers: answered, or waiting for its turn.
+
+    ``number`` is that of the line of the trio's story that asked it.
+    """
+
+    number: int
+    question: Question
+    answered: bool
+
+    def as_json(self) -> dict[str, Any]:
+        question = self.question
+        return {
+            "number": self.number,
+            "kind": question.kind.value,
+            "facts": dict(question.facts),
+            "answered": self.answered,
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Kept:
+        return cls(row["number"], Question(QuestionKind(row["kind"]), row["facts"]), row["answered"])

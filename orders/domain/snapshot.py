@@ -177,6 +177,7 @@ class TrioSnapshot:
     conditionals: int = 0  # of the account's other trios: what rests, and what they keep room for
     stranger_conditionals: int = 0  # of the account, not ours
     question: Question | None = None  # what a person is being asked
+    answered: tuple[Question, ...] = ()  # what a person has answered, and not to be asked again
     observing_since: int | None = None
     uncovered_known_at: int | None = None
     hold_until_ts: int | None = None  # when the holding time is over, once there is something to hold
@@ -200,6 +201,11 @@ class TrioSnapshot:
     def protective_legs(self) -> tuple[LegView, ...]:
         """The stops and targets."""
         return tuple(leg for leg in self.legs if leg.role in (Role.STOP_LOSS, Role.TAKE_PROFIT))
+
+    def may_ask(self, question: Question) -> bool:
+        """Is this neither asked now nor answered already?"""
+        known = self.answered if self.question is None else (*self.answered, self.question)
+        return not any(question.same_as(other) for other in known)
 
     # --- what we hold -----------------------------------------------------------------------
 

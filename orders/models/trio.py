@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from django.db import models
 from accounts.models import ExchangeAccount
 from exchange.types import OrderType, PositionSide, Side, TimeInForce
 from orders.domain.enums import Form, LegState, Protection, Role, TargetPolicy, TrioState
-from orders.domain.operator_questions import Question, QuestionKind
+from orders.domain.operator_questions import Kept, Question, QuestionKind
 from orders.models.book import Slot
 from orders.models.fields import amount
 from orders.models.symbols import Symbol
@@ -63,6 +64,11 @@ class TrioOrder(models.Model):
         max_length=24, blank=True, choices=[(kind.value, kind.value) for kind in QuestionKind]
     )
     question_facts = models.JSONField(null=True, blank=True)
+    question_number = models.BigIntegerField(
+        null=True, blank=True, help_text="The line of its story that asked; its answer refers to it."
+    )
+    # Questions that were answered and are not asked again, and those that wait for their turn (``Kept``).
+    questions_kept = models.JSONField(default=list, blank=True)
 
     slot = models.ForeignKey(Slot, null=True, blank=True, on_delete=models.PROTECT, related_name="trios")
     holds_slot = models.BooleanField(default=False)
@@ -103,7 +109,7 @@ class TrioOrder(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    QUESTION_FIELDS: ClassVar = ("question_kind", "question_facts")
+    QUESTION_FIELDS: ClassVar = ("question_kind", "question_facts", "question_number", "questions_kept")
     SPEC_FIELDS: ClassVar = (
         "account",
         "symbol",
@@ -162,6 +168,16 @@ class TrioOrder(models.Model):
     def asked(self, question: Question | None) -> None:
         self.question_kind = "" if question is None else question.kind.value
         self.question_facts = None if question is None else dict(question.facts)
+        self.question_number = None
+
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        """Return the questions that were answered or wait for their turn, oldest first."""
+        return tuple(Kept.from_json(row) for row in self.questions_kept)
+
+    @kept.setter
+    def kept(self, kept: Iterable[Kept]) -> None:
+        self.questions_kept = [question.as_json() for question in kept]
 
     @property
     def question(self) -> str:

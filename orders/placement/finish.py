@@ -16,7 +16,7 @@ from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import Done
 from orders.domain.enums import Form, LegState, RequestKind, Role, Source, TrioState, Verdict
 from orders.domain.leg_updates import answered, written_off
-from orders.domain.operator_questions import Question, QuestionKind
+from orders.domain.operator_questions import OVER_WHEN_ACCEPTED, Question, QuestionKind
 from orders.exchange_data.clock import from_ms, to_exchange_ms
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
@@ -24,7 +24,7 @@ from orders.models import Leg, Outcome, Request, Sighting, Slot, TrioOrder
 from orders.placement.ingest import flat_view, leg_take_in, slot_take_in
 from orders.placement.perform import Answer, LookCall, ObserveCall, SendCall
 from orders.placement.snapshot_loader import Rows
-from orders.story import note
+from orders.story import answers_forget, note, question_ask, question_over
 
 BACK_OFF_MS = 200
 KEY_BACK_OFF_MS = 5000
@@ -111,11 +111,11 @@ def _record_accepted(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime
     if answer.view is None:
         return
     leg_take_in(leg, answer.view, source=Source.ANSWER, certain=False, now=now)
-    if trio.question_kind in (
-        QuestionKind.KEY_REFUSED,
-        QuestionKind.ADDRESS_CLOSED,
-    ):  # the exchange takes our requests again
-        trio.asked = None
+    forgot = answers_forget(trio, OVER_WHEN_ACCEPTED)  # the exchange takes our requests again
+    over = trio.question_kind in OVER_WHEN_ACCEPTED
+    if over:
+        question_over(trio, at=now, answered=False)
+    if over or forgot:
         row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
 
 
@@ -132,8 +132,9 @@ def _record_submit(
             leg.retry_at = now + _pause(error)
         case Verdict.KEY_REFUSED if leg.state == LegState.PLANNED:
             leg.retry_at = now + timedelta(milliseconds=KEY_BACK_OFF_MS)
-            trio.asked = Question(QuestionKind.KEY_REFUSED, {"text": words_of(error), "code": error.code})
-            row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
+            facts = {"text": words_of(error), "code": error.code}
+            if question_ask(trio, Question(QuestionKind.KEY_REFUSED, facts), at=now):
+                row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
         case Verdict.UNKNOWN:
             return
     row_update(leg)
@@ -249,7 +250,8 @@ def settle(trio: TrioOrder, decision: Decision, rows: Rows) -> tuple[str, ...]:
     if after != before:
         changes |= {"state": after, "cause": settled.cause or "", "reason": settled.reason}
         if after.is_end:
-            changes |= {"ended_at": now, "holds_slot": False, "question_kind": "", "question_facts": None}
+            changes |= {"ended_at": now, "holds_slot": False}
+            changes |= {"question_kind": "", "question_facts": None, "question_number": None}
         if after is TrioState.CLOSED:
             changes["result"] = settled.cause or ""
     known = settled.uncovered_known_at if decision.uncovered else None

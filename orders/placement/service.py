@@ -41,7 +41,7 @@ from orders.placement.begin import begin
 from orders.placement.landing import Landing, is_in_air, landing, quickness
 from orders.placement.perform import Answer, Call, perform_all, refuse_inside_transaction
 from orders.placement.snapshot_loader import rows_read, snapshot_of
-from orders.story import note, question_note
+from orders.story import answers_forget, note, question_ask
 from orders.trio_lock import locked, short_transaction
 
 logger = logging.getLogger(__name__)
@@ -291,14 +291,15 @@ class OrderPlacementService:
             changed = finish.settle(trio, decision, rows)
             step = decision.step
             if isinstance(step, AskPerson):
-                trio.asked = step.question
+                question_ask(trio, step.question, at=now)
                 row_update(trio, *changed, *TrioOrder.QUESTION_FIELDS, "updated_at")
-                question_note(trio, step.question, at=now)
                 now = db_now()
                 continue
             if isinstance(step, Rest | Done):
                 until = step.until if isinstance(step, Rest) else None
                 trio.wake_at = None if until is None else from_ms(max(until, snapshot.now + 1))
+                if trio.failures and answers_forget(trio, (QuestionKind.FAILURE,)):
+                    changed = (*changed, *TrioOrder.QUESTION_FIELDS)
                 trio.failures = 0
                 row_update(trio, *changed, "wake_at", "failures", *JOURNAL_HEAD, "updated_at")
                 rest_ms = None if until is None else max(1, until - snapshot.now)
@@ -324,7 +325,8 @@ class OrderPlacementService:
             finish.record(trio, answer, now=now, offset_ms=context.offset_ms)
         trio.failures += 1
         pause = min(60, 2 ** min(trio.failures, 6))
-        trio.asked = trio.asked or Question(QuestionKind.FAILURE)
+        if trio.asked is None:
+            question_ask(trio, Question(QuestionKind.FAILURE, {"error": type(error).__name__}), at=now)
         trio.wake_at = now + timedelta(seconds=pause)
         row_update(trio, "failures", *TrioOrder.QUESTION_FIELDS, "wake_at", *JOURNAL_HEAD, "updated_at")
         note(trio, "failure", f"Deciding failed ({type(error).__name__}); tried again in {pause} s.", at=now)
@@ -347,7 +349,7 @@ class OrderPlacementService:
         try:
             exchange = self._gateway(standing.account_id)
         except (AccountsError, ExchangeError) as error:  # unreadable, or no key the exchange would know
-            self._unreachable(trio_id, str(error))
+            self._unreachable(trio_id, str(error), type(error).__name__)
             return None
         offset = standing.offset_ms
         if offset is None:
@@ -364,7 +366,7 @@ class OrderPlacementService:
         except ExchangeError:
             return context
 
-    def _unreachable(self, trio_id: int, why: str) -> None:
+    def _unreachable(self, trio_id: int, why: str, error: str) -> None:
         """The account's key cannot be read: a queued trio is refused; any other asks a person and waits."""
         with short_transaction(trio_id=trio_id) as now:
             trio = TrioOrder.objects.get(pk=trio_id)
@@ -374,16 +376,16 @@ class OrderPlacementService:
                 trio.ended_at, trio.wake_at = now, None
                 trio.save()
                 note(trio, "state", f"QUEUED → {trio.state}. {why}")
-        self._pause(trio_id, seconds=5, ask=Question(QuestionKind.ACCOUNT_UNREACHABLE, {"text": why}))
+        facts = {"text": why, "error": error}
+        self._pause(trio_id, seconds=5, ask=Question(QuestionKind.ACCOUNT_UNREACHABLE, facts))
 
     def _pause(self, trio_id: int, *, seconds: int, ask: Question | None = None) -> None:
         """Look at the trio again later; meanwhile it asks a person ``ask``."""
         with short_transaction(trio_id=trio_id) as now:
             trio = TrioOrder.objects.get(pk=trio_id)
             trio.wake_at = None if trio.is_over else now + timedelta(seconds=seconds)
-            if ask is not None and not trio.is_over and trio.asked != ask:
-                trio.asked = ask
-                question_note(trio, ask, at=now)
+            if ask is not None and not trio.is_over:
+                question_ask(trio, ask, at=now)
             trio.save(update_fields=["wake_at", *TrioOrder.QUESTION_FIELDS, "updated_at"])
 
 

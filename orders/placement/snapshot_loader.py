@@ -167,6 +167,7 @@ def snapshot_of(
         conditionals=conditionals[0],
         stranger_conditionals=conditionals[1],
         question=trio.asked,
+        answered=tuple(kept.question for kept in trio.kept if kept.answered),
         observing_since=_ms(trio.observing_since),
         uncovered_known_at=_ms(trio.uncovered_known_at),
         hold_until_ts=_hold_until_ts(trio, legs),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.guards import around, covering, journal, limits, mechanism, placing, unknown, wire
+from tests.guards import around, asking, covering, journal, limits, mechanism, placing, unknown, wire
 from tests.guards.guard import Guard
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -15,5 +15,6 @@ GUARDS: Final[tuple[Guard, ...]] = (
     *covering.GUARDS,
     *around.GUARDS,
     *limits.GUARDS,
+    *asking.GUARDS,
     *wire.GUARDS,
 )

@@ -9,6 +9,7 @@ from exchange.refusals import Refusal
 from exchange.types import OrderType, Side
 from orders.domain.coverage import is_uncovered, uncovered_since_ts
 from orders.domain.enums import Form, LegState, Protection, Role
+from orders.domain.rounding import plain
 from orders.domain.snapshot import LegView, TrioSnapshot
 
 SHORT_LIFE_MS: Final = 5000
@@ -212,6 +213,11 @@ def late_quantity(trio: TrioSnapshot) -> Decimal:
     return trio.ours if any(leg.late for leg in trio.of(Role.ENTRY)) else Decimal(0)
 
 
-def refusal_facts(leg: LegView) -> dict[str, str | int]:
-    """Return what the exchange said when it refused this order, as the facts of a question."""
-    return {"text": leg.refused_text.rstrip("."), "code": leg.refused_code}
+def refusal_facts(trio: TrioSnapshot, leg: LegView) -> dict[str, str | int]:
+    """Return what the exchange said when it refused this order, and what it was about, as the facts of a question."""
+    return {
+        "text": leg.refused_text.rstrip("."),
+        "code": leg.refused_code,
+        "generation": leg.generation,
+        "quantity": plain(trio.position),
+    }

@@ -305,11 +305,12 @@ def target_ended_by_exchange(trio: TrioSnapshot, target: LegView) -> Step | None
 
 
 def target_refused_for_good(trio: TrioSnapshot, target: LegView) -> Step | None:
-    """A target that the exchange refuses for good is put to a person. The stop stays."""
+    """A target that the exchange refuses for good is put to a person, once for each refusal. The stop stays."""
     refused = target.state is LegState.REJECTED and target.refusal is not Refusal.LEVEL_PASSED
     if not refused or trio.question is not None:
         return None
-    return AskPerson(Question(QuestionKind.TARGET_REFUSED, refusal_facts(target)))
+    question = Question(QuestionKind.TARGET_REFUSED, refusal_facts(trio, target))
+    return AskPerson(question) if trio.may_ask(question) else None
 
 
 TARGET: Final[tuple[LegRule, ...]] = (

@@ -31,8 +31,10 @@ def uncovered_while_silent(trio: TrioSnapshot) -> Step | None:
         "quantity": plain(trio.position),
         "until": trio.silence.until_text,
         "cause": trio.silence.cause.value,
+        "ends": trio.silence.until,
     }
-    return AskPerson(Question(QuestionKind.ADDRESS_CLOSED, facts))
+    question = Question(QuestionKind.ADDRESS_CLOSED, facts)
+    return AskPerson(question) if trio.may_ask(question) else None
 
 
 def silence_awaited(trio: TrioSnapshot) -> Step:

@@ -111,8 +111,10 @@ def dust_kept(trio: TrioSnapshot) -> Step | None:
         return None
     if step := entry_taken_back(trio):
         return step
-    if trio.question is None or trio.question.kind is not QuestionKind.DUST:  # it matters more than another
-        return AskPerson(Question(QuestionKind.DUST, {"quantity": plain(trio.position)}))
+    question = Question(QuestionKind.DUST, {"quantity": plain(trio.position)})
+    asks = trio.question is not None and trio.question.kind is QuestionKind.DUST
+    if not asks and trio.may_ask(question):  # it matters more than another
+        return AskPerson(question)
     over = trio.slot.as_of + DUST_LOOK_MS - trio.now_ts
     return Rest(trio.now + over) if over > 0 else read_position(trio)
 
@@ -122,7 +124,8 @@ def exit_keeps_being_refused(trio: TrioSnapshot) -> Step | None:
     refused = [leg for leg in trio.of(Role.EXIT) if leg.state is LegState.REJECTED]
     if len(refused) < REFUSED_EXITS_MAX or trio.question is not None:
         return None
-    return AskPerson(Question(QuestionKind.EXIT_REFUSED, refusal_facts(trio.of(Role.EXIT)[-1])))
+    question = Question(QuestionKind.EXIT_REFUSED, refusal_facts(trio, refused[-1]))
+    return AskPerson(question) if trio.may_ask(question) else None
 
 
 def exit_sent(trio: TrioSnapshot) -> Step:

@@ -10,10 +10,12 @@ from exchange.types import OrderRef, Stamp
 from local_servers.manager import CHECKOUT
 from orders.domain.enums import TargetPolicy
 from orders.domain.errors import IllegalTransition
-from orders.domain.operator_questions import Choice, Question, QuestionKind
-from orders.exchange_data.clock import exchange_now_ms
+from orders.domain.operator_questions import OVER_WHEN_ACCEPTED, Choice, Question, QuestionKind
+from orders.exchange_data.clock import db_now, exchange_now_ms
 from orders.models import TrioEvent, TrioOrder
-from orders.services import trio_answer
+from orders.services import trio_answer, trio_close
+from orders.story import Put, answers_forget, question_ask, question_over, question_put
+from orders.trio_lock import short_transaction
 from tests.builders import Desk, story, the, until
 from tests.unit.orders.operators import a_clerk, a_superuser, do, page_of, verb_url
 
@@ -106,6 +108,95 @@ def test_while_a_question_waits_the_position_stays_covered_and_its_answer_is_kep
         desk.carry()
         assert the(trio).state == "OPEN"
         assert stops(desk)
+
+
+def looked_at_again(desk: Desk, trio: TrioOrder, times: int = 3) -> TrioOrder:
+    """Have the trio decided about as often as any wake-up would have it."""
+    for _ in range(times):
+        TrioOrder.objects.filter(pk=trio.pk).update(wake_at=db_now())
+        desk.carry()
+    return the(trio)
+
+
+def asked_about(trio: TrioOrder, kind: QuestionKind) -> int:
+    return TrioEvent.objects.filter(trio=trio, kind="question", data__question=kind).count()
+
+
+def test_an_answer_sticks_and_refers_to_its_question(desk: Desk) -> None:
+    # Given a trio whose refused target was left to its stop
+    trio = a_trio_whose_target_is_refused(desk)
+    number = the(trio).question_number
+    trio_answer(trio_id=trio.pk, by="clerk")
+
+    # Then it is not asked again, and the answer says who and when, and to what
+    assert looked_at_again(desk, trio).question == ""
+    assert asked_about(trio, QuestionKind.TARGET_REFUSED) == 1
+    answer = TrioEvent.objects.get(trio=trio, kind="answer", data__choice="LEAVE")
+    assert (answer.data["number"], answer.data["by"]) == (number, "clerk")
+    assert TrioEvent.objects.filter(pk=answer.data["number"]).values_list("kind", flat=True)[0] == "question"
+
+    # Until the exchange gives another reason
+    trio.legs.filter(role="TAKE_PROFIT").update(refused_code=-2019, refused_text="Margin is insufficient.")
+    assert "Margin is insufficient" in looked_at_again(desk, trio).question
+    assert asked_about(trio, QuestionKind.TARGET_REFUSED) == 2
+
+
+def test_an_exit_that_stays_refused_is_asked_about_once(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio(protection="ON_FIRST_FILL"))
+    desk.simulator.refuses("MARKET", code=-2010)
+    trio_close(trio_id=trio.pk, by="test")
+
+    def asks() -> bool:
+        desk.carry()
+        return the(trio).question_kind == QuestionKind.EXIT_REFUSED
+
+    until(asks, why=lambda: story(trio))
+    trio_answer(trio_id=trio.pk, by="clerk")
+    exits = trio.legs.filter(role="EXIT").count()
+
+    def retried() -> bool:
+        desk.carry()
+        return trio.legs.filter(role="EXIT").count() > exits
+
+    until(retried, why=lambda: story(trio))
+    assert looked_at_again(desk, trio).question == ""
+    assert asked_about(trio, QuestionKind.EXIT_REFUSED) == 1
+
+    desk.simulator.clear_faults()
+    desk.carry_until(trio, "CLOSED")
+
+
+def test_a_question_of_somebody_else_waits_for_the_one_that_overwrote_it(desk: Desk) -> None:
+    # Given a trio that asks about a change on its account, noticed once, and then about its refused target
+    trio = a_trio_whose_target_is_refused(desk)
+    trio_answer(trio_id=trio.pk, by="clerk")
+    drift = Question(QuestionKind.MARGIN_TYPE_CHANGED, {"symbol": "BTCUSDT", "was": "CROSSED"})
+    assert question_put(trio.pk, drift) is Put.ASKED
+    number = the(trio).question_number
+    with short_transaction(trio_id=trio.pk) as now:
+        row = TrioOrder.objects.get(pk=trio.pk)
+        assert question_ask(row, Question(QuestionKind.DUST, {"quantity": "0.001"}), at=now)
+        row.save()
+    assert the(trio).question_kind == QuestionKind.DUST
+
+    # When that is answered, the other is put again, as the same question
+    trio_answer(trio_id=trio.pk, by="clerk")
+    assert (the(trio).asked, trio.question_number) == (drift, number)
+    assert question_put(trio.pk, drift) is Put.KNOWN
+    trio_answer(trio_id=trio.pk, by="clerk")
+    assert the(trio).asked is None
+    assert looked_at_again(desk, trio).question == ""
+
+
+def test_a_reason_that_comes_back_is_asked_about_again(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio())
+    refused = Question(QuestionKind.KEY_REFUSED, {"text": "Invalid API-key.", "code": -2015})
+    row = the(trio)
+    assert question_ask(row, refused, at=db_now())
+    question_over(row, at=db_now(), answered=True)
+    assert not question_ask(row, refused, at=db_now())
+    assert answers_forget(row, OVER_WHEN_ACCEPTED)
+    assert question_ask(row, refused, at=db_now())
 
 
 def test_a_choice_the_question_does_not_offer_is_refused(desk: Desk) -> None:

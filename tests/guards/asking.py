@@ -1,0 +1,52 @@
+"""Guards on what a person is asked, and on what the exchange's answers are taken to mean."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.guards.guard import Guard, Removal
+
+ANSWERS: Final = "tests/unit/orders/domain/test_answers_stick.py"
+QUESTIONS: Final = "tests/unit/orders/placement/test_questions.py"
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "an answer sticks",
+        "P4",
+        "a question that was answered is asked again with every look, and nobody reads questions any more",
+        (
+            Removal(
+                "orders/domain/snapshot.py",
+                "known = self.answered if self.question is None else (*self.answered, self.question)",
+                "known = () if self.question is None else (self.question,)",
+            ),
+        ),
+        (f"{ANSWERS}::test_no_sequence_of_answers_and_facts_asks_the_same_thing_twice",),
+    ),
+    Guard(
+        "an answer is about its facts",
+        "P4",
+        "a target refused for another reason is left to an answer given before",
+        (
+            Removal(
+                "orders/domain/operator_questions.py",
+                '), ("code", "generation", "quantity")),',
+                '), ("quantity",)),',
+            ),
+        ),
+        (f"{ANSWERS}::test_a_refused_target_is_another_question_when_the_code_or_its_generation_is_another",),
+    ),
+    Guard(
+        "a question that had to make way is kept",
+        "P6",
+        "a change on the account that was noticed once is never asked about, because something else was",
+        (
+            Removal(
+                "orders/story.py",
+                "if asked is not None and asked.kind in ASKED_ONCE:",
+                "if False:",
+            ),
+        ),
+        (f"{QUESTIONS}::test_a_question_of_somebody_else_waits_for_the_one_that_overwrote_it",),
+    ),
+)
