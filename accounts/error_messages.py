@@ -6,10 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from accounts.endpoints import stream_endpoints
-from accounts.errors import AccountsError, ClockOff, ExchangeUnreachable, KeyRefused, SettingsRefused
+from accounts.errors import (
+    AccountsError,
+    AccountUnsuitable,
+    ClockOff,
+    ExchangeUnreachable,
+    KeyRefused,
+    SettingsRefused,
+)
 from accounts.models import Environment
 from exchange.errors import CredentialsRefused, ExchangeError, ExchangeUnavailable, OutcomeUnknown
-from exchange.refusals import Refusal
+from exchange.refusals import RESTRICTIONS, SENTENCES, Refusal
 
 NOT_AN_EXCHANGE = (200, 404, 405)  # something answered, but not in the exchange's format
 
@@ -50,7 +57,14 @@ def plain(environment: str, error: ExchangeError) -> AccountsError:
         )
     if isinstance(error, ExchangeUnavailable | OutcomeUnknown):
         return unreachable(environment, error)
-    return SettingsRefused(f"The exchange refused ({_code(error)}): {error.words or error.message}")
+    if not error.words:
+        return SettingsRefused(error.message)  # a sentence of ours already
+    if error.refusal in RESTRICTIONS:
+        return AccountUnsuitable(
+            f"The exchange refused this account: {error.said}. {SENTENCES[error.refusal]}"
+        )
+    advice = f" {SENTENCES[error.refusal]}" if error.refusal is Refusal.NOT_UNDERSTOOD else ""
+    return SettingsRefused(f"The exchange refused: {error.said}.{advice}")
 
 
 def unreachable(environment: str, error: ExchangeError | None = None) -> ExchangeUnreachable:

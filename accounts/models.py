@@ -71,6 +71,11 @@ class ExchangeAccount(models.Model):
         help_text="A setting on the exchange no longer fits the open trios; nothing new is opened meanwhile.",
     )
     setting_changed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # What the exchange said when it refused this account itself; nothing new is opened meanwhile.
+    restriction = models.CharField(max_length=24, blank=True, editable=False)
+    restriction_code = models.IntegerField(default=0, editable=False)
+    restriction_text = models.TextField(blank=True, editable=False)
+    restricted_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

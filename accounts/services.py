@@ -24,6 +24,7 @@ from accounts.models import (
 )
 from accounts.position_modes import modes_take_in
 from accounts.probe import AccountProbe, probe
+from accounts.restrictions import restriction_lift
 from accounts.symbol_settings import settings_store
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
@@ -168,6 +169,13 @@ def account_test(account: ExchangeAccount) -> AccountCheck:
     _apply_probe(account, found, now=timezone.now())
     account.save(update_fields=[*PROBED, "updated_at"])
     modes_take_in(account, position_mode=found.position_mode, multi_assets=found.multi_assets)
+    account.refresh_from_db(fields=["restriction"])
+    if account.restriction and found.can_trade:
+        remarks.append(
+            "The exchange had refused this account; new trios are tried again now. Should it refuse the next one, "
+            "nothing new is opened again."
+        )
+        restriction_lift(account)
     return AccountCheck(account=account, probe=found, remarks=tuple(remarks), problems=tuple(problems))
 
 

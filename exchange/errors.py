@@ -37,6 +37,13 @@ class ExchangeError(Exception):
         self.words = words
         self.wait_ms = wait_ms
 
+    @property
+    def said(self) -> str:
+        """Return the exchange's own words and code, to stand inside a sentence of ours; ours where it said nothing."""
+        if not self.words:
+            return self.message.rstrip(".")
+        return f"{self.words.rstrip('.')} (code {self.code})" if self.code else self.words.rstrip(".")
+
 
 class OrderRejected(ExchangeError):
     """The exchange said no. Nothing is on the book; sending the same again is pointless."""
@@ -51,4 +58,4 @@ class ExchangeUnavailable(ExchangeError):
 
 
 class CredentialsRefused(ExchangeError):
-    """A person has to correct the API key. Stop trading on this account."""
+    """A person has to act: the API key, or the account itself, is refused. Stop trading on this account."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from typing import Final
 
 
 class Refusal(enum.StrEnum):
@@ -38,7 +40,10 @@ class Refusal(enum.StrEnum):
     KEY = "KEY"  # unknown, malformed, locked, or without permission
     SIGNATURE = "SIGNATURE"  # the secret does not belong to the key
     ADDRESS = "ADDRESS"  # this machine's address is not on the key's list
-    ACCOUNT_RESTRICTED = "ACCOUNT_RESTRICTED"  # may only reduce, may not order, in liquidation, cooling off
+    REDUCE_ONLY = "REDUCE_ONLY"  # the account may only reduce what it holds, for a while
+    ACCOUNT_RESTRICTED = (
+        "ACCOUNT_RESTRICTED"  # in liquidation, cooling off, inactive, or may not order at all
+    )
     POSITION_MODE = "POSITION_MODE"  # the position side does not fit the account's position mode
     # Limits and time
     RATE_ORDERS = "RATE_ORDERS"  # the account's order window is used up
@@ -54,3 +59,53 @@ class Refusal(enum.StrEnum):
     OUTCOME_OPEN = "OUTCOME_OPEN"  # it may have been executed
     MALFORMED = "MALFORMED"  # a bug of ours, or trading rules that have changed
     NOT_UNDERSTOOD = "NOT_UNDERSTOOD"  # a code that nobody here knows
+
+
+# What each means for a person, and what to do. The exchange's own words stand beside it, never instead of it.
+# fmt: off
+SENTENCES: Final[Mapping[Refusal, str]] = {
+    Refusal.LEVEL_PASSED: "The price has already passed the level.",
+    Refusal.NOT_WHILE_FLAT: "There is nothing (left) to reduce.",
+    Refusal.CLOSE_EXISTS: "Another order that closes the whole position rests already.",
+    Refusal.DUPLICATE_ID: "An order with this id rests already: an earlier try has landed.",
+    Refusal.TOO_SMALL: "The order is smaller than the exchange takes.",
+    Refusal.TOO_LARGE: "The order is larger than the exchange takes at once.",
+    Refusal.BAD_STEP: "Price or quantity does not fit the symbol's tick or step. Sync the symbols.",
+    Refusal.PRICE_OUT_OF_RANGE: "The price lies outside what the exchange accepts for this symbol now.",
+    Refusal.TRIGGER_INVALID: "The exchange does not accept this trigger price.",
+    Refusal.THIN_BOOK: "The book is too thin for an order at market.",
+    Refusal.NO_DEPTH: "There is nothing to trade against.",
+    Refusal.NOT_FILLED_AT_ONCE: "It could not be filled whole at once.",
+    Refusal.WOULD_TAKE: "It would have traded at once, and was to rest only.",
+    Refusal.TOO_MANY_OPEN: "The account has as many open orders as the exchange allows. Cancel some.",
+    Refusal.AMEND_REFUSED: "The exchange does not change this order.",
+    Refusal.ORDER_REFUSED: "The exchange gives no reason.",
+    Refusal.SYMBOL_CLOSED: "The symbol does not trade now, or takes no new positions.",
+    Refusal.NOT_CANCELLABLE: "The order is gone, or was never there.",
+    Refusal.TRIGGERING: "The order is being triggered at this moment.",
+    Refusal.NO_SUCH_ORDER: "The exchange shows no such order (yet).",
+    Refusal.MARGIN: "The account has too little free margin. Add funds, or lower the quantity.",
+    Refusal.POSITION_LIMIT: "The position would be too large for this leverage. Lower one of them.",
+    Refusal.POSITION_TOO_SMALL: "The position is smaller than the order.",
+    Refusal.KEY: "Check the API key, its permissions and IP list.",
+    Refusal.SIGNATURE: "The API secret does not belong to the key. Enter it again.",
+    Refusal.ADDRESS: "This machine's address is not on the key's IP list. Add it on the exchange.",
+    Refusal.REDUCE_ONLY: "The account may only reduce what it holds. Look in the exchange's app why, and until when.",
+    Refusal.ACCOUNT_RESTRICTED: "The account may not trade now. Look in the exchange's app why.",
+    Refusal.POSITION_MODE: "The account's position mode is not the one we know: somebody switched it.",
+    Refusal.RATE_ORDERS: "The account has sent as many orders as it may in this window.",
+    Refusal.RATE_WEIGHT: "This server's address has asked as much as it may in this minute.",
+    Refusal.BANNED: "This server's address is barred for a while.",
+    Refusal.OVERLOADED: "The exchange protects itself, or restarts.",
+    Refusal.CLOCK: "This machine's clock and the exchange's differ.",
+    Refusal.ALREADY_SO: "It is so already.",
+    Refusal.SETTING_REFUSED: "Leverage, margin type or mode cannot be changed now, or not to this.",
+    Refusal.LISTEN_KEY_GONE: "The account's event stream has to be opened anew.",
+    Refusal.OUTCOME_OPEN: "Whether it was executed is not known.",
+    Refusal.MALFORMED: "The request does not fit what the exchange takes: report it.",
+    Refusal.NOT_UNDERSTOOD: "What this code means is not known here: read the exchange's words.",
+}
+# fmt: on
+# About the account, not about its key or the order: nothing new is opened on it until that is over.
+RESTRICTIONS: Final = frozenset({Refusal.REDUCE_ONLY, Refusal.ACCOUNT_RESTRICTED})
+KEY_TROUBLE: Final = frozenset({Refusal.KEY, Refusal.SIGNATURE, Refusal.ADDRESS})

@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from accounts.models import Environment
 from accounts.position_modes import change_sentence
+from accounts.restrictions import restriction_sentence
 from accounts.services import position_mode_problem
 from accounts.symbol_settings import symbol_setting_problem
 from orders.domain.enums import ENDS, Protection, TrioState
@@ -48,6 +49,8 @@ def new_risk_refusal(
             "PRE_ARMED is not proved for this live account yet: choose ON_FIRST_FILL, "
             "which arms the legs the moment the entry fills."
         )
+    if account.restriction:
+        return restriction_sentence(account)
     if account.setting_change:
         return change_sentence(account)
     if problem := position_mode_problem(account, trio.position_side):

@@ -128,7 +128,7 @@ def _market_read(account: ExchangeAccount, symbol: Symbol, wallet: Decimal | Non
             wallet = next((b.balance for b in balances if b.asset == symbol.margin_asset), None)
     except (ExchangeError, AccountsError) as error:
         raise MarketUnread(
-            f"The exchange ({account.environment}) could not be asked about {name}: {error} Nothing was placed."
+            f"{name} could not be asked about ({account.environment}): {error} Nothing was placed."
         ) from error
     mark = next((m.mark for m in marks if m.symbol == name), None)
     return Reading(mark_price=mark, wallet=wallet, brackets=brackets)

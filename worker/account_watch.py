@@ -225,8 +225,6 @@ class AccountWatch:
         reason = event.reason
         if event.error is not None and event.error.wait_ms:
             self._hold_back(event.retry_in)
-        if isinstance(event.error, CredentialsRefused):
-            reason = f"The exchange refuses the account's API key: {reason}"
         self._row().update(stream_since=None, note=reason[:500])
         logger.warning(
             "account %s: its event stream is closed (%s); reconnecting, nothing new is placed until it is back",

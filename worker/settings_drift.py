@@ -15,7 +15,9 @@ from django.db.models import Max
 from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount, SettingChange, SymbolSetting
 from accounts.position_modes import modes_take_in
+from accounts.restrictions import restriction_facts
 from accounts.symbol_settings import symbol_settings_read
+from exchange.refusals import Refusal
 from exchange.types import PositionMode
 from orders.domain.enums import TrioState
 from orders.domain.operator_questions import Question, QuestionKind
@@ -29,8 +31,9 @@ def modes_look(account: ExchangeAccount) -> set[int]:
     """Read the account's modes. Returns the trios that ask now. Raises ExchangeError or AccountsError."""
     config = exchange_for(account.pk).account_config(at=exchange_now_ms(account.environment))
     change = modes_take_in(account, position_mode=config.position_mode, multi_assets=config.multi_assets)
+    asks = _restriction_look(account)
     if change is None:
-        return set()
+        return asks
     facts = {"account": account.name, "seen": _utc(account.setting_changed_at)}
     if change is SettingChange.MULTI_ASSETS:
         question = Question(QuestionKind.MULTI_ASSETS_ON, facts)
@@ -38,6 +41,15 @@ def modes_look(account: ExchangeAccount) -> set[int]:
         placed_in = PositionMode(account.position_mode)
         facts |= {"position_mode": config.position_mode.words, "placed_in": placed_in.words}
         question = Question(QuestionKind.POSITION_MODE_CHANGED, facts)
+    return asks | _ask(_living(account), question)[0]
+
+
+def _restriction_look(account: ExchangeAccount) -> set[int]:
+    """Have the account's trios ask when the exchange lets it trade no more; that it may only reduce stops no exit."""
+    account.refresh_from_db()
+    if account.restriction != Refusal.ACCOUNT_RESTRICTED:
+        return set()
+    question = Question(QuestionKind.ACCOUNT_RESTRICTED, restriction_facts(account))
     return _ask(_living(account), question)[0]
 
 

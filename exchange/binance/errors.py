@@ -41,7 +41,7 @@ from exchange.errors import (
     OutcomeUnknown,
 )
 from exchange.redaction import excerpt
-from exchange.refusals import Refusal
+from exchange.refusals import SENTENCES, Refusal
 from exchange.refusals import Refusal as R
 
 
@@ -91,7 +91,8 @@ _TABLE: Final[tuple[tuple[Refusal, Kind, tuple[int, ...]], ...]] = (
     (R.KEY,                Kind.ACCOUNT,   (-1002, -1099, -1109, -2008, -2014, -2015, -2017, -4056, -4057)),
     (R.SIGNATURE,          Kind.ACCOUNT,   (-1022,)),
     (R.ADDRESS,            Kind.ACCOUNT,   (-1004, -1005, -1011)),
-    (R.ACCOUNT_RESTRICTED, Kind.ACCOUNT,   (-2023, -4087, -4088, -4109, -4192, -4400, -4401, -4402)),
+    (R.REDUCE_ONLY,        Kind.ACCOUNT,   (-4087, -4400, -4401)),
+    (R.ACCOUNT_RESTRICTED, Kind.ACCOUNT,   (-2023, -4088, -4109, -4192, -4402)),
     (R.POSITION_MODE,      Kind.ACCOUNT,   (-4061,)),
     (R.RATE_ORDERS,        Kind.BACK_OFF,  (-1015,)),
     (R.RATE_WEIGHT,        Kind.BACK_OFF,  (-1003,)),
@@ -229,10 +230,13 @@ def _sentence(kind: type[ExchangeError], words: str, *, code: int, status: int, 
     if kind is OutcomeUnknown:
         return f"The outcome of the request is unknown: {said}. Look it up before doing anything else."
     if kind is CredentialsRefused:
-        return f"The exchange refuses this account: {said}. Check the API key, its permissions and IP list."
+        meaning = refusal_of(code) if code else R.KEY
+        return f"The exchange refuses this account: {said}. {SENTENCES[meaning]}"
     if refusal_of(code) is Refusal.CLOCK:
         return f"The exchange refused our clock: {said}. Measure the clock offset anew, then decide again."
     if kind is ExchangeUnavailable:
         verb = "answer" if reading else "take the request"
         return f"The exchange did not {verb}: {said}. Wait, then try again."
+    if code and refusal_of(code) is R.NOT_UNDERSTOOD:
+        return f"The exchange refused: {said}. {SENTENCES[R.NOT_UNDERSTOOD]}"
     return f"The exchange refused: {said}."

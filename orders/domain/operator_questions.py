@@ -20,6 +20,7 @@ class QuestionKind(enum.StrEnum):
     EXIT_REFUSED = "EXIT_REFUSED"
     DUST = "DUST"
     KEY_REFUSED = "KEY_REFUSED"
+    ACCOUNT_RESTRICTED = "ACCOUNT_RESTRICTED"
     ACCOUNT_UNREACHABLE = "ACCOUNT_UNREACHABLE"
     ADDRESS_CLOSED = "ADDRESS_CLOSED"
     POSITION_MODE_CHANGED = "POSITION_MODE_CHANGED"
@@ -57,13 +58,13 @@ _AS_IT_IS: Final = "the trio goes on as it is"
 # fmt: off
 _FORMS: Final[Mapping[QuestionKind, _Form]] = {
     QuestionKind.TARGET_REFUSED: _Form(
-        "The exchange refused the take-profit ({text}, code {code}). The stop-loss stays and protects the position. "
+        "The exchange refused the take-profit ({said}). The stop-loss stays and protects the position. "
         "Close the trio at market, or leave it to its stop-loss?", (
         (Choice.CLOSE, "the position is closed at market now, and its stop-loss is cancelled after that"),
         (Choice.LEAVE, "the trio goes on with its stop-loss alone; you are asked again only if that changes"),
     ), ("code", "generation", "quantity")),
     QuestionKind.EXIT_REFUSED: _Form(
-        "The exchange keeps refusing to close the position at market ({text}, code {code}). The position is still "
+        "The exchange keeps refusing to close the position at market ({said}). The position is still "
         "open; closing is retried, with pauses. Check the account in the exchange's app.", (
         (Choice.LEAVE, "closing is retried in any case; you are asked again only if the exchange's reason or the size changes"),
     ), ("code", "quantity")),
@@ -74,12 +75,18 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         (Choice.LEAVE, "it cannot be closed here; close it in the exchange's app, and this trio ends"),
     ), ("quantity",)),
     QuestionKind.KEY_REFUSED: _Form(
-        "The exchange refuses the account's API key ({text}, code {code}). What rests there stays, but "
+        "The exchange refuses the account's API key ({said}). What rests there stays, but "
         "nothing new can be sent for this position; a stop or exit is retried every five seconds. Correct the key on "
         "the exchange, or use “Replace credentials”.", (
         (Choice.LEAVE, "correct the key; a stop or exit is retried every five seconds meanwhile"),
         (Choice.CLOSE, "the position is closed at market as soon as the key is accepted again"),
     ), ("code",)),
+    QuestionKind.ACCOUNT_RESTRICTED: _Form(
+        "The exchange refused “{account}” ({said}). {meaning} Nothing new is opened on it; what rests there stays, and a "
+        "stop or exit is sent all the same.", (
+        (Choice.LEAVE, f"{_AS_IT_IS}; a stop or exit is retried every five seconds, should one be refused"),
+        (Choice.CLOSE, "the position is closed at market now, or as soon as the exchange takes it"),
+    ), ("code", "seen")),
     QuestionKind.ACCOUNT_UNREACHABLE: _Form(
         "The exchange cannot be asked about this trio: {text} What rests on the exchange stays there.", (
         (Choice.LEAVE, f"{_AS_IT_IS}; you are asked again if the reason changes or comes back"),
@@ -137,6 +144,7 @@ ASKED_ONCE: Final = frozenset(
         QuestionKind.MULTI_ASSETS_ON,
         QuestionKind.MARGIN_TYPE_CHANGED,
         QuestionKind.SYMBOL_STOPPED,
+        QuestionKind.ACCOUNT_RESTRICTED,
         QuestionKind.OTHER,
     }
 )
@@ -161,7 +169,14 @@ class Question:
 
     @property
     def sentence(self) -> str:
-        return _FORMS[self.kind].sentence.format_map(_Facts(self.facts))
+        return _FORMS[self.kind].sentence.format_map(_Facts({**self.facts, "said": self._said}))
+
+    @property
+    def _said(self) -> str:
+        """Return what the exchange said: its words, and its code where it gave one."""
+        text = str(self.facts.get("text") or "no reason given")
+        code = self.facts.get("code")
+        return f"{text}, code {code}" if code else text
 
     @property
     def answers(self) -> tuple[tuple[Choice, str], ...]:

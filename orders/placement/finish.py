@@ -8,7 +8,10 @@ from typing import Any
 
 from django.conf import settings
 
+from accounts.models import ExchangeAccount
+from accounts.restrictions import restriction_facts, restriction_note
 from exchange.errors import CredentialsRefused, ExchangeError
+from exchange.refusals import KEY_TROUBLE, RESTRICTIONS, SENTENCES
 from exchange.types import ZERO, ExchangeMs, PositionMode, PositionSide
 from infrastructure.rows import Read, all_but, fetch_all, row_update
 from orders.domain.coverage import Execution, Gaps, StopInterval, gaps
@@ -81,7 +84,8 @@ def _record_sent(
     if verdict is not Verdict.ACCEPTED:
         what = Role(leg.role).words + (" cancel" if call.kind is RequestKind.CANCEL else "")
         code = f", code {outcome.code}" if outcome.code else ""
-        text = f"{what.capitalize()}: {_verdict_words(verdict)} ({outcome.message.rstrip('.')}{code})."
+        words = _verdict_words(verdict, error)
+        text = f"{what.capitalize()}: {words} ({outcome.message.rstrip('.')}{code})."
         note(trio, "answer", text, at=now)
     before = facts_of(leg)
     facts_put(
@@ -130,14 +134,26 @@ def _record_submit(
                 leg.retry_at = now + timedelta(milliseconds=min(5000, BACK_OFF_MS * 2 ** min(refused, 5)))
         case Verdict.NOT_EXECUTED:
             leg.retry_at = now + _pause(error)
-        case Verdict.KEY_REFUSED if leg.state == LegState.PLANNED:
-            leg.retry_at = now + timedelta(milliseconds=KEY_BACK_OFF_MS)
-            facts = {"text": words_of(error), "code": error.code}
-            if question_ask(trio, Question(QuestionKind.KEY_REFUSED, facts), at=now):
-                row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
+        case Verdict.KEY_REFUSED:
+            restricted = restriction_note(trio.account_id, error, at=now)
+            if leg.state == LegState.PLANNED:
+                leg.retry_at = now + timedelta(milliseconds=KEY_BACK_OFF_MS)
+                if question_ask(trio, _refused_account(trio, error, restricted), at=now):
+                    row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
         case Verdict.UNKNOWN:
             return
     row_update(leg)
+
+
+def _refused_account(trio: TrioOrder, error: ExchangeError, restricted: ExchangeAccount | None) -> Question:
+    """Return the question that a refused key or account puts: what it means, and what the exchange said."""
+    facts: dict[str, Any] = {"text": words_of(error).rstrip("."), "code": error.code}
+    if error.refusal is None or error.refusal in KEY_TROUBLE:
+        return Question(QuestionKind.KEY_REFUSED, facts)
+    facts |= {"account": trio.account.name, "meaning": SENTENCES[error.refusal]}
+    if restricted is not None:
+        facts = restriction_facts(restricted)
+    return Question(QuestionKind.ACCOUNT_RESTRICTED, facts)
 
 
 def _record_cancel(leg: Leg, call: SendCall, answer: Answer, *, now: datetime) -> None:
@@ -329,7 +345,9 @@ def _pause(error: ExchangeError) -> timedelta:
     return timedelta(milliseconds=error.wait_ms or BACK_OFF_MS)
 
 
-def _verdict_words(verdict: Verdict) -> str:
+def _verdict_words(verdict: Verdict, error: ExchangeError | None) -> str:
+    if verdict is Verdict.KEY_REFUSED and error is not None and error.refusal in RESTRICTIONS:
+        return "the account was refused"
     return {
         Verdict.REFUSED: "refused",
         Verdict.NOT_EXECUTED: "did not reach the book",

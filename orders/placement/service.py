@@ -68,6 +68,7 @@ COLUMNS_READ = {
     "account": {
         *("name", "environment", "is_active", "can_trade", "position_mode"),
         *("setting_change", "setting_changed_at"),
+        *("restriction", "restriction_code", "restriction_text", "restricted_at"),
     },
     "symbol": {
         *("environment", "symbol", "status", "tick_size", "step_size", "multiplier_up", "multiplier_down")

@@ -7,6 +7,7 @@ from typing import Final
 from tests.guards.guard import Guard, Removal
 
 ANSWERS: Final = "tests/unit/orders/domain/test_answers_stick.py"
+RESTRICTIONS: Final = "tests/unit/orders/placement/test_restrictions.py"
 QUESTIONS: Final = "tests/unit/orders/placement/test_questions.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -48,5 +49,31 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         (f"{QUESTIONS}::test_a_question_of_somebody_else_waits_for_the_one_that_overwrote_it",),
+    ),
+    Guard(
+        "a restricted account opens nothing new",
+        "P8, P10",
+        "entries go on to be refused while the exchange lets the account only reduce, or not trade at all",
+        (
+            Removal(
+                "orders/risk_gates.py",
+                "    if account.restriction:\n        return restriction_sentence(account)\n",
+                "",
+            ),
+        ),
+        (f"{RESTRICTIONS}::test_new_entries_of_a_restricted_account_stop_and_what_protects_goes_on[-4400]",),
+    ),
+    Guard(
+        "an account that may not trade asks",
+        "P4",
+        "nobody looks at an account in liquidation, because its open trios say nothing",
+        (
+            Removal(
+                "worker/settings_drift.py",
+                "    asks = _restriction_look(account)\n",
+                "    asks: set[int] = set()\n",
+            ),
+        ),
+        (f"{RESTRICTIONS}::test_new_entries_of_a_restricted_account_stop_and_what_protects_goes_on[-2023]",),
     ),
 )

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple, TypeAlias
 
 from exchange.rate_limits import CONDITIONALS_MAX
-from exchange.refusals import Refusal
+from exchange.refusals import RESTRICTIONS, SENTENCES, Refusal
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.conditions import (
     armed_leg_refused,
@@ -37,6 +37,9 @@ from orders.domain.snapshot import LEGS_A_TRIO, LegView, TrioSnapshot
 CONDITIONALS_KEPT_FREE: Final = (
     5  # of an account, for a stop that is placed anew while the old one still rests
 )
+
+# What the exchange's own words leave open: what it means for the account, or that nobody here knows the code.
+NEEDS_WORDS: Final = RESTRICTIONS | {Refusal.NOT_UNDERSTOOD}
 
 
 class Implied(NamedTuple):
@@ -553,4 +556,5 @@ TRANSITION_RULES: Final[Mapping[S, tuple[TransitionRule, ...]]] = {
 def _refused(what: str, leg: LegView) -> str:
     text = leg.refused_text.rstrip(".")
     code = f" (code {leg.refused_code})" if leg.refused_code else ""
-    return f"The exchange refused the {what}: {text or 'no reason given'}{code}."
+    said = f"The exchange refused the {what}: {text or 'no reason given'}{code}."
+    return f"{said} {SENTENCES[leg.refusal]}" if leg.refusal in NEEDS_WORDS else said

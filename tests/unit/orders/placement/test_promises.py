@@ -143,7 +143,7 @@ def test_p10_a_worker_that_starts_behind_a_switch_names_what_it_goes_on_protecti
     said = living_behind_switches()
     assert "DRY_RUN_MODE is on, but 1 trio is open there" in said
     assert f"{trio.pk} (BTCUSDT on {testnet.account.name}, TESTNET, OPEN)" in said
-    assert "goes on being protected" in said
+    assert "go on being protected" in said
 
     # Nor does a switch about real money concern the testnet
     settings.DRY_RUN_MODE, settings.ALLOW_LIVE = False, False  # type: ignore[attr-defined]
