@@ -8,6 +8,7 @@ from tests.guards.guard import Guard, Removal
 
 ANSWERS: Final = "tests/unit/orders/domain/test_answers_stick.py"
 RESTRICTIONS: Final = "tests/unit/orders/placement/test_restrictions.py"
+BANS: Final = "tests/unit/orders/placement/test_bans.py"
 QUESTIONS: Final = "tests/unit/orders/placement/test_questions.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -75,5 +76,31 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         (f"{RESTRICTIONS}::test_new_entries_of_a_restricted_account_stop_and_what_protects_goes_on[-2023]",),
+    ),
+    Guard(
+        "a full order window holds back entries, from the first refusal on",
+        "P9, P4",
+        "entries go on into the window that the account has used up, and its stops are refused again",
+        (
+            Removal(
+                "accounts/rate_budget.py",
+                "    if not protects and shut > now then return {3, shut - now, processes, ''} end\n",
+                "",
+            ),
+        ),
+        (f"{BANS}::test_a_stop_refused_for_the_accounts_window_holds_back_its_entries_at_once[1]",),
+    ),
+    Guard(
+        "what protects tries again as soon as the window may have room",
+        "P4",
+        "a stop waits for the window's end, and the position is closed although a second try would have covered it",
+        (
+            Removal(
+                "exchange/binance/limits.py",
+                "return min(_order_window_ms(answer.retry_after, words, exchange_ms))",
+                "return max(_order_window_ms(answer.retry_after, words, exchange_ms))",
+            ),
+        ),
+        (f"{BANS}::test_a_stop_refused_for_the_accounts_window_holds_back_its_entries_at_once[1]",),
     ),
 )

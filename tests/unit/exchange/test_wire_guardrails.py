@@ -448,7 +448,7 @@ def test_the_refusal_of_a_leg_reaches_the_caller_by_its_code(
 def test_wrong_keys_are_for_a_person(exchange: BinanceExchange, peer: Peer) -> None:
     for status, code in ((401, -2014), (400, -1022), (401, -2015), (401, 0)):
         peer.then(answer({"code": code, "msg": "Invalid."}, status=status))
-        with pytest.raises(CredentialsRefused, match="API (key|secret)"):
+        with pytest.raises(CredentialsRefused, match=r"API (key|secret)"):
             exchange.balances(at=NOW)
 
 

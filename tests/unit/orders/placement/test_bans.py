@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal as D
 from typing import Any
 
 import pytest
 import redis
+from django.conf import settings
 
 from accounts import gateways, rate_budget
 from exchange.errors import ExchangeUnavailable
@@ -97,3 +99,84 @@ def test_every_page_and_loop_meets_the_same_gate(kept: Desk) -> None:
     with pytest.raises(MarketUnread):
         services.trio_queue(trio_id=desk.a_trio().pk, by="test")
     assert len(desk.simulator.log) == asked
+
+
+# --- the account's order window -------------------------------------------------------------------
+
+
+def full_window(desk: Desk, *occurrences: int) -> None:
+    """Answer these attempts to place a stop with -1015, as the exchange does when the account's window is used up."""
+    desk.simulator.fault(
+        {"method": "POST", "type": "STOP_MARKET"},
+        {
+            "do": "answer",
+            "status": 429,
+            "body": {"code": -1015, "msg": "Too many new orders; current limit is 300 orders per 10 SECOND."},
+            "headers": {"Retry-After": "1"},
+        },
+        list(occurrences),
+    )
+
+
+def posted(desk: Desk, kind: str) -> list[Any]:
+    return [e for e in desk.simulator.log if e.method == "POST" and e.params.get("type") == kind]
+
+
+@pytest.mark.parametrize("refusals", [1, 2])
+def test_a_stop_refused_for_the_accounts_window_holds_back_its_entries_at_once(
+    kept: Desk, refusals: int
+) -> None:
+    # Given a bulk of entries of one account, and an exchange that says of the first stop that the window is used up
+    desk = kept
+    others = [
+        desk.a_trio("ETHUSDT", quantity=D("0.1"), stop_loss=D("2300"), take_profit=D("2600")),
+        desk.a_trio("ADAUSDT", quantity=D("100"), **levels(desk, "ADAUSDT")),
+    ]
+    full_window(desk, *range(1, refusals + 1))
+    trio = desk.a_trio(protection="ON_FIRST_FILL")
+    desk.queued(trio)
+    desk.service.advance(trio.pk)
+    until(lambda: carried(desk) or posted(desk, "STOP_MARKET"), why=lambda: story(trio))
+    first = posted(desk, "STOP_MARKET")[0]
+    for other in others:
+        desk.queued(other)
+        desk.service.advance(other.pk)
+
+    # Then the stop is tried again as the header says; refused again, the position is closed at its bound, not later
+    until(lambda: carried(desk) or len(posted(desk, "STOP_MARKET")) > 1, seconds=5, why=lambda: story(trio))
+    again, wait = posted(desk, "STOP_MARKET")[1], min(1000, window_end(first.ms) - first.ms)
+    assert -30 <= again.ms - first.ms - wait < 250, story(trio)
+    if refusals == 1:
+        desk.carry_until(trio, "OPEN")
+        until(lambda: carried(desk) or len(desk.resting) == 2, why=lambda: story(trio))
+    else:
+        desk.carry_until(trio, "CLOSED", "ROLLED_BACK")
+        assert closed(desk)[0].ms - first.ms < settings.NAKED_LIMIT_MS, story(trio)
+    assert 0 < the(trio).uncovered_refused_ms <= trio.uncovered_ms
+
+    # And no entry of the account has left before the window's end: each waits, and says what for
+    ends = window_end(first.ms)
+    entries = [e for e in desk.simulator.log if e.params.get("symbol") in ("ETHUSDT", "ADAUSDT")]
+    assert [
+        e.params for e in entries if e.method == "POST" and e.ms < ends and "leverage" not in e.path
+    ] == []
+    assert all("the account's order window is used up" in story(other) for other in others)
+    for other in others:
+        desk.carry_until(other, "OPEN", seconds=15)
+
+
+def levels(desk: Desk, symbol: str) -> dict[str, D]:
+    """Return a stop and a target some way off the price."""
+    mark = next(m.mark for m in gateways.public_exchange("PAPER").mark_prices(symbol) if m.symbol == symbol)
+    return {
+        "stop_loss": (mark * D("0.95")).quantize(D("0.0001")),
+        "take_profit": (mark * D("1.05")).quantize(D("0.0001")),
+    }
+
+
+def closed(desk: Desk) -> list[Any]:
+    return [e for e in posted(desk, "MARKET") if e.params.get("reduceOnly") == "true"]
+
+
+def window_end(ms: int) -> int:
+    return (ms // 10_000 + 1) * 10_000
