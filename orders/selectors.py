@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -34,6 +36,20 @@ LIVING = """
     WHERE (account.is_active OR living.account_id IS NOT NULL)
       AND (watch.failures IS NULL OR watch.failures = 0 OR watch.beat IS NOT NULL)
     GROUP BY account.environment, account.id
+"""
+# Profit is in the symbol's margin asset, each fee in an asset of its own. The margin asset comes first.
+NET_PNL = """
+    SELECT part.trio_id, part.asset, sum(part.realized), sum(part.fee)
+    FROM orders_fill fill
+    JOIN orders_trioorder trio ON trio.id = fill.trio_id
+    JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    CROSS JOIN LATERAL (VALUES
+        (fill.trio_id, symbol.margin_asset, fill.realized_pnl, 0::numeric, 0),
+        (fill.trio_id, coalesce(nullif(fill.commission_asset, ''), symbol.margin_asset), 0, fill.commission,
+         (fill.commission_asset NOT IN ('', symbol.margin_asset))::int)
+    ) AS part (trio_id, asset, realized, fee, place)
+    WHERE fill.trio_id = ANY (%s)
+    GROUP BY part.trio_id, part.asset ORDER BY part.trio_id, min(part.place), part.asset
 """
 
 
@@ -103,6 +119,35 @@ def sweep_plans() -> dict[int, SweepPlan]:
 
 def clocks() -> list[Clock]:
     return list(Clock.objects.order_by("environment"))
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NetPnl:
+    """What trios brought in one asset. ``net`` is the figure; the gross and the fees are its parts."""
+
+    asset: str
+    realized: Decimal
+    fees: Decimal
+
+    @property
+    def net(self) -> Decimal:
+        return self.realized - self.fees
+
+
+def net_pnl(trio_ids: Collection[int]) -> dict[int, tuple[NetPnl, ...]]:
+    """Return what each of these trios brought, by asset: one statement for all. A trio without fills has none."""
+    if not trio_ids:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(NET_PNL, [list(trio_ids)])
+        rows = cursor.fetchall()
+    found: dict[int, tuple[NetPnl, ...]] = {}
+    for trio_id, asset, realized, fees in rows:
+        found[trio_id] = (*found.get(trio_id, ()), NetPnl(asset, realized, fees))
+    return found
 
 
 # --- one trio -----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.views.decorators.http import require_safe
 from unfold.decorators import display
 
@@ -22,8 +22,10 @@ from orders.admin.actions import TrioActions
 from orders.admin.forms import TrioOrderForm
 from orders.badges import RESULT_COLOURS, SIDE_COLOURS, STATE_COLOURS, age
 from orders.domain.enums import TrioState
-from orders.domain.rounding import plain
+from orders.domain.rounding import plain, signed
 from orders.models import TrioOrder
+from orders.selectors import NetPnl
+from orders.templatetags.trios import pnl_class
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[TrioOrder]
@@ -82,6 +84,7 @@ class TrioOrderAdmin(TrioActions, Base):
         "state_badge",
         "result_badge",
         "filled_plain",
+        "net_pnl_text",
         "uncovered_text",
         "age_text",
     )
@@ -110,6 +113,22 @@ class TrioOrderAdmin(TrioActions, Base):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a trio and its journal are the record; a draft is withdrawn instead
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the list that reads the results of all its trios at once."""
+        usual = super().get_changelist(request, **kwargs)
+
+        class WithResults(usual):  # type: ignore[misc, valid-type]
+            result_list: list[Any]
+
+            def get_results(self, request: HttpRequest) -> None:
+                super().get_results(request)
+                self.result_list = list(self.result_list)
+                found = selectors.net_pnl([trio.pk for trio in self.result_list])
+                for trio in self.result_list:
+                    trio.net_pnl = found.get(trio.pk, ())
+
+        return WithResults
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrioOrder]:
         return selectors.trios_listed().order_by(*(self.get_ordering(request) or ()))
@@ -290,6 +309,14 @@ class TrioOrderAdmin(TrioActions, Base):
     @display(description="Filled", ordering="entry_filled")
     def filled_plain(self, trio: Any) -> str:
         return plain(trio.entry_filled) if trio.entry_filled else "–"
+
+    @display(description="Net PnL")
+    def net_pnl_text(self, trio: Any) -> str:
+        results: tuple[NetPnl, ...] = trio.net_pnl
+        if not results:
+            return "–"
+        rows = ((pnl_class(result.net), signed(result.net), result.asset) for result in results)
+        return format_html_join("", '<div class="trio-name"><b class="{}">{}</b> {}</div>', rows)
 
     @display(description="Uncovered", ordering="uncovered_ms")
     def uncovered_text(self, trio: TrioOrder) -> str:

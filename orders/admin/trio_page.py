@@ -15,7 +15,7 @@ from orders.domain.enums import LegState, RequestKind, Role, TrioState
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import db_now, from_ms
 from orders.models import Fill, Leg, Request, Slot, TrioEvent, TrioOrder
-from orders.selectors import ENDED
+from orders.selectors import ENDED, NetPnl, net_pnl
 
 BUSY: Final = frozenset(
     {
@@ -82,8 +82,7 @@ class TrioPage:
     ladder: Sequence[Rung]
     entry_filled: Decimal
     entry_average: Decimal | None
-    realized: Decimal
-    fees: Sequence[tuple[str, Decimal]]
+    results: Sequence[NetPnl]
     worker_alive: bool
     events_count: int = 0
     calls_count: int = 0
@@ -106,10 +105,6 @@ def trio_page(trio_id: int) -> TrioPage:
     entries = [leg for leg in legs if leg.role == Role.ENTRY]
     filled = sum((leg.filled for leg in entries), ZERO)
     average = next((leg.average_price for leg in entries if leg.average_price), None)
-    fees: dict[str, Decimal] = {}
-    for fill in fills:
-        if fill.commission:
-            fees[fill.commission_asset] = fees.get(fill.commission_asset, ZERO) + fill.commission
     slot = trio.slot
     alive = risk_gates.worker_alive()
     return TrioPage(
@@ -124,8 +119,7 @@ def trio_page(trio_id: int) -> TrioPage:
         ladder=ladder(trio, entry_average=average, mark=slot.mark_price if slot else None),
         entry_filled=filled,
         entry_average=average,
-        realized=sum((fill.realized_pnl for fill in fills), ZERO),
-        fees=sorted(fees.items()),
+        results=net_pnl([trio.pk]).get(trio.pk, ()),
         worker_alive=alive,
         slot=slot,
         slot_as_of=from_ms(slot.as_of) if slot and slot.as_of else None,

@@ -7,8 +7,9 @@ from typing import Any
 
 from exchange.types import ZERO
 from orders.domain.enums import Role, TrioState
-from orders.domain.rounding import on_grid, plain, shown
+from orders.domain.rounding import on_grid, plain, shown, signed
 from orders.models import Leg, TrioOrder
+from orders.selectors import NetPnl, net_pnl
 
 
 def trio_document(trio: TrioOrder) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def trio_sentence(trio: TrioOrder) -> str:
     ]
     if trio.reason:
         words.append(trio.reason)
+    words += [pnl_sentence(result) for result in net_pnl([trio.pk]).get(trio.pk, ())]
     if trio.uncovered_ms:
         refused = f", {trio.uncovered_refused_ms} ms of it while the exchange refused or lost a stop or exit"
         words.append(
@@ -49,6 +51,11 @@ def trio_sentence(trio: TrioOrder) -> str:
     elif trio.trio_state is TrioState.QUEUED:
         words.append("Its orders are sent as soon as its account is watched.")
     return " ".join(words)
+
+
+def pnl_sentence(result: NetPnl) -> str:
+    """Say what came of a trio in one asset: the net, and its parts."""
+    return f"Net PnL {signed(result.net)} {result.asset} (realised {signed(result.realized)}, fees {plain(result.fees)})."
 
 
 def decimals(value: Decimal | None, grid: Decimal | None) -> str:

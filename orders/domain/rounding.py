@@ -54,3 +54,8 @@ def plain(value: Decimal | None) -> str:
         return ""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def signed(value: Decimal) -> str:
+    """Return a result with its sign, as people write it."""
+    return f"+{plain(value)}" if value > 0 else plain(value)

@@ -11,6 +11,7 @@ from django import template
 
 from orders.badges import COLOURS, VERDICT_COLOURS, age
 from orders.domain.rounding import plain as plain_number
+from orders.domain.rounding import signed as signed_number
 from orders.domain.sweep_schedule import SweepPlan
 from orders.exchange_data.clock import from_ms
 from orders.models import Leg, Watch
@@ -38,7 +39,13 @@ def reconciled(watch: Watch, plans: Mapping[int, SweepPlan]) -> str:
 @register.filter
 def signed(value: Decimal) -> str:
     """Show a result with its sign."""
-    return f"+{plain_number(value)}" if value > 0 else plain_number(value)
+    return signed_number(value)
+
+
+@register.filter
+def pnl_class(value: Decimal) -> str:
+    """Return the class that colours a result: what was lost is red."""
+    return "trio-good" if value > 0 else "trio-bad" if value < 0 else ""
 
 
 @register.filter

@@ -165,7 +165,7 @@ def test_a_stop_refused_for_the_accounts_window_holds_back_its_entries_at_once(
         desk.carry_until(other, "OPEN", seconds=15)
 
 
-def levels(desk: Desk, symbol: str) -> dict[str, D]:
+def levels(desk: Desk, symbol: str) -> dict[str, Any]:
     """Return a stop and a target some way off the price."""
     mark = next(m.mark for m in gateways.public_exchange("PAPER").mark_prices(symbol) if m.symbol == symbol)
     return {
