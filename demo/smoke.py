@@ -18,6 +18,7 @@ from django.db import OperationalError, connection, connections
 
 from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
+from accounts.operators import os_operator
 from exchange.errors import ExchangeError
 from exchange.types import OrderRef, OrderType, OrderView, Side, TimeInForce
 from orders import risk_gates
@@ -93,7 +94,7 @@ class Smoke:
         trio_check(draft, reading)
         until_true(risk_gates.worker_alive, seconds=5)
         self.trio = draft  # known before it is queued: an interruption must find it
-        place(draft, by=SOURCE, reading=reading)
+        place(draft, by=os_operator(), reading=reading)
         self.say(f"Placing {self._describe(symbol, quantity)} on {self.account} as trio {self.trio.pk}.")
         waited = self._wait_until_placed()
         if waited.trio.trio_state is TrioState.QUEUED:
@@ -335,7 +336,7 @@ def request(service: Callable[..., TrioOrder], trio_id: int) -> None:
     deadline = time.monotonic() + DATABASE_SECONDS
     while True:
         try:
-            service(trio_id=trio_id, by=SOURCE)
+            service(trio_id=trio_id, by=os_operator())
         except IllegalTransition:
             return
         except OperationalError:

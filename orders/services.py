@@ -323,6 +323,6 @@ def _wish(trio_id: int, field: str, *, by: str, verb: str) -> TrioOrder:
             setattr(trio, field, now)
         trio.wake_at = now
         trio.save(update_fields=[field, "wake_at", "updated_at"])
-        note(trio, "wish", f"{verb} requested by {by}.", at=now, by=by)
+        note(trio, "wish", f"{verb} requested by {by}.", at=now, by=by, verb=verb)
         job_queue.ring(jobs.advance, trio_id)
     return trio

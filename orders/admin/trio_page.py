@@ -170,13 +170,20 @@ def outstanding_wish(trio: TrioOrder, legs: Sequence[Leg]) -> str:
 
 
 def wishes(trio: TrioOrder) -> tuple[str, ...]:
-    """Return what people asked of a trio, with the time."""
+    """Return what people asked of a trio, with who and when."""
     asked = (
-        ("Cancel", trio.cancel_wanted_at),
-        ("Close at market", trio.close_wanted_at),
-        ("Panic", trio.panic_wanted_at),
+        ("Cancel", "Cancel", trio.cancel_wanted_at),
+        ("Close", "Close at market", trio.close_wanted_at),
+        ("Panic", "Panic", trio.panic_wanted_at),
     )
-    return tuple(f"{name} asked for{_at(at)}" for name, at in asked if at)
+    by: dict[str, str] = {}
+    for data in trio.events.filter(kind="wish").order_by("id").values_list("data", flat=True):
+        by.setdefault(data.get("verb", ""), data.get("by", ""))
+    return tuple(
+        f"{label} asked for{_at(at)}{f' by {by[verb]}' if by.get(verb) else ''}"
+        for verb, label, at in asked
+        if at
+    )
 
 
 def call_row(request: Request) -> CallRow:

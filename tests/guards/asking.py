@@ -110,4 +110,11 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (Removal("orders/selectors.py", "return self.realized - self.fees", "return self.realized"),),
         ("tests/unit/orders/test_net_pnl.py::test_net_pnl_is_the_exchanges_own_to_the_last_digit[100030]",),
     ),
+    Guard(
+        "commands name a person",
+        "P6",
+        "who closed a position by a command cannot be found out afterwards",
+        (Removal("orders/management/commands/close_trio.py", "by=os_operator()", 'by="close_trio"'),),
+        ("tests/unit/orders/cli/test_commands.py::test_a_command_names_the_person_and_the_machine",),
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from accounts.cli import CommandResult
+from accounts.operators import os_operator
 from orders.cli.commands import VerbCommand, trio_get
 from orders.cli.wait import Baseline
 from orders.services import trio_close
@@ -18,7 +19,7 @@ class Command(VerbCommand):
 
     def run(self, **options: Any) -> CommandResult:
         since = Baseline.of(trio_get(options["trio"]))
-        trio = trio_close(trio_id=options["trio"], by="close_trio")
+        trio = trio_close(trio_id=options["trio"], by=os_operator())
         if not trio.is_over:
             self.warn_if_nobody_acts()
         return self.outcome(trio.pk, options, since=since)

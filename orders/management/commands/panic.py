@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from accounts.cli import CommandResult
+from accounts.operators import os_operator
 from orders.cli.commands import TrioCommand, account_get
 from orders.domain.enums import ENDS, TrioState
 from orders.domain.errors import IllegalTransition, TrioRefused
@@ -67,7 +68,7 @@ def _count(found: list[TrioOrder]) -> str:
 
 def _panicked(trio: TrioOrder) -> bool:
     try:
-        trio_panic(trio_id=trio.pk, by="panic")
+        trio_panic(trio_id=trio.pk, by=os_operator())
     except IllegalTransition:  # it ended meanwhile
         return False
     return True

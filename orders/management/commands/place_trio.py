@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.cli import CommandResult
+from accounts.operators import os_operator
 from exchange.types import PositionSide, Side, TimeInForce
 from orders.cli.commands import TrioCommand, account_get, add_wait, number, place, word
 from orders.cli.wait import FROM_THE_START
@@ -71,7 +72,7 @@ class Command(TrioCommand):
     def run(self, **options: Any) -> CommandResult:
         trio = _draft(options)
         reading = trio_check(trio)
-        placed = place(trio, by="place_trio", reading=reading)
+        placed = place(trio, by=os_operator(), reading=reading)
         return self.outcome(placed.pk, options, since=FROM_THE_START)
 
 

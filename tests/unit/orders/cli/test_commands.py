@@ -6,7 +6,9 @@ import gc
 import io
 import json
 import os
+import pwd
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,9 +26,10 @@ from accounts.services import account_add
 from demo.smoke import watching
 from exchange.types import Endpoints
 from local_servers.manager import CHECKOUT
+from orders.admin.trio_page import wishes
 from orders.exchange_data.clock import db_now
 from orders.exchange_data.symbol_sync import symbols_sync
-from orders.models import Heartbeat, TrioOrder
+from orders.models import Heartbeat, TrioEvent, TrioOrder
 from tests.builders import story, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_queue")]
@@ -380,3 +383,24 @@ def test_every_command_teaches_with_an_example(command: str) -> None:
     helped = manage(command, "--help")
     assert helped.code == 0
     assert f"Example: manage.py {command}" in " ".join(helped.out.split())
+
+
+@pytest.mark.usefixtures("world")
+def test_a_command_names_the_person_and_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given somebody who says to be somebody else
+    monkeypatch.setenv("LOGNAME", "nobody-i-know")
+    monkeypatch.setenv("USER", "nobody-i-know")
+    person = f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+
+    # When a trio is placed, cancelled, closed and panicked by commands
+    trio = str(run(*PLACE, *LEVELS, "--wait", "20", "--json").document["trio"])
+    run("cancel_trio", trio)
+    run("close_trio", trio)
+    run("panic", "--yes")
+
+    # Then each says who that was
+    by = dict(TrioEvent.objects.filter(trio_id=int(trio), kind="wish").values_list("data__verb", "data__by"))
+    assert by["Close"] == by["Cancel"] == person
+    assert TrioEvent.objects.filter(trio_id=int(trio), kind="state", data__by=person).count() == 1
+    assert "Close at market asked for" in wishes(TrioOrder.objects.get(pk=trio))[1]
+    assert wishes(TrioOrder.objects.get(pk=trio))[1].endswith(f"by {person}")
