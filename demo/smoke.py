@@ -35,14 +35,13 @@ from orders.models import Leg, Symbol, TrioEvent, TrioOrder
 from orders.services import (
     Reading,
     market_read,
-    rules_of,
     symbol_get,
     trio_cancel,
     trio_check,
     trio_close,
     trio_draft,
 )
-from orders.specs import spec_of
+from orders.specs import rules_of, spec_of
 from worker.loop import WorkerLoop
 
 SOURCE = "smoke_order"

@@ -28,7 +28,7 @@ from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Slot, Symbol, TrioOrder, Watch
-from orders.specs import spec_of
+from orders.specs import rules_of, spec_of
 from orders.story import note, question_number, question_over
 from orders.trio_lock import short_transaction
 
@@ -84,31 +84,6 @@ def trio_complete(trio: TrioOrder) -> None:
 
 
 # --- checking ---------------------------------------------------------------------------------
-
-
-def rules_of(symbol: Symbol) -> validation.Rules:
-    return validation.Rules(
-        symbol=symbol.symbol,
-        trading=symbol.is_trading,
-        status=symbol.status,
-        **{
-            name: getattr(symbol, name)
-            for name in (
-                "tick_size",
-                "price_min",
-                "price_max",
-                "step_size",
-                "quantity_min",
-                "quantity_max",
-                "market_step_size",
-                "market_quantity_min",
-                "market_quantity_max",
-                "notional_min",
-                "multiplier_up",
-                "multiplier_down",
-            )
-        },
-    )
 
 
 def market_read(account: ExchangeAccount, symbol: Symbol, *, wallet: Decimal | None = None) -> Reading:

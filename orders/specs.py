@@ -1,4 +1,4 @@
-"""The trio as a person meant it, in the symbol's own decimals."""
+"""The trio as a person meant it, in the symbol's own decimals, and the symbol's rules."""
 
 from __future__ import annotations
 
@@ -10,8 +10,23 @@ from orders.domain.enums import (
     TargetPolicy,
 )
 from orders.domain.rounding import shown
-from orders.domain.snapshot import Spec
-from orders.models import TrioOrder
+from orders.domain.snapshot import Rules, Spec
+from orders.models import Symbol, TrioOrder
+
+FILTERS = (
+    "tick_size",
+    "price_min",
+    "price_max",
+    "step_size",
+    "quantity_min",
+    "quantity_max",
+    "market_step_size",
+    "market_quantity_min",
+    "market_quantity_max",
+    "notional_min",
+    "multiplier_up",
+    "multiplier_down",
+)
 
 
 def spec_of(trio: TrioOrder) -> Spec:
@@ -36,4 +51,14 @@ def spec_of(trio: TrioOrder) -> Spec:
         tick=symbol.tick_size,
         multiplier_up=symbol.multiplier_up,
         multiplier_down=symbol.multiplier_down,
+    )
+
+
+def rules_of(symbol: Symbol) -> Rules:
+    """Return the symbol's rules as they were last read."""
+    return Rules(
+        symbol=symbol.symbol,
+        trading=symbol.is_trading,
+        status=symbol.status,
+        **{name: getattr(symbol, name) for name in FILTERS},
     )

@@ -237,6 +237,16 @@ class Simulator:
         with self.venue.change_by_hand(now):
             end_algo(self.ex, book, self.ex.algos[algo_id], "EXPIRED", now)
 
+    @synchronized
+    def set_filters(self, symbol: str, **changes: dict[str, str]) -> None:
+        """Change a symbol's trading rules from now on, by filter type: ``MARKET_LOT_SIZE={"maxQty": "100"}``.
+
+        Not saved with the state: a simulator that starts again has the rules it comes with. Raises ValueError.
+        """
+        self._market(symbol)
+        with self.venue.change_by_hand(self.clock()):
+            self.ex.set_filters(symbol, changes)
+
     def _market(self, symbol: str) -> Market:
         if self.ex.catalogue.find(symbol) is None:
             raise ValueError(f"There is no symbol {symbol!r}.")

@@ -7,10 +7,10 @@ person, once for each change.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Max
 
 from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount, SettingChange, SymbolSetting
@@ -20,10 +20,12 @@ from accounts.symbol_settings import symbol_settings_read
 from exchange.refusals import Refusal
 from exchange.types import PositionMode
 from orders.domain.enums import TrioState
+from orders.domain.fitting import fitted, misfit
 from orders.domain.operator_questions import Question, QuestionKind
-from orders.exchange_data.clock import db_now, exchange_now_ms
-from orders.exchange_data.symbol_sync import symbols_sync
+from orders.exchange_data.clock import exchange_now_ms
+from orders.exchange_data.symbol_sync import symbols_renew
 from orders.models import Symbol, TrioOrder
+from orders.specs import rules_of, spec_of
 from orders.story import Put, question_put
 
 
@@ -79,8 +81,8 @@ def margins_look(account: ExchangeAccount) -> set[int]:
 
 def symbols_look(account: ExchangeAccount) -> set[int]:
     """Read the trading rules if they are old. Returns the trios that ask now. Raises AccountsError."""
-    symbols_renew(account.environment)
-    asks: set[int] = set()
+    symbols_renew(account.environment, older_than_seconds=settings.SYMBOLS_SECONDS)
+    asks = _misfits_ask(account)
     held = TrioOrder.objects.filter(account=account, holds_slot=True).values("symbol")
     for symbol in Symbol.objects.filter(pk__in=held).exclude(status="TRADING").order_by("symbol"):
         facts = {"symbol": symbol.symbol, "status": symbol.status, "since": _utc(symbol.status_since)}
@@ -89,11 +91,17 @@ def symbols_look(account: ExchangeAccount) -> set[int]:
     return asks
 
 
-def symbols_renew(environment: str) -> None:
-    """Read the trading rules anew unless somebody did within ``SYMBOLS_SECONDS``. Raises AccountsError."""
-    known = Symbol.objects.filter(environment=environment).aggregate(Max("synced_at"))["synced_at__max"]
-    if known is None or db_now() - known > timedelta(seconds=settings.SYMBOLS_SECONDS):
-        symbols_sync(environment)
+def _misfits_ask(account: ExchangeAccount) -> set[int]:
+    """Have resting entries ask that could not be protected and closed by today's rules. Returns those that ask now."""
+    asks: set[int] = set()
+    resting = TrioOrder.objects.filter(account=account, holds_slot=True, state=TrioState.WORKING)
+    for trio in resting.select_related("account", "symbol"):
+        rules = rules_of(trio.symbol)
+        rests = replace(fitted(spec_of(trio), rules), price=trio.price)  # on the price that was taken then
+        if trouble := misfit(rests, rules):
+            facts = {"account": account.name, "symbol": trio.symbol.symbol, "text": trouble}
+            asks |= _ask([trio.pk], Question(QuestionKind.RULES_CHANGED, facts))[0]
+    return asks
 
 
 def _living(account: ExchangeAccount, symbol: str | None = None) -> list[int]:

@@ -16,7 +16,7 @@ from orders.domain import validation
 from orders.domain.enums import Protection, TargetPolicy
 from orders.domain.rounding import plain
 from orders.models import Symbol, TrioOrder
-from orders.specs import spec_of
+from orders.specs import rules_of, spec_of
 
 if TYPE_CHECKING:
     ModelFormBase = forms.ModelForm[TrioOrder]
@@ -154,7 +154,7 @@ class TrioOrderForm(ModelFormBase):
         trio = TrioOrder(**{name: cleaned[name] for name in TrioOrder.SPEC_FIELDS})
         services.trio_complete(trio)
         cleaned["position_side"], cleaned["protection"] = trio.position_side, trio.protection
-        for problem in validation.problems(spec_of(trio), services.rules_of(symbol), validation.Market()):
+        for problem in validation.problems(spec_of(trio), rules_of(symbol), validation.Market()):
             if problem.field in self.fields and not self.has_error(problem.field):
                 self.add_error(problem.field, str(problem))
             elif problem.field not in self.fields:

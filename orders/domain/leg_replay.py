@@ -43,6 +43,7 @@ class Replay:
             self.legs[client_id] = _new(client_id, payload)
         leg = self.legs[client_id]
         leg.type, leg.price = payload["type"], _number(payload.get("price"))
+        leg.trigger_price = _number(payload.get("triggerPrice"))
         leg.facts = sent(leg.facts, kind=kind, quantity=quantity)
         return client_id
 

@@ -27,6 +27,10 @@ class QuestionKind(enum.StrEnum):
     MULTI_ASSETS_ON = "MULTI_ASSETS_ON"
     MARGIN_TYPE_CHANGED = "MARGIN_TYPE_CHANGED"
     SYMBOL_STOPPED = "SYMBOL_STOPPED"
+    RULES_CHANGED = "RULES_CHANGED"
+    ORDER_AMENDED = "ORDER_AMENDED"
+    POSITION_ENLARGED = "POSITION_ENLARGED"
+    LEG_STUCK = "LEG_STUCK"
     FAILURE = "FAILURE"
     OTHER = "OTHER"  # asked by an earlier version in words that are not understood any more
 
@@ -124,6 +128,29 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         (Choice.LEAVE, "its orders stay on the exchange, and work again when the symbol trades again"),
         (Choice.CLOSE, "closing is retried; the exchange accepts it when the symbol trades again"),
     ), ("symbol", "status", "since")),
+    QuestionKind.RULES_CHANGED: _Form(
+        "{symbol} on “{account}”: {text} The entry still rests and nothing has filled. Withdraw it, or leave it?", (
+        (Choice.CLOSE, "the entry is withdrawn; what should have filled meanwhile is closed at market"),
+        (Choice.LEAVE, "the entry stays; if it fills and cannot be protected, it is closed at market at once"),
+    ), ("symbol", "text")),
+    QuestionKind.ORDER_AMENDED: _Form(
+        "The {what} ({client_id}) of {symbol} on “{account}” was changed on the exchange, not here: {changes}. It is "
+        "followed as it is there now. Is that as you want it?", (
+        (Choice.LEAVE, "the trio goes on with the order as it is on the exchange now"),
+        (Choice.CLOSE, "the trio is closed: what rests is withdrawn, what has filled is closed at market"),
+    ), ("client_id", "changes")),
+    QuestionKind.POSITION_ENLARGED: _Form(
+        "{symbol} on “{account}”: the position is {position} and this trio's orders made {ours} of it; the rest came from "
+        "outside. All of it is covered by the stop-loss, and all of it is closed with the trio.", (
+        (Choice.LEAVE, "the trio goes on, covers the whole position and closes it with its own"),
+        _CLOSE_NOW,
+    ), ("position",)),
+    QuestionKind.LEG_STUCK: _Form(
+        "The {what} {client_id} of {symbol} on “{account}” was triggered and neither executes nor lets itself be cancelled. "
+        "The position is closed, but that order could still hit the next one, so the slot stays taken. Look for the "
+        "order in the exchange's app and cancel it there; this trio ends by itself when the exchange says it is gone.", (
+        (Choice.LEAVE, "the order is looked up, with growing pauses; this trio ends when it is gone"),
+    ), ("client_id",)),
     QuestionKind.FAILURE: _Form(
         "Something in this system went wrong while deciding about this trio. What covers it stays on the exchange. "
         "Look at it there, and report the error in the log.", (
@@ -145,6 +172,8 @@ ASKED_ONCE: Final = frozenset(
         QuestionKind.MARGIN_TYPE_CHANGED,
         QuestionKind.SYMBOL_STOPPED,
         QuestionKind.ACCOUNT_RESTRICTED,
+        QuestionKind.RULES_CHANGED,
+        QuestionKind.ORDER_AMENDED,
         QuestionKind.OTHER,
     }
 )

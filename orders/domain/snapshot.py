@@ -53,6 +53,27 @@ class Policies:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """A symbol's filters as they are now. ``None``: the exchange states no such rule."""
+
+    symbol: str = ""
+    trading: bool = True
+    status: str = ""
+    tick_size: Decimal | None = None
+    price_min: Decimal | None = None
+    price_max: Decimal | None = None
+    step_size: Decimal | None = None
+    quantity_min: Decimal | None = None
+    quantity_max: Decimal | None = None
+    market_step_size: Decimal | None = None
+    market_quantity_min: Decimal | None = None
+    market_quantity_max: Decimal | None = None
+    notional_min: Decimal | None = None
+    multiplier_up: Decimal | None = None
+    multiplier_down: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """The trio as a person meant it, already in whole ticks and steps."""
 
@@ -91,6 +112,7 @@ class LegView:
     state: LegState
     quantity: Decimal = ZERO
     filled: Decimal = ZERO
+    trigger_price: Decimal | None = None
     acknowledged: bool = False
     submit: RequestStatus = RequestStatus.NONE
     submitted_at: int = 0
@@ -182,6 +204,7 @@ class TrioSnapshot:
     uncovered_known_at: int | None = None
     hold_until_ts: int | None = None  # when the holding time is over, once there is something to hold
     silence: Silence | None = None
+    rules: Rules = field(default_factory=Rules)  # the symbol's, as they are now; ``spec`` fits their tick
     forced: str = ""  # how the exchange itself closed position of this slot, in a word or two
 
     # --- legs by role -----------------------------------------------------------------------

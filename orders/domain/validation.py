@@ -13,30 +13,9 @@ from exchange.refusals import Refusal
 from exchange.types import ZERO, LeverageBracket, OrderType, PositionMode, PositionSide, Side
 from orders.domain.errors import RuleBroken
 from orders.domain.rounding import entry_to_tick, on_grid, plain, quantity_down, quantity_up
-from orders.domain.snapshot import Spec
+from orders.domain.snapshot import Rules, Spec
 
 MARKET_MARGIN = Decimal("1.02")  # a MARKET order's notional is judged at about the mark price
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """A symbol's filters. ``None``: the exchange states no such rule."""
-
-    symbol: str
-    trading: bool
-    status: str
-    tick_size: Decimal | None = None
-    price_min: Decimal | None = None
-    price_max: Decimal | None = None
-    step_size: Decimal | None = None
-    quantity_min: Decimal | None = None
-    quantity_max: Decimal | None = None
-    market_step_size: Decimal | None = None
-    market_quantity_min: Decimal | None = None
-    market_quantity_max: Decimal | None = None
-    notional_min: Decimal | None = None
-    multiplier_up: Decimal | None = None
-    multiplier_down: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from accounts import endpoints, gateways
@@ -101,6 +102,13 @@ def symbols_sync(environment: str) -> SyncResult:
             " Check the address and try again."
         )
     return _store(place, listed)
+
+
+def symbols_renew(environment: str, *, older_than_seconds: float) -> None:
+    """Read the trading rules anew unless somebody did so lately. Raises AccountsError."""
+    known = Symbol.objects.filter(environment=environment).aggregate(Max("synced_at"))["synced_at__max"]
+    if known is None or timezone.now() - known > timedelta(seconds=older_than_seconds):
+        symbols_sync(environment)
 
 
 def symbol_columns(item: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from orders.domain.decision.steps import Cancel, Confirm, Exit, Observe, Plan, S
 from orders.domain.enums import LegState, RequestKind, Role, TrioState
 from orders.domain.hash_chain import payload_digest
 from orders.domain.leg_updates import LegFacts, sent
-from orders.domain.rounding import shown
+from orders.domain.rounding import plain, shown
 from orders.exchange_data.clock import to_exchange_ms
 from orders.journal.append import JOURNAL_HEAD, journal_append
 from orders.leg_facts import facts_of, facts_put
@@ -87,6 +87,7 @@ class _Beginning:
         if quantity is not None and symbol.step_size:  # tables keep more decimals than the exchange takes
             quantity = shown(quantity, symbol.step_size)
         order = replace(plan.order, symbol=symbol.symbol, quantity=quantity)
+        self._note_fitting(plan, order)
         kind = RequestKind.TEST if test else RequestKind.SUBMIT
         leg = self._leg(plan, order, kind=kind)
         wire = self.exchange.test_request(order) if test else self.exchange.submit_request(order)
@@ -94,13 +95,30 @@ class _Beginning:
             note(self.trio, "request", _sending(plan, order), at=self.now, client_id=order.client_id)
         return self._commit(leg, kind, wire)
 
+    def _note_fitting(self, plan: Plan, order: NewOrder) -> None:
+        """Say in the story where a price was fitted to a tick that has changed since the trio was checked."""
+        trio = self.trio
+        asked, sent_at = {
+            Role.ENTRY: (trio.price, order.price),
+            Role.STOP_LOSS: (trio.stop_loss, order.trigger_price),
+            Role.TAKE_PROFIT: (trio.take_profit, order.trigger_price),
+            Role.EXIT: (None, None),
+        }[plan.role]
+        if asked is None or sent_at is None or asked == sent_at:
+            return
+        text = (
+            f"{plan.role.words.capitalize()}: {plain(asked)} is no price of {order.symbol} any more, its tick is "
+            f"{plain(trio.symbol.tick_size)} now; {plain(sent_at)} is used."
+        )
+        note(trio, "fitted", text, at=self.now, asked=plain(asked), used=plain(sent_at))
+
     def _leg(self, plan: Plan, order: NewOrder, *, kind: RequestKind) -> Leg:
         """Return the order's row: a new one (the database refuses an id twice), or the old one of an order sent again."""
         quantity = order.quantity or ZERO
         if plan.again:
             leg = OURS.get(self.trio.pk, order.client_id)
             facts_put(leg, sent(facts_of(leg), kind=kind, quantity=quantity))
-            leg.type, leg.price = order.type, order.price
+            leg.type, leg.price, leg.trigger_price = order.type, order.price, order.trigger_price
             leg.retry_at, leg.look_at, leg.looks = None, None, 0
             row_update(leg)
             return leg

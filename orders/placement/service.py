@@ -32,6 +32,7 @@ from orders.domain.decision.steps import AskPerson, Done, Rest, Step
 from orders.domain.enums import TrioState
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import clock_measure, db_now, from_ms, offset_ms, to_ms
+from orders.exchange_data.symbol_sync import symbols_renew
 from orders.installation import install_refusal, install_row
 from orders.journal.append import JOURNAL_HEAD
 from orders.models import Install, TrioOrder
@@ -41,6 +42,7 @@ from orders.placement.begin import begin
 from orders.placement.landing import Landing, is_in_air, landing, quickness
 from orders.placement.perform import Answer, Call, perform_all, refuse_inside_transaction
 from orders.placement.snapshot_loader import rows_read, snapshot_of
+from orders.specs import FILTERS
 from orders.story import answers_forget, note, question_ask
 from orders.trio_lock import locked, short_transaction
 
@@ -48,6 +50,7 @@ logger = logging.getLogger(__name__)
 
 INCARNATION = f"{socket.gethostname()[:40]}:{os.getpid()}"
 WARN_AGAIN_SECONDS = 60.0
+RULES_AGE_SECONDS = 2  # so old they are read anew when an order was off them
 ROOM_AWAITED_SECONDS = 0.25  # a job behind this one may be about protection
 ASK_FOR_ROOM_SECONDS = 0.02
 STANDING = """
@@ -70,9 +73,7 @@ COLUMNS_READ = {
         *("setting_change", "setting_changed_at"),
         *("restriction", "restriction_code", "restriction_text", "restricted_at"),
     },
-    "symbol": {
-        *("environment", "symbol", "status", "tick_size", "step_size", "multiplier_up", "multiplier_down")
-    },
+    "symbol": {"environment", "symbol", "status", *FILTERS},
 }
 WHOLE = Read(
     TrioOrder,
@@ -228,6 +229,8 @@ class OrderPlacementService:
             for known in answers:
                 if known is not None and known.clock_refused:
                     context = self._with_clock_measured(context)
+                if known is not None and known.rules_refused:
+                    self._rules_read_anew(context)
                 turn = self._turn(trio_id, context, answer=known, if_due=if_due)
                 asked |= perform_all(turn.calls, context.exchange, later)
                 if known is not None:
@@ -366,6 +369,13 @@ class OrderPlacementService:
             return replace(context, offset_ms=clock_measure(context.environment).offset_ms)
         except ExchangeError:
             return context
+
+    def _rules_read_anew(self, context: TurnContext) -> None:
+        """An order was off the rules: read them before deciding again, unless somebody has just done so."""
+        try:
+            symbols_renew(context.environment, older_than_seconds=RULES_AGE_SECONDS)
+        except AccountsError as error:
+            logger.warning("the symbols' rules could not be read anew: %s", error)
 
     def _unreachable(self, trio_id: int, why: str, error: str) -> None:
         """The account's key cannot be read: a queued trio is refused; any other asks a person and waits."""

@@ -23,6 +23,7 @@ from orders.domain.enums import (
     TrioState,
     Verdict,
 )
+from orders.domain.fitting import fitted
 from orders.domain.snapshot import (
     LEGS_A_TRIO,
     LegView,
@@ -35,7 +36,7 @@ from orders.domain.snapshot import (
 from orders.exchange_data.clock import to_exchange_ms, to_ms
 from orders.models import Install, Leg, Request, TrioOrder, Watch
 from orders.placement.admission import Admission
-from orders.specs import spec_of
+from orders.specs import rules_of, spec_of
 
 STATUS = {
     Verdict.ACCEPTED: RequestStatus.ACCEPTED,
@@ -121,7 +122,7 @@ def snapshot_of(
 ) -> TrioSnapshot:
     """Return everything a decision about ``trio`` hinges on. ``now`` was read after its lock."""
     now_ms, now_ts = to_ms(now), to_exchange_ms(now, offset_ms)
-    rules = policies()
+    rules, filters = policies(), rules_of(trio.symbol)
     requests = rows.requests
     legs = tuple(
         leg_view(leg, [r for r in requests if r.leg_id == leg.pk], now=now_ms, rules=rules)
@@ -137,7 +138,7 @@ def snapshot_of(
     if placing and trio.trio_state is TrioState.PLACING and dry_run and not refusal:
         refusal = "DRY_RUN_MODE is on: nothing new is opened."
     return TrioSnapshot(
-        spec=spec_of(trio),
+        spec=fitted(spec_of(trio), filters),
         state=trio.trio_state,
         now=now_ms,
         now_ts=now_ts,
@@ -172,6 +173,7 @@ def snapshot_of(
         uncovered_known_at=_ms(trio.uncovered_known_at),
         hold_until_ts=_hold_until_ts(trio, legs),
         silence=silence_of(trio, closure, now_ms=now_ms),
+        rules=filters,
         forced=trio.forced,
     )
 
@@ -206,6 +208,7 @@ def leg_view(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) 
         state=LegState(leg.state),
         quantity=leg.quantity,
         filled=leg.filled,
+        trigger_price=leg.trigger_price,
         acknowledged=leg.acknowledged,
         submit=submit,
         submitted_at=to_ms(submits[-1].begun_at) if submits else 0,

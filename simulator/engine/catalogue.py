@@ -55,6 +55,18 @@ class Catalogue:
         self._rules.pop(symbol, None)
         self._around_time = None
 
+    def set_filters(self, symbol: str, changes: dict[str, dict[str, str]]) -> None:
+        """Change values of a symbol's filters, by filter type. Raises ValueError for one it does not have."""
+        filters = [dict(rule) for rule in self._raw[symbol]["filters"]]
+        known = {rule["filterType"]: rule for rule in filters}
+        for kind, values in changes.items():
+            if kind not in known or set(values) - set(known[kind]):
+                raise ValueError(f"{symbol} has no filter {kind} with {', '.join(sorted(values))}.")
+            known[kind].update(values)
+        self._raw[symbol]["filters"] = filters
+        self._rules.pop(symbol, None)
+        self._around_time = None
+
     def publish_limits(self, profile: Profile) -> None:
         """Say in exchangeInfo what this profile allows."""
         self.info["rateLimits"] = [

@@ -110,6 +110,12 @@ class Exchange:
             found = self.markets[symbol] = Market(rules, price, price, depth_for(rules, price))
         return found
 
+    def set_filters(self, symbol: str, changes: dict[str, dict[str, str]]) -> None:
+        """Change a symbol's trading rules; what rests stays as it is."""
+        self.catalogue.set_filters(symbol, changes)
+        if symbol in self.markets:
+            self.markets[symbol].rules = self.rules(symbol)
+
     def set_status(self, symbol: str, status: str) -> None:
         """Let a symbol start or stop trading."""
         self.catalogue.set_status(symbol, status)

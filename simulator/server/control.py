@@ -31,6 +31,7 @@ class Control:
             web.post("/sim/fill", self._handler(self.fill)),
             web.post("/sim/expire", self._handler(self.expire)),
             web.post("/sim/liquidity", self._handler(self.liquidity)),
+            web.post("/sim/filters", self._handler(self.filters)),
             web.post("/sim/market", self._handler(self.market)),
             web.post("/sim/clock", self._handler(self.clock)),
             web.get("/sim/log", self._handler(self.log)),
@@ -98,6 +99,15 @@ class Control:
             str(body["symbol"]), str(body["quantity_per_level"]), _integer(body.get("levels", 1), "levels"),
             queue=str(body.get("queue", "0")),
         )  # fmt: skip
+        return {"ok": True}, 200
+
+    def filters(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        changes = {
+            str(kind): {str(name): str(value) for name, value in dict(values).items()}
+            for kind, values in body.items()
+            if kind != "symbol"
+        }
+        self.simulator.set_filters(str(body["symbol"]), **changes)
         return {"ok": True}, 200
 
     def market(self, _: web.Request, body: dict[str, Any]) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.guards import around, asking, covering, journal, limits, mechanism, placing, unknown, wire
+from tests.guards import around, asking, covering, fitting, journal, limits, mechanism, placing, unknown, wire
 from tests.guards.guard import Guard
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -13,6 +13,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     *placing.GUARDS,
     *unknown.GUARDS,
     *covering.GUARDS,
+    *fitting.GUARDS,
     *around.GUARDS,
     *limits.GUARDS,
     *asking.GUARDS,

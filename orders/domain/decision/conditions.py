@@ -9,9 +9,11 @@ from exchange.refusals import Refusal
 from exchange.types import OrderType, Side
 from orders.domain.coverage import is_uncovered, uncovered_since_ts
 from orders.domain.enums import Form, LegState, Protection, Role
+from orders.domain.fitting import lot_of, split
 from orders.domain.rounding import plain
 from orders.domain.snapshot import LegView, TrioSnapshot
 
+OFF_THE_RULES: Final = (Refusal.BAD_STEP, Refusal.PRICE_OUT_OF_RANGE)
 SHORT_LIFE_MS: Final = 5000
 VAIN_PAUSE_MS: Final = 200
 VAIN_PAUSE_MAX_MS: Final = {Role.STOP_LOSS: 1000, Role.TAKE_PROFIT: 5000}
@@ -125,7 +127,7 @@ def refused_forms(trio: TrioSnapshot, role: Role) -> set[Form]:
     for leg in reversed(trio.of(role)):
         if leg.acknowledged:
             break
-        if leg.state is not LegState.REJECTED or before_entry(trio, leg):
+        if leg.state is not LegState.REJECTED or before_entry(trio, leg) or refused_by_old_rules(trio, leg):
             continue
         if leg.refusal is Refusal.NOT_WHILE_FLAT and not _position_seen_after(trio, leg):
             continue
@@ -137,9 +139,23 @@ def _position_seen_after(trio: TrioSnapshot, leg: LegView) -> bool:
     return trio.slot.quantity > 0 and trio.slot.as_of > (leg.ended_ts or leg.submitted_ts)
 
 
+def level_of(trio: TrioSnapshot, role: Role) -> Decimal | None:
+    """Return the level of a stop or target, on today's tick."""
+    return trio.spec.stop_loss if role is Role.STOP_LOSS else trio.spec.take_profit
+
+
+def refused_by_old_rules(trio: TrioSnapshot, leg: LegView) -> bool:
+    """Was this leg refused at a level that today's tick would not send any more? That says nothing about the next one."""
+    if leg.state is not LegState.REJECTED or leg.acknowledged or leg.refusal not in OFF_THE_RULES:
+        return False
+    return leg.trigger_price is not None and leg.trigger_price != level_of(trio, leg.role)
+
+
 def is_dust(trio: TrioSnapshot) -> bool:
-    """Has the exchange refused to close the position at market because it is so small?"""
+    """Is the position below the smallest order, by today's rules or by what the exchange said of the last exit?"""
     newest = trio.newest(Role.EXIT)
+    if trio.position > 0 and not split(trio.position, lot_of(trio.rules, OrderType.MARKET)):
+        return True
     if newest is None or newest.state is not LegState.REJECTED or newest.refusal is not Refusal.TOO_SMALL:
         return False
     return 0 < trio.position <= newest.quantity

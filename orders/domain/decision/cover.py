@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 from exchange.refusals import Refusal
-from exchange.types import PositionMode
+from exchange.types import OrderType, PositionMode
+from orders.domain.coverage import covered
 from orders.domain.decision.conditions import (
     before_entry,
     cover_deadline_ts,
     refusal_facts,
+    refused_by_old_rules,
     refused_forms,
     vain_pause_ms,
 )
@@ -27,6 +30,7 @@ from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_a
 from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit
 from orders.domain.decision.unwind import cleared
 from orders.domain.enums import Form, LegState, Role
+from orders.domain.fitting import lot_of
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.domain.snapshot import LegView, TrioSnapshot
 
@@ -100,7 +104,7 @@ def stop_dying_young(trio: TrioSnapshot) -> Step | None:
 
 def new_stop(trio: TrioSnapshot) -> Step:
     """Otherwise a new stop goes out, in a form that was not refused and is not taken."""
-    return _submit_stop(trio, leg_plan(trio, Role.STOP_LOSS, _stop_form(trio), trio.position))
+    return _submit_stop(trio, leg_plan(trio, Role.STOP_LOSS, _stop_form(trio), _stop_quantity(trio)))
 
 
 STOP_UNDER_WAY: Final[tuple[LegRule, ...]] = (
@@ -136,6 +140,12 @@ def _submit_stop(trio: TrioSnapshot, stop: Plan) -> Step:
     if trio.newest(Role.TAKE_PROFIT) is None:
         return Submit((stop, _target_plan(trio)))
     return Submit((stop,))
+
+
+def _stop_quantity(trio: TrioSnapshot) -> Decimal:
+    """One stop for all of it; where that is more than an order may have, what the stops before it leave."""
+    one = trio.position <= lot_of(trio.rules, OrderType.STOP_MARKET).largest
+    return trio.position if one else trio.position - covered(trio)
 
 
 def _stop_form(trio: TrioSnapshot) -> Form:
@@ -294,6 +304,11 @@ def target_gone(trio: TrioSnapshot, target: LegView) -> Step | None:
     return _submit_target(trio) if gone else None
 
 
+def target_refused_by_old_rules(trio: TrioSnapshot, target: LegView) -> Step | None:
+    """A target that was refused at a level which is no price any more goes out at today's."""
+    return _submit_target(trio) if refused_by_old_rules(trio, target) else None
+
+
 def target_ended_by_exchange(trio: TrioSnapshot, target: LegView) -> Step | None:
     """A target that expired, or was refused as "not while flat", is replaced if the position, read since, is still there."""
     ended = target.state in (LegState.EXPIRED, LegState.REJECTED)
@@ -320,6 +335,7 @@ TARGET: Final[tuple[LegRule, ...]] = (
     target_resting,
     target_dying_young,
     target_gone,
+    target_refused_by_old_rules,
     target_ended_by_exchange,
     target_refused_for_good,
 )

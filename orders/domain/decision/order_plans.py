@@ -8,8 +8,10 @@ from typing import Final
 from exchange.refusals import Refusal
 from exchange.types import NewOrder, OrderType, PositionMode, Side, TimeInForce
 from orders.domain import client_ids
+from orders.domain.decision.conditions import level_of
 from orders.domain.decision.steps import Plan
 from orders.domain.enums import Form, Role
+from orders.domain.fitting import first_of, lot_of
 from orders.domain.rounding import to_grid
 from orders.domain.snapshot import STOP_WORKING_TYPE, TARGET_WORKING_TYPE, LegView, TrioSnapshot
 
@@ -44,16 +46,20 @@ def entry_plan(trio: TrioSnapshot, again: LegView | None) -> Plan:
 
 
 def exit_plan(trio: TrioSnapshot, quantity: Decimal, again: LegView | None = None) -> Plan:
-    """Plan a reduce-only exit at market, or, where the book is too thin for that, up to the price band."""
+    """Plan a reduce-only exit at market, or, where the book is too thin for that, up to the price band.
+
+    A quantity above what one order may have takes several exits, one after the other: each is planned from what is left.
+    """
     spec = trio.spec
     limit = _band_limit(trio)
+    kind = OrderType.MARKET if limit is None else OrderType.LIMIT
     order = NewOrder(
         client_id=again.client_id if again else client_id(trio, Role.EXIT),
         symbol="",
         side=spec.exit_side,
-        type=OrderType.MARKET if limit is None else OrderType.LIMIT,
+        type=kind,
         position_side=spec.position_side,
-        quantity=quantity,
+        quantity=first_of(quantity, lot_of(trio.rules, kind)),
         price=limit,
         time_in_force=None if limit is None else TimeInForce.IOC,
         reduce_only=spec.mode is PositionMode.ONE_WAY,
@@ -81,14 +87,15 @@ def leg_plan(
     if again is not None:
         form, quantity = again.form, again.quantity or quantity
     closing = form is Form.CLOSE_POSITION
+    kind = OrderType.STOP_MARKET if stop else OrderType.TAKE_PROFIT_MARKET
     order = NewOrder(
         client_id=again.client_id if again else client_id(trio, role),
         symbol="",
         side=spec.exit_side,
-        type=OrderType.STOP_MARKET if stop else OrderType.TAKE_PROFIT_MARKET,
+        type=kind,
         position_side=spec.position_side,
-        quantity=None if closing else quantity,
-        trigger_price=spec.stop_loss if stop else spec.take_profit,
+        quantity=None if closing else first_of(quantity, lot_of(trio.rules, kind)),
+        trigger_price=level_of(trio, role),
         working_type=STOP_WORKING_TYPE if stop else TARGET_WORKING_TYPE,
         price_protect=False,
         reduce_only=not closing and spec.mode is PositionMode.ONE_WAY,

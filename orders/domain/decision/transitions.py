@@ -23,6 +23,7 @@ from orders.domain.decision.conditions import (
     level_passed,
     protected_once,
     refused_as_passed,
+    refused_by_old_rules,
     refused_forms,
     stop_attempted,
     stop_failed,
@@ -32,6 +33,7 @@ from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.decision.rules import first_that_applies
 from orders.domain.enums import ENDS, Cause, Form, LegState, Role, TargetPolicy
 from orders.domain.enums import TrioState as S
+from orders.domain.fitting import entry_misfit
 from orders.domain.snapshot import LEGS_A_TRIO, LegView, TrioSnapshot
 
 CONDITIONALS_KEPT_FREE: Final = (
@@ -118,6 +120,13 @@ def legs_do_not_fit(trio: TrioSnapshot) -> Implied | None:
     return None
 
 
+def rules_refuse(trio: TrioSnapshot) -> Implied | None:
+    """The symbol's rules have changed since the trio was queued, and it does not fit them any more."""
+    if _ready(trio) and (trouble := entry_misfit(trio.spec, trio.rules)):
+        return Implied(Transition.REFUSED, Cause.LIMIT, trouble)
+    return None
+
+
 def begun(trio: TrioSnapshot) -> Implied | None:
     """A worker is alive, the position was read recently and the slot is free: placing begins."""
     return Implied(Transition.BEGUN) if _ready(trio) else None
@@ -131,6 +140,7 @@ QUEUED: Final[tuple[TransitionRule, ...]] = (
     dry_run_refused,
     slot_taken,
     legs_do_not_fit,
+    rules_refuse,
     begun,
 )
 
@@ -209,6 +219,13 @@ def limit_refuses_entry(trio: TrioSnapshot) -> Implied | None:
     return None
 
 
+def rules_refuse_entry(trio: TrioSnapshot) -> Implied | None:
+    """The symbol's rules have changed while the legs waited for the entry, and it does not fit them any more."""
+    if _entry_unsent(trio) and (trouble := entry_misfit(trio.spec, trio.rules)):
+        return Implied(Transition.WITHDRAW, Cause.LIMIT, trouble)
+    return None
+
+
 def good_till_passed(trio: TrioSnapshot) -> Implied | None:
     """``good_till`` has passed without a fill."""
     if trio.good_till is not None and trio.now >= trio.good_till:
@@ -265,6 +282,7 @@ WITHDRAW: Final[tuple[TransitionRule, ...]] = (
     cancel_before_fill,
     entry_overdue,
     limit_refuses_entry,
+    rules_refuse_entry,
     good_till_passed,
     entry_cancelled,
     entry_expired,
@@ -452,7 +470,8 @@ def _refused_target(trio: TrioSnapshot) -> LegView | None:
     target = trio.newest(Role.TAKE_PROFIT)
     if target is None or target.state is not LegState.REJECTED or before_entry(trio, target):
         return None
-    return None if target.acknowledged or target.refusal is Refusal.NOT_WHILE_FLAT else target
+    said_nothing = target.refusal is Refusal.NOT_WHILE_FLAT or refused_by_old_rules(trio, target)
+    return None if target.acknowledged or said_nothing else target
 
 
 # --- with a position that is not covered ------------------------------------------------------

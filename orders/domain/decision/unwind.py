@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from exchange.refusals import Refusal
+from exchange.types import OrderType
 from orders.domain.decision.conditions import is_dust, late_quantity, refusal_facts
 from orders.domain.decision.lifecycle import ending
 from orders.domain.decision.lookups import (
@@ -21,6 +22,7 @@ from orders.domain.decision.order_plans import exit_plan
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import AskPerson, Cancel, Done, Exit, Rest, Step
 from orders.domain.enums import Cause, Form, LegState, Role
+from orders.domain.fitting import lot_of, split
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.domain.rounding import plain
 from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
@@ -129,7 +131,7 @@ def exit_keeps_being_refused(trio: TrioSnapshot) -> Step | None:
 
 
 def exit_sent(trio: TrioSnapshot) -> Step:
-    """The whole position is closed at market. What would enlarge it, or blocks the exit, is cancelled at the same time."""
+    """The position is closed at market, in as many exits as the symbol's lot makes of it. What would enlarge it, or blocks the exit, is cancelled at the same time."""
     newest = trio.newest(Role.EXIT)
     again = newest if newest is not None and newest.state is LegState.PLANNED else None
     return Exit(exit_plan(trio, trio.position, again), tuple(_in_the_way(trio, newest)))
@@ -231,6 +233,9 @@ def late_fill_exited(trio: TrioSnapshot) -> Step | None:
     newest = trio.newest(Role.EXIT)
     if quantity <= 0 or _late_exit_answered(trio, newest):
         return None
+    if not split(quantity, lot_of(trio.rules, OrderType.MARKET)):
+        left = Question(QuestionKind.DUST, {"quantity": plain(quantity)})
+        return AskPerson(left) if trio.may_ask(left) else None
     if newest is not None and must_wait(trio, newest):
         return Rest(newest.retry_at)
     again = newest if newest is not None and newest.state is LegState.PLANNED else None
@@ -256,7 +261,14 @@ def _late_exit_answered(trio: TrioSnapshot, exit_order: LegView | None) -> bool:
         return False
     filled_ts = max((leg.filled_ts or 0 for leg in trio.of(Role.ENTRY)), default=0)
     refused = exit_order.state is LegState.REJECTED and exit_order.refusal is not Refusal.NOT_WHILE_FLAT
-    return exit_order.submitted_ts >= filled_ts and not refused
+    return exit_order.submitted_ts >= filled_ts and not refused and not _is_one_of_several(trio, exit_order)
+
+
+def _is_one_of_several(trio: TrioSnapshot, exit_order: LegView) -> bool:
+    """Did this late exit fill wholly, cut to what one order may have, so that others follow it?"""
+    before = late_quantity(trio) + exit_order.filled
+    orders = split(before, lot_of(trio.rules, OrderType.MARKET))
+    return len(orders) > 1 and exit_order.state is LegState.FILLED and exit_order.filled == orders[0]
 
 
 # --- taking back ------------------------------------------------------------------------------
