@@ -8,6 +8,8 @@ from orders.models import Leg
 
 FACT_FIELDS = (
     "quantity",
+    "price",
+    "trigger_price",
     "filled",
     "average_price",
     "acknowledged",

@@ -14,9 +14,11 @@ from typing import Any, Final, ParamSpec, TypeVar
 from simulator.clock import Clock, wall_clock
 from simulator.engine import order_views
 from simulator.engine.account_book import AccountBook
+from simulator.engine.amendments import Amendment, amend_order
 from simulator.engine.catalogue import load_catalogue
 from simulator.engine.decimals import MONEY, ZERO, plain
 from simulator.engine.ledger import deposit
+from simulator.engine.liquidation import OWN_ORDERS, close_by_own_order
 from simulator.engine.market import Depth, Market
 from simulator.engine.matching import fill_by_hand
 from simulator.engine.order_lifecycle import end_algo
@@ -225,6 +227,37 @@ class Simulator:
         now = self.clock()
         with self.venue.change_by_hand(now):
             fill_by_hand(self.ex, self.ex.orders[order_id], _number(quantity, "quantity"), now)
+
+    @synchronized
+    def amend(
+        self, client_id: str, quantity: Decimal | str, price: Decimal | str, account: str | None = None
+    ) -> None:
+        """Change a resting limit order, as a person does in the app. Raises ValueError, ApiError."""
+        book = self._book(account)
+        order_id = book.open_order_ids.get(client_id)
+        if order_id is None:
+            raise ValueError(f"No open order has the client id {client_id!r}.")
+        now, order = self.clock(), self.ex.orders[order_id]
+        change = Amendment(order.side, _number(quantity, "quantity"), _number(price, "price"), None, 0)
+        with self.venue.change_by_hand(now):
+            amend_order(self.ex, book, order, change, now)
+
+    @synchronized
+    def close_by_exchange(
+        self, symbol: str, how: str, account: str | None = None, side: str = "BOTH"
+    ) -> None:
+        """Close a position by an order of the exchange's own: ``settlement``, ``delivery``, ``adl`` or ``liquidation``.
+
+        Raises ValueError.
+        """
+        if how not in OWN_ORDERS:
+            raise ValueError(f"how is {', '.join(OWN_ORDERS)}, not {how!r}.")
+        book, now = self._book(account), self.clock()
+        position = book.held.get((symbol, side))
+        if position is None or not position.amount:
+            raise ValueError(f"There is no position of {symbol} to close.")
+        with self.venue.change_by_hand(now):
+            close_by_own_order(self.ex, book, position, now, how=how)
 
     @synchronized
     def expire(self, client_id: str, account: str | None = None) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from exchange.types import PriceKind, Side
 from infrastructure.rows import fetch_all
 from orders.domain.enums import Role
+
+LevelKey: TypeAlias = tuple[int, PriceKind, Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,11 @@ class PriceLevel:
     kind: PriceKind
     at_or_above: bool
     role: Role = Role.ENTRY
+
+    @property
+    def key(self) -> LevelKey:
+        """An order that is moved on the exchange waits at another level."""
+        return self.leg_id, self.kind, self.price
 
     @property
     def is_entry(self) -> bool:

@@ -26,7 +26,7 @@ from orders.domain.enums import LegState
 from orders.models import Leg, Slot, TrioOrder
 from orders.trio_lock import locked
 from worker.keyed_executor import KeyedExecutor
-from worker.price_levels import PriceLevel, price_levels
+from worker.price_levels import LevelKey, PriceLevel, price_levels
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ class PriceWatch:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prices")
         self._reads = KeyedExecutor(8, name="due-reads")  # a hanging process may hold a trio's row
         self._levels: dict[str, list[PriceLevel]] = {}  # by symbol
-        self._reached: set[tuple[int, PriceKind]] = set()
-        self._entries: set[int] = set()  # entries that were read when we first watched them
+        self._reached: set[LevelKey] = set()
+        self._entries: set[LevelKey] = set()  # entries that were read when we first watched them there
         self._refresh_at = 0.0
         self._heard_at = clock()
         self._silent_read_at = 0.0
@@ -116,9 +116,9 @@ class PriceWatch:
             if level.kind is not tick.kind:
                 continue
             if not level.reached_by(tick.price):
-                self._reached.discard((level.leg_id, level.kind))
-            elif (level.leg_id, level.kind) not in self._reached:
-                self._reached.add((level.leg_id, level.kind))
+                self._reached.discard(level.key)
+            elif level.key not in self._reached:
+                self._reached.add(level.key)
                 found.append(level)
         return found
 
@@ -130,10 +130,10 @@ class PriceWatch:
             self._heard_at = self._clock()  # silence counts from when there is something to watch
         self._levels = by_symbol
         levels = [level for watched in by_symbol.values() for level in watched]
-        self._reached &= {(level.leg_id, level.kind) for level in levels}
+        self._reached &= {level.key for level in levels}
         self._loop.call_soon_threadsafe(self._stream.watch, list(by_symbol))
-        entries = {level.leg_id for level in levels if level.is_entry}
-        fresh = [level for level in levels if level.leg_id in entries - self._entries]
+        entries = {level.key for level in levels if level.is_entry}
+        fresh = [level for level in levels if level.key in entries - self._entries]
         self._schedule_reads(fresh, in_ms=FIRST_READ_MS)
         self._entries = entries
 

@@ -22,8 +22,6 @@ class Rebuilt:
     generation: int
     type: str
     side: str
-    price: Decimal | None
-    trigger_price: Decimal | None
     facts: LegFacts
 
 
@@ -42,9 +40,14 @@ class Replay:
         if client_id not in self.legs:
             self.legs[client_id] = _new(client_id, payload)
         leg = self.legs[client_id]
-        leg.type, leg.price = payload["type"], _number(payload.get("price"))
-        leg.trigger_price = _number(payload.get("triggerPrice"))
-        leg.facts = sent(leg.facts, kind=kind, quantity=quantity)
+        leg.type = payload["type"]
+        leg.facts = sent(
+            leg.facts,
+            kind=kind,
+            quantity=quantity,
+            price=_number(payload.get("price")),
+            trigger_price=_number(payload.get("triggerPrice")),
+        )
         return client_id
 
     def answered(
@@ -84,7 +87,8 @@ class Replay:
         leg = self.legs[client_id]
         numbers = {name: _number(facts[name]) for name in ("quantity", "filled", "average_price")}
         words = {"state": LegState(facts["state"]), "form": Form(facts["form"])}
-        leg.facts = LegFacts(conditional=leg.facts.conditional, **{**facts, **numbers, **words})
+        asked = {"price": leg.facts.price, "trigger_price": leg.facts.trigger_price}  # not kept in that line
+        leg.facts = LegFacts(conditional=leg.facts.conditional, **{**asked, **facts, **numbers, **words})
 
 
 def _new(client_id: str, payload: Mapping[str, str]) -> Rebuilt:
@@ -96,8 +100,6 @@ def _new(client_id: str, payload: Mapping[str, str]) -> Rebuilt:
         generation,
         payload["type"],
         payload["side"],
-        _number(payload.get("price")),
-        _number(payload.get("triggerPrice")),
         LegFacts(
             conditional=OrderType(payload["type"]).is_conditional,
             form=Form.CLOSE_POSITION if closes else Form.QUANTITY,

@@ -1,7 +1,8 @@
 """What an order event, answer or look-up means for one of our legs. Idempotent and monotonic.
 
-Statuses are a partial order: a late NEW never moves a leg back, executions only ever grow, and an
-order we had written off comes back as late.
+The exchange's word about an order of ours wins: its price, quantity and trigger price as of the newest report, its
+status, its executions. Statuses are a partial order: a late NEW never moves a leg back, executions only ever grow, and
+an order we had written off comes back as late. So reports may arrive in any order, by event or by look-up.
 """
 
 from __future__ import annotations
@@ -13,6 +14,15 @@ from typing import Final
 from exchange.types import ZERO, OrderState, OrderView
 from orders.domain.enums import Form, LegState, RequestKind, Role, TrioState, Verdict
 
+# Of two ends reported of one order: what executed outranks what ended, and an end the refusal at a trigger.
+FINAL_WORD: Final = (LegState.REJECTED, LegState.CANCELLED, LegState.EXPIRED, LegState.FILLED)
+PAST_TRIGGER: Final = (
+    OrderState.TRIGGERING,
+    OrderState.TRIGGERED,
+    OrderState.PARTIALLY_FILLED,
+    OrderState.FILLED,
+    OrderState.FINISHED,
+)
 RANK: Final = {
     LegState.PLANNED: 0,
     LegState.SUBMITTED: 1,
@@ -53,6 +63,8 @@ class LegFacts:
     form: Form
     state: LegState
     quantity: Decimal = ZERO
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
     filled: Decimal = ZERO
     average_price: Decimal | None = None
     acknowledged: bool = False
@@ -73,34 +85,68 @@ def merge(leg: LegFacts, view: OrderView, *, certain: bool) -> tuple[LegFacts, b
 
     ``certain``: the view comes from a look-up that followed a triggered order to its child.
     """
-    state, look = _state(leg, view, certain=certain)
-    executed = max(leg.filled, view.executed)
+    shown, look = _state(leg, view, certain=certain)
     at = view.updated_at or leg.seen_ts or 0
     came_back = leg.state is LegState.WRITTEN_OFF
-    older = not came_back and RANK[state] <= RANK[leg.state] and leg.state is not LegState.PLANNED
-    if older and leg.state is not state:
-        state = leg.state
+    state = shown if came_back or _outranks(shown, leg.state) else leg.state
     merged = replace(
-        leg,
+        _with_terms(leg, view, at=at),
         state=state,
-        filled=executed,
-        average_price=view.average_price or leg.average_price,
-        acknowledged=leg.acknowledged or state is not LegState.REJECTED or view.algo_id is not None,
+        filled=max(leg.filled, view.executed),
+        average_price=_average(leg, view),
+        acknowledged=leg.acknowledged or shown is not LegState.REJECTED or view.algo_id is not None,
         late=leg.late or came_back,
         order_id=view.order_id or leg.order_id,
         algo_id=view.algo_id or leg.algo_id,
         refused_text=view.reason or leg.refused_text,
-        accepted_ts=leg.accepted_ts or at,
-        filled_ts=at if executed > leg.filled else leg.filled_ts,
+        accepted_ts=_first(leg.accepted_ts, at),
+        filled_ts=_filled_ts(leg, view, at=at),
         seen_ts=max(leg.seen_ts or 0, at),
     )
-    if view.quantity > 0 and leg.form is Form.QUANTITY and view.conditional == leg.conditional:
-        merged = replace(merged, quantity=view.quantity)
-    if state is LegState.TRIGGERED and leg.triggered_ts is None:
-        merged = replace(merged, triggered_ts=at)
-    if state.is_final and (leg.ended_ts is None or came_back):
-        merged = replace(merged, ended_ts=at)
+    if leg.conditional and (not view.conditional or view.state in PAST_TRIGGER):
+        merged = replace(merged, triggered_ts=_first(leg.triggered_ts, at))
+    if shown.is_final:
+        merged = replace(merged, ended_ts=at if came_back else _first(leg.ended_ts, at))
     return merged, look
+
+
+def _outranks(shown: LegState, known: LegState) -> bool:
+    if shown in FINAL_WORD and known in FINAL_WORD:
+        return FINAL_WORD.index(shown) > FINAL_WORD.index(known)
+    return RANK[shown] > RANK[known] or known is LegState.PLANNED
+
+
+def _first(known: int | None, at: int) -> int:
+    """Return the earlier of two moments; whatever is reported later, it was so from then on."""
+    return min(known, at) if known else at
+
+
+def _with_terms(leg: LegFacts, view: OrderView, *, at: int) -> LegFacts:
+    """Take over price, trigger price and quantity, as they were changed in the exchange's app, say.
+
+    An older report never takes back a newer one. The order born at a trigger says nothing about its parent's.
+    """
+    if view.conditional is not leg.conditional or at < (leg.seen_ts or 0):
+        return leg
+    quantity = view.quantity if leg.form is Form.QUANTITY and view.quantity > 0 else leg.quantity
+    return replace(
+        leg,
+        quantity=quantity,
+        price=view.price or leg.price,
+        trigger_price=view.trigger_price or leg.trigger_price,
+    )
+
+
+def _average(leg: LegFacts, view: OrderView) -> Decimal | None:
+    """The average belongs to the executions it was told with; the newest told of those counts."""
+    return (view.average_price if view.executed >= leg.filled else None) or leg.average_price
+
+
+def _filled_ts(leg: LegFacts, view: OrderView, *, at: int) -> int | None:
+    """Return when so much was first seen executed."""
+    if view.executed > leg.filled:
+        return at
+    return _first(leg.filled_ts, at) if view.executed == leg.filled > 0 else leg.filled_ts
 
 
 def _state(leg: LegFacts, view: OrderView, *, certain: bool) -> tuple[LegState, bool]:
@@ -128,10 +174,17 @@ def _child_state(view: OrderView) -> LegState:
     return state
 
 
-def sent(leg: LegFacts, *, kind: RequestKind, quantity: Decimal) -> LegFacts:
+def sent(
+    leg: LegFacts,
+    *,
+    kind: RequestKind,
+    quantity: Decimal,
+    price: Decimal | None = None,
+    trigger_price: Decimal | None = None,
+) -> LegFacts:
     """Return the leg as it is once a request that places it is committed."""
     state = LegState.PLANNED if kind is RequestKind.TEST else LegState.SUBMITTED
-    return replace(leg, state=state, quantity=quantity)
+    return replace(leg, state=state, quantity=quantity, price=price, trigger_price=trigger_price)
 
 
 def answered(

@@ -101,6 +101,8 @@ def _written_at(row: Row) -> datetime:
 
 # --- what was seen of an order ------------------------------------------------------------------
 
+PRICES = ("price", "trigger_price", "average_price")
+
 
 def facts_of_view(view: OrderView) -> dict[str, Any]:
     """Return an order as the exchange showed it, as JSON holds it: numbers as plain text."""
@@ -113,6 +115,8 @@ def facts_of_view(view: OrderView) -> dict[str, Any]:
         "position_side": view.position_side.value,
         "quantity": plain(view.quantity),
         "executed": plain(view.executed),
+        "price": None if view.price is None else plain(view.price),
+        "trigger_price": None if view.trigger_price is None else plain(view.trigger_price),
         "average_price": None if view.average_price is None else plain(view.average_price),
         "updated_at": view.updated_at,
         "conditional": view.conditional,
@@ -133,6 +137,12 @@ def view_of_facts(facts: dict[str, Any]) -> OrderView:
             "position_side": PositionSide(facts["position_side"]),
             "quantity": Decimal(facts["quantity"]),
             "executed": Decimal(facts["executed"]),
-            "average_price": None if facts["average_price"] is None else Decimal(facts["average_price"]),
+            **{
+                name: _number(facts.get(name)) for name in PRICES
+            },  # older lines have no more than the average
         }
     )
+
+
+def _number(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

@@ -19,7 +19,7 @@ from orders.models import Fill, Leg, Outcome, Request, Sighting, TrioOrder
 
 # A sighting that brings nothing new is not journaled, so the books may have seen the order later.
 EXACT: Final = tuple(name for name in FACT_FIELDS if name != "seen_ts")
-ASKED: Final = ("role", "generation", "type", "side", "price", "trigger_price")
+ASKED: Final = ("role", "generation", "type", "side")
 EMPTY_ENDS: Final = (TrioState.CANCELLED, TrioState.EXPIRED, TrioState.REFUSED, TrioState.DRY_RUN)
 STEPS: Final = Decimal("1E-16")  # what the books' columns hold
 OLD_MESSAGE: Final = re.compile(

@@ -114,16 +114,15 @@ class _Beginning:
 
     def _leg(self, plan: Plan, order: NewOrder, *, kind: RequestKind) -> Leg:
         """Return the order's row: a new one (the database refuses an id twice), or the old one of an order sent again."""
-        quantity = order.quantity or ZERO
         if plan.again:
             leg = OURS.get(self.trio.pk, order.client_id)
-            facts_put(leg, sent(facts_of(leg), kind=kind, quantity=quantity))
-            leg.type, leg.price, leg.trigger_price = order.type, order.price, order.trigger_price
+            facts_put(leg, self._sent(facts_of(leg), order, kind))
+            leg.type = order.type
             leg.retry_at, leg.look_at, leg.looks = None, None, 0
             row_update(leg)
             return leg
         facts = LegFacts(order.type.is_conditional, plan.form, LegState.PLANNED)
-        first = sent(facts, kind=kind, quantity=quantity)
+        first = self._sent(facts, order, kind)
         leg = Leg(
             client_id=order.client_id,
             trio=self.trio,
@@ -133,13 +132,22 @@ class _Beginning:
             type=order.type,
             side=order.side,
             quantity=first.quantity,
-            price=order.price,
-            trigger_price=order.trigger_price,
+            price=first.price,
+            trigger_price=first.trigger_price,
             state=first.state,
             retry_at=self._next_exit_at() if plan.role is Role.EXIT else None,
         )
         row_insert(leg)
         return leg
+
+    def _sent(self, facts: LegFacts, order: NewOrder, kind: RequestKind) -> LegFacts:
+        return sent(
+            facts,
+            kind=kind,
+            quantity=order.quantity or ZERO,
+            price=order.price,
+            trigger_price=order.trigger_price,
+        )
 
     def _next_exit_at(self) -> datetime | None:
         """Return when the exit after this one may go: the second at once, then with growing pauses."""

@@ -27,12 +27,13 @@ from exchange.types import (
 )
 from infrastructure.rows import Read, fetch_first, row_insert_once, row_update
 from orders.domain.enums import LegState, Role, Source
-from orders.domain.leg_updates import merge
+from orders.domain.leg_updates import LegFacts, merge
+from orders.domain.operator_questions import Question, QuestionKind
 from orders.domain.rounding import plain
 from orders.journal.append import facts_of_view, journal_append
 from orders.leg_facts import facts_of, facts_put
 from orders.models import Fill, Leg, Sighting, Slot, TrioOrder
-from orders.story import note, wake, wake_with_head
+from orders.story import note, question_ask, wake, wake_with_head
 from orders.trio_lock import locked
 
 POSITION_LAG_MS = 2000
@@ -80,7 +81,40 @@ def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now
     row_update(leg)
     if after.state != before.state or after.filled != before.filled:
         note(leg.trio, "leg", _leg_line(leg), at=now, client_id=leg.client_id)
+    if changes := _amended(leg, before, after):
+        _ask_about(leg, changes, now=now)
     return changed
+
+
+def _amended(leg: Leg, before: LegFacts, after: LegFacts) -> str:
+    """Say how an order was changed on the exchange, not by us, or nothing.
+
+    A reduce-only quantity is cut to the position when the exchange takes it: that is no change by a person.
+    """
+    if not before.acknowledged and leg.role != Role.ENTRY:
+        return ""
+    terms = ("quantity", "price", "trigger_price")
+    return ", ".join(
+        f"{name.replace('_', ' ')} {plain(was)} → {plain(now)}"
+        for name in terms
+        if (was := getattr(before, name)) is not None and was != (now := getattr(after, name))
+    )
+
+
+def _ask_about(leg: Leg, changes: str, *, now: datetime) -> None:
+    """Have the trio ask about an order that a person changed, once for each change. It is followed meanwhile."""
+    trio, role = leg.trio, Role(leg.role)
+    text = f"{role.words.capitalize()}: changed on the exchange, not here ({changes})."
+    note(trio, "outside", text, at=now, client_id=leg.client_id)
+    facts = {
+        "what": role.words,
+        "client_id": leg.client_id,
+        "changes": changes,
+        "symbol": trio.symbol.symbol,
+        "account": trio.account.name,
+    }
+    if not trio.is_over and question_ask(trio, Question(QuestionKind.ORDER_AMENDED, facts), at=now):
+        row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
 
 
 def _ends_at_once(leg: Leg) -> bool:

@@ -16,6 +16,14 @@ from simulator.engine.market import Market
 from simulator.engine.order_lifecycle import add_order, end_order, expire_exits_without_position, fill
 from simulator.engine.records import Order, Position
 
+# How the exchange names its own orders, by what they do.
+OWN_ORDERS = {
+    "liquidation": "autoclose-",
+    "adl": "adl_autoclose",
+    "settlement": "settlement_autoclose-",
+    "delivery": "delivery_autoclose-",
+}
+
 
 def liquidate(ex: Exchange, market: Market, now: int) -> None:
     """Check every holder of this symbol after its mark price moved."""
@@ -64,22 +72,30 @@ def _close_together(ex: Exchange, book: AccountBook, market: Market, position: P
         if order.symbol in symbols:
             end_order(ex, book, order, "CANCELED", now, reason=5)
     for each in doomed:
-        _close(ex, book, each, now)
+        _close(ex, book, each, now, how="liquidation")
     _insure(ex, book, asset, now)
     expire_exits_without_position(ex, now)
 
 
-def _close(ex: Exchange, book: AccountBook, position: Position, now: int) -> None:
+def close_by_own_order(ex: Exchange, book: AccountBook, position: Position, now: int, *, how: str) -> None:
+    """Close a position as a settlement, a delivery, auto-deleveraging or a liquidation does."""
+    _close(ex, book, position, now, how=how)
+    expire_exits_without_position(ex, now)
+
+
+def _close(ex: Exchange, book: AccountBook, position: Position, now: int, *, how: str) -> None:
     market = ex.market(position.symbol)
     asset, price, size = market.rules.margin_asset, market.mark, abs(position.amount)
     number = ex.next_order_id()
     order = Order(
-        number, book.account.name, position.symbol, f"autoclose-{now}{number}", "SELL" if position.amount > 0 else "BUY",
+        number, book.account.name, position.symbol, f"{OWN_ORDERS[how]}{now}{number}", "SELL" if position.amount > 0 else "BUY",
         position.side, "LIMIT", "IOC", size, market.round_to_tick(price), now, now, orig_type="LIMIT",
         reduce_only=position.side == "BOTH",
     )  # fmt: skip
     add_order(ex, book, order, now)
     fill(ex, book, order, size, price, now, maker=False, liquidation=True)
+    if how != "liquidation":
+        return
     fee = (size * price * market.rules.liquidation_fee).quantize(EIGHT, context=MONEY)
     fee = min(fee, max(ZERO, book.account.wallets.get(asset, ZERO)))
     if fee:

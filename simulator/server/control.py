@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from simulator.clock import SteppedClock
+from simulator.engine.errors import ApiError
 from simulator.faults.language import FaultError
 from simulator.simulator import AccountExists, Simulator
 
@@ -31,6 +32,8 @@ class Control:
             web.post("/sim/fill", self._handler(self.fill)),
             web.post("/sim/expire", self._handler(self.expire)),
             web.post("/sim/liquidity", self._handler(self.liquidity)),
+            web.post("/sim/amend", self._handler(self.amend)),
+            web.post("/sim/own-order", self._handler(self.own_order)),
             web.post("/sim/filters", self._handler(self.filters)),
             web.post("/sim/market", self._handler(self.market)),
             web.post("/sim/clock", self._handler(self.clock)),
@@ -99,6 +102,21 @@ class Control:
             str(body["symbol"]), str(body["quantity_per_level"]), _integer(body.get("levels", 1), "levels"),
             queue=str(body.get("queue", "0")),
         )  # fmt: skip
+        return {"ok": True}, 200
+
+    def amend(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        try:
+            self.simulator.amend(
+                str(body["client_id"]), str(body["quantity"]), str(body["price"]), body.get("account")
+            )
+        except ApiError as error:
+            return {"error": error.msg}, 400
+        return {"ok": True}, 200
+
+    def own_order(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        self.simulator.close_by_exchange(
+            str(body["symbol"]), str(body["how"]), body.get("account"), str(body.get("side", "BOTH"))
+        )
         return {"ok": True}, 200
 
     def filters(self, _: web.Request, body: dict[str, Any]) -> Answer:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.guards import around, asking, covering, fitting, journal, limits, mechanism, placing, unknown, wire
+from tests.guards import (
+    around,
+    asking,
+    covering,
+    fitting,
+    journal,
+    limits,
+    mechanism,
+    placing,
+    unknown,
+    wire,
+    word,
+)
 from tests.guards.guard import Guard
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -17,5 +29,6 @@ GUARDS: Final[tuple[Guard, ...]] = (
     *around.GUARDS,
     *limits.GUARDS,
     *asking.GUARDS,
+    *word.GUARDS,
     *wire.GUARDS,
 )

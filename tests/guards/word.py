@@ -1,0 +1,61 @@
+"""Guards of the exchange's word about our own orders: it wins, in whatever order it arrives."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.guards.guard import Guard, Removal
+
+PURE: Final = "tests/unit/orders/domain/test_leg_updates.py"
+STORY: Final = "tests/unit/orders/placement/test_the_exchanges_word.py"
+AMENDED: Final = f"{STORY}::test_an_entry_amended_in_the_app_is_followed_as_it_is_and_one_question_asked"
+PRICES: Final = "tests/unit/worker/test_price_watch.py"
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "an amended price is taken over",
+        "P4",
+        "the price watch waits at a level the order has left, and the fill is found late",
+        (Removal("orders/domain/leg_updates.py", "price=view.price or leg.price,", "price=leg.price,"),),
+        (AMENDED, f"{PURE}::test_what_the_newest_report_says_of_price_and_quantity_counts"),
+    ),
+    Guard(
+        "an older report takes nothing back",
+        "P6",
+        "a late list or answer undoes what an event said after it",
+        (
+            Removal(
+                "orders/domain/leg_updates.py",
+                "if view.conditional is not leg.conditional or at < (leg.seen_ts or 0):",
+                "if view.conditional is not leg.conditional:",
+            ),
+        ),
+        (f"{PURE}::test_an_ordinary_order_is_known_the_same_in_whatever_order_it_is_told",),
+    ),
+    Guard(
+        "an execution outranks the end that was told first",
+        "P6",
+        "how an order ended depends on which report came first",
+        (
+            Removal(
+                "orders/domain/leg_updates.py",
+                "return FINAL_WORD.index(shown) > FINAL_WORD.index(known)",
+                "return False",
+            ),
+        ),
+        (f"{PURE}::test_a_conditional_order_is_known_the_same_in_whatever_order_it_is_told",),
+    ),
+    Guard(
+        "a person is asked about an amended order",
+        "P6",
+        "an order of ours is another one than was checked, and nobody is told",
+        (
+            Removal(
+                "orders/placement/ingest.py",
+                "if changes := _amended(leg, before, after):",
+                "if changes := '':",
+            ),
+        ),
+        (AMENDED,),
+    ),
+)
