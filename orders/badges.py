@@ -47,7 +47,7 @@ VERDICT_COLOURS: Final = {
 }
 RESULT_COLOURS: Final = {
     "TAKE_PROFIT": "success", "STOP_LOSS": "danger", "LIQUIDATED": "danger", "UNCOVERED": "danger",
-    "LEVEL_PASSED": "danger", "OUTSIDE": "warning", "LATE": "warning",
+    "ADL": "danger", "SETTLEMENT": "warning", "DELIVERY": "warning", "LEVEL_PASSED": "danger", "OUTSIDE": "warning", "LATE": "warning",
 }
 # fmt: on
 SIDE_COLOURS: Final = {"BUY": "success", "SELL": "danger", "LONG": "success", "SHORT": "danger"}

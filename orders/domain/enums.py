@@ -115,6 +115,9 @@ class Cause(enum.StrEnum):
     UNCOVERED = "UNCOVERED"
     LEVEL_PASSED = "LEVEL_PASSED"
     LIQUIDATED = "LIQUIDATED"
+    ADL = "ADL"  # auto-deleveraging
+    SETTLEMENT = "SETTLEMENT"
+    DELIVERY = "DELIVERY"
     OUTSIDE = "OUTSIDE"
     LATE = "LATE"
     # before there was one

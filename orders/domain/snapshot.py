@@ -181,6 +181,7 @@ class TrioSnapshot:
     state: TrioState
     now: OurMs
     now_ts: ExchangeMs
+    account: str = ""  # its name
     stem: str = "test-1"  # what all client ids of this trio begin with
     cause: Cause | None = None
     reason: str = ""

@@ -142,6 +142,7 @@ def snapshot_of(
         state=trio.trio_state,
         now=now_ms,
         now_ts=now_ts,
+        account=trio.account.name,
         stem=client_ids.stem(install.token, trio.pk),
         cause=Cause(trio.cause) if trio.cause else None,
         reason=trio.reason,

@@ -58,4 +58,45 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ),
         (AMENDED,),
     ),
+    Guard(
+        "the exchange's cause is the trio's",
+        "P6",
+        "what a settlement closed on our way out is booked as ours",
+        (
+            Removal(
+                "orders/domain/decision/transitions.py",
+                "return forced if forced.cause is not trio.cause and (late_to_tell or not ours) else None",
+                "return forced if late_to_tell else None",
+            ),
+        ),
+        (f"{STORY}::test_what_the_exchange_closes_while_we_are_leaving_is_named_by_the_exchange",),
+    ),
+    Guard(
+        "an order of ours that executed first names the trio",
+        "P6",
+        "a close of ours is booked as a settlement because the exchange took the rest",
+        (
+            Removal(
+                "orders/domain/decision/transitions.py",
+                "(late_to_tell or not ours) else None",
+                "(late_to_tell or True) else None",
+            ),
+        ),
+        (f"{STORY}::test_an_order_of_ours_that_executed_before_the_exchange_closed_the_rest_names_the_trio",),
+    ),
+    Guard(
+        "an enlarged position asks",
+        "P6",
+        "a person's own purchase is closed with the trio, and nobody said so before",
+        (
+            Removal(
+                "orders/domain/decision/cover.py",
+                "if trio.question is not None or not from_outside(trio):",
+                "if True:",
+            ),
+        ),
+        (
+            f"{STORY}::test_a_position_that_a_person_enlarges_is_covered_whole_and_asked_about_once_for_each_size",
+        ),
+    ),
 )

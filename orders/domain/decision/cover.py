@@ -11,6 +11,7 @@ from orders.domain.coverage import covered
 from orders.domain.decision.conditions import (
     before_entry,
     cover_deadline_ts,
+    from_outside,
     refusal_facts,
     refused_by_old_rules,
     refused_forms,
@@ -32,6 +33,7 @@ from orders.domain.decision.unwind import cleared
 from orders.domain.enums import Form, LegState, Role
 from orders.domain.fitting import lot_of
 from orders.domain.operator_questions import Question, QuestionKind
+from orders.domain.rounding import plain
 from orders.domain.snapshot import LegView, TrioSnapshot
 
 
@@ -202,6 +204,20 @@ def flat_doubted(trio: TrioSnapshot) -> Step | None:
     return read_position(trio)
 
 
+def enlarged_from_outside(trio: TrioSnapshot) -> Step | None:
+    """A position that a person made larger in the app is put to a person, once for each size. All of it is covered."""
+    if trio.question is not None or not from_outside(trio):
+        return None
+    facts = {
+        "account": trio.account,
+        "symbol": trio.rules.symbol,
+        "position": plain(trio.slot.quantity),
+        "ours": plain(trio.entry_filled),
+    }
+    question = Question(QuestionKind.POSITION_ENLARGED, facts)
+    return AskPerson(question) if trio.may_ask(question) else None
+
+
 def holding_time(trio: TrioSnapshot) -> Step | None:
     """The trio is decided about again when its holding time is over."""
     if trio.hold_until_ts is None:
@@ -223,6 +239,7 @@ HOLD: Final[tuple[Rule, ...]] = (
     legs_followed,
     entry_read,
     flat_doubted,
+    enlarged_from_outside,
     holding_time,
     good_till,
 )

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from exchange.rate_limits import CONDITIONALS_MAX
 from exchange.refusals import RESTRICTIONS, SENTENCES, Refusal
+from exchange.types import ClosedBy
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.conditions import (
     armed_leg_refused,
@@ -52,6 +53,12 @@ class Implied(NamedTuple):
     reason: str = ""
 
 
+CLOSED_BY: Final[Mapping[str, Cause]] = {
+    ClosedBy.LIQUIDATION.value: Cause.LIQUIDATED,
+    ClosedBy.ADL.value: Cause.ADL,
+    ClosedBy.SETTLEMENT.value: Cause.SETTLEMENT,
+    ClosedBy.DELIVERY.value: Cause.DELIVERY,
+}
 TransitionRule: TypeAlias = Callable[[TrioSnapshot], Implied | None]
 
 
@@ -431,7 +438,7 @@ def _gone(trio: TrioSnapshot) -> bool:
 
 def _forced(trio: TrioSnapshot) -> Implied:
     reason = f"The exchange closed the position itself ({trio.forced})."
-    return Implied(Transition.EXIT, Cause.LIQUIDATED, reason)
+    return Implied(Transition.EXIT, CLOSED_BY.get(trio.forced, Cause.LIQUIDATED), reason)
 
 
 def _way_out(trio: TrioSnapshot) -> Transition:
@@ -538,8 +545,13 @@ def named_after_leg(trio: TrioSnapshot) -> Implied | None:
 
 
 def named_after_exchange(trio: TrioSnapshot) -> Implied | None:
-    """The exchange reports its own order after the position it closed, so the cause is corrected."""
-    return _forced(trio) if trio.forced and trio.cause is Cause.OUTSIDE else None
+    """The exchange closed the position itself: its word is the cause, unless an order of ours executed before that."""
+    if not trio.forced:
+        return None
+    forced = _forced(trio)
+    ours = [leg.role for leg in trio.legs if leg.role is not Role.ENTRY and leg.executed]
+    late_to_tell = trio.cause is Cause.OUTSIDE and all(role is Role.EXIT for role in ours)
+    return forced if forced.cause is not trio.cause and (late_to_tell or not ours) else None
 
 
 EXITING: Final[tuple[TransitionRule, ...]] = (

@@ -142,6 +142,7 @@ OUTCOMES = [  # state, result, cause, asks, rested: exit code
     ("CLOSED",      "PANIC",       "PANIC",           True,  True,  5),
     ("CLOSED",      "UNCOVERED",   "UNCOVERED",       False, True,  3),
     ("CLOSED",      "LIQUIDATED",  "LIQUIDATED",      False, True,  3),
+    ("CLOSED",      "SETTLEMENT",  "SETTLEMENT",      False, True,  3),
     ("CLOSED",      "OUTSIDE",     "OUTSIDE",         False, True,  3),
     ("CLOSED",      "LATE",        "LATE",            False, True,  3),
     ("CANCELLED",   "",            "CANCEL_WANTED",   False, True,  0),

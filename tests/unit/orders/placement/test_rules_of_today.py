@@ -6,28 +6,16 @@ from decimal import Decimal
 
 import pytest
 
-from exchange.types import NewOrder, OrderType, PositionSide, Side, Stamp
 from orders import services
 from orders.domain.enums import Role
 from orders.domain.operator_questions import QuestionKind
-from orders.exchange_data.clock import exchange_now_ms
 from orders.exchange_data.symbol_sync import symbols_sync
 from orders.models import Symbol
 from tests.builders import Desk, story, the
+from tests.unit.orders.placement.app import bought_in_the_app
 from worker.settings_drift import symbols_look
 
 D = Decimal
-
-
-def bought_in_the_app(desk: Desk, quantity: str) -> None:
-    """Have a person add to the long position by hand."""
-    from accounts.gateways import exchange_for
-
-    side = PositionSide.BOTH if desk.account.position_mode == "ONE_WAY" else PositionSide.LONG
-    order = NewOrder("app-1", "BTCUSDT", Side.BUY, OrderType.MARKET, side, quantity=D(quantity))
-    exchange = exchange_for(desk.account.pk)
-    at = exchange_now_ms("PAPER")
-    exchange.send(exchange.submit_request(order), stamp=Stamp(at, 5000), timeout_ms=2000)
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["synced", "not synced yet"])
