@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any, Final
 
 from orders.models import TrioOrder
 
@@ -34,3 +36,9 @@ def sync_symbols(environment: str) -> None:
     from orders.exchange_data.symbol_sync import symbols_sync
 
     symbols_sync(environment)
+
+
+# Nothing else in the queue is run, whoever wrote it there: the worker holds the keys.
+LISTED: Final[dict[str, Callable[..., Any]]] = {
+    f"{function.__module__}.{function.__name__}": function for function in (place, advance, sync_symbols)
+}

@@ -1,8 +1,10 @@
-"""The RQ worker: warm connections, JSON jobs only, and it outlives a lost database connection."""
+"""The RQ worker: warm connections, no jobs but ours, and it outlives a lost database connection."""
 
 from __future__ import annotations
 
 import gc
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +16,34 @@ from rq.worker import SimpleWorker
 from accounts.gateways import prepare
 from infrastructure.connections import connection_look_after
 from local_servers import manager
+from orders import jobs
+
+logger = logging.getLogger(__name__)
+
+
+class JobRefused(Exception):
+    """The queue asks for something that is no job of ours."""
+
+
+class ListedJob(Job):
+    """A job that runs what ``orders.jobs`` lists, and nothing else that a line in the queue may name."""
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        found = None if self.instance else jobs.LISTED.get(str(self.func_name))
+        if found is None:
+            logger.error("The job %s is refused and not run: %r is no job of ours.", self.id, self.func_name)
+            raise JobRefused(f"{self.func_name!r} is no job of ours: it was not run.")
+        return found
+
+    def restore(self, raw_data: Any) -> None:
+        super().restore(raw_data)
+        # What else RQ would call or post to around a job. Ours ask for none of it.
+        named = (self._success_callback_name, self._failure_callback_name, self._stopped_callback_name)
+        if any(named) or self.webhooks:
+            logger.error("The job %s names callbacks or webhooks, which ours never do: dropped.", self.id)
+        self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
+        self.webhooks = []
 
 
 class DjangoWorker(SimpleWorker):
@@ -26,7 +56,9 @@ class DjangoWorker(SimpleWorker):
 
         prepare()
         # rqworker defaults to pickle whatever the queue says. A pickled job can run anything: it is refused.
-        super().__init__(*args, **(kwargs | {"serializer": JSONSerializer}))
+        super().__init__(*args, **(kwargs | {"serializer": JSONSerializer, "job_class": ListedJob}))
+        for queue in self.queues:  # theirs are read too: what a dead worker left, what waits for another
+            queue.job_class = ListedJob
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
         gc.freeze()  # what is loaded now stays: no full collection walks through it between two orders

@@ -8,6 +8,7 @@ from tests.guards import (
     around,
     asking,
     covering,
+    doors,
     fitting,
     journal,
     limits,
@@ -30,5 +31,6 @@ GUARDS: Final[tuple[Guard, ...]] = (
     *limits.GUARDS,
     *asking.GUARDS,
     *word.GUARDS,
+    *doors.GUARDS,
     *wire.GUARDS,
 )

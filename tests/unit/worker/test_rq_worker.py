@@ -1,4 +1,4 @@
-"""Jobs are JSON and hold ids only; what is pickled is refused unread; a dead Redis fails nobody."""
+"""Jobs are JSON, hold ids only and are ours; anything else is refused unread; a dead Redis fails nobody."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from django.conf import settings
 from django.db import connection, transaction
 from django_rq import get_queue
 from django_rq.workers import get_worker
-from rq.job import JobStatus
+from rq.callbacks import Callback
+from rq.job import UNEVALUATED, JobStatus
 from rq.serializers import PickleSerializer
+from rq.webhook import Webhook
 
 from infrastructure import job_queue
+from orders import jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,6 +48,19 @@ class Bomb:
 
     def __reduce__(self) -> Any:
         return os.mkdir, (str(self.path),)
+
+
+def around(*args: Any) -> None:
+    """A callback that RQ would call when a job is done."""
+
+
+OURS = {f"{__name__}.{job.__name__}": job for job in (write, lose_connection, ask)}
+
+
+@pytest.fixture(autouse=True)
+def _jobs_of_these_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, job in OURS.items():
+        monkeypatch.setitem(jobs.LISTED, name, job)
 
 
 def work() -> None:
@@ -77,6 +93,63 @@ def test_a_pickled_job_is_refused_unread(redis_queue: Any, tmp_path: Path) -> No
     # Then nothing was run, and the job failed
     assert not target.exists()
     assert job.get_status() is JobStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    "name", ["os.mkdir", "pathlib.Path.mkdir", "orders.jobs.TrioOrder", "django.core.management.call_command"]
+)
+def test_nothing_but_our_own_jobs_is_run(
+    redis_queue: Any, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a line in the queue that names something else that can be called
+    target = tmp_path / "made"
+    job = redis_queue.enqueue(name, str(target))
+
+    # When a worker meets it
+    work()
+
+    # Then it is not run, fails, and the log says so
+    assert not target.exists()
+    assert job.get_status() is JobStatus.FAILED
+    assert f"{name!r} is no job of ours" in caplog.text
+
+
+def test_nothing_around_a_job_of_ours_is_run(
+    redis_queue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given a job of ours with a callback, a webhook and, another one, an instance whose method it names
+    called: list[Any] = []
+    monkeypatch.setattr(Webhook, "send", lambda *args, **options: called.append(args))
+    monkeypatch.setattr(f"{__name__}.around", lambda *args: called.append(args))
+    hooks = [
+        Webhook(f"http://127.0.0.1:9/{state}", state) for state in (JobStatus.FINISHED, JobStatus.FAILED)
+    ]
+    back = Callback(f"{__name__}.around")
+    fine = redis_queue.enqueue(
+        write, str(tmp_path / "answer"), 3, on_success=back, on_failure=back, webhooks=hooks, result_ttl=60
+    )
+    fails = redis_queue.enqueue(write, str(tmp_path), 3, on_failure=back, webhooks=hooks)
+    with_instance = redis_queue.enqueue(ask)
+    with_instance._instance, with_instance._func_name = "text", f"{__name__}.ask"
+    with_instance._data = UNEVALUATED
+    with_instance.save()
+
+    # When a worker meets them
+    work()
+
+    # Then ours ran, and nothing else did
+    assert fine.get_status() is JobStatus.FINISHED
+    assert (fails.get_status(), with_instance.get_status()) == (JobStatus.FAILED, JobStatus.FAILED)
+    assert called == []
+    assert "names callbacks or webhooks" in caplog.text
+
+
+def test_the_list_holds_what_is_rung_for() -> None:
+    assert set(jobs.LISTED) - set(OURS) == {
+        "orders.jobs.place",
+        "orders.jobs.advance",
+        "orders.jobs.sync_symbols",
+    }
 
 
 def test_the_next_job_gets_a_new_database_connection(redis_queue: Any) -> None:
