@@ -12,7 +12,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import action, display
 
 from accounts.badges import ENVIRONMENT_COLOURS
@@ -26,7 +25,7 @@ from accounts.symbol_settings import (
     symbol_settings_apply_all,
     symbol_settings_read,
 )
-from infrastructure.admin_pages import DialogActions, ReadOnly, dialog
+from infrastructure.admin_pages import DialogActions, ReadOnly, ReadOnlyHistory, dialog
 
 if TYPE_CHECKING:
     AccountBase = admin.ModelAdmin[ExchangeAccount]
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     InlineBase = admin.TabularInline[SymbolSetting, ExchangeAccount]
 else:
 
-    class AccountBase(SimpleHistoryAdmin, unfold.admin.ModelAdmin):
+    class AccountBase(ReadOnlyHistory, unfold.admin.ModelAdmin):
         pass
 
     SettingBase = unfold.admin.ModelAdmin
@@ -119,9 +118,6 @@ class ExchangeAccountAdmin(DialogActions, AccountBase):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # trios and their journal refer to it: switch it off instead
-
-    def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True  # reverting must not bring back what the exchange reported then
 
     @display(description="Environment", ordering="environment", label=ENVIRONMENT_COLOURS)
     def environment_badge(self, account: ExchangeAccount) -> tuple[str, str]:

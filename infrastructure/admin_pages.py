@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from simple_history.admin import SimpleHistoryAdmin
 from unfold.forms import BaseDialogForm
 
 if TYPE_CHECKING:
     DialogForm = forms.Form
     AdminBase = admin.ModelAdmin[Any]
+    HistoryBase = admin.ModelAdmin[Any]
 else:
     DialogForm = BaseDialogForm
     AdminBase = object
+    HistoryBase = SimpleHistoryAdmin
 
 
 def dialog(title: str, description: str, button: str, form: type[forms.Form] | None = None) -> dict[str, Any]:
@@ -73,3 +77,19 @@ class ReadOnly(AdminBase):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class ReadOnlyHistory(HistoryBase):
+    """Shows what a row was. simple_history's own page would save that over what it is, whoever asks for it."""
+
+    def has_change_history_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            raise PermissionDenied("History is only looked at: nothing was changed.")
+        page: HttpResponse = super().history_form_view(request, *args, **kwargs)
+        return page
