@@ -25,11 +25,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIPENV_PIPFILE
 
+# The fuzz: how many requests.
+REQUESTS ?= 12000
+
 # Under load: which scenario, and its options (python -m tests.load SCENARIO --help).
 LOAD ?= all
 LOAD_ARGS ?=
 
-.PHONY: help setup demo run test test-fast check guards crash soak load contract contract-env bench lint format lock clean
+.PHONY: help setup demo run test test-fast check guards crash soak load fuzz contract contract-env bench lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -65,6 +68,9 @@ soak: setup ## live thousands of trios among faults and kills, judge by the exch
 
 load: setup ## run a desk under load, judge by the exchange; LOAD=shared-address|ban|bulk|dead-keys, LOAD_ARGS=…
 	@$(BIN)/python -m tests.load $(LOAD) $(LOAD_ARGS)
+
+fuzz: setup ## type nonsense into every address and field of the web; REQUESTS=n, SEED=n
+	@FUZZ_REQUESTS=$(REQUESTS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -q -n 0 tests/unit/orders/admin/test_fuzz.py
 
 contract-env: ## the exchange's clients that nobody here wrote, in an environment of their own
 	@test -x .tool/contract/bin/python || $(PY) -m venv .tool/contract

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -50,6 +51,17 @@ class Configuration:
                 f"{name} must be a short name of letters, digits, dots and dashes, not {value!r}."
             )
         return value
+
+    def networks(self, name: str) -> list[IPv4Network | IPv6Network]:
+        found = []
+        for part in self.texts(name):
+            try:
+                found.append(ip_network(part))
+            except ValueError:
+                raise ImproperlyConfigured(
+                    f"{name} holds {part!r}: write addresses or networks with commas, as in 127.0.0.1,10.0.0.0/24."
+                ) from None
+        return found
 
     def flag(self, name: str, *, default: bool) -> bool:
         value = self.text(name).lower() or str(default).lower()  # an empty line in .env is no answer

@@ -33,6 +33,7 @@ FERNET_KEYS = CREDENTIALS_MASTER_KEY  # the first encrypts, all decrypt
 ALLOWED_HOSTS = _env.texts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = _env.texts("CSRF_TRUSTED_ORIGINS")
 HTTPS_ONLY = _env.flag("HTTPS_ONLY", default=False)
+TRUSTED_PROXIES = _env.networks("TRUSTED_PROXIES")
 WEB_PORT = _env.number("WEB_PORT", 8000, least=1, most=65535, unit="(a port)")
 
 # --- PostgreSQL and Redis ------------------------------------------------------------------
@@ -128,6 +129,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "backoffice.refusals.RefuseBadKeys",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it answers for what the views before it raised
 ]
@@ -160,9 +162,14 @@ LOGIN_REDIRECT_URL = "/admin/"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_HANDLER = "backoffice.login_limits.LoginLimits"
+AXES_CLIENT_IP_CALLABLE = "backoffice.login_limits.client_address"
+AXES_USERNAME_CALLABLE = "backoffice.login_limits.name_tried"
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
 OTP_TOTP_ISSUER = "Trio back office"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True  # a second factor's seed is for its owner, not for whoever sees the list
+SIMPLE_HISTORY_REVERT_DISABLED = True
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -15,3 +15,7 @@ urlpatterns = [
     path("metrics", health.metrics, name="metrics"),
     path("favicon.ico", RedirectView.as_view(url="/static/backoffice/favicon.svg")),
 ]
+
+handler400 = "backoffice.refusals.bad_request"
+handler403 = "backoffice.refusals.permission_denied"
+handler404 = "backoffice.refusals.page_not_found"

@@ -12,6 +12,7 @@ OURS = (
         "ALLOWED_HOSTS",
         "CSRF_TRUSTED_ORIGINS",
         "HTTPS_ONLY",
+        "TRUSTED_PROXIES",
         "WEB_PORT",
         "WORKER_SYMBOLS",
         "TIMEFRAME",

@@ -6,6 +6,9 @@ from typing import Final
 
 from tests.guards.guard import Guard, Removal
 
+ROLES: Final = "tests/unit/orders/admin/test_roles.py"
+LOGIN: Final = "tests/unit/backoffice/test_login_limits.py"
+FUZZ: Final = "tests/unit/orders/admin/test_fuzz.py"
 JOBS: Final = "tests/unit/worker/test_rq_worker.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -34,5 +37,51 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         (f"{JOBS}::test_nothing_around_a_job_of_ours_is_run",),
+    ),
+    Guard(
+        "history is only looked at",
+        "P7",
+        "who may only look rewrites an account by posting the form of its history",
+        (
+            Removal(
+                "infrastructure/admin_pages.py",
+                'if request.method not in ("GET", "HEAD"):',
+                "if False:",
+            ),
+        ),
+        (f"{ROLES}::test_nobody_rewrites_a_row_from_its_history",),
+    ),
+    Guard(
+        "an address is who a trusted proxy says it is",
+        "P7",
+        "a forged header lets passwords be tried without end, or one thief locks everybody out",
+        (
+            Removal(
+                "backoffice/login_limits.py",
+                "if not any(found in network for network in settings.TRUSTED_PROXIES):",
+                "if False:",
+            ),
+        ),
+        (f"{LOGIN}::test_a_forged_header_gets_nobody_further",),
+    ),
+    Guard(
+        "one password on many names is stopped",
+        "P7",
+        "a common password is tried on every name there is",
+        (
+            Removal(
+                "backoffice/login_limits.py",
+                "if (tried or 0) >= ADDRESS_FAILURES_MAX else failures",
+                "if False else failures",
+            ),
+        ),
+        (f"{LOGIN}::test_one_password_on_many_names_locks_the_address",),
+    ),
+    Guard(
+        "what is no key is refused before it is looked up",
+        "P7",
+        "an address or a field with nonsense in it is an error of ours",
+        (Removal("backoffice/refusals.py", "if not _is_key(field, value):", "if False:"),),
+        (f"{FUZZ}::test_what_names_no_row_is_refused_with_a_sentence",),
     ),
 )

@@ -1,0 +1,140 @@
+"""What the web answers to a request that cannot be meant: a sentence with a 4xx, never an error of ours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import unquote
+
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import ValidationError
+from django.db import DataError
+from django.db.models import DateField, Field, Model
+from django.http import HttpRequest, HttpResponse
+from django.template.response import SimpleTemplateResponse
+
+logger = logging.getLogger(__name__)
+
+KEYS: Final = ("object_id", "pk", "id", "trio_id")  # what addresses of the admin call the row they are about
+SHOWN_MAX: Final = 40
+NOT_FOUND: Final = "There is no such page."
+NOT_ALLOWED: Final = "You may not do this. Ask for the right, or sign in as somebody who has it."
+NOT_UNDERSTOOD: Final = "This request cannot be understood. Go back, reload the page and try again."
+
+
+def refused(status: int, sentence: str) -> HttpResponse:
+    """Return a page that says why."""
+    answer = SimpleTemplateResponse(
+        "refused.html", {"title": HTTPStatus(status).phrase, "sentence": sentence}, status=status
+    )
+    return answer.render()
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refused(400, NOT_UNDERSTOOD)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refused(403, str(exception) or NOT_ALLOWED)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    said = exception.args[0] if exception.args else ""
+    return refused(404, said if isinstance(said, str) and said else NOT_FOUND)
+
+
+class RefuseBadKeys:
+    """Refuse what names a row by something that is no key, before any page looks it up.
+
+    Django's admin and the packages that bring pages of their own hand such a value to the database or to the
+    model's field, each in its own way, and some of them end in an error.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        model = _model_of(request)
+        if model is None:
+            return None
+        if _dates_given(request, model):
+            return refused(400, "A date cannot be filled in by an address: enter it in the form.")
+        for field, value in _keys_named(request, model, args, kwargs):
+            if not _is_key(field, value):
+                shown = value[:SHOWN_MAX].replace("\0", "")
+                status = 404 if field.primary_key else 400
+                return refused(
+                    status,
+                    f"“{shown}” names no {field.model._meta.verbose_name if status == 404 else field.verbose_name}.",
+                )
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, DataError):
+            return None
+        # Too long, out of range, not text: what a person sent does not fit into a column.
+        logger.warning(
+            "refused %s %s: %s", request.method, request.path[:200], type(exception.__cause__).__name__
+        )
+        return refused(400, "Something that was sent is too long, too large or not text. Nothing was done.")
+
+
+def _model_of(request: HttpRequest) -> type[Model] | None:
+    name = _page(request)
+    for model in admin.site._registry:
+        if name.startswith(f"{model._meta.app_label}_{model._meta.model_name}_"):
+            return model
+    return None
+
+
+def _keys_named(
+    request: HttpRequest, model: type[Model], args: Any, kwargs: Any
+) -> Iterator[tuple[Field[Any, Any], str]]:
+    own: Any = model._meta.pk
+    for name in KEYS:
+        if name in kwargs:
+            yield own, unquote(str(kwargs[name]).replace("_", "%"))
+    if len(args) == 2:  # one version of a row's history: both come without a name
+        yield own, args[0]
+        yield model.history.model._meta.pk, args[1]  # type: ignore[attr-defined]
+    for value in request.POST.getlist(ACTION_CHECKBOX_NAME):
+        yield own, value
+    # What a list is filtered by, Django checks itself.
+    given = [request.POST] if _page(request).endswith("_changelist") else [request.GET, request.POST]
+    for relation in (*model._meta.fields, *model._meta.many_to_many):
+        if not relation.is_relation:
+            continue
+        for values in given:
+            for value in values.getlist(relation.name):
+                for part in value.split(",") if relation.many_to_many else [value]:
+                    yield relation, part
+
+
+def _dates_given(request: HttpRequest, model: type[Model]) -> bool:
+    """Does the address of an empty form name a date? Django fills it in as text, which its own fields cannot show."""
+    if not _page(request).endswith("_add"):
+        return False
+    return any(isinstance(field, DateField) and field.name in request.GET for field in model._meta.fields)
+
+
+def _page(request: HttpRequest) -> str:
+    match = request.resolver_match
+    return (match.url_name or "") if match is not None and match.app_names == ["admin"] else ""
+
+
+def _is_key(field: Field[Any, Any], value: str) -> bool:
+    if not field.primary_key:
+        if not value:
+            return True  # nothing chosen: the form says whether that will do
+        field = field.related_model._meta.pk  # type: ignore[union-attr]
+    try:
+        field.clean(value, None)
+    except ValidationError:
+        return False
+    return "\0" not in value
