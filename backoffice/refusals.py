@@ -18,7 +18,8 @@ from django.template.response import SimpleTemplateResponse
 
 logger = logging.getLogger(__name__)
 
-KEYS: Final = ("object_id", "pk", "id", "trio_id")  # what addresses of the admin call the row they are about
+KEYS: Final = ("object_id", "id")  # what these addresses call the row they are about
+LOOK_UP_THEMSELVES: Final = ("_history", "_password_change")  # the others go by get_object, which minds
 SHOWN_MAX: Final = 40
 NOT_FOUND: Final = "There is no such page."
 NOT_ALLOWED: Final = "You may not do this. Ask for the right, or sign in as somebody who has it."
@@ -98,7 +99,7 @@ def _keys_named(
 ) -> Iterator[tuple[Field[Any, Any], str]]:
     own: Any = model._meta.pk
     for name in KEYS:
-        if name in kwargs:
+        if name in kwargs and _page(request).endswith(LOOK_UP_THEMSELVES):
             yield own, unquote(str(kwargs[name]).replace("_", "%"))
     if len(args) == 2:  # one version of a row's history: both come without a name
         yield own, args[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -28,7 +28,7 @@ from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Slot, Symbol, TrioOrder, Watch
-from orders.specs import rules_of, spec_of
+from orders.specs import rules_of, spec_changes, spec_of
 from orders.story import note, question_number, question_over
 from orders.trio_lock import short_transaction
 
@@ -137,16 +137,24 @@ def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:
 # --- the verbs --------------------------------------------------------------------------------
 
 
-def trio_queue(*, trio_id: int, by: str, reading: Reading | None = None) -> TrioOrder:
+def trio_queue(
+    *, trio_id: int, by: str, reading: Reading | None = None, seen: Mapping[str, str] | None = None
+) -> TrioOrder:
     """Accept a draft for placement and ring the queue.
 
-    Raises TrioRefused (a rule, limit or gate; the draft stays as it was) or IllegalTransition (it is
-    no draft any more: a trio is placed once).
+    ``seen``: the draft as the person saw it who places it (``spec_shown``). Raises TrioRefused (a rule, limit
+    or gate, or not what was seen; the draft stays as it was) or IllegalTransition (it is no draft any more: a
+    trio is placed once).
     """
     draft = TrioOrder.objects.select_related("account", "symbol").get(pk=trio_id)
     if draft.trio_state is not TrioState.DRAFT:
         raise IllegalTransition(
             f"Trio {trio_id} was placed already (it is {draft.state}); it is never placed twice."
+        )
+    if seen is not None and (changes := spec_changes(draft, seen)):
+        raise TrioRefused(
+            f"The draft was changed since you saw it: {'; '.join(changes)}. Look at it, then place it. "
+            "Nothing was placed."
         )
     _apply_settings(draft)
     trio_check(draft, reading)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from exchange.types import OrderType, PositionMode, PositionSide, Side, TimeInForce
@@ -9,7 +10,7 @@ from orders.domain.enums import (
     Protection,
     TargetPolicy,
 )
-from orders.domain.rounding import shown
+from orders.domain.rounding import plain, shown
 from orders.domain.snapshot import Rules, Spec
 from orders.models import Symbol, TrioOrder
 
@@ -62,3 +63,22 @@ def rules_of(symbol: Symbol) -> Rules:
         status=symbol.status,
         **{name: getattr(symbol, name) for name in FILTERS},
     )
+
+
+def spec_shown(trio: TrioOrder) -> dict[str, str]:
+    """Return a draft as a page shows it, one text for each field a person may set."""
+    found = {}
+    for name in TrioOrder.SPEC_FIELDS:
+        value = getattr(trio, name)
+        found[name] = plain(value) if isinstance(value, Decimal) else "" if value is None else str(value)
+    return found
+
+
+def spec_changes(trio: TrioOrder, seen: Mapping[str, str]) -> list[str]:
+    """Return what of a draft is not as somebody saw it, as “quantity 0.01 → 5”."""
+    now = spec_shown(trio)
+    return [
+        f"{name.replace('_', ' ')} {seen[name] or 'none'} → {text or 'none'}"
+        for name, text in now.items()
+        if name in seen and seen[name] != text
+    ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -18,12 +20,13 @@ from unfold.enums import ActionVariant
 from infrastructure import job_queue
 from infrastructure.admin_pages import DialogActions, dialog
 from orders import risk_gates, services
-from orders.admin.forms import LABELS, ActionForm
+from orders.admin.forms import LABELS, ActionForm, PlaceForm, seen_of
 from orders.domain.enums import TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
 from orders.models import TrioOrder
+from orders.specs import spec_shown
 
 if TYPE_CHECKING:
     MixinBase = admin.ModelAdmin[TrioOrder]
@@ -53,8 +56,8 @@ def validate(trio: TrioOrder, by: str) -> str:
     return f"{trio}: would be accepted.{mark}{worker}"
 
 
-def place(trio: TrioOrder, by: str) -> str:
-    services.trio_queue(trio_id=trio.pk, by=by)
+def place(trio: TrioOrder, by: str, seen: Mapping[str, str] | None = None) -> str:
+    services.trio_queue(trio_id=trio.pk, by=by, seen=seen)
     return f"{trio}: queued for placement."
 
 
@@ -95,7 +98,7 @@ class TrioAction:
     """One action: the function behind it, its permission, button and dialog, and its name on the list."""
 
     name: str
-    perform: Callable[[TrioOrder, str], str]
+    perform: Callable[..., str]
     permission: str
     label: str
     icon: str
@@ -103,6 +106,7 @@ class TrioAction:
     explanation: str
     button: str
     variant: ActionVariant = ActionVariant.DEFAULT
+    form: type[ActionForm] = ActionForm
     on_selection: str = ""  # "Cancel what is unfilled of" 3 trios?
 
     @property
@@ -120,6 +124,7 @@ PLACE: Final = TrioAction(
     question="Place this trio?",
     explanation="It is checked against the exchange's rules and then sent. A trio is placed once.",
     button="Place now",
+    form=PlaceForm,
     on_selection="Place",
 )
 VALIDATE: Final = TrioAction(
@@ -189,12 +194,17 @@ ANSWER_CLOSE: Final = TrioAction(
 )
 
 
+def _carried(form: Any) -> dict[str, Any]:
+    """Return what a dialog carries beside its confirmation."""
+    return {"seen": form.cleaned_data["seen"]} if isinstance(form, PlaceForm) else {}
+
+
 def page_action(offered: TrioAction) -> Any:
     """Return the method behind an action's dialog on a trio's page."""
 
     def perform(self: Any, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         done: HttpResponse = self.on_page(
-            request, object_id, lambda trio: self.run_offered(request, trio, offered)
+            request, object_id, lambda trio: self.run_offered(request, trio, offered, **_carried(form))
         )
         return done
 
@@ -205,7 +215,7 @@ def page_action(offered: TrioAction) -> Any:
         permissions=[offered.permission],
         icon=offered.icon,
         variant=offered.variant,
-        dialog=dialog(offered.question, offered.explanation, offered.button, ActionForm),
+        dialog=dialog(offered.question, offered.explanation, offered.button, offered.form),
     )(perform)
 
 
@@ -267,10 +277,10 @@ class TrioActions(DialogActions, MixinBase):
             return f"{obj}: {field}: {error}"
         return f"{obj}: {error}"
 
-    def run_offered(self, request: HttpRequest, trio: TrioOrder, offered: TrioAction) -> None:
+    def run_offered(self, request: HttpRequest, trio: TrioOrder, offered: TrioAction, **carried: Any) -> None:
         """Perform an action on a trio; what changes something enters the admin's own history."""
         by = request.user.get_username()
-        sentence = self.run(request, trio, lambda trio: offered.perform(trio, by))
+        sentence = self.run(request, trio, lambda trio: offered.perform(trio, by, **carried))
         if sentence and offered.changes_something:
             self.log_change(request, trio, sentence)
             if not job_queue.answering():
@@ -300,6 +310,7 @@ class TrioActions(DialogActions, MixinBase):
                 "title": f"{offered.on_selection} {len(trios)} trio{'s' if len(trios) != 1 else ''}?",
                 "opts": TrioOrder._meta,
                 "trios": trios,
+                "seen": [(trio.pk, json.dumps(spec_shown(trio))) for trio in trios if offered is PLACE],
                 "real_money": any(trio.account.environment == "LIVE" for trio in trios),
                 "action": f"{offered.name}_selected",
                 "action_checkbox_name": ACTION_CHECKBOX_NAME,
@@ -307,5 +318,12 @@ class TrioActions(DialogActions, MixinBase):
             }
             return TemplateResponse(request, "admin/orders/trioorder/confirm_selected.html", context)
         for trio in trios:
-            self.run_offered(request, trio, offered)
+            carried = {}
+            if offered is PLACE and (text := request.POST.get(f"seen-{trio.pk}")):
+                try:
+                    carried = {"seen": seen_of(text)}
+                except ValidationError as error:
+                    messages.error(request, f"{trio}: {error.message}")
+                    continue
+            self.run_offered(request, trio, offered, **carried)
         return HttpResponseRedirect(reverse("admin:orders_trioorder_changelist"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
@@ -16,7 +17,7 @@ from orders.domain import validation
 from orders.domain.enums import Protection, TargetPolicy
 from orders.domain.rounding import plain
 from orders.models import Symbol, TrioOrder
-from orders.specs import rules_of, spec_of
+from orders.specs import rules_of, spec_of, spec_shown
 
 if TYPE_CHECKING:
     ModelFormBase = forms.ModelForm[TrioOrder]
@@ -181,8 +182,42 @@ class ActionForm(DialogForm):
     form_before_template = "admin/orders/trioorder/dialog_summary.html"
 
     def get_before_template_context(self, request: Any, object_id: Any = None) -> dict[str, Any]:
-        trio = selectors.trios_listed().filter(pk=object_id).first() if str(object_id).isdigit() else None
-        return {"trio": trio}
+        return {"trio": _trio_of(object_id)}
+
+
+class PlaceForm(ActionForm):
+    """Carries the draft it shows: what is placed is what was seen."""
+
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._trio = _trio_of(kwargs.get("object_id"))  # read once: the summary and what is carried are one
+        if self._trio is not None:
+            self.fields["seen"].initial = json.dumps(spec_shown(self._trio))
+
+    def get_before_template_context(self, request: Any, object_id: Any = None) -> dict[str, Any]:
+        return {"trio": self._trio}
+
+    def clean_seen(self) -> dict[str, str] | None:
+        return seen_of(self.cleaned_data["seen"])
+
+
+def seen_of(text: str) -> dict[str, str] | None:
+    """Read what a dialog carried. None: it came from none of ours. Raises ValidationError."""
+    if not text:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise forms.ValidationError("This dialog is broken: reload the page and try again. Nothing was done.")
+    return {str(name): str(value) for name, value in found.items()}
+
+
+def _trio_of(object_id: Any) -> TrioOrder | None:
+    return selectors.trios_listed().filter(pk=object_id).first() if str(object_id).isdigit() else None
 
 
 class SyncSymbolsForm(DialogForm):

@@ -9,6 +9,7 @@ from tests.guards.guard import Guard, Removal
 ROLES: Final = "tests/unit/orders/admin/test_roles.py"
 LOGIN: Final = "tests/unit/backoffice/test_login_limits.py"
 FUZZ: Final = "tests/unit/orders/admin/test_fuzz.py"
+ACTIONS: Final = "tests/unit/orders/admin/test_actions.py"
 JOBS: Final = "tests/unit/worker/test_rq_worker.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -83,5 +84,18 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an address or a field with nonsense in it is an error of ours",
         (Removal("backoffice/refusals.py", "if not _is_key(field, value):", "if False:"),),
         (f"{FUZZ}::test_what_names_no_row_is_refused_with_a_sentence",),
+    ),
+    Guard(
+        "what is placed is what was seen",
+        "P5",
+        "a size that somebody else saved meanwhile is placed",
+        (
+            Removal(
+                "orders/services.py",
+                "if seen is not None and (changes := spec_changes(draft, seen)):",
+                "changes: list[str] = []\n    if False:",
+            ),
+        ),
+        (f"{ACTIONS}::test_a_draft_that_changed_since_it_was_shown_is_not_placed",),
     ),
 )

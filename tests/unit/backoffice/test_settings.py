@@ -63,6 +63,11 @@ BAD: list[tuple[str, dict[str, str], str]] = [
         {**GOOD, "BINANCE_LIVE_STREAM_URL": "https://x"},
         "BINANCE_LIVE_STREAM_URL",
     ),
+    (
+        "a proxy that is none",
+        {**GOOD, "TRUSTED_PROXIES": "127.0.0.1, proxy"},
+        "TRUSTED_PROXIES holds 'proxy'",
+    ),
     ("symbols that are none", {**GOOD, "WORKER_SYMBOLS": "BTC/USDT"}, "WORKER_SYMBOLS holds 'BTC/USDT'"),
 ]
 
@@ -213,7 +218,9 @@ def names_read_by_settings() -> set[str]:
     text = (CHECKOUT / "backoffice" / "settings.py").read_text() + (
         CHECKOUT / "backoffice" / "env.py"
     ).read_text()
-    found = set(re.findall(r"(?:_env|self)\.(?:text|texts|flag|number|symbols)\(\s*\"([A-Z_]+)\"", text))
+    found = set(
+        re.findall(r"(?:_env|self)\.(?:text|texts|flag|name|number|symbols|networks)\(\s*\"([A-Z_]+)\"", text)
+    )
     found |= {"DATABASE_URL", "POSTGRES_DSN"}
     return found | {
         f"BINANCE_{environment}_{what}_URL"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -430,3 +432,52 @@ def test_a_selection_is_closed_cancelled_and_refreshed(desk: Desk, operator: Cli
     assert the(trio).cancel_wanted_at is not None
     assert the(trio).close_wanted_at is not None
     desk.carry_until(trio, "CLOSED")
+
+
+# --- what is placed is what was seen -------------------------------------------------------------
+
+
+def seen_in(response: Any) -> dict[str, str]:
+    """The hidden fields by which a dialog carries what it shows."""
+    found = re.findall(
+        r'<input type="hidden" name="(seen[-0-9]*)" value="([^"]*)"', response.content.decode()
+    )
+    return {name: html.unescape(value) for name, value in found}
+
+
+@pytest.mark.parametrize("where", ["page", "list"])
+def test_a_draft_that_changed_since_it_was_shown_is_not_placed(
+    desk: Desk, operator: Client, where: str
+) -> None:
+    # Given the dialog of a draft of 0.010, and somebody who saves another size and stop meanwhile
+    trio = a_draft(desk)
+    url = verb_url("place", trio) if where == "page" else reverse(LIST)
+    select = {"action": "place_selected", "_selected_action": str(trio.pk)}
+    shown = operator.get(url) if where == "page" else operator.post(url, select)
+    carried = seen_in(shown)
+    assert carried
+    TrioOrder.objects.filter(pk=trio.pk).update(quantity=Decimal("0.050"), stop_loss=Decimal("94000"))
+
+    # When it is confirmed
+    confirmed = carried | (SUBMITTED if where == "page" else select | {"confirmed": "yes"})
+    response = operator.post(url, confirmed)
+
+    # Then nothing is placed, and the refusal says what changed
+    assert the(trio).state == "DRAFT"
+    (sentence,) = told(response)
+    assert "quantity 0.01 → 0.05; stop loss 95000 → 94000" in sentence
+
+    # And looked at again it is placed as it is now
+    again = operator.get(url) if where == "page" else operator.post(url, select)
+    operator.post(url, confirmed | seen_in(again))
+    assert (the(trio).state, trio.quantity) == ("QUEUED", Decimal("0.050"))
+
+
+def test_a_dialog_that_carries_nonsense_places_nothing(desk: Desk, operator: Client) -> None:
+    trio = a_draft(desk)
+
+    operator.post(verb_url("place", trio), SUBMITTED | {"seen": "[1"})
+    select = {"action": "place_selected", "_selected_action": str(trio.pk), "confirmed": "yes"}
+    operator.post(reverse(LIST), select | {f"seen-{trio.pk}": "[1"})
+
+    assert the(trio).state == "DRAFT"
