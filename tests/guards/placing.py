@@ -267,4 +267,20 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ),
         ("tests/unit/orders/admin/test_actions.py::test_a_trio_is_never_placed_twice",),
     ),
+    Guard(
+        "an entry that is not taken expires",
+        "P3",
+        "a post-only entry that would have traded is reported as rolled back, as if something were wrong",
+        (
+            Removal(
+                "orders/domain/decision/transitions.py",
+                "if entry is None or entry.state is not LegState.REJECTED or entry.refusal not in NOT_TAKEN:",
+                "if entry is None or True:",
+            ),
+        ),
+        (
+            "tests/unit/orders/placement/test_ways_out.py"
+            "::test_an_entry_that_does_not_take_as_it_was_told_expires_and_nothing_was_wrong",
+        ),
+    ),
 )

@@ -59,6 +59,10 @@ CLOSED_BY: Final[Mapping[str, Cause]] = {
     ClosedBy.SETTLEMENT.value: Cause.SETTLEMENT,
     ClosedBy.DELIVERY.value: Cause.DELIVERY,
 }
+NOT_TAKEN: Final[Mapping[Refusal | None, str]] = {
+    Refusal.WOULD_TAKE: "The entry was post-only (GTX) and would have traded at once, so it was not placed.",
+    Refusal.NOT_FILLED_AT_ONCE: "The entry was to fill whole at once or not at all (FOK), and could not.",
+}
 TransitionRule: TypeAlias = Callable[[TrioSnapshot], Implied | None]
 
 
@@ -319,6 +323,14 @@ def first_fill(trio: TrioSnapshot) -> Implied | None:
     return None
 
 
+def entry_not_taken(trio: TrioSnapshot) -> Implied | None:
+    """A GTX entry would have traded at once, or a FOK entry could not fill whole: as asked for, it is not placed."""
+    entry = trio.entry
+    if entry is None or entry.state is not LegState.REJECTED or entry.refusal not in NOT_TAKEN:
+        return None
+    return Implied(Transition.WITHDRAW, Cause.ENTRY_ENDED, NOT_TAKEN[entry.refusal])
+
+
 def entry_refused(trio: TrioSnapshot) -> Implied | None:
     """The exchange refused the entry: what was placed before it is taken back."""
     entry = trio.entry
@@ -353,6 +365,7 @@ def entry_rests(trio: TrioSnapshot) -> Implied | None:
 
 PLACING: Final[tuple[TransitionRule, ...]] = (
     first_fill,
+    entry_not_taken,
     entry_refused,
     entry_lost,
     leg_refused_before_entry,

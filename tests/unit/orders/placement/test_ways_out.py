@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from accounts.gateways import exchange_for
 from exchange.types import ClosedBy, NewOrder, OrderEvent, OrderState, OrderView, PositionSide, Side, Stamp
 from exchange.types import OrderType as T
@@ -144,4 +146,20 @@ def test_a_remainder_too_small_to_close_stays_under_its_stop_and_a_person_is_ask
     by_hand(desk, "0.010")
     desk.carry_until(trio, "CLOSED")
     assert the(trio).question == ""
+    assert desk.resting == []
+
+
+@pytest.mark.parametrize("protection", list(Protection))
+@pytest.mark.parametrize(
+    ("time_in_force", "price", "says"), [("GTX", "100500", "post-only"), ("FOK", "99000", "FOK")]
+)
+def test_an_entry_that_does_not_take_as_it_was_told_expires_and_nothing_was_wrong(
+    desk: Desk, protection: Protection, time_in_force: str, price: str, says: str
+) -> None:
+    trio = desk.placed(
+        desk.a_trio(entry_type="LIMIT", price=D(price), time_in_force=time_in_force, protection=protection)
+    )
+
+    assert (trio.state, trio.cause) == ("EXPIRED", "ENTRY_ENDED"), story(trio)
+    assert says in trio.reason
     assert desk.resting == []
