@@ -23,6 +23,7 @@ from accounts.gateways import market_stream
 from exchange.types import Connected, Disconnected, PriceKind, PriceTick
 from infrastructure.connections import connection_look_after
 from orders.domain.enums import LegState
+from orders.domain.stepped_clock import STEP_MS
 from orders.models import Leg, Slot, TrioOrder
 from orders.trio_lock import locked
 from worker.keyed_executor import KeyedExecutor
@@ -150,9 +151,11 @@ class PriceWatch:
             self._reads.submit(level.trio_id, partial(self._run_logged, read))
 
     def _store_mark_price(self, tick: PriceTick) -> None:
-        Slot.objects.filter(
-            account_id__in=list(self._accounts()), symbol=tick.symbol, mark_as_of__lt=tick.time
-        ).update(mark_price=tick.price, mark_as_of=tick.time)
+        # What is dated far ahead of this tick is dated by a clock that was set back since.
+        older = Q(mark_as_of__lt=tick.time) | Q(mark_as_of__gt=tick.time + STEP_MS)
+        Slot.objects.filter(older, account_id__in=list(self._accounts()), symbol=tick.symbol).update(
+            mark_price=tick.price, mark_as_of=tick.time
+        )
 
     def _run_logged(self, work: Callable[[], object]) -> None:
         connection_look_after()

@@ -10,6 +10,7 @@ from accounts.gateways import public_exchange
 from exchange.clock_offset import ClockReading, read_offset
 from exchange.types import ExchangeMs, OurMs
 from infrastructure.rows import fetch_first
+from orders.domain.stepped_clock import STEP_MS
 from orders.domain.sweep_schedule import CLOCK_MS
 from orders.models import Clock
 
@@ -103,10 +104,15 @@ def clock_measure(environment: str) -> Clock:
         known.measured_at = db_now()
         known.save(update_fields=["measured_at"])
         return known
-    clock, _ = Clock.objects.update_or_create(
-        environment=environment,
-        defaults={"offset_ms": read.offset_ms, "round_trip_ms": read.round_trip_ms, "measured_at": db_now()},
-    )
+    now = db_now()
+    measured: dict[str, object] = {
+        "offset_ms": read.offset_ms,
+        "round_trip_ms": read.round_trip_ms,
+        "measured_at": now,
+    }
+    if known is not None and known.offset_ms - read.offset_ms > STEP_MS:
+        measured["stepped_ts"] = to_exchange_ms(now, read.offset_ms)
+    clock, _ = Clock.objects.update_or_create(environment=environment, defaults=measured)
     return clock
 
 

@@ -56,12 +56,16 @@ class Heartbeat(models.Model):
 
 
 class Clock(models.Model):
-    """Exchange time of an environment is the database's ``clock_timestamp()`` plus this offset (ms)."""
+    """Exchange time of an environment is the database's ``clock_timestamp()`` plus this offset (ms).
+
+    ``stepped_ts``: when, by its new time, it was last noticed that the exchange's clock had been set back.
+    """
 
     environment = models.CharField(max_length=8, choices=Environment.choices, unique=True)
     offset_ms = models.IntegerField()
     round_trip_ms = models.PositiveIntegerField()
     measured_at = models.DateTimeField()
+    stepped_ts = models.BigIntegerField(null=True)
 
     def __str__(self) -> str:
         return f"{self.environment}: {self.offset_ms:+d} ms"

@@ -30,6 +30,7 @@ from orders.domain.enums import LegState, Role, Source
 from orders.domain.leg_updates import LegFacts, merge
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.domain.rounding import plain
+from orders.domain.stepped_clock import is_ahead
 from orders.journal.append import facts_of_view, journal_append
 from orders.leg_facts import facts_of, facts_put
 from orders.models import Fill, Leg, Sighting, Slot, TrioOrder
@@ -51,6 +52,11 @@ WITH_TRIO = Read(
 )
 SLOT = "SELECT id FROM orders_slot WHERE account_id = %s AND symbol = %s AND position_side = %s"
 SLOT_HELD = Read(Slot, "SELECT {slot} FROM orders_slot slot WHERE id = %s FOR UPDATE")
+EXCHANGE_NOW = """
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint + coalesce(clock.offset_ms, 0)
+    FROM orders_slot slot JOIN accounts_exchangeaccount account ON account.id = slot.account_id
+    LEFT JOIN orders_clock clock ON clock.environment = account.environment WHERE slot.id = %s
+"""
 HOLDER = "SELECT id FROM orders_trioorder WHERE slot_id = %s AND holds_slot FOR UPDATE"
 
 
@@ -274,6 +280,11 @@ def slot_take_in(
     """Write a position into the book unless something newer is there; return whether it differs."""
     slot = SLOT_HELD.get(slot_id)
     changed = False
+    if as_of < slot.as_of and is_ahead(slot.as_of, now_ts=fetch_first(EXCHANGE_NOW, slot_id)[0]):
+        # The exchange's clock was set back: what its old one dated would outweigh all that is read until then.
+        slot.as_of = slot.mark_as_of = slot.strangers_as_of = 0
+        slot.flat_since = slot.flat_event_ts = None
+        slot.from_event = False
     if as_of >= slot.as_of:
         changed = slot.quantity != view.quantity or (view.quantity == 0 and slot.flat_since is None)
         if view.quantity != 0:

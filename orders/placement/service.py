@@ -54,7 +54,7 @@ RULES_AGE_SECONDS = 2  # so old they are read anew when an order was off them
 ROOM_AWAITED_SECONDS = 0.25  # a job behind this one may be about protection
 ASK_FOR_ROOM_SECONDS = 0.02
 STANDING = """
-    SELECT trio.state, trio.account_id, account.environment, clock.offset_ms,
+    SELECT trio.state, trio.account_id, account.environment, clock.offset_ms, clock.stepped_ts,
            install.id, install.token, install.system_identifier,
            ceil(extract(epoch FROM trio.wake_at - clock_timestamp()) * 1000)::bigint,
            coalesce(trio.cancel_wanted_at, trio.close_wanted_at, trio.panic_wanted_at) IS NOT NULL
@@ -114,6 +114,7 @@ class TurnContext:
     install: Install
     environment: str
     offset_ms: int
+    stepped_ts: int | None
     admission: Admission
 
 
@@ -124,6 +125,7 @@ class TrioStanding(NamedTuple):
     account_id: int
     environment: str
     offset_ms: int | None
+    stepped_ts: int | None
     install: Install | None
     due_in_ms: int | None  # zero or below: now
     is_leaving: bool  # a person wants it withdrawn, or ``place_before`` has passed
@@ -140,9 +142,9 @@ def read_standing(trio_id: int) -> TrioStanding:
         row = cursor.fetchone()
     if row is None:
         raise TrioOrder.DoesNotExist(f"There is no trio {trio_id}.")
-    state, account_id, environment, offset, install, token, system, *rest = row
+    state, account_id, environment, offset, stepped, install, token, system, *rest = row
     mark = None if install is None else Install(pk=install, token=token, system_identifier=system)
-    return TrioStanding(state, account_id, environment, offset, mark, *rest)
+    return TrioStanding(state, account_id, environment, offset, stepped, mark, *rest)
 
 
 class OrderPlacementService:
@@ -290,6 +292,7 @@ class OrderPlacementService:
                 install=context.install,
                 admission=context.admission,
                 closure=closure_of(context.environment),
+                stepped_ts=context.stepped_ts,
             )
             decision = decide(snapshot)
             changed = finish.settle(trio, decision, rows)
@@ -362,11 +365,12 @@ class OrderPlacementService:
             except ExchangeError:
                 self._pause(trio_id, seconds=1)
                 return None
-        return TurnContext(exchange, install, standing.environment, offset, admission)
+        return TurnContext(exchange, install, standing.environment, offset, standing.stepped_ts, admission)
 
     def _with_clock_measured(self, context: TurnContext) -> TurnContext:
         try:
-            return replace(context, offset_ms=clock_measure(context.environment).offset_ms)
+            clock = clock_measure(context.environment)
+            return replace(context, offset_ms=clock.offset_ms, stepped_ts=clock.stepped_ts)
         except ExchangeError:
             return context
 

@@ -33,6 +33,7 @@ from orders.domain.snapshot import (
     SlotView,
     TrioSnapshot,
 )
+from orders.domain.stepped_clock import brought_back
 from orders.exchange_data.clock import to_exchange_ms, to_ms
 from orders.models import Install, Leg, Request, TrioOrder, Watch
 from orders.placement.admission import Admission
@@ -119,6 +120,7 @@ def snapshot_of(
     install: Install,
     admission: Admission = Admission.IN_AIR,
     closure: Closure | None = None,
+    stepped_ts: int | None = None,
 ) -> TrioSnapshot:
     """Return everything a decision about ``trio`` hinges on. ``now`` was read after its lock."""
     now_ms, now_ts = to_ms(now), to_exchange_ms(now, offset_ms)
@@ -137,7 +139,7 @@ def snapshot_of(
     refusal = risk_gates.new_risk_refusal(trio, install=install) if placing else ""
     if placing and trio.trio_state is TrioState.PLACING and dry_run and not refusal:
         refusal = "DRY_RUN_MODE is on: nothing new is opened."
-    return TrioSnapshot(
+    snapshot = TrioSnapshot(
         spec=fitted(spec_of(trio), filters),
         state=trio.trio_state,
         now=now_ms,
@@ -177,6 +179,7 @@ def snapshot_of(
         rules=filters,
         forced=trio.forced,
     )
+    return brought_back(snapshot, stepped_ts)
 
 
 def _hold_until_ts(trio: TrioOrder, legs: Iterable[LegView]) -> int | None:

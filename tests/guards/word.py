@@ -9,7 +9,7 @@ from tests.guards.guard import Guard, Removal
 PURE: Final = "tests/unit/orders/domain/test_leg_updates.py"
 STORY: Final = "tests/unit/orders/placement/test_the_exchanges_word.py"
 AMENDED: Final = f"{STORY}::test_an_entry_amended_in_the_app_is_followed_as_it_is_and_one_question_asked"
-PRICES: Final = "tests/unit/worker/test_price_watch.py"
+STEPPED: Final = "tests/unit/orders/placement/test_clock_steps_back.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
@@ -98,5 +98,31 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             f"{STORY}::test_a_position_that_a_person_enlarges_is_covered_whole_and_asked_about_once_for_each_size",
         ),
+    ),
+    Guard(
+        "a book dated ahead gives way",
+        "P2, P6",
+        "after the exchange's clock was set back, a flat slot reads as a position, and exit follows exit",
+        (
+            Removal(
+                "orders/placement/ingest.py",
+                "if as_of < slot.as_of and is_ahead(slot.as_of, now_ts=fetch_first(EXCHANGE_NOW, slot_id)[0]):",
+                "if False:",
+            ),
+        ),
+        (f"{STEPPED}::test_a_close_after_a_step_back_sends_one_exit_and_asks_nothing",),
+    ),
+    Guard(
+        "a fill dated ahead is brought back",
+        "P6, P9",
+        "after the exchange's clock was set back, the position is read again and again until it has caught up",
+        (
+            Removal(
+                "orders/placement/snapshot_loader.py",
+                "return brought_back(snapshot, stepped_ts)",
+                "return brought_back(snapshot, None)",
+            ),
+        ),
+        (f"{STEPPED}::test_a_close_after_a_step_back_sends_one_exit_and_asks_nothing",),
     ),
 )
