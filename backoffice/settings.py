@@ -117,6 +117,7 @@ INSTALLED_APPS = [
     "demo.apps.DemoConfig",
 ]
 MIDDLEWARE = [
+    "backoffice.health.HealthDoor",  # first: a load balancer asks by address, and without TLS
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

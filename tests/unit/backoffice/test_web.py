@@ -91,6 +91,19 @@ def test_health_changes_nothing(client: Client) -> None:
     assert client.post("/healthz").status_code == 405
 
 
+def test_health_answers_a_load_balancer(client: Client, settings: Any) -> None:
+    # Given an installation for production, which is asked by its address and without TLS
+    settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = ["desk.example.com"], True
+    beat(seconds_ago=1)
+
+    # Then health answers by itself, and nothing else does
+    assert client.get("/healthz", headers={"Host": "10.1.2.3:8000"}).status_code == 200
+    assert client.get("/admin/login/", headers={"Host": "10.1.2.3:8000"}).status_code == 400
+    assert client.get("/admin/login/", headers={"Host": "desk.example.com"}).status_code == 301
+    Heartbeat.objects.all().delete()
+    assert client.get("/healthz", headers={"Host": "10.1.2.3"}).status_code == 503
+
+
 def test_metrics_are_for_staff(client: Client, clerk: User) -> None:
     assert client.get("/metrics").status_code == 403
 
