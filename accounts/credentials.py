@@ -11,6 +11,7 @@ from django.db import transaction
 from accounts.errors import CredentialsUnreadable
 from accounts.fields import newest_fernet
 from accounts.models import Credential
+from exchange.secret import Secret
 
 MADE_FROM = """
     SELECT account.environment, account.name, credential.updated_at FROM accounts_credential credential
@@ -19,7 +20,7 @@ MADE_FROM = """
 """
 
 
-def secrets_of(account_id: int, name: str) -> tuple[str, str]:
+def secrets_of(account_id: int, name: str) -> tuple[Secret, Secret]:
     credential = Credential.objects.get(account_id=account_id)
     try:
         api_key, api_secret = credential.api_key.reveal(), credential.api_secret.reveal()

@@ -9,6 +9,8 @@ from django.conf import settings
 from django.db import models
 from fernet_fields import EncryptedTextField, hkdf
 
+from exchange.secret import Secret, revealed
+
 if TYPE_CHECKING:
     Base = models.TextField["str | Sealed", "Sealed"]
 else:
@@ -21,12 +23,16 @@ def fernet() -> MultiFernet:
     The library keeps the keys for the life of the process; deriving them anew costs microseconds
     beside a query, and lets a changed setting count at once.
     """
-    return MultiFernet([Fernet(hkdf.derive_fernet_key(key)) for key in settings.FERNET_KEYS])
+    return MultiFernet([_fernet(key) for key in settings.FERNET_KEYS])
 
 
 def newest_fernet() -> Fernet:
     """Build the cipher of the first key alone: what it decrypts needs no rotation."""
-    return Fernet(hkdf.derive_fernet_key(settings.FERNET_KEYS[0]))
+    return _fernet(settings.FERNET_KEYS[0])
+
+
+def _fernet(key: str) -> Fernet:
+    return Fernet(hkdf.derive_fernet_key(revealed(key)))
 
 
 class Sealed:
@@ -46,9 +52,9 @@ class Sealed:
 
     __str__ = __repr__
 
-    def reveal(self) -> str:
-        """Return the plain text. Raises ``cryptography.fernet.InvalidToken`` under a wrong master key."""
-        return fernet().decrypt(self.ciphertext).decode()
+    def reveal(self) -> Secret:
+        """Return what was sealed. Raises ``cryptography.fernet.InvalidToken`` under a wrong master key."""
+        return Secret(fernet().decrypt(self.ciphertext).decode())
 
 
 class SecretTextField(Base):
@@ -65,15 +71,16 @@ class SecretTextField(Base):
         return None if value is None else Sealed(bytes(value))
 
     def to_python(self, value: Any) -> Any:
-        return value if isinstance(value, Sealed) else super().to_python(value)
+        return value if isinstance(value, Sealed | Secret) else super().to_python(value)
 
     def get_prep_value(self, value: Any) -> Any:
-        return value if isinstance(value, Sealed) else super().get_prep_value(value)
+        return value if isinstance(value, Sealed | Secret) else super().get_prep_value(value)
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         if isinstance(value, Sealed):  # untouched since it was read: goes back as it is
             return connection.Database.Binary(value.ciphertext)
-        return super().get_db_prep_save(value, connection)
+        # The library would encrypt what a secret prints as.
+        return super().get_db_prep_save(revealed(value) if isinstance(value, str) else value, connection)
 
     def value_from_object(self, obj: models.Model) -> Any:
         return ""

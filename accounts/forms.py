@@ -15,6 +15,7 @@ from unfold.widgets import (
 from accounts.errors import AccountsError
 from accounts.models import ExchangeAccount, MarginTypeChoice
 from accounts.services import AccountDraft, account_name, account_prepare
+from exchange.secret import Secret
 from infrastructure.admin_pages import DialogForm
 
 if TYPE_CHECKING:
@@ -23,9 +24,16 @@ else:
     ModelFormBase = forms.ModelForm
 
 
+class SecretField(forms.CharField):
+    """What is typed is a secret from here on."""
+
+    def clean(self, value: Any) -> Any:
+        return Secret(super().clean(value))
+
+
 def _key_field() -> forms.CharField:
     widget = UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "spellcheck": "false"})
-    return forms.CharField(
+    return SecretField(
         label="API key",
         widget=widget,
         help_text="It must not have the withdrawal permission. Once stored, only its fingerprint is shown.",
@@ -34,7 +42,7 @@ def _key_field() -> forms.CharField:
 
 def _secret_field() -> forms.CharField:
     widget = UnfoldAdminPasswordWidget(render_value=False, attrs={"autocomplete": "new-password"})
-    return forms.CharField(
+    return SecretField(
         label="API secret",
         widget=widget,
         strip=False,

@@ -11,6 +11,7 @@ from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
 from accounts.fields import SecretTextField
+from exchange.secret import revealed
 from exchange.types import MarginType, PositionMode
 
 PERMISSIONS_UNAVAILABLE = "not available here"
@@ -174,12 +175,12 @@ class EgressLimits(models.Model):
 
 def key_hash(environment: str, api_key: str) -> str:
     """Identify a key without holding it. API keys are random and long, so no salt is needed."""
-    return hashlib.sha256(f"{environment}:{api_key}".encode()).hexdigest()
+    return hashlib.sha256(f"{environment}:{revealed(api_key)}".encode()).hexdigest()
 
 
 def key_fingerprint(api_key: str) -> str:
     """Eight hex digits a person can compare."""
-    return hashlib.sha256(api_key.encode()).hexdigest()[:8]
+    return hashlib.sha256(revealed(api_key).encode()).hexdigest()[:8]
 
 
 def permissions_as_json(permissions: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from accounts.restrictions import restriction_lift
 from accounts.symbol_settings import settings_store
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
+from exchange.secret import Secret
 from exchange.types import PositionMode, PositionSide, SymbolConfig
 
 NAME_MAX = 64
@@ -289,7 +290,7 @@ def account_name(text: str) -> str:
 def _credentials(api_key: str, api_secret: str) -> tuple[str, str]:
     cleaned = []
     for text, what, where in ((api_key, "API key", "api_key"), (api_secret, "API secret", "new_secret")):
-        value = text.strip()
+        value = Secret(text.strip())
         if not value:
             raise InvalidAccount(f"The {what} is missing.", field=where)
         if len(value) > KEY_MAX or not value.isascii() or any(not c.isprintable() or c == " " for c in value):

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from exchange.secret import Secret
 from exchange.types import Endpoints
 
 KEY_LENGTH_MIN: Final = 32
@@ -80,6 +81,15 @@ class Configuration:
             raise ImproperlyConfigured(f"{name} is {number}: it must be between {least} and {most} {unit}.")
         return number
 
+    def allow_live(self, *, debug: bool) -> bool:
+        found = self.flag("ALLOW_LIVE", default=False)
+        if found and debug:
+            raise ImproperlyConfigured(
+                "ALLOW_LIVE and DEBUG are both true: real money is not traded by a developer's installation, whose "
+                "error pages show what is going on inside. Set DEBUG=false, or ALLOW_LIVE=false."
+            )
+        return found
+
     def secret_key(self) -> str:
         value = self.text("SECRET_KEY")
         if not value:
@@ -90,8 +100,8 @@ class Configuration:
         _require_strong("SECRET_KEY", value)
         return value
 
-    def master_keys(self) -> list[str]:
-        keys = self.texts("CREDENTIALS_MASTER_KEY")
+    def master_keys(self) -> list[Secret]:
+        keys = [Secret(key) for key in self.texts("CREDENTIALS_MASTER_KEY")]
         if not keys:
             raise ImproperlyConfigured(
                 "CREDENTIALS_MASTER_KEY is missing: API secrets cannot be stored without it. Run "

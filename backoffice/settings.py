@@ -14,6 +14,7 @@ import environ
 
 from backoffice.env import RECV_WINDOW_MAX, Configuration
 from backoffice.logs import logging_config
+from exchange.secret import Secret
 from exchange.types import Endpoints
 from local_servers import manager
 
@@ -29,7 +30,9 @@ _env = Configuration(environ.Env())
 DEBUG = _env.flag("DEBUG", default=False)
 SECRET_KEY = _env.secret_key()
 CREDENTIALS_MASTER_KEY = _env.master_keys()
-FERNET_KEYS = CREDENTIALS_MASTER_KEY  # the first encrypts, all decrypt
+FERNET_KEYS = [
+    key.reveal() for key in CREDENTIALS_MASTER_KEY
+]  # the library takes text; the first encrypts, all decrypt
 ALLOWED_HOSTS = _env.texts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = _env.texts("CSRF_TRUSTED_ORIGINS")
 HTTPS_ONLY = _env.flag("HTTPS_ONLY", default=False)
@@ -71,10 +74,10 @@ RQ_SHOW_ADMIN_LINK = False  # its pages let any staff user see and empty the que
 
 BINANCE_URLS: dict[str, Endpoints] = {name: _env.endpoints(name) for name in ("LIVE", "TESTNET", "PAPER")}
 BINANCE_TESTNET = _env.flag("BINANCE_TESTNET", default=False)
-BINANCE_TESTNET_API = _env.text("BINANCE_TESTNET_API")
-BINANCE_TESTNET_SECRET = _env.text("BINANCE_TESTNET_SECRET")
+BINANCE_TESTNET_API = Secret(_env.text("BINANCE_TESTNET_API"))
+BINANCE_TESTNET_SECRET = Secret(_env.text("BINANCE_TESTNET_SECRET"))
 DRY_RUN_MODE = _env.flag("DRY_RUN_MODE", default=True)
-ALLOW_LIVE = _env.flag("ALLOW_LIVE", default=False)
+ALLOW_LIVE = _env.allow_live(debug=DEBUG)
 WORKER_SYMBOLS = _env.symbols("WORKER_SYMBOLS")
 TIMEFRAME = _env.timeframe()
 KEEP_TO_LIMITS = True  # tests of other things switch it off; nobody else can
@@ -134,6 +137,7 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusAfterMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it answers for what the views before it raised
 ]
+DEFAULT_EXCEPTION_REPORTER_FILTER = "backoffice.error_pages.DiscreetFilter"
 ROOT_URLCONF = "backoffice.urls"
 WSGI_APPLICATION = "backoffice.wsgi.application"
 TEMPLATES = [

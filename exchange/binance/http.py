@@ -24,6 +24,7 @@ from exchange.binance.mapping.body import ForeignShape, parse
 from exchange.binance.transport import Recorder, flying
 from exchange.rate_limits import OpenGate, RateGate, spending_now
 from exchange.redaction import quieten_http_logs
+from exchange.secret import revealed
 from exchange.types import Endpoints
 
 _T = TypeVar("_T")
@@ -74,7 +75,7 @@ class Wire:
         )
         # No retries: the library would repeat a DELETE, and a done cancel would come back as -2011.
         settings = configuration(
-            api_key=api_key or None,
+            api_key=revealed(api_key) or None,  # the library makes it a header by str()
             api_secret=api_secret or None,
             base_path=endpoints.rest.rstrip("/"),
             timeout=timeout_ms,

@@ -10,6 +10,7 @@ ROLES: Final = "tests/unit/orders/admin/test_roles.py"
 LOGIN: Final = "tests/unit/backoffice/test_login_limits.py"
 FUZZ: Final = "tests/unit/orders/admin/test_fuzz.py"
 ACTIONS: Final = "tests/unit/orders/admin/test_actions.py"
+SECRETS: Final = "tests/unit/accounts/test_secrets.py"
 JOBS: Final = "tests/unit/worker/test_rq_worker.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -97,5 +98,25 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         (f"{ACTIONS}::test_a_draft_that_changed_since_it_was_shown_is_not_placed",),
+    ),
+    Guard(
+        "a secret prints as dots",
+        "P7",
+        "an error page, a log line or a traceback shows an API secret",
+        (
+            Removal(
+                "exchange/secret.py",
+                "    def __repr__(self) -> str:\n        return HIDDEN\n",
+                "    def __repr__(self) -> str:\n        return self.reveal()\n",
+            ),
+        ),
+        (f"{SECRETS}::test_a_secret_prints_as_dots_and_is_neither_pickled_nor_copied",),
+    ),
+    Guard(
+        "an error page hides what carries a secret",
+        "P7",
+        "with DEBUG the page of an error 500 prints what was typed",
+        (Removal("backoffice/error_pages.py", "        return True\n", "        return False\n"),),
+        (f"{SECRETS}::test_an_error_page_shows_no_secret_even_with_debug",),
     ),
 )

@@ -12,6 +12,7 @@ from typing import Any
 from accounts.cli import CommandResult, ScriptCommand
 from accounts.errors import InvalidAccount
 from accounts.services import account_add
+from exchange.secret import Secret
 from exchange.types import PositionMode
 
 
@@ -38,7 +39,7 @@ class Command(ScriptCommand):
         account = account_add(
             name=options["name"],
             environment=options["environment"],
-            api_key=options["api_key"],
+            api_key=Secret(options["api_key"]),
             api_secret=_secret(),
             balance=_balance(options["balance"]),
             position_mode=_position_mode(options["position_mode"]),
@@ -64,7 +65,7 @@ class Command(ScriptCommand):
         )
 
 
-def _secret() -> str:
+def _secret() -> Secret:
     secret = os.environ.get("ACCOUNT_SECRET", "")
     if not secret.strip():
         secret = getpass.getpass("API secret: ") if sys.stdin.isatty() else sys.stdin.readline()
@@ -72,7 +73,7 @@ def _secret() -> str:
         raise InvalidAccount(
             "The API secret is missing: set the variable ACCOUNT_SECRET, or pass it on standard input."
         )
-    return secret
+    return Secret(secret)
 
 
 def _balance(text: str | None) -> Decimal | None:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import pickle
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
+from django.contrib.auth.models import User
 from django.core import serializers
 from django.core.management import call_command
 from django.db import connection
 from django.forms.models import model_to_dict
+from django.test import Client
+from django.urls import reverse
+from fernet_fields import hkdf
 
 from accounts import credentials, gateways
 from accounts.errors import CredentialsUnreadable
 from accounts.models import Credential, ExchangeAccount
 from accounts.services import account_replace_credentials, account_test
+from exchange.secret import HIDDEN, Secret
 from tests.unit.accounts.conftest import KEY, SECRET
-from tests.unit.accounts.venue import Venue
+from tests.unit.accounts.venue import Venue, alias_of
 
 pytestmark = pytest.mark.django_db
 Add = Callable[..., ExchangeAccount]
@@ -166,3 +175,99 @@ def test_a_client_is_made_anew_only_when_what_it_was_made_from_changed(add: Add,
     assert again is not client
     settings.BINANCE_TIMEOUT_MS = 1234
     assert gateways.exchange_for(account.pk) is not again
+
+
+# --- nothing prints one -------------------------------------------------------------------------
+
+
+def test_a_secret_prints_as_dots_and_is_neither_pickled_nor_copied() -> None:
+    secret = Secret(SECRET)
+
+    shown = f"{secret} {secret!r} {secret!s:>10} {[secret]} " + "{}".format(secret)  # noqa: UP032
+
+    assert SECRET not in shown
+    assert HIDDEN in shown
+    assert SECRET not in json.dumps(repr(secret)) + str(traceback_of(secret))
+    for refused in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="neither pickled nor copied"):
+            refused(secret)
+    assert (secret.reveal(), type(secret.reveal()), secret == SECRET) == (SECRET, str, True)
+
+
+def traceback_of(secret: Secret) -> str:
+    try:
+        refuse(secret)
+    except ValueError as error:
+        return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    return ""
+
+
+def refuse(key: Secret) -> None:
+    raise ValueError(f"no such key: {key}")
+
+
+def test_what_is_stored_is_sealed_under_the_configured_key(add: Add, settings: Any) -> None:
+    add()
+    plain = Fernet(hkdf.derive_fernet_key(str(settings.FERNET_KEYS[0])))
+
+    stored = Credential.objects.get()
+
+    assert plain.decrypt(stored.api_secret.ciphertext).decode() == SECRET
+    assert isinstance(stored.api_secret.reveal(), Secret)
+    assert not [key for key in settings.FERNET_KEYS if HIDDEN in key]
+    assert f"{settings.CREDENTIALS_MASTER_KEY}" == f"[{HIDDEN}]"
+
+
+PLACES = (
+    "accounts.services._suitable",
+    "accounts.services.settings_store",
+    "accounts.simulator_provisioning._post",
+    "accounts.services.key_hash",
+    "accounts.fields.revealed",
+    "exchange.binance.http.Wire._answer",
+    "exchange.binance.transport.Recorder.send",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("what", ["add", "replace"])
+def test_an_error_page_shows_no_secret_even_with_debug(
+    add: Add, venue: Venue, settings: Any, monkeypatch: pytest.MonkeyPatch, place: str, what: str
+) -> None:
+    # Given a developer's installation, and a fault of ours while a key is added or replaced
+    settings.DEBUG = True
+    account = add(name="first") if what == "replace" else None
+    # Made here, for the page shows the lines of this file too.
+    key, secret = (f"typed-{what}-{6789}" for what in ("key", "secret"))
+    venue.customer(key, secret, alias=alias_of(KEY) if account else "")
+
+    def fault(*args: Any, **options: Any) -> Any:
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(place, fault)
+    boss = Client(raise_request_exception=False)
+    boss.force_login(
+        User.objects.create_superuser("boss"), backend="django.contrib.auth.backends.ModelBackend"
+    )
+    typed = {"api_key": key, "new_secret": secret}
+    if account is None:
+        environment = "PAPER" if "provisioning" in place else "TESTNET"
+        url, typed = (
+            reverse("admin:accounts_exchangeaccount_add"),
+            typed | {"name": "desk", "environment": environment},
+        )
+    else:
+        url = reverse("admin:accounts_exchangeaccount_replace_credentials", args=[account.pk])
+        typed |= {"_form_submitted": "True"}
+
+    # When it is sent
+    page = boss.post(url, typed)
+
+    # Then the page tells of the fault, and neither of key nor secret nor master key
+    text = page.content.decode()
+    if page.status_code == 500:
+        assert "a fault of ours" in text
+        assert key not in text
+    assert secret not in text
+    for master_key in settings.FERNET_KEYS:
+        assert master_key not in text

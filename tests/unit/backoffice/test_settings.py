@@ -68,6 +68,7 @@ BAD: list[tuple[str, dict[str, str], str]] = [
         {**GOOD, "TRUSTED_PROXIES": "127.0.0.1, proxy"},
         "TRUSTED_PROXIES holds 'proxy'",
     ),
+    ("real money while developing", {**GOOD, "ALLOW_LIVE": "true"}, "ALLOW_LIVE and DEBUG are both true"),
     ("symbols that are none", {**GOOD, "WORKER_SYMBOLS": "BTC/USDT"}, "WORKER_SYMBOLS holds 'BTC/USDT'"),
 ]
 
