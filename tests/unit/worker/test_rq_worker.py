@@ -122,7 +122,8 @@ def test_nothing_around_a_job_of_ours_is_run(
     monkeypatch.setattr(Webhook, "send", lambda *args, **options: called.append(args))
     monkeypatch.setattr(f"{__name__}.around", lambda *args: called.append(args))
     hooks = [
-        Webhook(f"http://127.0.0.1:9/{state}", state) for state in (JobStatus.FINISHED, JobStatus.FAILED)
+        Webhook("http://127.0.0.1:9/finished", "finished"),
+        Webhook("http://127.0.0.1:9/failed", "failed"),
     ]
     back = Callback(f"{__name__}.around")
     fine = redis_queue.enqueue(
