@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from exchange.refusals import Refusal
 
-CONDITIONALS_MAX: Final = 200  # open conditional orders of an account (-4045), documented for 2025-12-29
+CONDITIONALS_MAX: Final = 200  # open conditional orders of an account, documented for 2025-12-29
 
 
 class Priority(enum.IntEnum):

@@ -473,7 +473,8 @@ class AccountWatch:
         """Return how long to wait after a failure: as long as the exchange asks, or ever longer."""
         pause: float = min(RETRY_SECONDS_MAX, RETRY_SECONDS * 2.0 ** min(self._sweep_failures, 16))
         if asked := _wait_seconds(error):
-            pause = asked + (AT_ONCE_SECONDS if self.is_active else random.uniform(*AFTER_WAIT_SECONDS))
+            spread = AT_ONCE_SECONDS if self.is_active else random.uniform(*AFTER_WAIT_SECONDS)
+            pause = asked + spread
             self._hold_back(pause)
         self._sweep_failures += 1
         self._not_before = time.monotonic() + pause

@@ -130,7 +130,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a wait that is asked for is kept",
         "P9",
         "a sweep is repeated into a ban, which makes it longer",
-        (Removal("worker/account_watch.py", "pause = asked + random.uniform(*AFTER_WAIT_SECONDS)", "pass"),),
+        (Removal("worker/account_watch.py", "pause = asked + spread", "pass"),),
         (f"{ACCOUNT_WATCH}::test_a_wait_that_was_asked_for_is_kept_and_the_watch_too",),
     ),
     Guard(
