@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orders', '0013_more_questions'),
+        ('orders', '0014_more_questions'),
     ]
 
     operations = [
