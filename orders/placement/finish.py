@@ -37,6 +37,7 @@ CANCEL_AGAIN_MS = {
     Verdict.UNKNOWN: BACK_OFF_MS,
     Verdict.KEY_REFUSED: KEY_BACK_OFF_MS,
 }
+CANCEL_PAUSE_MAX_MS = 30_000
 # Answers to a protective request that left the position as uncovered as it was.
 NO_COVER = (Verdict.REFUSED, Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED)
 ASKED = Read(
@@ -194,7 +195,7 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
         if cancel is Verdict.ACCEPTED:  # the cancel is accepted, its end does not show yet
             leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
         elif cancel in CANCEL_AGAIN_MS:
-            leg.retry_at = now + timedelta(milliseconds=CANCEL_AGAIN_MS[cancel])
+            leg.retry_at = now + _cancel_pause(leg, cancel)
         row_update(leg, "look_at", "retry_at")
         return
     leg.looks += 1
@@ -213,6 +214,15 @@ def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: dateti
             at=now,
         )
     row_update(leg)
+
+
+def _cancel_pause(leg: Leg, verdict: Verdict) -> timedelta:
+    """Return how long a cancel that took no effect waits. One of a leg that is stuck at its trigger waits ever longer."""
+    pause = CANCEL_AGAIN_MS[verdict]
+    if leg.triggered_ts is not None:
+        tries = leg.requests.filter(kind=RequestKind.CANCEL).count()
+        pause = min(pause << min(tries, 10), CANCEL_PAUSE_MAX_MS)
+    return timedelta(milliseconds=pause)
 
 
 def _proved_absent(leg: Leg, call: LookCall, answer: Answer) -> bool:

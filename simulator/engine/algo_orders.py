@@ -194,7 +194,9 @@ def _add_algo(ex: Exchange, book: AccountBook, algo: Algo, market: Market, now: 
 
 
 def cancel_algo(ex: Exchange, book: AccountBook, algo: Algo, now: int) -> None:
-    """Cancel a waiting conditional order. Raises ApiError -2011 when it is no longer waiting."""
+    """Cancel a waiting conditional order. Raises ApiError -4117 at its trigger, -2011 when it is no longer waiting."""
+    if algo.status == "TRIGGERING":
+        raise refusal(-4117)
     if algo.status != "NEW":
         raise refusal(-2011)
     end_algo(ex, book, algo, "CANCELED", now)

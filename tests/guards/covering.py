@@ -11,6 +11,7 @@ DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
 STEPS: Final = "tests/unit/orders/domain/test_decide.py"
 HOSTILE: Final = "tests/unit/orders/placement/test_hostile.py"
 WAYS_OUT: Final = "tests/unit/orders/placement/test_ways_out.py"
+STUCK: Final = f"{WAYS_OUT}::test_a_stop_stuck_at_its_trigger_keeps_the_slot_asks_once_and_is_waited_for_with_growing_pauses"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
@@ -392,5 +393,31 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a remainder too small to close is tried again and again, and no person is asked",
         (Removal("orders/domain/decision/unwind.py", "    if not is_dust(trio):\n", "    if True:\n"),),
         (f"{WAYS_OUT}::test_a_remainder_too_small_to_close_stays_under_its_stop_and_a_person_is_asked",),
+    ),
+    Guard(
+        "a stuck leg is put to a person",
+        "P4",
+        "a trio whose stop hangs at its trigger waits for ever, and nobody knows why the slot is taken",
+        (
+            Removal(
+                "orders/domain/decision/unwind.py",
+                "if leg.triggered_ts is None or leg.state is not LegState.TRIGGERED or trio.position > 0:",
+                "if True:",
+            ),
+        ),
+        (STUCK,),
+    ),
+    Guard(
+        "a stuck leg is cancelled ever more rarely",
+        "P9",
+        "a cancel that cannot take effect goes out seven times a second",
+        (
+            Removal(
+                "orders/placement/finish.py",
+                "pause = min(pause << min(tries, 10), CANCEL_PAUSE_MAX_MS)",
+                "pause = min(pause, tries and CANCEL_PAUSE_MAX_MS)",
+            ),
+        ),
+        (STUCK,),
     ),
 )

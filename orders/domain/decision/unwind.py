@@ -300,6 +300,23 @@ def placing_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:
     return awaited(trio, leg) if leg.pending else None
 
 
+def stuck_put_to_person(trio: TrioSnapshot, leg: LegView) -> Step | None:
+    """A leg that triggered, neither executes nor is cancelled, is put to a person: it could hit the next position."""
+    if leg.triggered_ts is None or leg.state is not LegState.TRIGGERED or trio.position > 0:
+        return None
+    tried = leg.cancel_at > 0 and leg.cancel is RequestStatus.NONE  # and still there by a look-up since
+    if not tried or trio.now_ts - leg.triggered_ts <= trio.policies.naked_limit or trio.question is not None:
+        return None
+    facts = {
+        "what": leg.role.words,
+        "client_id": leg.client_id,
+        "symbol": trio.rules.symbol,
+        "account": trio.account,
+    }
+    question = Question(QuestionKind.LEG_STUCK, facts)
+    return AskPerson(question) if trio.may_ask(question) else None
+
+
 def cancel_held_back(trio: TrioSnapshot, leg: LegView) -> Step | None:
     """A cancel that never reached the exchange goes out again after a pause."""
     return Rest(leg.retry_at) if leg.cancel is RequestStatus.NONE and must_wait(trio, leg) else None
@@ -339,6 +356,7 @@ def cancel_without_effect(trio: TrioSnapshot, leg: LegView) -> Step | None:
 
 CLEAR: Final[tuple[LegRule, ...]] = (
     placing_in_doubt,
+    stuck_put_to_person,
     cancel_held_back,
     expiring_by_itself,
     cancel_sent,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from exchange.types import ClosedBy, NewOrder, OrderEvent, OrderState, OrderView
 from exchange.types import OrderType as T
 from orders import services
 from orders.domain.enums import LegState, Protection, Role
+from orders.domain.operator_questions import QuestionKind
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import TrioOrder
 from orders.placement.ingest import order_fact
@@ -162,4 +165,41 @@ def test_an_entry_that_does_not_take_as_it_was_told_expires_and_nothing_was_wron
 
     assert (trio.state, trio.cause) == ("EXPIRED", "ENTRY_ENDED"), story(trio)
     assert says in trio.reason
+    assert desk.resting == []
+
+
+def test_a_stop_stuck_at_its_trigger_keeps_the_slot_asks_once_and_is_waited_for_with_growing_pauses(
+    desk: Desk, settings: Any
+) -> None:
+    # Given a stop that triggers, and neither executes nor lets itself be cancelled
+    settings.NAKED_LIMIT_MS = 600
+    desk.simulator.fault({"type": "STOP_MARKET"}, {"do": "stick_triggering"})
+    trio = desk.placed(desk.a_trio(protection="ON_FIRST_FILL"))
+    desk.simulator.set_price("BTCUSDT", "94900")
+    stop = trio.legs.get(role=Role.STOP_LOSS)
+
+    # Then the position is closed at market after the bound, and the trio waits for that order
+    def asked() -> bool:
+        desk.carry()
+        return bool(the(trio).question_kind)
+
+    until(asked, why=lambda: story(trio))
+    assert desk.simulator.position("BTCUSDT").is_flat
+    assert the(trio).question_kind == QuestionKind.LEG_STUCK
+    assert f"stop-loss {stop.client_id} of BTCUSDT on “desk” was triggered" in trio.question
+    assert (trio.state, trio.holds_slot) == ("EXITING", True)
+
+    # With growing pauses, and one question, whatever is answered
+    services.trio_answer(trio_id=trio.pk, by="test")
+    before = len(desk.requests("DELETE", "/fapi/v1/algoOrder"))
+    began = time.monotonic()
+    while time.monotonic() - began < 4:
+        desk.carry()
+    cancels = len(desk.requests("DELETE", "/fapi/v1/algoOrder")) - before
+    assert 1 <= cancels <= 4, story(trio)
+    assert trio.events.filter(kind="question").count() == 1
+
+    # When the exchange says that it is gone, the trio ends by itself
+    desk.simulator.expire(stop.client_id)
+    desk.carry_until(trio, "CLOSED")
     assert desk.resting == []
