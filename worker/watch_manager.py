@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.models import ExchangeAccount
-from infrastructure.rows import Read
+from infrastructure.rows import Read, fetch_first
 from orders.domain.sweep_schedule import SweepPlan
 from orders.models import Watch
 from orders.placement.service import INCARNATION
@@ -74,6 +74,12 @@ TAKE = """
       AND (beat IS NULL OR beat < clock_timestamp() - %(stale_ms)s * interval '1 millisecond')
       AND (retry_at IS NULL OR retry_at <= clock_timestamp() OR mended)
 """
+READ_BY_OTHERS = """
+    SELECT account_id FROM orders_watch
+    WHERE account_id = ANY (%s) AND holder <> %s AND swept_at IS NOT NULL
+      AND beat >= clock_timestamp() - %s * interval '1 millisecond'
+"""
+PAUSED = "SELECT note FROM orders_watch WHERE account_id = %s AND retry_at > clock_timestamp()"
 RELEASE = """
     UPDATE orders_watch SET beat = NULL, stream_since = NULL, note = %(note)s
     WHERE account_id = %(account)s AND incarnation = %(incarnation)s
@@ -120,6 +126,7 @@ class WatchManager:
         self._advance = advance  # has a trio advanced
         self._only_account = only_account
         self._held: dict[int, AccountWatch] = {}
+        self._failed: dict[int, str] = {}  # why we gave an account back that could not be read
         self._not_before: dict[int, float] = {}  # an account we could not reach → when we may take it again
         self._plans: dict[int, SweepPlan] = {}
         self._plans_at = 0.0
@@ -166,6 +173,8 @@ class WatchManager:
         One whose key is refused is nobody's to try before its pause is over.
         """
         for account_id, watch in list(self._held.items()):
+            if watch.refused or watch.is_stale:
+                self._failed[account_id] = watch.refused or watch.problem
             if watch.refused:
                 self._release(account_id, note=watch.refused, statement=REFUSED)
                 logger.warning(
@@ -262,6 +271,30 @@ class WatchManager:
     def is_ready(self) -> bool:
         """Has every held account been swept since its stream connected?"""
         return all(watch.swept.is_set() for watch in self._held.values())
+
+    def unread(self) -> dict[str, str]:
+        """Return the accounts that nobody has read since we began, and why; “” while one is still tried.
+
+        What another live process watches, and has swept, is read.
+        """
+        accounts = {a.pk: a for a in accounts_to_watch() if self._only_account in (None, a.pk)}
+        with connection.cursor() as cursor:
+            cursor.execute(READ_BY_OTHERS, [list(accounts), self.holder, _stale_after_ms()])
+            by_others = {account_id for (account_id,) in cursor.fetchall()}
+        found: dict[str, str] = {}
+        for account_id, account in accounts.items():
+            held = self._held.get(account_id)
+            if account_id in by_others or (held is not None and held.swept.is_set()):
+                continue
+            found[account.name] = self._failed.get(account_id, "") or (
+                "" if held else self._paused(account_id)
+            )
+        return found
+
+    def _paused(self, account_id: int) -> str:
+        """Return why an account is not tried before its pause is over; nothing when it may be tried now."""
+        row = fetch_first(PAUSED, account_id)
+        return str(row[0]) if row else ""
 
     def stop(self) -> None:
         """Give every watch back, so that another process need not wait until its beat is stale."""

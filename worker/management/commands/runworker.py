@@ -44,20 +44,33 @@ class Command(BaseCommand):
 
     def _once(self, loop: WorkerLoop) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        passes = 0
+        passes, unread = 0, dict[str, str]()
         try:
             while time.monotonic() < deadline and not loop.stopping.is_set():
                 due = loop.once()
                 passes += 1
-                if passes > 1 and not due and loop.watch_manager.is_ready and loop.advance_pool.is_idle:
-                    self.stderr.write("One complete pass is done.")
-                    return
+                unread = loop.watch_manager.unread()
+                tried = all(unread.values())  # an account that cannot be read is not waited for
+                if passes > 1 and not due and tried and loop.advance_pool.is_idle:
+                    break
                 loop.stopping.wait(POLL_SECONDS)
         finally:
             loop.close()
+        if unread:
+            named = "; ".join(
+                f"“{name}”: {why or f'not within {READY_SECONDS} s'}" for name, why in unread.items()
+            )
+            raise CommandError(
+                f"Not read: {named}. What is due on the other accounts was done; what rests on the exchange stays there. "
+                "Run it again, or leave runworker running.",
+                returncode=1,
+            )
+        if time.monotonic() < deadline and not loop.stopping.is_set():
+            self.stderr.write("One complete pass is done.")
+            return
         if not loop.stopping.is_set():
             raise CommandError(
-                f"Not every account could be read within {READY_SECONDS} s. The log says why; what rests on the "
+                f"Not all that is due could be done within {READY_SECONDS} s. The log says why; what rests on the "
                 "exchange stays there. Run it again, or leave runworker running.",
                 returncode=1,
             )
