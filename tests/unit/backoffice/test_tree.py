@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tomllib
+from pathlib import Path
 
 from local_servers.manager import CHECKOUT
-from local_servers.pipfile_lock import without_sources
+from local_servers.pipfile_lock import main, pipfile_hash, without_sources
 
 # Written apart, so that this page is not its own find.
 INDEXES = [
@@ -66,6 +68,29 @@ def test_a_fresh_lock_loses_its_sources_and_keeps_its_hashes() -> None:
     assert cleaned["_meta"] == {"hash": {"sha256": "x"}, "sources": []}
     assert cleaned["default"]["django"] == {"hashes": ["sha256:1"], "version": "==5.2"}
     assert "index" not in json.dumps(cleaned)
+
+
+def test_the_lock_is_that_of_the_pipfile_on_a_machine_without_an_index_of_its_own() -> None:
+    """Otherwise “pipenv install” finds it out of date there, and resolves everything anew."""
+    pipfile = tomllib.loads((CHECKOUT / "Pipfile").read_text())
+    lock = json.loads((CHECKOUT / "Pipfile.lock").read_text())
+
+    assert "source" not in pipfile
+    assert lock["_meta"]["sources"] == []
+    assert lock["_meta"]["hash"]["sha256"] == pipfile_hash(pipfile), "run: make lock"
+
+
+def test_a_lock_made_where_an_index_is_configured_gets_the_hash_that_all_others_expect(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "Pipfile").write_text((CHECKOUT / "Pipfile").read_text())
+    made = json.loads((CHECKOUT / "Pipfile.lock").read_text())
+    made["_meta"] |= {"hash": {"sha256": "of this machine"}, "sources": [{"name": "own", "url": "somewhere"}]}
+    (tmp_path / "Pipfile.lock").write_text(json.dumps(made))
+
+    main([str(tmp_path / "Pipfile.lock")])
+
+    assert (tmp_path / "Pipfile.lock").read_text() == (CHECKOUT / "Pipfile.lock").read_text()
 
 
 def test_env_and_run_stay_out_of_the_repository() -> None:
