@@ -31,14 +31,32 @@ from simulator.protocol.limits import BAN_MS_MAX, TELLS
 from simulator.venue.reply import Reply
 from simulator.venue.venue import Venue, open_venue
 
+# What may come through the control door. Without bounds one number could keep the process busy for ever.
+DIGITS_MAX: Final = 15
+DECIMALS_MAX: Final = 15
+LEVELS_MAX: Final = 1000
+DAY_MS: Final = 86_400_000
+
 
 def _number(value: Decimal | str | int, what: str) -> Decimal:
     if isinstance(value, float):
         raise TypeError(f"{what} is Decimal, text or a whole number, never a float.")
     number = Decimal(value)
     if not number.is_finite():
-        raise ValueError(f"{what} must be a finite number, not {value}.")
+        raise ValueError(f"{what} must be a finite number, not {str(value)[:40]}.")
+    if (number and not -DECIMALS_MAX <= number.adjusted() < DIGITS_MAX) or len(number.as_tuple().digits) > 40:
+        raise ValueError(
+            f"{what} has at most {DIGITS_MAX} digits before and {DECIMALS_MAX} after the point; {str(value)[:40]} has not."
+        )
     return number
+
+
+def _duration(ms: int, what: str) -> int:
+    if not 0 <= ms <= DAY_MS:
+        raise ValueError(
+            f"{what} is a whole number of milliseconds between 0 and one day ({DAY_MS}), not {str(ms)[:40]}."
+        )
+    return ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +220,7 @@ class Simulator:
     def advance_market(self, ms: int) -> None:
         """Move the market clock on by so many milliseconds, and recorded or walking prices with it, at once."""
         now = self.clock()
+        _duration(ms, "ms")
         with self.venue.change_by_hand(now):
             self.venue.advance(now)
             self.venue.prices.run(self.ex, now, ms)
@@ -213,6 +232,8 @@ class Simulator:
         """Set how much rests on each level of the book, on how many levels, and ahead of a new resting order."""
         market = self._market(symbol)
         quantity = _number(quantity_per_level, "quantity_per_level")
+        if not 1 <= levels <= LEVELS_MAX:
+            raise ValueError(f"levels is a whole number between 1 and {LEVELS_MAX}, not {str(levels)[:40]}.")
         with self.venue.change_by_hand(self.clock()):
             market.depth = Depth(quantity, levels, market.rules.tick, ZERO, _number(queue, "queue"))
             market.taken.clear()

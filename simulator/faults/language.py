@@ -25,6 +25,7 @@ REQUEST_ACTIONS: Final[dict[str, frozenset[str]]] = {
     "stick_triggering": frozenset(),
     "throttle": frozenset({"ms"}),
 }
+BOUNDS: Final = {"ms": (0, 86_400_000), "status": (100, 599), "code": (-99_999, 99_999)}
 EVENT_ACTIONS: Final = frozenset({"duplicate", "drop"})
 MATCH_FIELDS: Final = frozenset(
     {"method", "path", "type", "client_id", "symbol", "account", "side", "positionSide", "reduceOnly", "closePosition",
@@ -90,6 +91,9 @@ def _checked_action(then: object, *, on_event: bool) -> dict[str, Any]:
         value = then.get(argument, 0)
         if not isinstance(value, int) or isinstance(value, bool):
             raise FaultError(f"{argument} is a whole number.")
+        least, most = BOUNDS[argument]
+        if argument in then and not least <= value <= most:
+            raise FaultError(f"{argument} is a whole number between {least} and {most}.")
     if name in ("execute_late", "delay", "silence_stream") and "ms" not in then:
         raise FaultError(f"{name} needs ms, a whole number of milliseconds.")
     return dict(then)

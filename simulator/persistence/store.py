@@ -2,12 +2,14 @@
 
 Each line is one step that was answered: the records it changed, those it removed, the counters, the prices. A line is
 written before the answer is sent, so a killed process knows everything it ever answered; a torn last line was never
-answered and is dropped. Requests go to a file of their own.
+answered and is dropped. Requests go to a file of their own. What signs or opens a stream is in neither: both hold its
+hash, and a third file, which only its owner reads, holds what the hash is of.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -15,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Final
 
-from simulator.engine.records import Record
+from simulator.engine.records import Account, Record
 from simulator.engine.request_log import KEPT, LogEntry
 from simulator.persistence.codec import decode, decode_depth, encode, encode_depth
 from simulator.persistence.restore import restore
@@ -24,6 +26,8 @@ from simulator.simulator import Simulator
 LINES_MAX: Final = 100_000
 BYTES_MAX: Final = 64 << 20
 PRICES_EVERY_MS: Final = 1000
+HIDDEN_FIELDS: Final = ("secret", "listen_key")
+HASHED: Final = "sha256:"
 
 
 class StateInUse(Exception):
@@ -47,6 +51,9 @@ class Store:
         self._lock = _take_lock(directory)
         self._journal_path = directory / "journal.jsonl"
         self._log_path = directory / "requests.jsonl"
+        self._secrets_path = directory / "secrets.json"
+        self._secrets = _read_secrets(self._secrets_path)  # by their hash
+        self._saved_secrets = dict(self._secrets)
         self._load_journal()
         self._load_log()
         self._journal: IO[bytes] = self._journal_path.open("ab", buffering=0)
@@ -85,8 +92,9 @@ class Store:
     def _line(self, records: Iterable[Record], removed: list[tuple[str, str]]) -> bytes:
         ex = self.simulator.ex
         row: dict[str, Any] = {"n": ex.counters, "ms": ex.market_ms}
-        if put := [[record.KIND, encode(record)] for record in records]:
+        if put := [[record.KIND, self._encoded(record)] for record in records]:
             row["put"] = put
+            self._save_secrets()
         if removed:
             row["del"] = removed
         if prices := self._changed_prices():
@@ -103,6 +111,28 @@ class Store:
             row["rev"] = reversals
         self._written_at = self.simulator.clock()
         return _json_line(row)
+
+    def _encoded(self, record: Record) -> dict[str, Any]:
+        fields = encode(record)
+        if isinstance(record, Account):
+            for name in HIDDEN_FIELDS:
+                if value := fields[name]:
+                    fields[name] = HASHED + hashlib.sha256(value.encode()).hexdigest()
+                    self._secrets[fields[name]] = value
+        return fields
+
+    def _save_secrets(self) -> None:
+        """Write them before the line that names their hashes."""
+        if self._secrets == self._saved_secrets:
+            return
+        accounts = [book.account for book in self.simulator.ex.books.values()]
+        used = {getattr(account, name) for account in accounts for name in HIDDEN_FIELDS}
+        self._secrets = {hashed: value for hashed, value in self._secrets.items() if value in used}
+        written = self._secrets_path.with_suffix(".new")
+        with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            json.dump(self._secrets, out)
+        written.replace(self._secrets_path)
+        self._saved_secrets = dict(self._secrets)
 
     def _changed_prices(self) -> dict[str, list[Any]]:
         changed = {}
@@ -142,6 +172,10 @@ class Store:
         prices: dict[str, list[Any]] = {}
         for row in _whole_lines(self._journal_path):
             for kind, fields in row.get("put", ()):
+                if kind == Account.KIND:
+                    fields |= {
+                        n: self._secrets.get(fields[n], fields[n]) for n in HIDDEN_FIELDS if n in fields
+                    }
                 record = decode(kind, fields)
                 latest[kind, record.key] = record
             for kind, key in row.get("del", ()):
@@ -172,6 +206,10 @@ class Store:
             shortened = self._log_path.with_suffix(".new")
             shortened.write_bytes(b"".join(map(_json_line, newest)))
             shortened.replace(self._log_path)
+
+
+def _read_secrets(path: Path) -> dict[str, str]:
+    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def _take_lock(directory: Path) -> IO[str]:

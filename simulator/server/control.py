@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Awaitable, Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from simulator.clock import SteppedClock
 from simulator.engine.errors import ApiError
 from simulator.faults.language import FaultError
-from simulator.simulator import AccountExists, Simulator
+from simulator.simulator import DAY_MS, AccountExists, Simulator
 
+NO_NUMBER = "That is not a number."
 Answer = tuple[Any, int]  # what goes into the JSON body, and the HTTP status
 
 
@@ -57,6 +60,8 @@ class Control:
         """Read the body, answer with JSON, and turn every mistake into one sentence and a 4xx."""
 
         async def serve(request: web.Request) -> web.StreamResponse:
+            if refusal := _foreign(request):
+                return _json_response({"error": refusal}, 403)
             try:
                 body = await _body(request)
                 answer, status = act(request, body)
@@ -64,8 +69,8 @@ class Control:
                 return _json_response({"error": str(error)}, 409)
             except KeyError as error:
                 return _json_response({"error": f"{error.args[0]} is missing."}, 400)
-            except (FaultError, ValueError, TypeError, InvalidOperation) as error:
-                text = str(error) if not isinstance(error, InvalidOperation) else "That is not a number."
+            except (FaultError, ValueError, TypeError, ArithmeticError) as error:
+                text = str(error) if not isinstance(error, ArithmeticError) else NO_NUMBER
                 return _json_response({"error": text}, 400)
             self.changed()
             return _json_response(answer, status)
@@ -152,7 +157,12 @@ class Control:
         clock = self.simulator.clock
         if not isinstance(clock, SteppedClock):
             raise TypeError("The clock runs by itself; start the simulator with --clock to step it.")
-        clock.forward(_integer(body.get("forward", 0), "forward"))
+        ms = _integer(body.get("forward", 0), "forward")
+        if not 0 <= ms <= DAY_MS:
+            raise ValueError(
+                f"forward is a whole number of milliseconds between 0 and one day ({DAY_MS}), not {ms}."
+            )
+        clock.forward(ms)
         self.simulator.tick()
         return {"ms": clock()}, 200
 
@@ -219,6 +229,25 @@ def _integer(value: object, name: str) -> int:
     if not re.fullmatch(r"-?[0-9]{1,18}", text):
         raise ValueError(f"{name} is a whole number, not {text[:40]!r}.")
     return int(text)
+
+
+def _foreign(request: web.Request) -> str:
+    """Why a request is not from this machine's own tools or page; empty if it is.
+
+    A page of another site can make a browser send one here, under its own origin, or under a name that it has
+    made to mean this machine.
+    """
+    try:
+        host = urlsplit(f"http://{request.host}").hostname or ""
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        return f"The control door is asked as 127.0.0.1 or localhost, not as {request.host[:60]!r}."
+    origin = request.headers.get("Origin")
+    if origin is not None and origin != f"http://{request.host}":
+        return f"The control door is not open to pages of {origin[:60]!r}."
+    return ""
 
 
 async def _body(request: web.Request) -> Any:

@@ -38,6 +38,7 @@ from simulator.venue.reply import HTML_TYPE, Outcome, Reply
 from simulator.venue.request import Request
 
 RETENTION_EVERY_MS = 60_000
+NOT_LOGGED = frozenset({"signature", "listenKey"})  # what signs, or opens a stream
 
 
 @dataclass(slots=True)
@@ -171,7 +172,7 @@ class Venue:
     # -- records --------------------------------------------------------------------------------------------------
 
     def _log(self, request: Request, outcome: Outcome, fault: str = "") -> None:
-        params = {name: value for name, value in request.values.items() if name != "signature"}
+        params = {name: value for name, value in request.values.items() if name not in NOT_LOGGED}
         entry = LogEntry(
             self.ex.next_id("log"), request.now, request.sender, request.method, request.path, params,
             outcome.reply.status, outcome.code, request.client_id, outcome.effect, fault,

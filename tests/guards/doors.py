@@ -119,4 +119,24 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (Removal("backoffice/error_pages.py", "        return True\n", "        return False\n"),),
         (f"{SECRETS}::test_an_error_page_shows_no_secret_even_with_debug",),
     ),
+    Guard(
+        "the control door is for this machine",
+        "P7",
+        "a page in somebody's browser moves the simulator's prices and reads its state",
+        (Removal("simulator/server/control.py", "if refusal := _foreign(request):", 'if refusal := "":'),),
+        ("tests/unit/simulator/test_process.py::test_the_control_door_is_for_this_machine_alone",),
+    ),
+    Guard(
+        "the simulator's journal holds hashes",
+        "P7",
+        "a journal that is sent with a report holds API secrets",
+        (
+            Removal(
+                "simulator/persistence/store.py",
+                "            for name in HIDDEN_FIELDS:\n",
+                "            for name in ():\n",
+            ),
+        ),
+        ("tests/unit/simulator/test_store.py::test_the_journal_holds_no_secret_and_no_listen_key",),
+    ),
 )

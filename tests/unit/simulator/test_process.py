@@ -281,10 +281,72 @@ def test_control_mistakes_get_a_sentence(venue: Venue) -> None:
         ("GET", "events", None, "Say which account"),
         ("GET", "log?since=yesterday", None, "since is a whole number, not 'yesterday'."),
         ("POST", "market", {"mode": "step", "ms": 1.5}, "ms is a whole number, not '1.5'."),
+        ("POST", "price", {"symbol": "BTCUSDT", "price": "1E+999999"}, "price has at most 15 digits"),
+        (
+            "POST",
+            "price",
+            {"symbol": "BTCUSDT", "price": "1", "mark": "1E-999999"},
+            "mark has at most 15 digits",
+        ),
+        ("POST", "price", {"symbol": "BTCUSDT", "price": "1" * 5000}, "price has at most 15 digits"),
+        ("POST", "market", {"mode": "step", "ms": 10**18}, "ms is a whole number"),
+        (
+            "POST",
+            "market",
+            {"mode": "step", "ms": 10**17},
+            "ms is a whole number of milliseconds between 0 and one day",
+        ),
+        (
+            "POST",
+            "market",
+            {"mode": "step", "ms": -1},
+            "ms is a whole number of milliseconds between 0 and one day",
+        ),
+        ("POST", "market", {"speed": "1E+999999"}, "speed is a number"),
+        (
+            "POST",
+            "liquidity",
+            {"symbol": "BTCUSDT", "quantity_per_level": "1E+99"},
+            "quantity_per_level has at most",
+        ),
+        (
+            "POST",
+            "liquidity",
+            {"symbol": "BTCUSDT", "quantity_per_level": "1", "levels": 10**9},
+            "levels is a whole",
+        ),
+        (
+            "POST",
+            "accounts",
+            {"name": "y", "api_key": "k", "api_secret": "s", "balance": "1E+999999"},
+            "balance has",
+        ),
+        ("POST", "faults", {"then": {"do": "delay", "ms": 10**18}}, "ms is a whole number between 0 and"),
+        ("POST", "faults", {"then": {"do": "answer", "status": 7}}, "status is a whole number between 100"),
+        ("POST", "ban", {"seconds": 10**17}, "seconds is a whole number between 0 and three days"),
     ):
-        assert sentence in venue.sim(method, path, body)["error"]
+        assert sentence in venue.sim(method, path, body)["error"], (path, body)
     assert venue.sim("POST", "accounts", {"name": "x", "api_key": KEY, "api_secret": "other"})["error"]
     assert venue.session.post(f"{venue.url}/sim/price", data="{nonsense").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Host": "evil.example"},
+        {"Host": "evil.example:8787", "Origin": "http://evil.example:8787"},
+        {"Host": "127.0.0.1.evil.example"},
+    ],
+)
+def test_the_control_door_is_for_this_machine_alone(venue: Venue, headers: dict[str, str]) -> None:
+    body = {"symbol": "BTCUSDT", "price": "12345"}
+    answer = venue.session.post(f"{venue.url}/sim/price", json=body, headers=headers)
+    assert (answer.status_code, "The control door" in answer.json()["error"]) == (403, True)
+    assert venue.session.get(f"{venue.url}/sim/state", headers=headers).status_code == 403
+    own = venue.session.post(f"{venue.url}/sim/price", json=body, headers={"Origin": venue.url})
+    assert own.status_code == 200
 
 
 def test_what_is_not_http_gets_400_and_one_line_in_the_log(venue: Venue) -> None:

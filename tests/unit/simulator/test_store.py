@@ -83,3 +83,26 @@ def test_a_directory_belongs_to_one_simulator(tmp_path: Path, clock: Clock) -> N
     store.close()
     _, store = opened(tmp_path, clock)
     store.close()
+
+
+def test_the_journal_holds_no_secret_and_no_listen_key(tmp_path: Path, clock: Clock) -> None:
+    # Given an account with an open stream, whose key was also kept alive by name
+    simulator, store = opened(tmp_path, clock)
+    simulator.add_account("desk", KEY, SECRET)
+    desk = Desk(simulator, clock)
+    listen_key = desk.ask("POST", "/fapi/v1/listenKey")["listenKey"]
+    desk.ask("PUT", "/fapi/v1/listenKey", listenKey=listen_key)
+    store.close()
+
+    # Then what is written for others to read holds neither, and what holds them is for its owner alone
+    for name in ("journal.jsonl", "requests.jsonl"):
+        text = (tmp_path / name).read_text()
+        assert SECRET not in text
+        assert listen_key not in text
+    assert "sha256:" in (tmp_path / "journal.jsonl").read_text()
+    assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+    # And after a start both are still what they were
+    again, store = opened(tmp_path, clock)
+    assert Desk(again, clock).ask("POST", "/fapi/v1/listenKey")["listenKey"] == listen_key
+    store.close()
