@@ -173,6 +173,7 @@ def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            env=manager.bare_environment(),
             start_new_session=True,  # Ctrl-C reaches us alone: what we placed is withdrawn while it still runs
         )
 

@@ -29,6 +29,19 @@ START_SECONDS: Final = 30.0
 KEEPERS_MAX: Final = 3
 POSTGRES_SOCKET: Final = ".s.PGSQL.5432"
 VALKEY_SOCKET: Final = "valkey.sock"
+PASSED_ON: Final = frozenset(
+    {
+        "PATH",
+        "HOME",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "LD_LIBRARY_PATH",
+        "PYTHONUNBUFFERED",
+        "TRIO_RUN_DIR",
+    }
+)
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 
 _lock: Final = threading.RLock()
@@ -51,6 +64,11 @@ def sockets_dir() -> Path:
     digest = hashlib.sha256(os.fsencode(run_dir())).hexdigest()[:12]
     # Not tempfile.gettempdir(): two processes with different TMPDIR must meet at the same socket.
     return Path("/tmp") / f"trio-{os.getuid()}-{digest}"  # noqa: S108 - private, checked in _private_folder
+
+
+def bare_environment() -> dict[str, str]:
+    """Return what a server of ours needs of the environment. Keys and passwords are for nobody but our own code."""
+    return {name: value for name, value in os.environ.items() if name in PASSED_ON or name.startswith("LC_")}
 
 
 def database_url(name: str = DATABASE) -> str:
@@ -163,6 +181,7 @@ def _start_keeper(run: Path) -> subprocess.Popen[bytes] | None:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=bare_environment(),
             )
     finally:
         os.close(lock)

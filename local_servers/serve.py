@@ -100,7 +100,9 @@ def main(arguments: list[str]) -> int:
     else:
         pidfiles.die_with_parent()
     pidfiles.write_pid_file("-".join(arguments))
-    return os.execv(command[0], command)  # noqa: S606 - our own interpreter, arguments from above
+    bare = arguments[0] == "simulator"  # it trades with nobody's keys but its own
+    environment = manager.bare_environment() if bare else dict(os.environ)
+    return os.execve(command[0], command, environment)  # noqa: S606 - our own interpreter, arguments from above
 
 
 def _memory_folder() -> str:

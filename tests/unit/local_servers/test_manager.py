@@ -98,6 +98,19 @@ def place() -> Iterator[Place]:
     shutil.rmtree(folder)
 
 
+def test_the_servers_get_no_key_of_ours(place: Place) -> None:
+    # Given a user with keys in its environment
+    place.environment |= {"CREDENTIALS_MASTER_KEY": "never-to-be-seen", "SECRET_KEY": "never-to-be-seen"}
+    place.user()
+
+    # Then keeper and servers have none of it, and neither does what PostgreSQL starts
+    for pid in place.pids():
+        assert b"never-to-be-seen" not in Path(f"/proc/{pid}/environ").read_bytes()
+    program = "COPY (SELECT 1) TO PROGRAM 'env >&2'"
+    run("-c", ASK, program, environment=place.environment)
+    assert "never-to-be-seen" not in (place.folder / "logs" / "postgres.log").read_text()
+
+
 def test_the_last_user_takes_the_servers_along(place: Place) -> None:
     # Given two users of the same servers
     first, second = place.user(), place.user()

@@ -55,6 +55,7 @@ def test_the_web_serves_and_dies_with_its_parent() -> None:
         "redis": True,
         "worker": False,
         "last_heartbeat": None,
+        "degraded": [],
         "ok": False,
     }
     web = json.loads((folder / "run" / "pids" / "web.json").read_text())["pid"]
@@ -66,6 +67,24 @@ def test_the_web_serves_and_dies_with_its_parent() -> None:
     until("the web is gone", lambda: not alive(web) and not listening(port))
     until("the servers are gone", lambda: not (folder / "run" / "keeper.pid").exists())
     shutil.rmtree(folder)
+
+
+def test_the_simulator_gets_no_key_of_ours(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    environment = bare_environment(**GOOD, TRIO_RUN_DIR=str(tmp_path / "run"), BINANCE_PAPER_REST_URL=url)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "local_servers.serve", "simulator"], env=environment, cwd=CHECKOUT
+    )
+    try:
+        until("it answers", lambda: listening(port))
+        seen = Path(f"/proc/{process.pid}/environ").read_bytes()
+        assert b"PATH=" in seen
+        assert b"SECRET_KEY" not in seen
+        assert b"MASTER_KEY" not in seen
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
 
 
 def test_no_simulator_is_started_for_a_paper_exchange_elsewhere() -> None:
