@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError
+from django.db.models import Sum
 
 from accounts.errors import AccountsError
 from accounts.gateways import exchange_for, public_exchange
@@ -17,7 +18,7 @@ from accounts.symbol_settings import symbol_setting_problem, symbol_settings_app
 from exchange.errors import ExchangeError, OrderRejected
 from exchange.port import Exchange
 from exchange.rate_limits import Priority, spending
-from exchange.types import LeverageBracket, MarginType, PositionMode, PositionSide, Side
+from exchange.types import ZERO, BalanceView, LeverageBracket, MarginType, PositionMode, PositionSide, Side
 from infrastructure import job_queue
 from orders import jobs, risk_gates
 from orders.domain import validation
@@ -33,6 +34,7 @@ from orders.story import note, question_number, question_over
 from orders.trio_lock import short_transaction
 
 PLACE_BEFORE_SECONDS = 60
+UNKNOWN_THERE = (TrioState.QUEUED, TrioState.PLACING)  # the margin of their entries is not set apart yet
 PERSON_WAITS_SECONDS = 10  # for a row that somebody else has locked
 
 
@@ -43,6 +45,8 @@ class Reading:
     mark_price: Decimal | None
     wallet: Decimal | None = None
     brackets: Sequence[LeverageBracket] = ()
+    available: Decimal | None = None
+    counted: frozenset[int] = frozenset()  # trios whose margin is taken off ``available`` already
 
 
 def protection_default(environment: str) -> Protection:
@@ -86,27 +90,35 @@ def trio_complete(trio: TrioOrder) -> None:
 # --- checking ---------------------------------------------------------------------------------
 
 
-def market_read(account: ExchangeAccount, symbol: Symbol, *, wallet: Decimal | None = None) -> Reading:
-    """Ask the exchange for what checking needs. Raises TrioRefused with a sentence when it cannot be read."""
+def market_read(account: ExchangeAccount, symbol: Symbol, *, funds: BalanceView | None = None) -> Reading:
+    """Ask the exchange for what checking needs; for the balance only where ``funds`` does not say it.
+
+    Raises TrioRefused with a sentence when it cannot be read.
+    """
     with spending(Priority.PLACE):
-        return _market_read(account, symbol, wallet)
+        return _market_read(account, symbol, funds)
 
 
-def _market_read(account: ExchangeAccount, symbol: Symbol, wallet: Decimal | None) -> Reading:
+def _market_read(account: ExchangeAccount, symbol: Symbol, funds: BalanceView | None) -> Reading:
     name = symbol.symbol
     try:
         marks = public_exchange(account.environment).mark_prices(name)
         exchange = exchange_for(account.pk)
         brackets = _brackets(exchange, account, name)
-        if wallet is None:
+        if funds is None:
             balances = exchange.balances(at=exchange_now_ms(account.environment))
-            wallet = next((b.balance for b in balances if b.asset == symbol.margin_asset), None)
+            funds = next((b for b in balances if b.asset == symbol.margin_asset), None)
     except (ExchangeError, AccountsError) as error:
         raise MarketUnread(
             f"{name} could not be asked about ({account.environment}): {error} Nothing was placed."
         ) from error
     mark = next((m.mark for m in marks if m.symbol == name), None)
-    return Reading(mark_price=mark, wallet=wallet, brackets=brackets)
+    return Reading(
+        mark_price=mark,
+        wallet=None if funds is None else funds.balance,
+        brackets=brackets,
+        available=None if funds is None else funds.available,
+    )
 
 
 def _brackets(exchange: Exchange, account: ExchangeAccount, symbol: str) -> Sequence[LeverageBracket]:
@@ -122,16 +134,39 @@ def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:
     if refusal := risk_gates.new_risk_refusal(trio, settings_as_wanted=_settings_are_fixed(trio)):
         raise TrioRefused(refusal)
     reading = reading or market_read(trio.account, trio.symbol)
+    validation.check(spec_of(trio), rules_of(trio.symbol), _market_of(trio, reading))
+    return reading
+
+
+def margin_needed(trio: TrioOrder, reading: Reading) -> str | None:
+    """Return what a trio's entry takes of the free margin, as people read it; None: not known."""
+    needed = validation.margin_needed(spec_of(trio), _market_of(trio, reading))
+    return None if needed is None else plain(needed.quantize(Decimal("0.01")))
+
+
+def _market_of(trio: TrioOrder, reading: Reading) -> validation.Market:
     setting = SymbolSetting.objects.filter(account=trio.account, symbol=trio.symbol.symbol).first()
-    market = validation.Market(
+    return validation.Market(
         mark_price=reading.mark_price,
         leverage=setting.leverage if setting else None,
         isolated=bool(setting and setting.margin_type == MarginType.ISOLATED),
         wallet=reading.wallet,
         brackets=reading.brackets,
+        available=reading.available,
+        promised=ZERO if reading.available is None else _promised(trio, reading),
+        margin_asset=trio.symbol.margin_asset,
     )
-    validation.check(spec_of(trio), rules_of(trio.symbol), market)
-    return reading
+
+
+def _promised(trio: TrioOrder, reading: Reading) -> Decimal:
+    """Return what other trios of the account need whose entries the exchange does not know yet."""
+    on_their_way = TrioOrder.objects.filter(
+        account=trio.account,
+        symbol__margin_asset=trio.symbol.margin_asset,
+        holds_slot=True,
+        state__in=UNKNOWN_THERE,
+    ).exclude(pk__in=[trio.pk or 0, *reading.counted])
+    return on_their_way.aggregate(total=Sum("margin_promised"))["total"] or ZERO
 
 
 # --- the verbs --------------------------------------------------------------------------------
@@ -157,7 +192,8 @@ def trio_queue(
             "Nothing was placed."
         )
     _apply_settings(draft)
-    trio_check(draft, reading)
+    reading = trio_check(draft, reading)
+    needed = validation.margin_needed(spec_of(draft), _market_of(draft, reading))
     if not risk_gates.worker_alive():
         raise TrioRefused(risk_gates.NO_WORKER)
     slot, _ = Slot.objects.get_or_create(
@@ -173,6 +209,7 @@ def trio_queue(
                     "The draft was changed while it was being checked. Look at it, then place it."
                 )
             trio.state, trio.slot, trio.holds_slot = queued, slot, True
+            trio.margin_promised = (needed or ZERO).quantize(Decimal("1E-8"))
             trio.queued_at, trio.place_before = now, now + timedelta(seconds=PLACE_BEFORE_SECONDS)
             trio.wake_at = now + timedelta(milliseconds=500)  # the job is at it; if it got lost, runworker is
             trio.save()

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from accounts.errors import AccountsError
 from accounts.gateways import exchange_for
-from accounts.models import ExchangeAccount, SymbolSetting
+from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
-from exchange.types import ZERO, OrderType, Side, TimeInForce
+from exchange.types import ZERO, BalanceView, OrderType, Side, TimeInForce
 from orders import services
 from orders.domain.enums import ENDS, TrioState
 from orders.domain.errors import OrdersError
-from orders.domain.rounding import plain
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Symbol, TrioOrder
 from orders.placement.service import OrderPlacementService
@@ -60,6 +59,14 @@ class Execution:
         return self.trio_id is not None and self.state not in NO_POSITION
 
 
+@dataclass(slots=True)
+class Reserved:
+    """What the batch has taken of each asset so far, and for which trios."""
+
+    amounts: dict[str, Decimal] = field(default_factory=dict)
+    trios: set[int] = field(default_factory=set)
+
+
 class OrderExecutor:
     """Places intents for one account, one after the other."""
 
@@ -82,48 +89,37 @@ class OrderExecutor:
         if not intents:
             return []
         try:
-            wallets = self._wallets()
+            funds = self._funds()
         except (ExchangeError, AccountsError) as error:
             return [Execution(i, None, "REFUSED", f"The balance could not be read: {error}") for i in intents]
-        reserved: dict[str, Decimal] = {}
-        return [self._one(intent, wallets, reserved) for intent in intents]
+        reserved = Reserved()
+        return [self._one(intent, funds, reserved) for intent in intents]
 
-    def _wallets(self) -> dict[str, tuple[Decimal, Decimal]]:
+    def _funds(self) -> dict[str, BalanceView]:
         """Read the balance once: for each asset its wallet and what of it is free."""
         at = exchange_now_ms(self._account.environment)
-        balances = self._gateway(self._account.pk).balances(at=at)
-        return {view.asset: (view.balance, view.available) for view in balances}
+        return {view.asset: view for view in self._gateway(self._account.pk).balances(at=at)}
 
-    def _one(
-        self, intent: Intent, wallets: dict[str, tuple[Decimal, Decimal]], reserved: dict[str, Decimal]
-    ) -> Execution:
+    def _one(self, intent: Intent, funds: dict[str, BalanceView], reserved: Reserved) -> Execution:
         draft: TrioOrder | None = None
         try:
             symbol = services.symbol_get(self._account.environment, intent.symbol)
             asset = symbol.margin_asset
-            wallet, available = wallets.get(asset, (ZERO, ZERO))
-            reading = services.market_read(self._account, symbol, wallet=wallet)
-            needed = self._margin(intent, reading.mark_price)
-            free = available - reserved.get(asset, ZERO)
-            if needed > free:
-                return Execution(
-                    intent,
-                    None,
-                    "REFUSED",
-                    f"It would need {plain(needed)} {asset} of margin, but only {plain(free)} {asset} are free.",
-                )
+            held = funds.get(asset) or BalanceView("", asset, ZERO, ZERO)
+            left = replace(held, available=held.available - reserved.amounts.get(asset, ZERO))
+            reading = services.market_read(self._account, symbol, funds=left)
+            reading = replace(reading, counted=frozenset(reserved.trios))
             draft = self._draft(intent, symbol)
             services.trio_queue(trio_id=draft.pk, by=self._by, reading=reading)
         except (OrdersError, AccountsError, ExchangeError) as error:
             if draft is not None:
                 draft.delete()  # refused before it was queued: no row is kept
             return Execution(intent, None, "REFUSED", str(error))
-        reserved[asset] = reserved.get(asset, ZERO) + needed
         self._place(draft)
         draft.refresh_from_db()
-        if draft.trio_state in NO_POSITION:
-            reserved[asset] -= needed
-            needed = ZERO
+        needed = ZERO if draft.trio_state in NO_POSITION else draft.margin_promised
+        reserved.amounts[asset] = reserved.amounts.get(asset, ZERO) + needed
+        reserved.trios.add(draft.pk)
         return Execution(intent, draft.pk, draft.state, draft.reason, needed)
 
     def _place(self, trio: TrioOrder) -> None:
@@ -148,12 +144,3 @@ class OrderExecutor:
         )
         draft.save()
         return draft
-
-    def _margin(self, intent: Intent, mark_price: Decimal | None) -> Decimal:
-        """Return the initial margin at the symbol's leverage; at none known, the whole notional."""
-        price = intent.price if intent.price is not None else mark_price
-        if price is None:
-            return ZERO
-        setting = SymbolSetting.objects.filter(account=self._account, symbol=intent.symbol.upper()).first()
-        leverage = setting.leverage if setting and setting.leverage else 1
-        return price * intent.quantity / leverage

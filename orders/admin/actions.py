@@ -52,6 +52,9 @@ def validate(trio: TrioOrder, by: str) -> str:
         )
     reading = services.trio_check(trio)
     mark = f" Mark price: {plain(reading.mark_price)}." if reading.mark_price is not None else ""
+    needed = services.margin_needed(trio, reading)
+    if needed is not None and reading.available is not None:
+        mark += f" Margin and fees: {needed} of {plain(reading.available)} {trio.symbol.margin_asset} free."
     worker = "" if risk_gates.worker_alive() else f" But: {risk_gates.NO_WORKER}"
     return f"{trio}: would be accepted.{mark}{worker}"
 

@@ -15,6 +15,7 @@ from orders.domain.errors import RuleBroken
 from orders.domain.rounding import entry_to_tick, on_grid, plain, quantity_down, quantity_up
 from orders.domain.snapshot import Rules, Spec
 
+TAKER_FEE = Decimal("0.0005")  # of the notional: what accounts without a discount pay
 MARKET_MARGIN = Decimal("1.02")  # a MARKET order's notional is judged at about the mark price
 
 
@@ -27,6 +28,9 @@ class Market:
     isolated: bool = False
     wallet: Decimal | None = None
     brackets: Sequence[LeverageBracket] = ()
+    available: Decimal | None = None  # margin that is free, as the exchange shows it
+    promised: Decimal = ZERO  # of that, to trios whose entries the exchange does not know yet
+    margin_asset: str = ""
 
 
 def check(spec: Spec, rules: Rules, market: Market) -> None:
@@ -49,6 +53,7 @@ def problems(spec: Spec, rules: Rules, market: Market) -> Iterable[RuleBroken]:
     yield from _prices(spec, rules)
     yield from _levels(spec, market)
     yield from _market(spec, rules, market)
+    yield from _margin(spec, market)
 
 
 def _sides(spec: Spec) -> Iterable[RuleBroken]:
@@ -211,6 +216,44 @@ def _market(spec: Spec, rules: Rules, market: Market) -> Iterable[RuleBroken]:
             f"so the quantity must be at least {plain(least)}.",
             Refusal.TOO_SMALL,
         )
+
+
+def _margin(spec: Spec, market: Market) -> Iterable[RuleBroken]:
+    needed = margin_needed(spec, market)
+    if needed is None or market.available is None:
+        return
+    free = market.available - market.promised
+    if needed > free:
+        promised = (
+            f" ({_money(market.promised)} more are promised to trios on their way)" if market.promised else ""
+        )
+        yield RuleBroken(
+            "quantity",
+            f"It would need {_money(needed)} {market.margin_asset} of margin and fees, but only "
+            f"{_money(max(ZERO, free))} {market.margin_asset} are free{promised}. Lower the quantity, or add funds.",
+            Refusal.MARGIN,
+        )
+
+
+def margin_needed(spec: Spec, market: Market) -> Decimal | None:
+    """Return what the entry takes of the free margin: its initial margin, and its fee as a taker; None: not known.
+
+    The exchange takes a limit price as it is, but a sale never below the mark price, and a market order at about
+    that. Without a known leverage the whole notional counts.
+    """
+    mark, limit = market.mark_price, spec.entry_type is OrderType.LIMIT
+    price = spec.price if limit else mark
+    if price is None:
+        return None
+    if limit and spec.side is Side.SELL and mark is not None:
+        price = max(price, mark)
+    notional = price * spec.quantity
+    return notional / (market.leverage or 1) + notional * TAKER_FEE
+
+
+def _money(value: Decimal) -> str:
+    """Return an amount of money as people read it: to the cent where it is more than that."""
+    return plain(value.quantize(Decimal("0.01"))) if value >= 1 else plain(value.quantize(Decimal("1E-8")))
 
 
 def smallest_quantity(spec: Spec, rules: Rules, mark_price: Decimal | None) -> Decimal | None:

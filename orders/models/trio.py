@@ -70,6 +70,9 @@ class TrioOrder(models.Model):
     # Questions that were answered and are not asked again, and those that wait for their turn (``Kept``).
     questions_kept = models.JSONField(default=list, blank=True)
 
+    margin_promised = amount(
+        default=Decimal(0), help_text="Margin and fee that its entry needs, as checked when it was queued."
+    )
     slot = models.ForeignKey(Slot, null=True, blank=True, on_delete=models.PROTECT, related_name="trios")
     holds_slot = models.BooleanField(default=False)
     place_before = models.DateTimeField(null=True, blank=True)

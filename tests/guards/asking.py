@@ -9,6 +9,7 @@ from tests.guards.guard import Guard, Removal
 ANSWERS: Final = "tests/unit/orders/domain/test_answers_stick.py"
 RESTRICTIONS: Final = "tests/unit/orders/placement/test_restrictions.py"
 BANS: Final = "tests/unit/orders/placement/test_bans.py"
+MARGIN: Final = "tests/unit/orders/test_margin.py"
 QUESTIONS: Final = "tests/unit/orders/placement/test_questions.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -116,5 +117,25 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "who closed a position by a command cannot be found out afterwards",
         (Removal("orders/management/commands/close_trio.py", "by=os_operator()", 'by="close_trio"'),),
         ("tests/unit/orders/cli/test_commands.py::test_a_command_names_the_person_and_the_machine",),
+    ),
+    Guard(
+        "free margin is checked before anything is sent",
+        "P3",
+        "an entry is refused for margin when its legs rest already",
+        (Removal("orders/domain/validation.py", "    yield from _margin(spec, market)\n", ""),),
+        (f"{MARGIN}::test_too_little_free_margin_is_refused_before_anything_is_sent",),
+    ),
+    Guard(
+        "what is promised to trios on their way is not free",
+        "P3, P8",
+        "of a bulk each trio counts the same money, and the last ones are refused with their legs out",
+        (
+            Removal(
+                "orders/domain/validation.py",
+                "free = market.available - market.promised",
+                "free = market.available",
+            ),
+        ),
+        (f"{MARGIN}::test_what_is_promised_to_one_is_not_free_for_the_next",),
     ),
 )

@@ -94,7 +94,7 @@ def test_what_is_reserved_for_one_is_not_there_for_the_next(desk: Desk, executor
 
     assert first.placed
     assert second.trio_id is None
-    assert "only 40000 USDT are free" in second.reason
+    assert "only 39970 USDT are free" in second.reason
     assert desk.simulator.position("ETHUSDT").is_flat
 
 
