@@ -33,7 +33,7 @@ class KeyRefused(AccountsError):
 
 
 class AccountUnsuitable(AccountsError):
-    """The account works but must not be used: withdrawals allowed, multi-assets mode."""
+    """The account works but must not be used: withdrawals allowed, or restricted by the exchange."""
 
 
 class CredentialsUnreadable(AccountsError):

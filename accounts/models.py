@@ -36,7 +36,6 @@ class MarginTypeChoice(models.TextChoices):
 class SettingChange(models.TextChoices):
     """A setting that was switched on the exchange while trios were open under the old one."""
 
-    MULTI_ASSETS = "MULTI_ASSETS", "multi-assets mode switched on"
     POSITION_MODE = "POSITION_MODE", "position mode switched"
 
 
@@ -72,6 +71,9 @@ class ExchangeAccount(models.Model):
         help_text="A setting on the exchange no longer fits the open trios; nothing new is opened meanwhile.",
     )
     setting_changed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    multi_assets_since = models.DateTimeField(
+        "multi-assets mode seen since", null=True, blank=True, editable=False
+    )
     # What the exchange said when it refused this account itself; nothing new is opened meanwhile.
     restriction = models.CharField(max_length=24, blank=True, editable=False)
     restriction_code = models.IntegerField(default=0, editable=False)

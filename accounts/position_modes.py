@@ -34,11 +34,14 @@ def modes_take_in(
         for living in _in_use:
             unused = unused.filter(~Exists(living()))
         unused.update(position_mode=position_mode.value)
-    account.refresh_from_db(fields=["position_mode", "setting_change", "setting_changed_at"])
+    account.refresh_from_db(
+        fields=["position_mode", "setting_change", "setting_changed_at", "multi_assets_since"]
+    )
+    if multi_assets != (account.multi_assets_since is not None):
+        account.multi_assets_since = timezone.now() if multi_assets else None
+        ours.update(multi_assets_since=account.multi_assets_since)
     change: SettingChange | None = None
-    if multi_assets:
-        change = SettingChange.MULTI_ASSETS
-    elif position_mode.value != account.position_mode:
+    if position_mode.value != account.position_mode:
         change = SettingChange.POSITION_MODE
     if (change or "") != account.setting_change:
         account.setting_change = change or ""
@@ -55,12 +58,6 @@ def change_sentence(account: ExchangeAccount) -> str:
         f" (Seen {account.setting_changed_at:%Y-%m-%d %H:%M:%S} UTC.)" if account.setting_changed_at else ""
     )
     match SettingChange(account.setting_change):
-        case SettingChange.MULTI_ASSETS:
-            return (
-                f"Multi-assets mode was switched on for “{account.name}” on the exchange, so the liquidation prices"
-                f" estimated here no longer hold. Nothing new is opened until it is off again: switch it off in the"
-                f" exchange's app.{seen}"
-            )
         case SettingChange.POSITION_MODE:
             placed_in = PositionMode(account.position_mode)
             return (

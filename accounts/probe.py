@@ -18,10 +18,6 @@ WITHDRAWALS_ALLOWED = (
     "This API key may withdraw money: keys that may withdraw are refused."
     " Turn “Enable Withdrawals” off for it on the exchange, then try again."
 )
-MULTI_ASSETS = (
-    "This account is in multi-assets mode, in which liquidation prices cannot be estimated per symbol."
-    " Switch it to single-asset mode on the exchange, then try again."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +55,6 @@ def probe(environment: str, exchange: Exchange) -> AccountProbe:
     problems = []
     if permissions is not None and permissions.withdrawals:
         problems.append(WITHDRAWALS_ALLOWED)
-    if config.multi_assets:
-        problems.append(MULTI_ASSETS)
     return AccountProbe(
         position_mode=config.position_mode,
         multi_assets=config.multi_assets,

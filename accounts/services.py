@@ -76,9 +76,10 @@ class AccountCheck:
     def sentence(self) -> str:
         """Return permissions, balance, position mode and clock offset in one line."""
         mode = self.account.get_position_mode_display().lower()
+        assets = ", multi-assets mode" if self.probe.multi_assets else ""
         return (
             f"{self.account.name}: connected. Permissions: {self.account.permissions_note}."
-            f" Balance: {self.probe.balance_text}. Position mode: {mode}."
+            f" Balance: {self.probe.balance_text}. Position mode: {mode}{assets}."
             f" Clock offset: {self.probe.clock.offset_ms:+d} ms (round trip {self.probe.clock.round_trip_ms} ms)."
         )
 
@@ -343,6 +344,7 @@ def _suitable(environment: Environment, exchange: Exchange) -> AccountProbe:
 def _apply_probe(account: ExchangeAccount, found: AccountProbe, *, now: datetime.datetime) -> None:
     if not account.pk:
         account.position_mode = found.position_mode.value
+        account.multi_assets_since = now if found.multi_assets else None
     account.account_alias = found.account_alias or account.account_alias
     account.can_trade = found.can_trade
     account.permissions = permissions_as_json(found.permissions)

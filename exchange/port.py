@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from exchange.types import (
     AccountConfig,
+    AccountTotals,
     BalanceView,
     Connected,
     Disconnected,
@@ -89,6 +90,10 @@ class Exchange(PublicExchange, Protocol):
     ) -> Sequence[PositionView]: ...
 
     def balances(self, *, at: ExchangeMs) -> Sequence[BalanceView]: ...
+
+    def account_totals(self, *, at: ExchangeMs) -> AccountTotals:
+        """The whole account's margin, which in multi-assets mode counts instead of one asset's."""
+        ...
 
     def account_config(self, *, at: ExchangeMs) -> AccountConfig: ...
 

@@ -246,6 +246,14 @@ class BalanceView:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountTotals:
+    """What the exchange says of the whole account, in US dollars: free for margin, and all margin there is."""
+
+    available: Decimal
+    margin_balance: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class AccountConfig:
     can_trade: bool
     position_mode: PositionMode

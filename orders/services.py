@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -106,8 +106,7 @@ def _market_read(account: ExchangeAccount, symbol: Symbol, funds: BalanceView | 
         exchange = exchange_for(account.pk)
         brackets = _brackets(exchange, account, name)
         if funds is None:
-            balances = exchange.balances(at=exchange_now_ms(account.environment))
-            funds = next((b for b in balances if b.asset == symbol.margin_asset), None)
+            funds = funds_read(account, exchange, [symbol.margin_asset]).get(symbol.margin_asset)
     except (ExchangeError, AccountsError) as error:
         raise MarketUnread(
             f"{name} could not be asked about ({account.environment}): {error} Nothing was placed."
@@ -119,6 +118,25 @@ def _market_read(account: ExchangeAccount, symbol: Symbol, funds: BalanceView | 
         brackets=brackets,
         available=None if funds is None else funds.available,
     )
+
+
+def funds_read(
+    account: ExchangeAccount, exchange: Exchange, assets: Iterable[str] = ()
+) -> dict[str, BalanceView]:
+    """Return what each asset of an account has, and what of it is free for margin.
+
+    In multi-assets mode the whole account's margin stands behind every asset, also behind one it does not hold.
+    Raises ExchangeError.
+    """
+    at = exchange_now_ms(account.environment)
+    if account.multi_assets_since is None:
+        return {view.asset: view for view in exchange.balances(at=at)}
+    totals = exchange.account_totals(at=at)
+    names = {
+        *assets,
+        *Symbol.objects.filter(environment=account.environment).values_list("margin_asset", flat=True),
+    }
+    return {asset: BalanceView("", asset, totals.margin_balance, totals.available) for asset in names}
 
 
 def _brackets(exchange: Exchange, account: ExchangeAccount, symbol: str) -> Sequence[LeverageBracket]:
@@ -155,17 +173,17 @@ def _market_of(trio: TrioOrder, reading: Reading) -> validation.Market:
         available=reading.available,
         promised=ZERO if reading.available is None else _promised(trio, reading),
         margin_asset=trio.symbol.margin_asset,
+        portfolio=trio.account.multi_assets_since is not None,
     )
 
 
 def _promised(trio: TrioOrder, reading: Reading) -> Decimal:
     """Return what other trios of the account need whose entries the exchange does not know yet."""
     on_their_way = TrioOrder.objects.filter(
-        account=trio.account,
-        symbol__margin_asset=trio.symbol.margin_asset,
-        holds_slot=True,
-        state__in=UNKNOWN_THERE,
+        account=trio.account, holds_slot=True, state__in=UNKNOWN_THERE
     ).exclude(pk__in=[trio.pk or 0, *reading.counted])
+    if trio.account.multi_assets_since is None:
+        on_their_way = on_their_way.filter(symbol__margin_asset=trio.symbol.margin_asset)
     return on_their_way.aggregate(total=Sum("margin_promised"))["total"] or ZERO
 
 

@@ -20,7 +20,6 @@ from exchange.types import ZERO, BalanceView, OrderType, Side, TimeInForce
 from orders import services
 from orders.domain.enums import ENDS, TrioState
 from orders.domain.errors import OrdersError
-from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Symbol, TrioOrder
 from orders.placement.service import OrderPlacementService
 
@@ -97,8 +96,7 @@ class OrderExecutor:
 
     def _funds(self) -> dict[str, BalanceView]:
         """Read the balance once: for each asset its wallet and what of it is free."""
-        at = exchange_now_ms(self._account.environment)
-        return {view.asset: view for view in self._gateway(self._account.pk).balances(at=at)}
+        return services.funds_read(self._account, self._gateway(self._account.pk))
 
     def _one(self, intent: Intent, funds: dict[str, BalanceView], reserved: Reserved) -> Execution:
         draft: TrioOrder | None = None
@@ -106,7 +104,8 @@ class OrderExecutor:
             symbol = services.symbol_get(self._account.environment, intent.symbol)
             asset = symbol.margin_asset
             held = funds.get(asset) or BalanceView("", asset, ZERO, ZERO)
-            left = replace(held, available=held.available - reserved.amounts.get(asset, ZERO))
+            purse = asset if self._account.multi_assets_since is None else ""  # one for all assets
+            left = replace(held, available=held.available - reserved.amounts.get(purse, ZERO))
             reading = services.market_read(self._account, symbol, funds=left)
             reading = replace(reading, counted=frozenset(reserved.trios))
             draft = self._draft(intent, symbol)
@@ -118,7 +117,7 @@ class OrderExecutor:
         self._place(draft)
         draft.refresh_from_db()
         needed = ZERO if draft.trio_state in NO_POSITION else draft.margin_promised
-        reserved.amounts[asset] = reserved.amounts.get(asset, ZERO) + needed
+        reserved.amounts[purse] = reserved.amounts.get(purse, ZERO) + needed
         reserved.trios.add(draft.pk)
         return Execution(intent, draft.pk, draft.state, draft.reason, needed)
 

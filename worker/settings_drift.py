@@ -13,7 +13,7 @@ from datetime import datetime
 from django.conf import settings
 
 from accounts.gateways import exchange_for
-from accounts.models import ExchangeAccount, SettingChange, SymbolSetting
+from accounts.models import ExchangeAccount, SymbolSetting
 from accounts.position_modes import modes_take_in
 from accounts.restrictions import restriction_facts
 from accounts.symbol_settings import symbol_settings_read
@@ -33,17 +33,24 @@ def modes_look(account: ExchangeAccount) -> set[int]:
     """Read the account's modes. Returns the trios that ask now. Raises ExchangeError or AccountsError."""
     config = exchange_for(account.pk).account_config(at=exchange_now_ms(account.environment))
     change = modes_take_in(account, position_mode=config.position_mode, multi_assets=config.multi_assets)
-    asks = _restriction_look(account)
+    asks = _restriction_look(account) | _multi_assets_look(account)
     if change is None:
         return asks
+    placed_in = PositionMode(account.position_mode)
     facts = {"account": account.name, "seen": _utc(account.setting_changed_at)}
-    if change is SettingChange.MULTI_ASSETS:
-        question = Question(QuestionKind.MULTI_ASSETS_ON, facts)
-    else:
-        placed_in = PositionMode(account.position_mode)
-        facts |= {"position_mode": config.position_mode.words, "placed_in": placed_in.words}
-        question = Question(QuestionKind.POSITION_MODE_CHANGED, facts)
+    facts |= {"position_mode": config.position_mode.words, "placed_in": placed_in.words}
+    question = Question(QuestionKind.POSITION_MODE_CHANGED, facts)
     return asks | _ask(_living(account), question)[0]
+
+
+def _multi_assets_look(account: ExchangeAccount) -> set[int]:
+    """Have trios ask that were placed before multi-assets mode was switched on. It forbids nothing."""
+    since = account.multi_assets_since
+    if since is None:
+        return set()
+    before = TrioOrder.objects.filter(pk__in=_living(account), queued_at__lt=since)
+    facts = {"account": account.name, "seen": _utc(since)}
+    return _ask(before.values_list("pk", flat=True), Question(QuestionKind.MULTI_ASSETS_ON, facts))[0]
 
 
 def _restriction_look(account: ExchangeAccount) -> set[int]:

@@ -16,6 +16,7 @@ from exchange.binance import order_params
 from exchange.binance.acknowledgement import acknowledgement
 from exchange.binance.mapping.account import (
     read_account_config,
+    read_account_totals,
     read_balance,
     read_permissions,
     read_position,
@@ -34,6 +35,7 @@ from exchange.rate_limits import RateGate
 from exchange.refusals import Refusal
 from exchange.types import (
     AccountConfig,
+    AccountTotals,
     BalanceView,
     Endpoints,
     ExchangeMs,
@@ -175,6 +177,9 @@ class BinanceExchange(BinancePublic):
 
     def balances(self, *, at: ExchangeMs) -> Sequence[BalanceView]:
         return self._signed("/fapi/v3/balance", {}, list_of(read_balance), at=at)
+
+    def account_totals(self, *, at: ExchangeMs) -> AccountTotals:
+        return self._signed("/fapi/v3/account", {}, read_account_totals, at=at)
 
     def account_config(self, *, at: ExchangeMs) -> AccountConfig:
         return self._signed("/fapi/v1/accountConfig", {}, read_account_config, at=at)

@@ -39,6 +39,7 @@ _WEIGHTS: Final[Mapping[tuple[str, str], int | Callable[[Mapping[str, str]], int
     ("GET", "/fapi/v1/userTrades"): 5,
     ("GET", "/fapi/v3/positionRisk"): 5,
     ("GET", "/fapi/v3/balance"): 5,
+    ("GET", "/fapi/v3/account"): 5,
     ("GET", "/fapi/v1/accountConfig"): 5,
     ("GET", "/fapi/v1/symbolConfig"): 5,
     ("GET", "/fapi/v1/premiumIndex"): _with_symbol(1, 10),

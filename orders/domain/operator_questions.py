@@ -111,9 +111,9 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         _CLOSE_NOW,
     ), ("position_mode", "placed_in", "seen")),
     QuestionKind.MULTI_ASSETS_ON: _Form(
-        "Multi-assets mode was switched on for “{account}” on the exchange, so the liquidation prices estimated "
-        "here no longer hold. Nothing new is opened until it is off again; open trios stay covered. (Seen {seen}.)", (
-        (Choice.LEAVE, f"{_AS_IT_IS}; switch multi-assets mode off in the exchange's app"),
+        "Multi-assets mode was switched on for “{account}” on the exchange: all its assets carry all its positions now, "
+        "so the liquidation price of this one is an estimate over the portfolio. It stays covered. (Seen {seen}.)", (
+        (Choice.LEAVE, _AS_IT_IS),
         _CLOSE_NOW,
     ), ("seen",)),
     QuestionKind.MARGIN_TYPE_CHANGED: _Form(

@@ -31,6 +31,7 @@ class Market:
     available: Decimal | None = None  # margin that is free, as the exchange shows it
     promised: Decimal = ZERO  # of that, to trios whose entries the exchange does not know yet
     margin_asset: str = ""
+    portfolio: bool = False  # all assets carry all positions: multi-assets mode
 
 
 def check(spec: Spec, rules: Rules, market: Market) -> None:
@@ -179,10 +180,11 @@ def _levels(spec: Spec, market: Market) -> Iterable[RuleBroken]:
     price = spec.price if spec.entry_type is OrderType.LIMIT else market.mark_price
     liquidation = liquidation_price(spec, market, price)
     if liquidation is not None and (stop <= liquidation if long else stop >= liquidation):
+        over = ", estimated over the whole portfolio (multi-assets mode)" if market.portfolio else ""
         yield RuleBroken(
             "stop_loss",
             f"The stop-loss {plain(stop)} lies beyond the estimated liquidation price "
-            f"{plain(liquidation.quantize(Decimal('1E-8')))} at {market.leverage}x: the position would be "
+            f"{plain(liquidation.quantize(Decimal('1E-8')))} at {market.leverage}x{over}: the position would be "
             "liquidated first. Move the stop closer, or lower the leverage.",
         )
 

@@ -10,11 +10,13 @@ from simulator.engine.decimals import ZERO, eight, plain
 from simulator.engine.exchange import Exchange
 from simulator.engine.margin import (
     Margin,
+    available_of,
     break_even_price,
     liquidation_price,
     maintenance_margin,
     margin_of,
     order_margin,
+    portfolio_of,
 )
 from simulator.engine.records import Income, Position
 
@@ -47,7 +49,7 @@ def balance_rows(ex: Exchange, book: AccountBook, now: int) -> list[dict[str, An
                 "balance": eight(margin.wallet),
                 "crossWalletBalance": eight(margin.cross_wallet),
                 "crossUnPnl": eight(margin.cross_profit),
-                "availableBalance": eight(margin.available),
+                "availableBalance": eight(available_of(ex, book, asset)),
                 "maxWithdrawAmount": eight(_withdrawable(margin)),
                 "marginAvailable": True,
                 "updateTime": now,
@@ -161,17 +163,18 @@ def account_v3(ex: Exchange, book: AccountBook, now: int) -> dict[str, Any]:
 def _totals(ex: Exchange, book: AccountBook) -> dict[str, Any]:
     """What both versions say of the whole account, in USDT."""
     margin = margin_of(ex, book, "USDT")
+    portfolio = portfolio_of(ex, book) if book.account.multi_assets else None
     return {
         "totalInitialMargin": eight(margin.position_margin + margin.order_margin),
-        "totalMaintMargin": eight(margin.maintenance),
+        "totalMaintMargin": eight(margin.maintenance if portfolio is None else portfolio.maintenance),
         "totalWalletBalance": eight(margin.wallet),
         "totalUnrealizedProfit": eight(margin.profit),
-        "totalMarginBalance": eight(margin.equity),
+        "totalMarginBalance": eight(margin.equity if portfolio is None else portfolio.equity),
         "totalPositionInitialMargin": eight(margin.position_margin),
         "totalOpenOrderInitialMargin": eight(margin.order_margin),
         "totalCrossWalletBalance": eight(margin.cross_wallet),
         "totalCrossUnPnl": eight(margin.cross_profit),
-        "availableBalance": eight(margin.available),
+        "availableBalance": eight(available_of(ex, book, "USDT")),
         "maxWithdrawAmount": eight(_withdrawable(margin)),
     }
 
@@ -189,7 +192,7 @@ def _asset_row(ex: Exchange, book: AccountBook, asset: str, now: int) -> dict[st
         "openOrderInitialMargin": eight(margin.order_margin),
         "crossWalletBalance": eight(margin.cross_wallet),
         "crossUnPnl": eight(margin.cross_profit),
-        "availableBalance": eight(margin.available),
+        "availableBalance": eight(available_of(ex, book, asset)),
         "maxWithdrawAmount": eight(_withdrawable(margin)),
         "updateTime": now,
     }

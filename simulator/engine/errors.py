@@ -107,6 +107,8 @@ MESSAGES: Final[dict[int, str]] = {
     -4141: "Symbol is closed.",
     -4161: "Leverage reduction is not supported in Isolated Margin Mode with open positions.",
     -4164: "Order's notional must be no smaller than {notional} (unless you choose reduce only).",
+    -4167: "Unable to adjust to Multi-Assets mode with symbols of USDS-M Futures under isolated-margin mode.",
+    -4168: "Unable to adjust to isolated-margin mode under the Multi-Assets mode.",
     -4171: "No need to change multi-assets mode.",
     -4183: "Limit price can't be higher than {limit}.",
     -4184: "Limit price can't be lower than {limit}.",

@@ -11,7 +11,7 @@ from simulator.engine.account_book import AccountBook
 from simulator.engine.decimals import EIGHT, MONEY, ZERO
 from simulator.engine.exchange import Exchange
 from simulator.engine.ledger import post_income
-from simulator.engine.margin import liquidation_price, maintenance_margin, margin_of
+from simulator.engine.margin import liquidation_price, maintenance_margin, margin_of, portfolio_of
 from simulator.engine.market import Market
 from simulator.engine.order_lifecycle import add_order, end_order, expire_exits_without_position, fill
 from simulator.engine.records import Order, Position
@@ -36,6 +36,9 @@ def liquidate(ex: Exchange, market: Market, now: int) -> None:
 def _is_due(ex: Exchange, book: AccountBook, market: Market, position: Position) -> bool:
     if position.symbol in book.account.isolated:
         return position.isolated + position.profit(market.mark) < maintenance_margin(ex, position)
+    if book.account.multi_assets:
+        portfolio = portfolio_of(ex, book)
+        return portfolio.equity < portfolio.maintenance
     if len(book.held) == 1:
         return _is_past_liquidation_price(ex, book, market, position)
     margin = margin_of(ex, book, market.rules.margin_asset)
@@ -57,14 +60,15 @@ def _is_past_liquidation_price(ex: Exchange, book: AccountBook, market: Market, 
 
 
 def _close_together(ex: Exchange, book: AccountBook, market: Market, position: Position, now: int) -> None:
-    """Cross positions of one asset are liquidated together, an isolated one alone."""
+    """Cross positions of one asset (in multi-assets mode all) are liquidated together, an isolated one alone."""
     asset = market.rules.margin_asset
     if position.symbol in book.account.isolated:
         doomed = [position]
     else:
         doomed = [
             p for p in book.held.values()
-            if p.symbol not in book.account.isolated and ex.market(p.symbol).rules.margin_asset == asset
+            if p.symbol not in book.account.isolated
+            and (book.account.multi_assets or ex.market(p.symbol).rules.margin_asset == asset)
         ]  # fmt: skip
     user_events.margin_call(ex, book, doomed, now)
     symbols = {p.symbol for p in doomed}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from simulator.engine.account_book import AccountBook
 from simulator.engine.decimals import ZERO
 from simulator.engine.exchange import Exchange
 from simulator.engine.records import Position
+
+DOLLARS: Final = frozenset({"USDT", "USDC", "FDUSD", "BFUSD", "USD1"})
+HAIRCUT: Final = Decimal("0.95")
 
 
 @dataclass(slots=True)
@@ -68,6 +72,47 @@ def margin_of(ex: Exchange, book: AccountBook, asset: str) -> Margin:
     return margin
 
 
+@dataclass(slots=True)
+class Portfolio:
+    """All assets of an account in multi-assets mode, in US dollars: one margin for all cross positions."""
+
+    equity: Decimal = ZERO
+    used: Decimal = ZERO
+    maintenance: Decimal = ZERO
+
+    @property
+    def available(self) -> Decimal:
+        return max(ZERO, self.equity - self.used)
+
+
+def portfolio_of(ex: Exchange, book: AccountBook) -> Portfolio:
+    """Add up the assets of an account at their value in US dollars, collateral less its haircut."""
+    found = Portfolio()
+    assets = set(book.account.wallets) | {ex.market(symbol).rules.margin_asset for symbol, _ in book.held}
+    for asset in assets | {ex.market(symbol).rules.margin_asset for symbol, _ in book.resting}:
+        margin, value = margin_of(ex, book, asset), asset_value(ex, asset)
+        found.equity += margin.cross_equity * value
+        found.used += (margin.cross_position_margin + margin.order_margin) * value
+        found.maintenance += margin.cross_maintenance * value
+    return found
+
+
+def asset_value(ex: Exchange, asset: str) -> Decimal:
+    """What one unit counts as collateral: a dollar coin at par, others at the mark price less a haircut."""
+    if asset in DOLLARS:
+        return Decimal(1)
+    market = ex.markets.get(f"{asset}USDT")
+    return ZERO if market is None else market.mark * HAIRCUT
+
+
+def available_of(ex: Exchange, book: AccountBook, asset: str) -> Decimal:
+    """What is free for new margin in one asset: of that asset, or of all in multi-assets mode."""
+    if not book.account.multi_assets:
+        return margin_of(ex, book, asset).available
+    value = asset_value(ex, asset)
+    return portfolio_of(ex, book).available / value if value else ZERO
+
+
 def order_margin(ex: Exchange, book: AccountBook, symbol: str, side: str) -> Decimal:
     """Initial margin that the resting orders of one slot need beyond the position's own."""
     resting = book.resting.get((symbol, side))
@@ -92,13 +137,21 @@ def liquidation_price(ex: Exchange, book: AccountBook, position: Position) -> De
     if position.symbol in book.account.isolated:
         funds = position.isolated
     else:
-        margin = margin_of(ex, book, market.rules.margin_asset)
-        funds = margin.cross_equity - position.profit(market.mark)
-        funds -= margin.cross_maintenance - maintenance_margin(ex, position)
+        funds = _cross_funds(ex, book, market.rules.margin_asset)
+        funds += maintenance_margin(ex, position) - position.profit(market.mark)
     divisor = abs(position.amount) * bracket.ratio - position.amount
     if not divisor:
         return ZERO
     return max(ZERO, (funds + bracket.cum - position.cost) / divisor)
+
+
+def _cross_funds(ex: Exchange, book: AccountBook, asset: str) -> Decimal:
+    """What cross positions of an asset live on, beyond what they all need to be maintained."""
+    if book.account.multi_assets:
+        portfolio = portfolio_of(ex, book)
+        return portfolio.equity - portfolio.maintenance
+    margin = margin_of(ex, book, asset)
+    return margin.cross_equity - margin.cross_maintenance
 
 
 def break_even_price(book: AccountBook, position: Position) -> Decimal:

@@ -17,7 +17,7 @@ from simulator.engine.checks import (
 from simulator.engine.decimals import ZERO
 from simulator.engine.errors import refusal
 from simulator.engine.exchange import Exchange
-from simulator.engine.margin import margin_of, order_margin
+from simulator.engine.margin import available_of, order_margin
 from simulator.engine.market import Market
 from simulator.engine.matching import takable_quantity, take_liquidity
 from simulator.engine.order_lifecycle import add_order, end_order, expire_exits_without_position
@@ -141,7 +141,7 @@ def check_margin(ex: Exchange, book: AccountBook, draft: Draft, market: Market) 
     if more <= 0:
         return
     fee = notional * account.taker if draft.type == "MARKET" else ZERO
-    if more + fee > margin_of(ex, book, rules.margin_asset).available:
+    if more + fee > available_of(ex, book, rules.margin_asset):
         raise refusal(-2019)
 
 

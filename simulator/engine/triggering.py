@@ -10,7 +10,7 @@ from simulator.engine.algo_orders import LIMIT_TYPES
 from simulator.engine.checks import is_marketable
 from simulator.engine.decimals import ZERO
 from simulator.engine.exchange import Exchange
-from simulator.engine.margin import margin_of
+from simulator.engine.margin import available_of
 from simulator.engine.market import Market
 from simulator.engine.matching import take_liquidity
 from simulator.engine.order_lifecycle import add_order, end_algo, end_order, expire_exits_without_position
@@ -73,7 +73,7 @@ def _is_affordable(ex: Exchange, book: AccountBook, algo: Algo, market: Market, 
     if algo.only_reduces or book.closable(algo.symbol, algo.position_side, algo.side):
         return True
     needed = quantity * (algo.price or market.mark) / ex.leverage(book.account, algo.symbol)
-    return needed <= margin_of(ex, book, market.rules.margin_asset).available
+    return needed <= available_of(ex, book, market.rules.margin_asset)
 
 
 def _refuse_child(ex: Exchange, book: AccountBook, algo: Algo, reason: str, now: int) -> None:

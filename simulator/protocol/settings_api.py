@@ -37,11 +37,16 @@ def get_assets_mode(ctx: RequestContext) -> dict[str, Any]:
 
 
 def set_assets_mode(ctx: RequestContext) -> dict[str, Any]:
-    """Multi-assets margin is not simulated: switching it on is refused, switching it off changes nothing."""
+    """Switch between one margin for each asset and one for all; isolated symbols stand in the way."""
     ctx.params.need("multiAssetsMargin")
-    if ctx.params.boolean("multiAssetsMargin"):
-        raise refusal(-1130, name="multiAssetsMargin")
-    raise refusal(-4171)
+    wanted, account = bool(ctx.params.boolean("multiAssetsMargin")), ctx.book.account
+    if wanted == account.multi_assets:
+        raise refusal(-4171)
+    if wanted and account.isolated:
+        raise refusal(-4167)
+    account.multi_assets = wanted
+    ctx.ex.mark_changed(account)
+    return dict(DONE)
 
 
 def set_leverage(ctx: RequestContext) -> dict[str, Any]:
@@ -76,6 +81,8 @@ def set_margin_type(ctx: RequestContext) -> dict[str, Any]:
     account = ctx.book.account
     if (wanted == "ISOLATED") == (symbol in account.isolated):
         raise refusal(-4046)
+    if wanted == "ISOLATED" and account.multi_assets:
+        raise refusal(-4168)
     with_orders = {order.symbol for order in ctx.book.open_orders.values()}
     if symbol in with_orders | {algo.symbol for algo in ctx.book.open_algos.values()}:
         raise refusal(-4047)

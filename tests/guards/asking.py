@@ -72,8 +72,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/settings_drift.py",
-                "    asks = _restriction_look(account)\n",
-                "    asks: set[int] = set()\n",
+                "asks = _restriction_look(account) | _multi_assets_look(account)",
+                "asks = _multi_assets_look(account)",
             ),
         ),
         (f"{RESTRICTIONS}::test_new_entries_of_a_restricted_account_stop_and_what_protects_goes_on[-2023]",),
@@ -137,5 +137,18 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         (f"{MARGIN}::test_what_is_promised_to_one_is_not_free_for_the_next",),
+    ),
+    Guard(
+        "in multi-assets mode the whole account is margin",
+        "P8",
+        "an account that holds another coin than it trades in is said to have nothing",
+        (
+            Removal(
+                "orders/services.py",
+                "    if account.multi_assets_since is None:\n        return {view.asset",
+                "    if True:\n        return {view.asset",
+            ),
+        ),
+        ("tests/unit/orders/test_multi_assets.py::test_what_one_asset_has_is_margin_for_another",),
     ),
 )

@@ -16,6 +16,7 @@ from exchange.binance.mapping.fields import (
 from exchange.types import (
     ZERO,
     AccountConfig,
+    AccountTotals,
     BalanceView,
     Permissions,
     PositionMode,
@@ -63,6 +64,13 @@ def read_balance(body: object) -> BalanceView:
         asset=text(balance, "asset"),
         balance=decimal(balance, "balance"),
         available=decimal(balance, "availableBalance"),
+    )
+
+
+def read_account_totals(body: object) -> AccountTotals:
+    account = as_object(body)
+    return AccountTotals(
+        available=decimal(account, "availableBalance"), margin_balance=decimal(account, "totalMarginBalance")
     )
 
 

@@ -78,7 +78,6 @@ def test_adding_an_account_checks_it_and_shows_a_fingerprint(operator: Client, v
         ({}, {"name": ""}, "This field is required"),
         ({}, {"api_key": "two words"}, "not a valid API key"),
         ({"withdrawals": True}, {}, "may withdraw"),
-        ({"multi_assets": True}, {}, "multi-assets"),
         ({"silent": True}, {}, "does not answer at"),
     ],
 )

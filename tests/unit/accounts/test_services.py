@@ -167,11 +167,12 @@ def test_a_key_that_may_withdraw_is_refused(add: Add, venue: Venue) -> None:
     assert nothing_is_stored()
 
 
-def test_multi_assets_mode_is_refused(add: Add, venue: Venue) -> None:
+def test_multi_assets_mode_is_taken_as_it_is(add: Add, venue: Venue) -> None:
     venue.customer(KEY, SECRET, multi_assets=True)
-    with pytest.raises(AccountUnsuitable, match="multi-assets"):
-        add()
-    assert nothing_is_stored()
+    account = add()
+    assert account.multi_assets_since is not None
+    assert account.can_trade
+    assert "multi-assets mode" in account_test(account).sentence
 
 
 def test_one_account_of_the_exchange_is_entered_once(add: Add, venue: Venue) -> None:

@@ -298,7 +298,7 @@ def test_a_setting_that_an_event_says_has_changed_is_read_soon(desk: Desk, manag
     def known() -> bool:
         manager.poll()
         desk.account.refresh_from_db()
-        return bool(desk.account.setting_change)
+        return desk.account.multi_assets_since is not None
 
     # Then it is read with the next poll, not minutes later
     until(known)

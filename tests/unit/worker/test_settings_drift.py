@@ -104,11 +104,16 @@ def test_a_mode_that_concerns_nothing_alive_is_taken_over_and_a_queued_trio_is_r
     assert not desk.requests(path="/fapi/v1/order")
 
 
-def test_multi_assets_mode_opens_nothing_new(desk: Desk) -> None:
+def test_multi_assets_mode_asks_who_was_placed_before_it_and_forbids_nothing(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio())
     desk.simulator.ex.by_key[desk.api_key].account.multi_assets = True
-    modes_look(desk.account)
-    with pytest.raises(OrdersError, match="Multi-assets mode was switched on"):
-        desk.queued(desk.a_trio())
+    assert modes_look(desk.account) == {trio.pk}
+    assert "an estimate over the portfolio" in the(trio).question
+
+    # Who is placed afterwards knows
+    other = desk.placed(desk.a_trio("ETHUSDT", quantity=D("0.1"), stop_loss=D("2300"), take_profit=D("2600")))
+    assert other.state == "OPEN"
+    assert modes_look(desk.account) == set()
 
 
 def test_a_symbol_that_stops_trading_asks_and_takes_nothing_new(desk: Desk) -> None:
