@@ -71,6 +71,13 @@ class ExchangeAccount(models.Model):
         help_text="A setting on the exchange no longer fits the open trios; nothing new is opened meanwhile.",
     )
     setting_changed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    wallet_asset = models.CharField(
+        "largest balance",
+        max_length=24,
+        blank=True,
+        editable=False,
+        help_text="What most of its money is in.",
+    )
     multi_assets_since = models.DateTimeField(
         "multi-assets mode seen since", null=True, blank=True, editable=False
     )

@@ -38,6 +38,12 @@ class AccountProbe:
         return permissions_note(self.permissions)
 
     @property
+    def wallet_asset(self) -> str:
+        """Return the asset of which there is most; empty when there is nothing."""
+        largest = max(self.balances, key=lambda b: b.balance, default=None)
+        return largest.asset if largest is not None and largest.balance > 0 else ""
+
+    @property
     def balance_text(self) -> str:
         """Return the balance of each asset that has one."""
         held = [b for b in self.balances if b.balance]

@@ -35,7 +35,7 @@ NAME_MAX = 64
 KEY_MAX = 256
 
 # The columns that `_apply_probe` writes.
-PROBED = ("account_alias", "can_trade", "permissions", "permissions_note", "last_checked_at")
+PROBED = ("account_alias", "can_trade", "wallet_asset", "permissions", "permissions_note", "last_checked_at")
 
 
 class NewAccount(TypedDict, total=False):
@@ -347,6 +347,7 @@ def _apply_probe(account: ExchangeAccount, found: AccountProbe, *, now: datetime
         account.multi_assets_since = now if found.multi_assets else None
     account.account_alias = found.account_alias or account.account_alias
     account.can_trade = found.can_trade
+    account.wallet_asset = found.wallet_asset or account.wallet_asset
     account.permissions = permissions_as_json(found.permissions)
     account.permissions_note = found.permissions_note
     account.last_checked_at = now

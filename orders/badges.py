@@ -51,7 +51,7 @@ RESULT_COLOURS: Final = {
 }
 # fmt: on
 SIDE_COLOURS: Final = {"BUY": "success", "SELL": "danger", "LONG": "success", "SHORT": "danger"}
-JOB_COLOURS: Final = {"queued": "info", "running": "warning", "done": "success"}
+JOB_COLOURS: Final = {"queued": "info", "running": "warning", "done": "success", "unwatched": "danger"}
 # Verdicts are apart: an ACCEPTED leg rests, an ACCEPTED request went well.
 COLOURS: Final = (
     LEG_COLOURS | RESULT_COLOURS | STATE_COLOURS | SIDE_COLOURS | ENVIRONMENT_COLOURS | JOB_COLOURS

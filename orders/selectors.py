@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -11,6 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Case, Count, DecimalField, OuterRef, QuerySet, Subquery, Sum, When
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from accounts.gateways import limits_of
 from exchange.types import ZERO
@@ -19,6 +21,7 @@ from orders.domain.rounding import plain
 from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
 from orders.models import Clock, Leg, TrioOrder, Watch
 
+WATCH_SILENT_FOR: Final = timedelta(seconds=10)
 ENDED: Final = tuple(sorted(state.value for state in ENDS))
 # The accounts that share an address, and the symbols on which a trio of theirs lives. One that cannot be reached
 # costs nothing, so it stretches nobody's intervals.
@@ -96,6 +99,11 @@ def trio_counts() -> list[tuple[TrioState, int]]:
 
 def watches() -> list[Watch]:
     return list(Watch.objects.select_related("account").order_by("account__name"))
+
+
+def watch_is_kept(watch: Watch | None) -> bool:
+    """Does somebody watch this account now? A holder beats four times a second, so seconds between clocks do not matter."""
+    return watch is not None and watch.beat is not None and timezone.now() - watch.beat < WATCH_SILENT_FOR
 
 
 def sweep_plans() -> dict[int, SweepPlan]:

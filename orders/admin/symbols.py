@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from collections.abc import Collection
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.db.models import Case, IntegerField, QuerySet, When
@@ -23,6 +24,10 @@ from orders.admin.read_only import ReadOnlyAdmin
 from orders.models import Symbol
 
 STATUS_COLOURS = {"TRADING": "success", "DELISTED": "danger"}
+
+
+USUAL_WALLET: Final = "USDT"
+DIGITS_MAX: Final = 19  # of a number that a key can be
 
 
 @admin.register(Symbol)
@@ -67,27 +72,36 @@ class SymbolAdmin(ReadOnlyAdmin):
     ) -> tuple[QuerySet[Symbol], bool]:
         found, duplicates = super().get_search_results(request, queryset, search_term)
         if request.GET.get("model_name") == "trioorder" and request.GET.get("field_name") == "symbol":
-            found = self._best_first(self._for_a_trio(request, found), search_term.strip())
+            accounts = self._accounts(request)
+            environments = {account.environment for account in accounts}
+            offered = found.filter(environment__in=environments, status="TRADING")
+            wallets = {account.wallet_asset for account in accounts} - {""}
+            found = self._best_first(offered, search_term.strip(), wallets or {USUAL_WALLET})
         return found, duplicates
 
     @staticmethod
-    def _best_first(found: QuerySet[Symbol], term: str) -> QuerySet[Symbol]:
-        """The symbol that was typed leads, then those that begin with it: SOLUSDT before RAYSOLUSDT."""
-        rank = Case(
+    def _best_first(found: QuerySet[Symbol], term: str, wallets: Collection[str]) -> QuerySet[Symbol]:
+        """The symbol that was typed leads, then the coin that was typed, then what begins like it.
+
+        Of each, what is paid from the account's wallet comes first: LTCUSDT before LTCUSDC, SOLUSDT before RAYSOLUSDT.
+        """
+        likeness = Case(
             When(symbol__iexact=term, then=0),
-            When(symbol__istartswith=term, then=1),
-            default=2,
+            When(base_asset__iexact=term, then=1),
+            When(symbol__istartswith=term, then=2),
+            default=3,
             output_field=IntegerField(),
         )
-        return found.order_by(rank, "symbol")
+        paid_from = Case(When(margin_asset__in=wallets, then=0), default=1, output_field=IntegerField())
+        return found.order_by(likeness, paid_from, "symbol")
 
-    def _for_a_trio(self, request: HttpRequest, found: QuerySet[Symbol]) -> QuerySet[Symbol]:
-        """Offer what the chosen account can trade; without one, what any of our accounts can."""
+    @staticmethod
+    def _accounts(request: HttpRequest) -> list[ExchangeAccount]:
+        """Return the account that was chosen in the form; without one, all that are active."""
         accounts = ExchangeAccount.objects.filter(is_active=True)
-        if (chosen := request.GET.get("account", "")).isdigit():
+        if (chosen := request.GET.get("account", "")).isdigit() and len(chosen) < DIGITS_MAX:
             accounts = accounts.filter(pk=int(chosen))
-        environments = accounts.values_list("environment", flat=True)
-        return found.filter(environment__in=set(environments), status="TRADING")
+        return list(accounts)
 
     # --- reading the rules anew ---
 

@@ -103,7 +103,7 @@ class TrioOrderAdmin(TrioActions, Base):
 
     class Media:
         css: ClassVar = {"all": ("orders/trio.css",)}
-        js = ("orders/dialogs.js", "orders/trio_form.js")
+        js = ("orders/dialogs.js", "orders/trio_form.js", "orders/age.js")
 
     # --- what may be done ---
 

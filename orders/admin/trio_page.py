@@ -14,8 +14,8 @@ from orders import risk_gates
 from orders.domain.enums import LegState, RequestKind, Role, TrioState
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import db_now, from_ms
-from orders.models import Fill, Leg, Request, Slot, TrioEvent, TrioOrder
-from orders.selectors import ENDED, NetPnl, net_pnl
+from orders.models import Fill, Leg, Request, Slot, TrioEvent, TrioOrder, Watch
+from orders.selectors import ENDED, NetPnl, net_pnl, watch_is_kept
 
 BUSY: Final = frozenset(
     {
@@ -84,6 +84,7 @@ class TrioPage:
     entry_average: Decimal | None
     results: Sequence[NetPnl]
     worker_alive: bool
+    watched: bool
     events_count: int = 0
     calls_count: int = 0
     slot: Slot | None = None
@@ -107,9 +108,10 @@ def trio_page(trio_id: int) -> TrioPage:
     average = next((leg.average_price for leg in entries if leg.average_price), None)
     slot = trio.slot
     alive = risk_gates.worker_alive()
+    watched = alive and watch_is_kept(Watch.objects.filter(account=trio.account_id).first())
     return TrioPage(
         trio=trio,
-        job=trio_job(trio, legs, requests, now=db_now()),
+        job=trio_job(trio, legs, requests, now=db_now(), watched=watched),
         legs=legs,
         fills=fills,
         events=list(trio.events.order_by("-id")[:ROWS_SHOWN]),
@@ -121,13 +123,16 @@ def trio_page(trio_id: int) -> TrioPage:
         entry_average=average,
         results=net_pnl([trio.pk]).get(trio.pk, ()),
         worker_alive=alive,
+        watched=watched,
         slot=slot,
         slot_as_of=from_ms(slot.as_of) if slot and slot.as_of else None,
         wishes=wishes(trio),
     )
 
 
-def trio_job(trio: TrioOrder, legs: Sequence[Leg], requests: Sequence[Request], *, now: datetime) -> Job:
+def trio_job(
+    trio: TrioOrder, legs: Sequence[Leg], requests: Sequence[Request], *, now: datetime, watched: bool = True
+) -> Job:
     """Say whether work on a trio is queued, running or done, from the database alone.
 
     The queue may have lost its jobs, so it is not asked: the trio's row knows.
@@ -152,6 +157,8 @@ def trio_job(trio: TrioOrder, legs: Sequence[Leg], requests: Sequence[Request], 
         return Job("running", "A worker carries it on.")
     if trio.wake_at and trio.wake_at <= now:
         return Job("queued", "A worker is about to look at it.")
+    if not watched:
+        return Job("unwatched", "Nobody watches its account now: what happens there is not seen.")
     return Job("done", "Nothing is under way; it is watched until it ends.")
 
 

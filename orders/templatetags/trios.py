@@ -15,7 +15,7 @@ from orders.domain.rounding import signed as signed_number
 from orders.domain.sweep_schedule import SweepPlan
 from orders.exchange_data.clock import from_ms
 from orders.models import Leg, Watch
-from orders.selectors import leg_size
+from orders.selectors import leg_size, watch_is_kept
 
 register = template.Library()
 
@@ -34,6 +34,12 @@ def reconciled(watch: Watch, plans: Mapping[int, SweepPlan]) -> str:
     if plan is not None and plan.stretch > 1:
         text += f" (stretched: {plan.accounts} accounts share the address)"
     return text
+
+
+@register.filter
+def is_watched(watch: Watch) -> bool:
+    """Does somebody watch this account now?"""
+    return watch_is_kept(watch)
 
 
 @register.filter

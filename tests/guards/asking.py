@@ -10,6 +10,8 @@ ANSWERS: Final = "tests/unit/orders/domain/test_answers_stick.py"
 RESTRICTIONS: Final = "tests/unit/orders/placement/test_restrictions.py"
 BANS: Final = "tests/unit/orders/placement/test_bans.py"
 MARGIN: Final = "tests/unit/orders/test_margin.py"
+DRAFT: Final = "tests/unit/orders/admin/test_draft.py"
+PAGES: Final = "tests/unit/orders/admin/test_pages.py"
 QUESTIONS: Final = "tests/unit/orders/placement/test_questions.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -150,5 +152,31 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         ("tests/unit/orders/test_multi_assets.py::test_what_one_asset_has_is_margin_for_another",),
+    ),
+    Guard(
+        "the search offers what the wallet pays first",
+        "P8",
+        "Enter chooses a contract in another coin than the account holds",
+        (
+            Removal(
+                "orders/admin/symbols.py",
+                'found.order_by(likeness, paid_from, "symbol")',
+                'found.order_by(likeness, "symbol")',
+            ),
+        ),
+        (f"{DRAFT}::test_the_search_offers_the_coin_against_the_wallets_money_first",),
+    ),
+    Guard(
+        "nobody watching is said",
+        "P4",
+        "a trio whose account nobody watches looks watched",
+        (
+            Removal(
+                "orders/selectors.py",
+                "timezone.now() - watch.beat < WATCH_SILENT_FOR",
+                "bool(watch.beat)",
+            ),
+        ),
+        (f"{PAGES}::test_a_trio_whose_account_nobody_watches_says_so",),
     ),
 )

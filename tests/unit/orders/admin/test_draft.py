@@ -143,6 +143,28 @@ def test_the_search_for_symbols_offers_what_the_account_can_trade(desk: Desk, op
     assert offered(term="btc") == ["BTCUSDT (PAPER)"]
 
 
+def test_the_search_offers_the_coin_against_the_wallets_money_first(desk: Desk, operator: Client) -> None:
+    # Given a coin against two monies, and another whose name begins like it
+    for name, coin, money in (("ADAUSDC", "ADA", "USDC"), ("ADAPTUSDT", "ADAPT", "USDT")):
+        twin = Symbol.objects.get(symbol="ADAUSDT")
+        twin.pk, twin.symbol, twin.base_asset, twin.margin_asset = None, name, coin, money
+        twin.save()
+    asked: dict[str, Any] = {"app_label": "orders", "model_name": "trioorder", "field_name": "symbol"}
+
+    def offered(term: str) -> list[str]:
+        found = operator.get(
+            reverse("admin:autocomplete"), {**asked, "term": term, "account": desk.account.pk}
+        )
+        return [row["text"].split()[0] for row in found.json()["results"]]
+
+    # Then the coin that was typed leads, against what the account has; an exact name always does
+    assert desk.account.wallet_asset == "USDT"
+    assert offered("ada") == ["ADAUSDT", "ADAUSDC", "ADAPTUSDT"]
+    ExchangeAccount.objects.update(wallet_asset="USDC")
+    assert offered("ada")[:2] == ["ADAUSDC", "ADAUSDT"]
+    assert offered("adausdt")[0] == "ADAUSDT"
+
+
 def test_a_draft_shows_plain_numbers_and_can_be_corrected(desk: Desk, operator: Client) -> None:
     trio = desk.a_trio(quantity=Decimal("0.010"))
     page = operator.get(page_of(trio)).content.decode()

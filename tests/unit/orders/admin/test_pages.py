@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.urls import reverse
 from accounts.models import Credential, ExchangeAccount
 from exchange.types import OrderType
 from orders.admin import trio_page
+from orders.exchange_data.clock import db_now
 from orders.models import (
     Clock,
     Fill,
@@ -42,6 +44,21 @@ def shown(client: Client, url: str, **query: Any) -> str:
     response = client.get(url, query)
     assert response.status_code == 200
     return response.content.decode()
+
+
+def test_a_trio_whose_account_nobody_watches_says_so(desk: Desk, operator: Client) -> None:
+    trio = desk.placed(desk.a_trio())
+    assert "Nobody watches" not in shown(operator, page_of(trio))
+    assert "not watched now" not in shown(operator, reverse("admin:index"))
+
+    # Given a runworker that is alive, but does not watch this account any more
+    Watch.objects.update(beat=db_now() - timedelta(seconds=30))
+
+    # Then neither its page nor the first page looks as if all were well
+    page = shown(operator, page_of(trio))
+    assert "Nobody watches this account" in page
+    assert "it is watched until it ends" not in page
+    assert "not watched now" in shown(operator, reverse("admin:index"))
 
 
 # --- a trio's page ------------------------------------------------------------------------------
