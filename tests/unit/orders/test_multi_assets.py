@@ -26,7 +26,8 @@ def portfolio(desk: Desk) -> Desk:
 
 
 def test_what_one_asset_has_is_margin_for_another(portfolio: Desk) -> None:
-    trio = portfolio.placed(portfolio.a_trio(stop_loss=D("99000")))
+    # A stop that the position's own margin would not reach: what the whole account has carries it
+    trio = portfolio.placed(portfolio.a_trio(stop_loss=D("93000")))
     assert trio.state == "OPEN", story(trio)
     trio_close(trio_id=trio.pk, by="test")
     portfolio.carry_until(trio, "CLOSED")
