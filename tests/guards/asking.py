@@ -152,6 +152,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         ("tests/unit/orders/test_multi_assets.py::test_what_one_asset_has_is_margin_for_another",),
+        raises=("RuleBroken",),
     ),
     Guard(
         "the search offers what the wallet pays first",
