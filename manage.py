@@ -22,12 +22,18 @@ def main() -> int:
     except ImproperlyConfigured as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    from django.db import InterfaceError, OperationalError
+
     from local_servers.manager import EmbeddedServersError
 
     try:
         execute_from_command_line(sys.argv)
     except EmbeddedServersError as error:
         sys.stderr.write(f"{error}\n")
+        return 2
+    except (OperationalError, InterfaceError) as error:
+        reason = (str(error).strip() or "no reason given").splitlines()[0]
+        sys.stderr.write(f"The database does not answer: {reason}\n")
         return 2
     return 0
 

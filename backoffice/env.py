@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -28,6 +29,19 @@ ENDPOINTS: Final = {
     "TESTNET": Endpoints("https://demo-fapi.binance.com", "wss://demo-fstream.binance.com", ""),
     "PAPER": Endpoints("http://127.0.0.1:8787", "ws://127.0.0.1:8787", "http://127.0.0.1:8787"),
 }
+
+
+def read_env_file(path: str) -> None:
+    """Take in a file of settings. Raises ImproperlyConfigured when it cannot be read as text."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ImproperlyConfigured(f"{path} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ImproperlyConfigured(f"{path} is not a text file: write NAME=value lines in UTF-8.")
+    environ.Env.read_env(path)
 
 
 class Configuration:
@@ -186,6 +200,10 @@ class Configuration:
             _ = parts.port
         except ValueError:
             good = False
+        if good and name.startswith("BINANCE_LIVE_") and parts.scheme != schemes[-1]:
+            raise ImproperlyConfigured(
+                f"{name} is {value!r}: keys and orders for real money travel encrypted only. Write {schemes[-1]}://host."
+            )
         if not good:
             raise ImproperlyConfigured(
                 f"{name} is {value!r}: write {schemes[-1]}://host or {schemes[0]}://host:port."

@@ -12,7 +12,7 @@ from typing import Any
 
 import environ
 
-from backoffice.env import RECV_WINDOW_MAX, Configuration
+from backoffice.env import RECV_WINDOW_MAX, Configuration, read_env_file
 from backoffice.logs import logging_config
 from exchange.secret import Secret
 from exchange.types import Endpoints
@@ -22,7 +22,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # Tests set ENV_FILE to nothing: what a person keeps in .env must not decide whether they pass.
 ENV_FILE = os.environ.get("ENV_FILE", str(BASE_DIR / ".env"))
 if ENV_FILE and Path(ENV_FILE).is_file():
-    environ.Env.read_env(ENV_FILE)
+    read_env_file(ENV_FILE)
 _env = Configuration(environ.Env())
 
 # --- what kind of installation this is -----------------------------------------------------

@@ -133,7 +133,12 @@ def stop() -> bool:
 def _become_user(run: Path) -> None:
     if run in _users:
         return
-    fd = os.open(run / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fd = os.open(run / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise EmbeddedServersError(
+            f"The folder {run} cannot be written ({error.strerror}): mend its rights, or name another in TRIO_RUN_DIR."
+        ) from error
     fcntl.flock(fd, fcntl.LOCK_SH)  # waits only while a keeper is stopping
     _users[run] = fd
 

@@ -20,6 +20,7 @@ from orders import risk_gates
 from orders.cli.document import trio_document, trio_sentence
 from orders.cli.wait import Baseline, wait_for
 from orders.domain.errors import OrdersError, TrioRefused
+from orders.installation import install_refusal
 from orders.models import TrioEvent, TrioOrder
 from orders.services import Reading, trio_queue
 
@@ -50,6 +51,11 @@ class TrioCommand(ScriptCommand):
 
     def narrate(self, event: TrioEvent) -> None:
         self.stderr.write(f"{event.at:%H:%M:%S.%f}"[:12] + f"  {event.text}")
+
+    def refuse_on_a_copy(self) -> None:
+        """Refuse a verb on a restored copy: nobody would carry it out. Raises TrioRefused."""
+        if refusal := install_refusal():
+            raise TrioRefused(f"{refusal} Nothing was requested.")
 
     def warn_if_nobody_acts(self) -> None:
         if not risk_gates.worker_alive():

@@ -19,6 +19,7 @@ class Command(VerbCommand):
     )
 
     def run(self, **options: Any) -> CommandResult:
+        self.refuse_on_a_copy()
         since = Baseline.of(trio_get(options["trio"]))
         trio = trio_cancel(trio_id=options["trio"], by=os_operator())
         if not trio.is_over:

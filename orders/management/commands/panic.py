@@ -35,6 +35,7 @@ class Command(TrioCommand):
         found = list(living.select_related("account", "symbol"))
         if not found:
             return CommandResult({"trios": []}, f"No trio is open on {where}: there is nothing to close.")
+        self.refuse_on_a_copy()
         if not options["yes"]:
             self._ask(found)
         closed = [trio for trio in found if _panicked(trio)]

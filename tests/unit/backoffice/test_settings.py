@@ -69,6 +69,16 @@ BAD: list[tuple[str, dict[str, str], str]] = [
         "TRUSTED_PROXIES holds 'proxy'",
     ),
     ("real money while developing", {**GOOD, "ALLOW_LIVE": "true"}, "ALLOW_LIVE and DEBUG are both true"),
+    (
+        "real money over plain HTTP",
+        {**GOOD, "BINANCE_LIVE_REST_URL": "http://fapi.binance.com"},
+        "BINANCE_LIVE_REST_URL is 'http://fapi.binance.com': keys and orders for real money travel encrypted only",
+    ),
+    (
+        "a stream for real money in clear",
+        {**GOOD, "BINANCE_LIVE_STREAM_URL": "ws://x.example"},
+        "encrypted only",
+    ),
     ("symbols that are none", {**GOOD, "WORKER_SYMBOLS": "BTC/USDT"}, "WORKER_SYMBOLS holds 'BTC/USDT'"),
 ]
 
@@ -120,6 +130,41 @@ def test_a_wrong_setting_ends_any_command() -> None:
     assert done.returncode == 2
     assert done.stderr == complaints()[story] + "\n"
     assert done.stdout == ""
+
+
+def test_a_file_of_settings_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+    for content in (b"\x89PNG\r\n\xff\xfe", b"DEBUG=true\0"):
+        (tmp_path / "env").write_bytes(content)
+        done = run(
+            "manage.py", "check", environment=bare_environment(**GOOD) | {"ENV_FILE": str(tmp_path / "env")}
+        )
+        assert done.returncode == 2
+        assert "is not a text file" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "command", [("runworker", "--once"), ("rotate_credentials",), ("migrate",)]
+)
+def test_a_database_that_is_down_is_one_sentence(command: tuple[str, ...]) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
+
+    done = run("manage.py", *command, environment=bare_environment(**GOOD, **nowhere))
+
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "The database does not answer: " in done.stderr
+
+
+def test_a_run_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / "users.lock").mkdir(parents=True)  # also for root, whom rights do not stop
+
+    done = run("manage.py", "migrate", environment=bare_environment(**GOOD, TRIO_RUN_DIR=str(folder)))
+
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_web_refuses_to_load_with_the_same_sentence() -> None:

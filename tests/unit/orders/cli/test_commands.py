@@ -29,7 +29,7 @@ from local_servers.manager import CHECKOUT
 from orders.admin.trio_page import wishes
 from orders.exchange_data.clock import db_now
 from orders.exchange_data.symbol_sync import symbols_sync
-from orders.models import Heartbeat, TrioEvent, TrioOrder
+from orders.models import Heartbeat, Install, TrioEvent, TrioOrder
 from tests.builders import story, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_queue")]
@@ -404,3 +404,20 @@ def test_a_command_names_the_person_and_the_machine(monkeypatch: pytest.MonkeyPa
     assert TrioEvent.objects.filter(trio_id=int(trio), kind="state", data__by=person).count() == 1
     assert "Close at market asked for" in wishes(TrioOrder.objects.get(pk=trio))[1]
     assert wishes(TrioOrder.objects.get(pk=trio))[1].endswith(f"by {person}")
+
+
+@pytest.mark.parametrize("verb", [("close_trio",), ("cancel_trio",), ("panic", "--yes")])
+@pytest.mark.usefixtures("world")
+def test_a_verb_on_a_restored_copy_is_refused(verb: tuple[str, ...]) -> None:
+    # Given a trio in a database that was restored from another server and not adopted
+    placed = run(*PLACE, *LEVELS, "--wait", "20", "--json")
+    trio = TrioOrder.objects.get(pk=placed.document["trio"])
+    Install.objects.update(system_identifier="another server")
+
+    # When it is to be closed, then nothing is requested, and the refusal says what to do
+    name, *options = verb
+    done = run(name, *([] if name == "panic" else [str(trio.pk)]), *options, "--json")
+    assert done.code == 2
+    assert "adopt_install" in done.document["error"]
+    trio.refresh_from_db()
+    assert (trio.close_wanted_at, trio.cancel_wanted_at, trio.panic_wanted_at) == (None, None, None)
