@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from local_servers import manager, pidfiles
 
 NOT_WANTED: Final = 3  # supervisord.conf does not restart what ends with this
+DIES_WITH_SHELL: Final = "This ends with the shell that started it. To keep it up see “Processes” in docs/how-to/run-in-production.md.\n"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -99,6 +100,8 @@ def main(arguments: list[str]) -> int:
         manager.run_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
     else:
         pidfiles.die_with_parent()
+        if sys.stderr.isatty():
+            sys.stderr.write(DIES_WITH_SHELL)
     pidfiles.write_pid_file("-".join(arguments))
     bare = arguments[0] == "simulator"  # it trades with nobody's keys but its own
     environment = manager.bare_environment() if bare else dict(os.environ)

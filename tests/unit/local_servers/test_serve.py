@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
+import pty
 import shutil
 import socket
 import subprocess
@@ -95,6 +97,29 @@ def test_no_simulator_is_started_for_a_paper_exchange_elsewhere() -> None:
 
     assert done.returncode == serve.NOT_WANTED
     assert "paper.example.com" in done.stderr
+
+
+def test_at_a_terminal_it_is_said_that_it_ends_with_the_shell() -> None:
+    # Given a terminal, and a simulator that is not wanted here or one that starts: the sentence comes before it
+    master, slave = pty.openpty()
+    (port,) = free_ports(1)
+    folder = Path(tempfile.mkdtemp(prefix="trio-test-"))
+    url = f"http://127.0.0.1:{port}"
+    environment = bare_environment(**GOOD, TRIO_RUN_DIR=str(folder / "run"), BINANCE_PAPER_REST_URL=url)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "local_servers.serve", "simulator"],
+        env=environment,
+        cwd=CHECKOUT,
+        stderr=slave,
+    )
+    try:
+        assert "ends with the shell" in os.read(master, 4096).decode()
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        os.close(master)
+        os.close(slave)
+        shutil.rmtree(folder)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
