@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError, ProgrammingError
 
 from accounts.errors import AccountsError
+from infrastructure.patience import limit_waits
 
 REFUSED = 2
 INTERRUPTED = 130
@@ -51,6 +52,7 @@ class ScriptCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         as_json = bool(options["json"])
+        limit_waits()
         try:
             result = self.run(**options)
         except self.refusals as error:

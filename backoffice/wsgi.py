@@ -11,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
 
+from infrastructure.patience import limit_waits
+
 
 def make_application() -> WSGIHandler:
     """Return the application. Raises ImproperlyConfigured with a sentence."""
@@ -18,6 +20,7 @@ def make_application() -> WSGIHandler:
         raise ImproperlyConfigured(
             "Static files are not collected: run `manage.py collectstatic --noinput` once for each release."
         )
+    limit_waits()
     application = get_wsgi_application()
     from accounts.gateways import prepare  # it reads models: only now
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django_rq import get_queue
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
 from redis.retry import Retry
 from rq.queue import Queue
 
@@ -32,13 +32,13 @@ def connection() -> redis.Redis:
     found: redis.Redis | None = getattr(_connections, "redis", None)
     if found is None:
         if settings.EMBEDDED_REDIS:
-            manager.ensure()
+            manager.ensure("valkey")
         found = redis.Redis.from_url(
             settings.REDIS_URL,
-            socket_connect_timeout=1,
-            socket_timeout=1,
+            socket_connect_timeout=0.5,
+            socket_timeout=0.5,
             # One retry, at once, for a connection that Redis has closed meanwhile. The default waits for seconds.
-            retry=Retry(NoBackoff(), 1),
+            retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
         )
         _connections.redis = found
     return found
@@ -67,10 +67,11 @@ def ring(job: Callable[..., Any], *arguments: int | str, queue_name: str = "orde
         try:
             try:
                 queue(queue_name).enqueue(job, *arguments, result_ttl=0, failure_ttl=86_400)
-            except RedisError:
-                if not settings.EMBEDDED_REDIS:
+            except RedisError as error:
+                # One that listens and says nothing is not started again: nobody waits for it.
+                if not settings.EMBEDDED_REDIS or isinstance(error, TimeoutError):
                     raise
-                manager.ensure()  # our own server: start it again
+                manager.ensure("valkey")  # our own server: start it again
                 queue(queue_name).enqueue(job, *arguments, result_ttl=0, failure_ttl=86_400)
         except (RedisError, OSError, manager.EmbeddedServersError) as error:
             logger.warning("No answer from the queue (%s); runworker finds the work.", type(error).__name__)

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,13 @@ PASSED_ON: Final = frozenset(
 )
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 
+SERVERS: Final = ("postgres", "valkey")
+TITLES: Final = {"postgres": "PostgreSQL", "valkey": "Valkey"}
+ANSWER_SECONDS: Final = 0.6
+SILENCE_SECONDS: Final = 1.2  # of one that listens: then it is said, and not waited for
+TOO_MANY_CONNECTIONS: Final = b"C53300"
+
+_silent_since: Final[dict[str, float]] = {}
 _lock: Final = threading.RLock()
 _users: dict[Path, int] = {}  # run folder → descriptor whose shared lock says "somebody needs the servers"
 _keepers: list[subprocess.Popen[bytes]] = []  # kept, so that a keeper of ours that ended can be reaped
@@ -81,8 +89,8 @@ def redis_url(db: int = 0) -> str:
     return f"unix://{sockets_dir() / VALKEY_SOCKET}?db={db}"
 
 
-def ensure() -> None:
-    """Return when both servers answer, starting or restarting them if need be.
+def ensure(*names: str) -> None:
+    """Return when both servers answer (or the ones named), starting or restarting them if need be.
 
     From then on this process counts as a user until it ends. Raises EmbeddedServersError.
     """
@@ -91,15 +99,20 @@ def ensure() -> None:
         _private_folder(run)
         _become_user(run)
         _private_folder(sockets_dir())  # after that: a keeper that stops takes the folder along
-        if not answering():
-            _wait_for_keeper(run)
+        wanted = names or SERVERS
+        if not _answer(wanted):
+            _wait_for_keeper(run, wanted)
 
 
 def answering() -> bool:
     """Tell whether both servers answer, which is more than listening: both accept while still loading."""
-    return _postgres_answers(sockets_dir() / POSTGRES_SOCKET) and _valkey_answers(
-        sockets_dir() / VALKEY_SOCKET
-    )
+    return _answer(SERVERS)
+
+
+def _answer(names: Collection[str]) -> bool:
+    asks = {"postgres": _postgres_answers, "valkey": _valkey_answers}
+    paths = {"postgres": POSTGRES_SOCKET, "valkey": VALKEY_SOCKET}
+    return all(asks[name](sockets_dir() / paths[name]) for name in names)
 
 
 def keeper_pid() -> int | None:
@@ -143,10 +156,16 @@ def _become_user(run: Path) -> None:
     _users[run] = fd
 
 
-def _wait_for_keeper(run: Path) -> None:
+def _wait_for_keeper(run: Path, names: Collection[str]) -> None:
     deadline = time.monotonic() + START_SECONDS
     started: list[subprocess.Popen[bytes]] = []
-    while not answering():
+    while not _answer(names):
+        for name in names:
+            if time.monotonic() - _silent_since.get(name, time.monotonic()) >= SILENCE_SECONDS:
+                raise EmbeddedServersError(
+                    f"The local {TITLES[name]} accepts connections but says nothing: it is stopped, or the machine is "
+                    f"overloaded. Its process is {_read(run / f'{name}.pid').strip() or 'unknown'}."
+                )
         ended = [keeper for keeper in started if keeper.poll() is not None]
         if len(ended) >= KEEPERS_MAX:
             raise EmbeddedServersError(_complaint(run, "they ended as soon as they were started"))
@@ -251,24 +270,32 @@ def _valkey_binary() -> Path:
 def _postgres_answers(path: Path) -> bool:
     words = b"user\0postgres\0database\0postgres\0\0"
     packet = struct.pack("!ii", len(words) + 8, 0x00030000) + words
-    return _first_bytes(path, packet, 1, goodbye=b"X\0\0\0\x04") == b"R"
+    found = _first_bytes("postgres", path, packet, 300, goodbye=b"X\0\0\0\x04")
+    # One that has no connection to spare is alive, and says so better than we could.
+    return found[:1] == b"R" or TOO_MANY_CONNECTIONS in found
 
 
 def _valkey_answers(path: Path) -> bool:
-    return _first_bytes(path, b"PING\r\n", 5) == b"+PONG"
+    return _first_bytes("valkey", path, b"PING\r\n", 5) == b"+PONG"
 
 
-def _first_bytes(path: Path, question: bytes, count: int, *, goodbye: bytes = b"") -> bytes:
+def _first_bytes(name: str, path: Path, question: bytes, count: int, *, goodbye: bytes = b"") -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-        link.settimeout(2.0)
+        link.settimeout(ANSWER_SECONDS)
+        asked = time.monotonic()
         try:
             link.connect(str(path))
             link.sendall(question)
-            answer = link.recv(count, socket.MSG_WAITALL)
+            answer = link.recv(count)
             if goodbye:
                 link.sendall(goodbye)
-        except OSError:
+        except TimeoutError:
+            _silent_since.setdefault(name, asked)  # it listens and says nothing; before it listens it refuses
             return b""
+        except OSError:
+            _silent_since.pop(name, None)
+            return b""
+        _silent_since.pop(name, None)
         return answer
 
 

@@ -20,7 +20,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         wanted = conn_params.get("dbname") or conn_params.get("database")
         for _ in range(ATTEMPTS - 1):
-            manager.ensure()
+            manager.ensure("postgres")
             try:
                 return super().get_new_connection(conn_params)
             except psycopg2.OperationalError as error:
@@ -29,7 +29,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 if wanted != manager.DATABASE:
                     raise
             create_database(manager.DATABASE)
-        manager.ensure()
+        manager.ensure("postgres")
         return super().get_new_connection(conn_params)
 
 

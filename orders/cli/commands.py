@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db import OperationalError, transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from accounts.cli import CommandResult, ScriptCommand
 from accounts.errors import AccountsError
@@ -29,6 +29,19 @@ NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{
 NOBODY_ACTS: Final = (
     "No runworker is alive: the request is stored, and carried out when one starts (“manage.py runworker”)."
 )
+
+
+UNANSWERED: Final = (OperationalError, InterfaceError, EmbeddedServersError)
+QUEUE_SILENT: Final = (
+    "The queue (Redis, Valkey) does not answer. The trio is queued and placed once it is back; it expires if that takes "
+    "more than a minute."
+)
+
+
+def database_silent(error: Exception) -> str:
+    """Say in one sentence that the database does not answer."""
+    reason = (str(error).strip() or "no reason given").splitlines()[0].rstrip(".")
+    return f"The database does not answer: {reason}."
 
 
 class TrioCommand(ScriptCommand):
@@ -143,9 +156,17 @@ def place(trio: TrioOrder, *, by: str, reading: Reading) -> TrioOrder:
     """Queue a trio that passed its checks; a refusal leaves no row behind."""
     if not risk_gates.worker_alive():
         raise TrioRefused(risk_gates.NO_WORKER)
-    trio.save()
+    try:
+        trio.save()
+    except UNANSWERED as error:  # a draft that was saved after all does nothing by itself
+        raise TrioRefused(f"{database_silent(error)} Nothing was placed.") from None
     try:
         return trio_queue(trio_id=trio.pk, by=by, reading=reading)
+    except UNANSWERED as error:
+        raise TrioRefused(
+            f"{database_silent(error)} Whether trio {trio.pk} was placed is not known: "
+            f"“manage.py show_trio {trio.pk}” says so once the database answers."
+        ) from None
     except BaseException:
         _forget(trio.pk)
         raise

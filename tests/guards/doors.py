@@ -139,4 +139,17 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ),
         ("tests/unit/simulator/test_store.py::test_the_journal_holds_no_secret_and_no_listen_key",),
     ),
+    Guard(
+        "nobody waits for a silent database",
+        "P5",
+        "a page or command hangs while PostgreSQL is stopped, and nobody is told which server it is",
+        (
+            Removal(
+                "infrastructure/patience.py", "    raise psycopg2.OperationalError(SILENT)\n", "    return\n"
+            ),
+        ),
+        (
+            "tests/unit/infrastructure/test_patience.py::test_a_server_that_accepts_and_says_nothing_is_not_waited_for",
+        ),
+    ),
 )

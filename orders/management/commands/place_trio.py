@@ -11,7 +11,18 @@ from django.utils import timezone
 from accounts.cli import CommandResult
 from accounts.operators import os_operator
 from exchange.types import PositionSide, Side, TimeInForce
-from orders.cli.commands import TrioCommand, account_get, add_wait, number, place, word
+from infrastructure import job_queue
+from orders.cli.commands import (
+    QUEUE_SILENT,
+    UNANSWERED,
+    TrioCommand,
+    account_get,
+    add_wait,
+    database_silent,
+    number,
+    place,
+    word,
+)
 from orders.cli.wait import FROM_THE_START
 from orders.domain.enums import Protection, TargetPolicy
 from orders.domain.errors import TrioRefused
@@ -70,9 +81,14 @@ class Command(TrioCommand):
         add_wait(parser)
 
     def run(self, **options: Any) -> CommandResult:
-        trio = _draft(options)
-        reading = trio_check(trio)
+        try:
+            trio = _draft(options)
+            reading = trio_check(trio)
+        except UNANSWERED as error:
+            raise TrioRefused(f"{database_silent(error)} Nothing was placed.") from None
         placed = place(trio, by=os_operator(), reading=reading)
+        if not job_queue.answering():
+            self.stderr.write(QUEUE_SILENT)
         return self.outcome(placed.pk, options, since=FROM_THE_START)
 
 

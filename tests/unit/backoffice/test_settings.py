@@ -143,9 +143,7 @@ def test_a_file_of_settings_that_is_no_text_is_one_sentence(tmp_path: Path) -> N
         assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    "command", [("runworker", "--once"), ("rotate_credentials",), ("migrate",)]
-)
+@pytest.mark.parametrize("command", [("runworker", "--once"), ("rotate_credentials",), ("migrate",)])
 def test_a_database_that_is_down_is_one_sentence(command: tuple[str, ...]) -> None:
     nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
 

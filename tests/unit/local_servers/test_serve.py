@@ -58,7 +58,6 @@ def test_the_web_serves_and_dies_with_its_parent() -> None:
         "worker": False,
         "last_heartbeat": None,
         "degraded": [],
-        "degraded": [],
         "ok": False,
     }
     web = json.loads((folder / "run" / "pids" / "web.json").read_text())["pid"]
