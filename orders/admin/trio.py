@@ -24,6 +24,7 @@ from orders.badges import RESULT_COLOURS, SIDE_COLOURS, STATE_COLOURS, age
 from orders.domain.enums import TrioState
 from orders.domain.rounding import plain, signed
 from orders.models import TrioOrder
+from orders.placement.uncovered import uncovered_now
 from orders.selectors import NetPnl
 from orders.templatetags.trios import pnl_class
 
@@ -320,7 +321,9 @@ class TrioOrderAdmin(TrioActions, Base):
 
     @display(description="Uncovered", ordering="uncovered_ms")
     def uncovered_text(self, trio: TrioOrder) -> str:
-        return f"{trio.uncovered_ms} ms" if trio.holds_slot or trio.ended_at or trio.uncovered_ms else "–"
+        # Whose gap is open now, it grows with each look; the others' figure is final until the next one opens.
+        ms = trio.uncovered_ms if trio.uncovered_known_at is None else uncovered_now(trio).total
+        return f"{ms} ms" if trio.holds_slot or trio.ended_at or ms else "–"
 
     @display(description="Age", ordering="created_at")
     def age_text(self, trio: TrioOrder) -> str:

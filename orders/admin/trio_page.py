@@ -11,10 +11,12 @@ from typing import Any, Final
 from exchange.redaction import redact
 from exchange.types import ZERO
 from orders import risk_gates
+from orders.domain.coverage import Gaps
 from orders.domain.enums import LegState, RequestKind, Role, TrioState
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import db_now, from_ms
 from orders.models import Fill, Leg, Request, Slot, TrioEvent, TrioOrder, Watch
+from orders.placement.uncovered import uncovered_now
 from orders.selectors import ENDED, NetPnl, net_pnl, watch_is_kept
 
 BUSY: Final = frozenset(
@@ -89,6 +91,7 @@ class TrioPage:
     calls_count: int = 0
     slot: Slot | None = None
     slot_as_of: datetime | None = None
+    uncovered: Gaps = field(default_factory=lambda: Gaps(0, 0))  # up to this moment
     wishes: Sequence[str] = field(default_factory=tuple)
 
     @property
@@ -126,6 +129,7 @@ def trio_page(trio_id: int) -> TrioPage:
         watched=watched,
         slot=slot,
         slot_as_of=from_ms(slot.as_of) if slot and slot.as_of else None,
+        uncovered=uncovered_now(trio),
         wishes=wishes(trio),
     )
 

@@ -9,6 +9,7 @@ from exchange.types import ZERO
 from orders.domain.enums import Role, TrioState
 from orders.domain.rounding import on_grid, plain, shown, signed
 from orders.models import Leg, TrioOrder
+from orders.placement.uncovered import uncovered_now
 from orders.selectors import NetPnl, net_pnl
 
 
@@ -22,7 +23,7 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "result": trio.result or None,
         "reason": trio.reason or None,
         "filled": decimals(_filled(legs), step),
-        "uncovered_ms": trio.uncovered_ms,
+        "uncovered_ms": uncovered_now(trio).total,
         "question": trio.question or None,
         "legs": [_leg_document(leg, step=step, tick=tick) for leg in legs],
     }
@@ -41,11 +42,9 @@ def trio_sentence(trio: TrioOrder) -> str:
     if trio.reason:
         words.append(trio.reason)
     words += [pnl_sentence(result) for result in net_pnl([trio.pk]).get(trio.pk, ())]
-    if trio.uncovered_ms:
-        refused = f", {trio.uncovered_refused_ms} ms of it while the exchange refused or lost a stop or exit"
-        words.append(
-            f"Uncovered for {trio.uncovered_ms} ms in all{refused if trio.uncovered_refused_ms else ''}."
-        )
+    if (gaps := uncovered_now(trio)).total:
+        refused = f", {gaps.refused} ms of it while the exchange refused or lost a stop or exit"
+        words.append(f"Uncovered for {gaps.total} ms in all{refused if gaps.refused else ''}.")
     if trio.asked is not None:
         words.append(f"It asks a person: {trio.question}")
     elif trio.trio_state is TrioState.QUEUED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from exchange.types import ZERO, PositionMode
 from orders.domain.enums import Form, LegState, Role
@@ -58,6 +59,31 @@ def uncovered_since_ts(trio: TrioSnapshot) -> int:
         latest = max(fills) if fills else trio.slot.as_of
         return latest if any(leg.acknowledged and leg.live for leg in stops) else first
     return first
+
+
+GONE_TOGETHER_MS: Final = 1000
+
+
+def gone_ts(trio: TrioSnapshot) -> int | None:
+    """Return the exchange time since when a position that no order of ours closed is gone; nothing while it is there.
+
+    Stop and target of the whole position expire when it closes: where both did, at one time, that is when it went.
+    Otherwise it is known to be gone since it was first seen so.
+    """
+    if trio.ours <= 0 or not trio.flat_believed:
+        return None
+    seen = trio.slot.flat_since or trio.slot.as_of
+    stop, target = (_expired_ts(trio.of(role)) for role in (Role.STOP_LOSS, Role.TAKE_PROFIT))
+    if stop is None or target is None or abs(stop - target) > GONE_TOGETHER_MS:
+        return seen
+    return min(seen, stop, target)
+
+
+def _expired_ts(legs: Iterable[LegView]) -> int | None:
+    """Return when the last of these that was on the book expired, if it stood for the whole position."""
+    last = next((leg for leg in reversed(list(legs)) if leg.acknowledged), None)
+    expired = last is not None and last.state is LegState.EXPIRED and last.form is Form.CLOSE_POSITION
+    return last.ended_ts if last is not None and expired else None
 
 
 # --- accounting: from what was recorded, after the event --------------------------------------

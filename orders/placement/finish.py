@@ -12,14 +12,15 @@ from accounts.models import ExchangeAccount
 from accounts.restrictions import restriction_facts, restriction_note
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.refusals import KEY_TROUBLE, RESTRICTIONS, SENTENCES
-from exchange.types import ZERO, ExchangeMs, PositionMode, PositionSide
-from infrastructure.rows import Read, all_but, fetch_all, row_update
-from orders.domain.coverage import Execution, Gaps, StopInterval, gaps
+from exchange.types import ExchangeMs, PositionSide
+from infrastructure.rows import Read, all_but, row_update
+from orders.domain.coverage import Gaps, gone_ts
 from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import Done
-from orders.domain.enums import Form, LegState, RequestKind, Role, Source, TrioState, Verdict
+from orders.domain.enums import LegState, RequestKind, Role, Source, TrioState, Verdict
 from orders.domain.leg_updates import answered, written_off
 from orders.domain.operator_questions import OVER_WHEN_ACCEPTED, Question, QuestionKind
+from orders.domain.snapshot import TrioSnapshot
 from orders.exchange_data.clock import from_ms, to_exchange_ms
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
@@ -27,6 +28,7 @@ from orders.models import Leg, Outcome, Request, Sighting, Slot, TrioOrder
 from orders.placement.ingest import flat_view, leg_take_in, slot_take_in
 from orders.placement.perform import Answer, LookCall, ObserveCall, SendCall
 from orders.placement.snapshot_loader import Rows
+from orders.placement.uncovered import measure
 from orders.story import answers_forget, note, question_ask, question_over
 
 BACK_OFF_MS = 200
@@ -38,8 +40,6 @@ CANCEL_AGAIN_MS = {
     Verdict.KEY_REFUSED: KEY_BACK_OFF_MS,
 }
 CANCEL_PAUSE_MAX_MS = 30_000
-# Answers to a protective request that left the position as uncovered as it was.
-NO_COVER = (Verdict.REFUSED, Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED)
 ASKED = Read(
     Request,
     """
@@ -48,7 +48,6 @@ ASKED = Read(
     """,
     only={"request": all_but(Request, "payload")},
 )
-EXECUTIONS = "SELECT leg_id, time_ts, quantity FROM orders_fill WHERE trio_id = %s ORDER BY time_ts, trade_id"
 
 
 def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) -> None:
@@ -264,6 +263,19 @@ def _record_observed(trio: TrioOrder, call: ObserveCall, answer: Answer) -> None
 # --- what was decided ------------------------------------------------------------------
 
 
+def _uncovered(trio: TrioOrder, settled: TrioSnapshot, rows: Rows) -> dict[str, int]:
+    """Return the columns that change with the time the position was not covered."""
+    measured = Gaps(0, 0)
+    if settled.entry_filled > 0:
+        measured = measure(trio, rows, until_ts=settled.now_ts, gone_ts=gone_ts(settled))
+    uncovered = {
+        "uncovered_ms": measured.total,
+        "uncovered_longest_ms": measured.longest,
+        "uncovered_refused_ms": measured.refused,
+    }
+    return {name: ms for name, ms in uncovered.items() if ms != getattr(trio, name)}
+
+
 def settle(trio: TrioOrder, decision: Decision, rows: Rows) -> tuple[str, ...]:
     """Write the state that was decided into the trio; a trio that ended gives its slot back.
 
@@ -284,64 +296,14 @@ def settle(trio: TrioOrder, decision: Decision, rows: Rows) -> tuple[str, ...]:
     known_at = None if known is None else from_ms(known)
     if known_at != trio.uncovered_known_at:
         changes["uncovered_known_at"] = known_at
-    measured = measure(trio, rows, until_ts=settled.now_ts) if settled.entry_filled > 0 else Gaps(0, 0)
-    uncovered = {
-        "uncovered_ms": measured.total,
-        "uncovered_longest_ms": measured.longest,
-        "uncovered_refused_ms": measured.refused,
-    }
-    changes |= {name: ms for name, ms in uncovered.items() if ms != getattr(trio, name)}
+    if not trio.is_over:  # whatever is in its slot after its end is not its own
+        changes |= _uncovered(trio, settled, rows)
     for name, value in changes.items():
         setattr(trio, name, value)
     if after != before:
         result = f" by {trio.result}" if trio.result else ""
         note(trio, "state", f"{before} → {after}{result}. {trio.reason}".strip(), at=now, cause=trio.cause)
     return tuple(changes)
-
-
-def measure(trio: TrioOrder, rows: Rows, *, until_ts: ExchangeMs) -> Gaps:
-    """Measure from the trio's executions and stops for how long its position was not covered.
-
-    ``rows`` are those that the decision was made from.
-    """
-    if trio.is_entry_only:
-        return Gaps(0, 0)
-    executions: list[Execution] = []
-    stops: list[StopInterval] = []
-    hedge = trio.account.position_mode == PositionMode.HEDGE
-    booked: dict[int, list[tuple[int, Any]]] = {}
-    for leg_id, time_ts, quantity in fetch_all(EXECUTIONS, trio.pk):
-        booked.setdefault(leg_id, []).append((time_ts, quantity))
-    for leg in rows.legs:
-        sign = 1 if leg.role == Role.ENTRY else -1
-        parts = booked.get(leg.pk, [])
-        rest = leg.filled - sum((quantity for _, quantity in parts), ZERO)
-        if rest > 0:  # an answer shows it, its executions are not booked yet
-            parts = [*parts, (leg.filled_ts or until_ts, rest)]
-        executions += [Execution(time_ts, sign * quantity) for time_ts, quantity in parts]
-        if leg.role == Role.STOP_LOSS and leg.accepted_ts is not None:
-            whole = leg.form == Form.CLOSE_POSITION
-            stops.append(
-                StopInterval(leg.accepted_ts, leg.ended_ts, None if whole else leg.quantity, exact=hedge)
-            )
-    found = gaps(executions, stops, until_ts=until_ts)
-    if not found.total:
-        return found
-    return gaps(executions, stops, until_ts=until_ts, refusals=_refused_cover(rows))
-
-
-def _refused_cover(rows: Rows) -> list[int]:
-    """Return when (exchange ms) stops and exits were sent that the exchange refused or lost."""
-    legs = {leg.pk: leg for leg in rows.legs if leg.role in (Role.STOP_LOSS, Role.EXIT)}
-    asked = []
-    for request in rows.requests:
-        leg, outcome = legs.get(request.leg_id), getattr(request, "outcome", None)
-        if leg is None or outcome is None or request.kind != RequestKind.SUBMIT:
-            continue
-        lost = outcome.verdict == Verdict.UNKNOWN and not leg.acknowledged  # else it was there all the same
-        if lost or outcome.verdict in NO_COVER:
-            asked.append(request.timestamp)
-    return asked
 
 
 def words_of(error: ExchangeError) -> str:

@@ -11,6 +11,8 @@ DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
 STEPS: Final = "tests/unit/orders/domain/test_decide.py"
 HOSTILE: Final = "tests/unit/orders/placement/test_hostile.py"
 WAYS_OUT: Final = "tests/unit/orders/placement/test_ways_out.py"
+GAPS: Final = "tests/unit/orders/placement/test_uncovered.py"
+UNSEEN: Final = f"{GAPS}::test_a_position_that_went_unseen_is_not_counted_after_it_went"
 STUCK: Final = f"{WAYS_OUT}::test_a_stop_stuck_at_its_trigger_keeps_the_slot_asks_once_and_is_waited_for_with_growing_pauses"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -419,5 +421,57 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         (STUCK,),
+    ),
+    Guard(
+        "what did not exist was not uncovered",
+        "P4",
+        "time is counted as uncovered in which there was no position",
+        (
+            Removal(
+                "orders/placement/finish.py",
+                "until_ts=settled.now_ts, gone_ts=gone_ts(settled))",
+                "until_ts=settled.now_ts)",
+            ),
+        ),
+        (UNSEEN,),
+    ),
+    Guard(
+        "a slot after the trio's end is not its own",
+        "P4",
+        "somebody else's position counts as uncovered time of a trio that has ended",
+        (
+            Removal(
+                "orders/placement/finish.py",
+                "    if not trio.is_over:  # whatever is in its slot after its end is not its own\n",
+                "    if True:\n",
+            ),
+        ),
+        (UNSEEN,),
+    ),
+    Guard(
+        "an open gap is shown up to now",
+        "P4",
+        "a position that nobody can protect looks as if its gap had ended with the last decision",
+        (
+            Removal(
+                "orders/placement/uncovered.py",
+                "if trio.trio_state not in MAY_BE_NAKED:",
+                "if True:",
+            ),
+        ),
+        (f"{GAPS}::test_it_grows_while_nobody_decides_and_counts_from_the_exchanges_time_of_the_loss",),
+    ),
+    Guard(
+        "a position that was gone already is named so",
+        "P6",
+        "a trio that a person closed in silence is reported as one that could not be covered",
+        (
+            Removal(
+                "orders/domain/decision/transitions.py",
+                "if trio.cause is not Cause.UNCOVERED or ours or trio.ours <= 0 or not _gone(trio):",
+                "if True:",
+            ),
+        ),
+        (UNSEEN,),
     ),
 )

@@ -567,9 +567,18 @@ def named_after_exchange(trio: TrioSnapshot) -> Implied | None:
     return forced if forced.cause is not trio.cause and (late_to_tell or not ours) else None
 
 
+def named_after_person(trio: TrioSnapshot) -> Implied | None:
+    """The position could not be covered because it was gone already: somebody had closed it, and the stream was silent."""
+    ours = any(leg.executed for leg in trio.legs if leg.role is not Role.ENTRY)
+    if trio.cause is not Cause.UNCOVERED or ours or trio.ours <= 0 or not _gone(trio):
+        return None
+    return Implied(Transition.EXIT, Cause.OUTSIDE, "The position was closed outside this system, unseen.")
+
+
 EXITING: Final[tuple[TransitionRule, ...]] = (
     named_after_leg,
     named_after_exchange,
+    named_after_person,
 )
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from orders.domain.coverage import Execution, Gaps, StopInterval, gaps
+from orders.domain.coverage import Execution, Gaps, StopInterval, gaps, gone_ts
+from orders.domain.enums import LegState
+from orders.domain.enums import TrioState as S
+from orders.domain.snapshot import LegView
+from tests.unit.orders.domain.snapshots import NOW_TS, entry, exit_order, flat, holding, stop, target, trio
 
 ONE = Decimal(1)
 BOUGHT, SOLD = Execution(1000, ONE), Execution(9000, -ONE)
@@ -34,3 +39,28 @@ def test_refused_time_is_the_gaps_in_which_protection_was_refused(
 
 def test_a_gap_that_lasts_counts_until_now() -> None:
     assert gaps([BOUGHT], [], until_ts=1700, refusals=[1650]) == Gaps(700, 700, 700)
+
+
+# --- a position that others closed -------------------------------------------------------------
+
+
+def gone(*legs: LegView, seen_ts: int = NOW_TS - 500) -> int | None:
+    return gone_ts(trio(S.OPEN, entry(), *legs, slot=flat(as_of=NOW_TS - 400, flat_since=seen_ts)))
+
+
+def test_a_position_is_gone_since_both_legs_expired_with_it_else_since_it_was_seen_so() -> None:
+    at = NOW_TS - 700
+    expired = stop(LegState.EXPIRED, acknowledged=True, ended_ts=at)
+    with_it = target(LegState.EXPIRED, acknowledged=True, ended_ts=at + 3)
+
+    assert gone(expired, with_it) == at
+    # A stop that the venue dropped alone says nothing about the position, nor one that expired long before
+    assert gone(expired, target()) == NOW_TS - 500
+    assert gone(replace(expired, ended_ts=at - 5000), with_it) == NOW_TS - 500
+    # What was refused after that, for there was nothing to protect, changes nothing
+    assert gone(expired, with_it, stop(LegState.REJECTED, generation=2, refused_code=-4509)) == at
+
+
+def test_a_position_that_is_there_or_that_ours_closed_is_not_gone() -> None:
+    assert gone_ts(trio(S.OPEN, entry(), stop(), target(), slot=holding())) is None
+    assert gone_ts(trio(S.EXITING, entry(), exit_order(), slot=flat())) is None

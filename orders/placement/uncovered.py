@@ -1,0 +1,89 @@
+"""For how long a trio's position was not covered: measured from what was recorded, up to any moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exchange.types import ZERO, ExchangeMs, PositionMode
+from infrastructure.rows import fetch_all
+from orders.domain.coverage import Execution, Gaps, StopInterval, gaps
+from orders.domain.coverage import gone_ts as position_gone_ts
+from orders.domain.enums import Form, RequestKind, Role, TrioState, Verdict
+from orders.exchange_data.clock import db_now
+from orders.installation import install_row
+from orders.models import Clock, TrioOrder
+from orders.placement.snapshot_loader import Rows, rows_read, snapshot_of
+
+MAY_BE_NAKED = (TrioState.OPEN, TrioState.EXITING, TrioState.ROLLING_BACK)
+# Answers to a protective request that left the position as uncovered as it was.
+NO_COVER = (Verdict.REFUSED, Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED)
+EXECUTIONS = "SELECT leg_id, time_ts, quantity FROM orders_fill WHERE trio_id = %s ORDER BY time_ts, trade_id"
+
+
+def uncovered_now(trio: TrioOrder) -> Gaps:
+    """Return for how long a trio's position was not covered up to this moment, also while nobody decides about it.
+
+    Reads, and asks the exchange nothing.
+    """
+    if trio.trio_state not in MAY_BE_NAKED:
+        return Gaps(trio.uncovered_ms, trio.uncovered_longest_ms, trio.uncovered_refused_ms)
+    rows = rows_read(trio)
+    clock = Clock.objects.filter(environment=trio.account.environment).first()
+    seen = snapshot_of(
+        trio,
+        rows,
+        now=db_now(),
+        offset_ms=clock.offset_ms if clock else 0,
+        install=install_row(),
+        stepped_ts=clock.stepped_ts if clock else None,
+    )
+    return measure(trio, rows, until_ts=seen.now_ts, gone_ts=position_gone_ts(seen))
+
+
+def measure(trio: TrioOrder, rows: Rows, *, until_ts: ExchangeMs, gone_ts: int | None = None) -> Gaps:
+    """Measure from the trio's executions and stops for how long its position was not covered.
+
+    ``rows`` are those that the decision was made from. ``gone_ts``: since when the position is known to be gone
+    although no order of ours closed it.
+    """
+    if trio.is_entry_only:
+        return Gaps(0, 0)
+    executions: list[Execution] = []
+    stops: list[StopInterval] = []
+    hedge = trio.account.position_mode == PositionMode.HEDGE
+    booked: dict[int, list[tuple[int, Any]]] = {}
+    for leg_id, time_ts, quantity in fetch_all(EXECUTIONS, trio.pk):
+        booked.setdefault(leg_id, []).append((time_ts, quantity))
+    for leg in rows.legs:
+        sign = 1 if leg.role == Role.ENTRY else -1
+        parts = booked.get(leg.pk, [])
+        rest = leg.filled - sum((quantity for _, quantity in parts), ZERO)
+        if rest > 0:  # an answer shows it, its executions are not booked yet
+            parts = [*parts, (leg.filled_ts or until_ts, rest)]
+        executions += [Execution(time_ts, sign * quantity) for time_ts, quantity in parts]
+        if leg.role == Role.STOP_LOSS and leg.accepted_ts is not None:
+            whole = leg.form == Form.CLOSE_POSITION
+            stops.append(
+                StopInterval(leg.accepted_ts, leg.ended_ts, None if whole else leg.quantity, exact=hedge)
+            )
+    left = sum((execution.change for execution in executions), ZERO)
+    if gone_ts is not None and left > 0:
+        executions.append(Execution(gone_ts, -left))
+    found = gaps(executions, stops, until_ts=until_ts)
+    if not found.total:
+        return found
+    return gaps(executions, stops, until_ts=until_ts, refusals=_refused_cover(rows))
+
+
+def _refused_cover(rows: Rows) -> list[int]:
+    """Return when (exchange ms) stops and exits were sent that the exchange refused or lost."""
+    legs = {leg.pk: leg for leg in rows.legs if leg.role in (Role.STOP_LOSS, Role.EXIT)}
+    asked = []
+    for request in rows.requests:
+        leg, outcome = legs.get(request.leg_id), getattr(request, "outcome", None)
+        if leg is None or outcome is None or request.kind != RequestKind.SUBMIT:
+            continue
+        lost = outcome.verdict == Verdict.UNKNOWN and not leg.acknowledged  # else it was there all the same
+        if lost or outcome.verdict in NO_COVER:
+            asked.append(request.timestamp)
+    return asked
