@@ -52,10 +52,12 @@ WITH_TRIO = Read(
 )
 SLOT = "SELECT id FROM orders_slot WHERE account_id = %s AND symbol = %s AND position_side = %s"
 SLOT_HELD = Read(Slot, "SELECT {slot} FROM orders_slot slot WHERE id = %s FOR UPDATE")
-EXCHANGE_NOW = """
-    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint + coalesce(clock.offset_ms, 0)
+# The exchange's time now, where its clock is known to have been set back once.
+STEPPED_NOW = """
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint + clock.offset_ms
     FROM orders_slot slot JOIN accounts_exchangeaccount account ON account.id = slot.account_id
-    LEFT JOIN orders_clock clock ON clock.environment = account.environment WHERE slot.id = %s
+    JOIN orders_clock clock ON clock.environment = account.environment
+    WHERE slot.id = %s AND clock.stepped_ts IS NOT NULL
 """
 HOLDER = "SELECT id FROM orders_trioorder WHERE slot_id = %s AND holds_slot FOR UPDATE"
 
@@ -280,8 +282,8 @@ def slot_take_in(
     """Write a position into the book unless something newer is there; return whether it differs."""
     slot = SLOT_HELD.get(slot_id)
     changed = False
-    if as_of < slot.as_of and is_ahead(slot.as_of, now_ts=fetch_first(EXCHANGE_NOW, slot_id)[0]):
-        # The exchange's clock was set back: what its old one dated would outweigh all that is read until then.
+    if as_of < slot.as_of and _is_dated_ahead(slot):
+        # What the old clock dated would outweigh all that is read until the new one has caught up.
         slot.as_of = slot.mark_as_of = slot.strangers_as_of = 0
         slot.flat_since = slot.flat_event_ts = None
         slot.from_event = False
@@ -308,6 +310,12 @@ def slot_take_in(
         slot.strangers, slot.strangers_as_of = strangers, as_of
     row_update(slot)
     return changed
+
+
+def _is_dated_ahead(slot: Slot) -> bool:
+    """Was the exchange's clock set back since this was written into the book?"""
+    stepped = fetch_first(STEPPED_NOW, slot.pk)
+    return stepped is not None and is_ahead(slot.as_of, now_ts=stepped[0])
 
 
 def flat_view(symbol: str, position_side: str) -> PositionView:

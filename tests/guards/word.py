@@ -106,7 +106,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement/ingest.py",
-                "if as_of < slot.as_of and is_ahead(slot.as_of, now_ts=fetch_first(EXCHANGE_NOW, slot_id)[0]):",
+                "if as_of < slot.as_of and _is_dated_ahead(slot):",
                 "if False:",
             ),
         ),
