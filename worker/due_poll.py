@@ -24,9 +24,12 @@ logger = logging.getLogger(__name__)
 
 TIMER_MS_MAX = 1000  # a wake-up further away is left to the poll
 PLACING_THREADS = 8
+# What is queued asks for room first, unless a person takes it back or its time is over: that needs no room.
 DUE = """
     SELECT id FROM orders_trioorder
-    WHERE awake AND wake_at <= clock_timestamp() AND state <> ALL (%s)
+    WHERE awake AND wake_at <= clock_timestamp() AND (state <> ALL (%s) OR state = 'QUEUED' AND (
+        coalesce(cancel_wanted_at, close_wanted_at, panic_wanted_at) IS NOT NULL
+        OR place_before <= clock_timestamp()))
     ORDER BY wake_at LIMIT %s
     FOR UPDATE SKIP LOCKED
 """

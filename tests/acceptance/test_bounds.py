@@ -217,7 +217,7 @@ def test_a_process_paused_before_it_sends_the_entry_wakes_to_a_refusal(
     try:
         # When absence is concluded, and it goes on
         reaches(trio, "ROLLED_BACK", seconds=30)
-        assert "never sent twice" in the(trio).reason
+        assert "not sent a second time" in the(trio).reason
         assert not [
             r for r in stack.log() if r["client_id"] == client_id(trio, "e1") and r["method"] == "POST"
         ]

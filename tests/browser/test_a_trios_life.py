@@ -109,7 +109,7 @@ def test_the_pages_of_a_busy_desk(desk: Desk, signed_in: Page, live_server: Any,
         expect(page.locator("#result_list")).to_contain_text("TAKE PROFIT", ignore_case=True)
         picture(f"11-list-{colours}")
         page.goto(f"{live_server.url}/admin/orders/trioorder/{asking.pk}/change/")
-        expect(page.locator(".trio-question")).to_contain_text(question)
+        expect(page.locator(".trio-question", has_text="Action needed")).to_contain_text(question)
         picture(f"12-asking-{colours}")
         page.goto(f"{live_server.url}/admin/orders/trioorder/{done.pk}/change/")
         picture(f"13-took-profit-{colours}")

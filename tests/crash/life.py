@@ -15,6 +15,7 @@ from accounts.models import ExchangeAccount
 from orders import services
 from orders.domain.enums import ENDS, LegState, Role
 from orders.models import Symbol, TrioOrder
+from orders.placement import admission
 from tests.crash.cells import CANCELLED, FAULTS, MARKET, PARTIAL, STOP, Cell
 from tests.crash.stage import Stage
 from tests.crash.verdict import Claim
@@ -102,6 +103,7 @@ class Life:
 
     def live(self) -> Lived:
         began, self.began_ms = time.monotonic(), time.time_ns() // 10**6
+        admission.forget()  # a death in one lane holds a place in the air for a while: no matter of the others here
         self.stage.venue.price(self.symbol.symbol, self.levels.price)
         fault = self._fault()
         trio = self._draft()

@@ -190,7 +190,7 @@ def test_an_entry_that_never_arrived_is_proved_absent_and_never_sent_again(
     desk.advance(trio)
     desk.carry_until(trio, "ROLLED_BACK")
 
-    assert "never sent twice" in trio.reason
+    assert "not sent a second time" in trio.reason
     assert desk.resting == []
     assert len(desk.requests(path="/fapi/v1/order")) == 1
 
