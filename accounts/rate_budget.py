@@ -286,8 +286,11 @@ class Budget:
             return Held(Refusal.RATE_ORDERS, _ms(AGAIN_SECONDS))
         processes = 1 if priority is Priority.PROTECT else self.processes  # what protects goes on
         allowed = limits_for(self.limits, priority, processes=processes)
+        ceiling = limits_for(self.limits, Priority.PROTECT).weight_1m
         with self._lock:
-            held = self._meter.enter(account, cost, allowed, priority, now_ms=_ms(time.monotonic()))
+            held = self._meter.enter(
+                account, cost, allowed, priority, now_ms=_ms(time.monotonic()), ceiling=ceiling
+            )
         return held or Held(Refusal.RATE_WEIGHT, 0)
 
     # --- closures -------------------------------------------------------------------------------

@@ -122,11 +122,22 @@ class Meter:
         return self.accounts.setdefault(name, AccountMeter())
 
     def enter(
-        self, name: str, cost: Cost, allowed: Limits, priority: Priority, *, now_ms: int
+        self,
+        name: str,
+        cost: Cost,
+        allowed: Limits,
+        priority: Priority,
+        *,
+        now_ms: int,
+        ceiling: int | None = None,
     ) -> Held | None:
-        """Count a request if it fits into what its class is ``allowed``; return why not otherwise."""
-        used = self.weight.within(MINUTE_MS, now_ms) + self.others.at(now_ms)
-        if cost.weight and used + cost.weight > allowed.weight_1m:
+        """Count a request if it fits into what its class is ``allowed``; return why not otherwise.
+
+        ``ceiling``: what others use counts against this weight alone; ``allowed`` is a part that is ours.
+        """
+        ours, others = self.weight.within(MINUTE_MS, now_ms) + cost.weight, self.others.at(now_ms)
+        whole = allowed.weight_1m if ceiling is None else ceiling
+        if cost.weight and (ours > allowed.weight_1m or ours + others > whole):
             return Held(Refusal.RATE_WEIGHT, BUCKET_MS)
         account = self.account(name)
         if cost.orders:

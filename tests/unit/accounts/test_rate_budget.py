@@ -186,6 +186,20 @@ def test_without_valkey_a_process_keeps_to_its_share_and_opens_nothing(
     assert passes(alone, ORDER, Priority.PROTECT) is True
 
 
+def test_without_valkey_what_other_processes_use_is_no_part_of_a_share(
+    store: redis.Redis, settings: Any
+) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    alone = a_process()
+    alone.processes = 4
+    AccountGate(alone, "1").leave(Usage(weight_1m=70))
+
+    assert spent(alone, Cost(weight=1), Priority.WATCH) == 65 // 4
+    AccountGate(alone, "1").leave(Usage(weight_1m=96))
+    alone.processes = 1
+    assert spent(alone, Cost(weight=1), Priority.PROTECT) == 1  # 97 of 100, whoever used them
+
+
 def test_each_process_is_counted(store: redis.Redis) -> None:
     processes = [a_process(name=f"p{number}") for number in range(4)]
     assert all(passes(process, Cost(weight=1), Priority.PROTECT) for process in processes)
