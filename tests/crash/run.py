@@ -80,6 +80,9 @@ class Run:
 
     def go(self) -> Matrix:
         began = time.monotonic()
+        # Twelve lanes do in a minute what an address may do in ten. Limits are judged elsewhere (tests/load, the soak).
+        ample = {"weight_per_minute": 60_000, "orders_per_ten_seconds": 3000, "orders_per_minute": 12_000}
+        self.stage.venue.ask("POST", "/sim/limits", ample)
         symbols_sync("PAPER")
         accounts = [
             paper_account_ensure(name=f"lane-{n}", position_mode=MODES[n % 2]) for n in range(self.lanes)

@@ -17,9 +17,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 # Used, but never by an import of ours. Each says how, so that it goes when that goes.
 UNIMPORTED: Final = {
-    "django-axes": "INSTALLED_APPS, MIDDLEWARE",
     "django-csp": "INSTALLED_APPS, MIDDLEWARE",
-    "django-otp": "INSTALLED_APPS, MIDDLEWARE",
     "whitenoise": "INSTALLED_APPS, MIDDLEWARE",
     "gunicorn": "started by serve",
     "supervisor": "started by serve",

@@ -89,9 +89,7 @@ def test_what_is_listed_as_never_imported_is_so(
 def test_what_is_said_to_be_in_the_settings_is_there() -> None:
     named = " ".join([*settings.INSTALLED_APPS, *settings.MIDDLEWARE])
     modules = {
-        "django-axes": "axes.",
         "django-csp": "csp.",
-        "django-otp": "django_otp.",
         "whitenoise": "whitenoise.",
     }
 

@@ -110,7 +110,7 @@ def _refused_address(log: Iterable[Row]) -> list[Trouble]:
     return [
         Trouble(row["ms"], row["ms"] + LIMIT_REACHED_MS, watching=False, barred=True)
         for row in log
-        if row["status"] == 429 and row["code"] == TOO_MANY_REQUESTS
+        if row.get("status") == 429 and row.get("code") == TOO_MANY_REQUESTS
     ]
 
 
