@@ -515,9 +515,7 @@ def _is_refused(error: BaseException | None) -> bool:
 
 def _wait_seconds(error: Exception | None) -> float:
     """Return how long the exchange, or our own budget, asks us to wait; 0 when neither does."""
-    if not isinstance(error, ExchangeError):
-        return 0.0
-    return error.wait_ms / 1000 or float(error.retry_after or 0)
+    return error.wait_ms / 1000 if isinstance(error, ExchangeError) else 0.0
 
 
 def _by_symbol(event: Event) -> Iterator[tuple[str, Event]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import queue
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal as D
 from typing import Any
@@ -25,27 +24,12 @@ from orders.domain.sweep_schedule import sweep_weight
 from orders.exchange_data.clock import db_now, exchange_now_ms
 from orders.models import Heartbeat, Slot, Watch
 from tests.builders import Desk, the, until
+from tests.unit.worker.streams import FakeStream
 from worker import account_watch, sweep
 from worker.account_watch import AccountWatch
 from worker.watch_manager import WatchManager
 
 FULL_LISTING = [("/fapi/v1/openAlgoOrders", ""), ("/fapi/v1/openOrders", "")]
-
-
-class FakeStream:
-    """A user stream whose events the test makes."""
-
-    made: queue.Queue[Any]
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    async def events(self) -> AsyncGenerator[Any, None]:
-        while True:
-            try:
-                yield self.made.get_nowait()
-            except queue.Empty:
-                await asyncio.sleep(0.01)
 
 
 @pytest.fixture

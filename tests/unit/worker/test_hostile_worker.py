@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from decimal import Decimal as D
 from typing import Any
 
@@ -20,6 +19,7 @@ from exchange.types import Connected, Disconnected
 from orders.domain.enums import LegState, Protection, Role
 from orders.models import TrioOrder, Watch
 from tests.builders import Desk, story, the, until
+from tests.unit.worker.streams import FakeStream
 from worker import account_watch
 from worker.account_watch import AccountWatch
 from worker.due_poll import AdvancePool, advance_due
@@ -110,22 +110,6 @@ def test_a_row_that_a_hanging_process_holds_delays_no_other_symbols_news(desk: D
 
 
 # --- the watch ----------------------------------------------------------------------------------
-
-
-class FakeStream:
-    """A user stream whose events the test makes."""
-
-    made: queue.Queue[Any]
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    async def events(self) -> AsyncGenerator[Any, None]:
-        while True:
-            try:
-                yield self.made.get_nowait()
-            except queue.Empty:
-                await asyncio.sleep(0.01)
 
 
 @pytest.fixture
