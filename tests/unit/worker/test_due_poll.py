@@ -16,7 +16,7 @@ from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
 from orders.placement.perform import Answer, LookCall
 from tests.builders import Desk, until
-from worker.due_poll import SOON_MS, AdvancePool, advance_due, due_queued, due_soon
+from worker.due_poll import SOON_MS, AdvancePool, advance_due, due_begun, due_queued, due_soon
 
 D = Decimal
 
@@ -92,3 +92,14 @@ def test_what_is_due_before_the_next_poll_is_served_at_its_moment(desk: Desk) ->
     until(lambda: service.recorded == [None])
     assert db_now() >= ends
     pool.stop()
+
+
+@pytest.mark.parametrize("wish", ["cancel_wanted_at", "close_wanted_at", "panic_wanted_at", "place_before"])
+def test_what_is_queued_and_taken_back_or_too_late_asks_for_no_room(desk: Desk, wish: str) -> None:
+    queued = desk.queued(desk.a_trio())
+    TrioOrder.objects.filter(pk=queued.pk).update(wake_at=db_now())
+    assert due_begun() == []
+
+    TrioOrder.objects.filter(pk=queued.pk).update(**{wish: db_now()})
+
+    assert due_begun() == [queued.pk]
