@@ -341,7 +341,7 @@ class Budget:
         hurry = priority <= Priority.PLACE and time.monotonic() >= self._silent_until
         if self._loaded_at and (hurry or time.monotonic() - self._loaded_at < RELOAD_SECONDS):
             return
-        # Who comes second must not leave before it is known whether the address is barred.
+        # Loaded is set last: who comes second must not leave before it is known whether the address is barred.
         with self._loading:
             if time.monotonic() - self._loaded_at >= RELOAD_SECONDS or not self._loaded_at:
                 self._load()
