@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.builders import Desk, until
 from tests.unit.orders.conftest import _impatient, desk, simulator  # noqa: F401  # its fixtures are ours
 
 PASSWORD = "a long enough password"
+
+expect.set_options(timeout=20_000)  # a page on a busy machine may take longer than the five seconds of the library
 
 
 @pytest.fixture

@@ -275,9 +275,8 @@ def test_two_workers_at_once_place_one_trio_once(desk: Desk) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(advance, range(8)))
-    desk.carry()
+    desk.carry_until(trio, "OPEN")
 
-    assert the(trio).state == "OPEN", story(trio)
     assert len(desk.requests(path="/fapi/v1/order")) == 1
     assert len(desk.requests(path="/fapi/v1/algoOrder")) == 2
     assert desk.simulator.position("BTCUSDT").quantity == D("0.010")
