@@ -25,7 +25,18 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "filled": decimals(_filled(legs), step),
         "uncovered_ms": uncovered_now(trio).total,
         "question": trio.question or None,
+        "net_pnl": [_pnl_document(result) for result in net_pnl([trio.pk]).get(trio.pk, ())],
         "legs": [_leg_document(leg, step=step, tick=tick) for leg in legs],
+    }
+
+
+def _pnl_document(result: NetPnl) -> dict[str, str]:
+    """One asset's part of what a trio brought. ``net`` is the figure: realised less fees."""
+    return {
+        "asset": result.asset,
+        "net": plain(result.net),
+        "realized": plain(result.realized),
+        "fees": plain(result.fees),
     }
 
 
