@@ -6,7 +6,10 @@ decided about many times in its life, by the same few reads and writes; a fill w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from string import Formatter
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -14,6 +17,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Field, Model
+
+from infrastructure.writes import Writes, gathering
 
 _Model = TypeVar("_Model", bound=Model)
 
@@ -36,9 +41,9 @@ class Read(Generic[_Model]):
     def all(self, *values: Any) -> list[_Model]:
         """Return every row. A list is a value too, for ``= ANY (%s)``."""
         with connection.cursor() as cursor:
-            cursor.execute(self._statement, values)
+            cursor.execute(self.statement, values)
             rows = cursor.fetchall()
-        return [self._made(row) for row in rows]
+        return [_made(self.tables, row) for row in rows]
 
     def first(self, *values: Any) -> _Model | None:
         """Return the first row, if there is one."""
@@ -52,8 +57,12 @@ class Read(Generic[_Model]):
         model: Any = self._model
         raise model.DoesNotExist(f"{model._meta.object_name} matching query does not exist.")
 
+    def with_rest(self, row: Sequence[Any]) -> tuple[_Model, Sequence[Any]]:
+        """Return what one row of ``statement`` holds: the model's, and the columns after those of its tables."""
+        return _made(self.tables, row), row[self.tables[-1].end :]
+
     @cached_property
-    def _tables(self) -> list[_Table]:
+    def tables(self) -> list[_Table]:
         found: list[_Table] = []
         for alias in (name for _, name, _, _ in Formatter().parse(self._sql) if name):
             relation: Any = self._model._meta.get_field(alias) if found else None
@@ -63,18 +72,62 @@ class Read(Generic[_Model]):
         return found
 
     @cached_property
-    def _statement(self) -> str:
-        return self._sql.format(**{table.alias: table.columns for table in self._tables})
+    def statement(self) -> str:
+        return self._sql.format(**{table.alias: table.columns for table in self.tables})
 
-    def _made(self, row: Sequence[Any]) -> _Model:
-        own, *joined = self._tables
-        found: _Model = own.made(row)
-        for table in joined:
-            other = table.made(row)
-            table.relation.set_cached_value(found, other)
-            if other is not None and table.relation.one_to_one:
-                table.relation.remote_field.set_cached_value(other, found)
-        return found
+
+class Listed(Generic[_Model]):
+    """Rows that hang on another one, read by the same statement as a column of it: as JSON, in order.
+
+    ``sql`` is what follows ``SELECT … FROM``; the columns are those of ``read``'s tables, which it must name.
+    """
+
+    def __init__(self, read: Read[_Model], sql: str, *, order: str) -> None:
+        self._read, self._sql, self._order = read, sql, order
+
+    @cached_property
+    def column(self) -> str:
+        """The SQL of the column."""
+        columns = ", ".join(table.columns for table in self._read.tables)
+        row = f"json_build_array({columns})"
+        return f"(SELECT json_agg({row} ORDER BY {self._order})::text FROM {self._sql})"  # noqa: S608
+
+    def made(self, text: str | None) -> list[_Model]:
+        """Return the rows that were read as this column."""
+        if text is None:
+            return []
+        return [_made(self._read.tables, self._typed(row)) for row in json.loads(text, parse_float=Decimal)]
+
+    def _typed(self, row: list[Any]) -> list[Any]:
+        for place, kind in self._kinds:
+            if row[place] is not None:
+                row[place] = kind(row[place])
+        return row
+
+    @cached_property
+    def _kinds(self) -> list[tuple[int, Callable[[Any], Any]]]:
+        """What JSON has no type for: times and numbers of any precision."""
+        kinds: dict[str, Callable[[Any], Any]] = {
+            "DateTimeField": datetime.fromisoformat,
+            "DecimalField": Decimal,
+        }
+        return [
+            (table.start + place, kinds[kind])
+            for table in self._read.tables
+            for place, kind in enumerate(table.kinds)
+            if kind in kinds
+        ]
+
+
+def _made(tables: Sequence[_Table], row: Sequence[Any]) -> Any:
+    own, *joined = tables
+    found = own.made(row)
+    for table in joined:
+        other = table.made(row)
+        table.relation.set_cached_value(found, other)
+        if other is not None and table.relation.one_to_one:
+            table.relation.remote_field.set_cached_value(other, found)
+    return found
 
 
 class _Table(NamedTuple):
@@ -87,6 +140,7 @@ class _Table(NamedTuple):
     end: int
     key: int
     converted: list[tuple[int, Callable[..., Any]]]
+    kinds: list[str]
 
     def made(self, row: Sequence[Any]) -> Any:
         """Return this table's part of a row; ``None`` where it was joined to nothing."""
@@ -121,6 +175,7 @@ def _table(
             for place, field in enumerate(fields)
             if hasattr(field, "from_db_value")
         ],
+        kinds=[field.get_internal_type() for field in fields],
     )
 
 
@@ -148,11 +203,47 @@ def fetch_first(sql: str, *values: Any) -> Any:
 
 
 def row_insert(row: Model) -> None:
-    """Insert ``row`` and set its key, as ``save(force_insert=True)`` does; no signal is sent."""
+    """Insert ``row`` and set its key, as ``save(force_insert=True)`` does; no signal is sent.
+
+    It is gathered with the other writes of its transaction where its key was reserved.
+    """
+    writes = gathering()
+    key = writes.key_for(type(row)) if writes is not None else None
+    if writes is not None and key is not None:
+        row.pk = key
+        _gather(writes, row)
+        return
     sql, fields = _insert_of(type(row))
     with connection.cursor() as cursor:
         cursor.execute(sql, _values(row, fields, add=True))
         (row.pk,) = cursor.fetchone()
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+
+
+def row_append(row: Model) -> None:
+    """Insert ``row``, whose key nobody asks for; it is gathered with the other writes of its transaction."""
+    writes = gathering()
+    if writes is None:
+        row_insert(row)
+    else:
+        _gather(writes, row)
+
+
+def row_append_once(row: Model) -> None:
+    """Like ``row_append``; nothing happens where the table knows the row already, by any of its constraints."""
+    writes = gathering()
+    if writes is None:
+        row_insert_once(row)
+    else:
+        _gather(writes, row, conflict=" ON CONFLICT DO NOTHING")
+
+
+def _gather(writes: Writes, row: Model, *, conflict: str = "") -> None:
+    table, fields = _fields_of(type(row), ())
+    columns = _by_column(row, fields, add=True)
+    if row.pk is not None:
+        columns[_quoted(type(row)._meta.pk.column)] = row.pk
+    writes.insert(table, columns, key=row.pk, conflict=conflict)
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
@@ -172,13 +263,24 @@ def row_insert_once(row: Model) -> bool:
 def row_update(row: Model, *names: str) -> None:
     """Write these columns of ``row``, all without names, as ``save(update_fields=…)`` does; no signal is sent.
 
-    Raises ObjectDoesNotExist when the row is gone.
+    It is gathered with the other writes of its transaction. Raises ObjectDoesNotExist when the row is gone, then
+    or when they are sent.
     """
+    writes = gathering()
+    if writes is not None:
+        table, fields = _fields_of(type(row), names)
+        columns = _by_column(row, fields, add=False)
+        writes.update(table, _quoted(type(row)._meta.pk.column), row.pk, columns)
+        return
     sql, fields = _update_of(type(row), names)
     with connection.cursor() as cursor:
         cursor.execute(sql, [*_values(row, fields, add=False), row.pk])
         if cursor.rowcount != 1:
             raise ObjectDoesNotExist(f"{row._meta.object_name} {row.pk} is gone")
+
+
+def _by_column(row: Model, fields: Sequence[Field[Any, Any]], *, add: bool) -> dict[str, Any]:
+    return dict(zip(map(_column_of, fields), _values(row, fields, add=add), strict=True))
 
 
 def _values(row: Model, fields: Sequence[Field[Any, Any]], *, add: bool) -> list[Any]:
@@ -187,21 +289,32 @@ def _values(row: Model, fields: Sequence[Field[Any, Any]], *, add: bool) -> list
 
 @lru_cache
 def _insert_of(model: type[Model]) -> tuple[str, tuple[Field[Any, Any], ...]]:
-    fields = tuple(_columns(model))
-    names = ", ".join(_quoted(field.column) for field in fields)
+    table, fields = _fields_of(model, ())
+    names = ", ".join(_column_of(field) for field in fields)
     places = ", ".join(["%s"] * len(fields))
-    table, key = _quoted(model._meta.db_table), _quoted(model._meta.pk.column)
+    key = _quoted(model._meta.pk.column)
     return f"INSERT INTO {table} ({names}) VALUES ({places}) RETURNING {key}", fields  # noqa: S608
 
 
 @lru_cache
 def _update_of(model: type[Model], names: tuple[str, ...]) -> tuple[str, tuple[Field[Any, Any], ...]]:
+    table, fields = _fields_of(model, names)
+    changes = ", ".join(f"{_column_of(field)} = %s" for field in fields)
+    return f"UPDATE {table} SET {changes} WHERE {_quoted(model._meta.pk.column)} = %s", fields  # noqa: S608
+
+
+@lru_cache
+def _fields_of(model: type[Model], names: tuple[str, ...]) -> tuple[str, tuple[Field[Any, Any], ...]]:
+    """Return a model's table, and of its columns those with these names, or all that can be written."""
     named = {model._meta.get_field(name) for name in names}
     fields = tuple(field for field in _columns(model) if not names or field in named)
     assert len(fields) == len(named) or not names, f"{names} are not all columns of {model.__name__}"
-    changes = ", ".join(f"{_quoted(field.column)} = %s" for field in fields)
-    table, key = _quoted(model._meta.db_table), _quoted(model._meta.pk.column)
-    return f"UPDATE {table} SET {changes} WHERE {key} = %s", fields  # noqa: S608
+    return _quoted(model._meta.db_table), fields
+
+
+@lru_cache
+def _column_of(field: Field[Any, Any]) -> str:
+    return _quoted(field.column)
 
 
 def _columns(model: type[Model]) -> Iterator[Field[Any, Any]]:

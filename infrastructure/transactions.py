@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from infrastructure.connections import error_line
+from infrastructure.writes import gathered
 
 logger = logging.getLogger(__name__)
 
@@ -23,37 +24,53 @@ _T = TypeVar("_T")
 
 
 @contextlib.contextmanager
+def _opened(
+    *, row_lock: str, key: int | None, wait_seconds: int, read: str, values: Sequence[Any]
+) -> Iterator[Any]:
+    """Open a short transaction; yield the first row of ``read``, which sees what is committed once the lock is had."""
+    lock = () if key is None else (key,)
+    sql = BOUNDS + (row_lock if key is not None else "") + read
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:  # one round trip
+            cursor.execute(sql, [f"{wait_seconds}s", *lock, *values])
+            row = cursor.fetchone()
+        with gathered():
+            yield row
+
+
+@contextlib.contextmanager
 def short_transaction(
     *, row_lock: str = "", key: int | None = None, wait_seconds: int = 1
 ) -> Iterator[datetime]:
     """Open a transaction that waits ``wait_seconds`` for a lock, and that PostgreSQL ends after a second idle.
 
     ``row_lock``: a statement that locks the row with the primary key ``key``; what belongs to that row must
-    be read inside. Yields the database's clock, read after the lock. Raises OperationalError when a lock
-    cannot be had in time.
+    be read inside. What is written by ``infrastructure.rows`` is gathered. Yields the database's clock, read after
+    the lock. Raises OperationalError when a lock cannot be had in time.
     """
-    values: list[str | int] = [f"{wait_seconds}s"]
-    sql = BOUNDS + CLOCK
-    if key is not None:
-        sql = BOUNDS + row_lock + CLOCK
-        values.append(key)
-    with transaction.atomic(durable=True):
-        with connection.cursor() as cursor:  # one round trip
-            cursor.execute(sql, values)
-            (now,) = cursor.fetchone()
+    with _opened(row_lock=row_lock, key=key, wait_seconds=wait_seconds, read=CLOCK, values=()) as (now,):
         yield now
 
 
-def retried(work: Callable[[datetime], _T], *, what: str, row_lock: str = "", key: int | None = None) -> _T:
+def retried(
+    work: Callable[[Any], _T],
+    *,
+    what: str,
+    row_lock: str = "",
+    key: int | None = None,
+    read: str = CLOCK,
+    values: Sequence[Any] = (),
+) -> _T:
     """Do ``work`` in a short transaction; try again when a lock cannot be had or the connection is lost.
 
-    ``work`` is given the database's clock, and is done from its start each time. ``what`` names it in the log.
+    ``work`` is given the first row of ``read``, a statement that is sent together with the lock and sees what is
+    committed once that is had; it is done from its start each time. ``what`` names it in the log.
     Raises OperationalError or InterfaceError after five tries.
     """
     for tries_left in reversed(range(TRIES)):
         try:
-            with short_transaction(row_lock=row_lock, key=key) as now:
-                return work(now)
+            with _opened(row_lock=row_lock, key=key, wait_seconds=1, read=read, values=values) as row:
+                return work(row)
         except (OperationalError, InterfaceError) as error:
             outcome = "trying again" if tries_left else "giving up"
             logger.warning("%s: the transaction failed (%s); %s", what, error_line(error), outcome)

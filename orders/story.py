@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connection
 
-from infrastructure.rows import row_insert, row_update
+from infrastructure.rows import row_append, row_insert, row_update
 from orders.domain.operator_questions import ASKED_ONCE, Kept, Question, QuestionKind
 from orders.exchange_data.clock import db_now
 from orders.models import TrioEvent, TrioOrder
@@ -21,11 +21,9 @@ WAKE = "UPDATE orders_trioorder SET wake_at = %s WHERE id = %s"
 WAKE_WITH_HEAD = "UPDATE orders_trioorder SET wake_at = %s, journal_head = %s, journal_length = %s, journal_at = %s WHERE id = %s"
 
 
-def note(trio: TrioOrder, kind: str, text: str, *, at: datetime | None = None, **data: Any) -> int:
-    """Add one line to a trio's story; return its number."""
-    event = TrioEvent(trio=trio, at=at or db_now(), kind=kind, text=text, data=data)
-    row_insert(event)
-    return event.pk
+def note(trio: TrioOrder, kind: str, text: str, *, at: datetime | None = None, **data: Any) -> None:
+    """Add one line to a trio's story."""
+    row_append(TrioEvent(trio=trio, at=at or db_now(), kind=kind, text=text, data=data))
 
 
 def wake(trio_id: int, now: datetime) -> None:
@@ -101,8 +99,11 @@ def answers_forget(trio: TrioOrder, kinds: Collection[QuestionKind]) -> bool:
 
 
 def _question_note(trio: TrioOrder, question: Question, *, at: datetime) -> int:
-    facts = dict(question.facts)
-    return note(trio, "question", question.sentence, at=at, question=question.kind.value, facts=facts)
+    """Write the question's line into the story; return the line's number."""
+    data = {"question": question.kind.value, "facts": dict(question.facts)}
+    line = TrioEvent(trio=trio, at=at, kind="question", text=question.sentence, data=data)
+    row_insert(line)
+    return line.pk
 
 
 def question_put(trio_id: int, question: Question) -> Put:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from infrastructure import transactions
 
@@ -28,4 +28,11 @@ def locked(work: Callable[[datetime], _T], *, what: str, trio_id: int | None = N
 
     ``work`` is given the database's clock. Raises OperationalError past five tries.
     """
-    return transactions.retried(work, what=what, row_lock=ROW, key=trio_id)
+    return transactions.retried(lambda row: work(row[0]), what=what, row_lock=ROW, key=trio_id)
+
+
+def locked_read(
+    work: Callable[[Any], _T], *, trio_id: int, read: str, values: Sequence[Any], what: str
+) -> _T:
+    """Like ``locked``; ``work`` is given the first row of ``read`` (None without one), read after the lock with it."""
+    return transactions.retried(work, what=what, row_lock=ROW, key=trio_id, read=read, values=values)

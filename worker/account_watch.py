@@ -34,6 +34,7 @@ from exchange.types import (
     Disconnected,
     OrderEvent,
     PositionEvent,
+    PositionView,
     SettingsEvent,
     StreamEvent,
 )
@@ -42,6 +43,7 @@ from orders.domain.sweep_schedule import EARLY, IDLE_TIMES, SweepPlan, listing, 
 from orders.exchange_data.clock import clock_measure, db_now
 from orders.models import Watch
 from orders.placement.ingest import leg_find, order_fact, position_fact
+from orders.placement.news import News, Nothing, order_news, position_news
 from worker.pools import WatchPools
 from worker.settings_drift import margins_look, modes_look, symbols_look
 from worker.sweep import sweep, sweep_and_record
@@ -74,7 +76,13 @@ class AccountWatch:
     """
 
     def __init__(
-        self, account: ExchangeAccount, incarnation: str, *, pools: WatchPools, advance: Callable[[int], None]
+        self,
+        account: ExchangeAccount,
+        incarnation: str,
+        *,
+        pools: WatchPools,
+        advance: Callable[[int], None],
+        tell: Callable[[News, Callable[[], None]], bool] | None = None,
     ) -> None:
         self.account = account
         self.incarnation = incarnation
@@ -82,6 +90,7 @@ class AccountWatch:
         self.problem = self.refused = ""
         self._pools = pools
         self._advance = advance  # has a trio advanced
+        self._tell = tell  # has news of a trio recorded by its next turn, unless it is in the middle of one
         self._stopped = threading.Event()
         self._stream: asyncio.Future[None] | None = None
         self._connected = False
@@ -236,14 +245,9 @@ class AccountWatch:
         woken: list[int | None] = []
         match event:
             case OrderEvent():
-                woken = [order_fact(self.account.pk, event)]
-                if woken == [None] and leg_find(self.account.pk, event.order) is None:
-                    self._want({event.order.symbol})  # a stranger's
+                woken = [self._on_order(event)]
             case PositionEvent():
-                woken = [
-                    position_fact(self.account.pk, view, as_of=event.time, from_event=True)
-                    for view in event.positions
-                ]
+                woken = [self._on_position(view, as_of=event.time) for view in event.positions]
             case ConfigEvent():
                 SymbolSetting.objects.filter(account=self.account, symbol=event.symbol).update(
                     leverage=event.leverage, read_at=db_now()
@@ -255,6 +259,28 @@ class AccountWatch:
         for trio_id in woken:
             if trio_id is not None:
                 self._advance(trio_id)
+
+    def _on_order(self, event: OrderEvent) -> int | None:
+        """Have an order event recorded; return the trio that is to be advanced for it."""
+        news = order_news(self.account.pk, event)
+        if news is Nothing.KNOWN:
+            return None
+        if news is not Nothing.NOT_FOUND:
+            return None if self._told(news) else order_fact(self.account.pk, event)
+        woken = order_fact(self.account.pk, event)
+        if woken is None and leg_find(self.account.pk, event.order) is None:
+            self._want({event.order.symbol})  # a stranger's
+        return woken
+
+    def _on_position(self, view: PositionView, *, as_of: int) -> int | None:
+        """Have a position recorded; return the trio that is to be advanced for it."""
+        news = position_news(self.account.pk, view, as_of=as_of)
+        if news is not None and self._told(news):
+            return None
+        return position_fact(self.account.pk, view, as_of=as_of, from_event=True)
+
+    def _told(self, news: News) -> bool:
+        return self._tell is not None and self._tell(news, self._note_gap)
 
     # --- settings ---------------------------------------------------------------------------------
 

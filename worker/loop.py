@@ -35,7 +35,10 @@ class WorkerLoop:
         self.stopping = threading.Event()
         self.advance_pool = AdvancePool(service=service)
         self.watch_manager = WatchManager(
-            advance=self.advance_pool.submit, holder=self.process, only_account=only
+            advance=self.advance_pool.submit,
+            tell=self.advance_pool.tell,
+            holder=self.process,
+            only_account=only,
         )
         self.anchor_timer = AnchorTimer()
         prepare()  # importing the exchange library takes most of a second, and no position must wait for that

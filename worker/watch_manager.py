@@ -23,6 +23,7 @@ from accounts.models import ExchangeAccount
 from infrastructure.rows import Read, fetch_first
 from orders.domain.sweep_schedule import SweepPlan
 from orders.models import Watch
+from orders.placement.news import News
 from orders.placement.service import INCARNATION
 from orders.selectors import sweep_plans
 from worker.account_watch import AccountWatch
@@ -119,11 +120,13 @@ class WatchManager:
         self,
         *,
         advance: Callable[[int], None],
+        tell: Callable[[News, Callable[[], None]], bool] | None = None,
         holder: str = INCARNATION,
         only_account: int | None = None,
     ) -> None:
         self.holder = holder
         self._advance = advance  # has a trio advanced
+        self._tell = tell
         self._only_account = only_account
         self._held: dict[int, AccountWatch] = {}
         self._failed: dict[int, str] = {}  # why we gave an account back that could not be read
@@ -205,7 +208,11 @@ class WatchManager:
                 continue
             if incarnation := self._take(account_id):
                 watch = AccountWatch(
-                    accounts[account_id], incarnation, pools=self._pools, advance=self._advance
+                    accounts[account_id],
+                    incarnation,
+                    pools=self._pools,
+                    advance=self._advance,
+                    tell=self._tell,
                 )
                 if plan := self._plans.get(account_id):
                     watch.follow(plan)

@@ -18,7 +18,8 @@ from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
 from orders.exchange_data.clock import db_now
 from orders.installation import install_row
 from orders.models import Clock, Install, TrioEvent, TrioOrder
-from orders.placement.snapshot_loader import rows_read, snapshot_of
+from orders.placement.snapshot_loader import snapshot_of
+from orders.placement.turn_rows import rows_read
 
 OK, REFUSED, OTHER_END, UNDER_WAY, ASKS = 0, 2, 3, 4, 5
 POLL_SECONDS = 0.1

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from exchange.types import OrderState, OrderType, OrderView, PositionSide, Side
-from infrastructure.rows import row_insert
+from infrastructure.rows import row_append, row_insert
 from orders.domain.hash_chain import BEGINNING, digest, moment
 from orders.domain.rounding import plain
 from orders.models import AnchoredHead, JournalAnchor, Outcome, Request, Sighting, TrioOrder
@@ -27,7 +27,10 @@ def journal_append(trio: TrioOrder, row: Row) -> None:
     row.position = trio.journal_length + 1
     row.previous_hash = trio.journal_head or BEGINNING
     row.hash = digest(row_content(row), previous=row.previous_hash)
-    row_insert(row)
+    if isinstance(row, Request):
+        row_insert(row)  # its outcome will ask for its key
+    else:
+        row_append(row)
     trio.journal_head, trio.journal_length, trio.journal_at = row.hash, row.position, _written_at(row)
 
 

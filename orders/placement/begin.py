@@ -11,7 +11,7 @@ from django.conf import settings
 from exchange.port import Exchange
 from exchange.rate_limits import Priority
 from exchange.types import ZERO, ExchangeMs, NewOrder, OrderRef, Stamp, WireRequest
-from infrastructure.rows import Read, row_insert, row_update
+from infrastructure.rows import row_insert, row_update
 from orders.domain.decision.conditions import cover_deadline_ts
 from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import Cancel, Confirm, Exit, Observe, Plan, Submit
@@ -24,19 +24,18 @@ from orders.journal.append import JOURNAL_HEAD, journal_append
 from orders.leg_facts import facts_of, facts_put
 from orders.models import Leg, Request, TrioOrder
 from orders.placement.perform import Call, LookCall, ObserveCall, SendCall
+from orders.placement.turn_rows import TurnRows
 from orders.story import note
 
 EXIT_PAUSE_MS, EXIT_PAUSE_MAX_MS = 100, 1000
-OURS = Read(Leg, "SELECT {leg} FROM orders_leg leg WHERE trio_id = %s AND client_id = %s")
 WITNESS_MS = 60_000  # how far before its own time an order's history is searched
 
 
 def begin(
-    trio: TrioOrder,
+    rows: TurnRows,
     decision: Decision,
     *,
     exchange: Exchange,
-    now: datetime,
     offset_ms: int,
     asked_by: str,
     changed: Iterable[str] = (),
@@ -45,8 +44,9 @@ def begin(
 
     ``changed``: more columns of the trio, saved in the same UPDATE.
     """
+    trio, now = rows.trio, rows.now
     at = to_exchange_ms(now, offset_ms)
-    beginning = _Beginning(trio, decision, exchange, now, at, asked_by)
+    beginning = _Beginning(trio, rows, decision, exchange, now, at, asked_by)
     calls = list(beginning.calls())
     trio.wake_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)
     row_update(trio, *changed, "wake_at", "observing_since", *JOURNAL_HEAD, "updated_at")
@@ -56,6 +56,7 @@ def begin(
 @dataclass(frozen=True, slots=True)
 class _Beginning:
     trio: TrioOrder
+    rows: TurnRows
     decision: Decision
     exchange: Exchange
     now: datetime
@@ -115,7 +116,7 @@ class _Beginning:
     def _leg(self, plan: Plan, order: NewOrder, *, kind: RequestKind) -> Leg:
         """Return the order's row: a new one (the database refuses an id twice), or the old one of an order sent again."""
         if plan.again:
-            leg = OURS.get(self.trio.pk, order.client_id)
+            leg = self.rows.leg_named(order.client_id)
             facts_put(leg, self._sent(facts_of(leg), order, kind))
             leg.type = order.type
             leg.retry_at, leg.look_at, leg.looks = None, None, 0
@@ -157,7 +158,7 @@ class _Beginning:
         return self.now + timedelta(milliseconds=min(EXIT_PAUSE_MAX_MS, EXIT_PAUSE_MS * 2 ** min(vain, 8)))
 
     def _cancel(self, client_id: str) -> SendCall:
-        leg = OURS.get(self.trio.pk, client_id)
+        leg = self.rows.leg_named(client_id)
         leg.retry_at = None
         row_update(leg, "retry_at")
         note(
@@ -166,7 +167,7 @@ class _Beginning:
         return self._commit(leg, RequestKind.CANCEL, self.exchange.cancel_request(self._ref(leg)))
 
     def _look(self, client_id: str) -> LookCall:
-        leg = OURS.get(self.trio.pk, client_id)
+        leg = self.rows.leg_named(client_id)
         leg.looking_since = self.now
         row_update(leg, "looking_since")
         newest = leg.requests.filter(kind=RequestKind.SUBMIT).order_by("-id").first()

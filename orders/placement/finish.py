@@ -13,7 +13,7 @@ from accounts.restrictions import restriction_facts, restriction_note
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.refusals import KEY_TROUBLE, RESTRICTIONS, SENTENCES
 from exchange.types import ExchangeMs, PositionSide
-from infrastructure.rows import Read, all_but, row_update
+from infrastructure.rows import row_update
 from orders.domain.coverage import Gaps, gone_ts
 from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import Done
@@ -27,7 +27,7 @@ from orders.leg_facts import facts_of, facts_put
 from orders.models import Leg, Outcome, Request, Sighting, Slot, TrioOrder
 from orders.placement.ingest import flat_view, leg_take_in, slot_take_in
 from orders.placement.perform import Answer, LookCall, ObserveCall, SendCall
-from orders.placement.snapshot_loader import Rows
+from orders.placement.turn_rows import TrioRows, TurnRows
 from orders.placement.uncovered import measure
 from orders.story import answers_forget, note, question_ask, question_over
 
@@ -40,34 +40,25 @@ CANCEL_AGAIN_MS = {
     Verdict.KEY_REFUSED: KEY_BACK_OFF_MS,
 }
 CANCEL_PAUSE_MAX_MS = 30_000
-ASKED = Read(
-    Request,
-    """
-    SELECT {request}, {leg} FROM orders_request request JOIN orders_leg leg ON leg.id = request.leg_id
-    WHERE request.id = %s
-    """,
-    only={"request": all_but(Request, "payload")},
-)
 
 
-def record(trio: TrioOrder, answer: Answer, *, now: datetime, offset_ms: int) -> None:
+def record(rows: TurnRows, answer: Answer, *, offset_ms: int) -> None:
     """Record the outcome of a call. Idempotent; the caller holds the trio's row lock."""
-    now_ts = to_exchange_ms(now, offset_ms)
+    trio, now = rows.trio, rows.now
     match answer.call:
         case SendCall() as call:
-            _record_sent(trio, call, answer, now=now, now_ts=now_ts)
+            request = rows.request(call.request_id)
+            _record_sent(trio, request, call, answer, now=now, now_ts=to_exchange_ms(now, offset_ms))
         case LookCall() as call:
-            _record_look(trio, call, answer, now=now)
+            _record_look(trio, rows.leg(call.leg_id), call, answer, now=now)
         case ObserveCall() as call:
             _record_observed(trio, call, answer)
 
 
 def _record_sent(
-    trio: TrioOrder, call: SendCall, answer: Answer, *, now: datetime, now_ts: ExchangeMs
+    trio: TrioOrder, request: Request, call: SendCall, answer: Answer, *, now: datetime, now_ts: ExchangeMs
 ) -> None:
-    request = ASKED.get(call.request_id)
     leg = request.leg
-    leg.trio = trio
     error, verdict = answer.error, answer.verdict
     outcome = Outcome(
         request=request,
@@ -176,9 +167,7 @@ def _record_test(leg: Leg, answer: Answer, *, now: datetime) -> None:
     row_update(leg)
 
 
-def _record_look(trio: TrioOrder, call: LookCall, answer: Answer, *, now: datetime) -> None:
-    leg = Leg.objects.get(pk=call.leg_id)
-    leg.trio = trio
+def _record_look(trio: TrioOrder, leg: Leg, call: LookCall, answer: Answer, *, now: datetime) -> None:
     leg.looking_since = None
     if answer.error is not None or answer.bug:
         wait_ms = answer.error.wait_ms if answer.error is not None else 0
@@ -263,7 +252,7 @@ def _record_observed(trio: TrioOrder, call: ObserveCall, answer: Answer) -> None
 # --- what was decided ------------------------------------------------------------------
 
 
-def _uncovered(trio: TrioOrder, settled: TrioSnapshot, rows: Rows) -> dict[str, int]:
+def _uncovered(trio: TrioOrder, settled: TrioSnapshot, rows: TrioRows) -> dict[str, int]:
     """Return the columns that change with the time the position was not covered."""
     measured = Gaps(0, 0)
     if settled.entry_filled > 0:
@@ -276,7 +265,7 @@ def _uncovered(trio: TrioOrder, settled: TrioSnapshot, rows: Rows) -> dict[str, 
     return {name: ms for name, ms in uncovered.items() if ms != getattr(trio, name)}
 
 
-def settle(trio: TrioOrder, decision: Decision, rows: Rows) -> tuple[str, ...]:
+def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ...]:
     """Write the state that was decided into the trio; a trio that ended gives its slot back.
 
     Returns the columns that changed; the caller saves them.

@@ -151,26 +151,29 @@ def _leg_line(leg: Leg) -> str:
     return f"{name} {words}{amount}{price}{level}."
 
 
+def fill_of(leg: Leg, trade: TradeView) -> Fill:
+    """Return an execution as it is booked, unsaved."""
+    return Fill(
+        account_id=leg.trio.account_id,
+        symbol=trade.symbol,
+        trade_id=trade.trade_id,
+        trio=leg.trio,
+        leg=leg,
+        order_id=trade.order_id,
+        side=trade.side,
+        price=trade.price,
+        quantity=trade.quantity,
+        commission=trade.commission,
+        commission_asset=trade.commission_asset or "",
+        realized_pnl=trade.realized_pnl,
+        maker=trade.maker,
+        time_ts=trade.time,
+    )
+
+
 def fill_book(leg: Leg, trade: TradeView) -> bool:
     """Book one execution; return whether it was new."""
-    return row_insert_once(
-        Fill(
-            account_id=leg.trio.account_id,
-            symbol=trade.symbol,
-            trade_id=trade.trade_id,
-            trio=leg.trio,
-            leg=leg,
-            order_id=trade.order_id,
-            side=trade.side,
-            price=trade.price,
-            quantity=trade.quantity,
-            commission=trade.commission,
-            commission_asset=trade.commission_asset or "",
-            realized_pnl=trade.realized_pnl,
-            maker=trade.maker,
-            time_ts=trade.time,
-        )
-    )
+    return row_insert_once(fill_of(leg, trade))
 
 
 def leg_find(account_id: int, view: OrderView) -> tuple[int, int] | None:
@@ -281,6 +284,15 @@ def slot_take_in(
 ) -> bool:
     """Write a position into the book unless something newer is there; return whether it differs."""
     slot = SLOT_HELD.get(slot_id)
+    changed = slot_put(slot, view, as_of=as_of, from_event=from_event, strangers=strangers)
+    row_update(slot)
+    return changed
+
+
+def slot_put(
+    slot: Slot, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
+) -> bool:
+    """Put a position into its slot, unsaved, unless something newer is there; return whether it differs."""
     changed = False
     if as_of < slot.as_of and _is_dated_ahead(slot):
         # What the old clock dated would outweigh all that is read until the new one has caught up.
@@ -308,7 +320,6 @@ def slot_take_in(
     if strangers is not None and as_of >= slot.strangers_as_of:
         changed |= slot.strangers != strangers
         slot.strangers, slot.strangers_as_of = strangers, as_of
-    row_update(slot)
     return changed
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ from accounts.errors import AccountsError
 from accounts.gateways import closure_of, exchange_for
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
-from infrastructure.rows import Read, row_update
+from infrastructure.rows import row_update
 from orders.domain.decision.decide import decide
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.decision.steps import AskPerson, Done, Rest, Step
@@ -40,11 +40,12 @@ from orders.placement import finish
 from orders.placement.admission import Admission, admit, leave
 from orders.placement.begin import begin
 from orders.placement.landing import Landing, is_in_air, landing, quickness
+from orders.placement.news import News, take_in, take_in_alone
 from orders.placement.perform import Answer, Call, perform_all, refuse_inside_transaction
-from orders.placement.snapshot_loader import rows_read, snapshot_of
-from orders.specs import FILTERS
+from orders.placement.snapshot_loader import snapshot_of
+from orders.placement.turn_rows import WHOLE, TurnRows, turn_rows
 from orders.story import answers_forget, note, question_ask
-from orders.trio_lock import locked, short_transaction
+from orders.trio_lock import locked_read, short_transaction
 
 logger = logging.getLogger(__name__)
 
@@ -66,26 +67,6 @@ STANDING = """
     LEFT JOIN LATERAL (SELECT * FROM orders_install ORDER BY id LIMIT 1) install ON true
     WHERE trio.id = %s
 """
-# Of account and symbol only what deciding reads: each column more is planned, sent and converted at every turn.
-COLUMNS_READ = {
-    "account": {
-        *("name", "environment", "is_active", "can_trade", "position_mode"),
-        *("setting_change", "setting_changed_at"),
-        *("restriction", "restriction_code", "restriction_text", "restricted_at"),
-    },
-    "symbol": {"environment", "symbol", "status", *FILTERS},
-}
-WHOLE = Read(
-    TrioOrder,
-    """
-    SELECT {trio}, {account}, {symbol}, {slot} FROM orders_trioorder trio
-    JOIN accounts_exchangeaccount account ON account.id = trio.account_id
-    JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
-    LEFT JOIN orders_slot slot ON slot.id = trio.slot_id
-    WHERE trio.id = %s
-    """,
-    only=COLUMNS_READ,
-)
 
 
 class Undecided(RuntimeError):
@@ -158,7 +139,8 @@ class OrderPlacementService:
         self,
         trio_id: int,
         *,
-        answer: Answer | None = None,
+        answers: Sequence[Answer] = (),
+        news: Sequence[News] = (),
         later: Callable[[Future[Answer]], None] | None = None,
         again: Callable[[int], None] | None = None,
         if_due: bool = False,
@@ -167,15 +149,16 @@ class OrderPlacementService:
         """Carry a trio as far as it will go now. Safe to repeat, at once, from anywhere.
 
         Returns the step it rests on. ``later`` is handed what may take long (an entry), instead of waiting
-        for it; bring its result back as ``answer``. ``again`` is called with the ms after which the trio is due again.
+        for it; bring its result back in ``answers``. ``news``: what the event stream says of it, recorded by the same
+        turn that decides about it, whether it was due or not. ``again`` is called with the ms after which the trio is due again.
         ``if_due``: do nothing unless the trio is still due; another process may have advanced it already.
         ``admitted``: what was said when a place in the air was asked for; ``None``: it is asked for here.
         Raises TrioOrder.DoesNotExist for an unknown trio.
         """
         refuse_inside_transaction()
         standing = read_standing(trio_id)
-        if_due = if_due and answer is None
-        idle = standing.state == TrioState.DRAFT or (if_due and not standing.is_due)
+        if_due = if_due and not answers
+        idle = standing.state == TrioState.DRAFT or (if_due and not news and not standing.is_due)
         if admitted is Admission.ADMITTED and (idle or not standing.is_unsent):
             leave(trio_id, None)  # another process was quicker: the place that was just taken is not needed
         if standing.state == TrioState.DRAFT:
@@ -187,13 +170,15 @@ class OrderPlacementService:
         admission = self._admission(trio_id, standing, admitted)
         waits = standing.state == TrioState.QUEUED and not standing.is_leaving
         if waits and not admission.may_go:
+            _set_down(news)
             return Rest(None)  # nothing is locked and nothing written: it stays due, and costs nothing
         context = self._context(trio_id, standing, admission)
         if context is None:
             if admission is Admission.ADMITTED:
                 leave(trio_id, None)
+            _set_down(news)
             return Rest(None)
-        turn = self._carry(trio_id, context, answer, later=later, if_due=if_due)
+        turn = self._carry(trio_id, context, answers, news, later=later, if_due=if_due)
         if again is not None and turn.rest_ms is not None:
             again(turn.rest_ms)
         return turn.step
@@ -219,75 +204,94 @@ class OrderPlacementService:
         self,
         trio_id: int,
         context: TurnContext,
-        answer: Answer | None,
+        answers: Sequence[Answer],
+        news: Sequence[News],
         *,
         later: Callable[[Future[Answer]], None] | None,
         if_due: bool,
     ) -> TurnResult:
-        """Take turns until no request is open any more; each answer gets a turn of its own."""
+        """Take turns until no request is open any more; answers that are there together share one."""
         asked: set[Future[Answer]] = set()
-        answers: list[Answer | None] = [answer]
         while True:
+            if any(known.clock_refused for known in answers):
+                context = self._with_clock_measured(context)
+            if any(known.rules_refused for known in answers):
+                self._rules_read_anew(context)
+            turn = self._turn(trio_id, context, answers=answers, news=news, if_due=if_due)
+            asked |= perform_all(turn.calls, context.exchange, later)
             for known in answers:
-                if known is not None and known.clock_refused:
-                    context = self._with_clock_measured(context)
-                if known is not None and known.rules_refused:
-                    self._rules_read_anew(context)
-                turn = self._turn(trio_id, context, answer=known, if_due=if_due)
-                asked |= perform_all(turn.calls, context.exchange, later)
-                if known is not None:
-                    quickness.note(known)
-                if turn.left is not None:
-                    leave(trio_id, quickness.without(turn.left))
+                quickness.note(known)
+            if turn.left is not None:
+                leave(trio_id, quickness.without(turn.left))
             if not asked:
                 return turn
-            if_due = False
+            if_due, news = False, ()
             done, asked = wait(asked, return_when=FIRST_COMPLETED)
             answers = [future.result() for future in done]
 
     # --- one transaction ----------------------------------------------------------------------
 
     def _turn(
-        self, trio_id: int, context: TurnContext, *, answer: Answer | None = None, if_due: bool = False
+        self,
+        trio_id: int,
+        context: TurnContext,
+        *,
+        answers: Sequence[Answer] = (),
+        news: Sequence[News] = (),
+        if_due: bool = False,
     ) -> TurnResult:
-        """Lock, record ``answer``, decide, begin. A lock that cannot be had is tried again.
+        """Lock, record ``answers`` and ``news``, decide, begin. A lock that cannot be had is tried again.
 
-        When every try fails, the answer is lost; its request's row says that the order must be looked up.
+        When every try fails, the answers are lost; their requests' rows say that the orders must be looked up.
         """
         what = f"trio {trio_id}: a turn"
         try:
-            work = partial(self._locked_turn, trio_id, context, answer, if_due)
-            return locked(work, trio_id=trio_id, what=what)
-        except Undecided as undecided:  # its transaction is undone, and the answer with it: that is kept
+            work = partial(self._locked_turn, context, answers, news, if_due)
+            return self._locked(trio_id, work, what)
+        except (
+            Undecided
+        ) as undecided:  # its transaction is undone, and what it recorded with it: that is kept
             error = undecided.error
         logger.error("trio %s: its decision raised; what covers it stays", trio_id, exc_info=error)
-        return locked(partial(self._failed, trio_id, context, answer, error), trio_id=trio_id, what=what)
+        return self._locked(trio_id, partial(self._failed, context, answers, news, error), what)
+
+    def _locked(self, trio_id: int, work: Callable[[TurnRows], TurnResult], what: str) -> TurnResult:
+        """Do ``work`` with what is read after the lock: rows joined to a locked one are as they were before the wait."""
+        read = WHOLE.statement
+        return locked_read(
+            lambda row: work(turn_rows(row)), trio_id=trio_id, read=read, values=[trio_id], what=what
+        )
 
     def _locked_turn(
-        self, trio_id: int, context: TurnContext, answer: Answer | None, if_due: bool, now: datetime
+        self,
+        context: TurnContext,
+        answers: Sequence[Answer],
+        news: Sequence[News],
+        if_due: bool,
+        rows: TurnRows,
     ) -> TurnResult:
-        # Read after the lock: rows joined to a locked one are as they were before it was waited for.
-        trio = WHOLE.get(trio_id)
-        if if_due and not (trio.wake_at and trio.wake_at <= now):
+        trio, now = rows.trio, rows.now
+        anything_new = [take_in(rows, piece) for piece in news]
+        if if_due and not any(anything_new) and not (trio.wake_at and trio.wake_at <= now):
             turn = _carried_on_meanwhile(trio, now)
             return replace(turn, left=Landing(None) if context.admission is Admission.ADMITTED else None)
-        if answer is not None:
-            finish.record(trio, answer, now=now, offset_ms=context.offset_ms)
+        for answer in answers:
+            finish.record(rows, answer, offset_ms=context.offset_ms)
         try:
-            return self._decide(trio, context, now=now)
+            return self._decide(rows, context)
         except (OperationalError, InterfaceError, BaseTimeoutException):
             raise  # a job out of time is no failed decision: another process takes it from here
         except Exception as error:
             raise Undecided(error) from error
 
-    def _decide(self, trio: TrioOrder, context: TurnContext, *, now: datetime) -> TurnResult:
+    def _decide(self, rows: TurnRows, context: TurnContext) -> TurnResult:
+        trio = rows.trio
         was_in_air = is_in_air(trio) or context.admission is Admission.ADMITTED
         for _ in range(4):
-            rows = rows_read(trio)
             snapshot = snapshot_of(
                 trio,
                 rows,
-                now=now,
+                now=rows.now,
                 offset_ms=context.offset_ms,
                 install=context.install,
                 admission=context.admission,
@@ -298,9 +302,9 @@ class OrderPlacementService:
             changed = finish.settle(trio, decision, rows)
             step = decision.step
             if isinstance(step, AskPerson):
-                question_ask(trio, step.question, at=now)
+                question_ask(trio, step.question, at=rows.now)
                 row_update(trio, *changed, *TrioOrder.QUESTION_FIELDS, "updated_at")
-                now = db_now()
+                rows.now = db_now()
                 continue
             if isinstance(step, Rest | Done):
                 until = step.until if isinstance(step, Rest) else None
@@ -312,10 +316,9 @@ class OrderPlacementService:
                 rest_ms = None if until is None else max(1, until - snapshot.now)
                 return TurnResult(step, rest_ms=rest_ms, left=landing(trio, decision, was_in_air=was_in_air))
             calls = begin(
-                trio,
+                rows,
                 decision,
                 exchange=context.exchange,
-                now=now,
                 offset_ms=context.offset_ms,
                 asked_by=self._asked_by,
                 changed=changed,
@@ -324,12 +327,19 @@ class OrderPlacementService:
         raise AssertionError("a trio keeps asking the same question")
 
     def _failed(
-        self, trio_id: int, context: TurnContext, answer: Answer | None, error: Exception, now: datetime
+        self,
+        context: TurnContext,
+        answers: Sequence[Answer],
+        news: Sequence[News],
+        error: Exception,
+        rows: TurnRows,
     ) -> TurnResult:
-        """Keep the answer, and try again later."""
-        trio = WHOLE.get(trio_id)
-        if answer is not None:
-            finish.record(trio, answer, now=now, offset_ms=context.offset_ms)
+        """Keep the answers and the news, and try again later."""
+        trio, now = rows.trio, rows.now
+        for piece in news:
+            take_in(rows, piece)
+        for answer in answers:
+            finish.record(rows, answer, offset_ms=context.offset_ms)
         trio.failures += 1
         pause = min(60, 2 ** min(trio.failures, 6))
         if trio.asked is None:
@@ -402,6 +412,12 @@ class OrderPlacementService:
             if ask is not None and not trio.is_over:
                 question_ask(trio, ask, at=now)
             trio.save(update_fields=["wake_at", *TrioOrder.QUESTION_FIELDS, "updated_at"])
+
+
+def _set_down(news: Iterable[News]) -> None:
+    """Record news of a trio that cannot be decided about now."""
+    for piece in news:
+        take_in_alone(piece)
 
 
 def _carried_on_meanwhile(trio: TrioOrder, now: datetime) -> TurnResult:

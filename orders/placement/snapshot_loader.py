@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -11,7 +10,7 @@ from django.conf import settings
 from accounts.gateways import refusal_of
 from accounts.rate_budget import Closure
 from exchange.types import ZERO, ExchangeMs, OrderType, OurMs, PositionSide, Side
-from infrastructure.rows import Read, all_but, fetch_first
+from infrastructure.rows import fetch_first
 from orders import risk_gates
 from orders.domain import client_ids
 from orders.domain.enums import (
@@ -37,6 +36,7 @@ from orders.domain.stepped_clock import brought_back
 from orders.exchange_data.clock import to_exchange_ms, to_ms
 from orders.models import Install, Leg, Request, TrioOrder, Watch
 from orders.placement.admission import Admission
+from orders.placement.turn_rows import TrioRows, TurnRows
 from orders.specs import rules_of, spec_of
 
 STATUS = {
@@ -46,17 +46,6 @@ STATUS = {
     Verdict.UNKNOWN: RequestStatus.IN_DOUBT,
     Verdict.NOT_EXECUTED: RequestStatus.NONE,
 }
-LEGS = Read(Leg, "SELECT {leg} FROM orders_leg leg WHERE trio_id = %s ORDER BY id")
-REQUESTS = Read(
-    Request,
-    """
-    SELECT {request}, {outcome} FROM orders_request request
-    LEFT JOIN orders_outcome outcome ON outcome.request_id = request.id
-    WHERE request.trio_id = %s ORDER BY request.id
-    """,
-    only={"request": all_but(Request, "payload")},
-)
-WATCH = Read(Watch, "SELECT {watch} FROM orders_watch watch WHERE account_id = %s")
 # What rests or may come to rest of conditional orders of ours in a trio's account, beside its own, and strangers'.
 # A trio that lives keeps room for both its legs. Of those that only wait, the ones queued before it come first,
 # so that of two that begin at the same time one counts the other.
@@ -85,19 +74,6 @@ def policies() -> Policies:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """A trio's orders, and its requests with their outcomes, oldest first."""
-
-    legs: tuple[Leg, ...]
-    requests: tuple[Request, ...]
-
-
-def rows_read(trio: TrioOrder) -> Rows:
-    """Read the rows a decision is made from."""
-    return Rows(tuple(LEGS.all(trio.pk)), tuple(REQUESTS.all(trio.pk)))
-
-
 def silence_of(trio: TrioOrder, closure: Closure | None, *, now_ms: int) -> Silence | None:
     """Return until when the exchange does not serve our address, on the database's clock."""
     if closure is None or not closure.left_ms:
@@ -113,7 +89,7 @@ def silence_of(trio: TrioOrder, closure: Closure | None, *, now_ms: int) -> Sile
 
 def snapshot_of(
     trio: TrioOrder,
-    rows: Rows,
+    rows: TrioRows,
     *,
     now: datetime,
     offset_ms: int,
@@ -131,7 +107,9 @@ def snapshot_of(
         for leg in rows.legs
     )
     placing = trio.trio_state in (TrioState.QUEUED, TrioState.PLACING)
-    alive = risk_gates.worker_alive() if placing else True
+    alive = True
+    if placing:
+        alive = rows.worker_alive if isinstance(rows, TurnRows) else risk_gates.worker_alive()
     dry_run = risk_gates.is_dry_run(trio)
     conditionals = (0, 0)
     if trio.trio_state is TrioState.QUEUED and not dry_run and admission.may_go:
@@ -156,6 +134,9 @@ def snapshot_of(
             rules=rules,
             admission=admission,
             alive=alive,
+            watch=_watch_of(trio, rows)
+            if placing or (trio.slot is not None and not trio.slot.as_of)
+            else None,
             placing=placing,
         ),
         policies=rules,
@@ -174,7 +155,7 @@ def snapshot_of(
         answered=tuple(kept.question for kept in trio.kept if kept.answered),
         observing_since=_ms(trio.observing_since),
         uncovered_known_at=_ms(trio.uncovered_known_at),
-        hold_until_ts=_hold_until_ts(trio, legs),
+        hold_until_ts=_hold_until_ts(trio, rows, legs),
         silence=silence_of(trio, closure, now_ms=now_ms),
         rules=filters,
         forced=trio.forced,
@@ -182,13 +163,18 @@ def snapshot_of(
     return brought_back(snapshot, stepped_ts)
 
 
-def _hold_until_ts(trio: TrioOrder, legs: Iterable[LegView]) -> int | None:
+def _hold_until_ts(trio: TrioOrder, rows: TrioRows, legs: Iterable[LegView]) -> int | None:
     """Return when the holding time, counted from the first execution, is over; nothing before there is one."""
     filled = [leg.filled_ts for leg in legs if leg.role is Role.ENTRY and leg.filled_ts is not None]
     if trio.hold_seconds is None or not filled:
         return None
-    booked = trio.fills.filter(leg__role=Role.ENTRY).order_by("time_ts").values_list("time_ts", flat=True)
-    return min(booked.first() or filled[0], *filled) + 1000 * trio.hold_seconds
+    entries = {leg.pk for leg in rows.legs if leg.role == Role.ENTRY}
+    booked = [booked.time_ts for booked in rows.executions if booked.leg_id in entries]
+    return min(booked + filled) + 1000 * trio.hold_seconds
+
+
+def _watch_of(trio: TrioOrder, rows: TrioRows) -> Watch | None:
+    return rows.watch if isinstance(rows, TurnRows) else Watch.objects.filter(account=trio.account_id).first()
 
 
 def leg_view(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) -> LegView:
@@ -243,6 +229,7 @@ def slot_view(
     rules: Policies,
     admission: Admission,
     alive: bool,
+    watch: Watch | None,
     placing: bool = True,
 ) -> SlotView:
     """Return the slot as the exchange last showed it, on the trio's own side.
@@ -252,9 +239,6 @@ def slot_view(
     slot = trio.slot
     if slot is None:
         return SlotView()
-    watch = None
-    if placing or not slot.as_of:
-        watch = WATCH.first(trio.account_id)
     signed = slot.quantity if trio.side == Side.BUY else -slot.quantity
     if slot.position_side != PositionSide.BOTH:
         signed = abs(slot.quantity)  # a hedged side holds nothing but its own, whatever the sign

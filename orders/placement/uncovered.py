@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from exchange.types import ZERO, ExchangeMs, PositionMode
-from infrastructure.rows import fetch_all
 from orders.domain.coverage import Execution, Gaps, StopInterval, gaps
 from orders.domain.coverage import gone_ts as position_gone_ts
 from orders.domain.enums import Form, RequestKind, Role, TrioState, Verdict
 from orders.exchange_data.clock import db_now
 from orders.installation import install_row
 from orders.models import Clock, TrioOrder
-from orders.placement.snapshot_loader import Rows, rows_read, snapshot_of
+from orders.placement.snapshot_loader import snapshot_of
+from orders.placement.turn_rows import TrioRows, rows_read
 
 MAY_BE_NAKED = (TrioState.OPEN, TrioState.EXITING, TrioState.ROLLING_BACK)
 # Answers to a protective request that left the position as uncovered as it was.
 NO_COVER = (Verdict.REFUSED, Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED)
-EXECUTIONS = "SELECT leg_id, time_ts, quantity FROM orders_fill WHERE trio_id = %s ORDER BY time_ts, trade_id"
 
 
 def uncovered_now(trio: TrioOrder) -> Gaps:
@@ -40,7 +39,7 @@ def uncovered_now(trio: TrioOrder) -> Gaps:
     return measure(trio, rows, until_ts=seen.now_ts, gone_ts=position_gone_ts(seen))
 
 
-def measure(trio: TrioOrder, rows: Rows, *, until_ts: ExchangeMs, gone_ts: int | None = None) -> Gaps:
+def measure(trio: TrioOrder, rows: TrioRows, *, until_ts: ExchangeMs, gone_ts: int | None = None) -> Gaps:
     """Measure from the trio's executions and stops for how long its position was not covered.
 
     ``rows`` are those that the decision was made from. ``gone_ts``: since when the position is known to be gone
@@ -52,8 +51,8 @@ def measure(trio: TrioOrder, rows: Rows, *, until_ts: ExchangeMs, gone_ts: int |
     stops: list[StopInterval] = []
     hedge = trio.account.position_mode == PositionMode.HEDGE
     booked: dict[int, list[tuple[int, Any]]] = {}
-    for leg_id, time_ts, quantity in fetch_all(EXECUTIONS, trio.pk):
-        booked.setdefault(leg_id, []).append((time_ts, quantity))
+    for execution in rows.executions:
+        booked.setdefault(execution.leg_id, []).append((execution.time_ts, execution.quantity))
     for leg in rows.legs:
         sign = 1 if leg.role == Role.ENTRY else -1
         parts = booked.get(leg.pk, [])
@@ -75,7 +74,7 @@ def measure(trio: TrioOrder, rows: Rows, *, until_ts: ExchangeMs, gone_ts: int |
     return gaps(executions, stops, until_ts=until_ts, refusals=_refused_cover(rows))
 
 
-def _refused_cover(rows: Rows) -> list[int]:
+def _refused_cover(rows: TrioRows) -> list[int]:
     """Return when (exchange ms) stops and exits were sent that the exchange refused or lost."""
     legs = {leg.pk: leg for leg in rows.legs if leg.role in (Role.STOP_LOSS, Role.EXIT)}
     asked = []

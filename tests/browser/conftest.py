@@ -16,7 +16,9 @@ from tests.unit.orders.conftest import _impatient, desk, simulator  # noqa: F401
 
 PASSWORD = "a long enough password"
 
-expect.set_options(timeout=20_000)  # a page on a busy machine may take longer than the five seconds of the library
+expect.set_options(
+    timeout=20_000
+)  # a page on a busy machine may take longer than the five seconds of the library
 
 
 @pytest.fixture

@@ -93,8 +93,8 @@ class Striker:
 
         def turn_(service_: OrderPlacementService, *args: Any, **kwargs: Any) -> TurnResult:
             found = turn(service_, *args, **kwargs)
-            if kwargs.get("answer") is not None:
-                self.at(AFTER_FINISH, kwargs["answer"].call)
+            for answer in kwargs["answers"]:
+                self.at(AFTER_FINISH, answer.call)
             self._each(AFTER_BEGIN, found.calls)
             return found
 
@@ -104,8 +104,8 @@ class Striker:
             self.at(AFTER_ACT, call)
             return answer
 
-        def record_(trio: Any, answer: Answer, **kwargs: Any) -> None:
-            record(trio, answer, **kwargs)
+        def record_(rows: Any, answer: Answer, **kwargs: Any) -> None:
+            record(rows, answer, **kwargs)
             self.at(INSIDE_FINISH, answer.call)
 
         for where, name, hooked in (

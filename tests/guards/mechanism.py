@@ -13,12 +13,6 @@ PROMISES: Final = "tests/unit/orders/placement/test_promises.py"
 
 LOCKED: Final = "WHERE id = %s FOR UPDATE; "  # the row of the trio that is decided about
 UNLOCKED: Final = "WHERE id = %s; "
-WHOLE: Final = "trio = WHOLE.get(trio_id)\n        if if_due"
-LATE_LOCKED: Final = WHOLE.replace(
-    "WHOLE.get(trio_id)",
-    'TrioOrder.objects.select_related("account", "symbol", "slot").select_for_update(of=("self",)).get(pk=trio_id)',
-)
-
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         "the row lock",
@@ -33,7 +27,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "who waited for the row decides from the slot as it was before the wait",
         (
             Removal("orders/trio_lock.py", LOCKED, UNLOCKED),
-            Removal("orders/placement/service.py", WHOLE, LATE_LOCKED),
+            Removal("orders/trio_lock.py", "read=read,", 'read=f"{read} FOR UPDATE OF trio",'),
         ),
         (f"{HOSTILE}::test_a_decision_that_waited_for_the_row_sees_what_changed_the_slot_meanwhile",),
     ),

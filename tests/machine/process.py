@@ -50,13 +50,14 @@ class Process(OrderPlacementService):
 
     def _locked_turn(self, *means: Any, **words: Any) -> TurnResult:
         turn = super()._locked_turn(*means, **words)
-        if means[-1] is not None:
+        _, answers, *_ = means
+        if answers:
             self.reach(INSIDE_FINISH)
         return turn
 
     def _turn(self, *means: Any, **words: Any) -> TurnResult:
         turn = super()._turn(*means, **words)
-        if words.get("answer") is not None:
+        if words["answers"]:
             self.reach(AFTER_FINISH)
         if turn.calls:
             self.reach(AFTER_BEGIN)

@@ -28,13 +28,13 @@ class Service:
 
     def __init__(self, losses: int) -> None:
         self.losses = losses
-        self.recorded: list[Answer | None] = []
+        self.recorded: list[Answer] = []
 
-    def advance(self, trio_id: int, *, answer: Answer | None, **_: Any) -> Rest:
+    def advance(self, trio_id: int, *, answers: list[Answer], **_: Any) -> Rest:
         if self.losses:
             self.losses -= 1
             raise OperationalError("server closed the connection unexpectedly")
-        self.recorded.append(answer)
+        self.recorded += answers
         return Rest(None)
 
 

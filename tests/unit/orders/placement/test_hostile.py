@@ -21,7 +21,10 @@ from orders.models import TrioOrder
 from orders.placement import finish, ingest
 from orders.placement.ingest import order_seen, position_fact
 from orders.placement.perform import Answer, ObserveCall
-from orders.placement.snapshot_loader import rows_read, snapshot_of
+from orders.placement.service import TurnContext, TurnResult
+from orders.placement.snapshot_loader import snapshot_of
+from orders.placement.turn_rows import WHOLE, TurnRows, rows_read, turn_rows
+from orders.trio_lock import locked_read
 from tests.builders import Desk, story, the, until
 
 D = Decimal
@@ -89,12 +92,12 @@ def test_a_decision_that_waited_for_the_row_sees_what_changed_the_slot_meanwhile
     told, waiting = threading.Event(), threading.Event()
     take_in = desk.service._decide
 
-    def decide(trio: TrioOrder, *args: object, **words: object) -> object:
-        assert trio.slot is not None
-        seen.append(trio.slot.quantity)
-        return take_in(trio, *args, **words)  # type: ignore[arg-type]
+    def decide(rows: TurnRows, context: TurnContext) -> TurnResult:
+        assert rows.trio.slot is not None
+        seen.append(rows.trio.slot.quantity)
+        return take_in(rows, context)
 
-    desk.service._decide = decide  # type: ignore[method-assign, assignment]
+    desk.service._decide = decide  # type: ignore[method-assign]
 
     def decider() -> None:
         told.wait(timeout=5)
@@ -286,13 +289,14 @@ def test_what_one_side_observes_is_still_news_to_the_trio_on_the_other(hedge_des
     TrioOrder.objects.filter(pk=short.pk).update(wake_at=None)
 
     # When the long one observes the symbol
-    with transaction.atomic():
-        finish.record(
-            the_whole(long),
-            Answer(ObserveCall("BTCUSDT", ExchangeMs(exchange_now_ms("PAPER") + 5000), 100)),
-            now=db_now(),
-            offset_ms=0,
-        )
+    seen = Answer(ObserveCall("BTCUSDT", ExchangeMs(exchange_now_ms("PAPER") + 5000), 100))
+    locked_read(
+        lambda row: finish.record(turn_rows(row), seen, offset_ms=0),
+        trio_id=long.pk,
+        read=WHOLE.statement,
+        values=[long.pk],
+        what="a look",
+    )
 
     # Then the short one's slot is as it was, and the next who reads it wakes its trio
     before.refresh_from_db()

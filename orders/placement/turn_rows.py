@@ -1,0 +1,145 @@
+"""What a turn reads: the trio with its account, symbol and slot, its orders, requests and executions, at once.
+
+All of it comes together with the lock, in one round trip. What a turn records it writes into these very rows,
+so that the decision after it sees them as they are now.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from infrastructure.rows import Listed, Read, all_but, fetch_first
+from infrastructure.writes import gathering
+from orders.models import Leg, Request, TrioOrder, Watch
+from orders.risk_gates import HEARTBEAT_SECONDS
+from orders.specs import FILTERS
+
+# Of account and symbol only what deciding reads: each column more is planned, sent and converted at every turn.
+COLUMNS_READ: Final = {
+    "account": {
+        *("name", "environment", "is_active", "can_trade", "position_mode"),
+        *("setting_change", "setting_changed_at"),
+        *("restriction", "restriction_code", "restriction_text", "restricted_at"),
+    },
+    "symbol": {"environment", "symbol", "status", *FILTERS},
+}
+LEGS: Final = Listed(Read(Leg, "{leg}"), "orders_leg leg WHERE leg.trio_id = trio.id", order="leg.id")
+REQUESTS: Final = Listed(
+    Read(Request, "{request} {outcome}", only={"request": all_but(Request, "payload")}),
+    """
+    orders_request request LEFT JOIN orders_outcome outcome ON outcome.request_id = request.id
+    WHERE request.trio_id = trio.id
+    """,
+    order="request.id",
+)
+WATCH: Final = Listed(
+    Read(Watch, "{watch}"), "orders_watch watch WHERE watch.account_id = trio.account_id", order="watch.id"
+)
+EXECUTIONS: Final = """
+    (SELECT json_agg(json_build_array(leg_id, time_ts, quantity, trade_id) ORDER BY time_ts, trade_id)::text
+     FROM orders_fill WHERE trio_id = trio.id)
+"""
+ORDERS: Final = (
+    f"SELECT {LEGS.column}, {REQUESTS.column}, {EXECUTIONS} FROM orders_trioorder trio WHERE trio.id = %s"  # noqa: S608
+)
+# Keys for what a turn may begin: taken under the lock, so that within a trio they grow with time.
+KEYS: Final = {Leg: 3, Request: 4}
+_RESERVED: Final = ", ".join(
+    "CASE WHEN trio.ended_at IS NULL THEN ARRAY["
+    + ", ".join([f"nextval('{table}_id_seq')"] * count)
+    + "] END"
+    for table, count in ((model._meta.db_table, count) for model, count in KEYS.items())
+)
+WHOLE: Final = Read(
+    TrioOrder,
+    f"""
+    SELECT {{trio}}, {{account}}, {{symbol}}, {{slot}},
+        clock_timestamp(), {LEGS.column}, {REQUESTS.column}, {EXECUTIONS}, {WATCH.column},
+        EXISTS (SELECT FROM orders_heartbeat WHERE beat > clock_timestamp() - {HEARTBEAT_SECONDS} * interval '1 second'),
+        {_RESERVED}
+    FROM orders_trioorder trio
+    JOIN accounts_exchangeaccount account ON account.id = trio.account_id
+    JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    LEFT JOIN orders_slot slot ON slot.id = trio.slot_id
+    WHERE trio.id = %s
+    """,  # noqa: S608
+    only=COLUMNS_READ,
+)
+
+
+class Booked(NamedTuple):
+    """One execution that was booked: of which order, when (exchange ms) and how much."""
+
+    leg_id: int
+    time_ts: int
+    quantity: Decimal
+    trade_id: int
+
+
+@dataclass(slots=True)
+class TrioRows:
+    """A trio's orders, its requests with their outcomes, and its executions, oldest first."""
+
+    legs: list[Leg]
+    requests: list[Request]
+    executions: list[Booked]
+
+    def leg(self, leg_id: int) -> Leg:
+        return next(leg for leg in self.legs if leg.pk == leg_id)
+
+    def leg_named(self, client_id: str) -> Leg:
+        return next(leg for leg in self.legs if leg.client_id == client_id)
+
+    def request(self, request_id: int) -> Request:
+        return next(request for request in self.requests if request.pk == request_id)
+
+
+@dataclass(slots=True)
+class TurnRows(TrioRows):
+    """The same under the trio's lock, with what placing depends on. ``now``: the database's clock after the lock."""
+
+    trio: TrioOrder
+    now: datetime
+    watch: Watch | None
+    worker_alive: bool
+
+
+def rows_read(trio: TrioOrder) -> TrioRows:
+    """Read the rows a decision is made from."""
+    return TrioRows(*_orders_of(trio, fetch_first(ORDERS, trio.pk)))
+
+
+def turn_rows(row: Sequence[Any] | None) -> TurnRows:
+    """Return what was read by ``WHOLE``. Raises TrioOrder.DoesNotExist when there was no such trio."""
+    if row is None:
+        raise TrioOrder.DoesNotExist("The trio is gone.")
+    trio, (now, legs, requests, executions, watch, alive, *reserved) = WHOLE.with_rest(row)
+    if (writes := gathering()) is not None and reserved[0] is not None:
+        writes.reserve(dict(zip(KEYS, reserved, strict=True)))
+    watches = WATCH.made(watch)
+    return TurnRows(
+        *_orders_of(trio, (legs, requests, executions)),
+        trio=trio,
+        now=now,
+        watch=watches[0] if watches else None,
+        worker_alive=alive,
+    )
+
+
+def _orders_of(trio: TrioOrder, row: Sequence[Any]) -> tuple[list[Leg], list[Request], list[Booked]]:
+    legs, requests = LEGS.made(row[0]), REQUESTS.made(row[1])
+    booked = [
+        Booked(leg, at, Decimal(quantity), trade)
+        for leg, at, quantity, trade in json.loads(row[2] or "[]", parse_float=Decimal)
+    ]
+    by_key = {leg.pk: leg for leg in legs}
+    for leg in legs:
+        leg.trio = trio
+    for request in requests:
+        request.trio, request.leg = trio, by_key[request.leg_id]
+    return legs, requests, booked
