@@ -29,12 +29,14 @@ class Service:
     def __init__(self, losses: int) -> None:
         self.losses = losses
         self.recorded: list[Answer] = []
+        self.advanced: list[int] = []
 
     def advance(self, trio_id: int, *, answers: list[Answer], **_: Any) -> Rest:
         if self.losses:
             self.losses -= 1
             raise OperationalError("server closed the connection unexpectedly")
         self.recorded += answers
+        self.advanced.append(trio_id)
         return Rest(None)
 
 
@@ -88,8 +90,8 @@ def test_what_is_due_before_the_next_poll_is_served_at_its_moment(desk: Desk) ->
 
     pool = AdvancePool(service=service)  # type: ignore[arg-type]
     advance_due(pool)
-    assert service.recorded == []
-    until(lambda: service.recorded == [None])
+    assert service.advanced == []
+    until(lambda: service.advanced == [soon.pk])
     assert db_now() >= ends
     pool.stop()
 
