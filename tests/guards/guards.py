@@ -14,6 +14,7 @@ from tests.guards import (
     limits,
     mechanism,
     placing,
+    turns,
     unknown,
     wire,
     word,
@@ -22,6 +23,7 @@ from tests.guards.guard import Guard
 
 GUARDS: Final[tuple[Guard, ...]] = (
     *mechanism.GUARDS,
+    *turns.GUARDS,
     *journal.GUARDS,
     *placing.GUARDS,
     *unknown.GUARDS,
