@@ -83,7 +83,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement/service.py",
-                "if known is not None and known.rules_refused:",
+                "if any(known.rules_refused for known in answers):",
                 "if False:",
             ),
         ),

@@ -121,7 +121,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "every request is refused until the next sweep renews the clock",
         (
             Removal(
-                "orders/placement/service.py", "if known is not None and known.clock_refused:", "if False:"
+                "orders/placement/service.py",
+                "if any(known.clock_refused for known in answers):",
+                "if False:",
             ),
         ),
         (f"{STORY}::test_a_refused_clock_is_measured_before_the_next_request",),
