@@ -30,7 +30,7 @@ from orders.domain.rounding import plain
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Slot, Symbol, TrioOrder, Watch
 from orders.specs import rules_of, spec_changes, spec_of
-from orders.story import note, question_number, question_over
+from orders.story import note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
 
 PLACE_BEFORE_SECONDS = 60
@@ -315,16 +315,29 @@ def trio_refresh(*, trio_id: int, by: str) -> TrioOrder:
     return trio
 
 
-def trio_answer(*, trio_id: int, by: str, choice: Choice = Choice.LEAVE) -> TrioOrder:
+def trio_answer(
+    *, trio_id: int, by: str, choice: Choice = Choice.LEAVE, shown: str | None = None
+) -> TrioOrder:
     """Answer a trio's question with one of its safe choices; who answered what becomes part of its story.
 
-    The answer sticks: that question is not asked again until a fact on which it rests has changed. Raises IllegalTransition when there is no open question, or when that question has no such answer.
+    The answer sticks: that question is not asked again until a fact on which it rests has changed. ``shown``: the
+    number of the question that a screen showed (``question_shown``). Raises IllegalTransition when there is no open
+    question, when it is not the one that was shown, or when it has no such answer.
     """
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio = TrioOrder.objects.get(pk=trio_id)
         question = trio.asked
         if question is None:
             raise IllegalTransition(f"Trio {trio_id} has no open question (any more).")
+        if shown == "":
+            raise IllegalTransition(
+                "This request does not say which question it answers. Open the trio and answer what it asks. "
+                "Nothing was answered."
+            )
+        if shown is not None and shown != question_shown(trio):
+            raise IllegalTransition(
+                f"Trio {trio_id} asks something else by now: {question.sentence} Nothing was answered."
+            )
         if choice not in question.choices:
             raise IllegalTransition(
                 f"“{choice.words}” is not an answer to what trio {trio_id} asks: {question.sentence}"

@@ -74,6 +74,11 @@ def question_number(trio: TrioOrder, *, at: datetime) -> int:
     return trio.question_number
 
 
+def question_shown(trio: TrioOrder) -> str:
+    """Return by what a screen says which question it showed. One asked by an earlier version has no number yet."""
+    return str(trio.question_number or 0)
+
+
 def question_over(trio: TrioOrder, *, at: datetime, answered: bool) -> None:
     """Take the question off: it was answered, or its reason is gone. What had to make way for it is asked again.
 

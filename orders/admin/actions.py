@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -20,7 +19,7 @@ from unfold.enums import ActionVariant
 from infrastructure import job_queue
 from infrastructure.admin_pages import DialogActions, dialog
 from orders import risk_gates, services
-from orders.admin.forms import LABELS, ActionForm, PlaceForm, seen_of
+from orders.admin.forms import LABELS, ActionForm, AnswerForm, PlaceForm, seen_of
 from orders.domain.enums import TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken
 from orders.domain.operator_questions import Choice
@@ -59,8 +58,8 @@ def validate(trio: TrioOrder, by: str) -> str:
     return f"{trio}: would be accepted.{mark}{worker}"
 
 
-def place(trio: TrioOrder, by: str, seen: Mapping[str, str] | None = None) -> str:
-    services.trio_queue(trio_id=trio.pk, by=by, seen=seen)
+def place(trio: TrioOrder, by: str, seen: str = "") -> str:
+    services.trio_queue(trio_id=trio.pk, by=by, seen=seen_of(seen))
     return f"{trio}: queued for placement."
 
 
@@ -83,13 +82,13 @@ def refresh(trio: TrioOrder, by: str) -> str:
     return f"{trio}: refresh requested. Every open order of it is read from the exchange again."
 
 
-def answer(trio: TrioOrder, by: str) -> str:
-    services.trio_answer(trio_id=trio.pk, by=by)
+def answer(trio: TrioOrder, by: str, question: str = "") -> str:
+    services.trio_answer(trio_id=trio.pk, by=by, shown=question)
     return f"{trio}: left as it is; it goes on."
 
 
-def answer_close(trio: TrioOrder, by: str) -> str:
-    services.trio_answer(trio_id=trio.pk, by=by, choice=Choice.CLOSE)
+def answer_close(trio: TrioOrder, by: str, question: str = "") -> str:
+    services.trio_answer(trio_id=trio.pk, by=by, choice=Choice.CLOSE, shown=question)
     return f"{trio}: answered; close at market requested."
 
 
@@ -110,6 +109,7 @@ class TrioAction:
     button: str
     variant: ActionVariant = ActionVariant.DEFAULT
     form: type[ActionForm] = ActionForm
+    carries: str = ""  # the field by which the screen says what it showed; without it the service refuses
     on_selection: str = ""  # "Cancel what is unfilled of" 3 trios?
 
     @property
@@ -128,6 +128,7 @@ PLACE: Final = TrioAction(
     explanation="It is checked against the exchange's rules and then sent. A trio is placed once.",
     button="Place now",
     form=PlaceForm,
+    carries="seen",
     on_selection="Place",
 )
 VALIDATE: Final = TrioAction(
@@ -183,6 +184,8 @@ ANSWER: Final = TrioAction(
     question="Leave it as it is?",
     explanation="The question is answered with “as it is”, and the trio goes on.",
     button="Leave it",
+    form=AnswerForm,
+    carries="question",
 )
 ANSWER_CLOSE: Final = TrioAction(
     name="answer_close",
@@ -194,12 +197,14 @@ ANSWER_CLOSE: Final = TrioAction(
     question="Answer with “close at market”?",
     explanation="The question is answered, and the position is closed at market now; what is unfilled is cancelled.",
     button="Close now",
+    form=AnswerForm,
+    carries="question",
 )
 
 
-def _carried(form: Any) -> dict[str, Any]:
-    """Return what a dialog carries beside its confirmation."""
-    return {"seen": form.cleaned_data["seen"]} if isinstance(form, PlaceForm) else {}
+def _carried(offered: TrioAction, sent: Mapping[str, str], suffix: str = "") -> dict[str, str]:
+    """Return by what a screen says what it showed; nothing where the screen does not say it."""
+    return {offered.carries: sent.get(f"{offered.carries}{suffix}", "")} if offered.carries else {}
 
 
 def page_action(offered: TrioAction) -> Any:
@@ -207,7 +212,9 @@ def page_action(offered: TrioAction) -> Any:
 
     def perform(self: Any, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         done: HttpResponse = self.on_page(
-            request, object_id, lambda trio: self.run_offered(request, trio, offered, **_carried(form))
+            request,
+            object_id,
+            lambda trio: self.run_offered(request, trio, offered, **_carried(offered, form.cleaned_data)),
         )
         return done
 
@@ -321,12 +328,5 @@ class TrioActions(DialogActions, MixinBase):
             }
             return TemplateResponse(request, "admin/orders/trioorder/confirm_selected.html", context)
         for trio in trios:
-            carried = {}
-            if offered is PLACE and (text := request.POST.get(f"seen-{trio.pk}")):
-                try:
-                    carried = {"seen": seen_of(text)}
-                except ValidationError as error:
-                    messages.error(request, f"{trio}: {error.message}")
-                    continue
-            self.run_offered(request, trio, offered, **carried)
+            self.run_offered(request, trio, offered, **_carried(offered, request.POST, f"-{trio.pk}"))
         return HttpResponseRedirect(reverse("admin:orders_trioorder_changelist"))

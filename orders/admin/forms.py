@@ -15,9 +15,11 @@ from infrastructure.admin_pages import DialogForm
 from orders import selectors, services
 from orders.domain import validation
 from orders.domain.enums import Protection, TargetPolicy
+from orders.domain.errors import TrioRefused
 from orders.domain.rounding import plain
 from orders.models import Symbol, TrioOrder
 from orders.specs import rules_of, spec_of, spec_shown
+from orders.story import question_shown
 
 if TYPE_CHECKING:
     ModelFormBase = forms.ModelForm[TrioOrder]
@@ -199,20 +201,33 @@ class PlaceForm(ActionForm):
     def get_before_template_context(self, request: Any, object_id: Any = None) -> dict[str, Any]:
         return {"trio": self._trio}
 
-    def clean_seen(self) -> dict[str, str] | None:
-        return seen_of(self.cleaned_data["seen"])
+
+class AnswerForm(ActionForm):
+    """Carries the number of the question it shows: what is answered is what was read."""
+
+    question = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._trio = _trio_of(kwargs.get("object_id"))  # read once: what is shown and what is carried are one
+        if self._trio is not None and self._trio.asked is not None:
+            self.fields["question"].initial = question_shown(self._trio)
+
+    def get_before_template_context(self, request: Any, object_id: Any = None) -> dict[str, Any]:
+        return {"trio": self._trio, "question": self._trio.question if self._trio is not None else ""}
 
 
-def seen_of(text: str) -> dict[str, str] | None:
-    """Read what a dialog carried. None: it came from none of ours. Raises ValidationError."""
-    if not text:
-        return None
+def seen_of(text: str) -> dict[str, str]:
+    """Read the draft that a dialog showed. Raises TrioRefused when that is not all of it: nothing is placed unseen."""
     try:
         found = json.loads(text)
     except ValueError:
         found = None
-    if not isinstance(found, dict):
-        raise forms.ValidationError("This dialog is broken: reload the page and try again. Nothing was done.")
+    if not isinstance(found, dict) or not found.keys() >= set(TrioOrder.SPEC_FIELDS):
+        raise TrioRefused(
+            "This request does not say what of the draft was shown. Open the draft, look at it, then place it. "
+            "Nothing was placed."
+        )
     return {str(name): str(value) for name, value in found.items()}
 
 

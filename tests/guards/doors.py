@@ -100,6 +100,45 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{ACTIONS}::test_a_draft_that_changed_since_it_was_shown_is_not_placed",),
     ),
     Guard(
+        "nothing is placed that was not shown",
+        "P5",
+        "a request that comes from no dialog of ours places what nobody looked at",
+        (
+            Removal(
+                "orders/admin/forms.py",
+                "    if not isinstance(found, dict) or not found.keys() >= set(TrioOrder.SPEC_FIELDS):\n",
+                "    found = found or {}\n    if not isinstance(found, dict):\n",
+            ),
+        ),
+        (f"{ACTIONS}::test_what_does_not_say_what_it_showed_places_nothing",),
+    ),
+    Guard(
+        "an answer is to the question that was shown",
+        "P5",
+        "“leave it” to one question leaves another as it is that nobody has read",
+        (
+            Removal(
+                "orders/services.py",
+                "if shown is not None and shown != question_shown(trio):",
+                "if False:",
+            ),
+        ),
+        (f"{ACTIONS}::test_an_answer_is_to_the_question_that_was_shown",),
+    ),
+    Guard(
+        "an answer names its question",
+        "P5",
+        "a request that comes from no dialog of ours answers what nobody has read",
+        (
+            Removal(
+                "orders/services.py",
+                'if shown == "":',
+                'if shown == "":\n            shown = None\n        if False:',
+            ),
+        ),
+        (f"{ACTIONS}::test_an_answer_is_to_the_question_that_was_shown",),
+    ),
+    Guard(
         "a secret prints as dots",
         "P7",
         "an error page, a log line or a traceback shows an API secret",

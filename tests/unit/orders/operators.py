@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 
 from django.contrib.auth.models import Permission, User
@@ -48,9 +50,18 @@ def live_url(trio: TrioOrder) -> str:
     return reverse("admin:orders_trioorder_live", args=[trio.pk])
 
 
+def carried(response: Any) -> dict[str, str]:
+    """Return the hidden fields by which a dialog or a list says what it shows."""
+    found = re.findall(
+        r'<input type="hidden" name="((?:seen|question)[-0-9]*)" value="([^"]*)"', response.content.decode()
+    )
+    return {name: html.unescape(value) for name, value in found}
+
+
 def do(client: Client, verb: str, trio: TrioOrder) -> list[str]:
-    """Confirm a verb's dialog and return what the operator is told."""
-    response = client.post(verb_url(verb, trio), SUBMITTED, headers={"HX-Request": "true"})
+    """Look at a verb's dialog, confirm it, and return what the operator is told."""
+    sent = SUBMITTED | carried(client.get(verb_url(verb, trio)))
+    response = client.post(verb_url(verb, trio), sent, headers={"HX-Request": "true"})
     assert response.status_code == 200, response.content.decode()
     assert response.headers["HX-Redirect"] == page_of(trio)
     found = told(response)

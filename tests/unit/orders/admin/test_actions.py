@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -21,7 +19,10 @@ from accounts import endpoints, gateways
 from accounts.models import SymbolSetting
 from infrastructure import job_queue
 from orders import services
+from orders.domain.operator_questions import Question, QuestionKind
+from orders.exchange_data.clock import db_now
 from orders.models import Heartbeat, Symbol, TrioOrder
+from orders.story import question_ask
 from tests.builders import Desk, the
 from tests.unit.orders.operators import (
     LIST,
@@ -29,6 +30,7 @@ from tests.unit.orders.operators import (
     VERBS,
     a_clerk,
     a_superuser,
+    carried,
     do,
     live_url,
     page_of,
@@ -398,7 +400,7 @@ def test_a_selection_is_placed_after_being_asked(desk: Desk, operator: Client) -
     assert (the(good).state, the(bad).state) == ("DRAFT", "DRAFT")
 
     # And only then does it
-    response = operator.post(reverse(LIST), {**asked, "confirmed": "yes"})
+    response = operator.post(reverse(LIST), {**asked, **carried(page), "confirmed": "yes"})
     assert (the(good).state, the(bad).state) == ("QUEUED", "DRAFT")
     queued, refused = told(response)
     assert "queued for placement" in queued
@@ -437,14 +439,6 @@ def test_a_selection_is_closed_cancelled_and_refreshed(desk: Desk, operator: Cli
 # --- what is placed is what was seen -------------------------------------------------------------
 
 
-def seen_in(response: Any) -> dict[str, str]:
-    """The hidden fields by which a dialog carries what it shows."""
-    found = re.findall(
-        r'<input type="hidden" name="(seen[-0-9]*)" value="([^"]*)"', response.content.decode()
-    )
-    return {name: html.unescape(value) for name, value in found}
-
-
 @pytest.mark.parametrize("where", ["page", "list"])
 def test_a_draft_that_changed_since_it_was_shown_is_not_placed(
     desk: Desk, operator: Client, where: str
@@ -454,12 +448,12 @@ def test_a_draft_that_changed_since_it_was_shown_is_not_placed(
     url = verb_url("place", trio) if where == "page" else reverse(LIST)
     select = {"action": "place_selected", "_selected_action": str(trio.pk)}
     shown = operator.get(url) if where == "page" else operator.post(url, select)
-    carried = seen_in(shown)
-    assert carried
+    seen = carried(shown)
+    assert seen
     TrioOrder.objects.filter(pk=trio.pk).update(quantity=Decimal("0.050"), stop_loss=Decimal("94000"))
 
     # When it is confirmed
-    confirmed = carried | (SUBMITTED if where == "page" else select | {"confirmed": "yes"})
+    confirmed = seen | (SUBMITTED if where == "page" else select | {"confirmed": "yes"})
     response = operator.post(url, confirmed)
 
     # Then nothing is placed, and the refusal says what changed
@@ -469,15 +463,52 @@ def test_a_draft_that_changed_since_it_was_shown_is_not_placed(
 
     # And looked at again it is placed as it is now
     again = operator.get(url) if where == "page" else operator.post(url, select)
-    operator.post(url, confirmed | seen_in(again))
+    operator.post(url, confirmed | carried(again))
     assert (the(trio).state, trio.quantity) == ("QUEUED", Decimal("0.050"))
 
 
-def test_a_dialog_that_carries_nonsense_places_nothing(desk: Desk, operator: Client) -> None:
+@pytest.mark.parametrize("text", [None, "", "[1", "[]", "{}", '{"quantity": "0.01"}'])
+@pytest.mark.parametrize("where", ["page", "list"])
+def test_what_does_not_say_what_it_showed_places_nothing(
+    desk: Desk, operator: Client, where: str, text: str | None
+) -> None:
+    # Given a draft, and a confirmation that comes from no dialog, or from one that shows only a part
     trio = a_draft(desk)
+    url, sent, name = verb_url("place", trio), dict(SUBMITTED), "seen"
+    if where == "list":
+        url, name = reverse(LIST), f"seen-{trio.pk}"
+        sent = {"action": "place_selected", "_selected_action": str(trio.pk), "confirmed": "yes"}
 
-    operator.post(verb_url("place", trio), SUBMITTED | {"seen": "[1"})
-    select = {"action": "place_selected", "_selected_action": str(trio.pk), "confirmed": "yes"}
-    operator.post(reverse(LIST), select | {f"seen-{trio.pk}": "[1"})
+    # When it is sent
+    response = operator.post(url, sent if text is None else sent | {name: text})
 
+    # Then nothing is placed, and the operator is told why
     assert the(trio).state == "DRAFT"
+    (sentence,) = told(response)
+    assert "does not say what of the draft was shown" in sentence
+
+
+@pytest.mark.parametrize("verb", ["answer", "answer_close"])
+def test_an_answer_is_to_the_question_that_was_shown(desk: Desk, operator: Client, verb: str) -> None:
+    # Given the dialog of a question, and another one that is asked meanwhile
+    trio = an_open_trio_that_asks(desk)
+    dialog = operator.get(verb_url(verb, trio))
+    assert "Leave it?" in dialog.content.decode()
+    another = Question(QuestionKind.FAILURE, {"error": "x"})
+    trio = the(trio)
+    question_ask(trio, another, at=db_now())
+    trio.save()
+    before = everything(trio)
+
+    # When the dialog is confirmed, or something that comes from no dialog
+    for sent, words in ((carried(dialog), "asks something else by now"), ({}, "does not say which question")):
+        (sentence,) = told(operator.post(verb_url(verb, trio), SUBMITTED | sent))
+        assert words in sentence
+        operator.cookies.pop("messages", None)
+
+        # Then nothing is answered, and nothing closed
+        assert everything(trio) == before
+
+    # And the question that stands now is answered by its own dialog
+    do(operator, verb, trio)
+    assert the(trio).asked != another
