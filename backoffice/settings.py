@@ -50,7 +50,7 @@ DATABASES: dict[str, dict[str, Any]] = {
             or {
                 "ENGINE": "local_servers.django_backend",
                 "NAME": manager.DATABASE,
-                "USER": "postgres",
+                "USER": manager.ROLE,
                 "HOST": str(manager.sockets_dir()),
             }
         ),

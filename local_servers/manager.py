@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 DATABASE: Final = "trio"
+ROLE: Final = "trio"  # what our own code connects as: no superuser
 START_SECONDS: Final = 30.0
 KEEPERS_MAX: Final = 3
 POSTGRES_SOCKET: Final = ".s.PGSQL.5432"
@@ -81,7 +82,7 @@ def bare_environment() -> dict[str, str]:
 
 def database_url(name: str = DATABASE) -> str:
     """Return the URL of one database of the local PostgreSQL, in the form django-environ reads."""
-    return f"postgresql://postgres@/{sockets_dir()}/{name}"
+    return f"postgresql://{ROLE}@/{sockets_dir()}/{name}"
 
 
 def redis_url(db: int = 0) -> str:

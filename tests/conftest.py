@@ -94,9 +94,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def _empty_tables_quickly() -> None:
     """Delete the few rows a test leaves: TRUNCATE makes fifty files anew on disk, which takes thirty times as long.
 
-    Keys and triggers do not look on, as with TRUNCATE; that takes PostgreSQL's superuser, which the local one gives.
+    Keys and triggers do not look on, as with TRUNCATE; that takes a privilege that only tests give our role.
     """
     from django.db.backends.postgresql.operations import DatabaseOperations
+    from django.db.backends.signals import connection_created
+
+    connection_created.connect(_may_silence_triggers)
 
     truncate = DatabaseOperations.sql_flush
 
@@ -107,6 +110,22 @@ def _empty_tables_quickly() -> None:
         return ["SET LOCAL session_replication_role = replica", *deletes]
 
     DatabaseOperations.sql_flush = sql_flush  # type: ignore[method-assign]
+
+
+def _may_silence_triggers(connection: Any, **_: Any) -> None:
+    """Give our role that privilege, once in the life of a server."""
+    from django.db.backends.signals import connection_created
+
+    from local_servers import manager
+    from local_servers.django_backend import base
+
+    with connection.connection.cursor() as cursor:  # past Django, which counts statements for some tests
+        cursor.execute("SELECT has_parameter_privilege('session_replication_role', 'SET')")
+        (granted,) = cursor.fetchone()
+    if not granted:
+        with base.as_superuser() as cursor:
+            cursor.execute(f"GRANT SET ON PARAMETER session_replication_role TO {manager.ROLE}")
+    connection_created.disconnect(_may_silence_triggers)
 
 
 @pytest.fixture(scope="session")
