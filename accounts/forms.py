@@ -31,8 +31,15 @@ class SecretField(forms.CharField):
         return Secret(super().clean(value))
 
 
+class UnshownTextInput(UnfoldAdminTextInputWidget):  # type: ignore[misc]
+    """What was typed shows while it is typed, and in no page that comes back."""
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
 def _key_field() -> forms.CharField:
-    widget = UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "spellcheck": "false"})
+    widget = UnshownTextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
     return SecretField(
         label="API key",
         widget=widget,

@@ -44,7 +44,10 @@ class Stack:
         process = subprocess.Popen(
             [sys.executable, *command],
             cwd=ROOT,
-            env={**os.environ, **self.environment, **environment},
+            # The exchange gets no key of ours, as when local_servers.serve starts it.
+            env=manager.bare_environment()
+            if name == "simulator"
+            else {**os.environ, **self.environment, **environment},
             stdout=subprocess.PIPE if name == "simulator" else log,
             stderr=log,
             stdin=subprocess.DEVNULL,
