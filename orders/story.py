@@ -93,6 +93,27 @@ def question_over(trio: TrioOrder, *, at: datetime, answered: bool) -> None:
     trio.question_number = None if waiting is None else waiting.number
 
 
+def question_withdraw(trio: TrioOrder, *, at: datetime) -> None:
+    """Ask a person no more: what the question is about is over. The caller saves ``QUESTION_FIELDS``."""
+    note(trio, "question", f"Not asked any more, for it is over: {trio.question}", at=at)
+    question_over(trio, at=at, answered=False)
+
+
+def question_take_back(trio_id: int, kind: QuestionKind) -> bool:
+    """Withdraw a trio's question of this kind; return whether there was one."""
+
+    def take_back(now: datetime) -> bool:
+        trio = TrioOrder.objects.get(pk=trio_id)
+        if trio.question_kind != kind:
+            return False
+        question_withdraw(trio, at=now)
+        row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")
+        wake(trio_id, now)  # what had to make way is asked, or found out, again
+        return True
+
+    return locked(take_back, trio_id=trio_id, what=f"trio {trio_id}: a question")
+
+
 def answers_forget(trio: TrioOrder, kinds: Collection[QuestionKind]) -> bool:
     """Forget answers about what is over, so that it is asked when it comes back; return whether there were any."""
     kept = trio.kept

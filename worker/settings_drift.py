@@ -26,7 +26,7 @@ from orders.exchange_data.clock import exchange_now_ms
 from orders.exchange_data.symbol_sync import symbols_renew
 from orders.models import Symbol, TrioOrder
 from orders.specs import rules_of, spec_of
-from orders.story import Put, question_put
+from orders.story import Put, question_put, question_take_back
 
 
 def modes_look(account: ExchangeAccount) -> set[int]:
@@ -54,8 +54,18 @@ def _multi_assets_look(account: ExchangeAccount) -> set[int]:
 
 
 def _restriction_look(account: ExchangeAccount) -> set[int]:
-    """Have the account's trios ask when the exchange lets it trade no more; that it may only reduce stops no exit."""
+    """Have the account's trios ask when the exchange lets it trade no more; that it may only reduce stops no exit.
+
+    What is asked about a restriction that was noted is taken back once that is lifted.
+    """
     account.refresh_from_db()
+    if not account.restriction:
+        kind = QuestionKind.ACCOUNT_RESTRICTED
+        noted = TrioOrder.objects.filter(
+            pk__in=_living(account), question_kind=kind, question_facts__has_key="seen"
+        )
+        for trio_id in noted.values_list("pk", flat=True):
+            question_take_back(trio_id, kind)
     if account.restriction != Refusal.ACCOUNT_RESTRICTED:
         return set()
     question = Question(QuestionKind.ACCOUNT_RESTRICTED, restriction_facts(account))

@@ -12,7 +12,18 @@ from exchange.binance.errors import refusal_of
 from exchange.binance.order_params import submit_request
 from exchange.types import ZERO, ExchangeMs, NewOrder, OurMs, WireRequest
 from orders.domain.decision.decide import Decision, decide
-from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Plan, Rest, Submit
+from orders.domain.decision.steps import (
+    AskPerson,
+    Cancel,
+    Confirm,
+    Done,
+    Exit,
+    Observe,
+    Plan,
+    Rest,
+    Submit,
+    WithdrawQuestion,
+)
 from orders.domain.enums import LegState, RequestKind, Role, TrioState, Verdict
 from orders.domain.leg_updates import LegFacts
 from orders.domain.snapshot import LegView, RequestStatus, SlotView, TrioSnapshot
@@ -167,6 +178,9 @@ def turn(world: World) -> None:
         world.said = (decision.trio.state, step)
         if isinstance(step, AskPerson):
             world.question = step.question
+            continue
+        if isinstance(step, WithdrawQuestion):
+            world.question = None
             continue
         if isinstance(step, Rest | Done):
             until = step.until if isinstance(step, Rest) else None

@@ -199,14 +199,14 @@ def protected_once(trio: TrioSnapshot) -> bool:
     return stop and any(leg.acknowledged for leg in trio.of(Role.TAKE_PROFIT))
 
 
-def from_outside(trio: TrioSnapshot) -> Decimal:
-    """Return how much of the position is certainly none that this trio's entry can have made.
+def from_outside(trio: TrioSnapshot) -> Decimal | None:
+    """Return how much of the position is certainly none that this trio's entry can have made; ``None``: not known.
 
     What is left of an entry that still rests may have filled already; what ours closed may not show yet.
     """
     entry = trio.entry
     if entry is None or not entry.acknowledged or trio.exit_filled or not trio.slot_is_newer:
-        return Decimal(0)
+        return None
     most = trio.entry_filled if entry.state.is_final else entry.quantity
     return max(Decimal(0), trio.slot.quantity - most)
 

@@ -28,7 +28,7 @@ from orders.domain.decision.lookups import (
 )
 from orders.domain.decision.order_plans import leg_plan
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
-from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit
+from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit, WithdrawQuestion
 from orders.domain.decision.unwind import cleared
 from orders.domain.enums import Form, LegState, Role
 from orders.domain.fitting import lot_of
@@ -206,7 +206,8 @@ def flat_doubted(trio: TrioSnapshot) -> Step | None:
 
 def enlarged_from_outside(trio: TrioSnapshot) -> Step | None:
     """A position that a person made larger in the app is put to a person, once for each size. All of it is covered."""
-    if trio.question is not None or not from_outside(trio):
+    asks = trio.question is not None and trio.question.kind is not QuestionKind.POSITION_ENLARGED
+    if asks or not from_outside(trio):
         return None
     facts = {
         "account": trio.account,
@@ -216,6 +217,15 @@ def enlarged_from_outside(trio: TrioSnapshot) -> Step | None:
     }
     question = Question(QuestionKind.POSITION_ENLARGED, facts)
     return AskPerson(question) if trio.may_ask(question) else None
+
+
+def enlargement_gone(trio: TrioSnapshot) -> Step | None:
+    """Nobody is asked any more about a size that the position certainly has no longer."""
+    question, outside = trio.question, from_outside(trio)
+    if question is None or question.kind is not QuestionKind.POSITION_ENLARGED or outside is None:
+        return None
+    still = outside > 0 and question.facts.get("position") == plain(trio.slot.quantity)
+    return None if still else WithdrawQuestion(question)
 
 
 def holding_time(trio: TrioSnapshot) -> Step | None:
@@ -240,6 +250,7 @@ HOLD: Final[tuple[Rule, ...]] = (
     entry_read,
     flat_doubted,
     enlarged_from_outside,
+    enlargement_gone,
     holding_time,
     good_till,
 )

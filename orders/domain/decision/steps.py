@@ -72,4 +72,11 @@ class AskPerson:
     question: Question
 
 
-Step = Submit | Confirm | Cancel | Exit | Observe | Rest | Done | AskPerson
+@dataclass(frozen=True, slots=True)
+class WithdrawQuestion:
+    """Take back what a person is being asked: its facts are gone. What had to make way for it is asked again."""
+
+    question: Question
+
+
+Step = Submit | Confirm | Cancel | Exit | Observe | Rest | Done | AskPerson | WithdrawQuestion

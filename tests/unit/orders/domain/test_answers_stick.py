@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from exchange.refusals import Refusal
 from orders.domain.decision.decide import decide
-from orders.domain.decision.steps import AskPerson
+from orders.domain.decision.steps import AskPerson, WithdrawQuestion
 from orders.domain.enums import LegState, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Question, QuestionKind
+from orders.domain.rounding import plain
 from orders.domain.snapshot import Silence, TrioSnapshot
 from tests.unit.orders.domain.snapshots import (
     LONG,
@@ -29,6 +31,7 @@ from tests.unit.orders.domain.snapshots import (
 )
 
 KEEPS_STOP = replace(LONG, target_policy=TargetPolicy.KEEP_STOP)
+ENTERED = D("0.010")
 NOT_UNDERSTOOD, NO_MARGIN, TOO_SMALL = -9999, -2019, -4164
 QUANTITIES = ("0.010", "0.004")
 
@@ -81,6 +84,51 @@ FACTS = st.builds(
     st.sampled_from(QUANTITIES),
     st.sampled_from([NOW + 60_000, NOW + 61_000, NOW + 240_000]),
 )
+
+
+@given(
+    st.lists(st.one_of(st.sampled_from(["0.004", "0.010", "0.012", "0.015"]), st.just("answer")), max_size=20)
+)
+def test_who_is_asked_about_an_enlarged_position_is_asked_about_its_size_now(sequence: list[str]) -> None:
+    question: Question | None = None
+    answered: list[Question] = []
+    size = ENTERED
+    for happens in sequence:
+        if happens == "answer":
+            answered += [question] if question is not None else []
+            question = None
+        else:
+            size = D(happens)
+        question = asked_when_held(size, question, answered)
+        # Asked is only what is so now and was not answered, and that is asked until it is answered or gone
+        known = any(answer.facts["position"] == plain(size) for answer in answered)
+        assert (question is not None) == (size > ENTERED and not known)
+        assert question is None or question.facts["position"] == plain(size)
+
+
+def asked_when_held(
+    size: Decimal, question: Question | None, answered: list[Question], **slot: Any
+) -> Question | None:
+    """Return what is asked once a trio whose entry made ENTERED has been decided about, with a position of this size."""
+    for _ in range(4):
+        held = holding(str(size), **({"as_of": NOW_TS - 10} | slot))
+        said: dict[str, Any] = {"question": question, "answered": tuple(answered)}
+        seen = trio(TrioState.OPEN, entry(LegState.FILLED), stop(), target(), slot=held, **said)
+        match decide(seen).step:
+            case AskPerson(asked):
+                question = asked
+            case WithdrawQuestion(taken_back):
+                assert taken_back == question
+                question = None
+            case _:
+                return question
+    raise AssertionError("it asks in a circle")
+
+
+def test_a_position_that_is_not_read_since_the_fill_takes_no_question_back() -> None:
+    asked = asked_when_held(D("0.015"), None, [])
+    assert asked is not None
+    assert asked_when_held(ENTERED, asked, [], as_of=1) == asked
 
 
 @given(st.lists(st.one_of(FACTS, st.just("answer")), max_size=30))

@@ -15,9 +15,18 @@ NUMBERS = count(1)
 
 def bought_in_the_app(desk: Desk, quantity: str) -> None:
     """Have a person add to the long BTCUSDT position at market."""
+    _traded_in_the_app(desk, Side.BUY, quantity)
+
+
+def sold_in_the_app(desk: Desk, quantity: str) -> None:
+    """Have a person make the long BTCUSDT position smaller at market."""
+    _traded_in_the_app(desk, Side.SELL, quantity)
+
+
+def _traded_in_the_app(desk: Desk, order_side: Side, quantity: str) -> None:
     side = PositionSide.BOTH if desk.account.position_mode == "ONE_WAY" else PositionSide.LONG
     order = NewOrder(
-        f"app-{next(NUMBERS)}", "BTCUSDT", Side.BUY, OrderType.MARKET, side, quantity=Decimal(quantity)
+        f"app-{next(NUMBERS)}", "BTCUSDT", order_side, OrderType.MARKET, side, quantity=Decimal(quantity)
     )
     exchange = exchange_for(desk.account.pk)
     stamp = Stamp(exchange_now_ms("PAPER"), 5000)

@@ -67,6 +67,25 @@ def test_a_stop_refused_because_of_the_account_is_sent_again_and_asks_about_the_
     desk.carry_until(trio, "CLOSED", "ROLLED_BACK")  # its bound passed: what protects was not held up
 
 
+def test_what_is_asked_about_a_restriction_is_taken_back_when_that_is_lifted(desk: Desk) -> None:
+    # Given an open trio that asks because the exchange let the account trade no more
+    held = desk.placed(desk.a_trio("ETHUSDT", quantity=D("0.1"), stop_loss=D("2300"), take_profit=D("2600")))
+    desk.simulator.refuses("MARKET", code=-4192)
+    desk.placed(desk.a_trio())
+    desk.simulator.clear_faults()
+    assert modes_look(desk.account) == {held.pk}
+    modes_look(desk.account)
+    assert the(held).question_kind == QuestionKind.ACCOUNT_RESTRICTED
+
+    # When a check finds the account in order
+    account_test(desk.account)
+    modes_look(desk.account)
+
+    # Then nobody is asked any more, and the story says so
+    assert the(held).question == ""
+    assert "Not asked any more" in held.events.order_by("-id")[0].text
+
+
 def test_a_code_that_is_not_known_shows_the_exchanges_words(desk: Desk) -> None:
     desk.simulator.refuses("MARKET", code=-7777)
     trio = desk.placed(desk.a_trio())

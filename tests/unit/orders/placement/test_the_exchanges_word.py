@@ -13,7 +13,7 @@ from orders.domain.operator_questions import QuestionKind
 from orders.journal.replay import trio_replay
 from orders.models import TrioOrder
 from tests.builders import Desk, story, the
-from tests.unit.orders.placement.app import bought_in_the_app
+from tests.unit.orders.placement.app import bought_in_the_app, sold_in_the_app
 from worker.price_levels import price_levels
 
 D = Decimal
@@ -149,6 +149,13 @@ def test_a_position_that_a_person_enlarges_is_covered_whole_and_asked_about_once
         desk.carry()
     assert the(trio).question_facts["position"] == "0.016"  # type: ignore[index]
     assert trio.events.filter(kind="question").count() == 2
+
+    # And it is taken back when it shrinks to what is ours
+    sold_in_the_app(desk, "0.006")
+    for _ in range(5):
+        desk.carry()
+    assert (the(trio).question, trio.state) == ("", "OPEN"), story(trio)
+    assert "Not asked any more" in trio.events.order_by("-id")[0].text
 
     # And all of it leaves with the trio
     services.trio_close(trio_id=trio.pk, by="test")
