@@ -6,6 +6,7 @@ import base64
 import subprocess
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,9 @@ def processes(stack: Stack) -> Iterator[int]:
     while waiting:
         pid = waiting.pop()
         yield pid
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            waiting += [int(child) for child in task.read_text().split()]
+        with suppress(OSError):  # it may end while we look
+            for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                waiting += [int(child) for child in task.read_text().split()]
 
 
 def servers() -> list[int]:
@@ -101,12 +103,12 @@ def servers() -> list[int]:
 def environment_of(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return b""  # one of PostgreSQL's own that is gone by now
 
 
 def command_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return contents(Path(f"/proc/{pid}/cmdline")).replace(b"\0", b" ").decode(errors="replace")
 
 
 def dump() -> bytes:
@@ -155,5 +157,5 @@ def files(folder: Path) -> list[Path]:
 def contents(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return b""  # a file that PostgreSQL has done with

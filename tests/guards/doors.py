@@ -11,6 +11,11 @@ LOGIN: Final = "tests/unit/backoffice/test_login_limits.py"
 FUZZ: Final = "tests/unit/orders/admin/test_fuzz.py"
 ACTIONS: Final = "tests/unit/orders/admin/test_actions.py"
 SECRETS: Final = "tests/unit/accounts/test_secrets.py"
+ROLE: Final = "tests/unit/local_servers/test_role.py"
+ONCE: Final = "tests/unit/worker/test_runworker_once.py"
+SETTINGS: Final = "tests/unit/backoffice/test_settings.py"
+SERVE: Final = "tests/unit/local_servers/test_serve.py"
+PAGES: Final = "tests/unit/orders/admin/test_secrets_on_pages.py"
 JOBS: Final = "tests/unit/worker/test_rq_worker.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -159,6 +164,45 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{SECRETS}::test_an_error_page_shows_no_secret_even_with_debug",),
     ),
     Guard(
+        "our code is no superuser of the database",
+        "P7",
+        "a statement that somebody slips in runs a program beside the master key",
+        (
+            Removal(
+                "local_servers/django_backend/base.py",
+                "{manager.ROLE} NOSUPERUSER",
+                "{manager.ROLE} SUPERUSER",
+            ),
+        ),
+        (f"{ROLE}::test_what_an_earlier_version_made_is_handed_over_to_a_role_that_is_no_superuser",),
+    ),
+    Guard(
+        "the role logs in when all is handed over",
+        "P7",
+        "a hand-over that was cut short leaves tables that our role cannot read, and nothing starts",
+        (
+            Removal(
+                "local_servers/django_backend/base.py",
+                "SELECT FROM pg_roles WHERE rolname = %s AND rolcanlogin",
+                "SELECT FROM pg_roles WHERE rolname = %s",
+            ),
+        ),
+        (f"{ROLE}::test_what_an_earlier_version_made_is_handed_over_to_a_role_that_is_no_superuser",),
+    ),
+    Guard(
+        "the servers get no key",
+        "P7",
+        "the environment of PostgreSQL, Valkey or the simulator shows the master key",
+        (
+            Removal(
+                "local_servers/manager.py",
+                'if name in PASSED_ON or name.startswith("LC_")}',
+                "}",
+            ),
+        ),
+        ("tests/unit/local_servers/test_manager.py::test_the_servers_get_no_key_of_ours",),
+    ),
+    Guard(
         "the control door is for this machine",
         "P7",
         "a page in somebody's browser moves the simulator's prices and reads its state",
@@ -177,6 +221,116 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         ("tests/unit/simulator/test_store.py::test_the_journal_holds_no_secret_and_no_listen_key",),
+    ),
+    Guard(
+        "a pass that could not read an account says so",
+        "P8",
+        "a nightly “runworker --once” ends with 0 though no account was read",
+        (Removal("worker/management/commands/runworker.py", "        if unread:\n", "        if False:\n"),),
+        (
+            f"{ONCE}::test_an_account_whose_exchange_does_not_answer_was_not_read",
+            f"{ONCE}::test_an_account_whose_key_cannot_be_decrypted_was_not_read",
+        ),
+    ),
+    Guard(
+        "health answers a load balancer",
+        "P8",
+        "a load balancer, which asks by address and without TLS, takes a healthy installation for dead",
+        (
+            Removal(
+                "backoffice/health.py",
+                "return healthz(request) if request.path == HEALTH_PATH else self.get_response(request)",
+                "return self.get_response(request)",
+            ),
+        ),
+        ("tests/unit/backoffice/test_web.py::test_health_answers_a_load_balancer",),
+    ),
+    Guard(
+        "a database that is down is one sentence",
+        "P8",
+        "a command ends in a traceback instead of what to do",
+        (
+            Removal(
+                "manage.py",
+                "except (OperationalError, InterfaceError) as error:",
+                "except ZeroDivisionError as error:",
+            ),
+        ),
+        (f"{SETTINGS}::test_a_database_that_is_down_is_one_sentence",),
+    ),
+    Guard(
+        "a run folder that cannot be written is one sentence",
+        "P8",
+        "a command ends in a traceback instead of what to do",
+        (
+            Removal(
+                "manage.py", "except EmbeddedServersError as error:", "except ZeroDivisionError as error:"
+            ),
+        ),
+        (f"{SETTINGS}::test_a_run_folder_that_cannot_be_written_is_one_sentence",),
+    ),
+    Guard(
+        "a file of settings is text",
+        "P8",
+        "a command ends in a traceback instead of what to do",
+        (Removal("backoffice/env.py", 'if "\\0" in text:', "if False:"),),
+        (f"{SETTINGS}::test_a_file_of_settings_that_is_no_text_is_one_sentence",),
+    ),
+    Guard(
+        "keys for real money travel encrypted",
+        "P7",
+        "an http:// address for LIVE sends the key in clear through every network on the way",
+        (
+            Removal(
+                "backoffice/env.py",
+                'if good and name.startswith("BINANCE_LIVE_") and parts.scheme != schemes[-1]:',
+                "if False:",
+            ),
+        ),
+        (f"{SETTINGS}::test_a_wrong_setting_is_one_sentence",),
+    ),
+    Guard(
+        "a verb on a restored copy is refused",
+        "P5",
+        "somebody closes a trio in a copy that nobody carries out, and goes home",
+        (Removal("orders/cli/commands.py", "if refusal := install_refusal():", 'if refusal := "":'),),
+        ("tests/unit/orders/cli/test_commands.py::test_a_verb_on_a_restored_copy_is_refused",),
+    ),
+    Guard(
+        "who starts a server by hand is told that it ends with the shell",
+        "P8",
+        "the web dies with the shell in which somebody started it, and nobody knew that it would",
+        (Removal("local_servers/serve.py", "sys.stderr.write(DIES_WITH_SHELL)", "pass"),),
+        (f"{SERVE}::test_at_a_terminal_it_is_said_that_it_ends_with_the_shell",),
+    ),
+    Guard(
+        "the lock carries the hash that others expect",
+        "P8",
+        "a fresh clone resolves everything anew, and runs on versions that nobody has tried",
+        (
+            Removal(
+                "local_servers/pipfile_lock.py",
+                '    lock["_meta"]["hash"]["sha256"] = pipfile_hash(tomllib.loads(path.with_name("Pipfile").read_text()))\n',
+                "",
+            ),
+        ),
+        (
+            "tests/unit/backoffice/test_tree.py"
+            "::test_a_lock_made_where_an_index_is_configured_gets_the_hash_that_all_others_expect",
+        ),
+    ),
+    Guard(
+        "what was typed as a key does not come back",
+        "P7",
+        "a form that was refused shows the API key to whoever stands behind",
+        (
+            Removal(
+                "accounts/forms.py",
+                "    def format_value(self, value: Any) -> None:\n        return None\n",
+                "    pass\n",
+            ),
+        ),
+        (f"{PAGES}::test_no_page_shows_a_secret",),
     ),
     Guard(
         "nobody waits for a silent database",

@@ -91,12 +91,55 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/cover.py",
-                "if trio.question is not None or not from_outside(trio):",
+                "if asks or not from_outside(trio):",
                 "if True:",
             ),
         ),
         (
             f"{STORY}::test_a_position_that_a_person_enlarges_is_covered_whole_and_asked_about_once_for_each_size",
+        ),
+    ),
+    Guard(
+        "a question is taken back when its size is gone",
+        "P6",
+        "a person is asked about a size that the position has no longer, and answers it",
+        (
+            Removal(
+                "orders/domain/decision/cover.py",
+                "    return None if still else WithdrawQuestion(question)\n",
+                "    return None\n",
+            ),
+        ),
+        (
+            f"{STORY}::test_a_position_that_a_person_enlarges_is_covered_whole_and_asked_about_once_for_each_size",
+            "tests/unit/orders/domain/test_answers_stick.py"
+            "::test_who_is_asked_about_an_enlarged_position_is_asked_about_its_size_now",
+        ),
+    ),
+    Guard(
+        "a lifted restriction is asked about no more",
+        "P6",
+        "a person answers for an account that trades again",
+        (Removal("worker/settings_drift.py", "    if not account.restriction:\n", "    if False:\n"),),
+        (
+            "tests/unit/orders/placement/test_restrictions.py"
+            "::test_what_is_asked_about_a_restriction_is_taken_back_when_that_is_lifted",
+        ),
+    ),
+    Guard(
+        "a question is taken back by what is known",
+        "P6",
+        "a position read before the fill takes back a question whose reason stands",
+        (
+            Removal(
+                "orders/domain/decision/cover.py",
+                "question.kind is not QuestionKind.POSITION_ENLARGED or outside is None:",
+                "question.kind is not QuestionKind.POSITION_ENLARGED:\n        return None\n    outside = outside or Decimal(0)\n    if False:",
+            ),
+        ),
+        (
+            "tests/unit/orders/domain/test_answers_stick.py"
+            "::test_a_position_that_is_not_read_since_the_fill_takes_no_question_back",
         ),
     ),
     Guard(

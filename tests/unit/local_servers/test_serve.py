@@ -6,6 +6,7 @@ import configparser
 import json
 import os
 import pty
+import select
 import shutil
 import socket
 import subprocess
@@ -112,6 +113,8 @@ def test_at_a_terminal_it_is_said_that_it_ends_with_the_shell() -> None:
         stderr=slave,
     )
     try:
+        said, _, _ = select.select([master], [], [], 30.0)
+        assert said, "nothing was said"
         assert "ends with the shell" in os.read(master, 4096).decode()
     finally:
         process.terminate()
