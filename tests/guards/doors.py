@@ -330,7 +330,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "    pass\n",
             ),
         ),
-        (f"{PAGES}::test_no_page_shows_a_secret",),
+        (f"{PAGES}::test_no_page_shows_a_secret[as-it-is]",),
     ),
     Guard(
         "nobody waits for a silent database",

@@ -20,7 +20,7 @@ FAULTS = (
 )
 
 
-@pytest.mark.parametrize("faulty", [False, True], ids=["as it is", "with a fault of ours and DEBUG"])
+@pytest.mark.parametrize("faulty", [False, True], ids=["as-it-is", "fault-and-DEBUG"])
 def test_no_page_shows_a_secret(
     desk: Desk, settings: Any, monkeypatch: pytest.MonkeyPatch, faulty: bool
 ) -> None:
