@@ -11,9 +11,12 @@ from django.views.debug import SafeExceptionReporterFilter
 
 from exchange.secret import HIDDEN
 
-# Their frames hold headers, bodies and signatures as plain text.
+# Their frames hold headers, bodies and signatures as plain text: packages, and modules of ours.
 CARRIERS: Final = frozenset(
-    {"requests", "urllib3", "http", "hmac", "json", "binance_common", "cryptography", "fernet_fields"}
+    {
+        *("requests", "urllib3", "http", "hmac", "json", "binance_common", "cryptography", "fernet_fields"),
+        *("exchange.binance.connections", "exchange.binance.mounted", "exchange.binance.transport"),
+    }
 )
 
 
@@ -29,7 +32,8 @@ class DiscreetFilter(SafeExceptionReporterFilter):
         return True
 
     def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: FrameType) -> Any:
-        if str(tb_frame.f_globals.get("__name__", "")).partition(".")[0] in CARRIERS:
+        module = str(tb_frame.f_globals.get("__name__", ""))
+        if module in CARRIERS or module.partition(".")[0] in CARRIERS:
             return []
         shown = super().get_traceback_frame_variables(request, tb_frame)
         return [(name, self.cleanse_setting(name, value)) for name, value in shown]

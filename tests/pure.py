@@ -16,6 +16,7 @@ CHECKOUT: Final = Path(__file__).resolve().parent.parent
 FAST: Final = (
     "tests/unit/demo/test_bars.py",
     "tests/unit/exchange/mapping",
+    "tests/unit/exchange/test_answer_reader.py",
     "tests/unit/exchange/test_clock_offset.py",
     "tests/unit/exchange/test_errors_table.py",
     "tests/unit/exchange/test_limits.py",
@@ -57,6 +58,7 @@ SLOWER: Final = (
     "tests/unit/docs/test_releases.py",
     "tests/unit/exchange/test_against_simulator.py",
     "tests/unit/exchange/test_client_reads.py",
+    "tests/unit/exchange/test_connections.py",
     "tests/unit/exchange/test_imports.py",
     "tests/unit/exchange/test_streams.py",
     "tests/unit/exchange/test_tls.py",

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
-
-from requests.adapters import BaseAdapter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from exchange.binance import order_params
 from exchange.binance.acknowledgement import acknowledgement
@@ -51,6 +49,9 @@ from exchange.types import (
     TradeView,
     WireRequest,
 )
+
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
 
 FOLLOW_MIN_MS: Final = 50
 _T = TypeVar("_T")

@@ -1,31 +1,31 @@
 """One request through Binance's own library: it formats and signs, everything else is ours.
 
-It is sent once; the answer is read from the record of the flight, not from what the library raises.
+It is sent once; the answer is read from the record of the flight, never by the library.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import http.client
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-import requests
-from requests.adapters import BaseAdapter
-from urllib3.exceptions import HTTPError as Urllib3Error
-
 from exchange.binance.answer import Answer
+from exchange.binance.connections import KEPT
 from exchange.binance.errors import error_from, foreign_answer, no_answer
 from exchange.binance.limits import cost_of, usage_of, wait_ms
 from exchange.binance.mapping.body import ForeignShape, parse
-from exchange.binance.transport import Recorder, flying
+from exchange.binance.mounted import Mounted
+from exchange.binance.transport import Flight, Landed, Transport
 from exchange.rate_limits import OpenGate, RateGate, spending_now
 from exchange.redaction import quieten_http_logs
 from exchange.secret import revealed
 from exchange.types import Endpoints
+
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
 
 _T = TypeVar("_T")
 OFFSET_SECONDS: Final = 30.0
@@ -38,15 +38,14 @@ def prepare() -> None:
     _library()
 
 
-def _library() -> tuple[Any, Any, Any, type[Exception]]:
+def _library() -> tuple[Any, Any, Any]:
     from binance_common.configuration import ConfigurationRestAPI
-    from binance_common.errors import Error
     from binance_common.utils import send_request
     from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures import (
         DerivativesTradingUsdsFutures,
     )
 
-    return DerivativesTradingUsdsFutures, ConfigurationRestAPI, send_request, Error
+    return DerivativesTradingUsdsFutures, ConfigurationRestAPI, send_request
 
 
 class Wire:
@@ -64,15 +63,7 @@ class Wire:
     ) -> None:
         quieten_http_logs()
         self.gate = gate or OpenGate()
-        client, configuration, self._send_request, library_error = _library()
-        self._about_the_wire: tuple[type[Exception], ...] = (
-            library_error,
-            requests.RequestException,
-            Urllib3Error,
-            http.client.HTTPException,
-            OSError,
-            ValueError,
-        )
+        client, configuration, self._send_request = _library()
         # No retries: the library would repeat a DELETE, and a done cancel would come back as -2011.
         settings = configuration(
             api_key=revealed(api_key) or None,  # the library makes it a header by str()
@@ -82,15 +73,8 @@ class Wire:
             retries=0,
             compression=False,
         )
-        rest = client(config_rest_api=settings).rest_api
-        self._settings = rest.configuration
-        session: requests.Session = rest._session
-        session.trust_env = False  # no proxy variable may divert an order
-        session.max_redirects = 0  # a 307 would send an order a second time, elsewhere
-        recorder = Recorder(transport)
-        session.mount("http://", recorder)
-        session.mount("https://", recorder)
-        self._session = session
+        self._settings = client(config_rest_api=settings).rest_api.configuration
+        self._transport: Transport = KEPT if transport is None else Mounted(transport)
         self._secrets = (api_key, api_secret)
 
     def ask(
@@ -144,19 +128,18 @@ class Wire:
         settings.timeout = timeout_ms
         if base is not None:
             settings.base_path = base.rstrip("/")
-        with flying(timeout_ms) as flight:
-            # What the library makes of the answer is of no interest: the flight has seen it all.
-            # Other exceptions (a job's time limit, a bug) are not about the exchange and pass.
-            with contextlib.suppress(*self._about_the_wire):
-                self._send_request(self._session, settings, method, path, dict(params), is_signed=signed)
-            answer: Answer | None = flight.answer
-        # Raised out here so that no library exception, whose text holds the signed URL, hangs on it.
+        flight = Flight(self._transport, time.monotonic() + timeout_ms / 1000)
+        # Other exceptions (a job's time limit, a bug) are not about the exchange and pass.
+        with contextlib.suppress(Landed, ValueError):
+            self._send_request(flight, settings, method, path, dict(params), is_signed=signed)
+        answer = flight.answer
+        # Raised out here so that no exception of the way, whose text may hold the signed URL, hangs on it.
         if answer is not None:
             return answer
         raise no_answer(
             host=urlsplit(settings.base_path).hostname or "?",
             sent=flight.sent,
-            overdue=flight.overdue or time.monotonic() >= flight.deadline,
+            overdue=flight.overdue,
             timeout_ms=timeout_ms,
             reading=reading,
         )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
-
-from requests.adapters import BaseAdapter
 
 from exchange.binance.http import Wire
 from exchange.binance.limits import limits_in
@@ -14,6 +12,9 @@ from exchange.binance.mapping.fields import list_or_single
 from exchange.binance.mapping.market import read_exchange_info, read_mark_price, read_server_time
 from exchange.rate_limits import RateGate
 from exchange.types import Endpoints, ExchangeMs, MarkPrice
+
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
 
 _T = TypeVar("_T")
 

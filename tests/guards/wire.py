@@ -7,6 +7,7 @@ from typing import Final
 from tests.guards.guard import Guard, Removal
 
 WIRE: Final = "tests/unit/exchange/test_wire_guardrails.py"
+CONNECTIONS: Final = "tests/unit/exchange/test_connections.py"
 TABLE: Final = "tests/unit/exchange/test_errors_table.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -15,8 +16,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P2",
         "an order is sent a second time, to another place",
         (
-            Removal("exchange/binance/http.py", "session.max_redirects = 0 ", "session.max_redirects = 30 "),
-            Removal("exchange/binance/transport.py", "        if flight.sends:\n", "        if False:\n"),
+            Removal(
+                "exchange/binance/transport.py",
+                "                self.answer = self.transport.send(Outgoing(method, url, params, headers), self)\n",
+                "                self.answer = self.transport.send(Outgoing(method, url, params, headers), self)\n"
+                "                while location := self.answer.headers.get('location'):\n"
+                "                    self.answer = self.transport.send(Outgoing(method, location, params, headers), self)\n",
+            ),
         ),
         (f"{WIRE}::test_a_redirected_order_never_reaches_another_place",),
     ),
@@ -25,10 +31,55 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P2",
         "the library repeats a cancel that was done, and its answer says it was never there",
         (
-            Removal("exchange/binance/http.py", "retries=0,", "retries=3,"),
-            Removal("exchange/binance/transport.py", "        if flight.sends:\n", "        if False:\n"),
+            Removal("exchange/binance/http.py", "retries=0,", "retries=3, backoff=1,"),
+            Removal("exchange/binance/transport.py", "        if not self.asked:\n", "        if True:\n"),
+            Removal(
+                "exchange/binance/transport.py",
+                "class Landed(Exception):",
+                "class Landed(__import__('requests').RequestException):",
+            ),
+            Removal(
+                "exchange/binance/http.py",
+                "contextlib.suppress(Landed, ValueError)",
+                "contextlib.suppress(Exception)",
+            ),
         ),
         (f"{WIRE}::test_a_cancel_is_sent_once_too",),
+    ),
+    Guard(
+        "a connection that its server has closed is not used",
+        "P2, P4",
+        "orders and stops go into a connection that nobody reads, and each must be looked up first",
+        (
+            Removal(
+                "exchange/binance/connections.py",
+                "if time.monotonic() - since <= IDLE_SECONDS and not _is_readable(sock):",
+                "if time.monotonic() - since <= IDLE_SECONDS:",
+            ),
+        ),
+        (f"{CONNECTIONS}::test_an_order_goes_out_anew_where_the_server_has_closed_meanwhile",),
+        raises=("OutcomeUnknown",),
+    ),
+    Guard(
+        "what comes behind an answer is not taken for the next",
+        "P2",
+        "an order is taken for placed, or for refused, by an answer to another request",
+        (
+            Removal(
+                "exchange/binance/answer_reader.py",
+                "return answer, kept and incoming.is_empty",
+                "return answer, kept",
+            ),
+        ),
+        (f"{CONNECTIONS}::test_what_comes_behind_an_answer_is_not_taken_for_the_next",),
+    ),
+    Guard(
+        "a request without an answer counts as sent from its first byte on",
+        "P2",
+        "an order that a connection broke under counts as never sent, and is placed again",
+        (Removal("exchange/binance/connections.py", "            flight.sent = True\n", ""),),
+        (f"{CONNECTIONS}::test_what_a_kept_connection_breaks_under_is_not_sent_again[reset]",),
+        raises=("ExchangeUnavailable",),  # instead of OutcomeUnknown
     ),
     Guard(
         "one deadline for a whole answer",
@@ -36,9 +87,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an answer that drips in byte by byte holds its thread for as long as it likes",
         (
             Removal(
-                "exchange/binance/transport.py",
-                "socket.socket.shutdown(self._sock, socket.SHUT_RDWR)",
-                "pass",
+                "exchange/binance/answer_reader.py",
+                "self._sock.settimeout(time_left(self._deadline))",
+                "self._sock.settimeout(5)",
             ),
         ),
         (f"{WIRE}::test_one_deadline_covers_head_and_body",),
@@ -47,7 +98,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "no proxy diverts an order",
         "P2, P7",
         "a variable of the environment sends orders through another machine",
-        (Removal("exchange/binance/http.py", "session.trust_env = False ", "session.trust_env = True "),),
+        (
+            Removal(
+                "exchange/binance/connections.py",
+                "socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)",
+                "socket.getaddrinfo(*os.environ['http_proxy'].removeprefix('http://').split(':'), type=socket.SOCK_STREAM)",
+            ),
+        ),
         (f"{WIRE}::test_no_proxy_from_the_environment_diverts_an_order",),
         raises=("ExchangeUnavailable",),  # the proxy is not there
     ),

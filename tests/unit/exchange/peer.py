@@ -136,6 +136,7 @@ class Peer:
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.requests: list[Request] = []
+        self.taken = 0  # connections
         self.raw: list[bytes] = []
         self._replies: deque[Reply] = deque()
         self._route: Callable[[Request], Reply] | None = None
@@ -150,13 +151,17 @@ class Peer:
     def always(self, route: Callable[[Request], Reply]) -> None:
         self._route = route
 
+    def let_go(self) -> None:
+        """Close every connection, and take new ones."""
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for connection in list(self._open):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        self.let_go()
         for thread in self._threads:
             thread.join(timeout=5)
 
@@ -171,6 +176,7 @@ class Peer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            self.taken += 1
             self._open.add(connection)
             self._start(self._serve, connection)
 

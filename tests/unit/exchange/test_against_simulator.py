@@ -1,4 +1,4 @@
-"""The port's methods, whole, on the local exchange mounted in process: signing and reading included."""
+"""The port's methods, whole, on the local exchange: mounted in process, signing and reading included, and as a process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from exchange.binance.client import BinanceExchange
 from exchange.binance.mapping.user_events import read_user_event
 from exchange.binance.public import BinancePublic
 from exchange.clock_offset import measure_offset
-from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
+from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected, OutcomeUnknown
 from exchange.types import (
     Endpoints,
     ExchangeMs,
@@ -29,6 +29,8 @@ from exchange.types import (
 from simulator import Simulator
 from simulator.transport import InProcessAdapter
 from tests.unit.exchange.samples import D, a_closing_stop, a_limit, a_market, a_stop
+from tests.unit.simulator import support
+from tests.unit.simulator.process import Venue
 
 ENDPOINTS = Endpoints("http://simulator.invalid", "ws://simulator.invalid", "http://simulator.invalid")
 KEY, SECRET = "k" * 64, "s" * 64
@@ -193,3 +195,31 @@ def test_a_wrong_secret_is_for_a_person(simulator: Simulator) -> None:
     with pytest.raises(CredentialsRefused) as caught:
         stranger.balances(at=at(stranger))
     assert caught.value.code == -1022
+
+
+def test_over_the_network_what_was_lost_is_unknown_and_found_where_it_arrived() -> None:
+    # Given the exchange as a process, which loses one order on its way and the answer to another
+    venue = Venue("--prices", "hand", "--account", f"one:{support.KEY}:{support.SECRET}:10000")
+    try:
+        venue.sim("POST", "price", {"symbol": "BTCUSDT", "price": "63000"})
+        for name, loss in (("^ab12-2", "lose_answer"), ("^ab12-3", "lose_before")):
+            venue.sim(
+                "POST", "faults", {"match": {"method": "POST", "client_id": name}, "then": {"do": loss}}
+            )
+        exchange = BinanceExchange(
+            Endpoints(venue.url, "", venue.url), api_key=support.KEY, api_secret=support.SECRET
+        )
+        assert place(exchange, a_limit(client_id="ab12-1-e1")).state is OrderState.NEW
+        for lost in ("ab12-2-e1", "ab12-3-e1"):
+            with pytest.raises(OutcomeUnknown):
+                place(exchange, a_limit(client_id=lost))
+        # Then each was sent once, and the look-up tells the two apart
+        found = {
+            name: exchange.find_order(OrderRef("BTCUSDT", name, conditional=False), at=at(exchange))
+            for name in ("ab12-1-e1", "ab12-2-e1", "ab12-3-e1")
+        }
+        assert [name for name, order in found.items() if order] == ["ab12-1-e1", "ab12-2-e1"]
+        posted = [entry["client_id"] for entry in venue.sim("GET", "log") if entry["method"] == "POST"]
+        assert posted == ["ab12-1-e1", "ab12-2-e1", "ab12-3-e1"]
+    finally:
+        assert venue.end() == 0

@@ -10,12 +10,13 @@ EXCHANGE = Path(__file__).resolve().parents[3] / "exchange"
 # What speaks to the network; everything else is pure, and its tests start at once.
 NETWORK = {
     "exchange.binance.client",
+    "exchange.binance.connections",
     "exchange.binance.http",
+    "exchange.binance.mounted",
     "exchange.binance.public",
     "exchange.binance.streams.market_stream",
     "exchange.binance.streams.reconnecting_socket",
     "exchange.binance.streams.user_stream",
-    "exchange.binance.transport",
 }
 
 

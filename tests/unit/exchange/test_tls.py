@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import select
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from exchange.binance.client import BinanceExchange
+from exchange.binance.connections import KeptConnections, Origin
 from exchange.errors import ExchangeUnavailable, OutcomeUnknown
 from exchange.types import Endpoints
 from tests.unit.exchange.conftest import KEY, SECRET
@@ -65,8 +68,7 @@ def secured(certificate: Path) -> Iterator[Peer]:
 
 def client(peer: Peer, trusted: Path | None) -> BinanceExchange:
     exchange = BinanceExchange(Endpoints(peer.url, ""), api_key=KEY, api_secret=SECRET)
-    if trusted is not None:
-        exchange._wire._session.verify = str(trusted)
+    exchange._wire._transport = KeptConnections(str(trusted) if trusted else None)
     return exchange
 
 
@@ -76,6 +78,7 @@ def test_an_order_over_tls_and_the_connection_is_kept(secured: Peer, certificate
         secured.then(answer(placed()))
         assert exchange.send(exchange.submit_request(a_limit()), stamp=STAMP)
     assert len(secured.requests) == 3
+    assert secured.taken == 1
 
 
 def test_the_deadline_holds_over_tls(secured: Peer, certificate: Path) -> None:
@@ -86,6 +89,44 @@ def test_the_deadline_holds_over_tls(secured: Peer, certificate: Path) -> None:
         with pytest.raises(OutcomeUnknown):
             exchange.send(exchange.submit_request(a_limit()), stamp=STAMP, timeout_ms=400)
         assert time.monotonic() - began < 2
+
+
+def test_a_handshake_that_never_ends_holds_nobody_past_the_deadline() -> None:
+    # Given a server that takes the connection and says nothing
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        exchange = BinanceExchange(
+            Endpoints(f"https://127.0.0.1:{mute.getsockname()[1]}", ""), api_key=KEY, api_secret=SECRET
+        )
+        began = time.monotonic()
+        with pytest.raises(ExchangeUnavailable, match="nothing was sent"):
+            exchange.send(exchange.submit_request(a_limit()), stamp=STAMP, timeout_ms=300)
+        assert time.monotonic() - began < 2
+
+
+def test_a_closed_connection_is_noticed_over_tls_too(secured: Peer, certificate: Path) -> None:
+    exchange = client(secured, certificate)
+    secured.then(answer(placed()))
+    exchange.send(exchange.submit_request(a_limit()), stamp=STAMP)
+    ((resting, _),) = exchange._wire._transport._kept[Origin("127.0.0.1", secured.port, True)]  # type: ignore[attr-defined]
+    secured.let_go()
+    assert select.select([resting], [], [], 5)[0]
+    secured.then(answer(placed()))
+    assert exchange.send(exchange.submit_request(a_limit()), stamp=STAMP)
+    assert (len(secured.requests), secured.taken) == (2, 2)
+
+
+def test_a_certificate_of_another_name_ends_before_anything_is_sent(
+    secured: Peer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", secured.port))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: here)
+    exchange = BinanceExchange(
+        Endpoints(f"https://localhost:{secured.port}", ""), api_key=KEY, api_secret=SECRET
+    )
+    exchange._wire._transport = KeptConnections(str(certificate))
+    with pytest.raises(ExchangeUnavailable, match="nothing was sent"):
+        exchange.send(exchange.submit_request(a_limit()), stamp=STAMP)
+    assert secured.requests == []
 
 
 def test_a_certificate_nobody_trusts_ends_before_anything_is_sent(secured: Peer) -> None:
