@@ -169,8 +169,8 @@ class Budget:
         self._silent_until = self._loaded_at = 0.0
         self._weight: tuple[int, float] | None = None  # the exchange's last figure, not passed on yet
         self._orders: dict[str, tuple[int, int, float]] = {}
-        self._enter = valkey.client().register_script(ENTER)
-        self._close = valkey.client().register_script(CLOSE)
+        self._enter = valkey.Script(ENTER)
+        self._close = valkey.Script(CLOSE)
 
     # --- before a request, and after it ---------------------------------------------------------
 
@@ -277,7 +277,7 @@ class Budget:
         if how == 3:
             return Held(Refusal.RATE_ORDERS, int(wait_ms))
         with self._lock:  # kept along, for when Valkey falls silent
-            self._meter.enter(account, cost, _UNLIMITED, priority, now_ms=_ms(now))
+            self._meter.count(account, cost, priority, now_ms=_ms(now))
         return Held(Refusal.RATE_WEIGHT, 0)
 
     def _alone(self, account: str, cost: Cost, priority: Priority) -> Held:
@@ -380,7 +380,6 @@ class AccountGate:
         self._budget.learn(limits)
 
 
-_UNLIMITED: Final = Limits(weight_1m=10**9, orders_10s=10**9, orders_1m=10**9)
 _lock = threading.Lock()
 _budgets: dict[str, Budget] = {}
 

@@ -119,7 +119,10 @@ class Meter:
     accounts: dict[str, AccountMeter] = field(default_factory=dict)
 
     def account(self, name: str) -> AccountMeter:
-        return self.accounts.setdefault(name, AccountMeter())
+        found = self.accounts.get(name)
+        if found is None:
+            found = self.accounts[name] = AccountMeter()
+        return found
 
     def enter(
         self,
@@ -139,17 +142,22 @@ class Meter:
         whole = allowed.weight_1m if ceiling is None else ceiling
         if cost.weight and (ours > allowed.weight_1m or ours + others > whole):
             return Held(Refusal.RATE_WEIGHT, BUCKET_MS)
-        account = self.account(name)
         if cost.orders:
-            held = _orders_held(account, cost, allowed, priority, now_ms)
+            held = _orders_held(self.account(name), cost, allowed, priority, now_ms)
             if held is not None:
                 return held
+        self.count(name, cost, priority, now_ms=now_ms)
+        return None
+
+    def count(self, name: str, cost: Cost, priority: Priority, *, now_ms: int) -> None:
+        """Count a request that leaves."""
+        self.weight.add(cost.weight, now_ms)
+        if cost.orders:
+            account = self.account(name)
             account.orders.add(cost.orders, now_ms)
             account.pledged.add(cost.pledge, now_ms)
             if priority is Priority.PROTECT:
                 account.protecting.add(cost.orders, now_ms)
-        self.weight.add(cost.weight, now_ms)
-        return None
 
     def leave(self, name: str, usage: Usage, *, now_ms: int) -> None:
         """Note the exchange's own figures."""
