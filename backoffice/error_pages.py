@@ -15,7 +15,7 @@ from exchange.secret import HIDDEN
 CARRIERS: Final = frozenset(
     {
         *("requests", "urllib3", "http", "hmac", "json", "binance_common", "cryptography", "fernet_fields"),
-        *("exchange.binance.connections", "exchange.binance.mounted", "exchange.binance.transport"),
+        *("exchange.binance.connections", "exchange.binance.http", "exchange.binance.mounted"),
     }
 )
 

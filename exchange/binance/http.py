@@ -1,12 +1,12 @@
 """One request through Binance's own library: it formats and signs, everything else is ours.
 
-It is sent once; the answer is read from the record of the flight, never by the library.
+It is sent once, and the answer is read here: the library's own sending repeats what fails, formats each query twice and
+loses the bodies of most errors.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,7 +18,7 @@ from exchange.binance.errors import error_from, foreign_answer, no_answer
 from exchange.binance.limits import cost_of, usage_of, wait_ms
 from exchange.binance.mapping.body import ForeignShape, parse
 from exchange.binance.mounted import Mounted
-from exchange.binance.transport import Flight, Landed, Transport
+from exchange.binance.transport import Flight, Outgoing, Transport
 from exchange.rate_limits import OpenGate, RateGate, spending_now
 from exchange.redaction import quieten_http_logs
 from exchange.secret import revealed
@@ -38,18 +38,18 @@ def prepare() -> None:
     _library()
 
 
-def _library() -> tuple[Any, Any, Any]:
+def _library() -> tuple[Any, Any, Any, Any]:
     from binance_common.configuration import ConfigurationRestAPI
-    from binance_common.utils import send_request
+    from binance_common.utils import encoded_string, get_signature
     from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures import (
         DerivativesTradingUsdsFutures,
     )
 
-    return DerivativesTradingUsdsFutures, ConfigurationRestAPI, send_request
+    return DerivativesTradingUsdsFutures, ConfigurationRestAPI, encoded_string, get_signature
 
 
 class Wire:
-    """One library client: sends one request, once, and returns its 200 or raises what it meant."""
+    """One account's way to Binance: sends one request, once, and returns its 200 or raises what it meant."""
 
     def __init__(
         self,
@@ -57,20 +57,16 @@ class Wire:
         *,
         api_key: str,
         api_secret: str,
-        timeout_ms: int,
         transport: BaseAdapter | None,
         gate: RateGate | None = None,
     ) -> None:
         quieten_http_logs()
         self.gate = gate or OpenGate()
-        client, configuration, self._send_request = _library()
-        # No retries: the library would repeat a DELETE, and a done cancel would come back as -2011.
+        client, configuration, self._formatted, self._signature = _library()
         settings = configuration(
             api_key=revealed(api_key) or None,  # the library makes it a header by str()
             api_secret=api_secret or None,
             base_path=endpoints.rest.rstrip("/"),
-            timeout=timeout_ms,
-            retries=0,
             compression=False,
         )
         self._settings = client(config_rest_api=settings).rest_api.configuration
@@ -124,25 +120,30 @@ class Wire:
         signed: bool,
         base: str | None,
     ) -> Answer:
-        settings = copy.copy(self._settings)
-        settings.timeout = timeout_ms
-        if base is not None:
-            settings.base_path = base.rstrip("/")
-        flight = Flight(self._transport, time.monotonic() + timeout_ms / 1000)
+        base_path = (base or self._settings.base_path).rstrip("/")
+        flight = Flight(time.monotonic() + timeout_ms / 1000)
+        answer: Answer | None = None
         # Other exceptions (a job's time limit, a bug) are not about the exchange and pass.
-        with contextlib.suppress(Landed, ValueError):
-            self._send_request(flight, settings, method, path, dict(params), is_signed=signed)
-        answer = flight.answer
+        with contextlib.suppress(OSError, ValueError):
+            outgoing = self._outgoing(method, base_path + path, params, signed=signed)
+            answer = self._transport.send(outgoing, flight)
         # Raised out here so that no exception of the way, whose text may hold the signed URL, hangs on it.
         if answer is not None:
             return answer
         raise no_answer(
-            host=urlsplit(settings.base_path).hostname or "?",
+            host=urlsplit(base_path).hostname or "?",
             sent=flight.sent,
             overdue=flight.overdue,
             timeout_ms=timeout_ms,
             reading=reading,
         )
+
+    def _outgoing(self, method: str, url: str, params: Mapping[str, str], *, signed: bool) -> Outgoing:
+        """Have the library format and sign a request."""
+        query = self._formatted(dict(params))
+        if signed:
+            query = f"{query}&signature={self._signature(self._settings, query)}"
+        return Outgoing(method, url, query, self._settings.base_headers)
 
 
 def _note_stamp(host: str, timestamp: int) -> None:

@@ -58,7 +58,6 @@ class BinancePublic:
             endpoints,
             api_key=api_key,
             api_secret=api_secret,
-            timeout_ms=timeout_ms,
             transport=transport,
             gate=gate,
         )

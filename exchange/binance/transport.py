@@ -1,12 +1,11 @@
-"""What carries one request under the library: one send, one deadline, and a record of what became of it."""
+"""What carries one request: one send, one deadline, and a record of what became of it."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Protocol
 
 from exchange.binance.answer import Answer
 
@@ -29,32 +28,15 @@ class Transport(Protocol):
         ...
 
 
-class Landed(Exception):
-    """The library has done its part: it must neither read the answer nor send again."""
-
-
 @dataclass(slots=True)
 class Flight:
-    """What becomes of one request. To the library it is the session, which it asks to send.
+    """What becomes of one request.
 
     ``sent``: a byte may have left. From then on only an answer says what became of it.
     """
 
-    transport: Transport
     deadline: float
     sent: bool = False
-    asked: bool = False
-    answer: Answer | None = None
-
-    def request(
-        self, *, method: str, url: str, params: str, headers: Mapping[str, str], **unused: Any
-    ) -> NoReturn:
-        """Send, once. Raises Landed, whatever came of it: the library repeats what it sees fail."""
-        if not self.asked:
-            self.asked = True
-            with contextlib.suppress(OSError, ValueError):
-                self.answer = self.transport.send(Outgoing(method, url, params, headers), self)
-        raise Landed
 
     @property
     def overdue(self) -> bool:

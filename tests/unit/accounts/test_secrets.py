@@ -225,7 +225,7 @@ PLACES = (
     "accounts.services.key_hash",
     "accounts.fields.revealed",
     "exchange.binance.http.Wire._answer",
-    "exchange.binance.transport.Flight.request",
+    "exchange.binance.http.Wire._outgoing",
     "exchange.binance.mounted.Mounted.send",
     "tests.unit.accounts.venue.Venue.send",
 )
