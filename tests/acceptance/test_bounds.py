@@ -106,6 +106,43 @@ def test_a_fill_is_covered_within_two_seconds_although(
     )
 
 
+@pytest.mark.parametrize("is_heard", [True, False], ids=["amendment heard", "amendment found by a sweep"])
+def test_an_entry_amended_in_the_app_is_covered_within_the_bound_although_the_stream_is_silent(
+    stack: Stack, redis_queue: Any, is_heard: bool
+) -> None:
+    # Given a resting entry that a person has made larger and moved, and that we know as it is now
+    stack.environment |= {"SWEEP_SECONDS": "2"}
+    account = stack.account()
+    stack.start_worker()
+    stack.start_rqworker()
+    until(lambda: watched(account), seconds=60, why=stack.logs)
+    trio = queue(
+        draft(account, quantity=D("0.040"), entry_type="LIMIT", price=D("99000"), protection="ON_FIRST_FILL")
+    )
+    reaches(trio, "WORKING")
+    if not is_heard:
+        falls_silent(stack)
+    amendment = {"client_id": client_id(trio, "e1"), "quantity": "0.090", "price": "99500"}
+    stack.ask("POST", "/sim/amend", amendment)
+    entry = trio.legs.filter(role=Role.ENTRY)
+    until(lambda: entry.get().price == D("99500"), seconds=20, why=lambda: story(trio))
+    falls_silent(stack)
+
+    # When the price reaches where it is now, and nobody says so
+    stack.price("BTCUSDT", "99400")
+    until(lambda: covered(stack), seconds=15, why=lambda: story(trio))
+
+    # Then all of it is covered within the bound, as the exchange saw it
+    (book,) = stack.ask("GET", "/sim/state")["accounts"]
+    (position,) = book["positions"]
+    (stop,) = [order for order in book["algo_orders"] if order["orderType"] == "STOP_MARKET"]
+    assert D(position["quantity"]) == D("0.090")
+    assert stop["closePosition"] or D(stop["quantity"]) == D("0.090")
+    gap = longest_gap(stack)
+    print(f"uncovered for {gap} ms")
+    assert gap <= BOUND_MS, story(trio)
+
+
 @contextmanager
 def filled_but_not_committed(stack: Stack, account: ExchangeAccount) -> Iterator[TrioOrder]:
     """The entry has filled, its answer is on the way, and nobody has been told of it by an event."""
