@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -39,6 +39,21 @@ def recorded(name: str) -> list[Bar]:
             )
             for row in csv.DictReader(file)
         ]
+
+
+def in_small_steps(prices: Iterable[Decimal], *, share_max: Decimal) -> Iterator[Decimal]:
+    """Yield the same way with more stops on it: none is further from the one before than this share of it.
+
+    So an entry that fills on the way can be covered before its stop's level is reached.
+    """
+    last: Decimal | None = None
+    for price in prices:
+        if last is not None:
+            steps = int(abs(price - last) / (last * share_max)) + 1
+            for number in range(1, steps):
+                yield last + (price - last) * number / steps
+        yield price
+        last = price
 
 
 @dataclass(frozen=True, slots=True)

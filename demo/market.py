@@ -1,8 +1,10 @@
-"""The simulated market: its prices and faults, as the demo sets them."""
+"""The simulated market: its prices and faults, as the demo sets them, and what the exchange shows."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from urllib.error import HTTPError
@@ -12,6 +14,14 @@ from django.conf import settings
 
 from demo.retry import DemoFailed, retrying
 from simulator.engine.errors import NEW_ORDER_REJECTED
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the exchange shows of some accounts: sizes of positions, and the client ids of what rests, by slot's names."""
+
+    positions: dict[tuple[str, str], Decimal]
+    resting: dict[tuple[str, str], frozenset[str]]
 
 
 class SimulatedMarket:
@@ -26,6 +36,26 @@ class SimulatedMarket:
 
     def move(self, symbol: str, price: Decimal) -> None:
         self._ask("POST", "/sim/price", {"symbol": symbol, "price": format(price, "f")})
+
+    def shown(self, accounts: Collection[str]) -> Shown:
+        """Return what these accounts hold. A market that moves by itself is paused again.
+
+        A simulator that was killed has forgotten that it was paused.
+        """
+        state = self._ask("GET", "/sim/state")
+        if state["running"]:
+            self.pause()
+        positions: dict[tuple[str, str], Decimal] = {}
+        resting: dict[tuple[str, str], set[str]] = {}
+        for account in state["accounts"]:
+            if account["name"] not in accounts:
+                continue
+            for position in account["positions"]:
+                positions[account["name"], position["symbol"]] = abs(Decimal(position["quantity"]))
+            for order in (*account["orders"], *account["algo_orders"]):
+                ids = resting.setdefault((account["name"], order["symbol"]), set())
+                ids.add(order.get("clientAlgoId") or order["clientOrderId"])
+        return Shown(positions, {slot: frozenset(ids) for slot, ids in resting.items()})
 
     def pause(self) -> None:
         self._ask("POST", "/sim/market", {"mode": "pause"})

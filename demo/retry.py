@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from local_servers.manager import EmbeddedServersError
 
 T = TypeVar("T")
-RETRY_SECONDS = 30.0
+RETRY_SECONDS = 90.0  # a busy machine starts slowly
 
 
 class DemoFailed(Exception):

@@ -19,14 +19,15 @@ from django.db.models import F
 from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
 from accounts.services import paper_account_ensure
-from demo.bars import WALKS
-from demo.market import SimulatedMarket
-from demo.retry import DemoFailed, retrying, wait_for
+from demo.bars import WALKS, in_small_steps
+from demo.market import Shown, SimulatedMarket
+from demo.retry import RETRY_SECONDS, DemoFailed, retrying, wait_for
 from demo.scenarios import HEDGE, ONE_WAY, SCENARIOS, STOPS_REFUSED_ON, Scenario
 from exchange.types import PositionMode
 from local_servers import manager
 from orders import services
-from orders.domain.enums import ENDS, TrioState
+from orders.cli.wait import look
+from orders.domain.enums import ENDS, LegState, TrioState
 from orders.domain.errors import IllegalTransition, MarketUnread, OrdersError
 from orders.domain.rounding import plain, to_grid
 from orders.exchange_data.clock import exchange_now_ms
@@ -39,9 +40,11 @@ from orders.risk_gates import worker_alive
 Say = Callable[[str], None]
 OPERATOR = "demo"
 BALANCE = Decimal(100_000)
-TICK_SECONDS = 0.04  # between two prices of the walk
-END_SECONDS = 30.0
-LEFTOVERS_SECONDS = 60.0
+TICK_SECONDS = 0.04  # between two prices of the walk, at least
+STEP_SHARE = Decimal("0.002")  # of the price, at most, from one to the next
+END_SECONDS = 120.0  # a busy machine is no reason to give a story up
+LEFTOVERS_SECONDS = 120.0
+LIVE = (LegState.SUBMITTED, LegState.ACCEPTED, LegState.PARTIALLY_FILLED, LegState.TRIGGERED)
 WORKER_LOG = "see .run/logs/runworker_0.log"
 
 
@@ -60,6 +63,7 @@ class DemoRunner:
         self.market = SimulatedMarket()
         self.accounts: dict[str, ExchangeAccount] = {}
         self.placed: list[Placed] = []
+        self._known: Shown | None = None  # what the exchange showed when we last knew all of it
 
     # --- preparation ------------------------------------------------------------------------------
 
@@ -74,11 +78,11 @@ class DemoRunner:
                 partial(paper_account_ensure, name=name, balance=BALANCE, position_mode=mode)
             )
             self._say(f"Account “{name}” ({mode.words}) is ready.")
-        wait_for(worker_alive, f"No runworker came up within 30 s: {WORKER_LOG}.")
+        wait_for(worker_alive, f"No runworker came up within {RETRY_SECONDS:.0f} s: {WORKER_LOG}.")
         for account in self.accounts.values():
             wait_for(
                 Watch.objects.filter(account=account, swept_at__gte=F("stream_since")).exists,
-                f"Account “{account.name}” is not watched after 30 s: {WORKER_LOG}.",
+                f"Account “{account.name}” is not watched after {RETRY_SECONDS:.0f} s: {WORKER_LOG}.",
             )
 
     def operator_password(self) -> str:
@@ -135,7 +139,9 @@ class DemoRunner:
                 self.market.clear_faults()
                 self.market.refuse_stops(STOPS_REFUSED_ON)
             self._place(scenario)
-            self._narrate_until(self._all_rest, "The trio neither rested nor ended within 30 s.")
+            self._narrate_until(
+                self._all_rest, f"The trio neither rested nor ended within {END_SECONDS:.0f} s."
+            )
         self.market.clear_faults()
         for placed in self.placed:
             if placed.scenario.operator:
@@ -194,13 +200,18 @@ class DemoRunner:
         self._request(services.trio_cancel if operator == "cancel" else services.trio_close, placed.trio_id)
 
     def _walk(self) -> None:
-        """Move both markets through recorded bars, at today's price level."""
+        """Move both markets through recorded bars, at today's price level.
+
+        No price moves on before everything that the one before it caused is known and done: how a story ends is
+        decided by the prices, never by how fast the machine is.
+        """
         walks: list[tuple[str, Sequence[Decimal]]] = []
         for walk in WALKS:
             bars = walk.bars()
             level = self.market.price(walk.symbol) / bars[0].open
             tick = services.symbol_get("PAPER", walk.symbol).tick_size or Decimal("0.0001")
-            prices = [to_grid(p * level, tick, "ROUND_HALF_EVEN") for bar in bars for p in bar.walk()]
+            path = in_small_steps((p for bar in bars for p in bar.walk()), share_max=STEP_SHARE)
+            prices = [to_grid(price * level, tick, "ROUND_HALF_EVEN") for price in path]
             when = datetime.fromtimestamp(bars[0].time_ms / 1000, tz=UTC)
             self._say(
                 f"{walk.symbol} moves through {len(bars)} recorded bars from {when:%Y-%m-%d %H:%M} UTC: "
@@ -208,10 +219,12 @@ class DemoRunner:
             )
             walks.append((walk.symbol, prices))
         for step in range(max(len(prices) for _, prices in walks)):
-            for symbol, path in walks:
-                if step < len(path):
-                    self.market.move(symbol, path[step])
-            self._narrate()
+            for symbol, way in walks:
+                if step < len(way):
+                    self.market.move(symbol, way[step])
+            self._narrate_until(
+                self._all_known, f"What the price caused was not done within {END_SECONDS:.0f} s."
+            )
             time.sleep(TICK_SECONDS)
 
     def _narrate_until(self, what: Callable[[], bool], failure: str) -> None:
@@ -233,6 +246,25 @@ class DemoRunner:
 
     def _all_rest(self) -> bool:
         return all(trio.is_over or trio.state in ("OPEN", "WORKING") for trio in self._trios())
+
+    def _all_known(self) -> bool:
+        """Do we know all that the exchange shows, and is there nothing left to do about it?"""
+        shown = self.market.shown(list(self.accounts))
+        if shown == self._known:
+            return True  # nothing happened since
+        for placed in self.placed:
+            slot = (placed.scenario.account, placed.scenario.symbol)
+            trio, rests = look(placed.trio_id)
+            live = trio.legs.filter(state__in=LIVE).values_list("client_id", flat=True)
+            size = abs(trio.slot.quantity) if trio.slot and not trio.is_over else Decimal(0)
+            known = (size, frozenset(live)) == (
+                shown.positions.get(slot, Decimal(0)),
+                shown.resting.get(slot, frozenset()),
+            )
+            if not (known and (rests or trio.is_over)):
+                return False
+        self._known = shown
+        return True
 
     def _all_ended(self) -> bool:
         return all(trio.is_over for trio in self._trios())

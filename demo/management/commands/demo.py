@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from demo.processes import DemoProcesses
-from demo.retry import DemoFailed, wait_for
+from demo.retry import RETRY_SECONDS, DemoFailed, wait_for
 from demo.runner import OPERATOR, DemoRunner
 from local_servers import pidfiles
 
@@ -88,7 +88,9 @@ class Command(BaseCommand):
             runner.market.run()
             return
         address = runner.leave_one_open()
-        wait_for(_web_answers, "The web did not come up within 30 s: see .run/logs/web.log.")
+        wait_for(
+            _web_answers, f"The web did not come up within {RETRY_SECONDS:.0f} s: see .run/logs/web.log."
+        )
         self._say("")
         self._say(f"The admin is open at {address}")
         self._say(f"Log in as {OPERATOR} with the password {password}")

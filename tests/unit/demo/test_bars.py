@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from decimal import Decimal
 
 import pytest
 
-from demo.bars import WALKS, Bar, Walk, stretch
+from demo.bars import WALKS, Bar, Walk, in_small_steps, stretch
+from demo.runner import STEP_SHARE
+from demo.scenarios import SCENARIOS
 
 
 @pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.symbol)
@@ -45,3 +48,21 @@ def test_a_rising_bar_visits_its_low_first_and_a_falling_one_its_high() -> None:
 
     assert list(rising.walk()) == [10, 9, 13, 12]
     assert list(falling.walk()) == [12, 13, 9, 10]
+
+
+@pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.symbol)
+def test_no_step_jumps_over_the_way_from_an_entry_to_its_stop(walk: Walk) -> None:
+    way = [price for bar in walk.bars() for price in bar.walk()]
+
+    small = list(in_small_steps(way, share_max=STEP_SHARE))
+
+    longest = max(abs(after - before) / before for before, after in itertools.pairwise(small))
+    nearest = min(
+        abs(scenario.stop - (scenario.limit or Decimal(0)))
+        for scenario in SCENARIOS
+        if scenario.symbol == walk.symbol
+    )
+    assert longest <= STEP_SHARE < nearest / 2
+    # And it is the same way still
+    assert (small[0], small[-1], min(small), max(small)) == (way[0], way[-1], min(way), max(way))
+    assert set(way) <= set(small)
