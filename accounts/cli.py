@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import OperationalError, ProgrammingError
+from django.db import ProgrammingError
 
 from accounts.errors import AccountsError
+from infrastructure.connections import UNANSWERED, database_silent
 from infrastructure.patience import limit_waits
 
 REFUSED = 2
@@ -67,9 +68,8 @@ class ScriptCommand(BaseCommand):
                 "The database does not have this program's tables yet: run “manage.py migrate”.",
                 as_json=as_json,
             )
-        except OperationalError as error:
-            reason = (str(error).strip() or "no reason given").splitlines()[0]
-            self._refuse(f"The database does not answer: {reason}", as_json=as_json)
+        except UNANSWERED as error:
+            self._refuse(database_silent(error), as_json=as_json)
         self.stdout.write(json.dumps(result.document, ensure_ascii=False) if as_json else result.sentence)
         if result.exit_code:
             sys.exit(result.exit_code)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
@@ -16,10 +16,15 @@ from redis.exceptions import RedisError
 from accounts.models import EgressLimits
 from accounts.rate_budget import addresses_closed
 from infrastructure import job_queue as redis_queues
+from infrastructure.connections import database_silent
 from local_servers.manager import EmbeddedServersError
 from orders.models import Heartbeat
 
 HEALTH_PATH: Final = "/healthz"
+QUEUE_SILENT: Final = (
+    "The queue (Redis, Valkey) does not answer: nothing new is placed until it is back, what is open goes on."
+)
+NO_WORKER: Final = "No runworker is alive: nobody watches what is open."
 BEAT_FRESH: Final = timedelta(seconds=10)  # older than that, a runworker counts as dead
 
 
@@ -27,18 +32,26 @@ BEAT_FRESH: Final = timedelta(seconds=10)  # older than that, a runworker counts
 def healthz(request: HttpRequest) -> JsonResponse:
     """Answer 200 when database and Redis answer, a runworker lives and the exchange serves us, 503 otherwise.
 
-    ``degraded`` says by what, and until when.
+    ``problems`` names each that does not, in a sentence; ``degraded`` says who bars an address of ours, and until when.
     """
+    database = _database_problem()
     report: dict[str, Any] = {
-        "database": _database_answers(),
+        "database": not database,
         "redis": redis_queues.answering(),
         "worker": False,
     }
+    problems = [database] if database else []
+    if not report["redis"]:
+        problems.append(QUEUE_SILENT)
     report["last_heartbeat"] = None
-    if report["database"] and (beats := heartbeats()):
-        newest = beats[0]
-        report["worker"] = newest["alive"]
-        report["last_heartbeat"] = newest["beat"].isoformat()
+    if report["database"]:
+        beats = heartbeats()
+        if beats:
+            report["worker"] = beats[0]["alive"]
+            report["last_heartbeat"] = beats[0]["beat"].isoformat()
+        if not report["worker"]:
+            problems.append(NO_WORKER)
+        problems += sorted({beat["note"] for beat in beats if beat["alive"] and beat["note"]})
     report["degraded"] = [
         {
             "environment": row.environment,
@@ -49,8 +62,8 @@ def healthz(request: HttpRequest) -> JsonResponse:
         }
         for row in (closures() if report["database"] else ())
     ]
-    working = report["database"] and report["redis"] and report["worker"]
-    report["ok"] = bool(working and not report["degraded"])
+    report["problems"] = problems
+    report["ok"] = not (problems or report["degraded"])
     return JsonResponse(report, status=200 if report["ok"] else 503)
 
 
@@ -76,14 +89,20 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def heartbeats() -> list[dict[str, Any]]:
-    """Return ``[{"name", "beat", "alive"}]``, newest first; empty when no worker ever ran."""
+    """Return ``[{"name", "beat", "alive", "note"}]``, newest first; empty when no worker ever ran."""
     try:
         # Beats are the database's time, so their age is asked there as well.
         rows = list(Heartbeat.objects.annotate(asked_at=Now()).order_by("-beat")[:50])
     except DatabaseError:
         return []
     return [
-        {"name": str(row), "beat": row.beat, "alive": row.asked_at - row.beat < BEAT_FRESH} for row in rows
+        {
+            "name": str(row),
+            "beat": row.beat,
+            "alive": row.asked_at - row.beat < BEAT_FRESH,
+            "note": row.note,
+        }
+        for row in rows
     ]
 
 
@@ -107,10 +126,11 @@ def queues() -> list[dict[str, Any]]:
     return found
 
 
-def _database_answers() -> bool:
+def _database_problem() -> str:
+    """Return why the database does not answer; empty when it does."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except (DatabaseError, EmbeddedServersError):
-        return False
-    return True
+    except (DatabaseError, InterfaceError, EmbeddedServersError) as error:
+        return database_silent(error)
+    return ""

@@ -1,8 +1,12 @@
-"""What the web answers to a request that cannot be meant: a sentence with a 4xx, never an error of ours."""
+"""What the web answers where it cannot do what was asked: a sentence, never an error of ours.
+
+With a 4xx to a request that cannot be meant, with a 503 while the database does not answer.
+"""
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any, Final
@@ -16,13 +20,25 @@ from django.db.models import DateField, Field, Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import SimpleTemplateResponse
 
+from infrastructure.connections import UNANSWERED, database_silent, error_line
+
 logger = logging.getLogger(__name__)
 
 KEYS: Final = ("object_id", "id")  # what these addresses call the row they are about
 LOOK_UP_THEMSELVES: Final = ("_history", "_password_change")  # the others go by get_object, which minds
 SHOWN_MAX: Final = 40
+SAFE: Final = ("GET", "HEAD", "OPTIONS")
 NOT_FOUND: Final = "There is no such page."
 NOT_ALLOWED: Final = "You may not do this. Ask for the right, or sign in as somebody who has it."
+BROKEN: Final = (
+    "Something went wrong in this program; the log says what. Whether anything was done is not known: look before you "
+    "try again."
+)
+NOTHING_DONE: Final = "Nothing was done. Open positions keep the orders that protect them at the exchange."
+DONE_OR_NOT: Final = (
+    "Whether what you asked for was done is not known: once the database answers, look at it before you try again "
+    "(a trio is never placed twice)."
+)
 NOT_UNDERSTOOD: Final = "This request cannot be understood. Go back, reload the page and try again."
 
 
@@ -45,6 +61,33 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     said = exception.args[0] if exception.args else ""
     return refused(404, said if isinstance(said, str) and said else NOT_FOUND)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer for what no view caught."""
+    return unanswered(request, sys.exc_info()[1]) or refused(500, BROKEN)
+
+
+def unanswered(request: HttpRequest, error: BaseException | None) -> HttpResponse | None:
+    """Return the page that names the database, when that is what did not answer."""
+    if not isinstance(error, UNANSWERED):
+        return None
+    done = NOTHING_DONE if request.method in SAFE else DONE_OR_NOT
+    logger.warning("%s %s: %s", request.method, request.path[:200], error_line(error))
+    return refused(503, f"{database_silent(error)} {done}")
+
+
+class NameTheDatabase:
+    """Answer with a 503 that names the database when a page fails because that does not answer."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return unanswered(request, exception)
 
 
 class RefuseBadKeys:

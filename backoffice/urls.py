@@ -19,3 +19,4 @@ urlpatterns = [
 handler400 = "backoffice.refusals.bad_request"
 handler403 = "backoffice.refusals.permission_denied"
 handler404 = "backoffice.refusals.page_not_found"
+handler500 = "backoffice.refusals.server_error"

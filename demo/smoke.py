@@ -14,13 +14,14 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import OperationalError, connection, connections
+from django.db import connection, connections
 
 from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
 from accounts.operators import os_operator
 from exchange.errors import ExchangeError
 from exchange.types import OrderRef, OrderType, OrderView, Side, TimeInForce
+from infrastructure.connections import UNANSWERED
 from orders import risk_gates
 from orders.cli.commands import place
 from orders.cli.document import decimals, trio_document, trio_sentence
@@ -338,7 +339,7 @@ def request(service: Callable[..., TrioOrder], trio_id: int) -> None:
             service(trio_id=trio_id, by=os_operator())
         except IllegalTransition:
             return
-        except OperationalError:
+        except UNANSWERED:
             connection.close()
             if time.monotonic() > deadline:
                 raise

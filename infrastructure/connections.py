@@ -6,9 +6,12 @@ import threading
 import time
 from typing import Final
 
-from django.db import close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
+
+from local_servers.manager import EmbeddedServersError
 
 FRESH_SECONDS: Final = 1.0
+UNANSWERED: Final = (OperationalError, InterfaceError, EmbeddedServersError)
 _thread = threading.local()
 
 
@@ -25,6 +28,14 @@ def connection_look_after() -> None:
         return
     close_old_connections()
     _thread.asked_at = now
+
+
+def database_silent(error: Exception) -> str:
+    """Say in one sentence, for a person, why the database did not do its work; ``error`` is one of UNANSWERED."""
+    reason = error_line(error).strip().rstrip(".")
+    # With a code it did answer: a lock could not be had, say.
+    what = "refused" if getattr(error.__cause__, "pgcode", None) else "does not answer"
+    return f"The database (PostgreSQL) {what}: {reason}."
 
 
 def error_line(error: Exception) -> str:

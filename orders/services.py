@@ -15,6 +15,7 @@ from accounts.errors import AccountsError
 from accounts.gateways import exchange_for, public_exchange
 from accounts.models import Environment, ExchangeAccount, SymbolSetting
 from accounts.symbol_settings import symbol_setting_problem, symbol_settings_apply
+from exchange.deadlines import PERSON_MS, answers_within
 from exchange.errors import ExchangeError, OrderRejected
 from exchange.port import Exchange
 from exchange.rate_limits import Priority, spending
@@ -151,7 +152,9 @@ def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:
     """Raise TrioRefused (RuleBroken names the field) when the trio could not be placed as it is."""
     if refusal := risk_gates.new_risk_refusal(trio, settings_as_wanted=_settings_are_fixed(trio)):
         raise TrioRefused(refusal)
-    reading = reading or market_read(trio.account, trio.symbol)
+    if reading is None:
+        with answers_within(PERSON_MS):
+            reading = market_read(trio.account, trio.symbol)
     validation.check(spec_of(trio), rules_of(trio.symbol), _market_of(trio, reading))
     return reading
 
@@ -259,7 +262,8 @@ def _apply_settings(draft: TrioOrder) -> None:
     if _settings_are_fixed(draft):
         return  # never while something is open: the check refuses the mismatch
     try:
-        symbol_settings_apply(account, symbol)
+        with answers_within(PERSON_MS):
+            symbol_settings_apply(account, symbol)
     except AccountsError as error:
         raise TrioRefused(f"{error} Nothing was placed.") from error
 

@@ -21,7 +21,7 @@ from worker.watch_manager import WatchManager
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
-BEAT = "UPDATE orders_heartbeat SET beat = clock_timestamp() WHERE process = %s"
+BEAT = "UPDATE orders_heartbeat SET beat = clock_timestamp(), note = %s WHERE process = %s"
 
 
 class WorkerLoop:
@@ -60,7 +60,7 @@ class WorkerLoop:
 
     def _beat(self) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(BEAT, [self.process])
+            cursor.execute(BEAT, [self.watch_manager.silence, self.process])
             exists = cursor.rowcount
         if not exists:
             Heartbeat.objects.create(process=self.process, beat=db_now(), started_at=self._started_at)

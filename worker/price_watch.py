@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 EVENT_DUE_MS = 500
 FIRST_READ_MS = 150  # for what may have filled before we listened: no price will reveal it
 SILENCE_SECONDS = 2.0
+SILENCE_SHOWN_SECONDS = 5.0  # a stream that connects anew is nothing to alarm anybody about
 SILENT_READ_SECONDS = 1.0
 SILENT_READS_MAX = 10  # each second: a quarter of production's request weight, the rest is for acting
 REFRESH_SECONDS = 0.25
@@ -98,6 +99,16 @@ class PriceWatch:
         if watching and now - self._heard_at > SILENCE_SECONDS and now >= self._silent_read_at:
             self._silent_read_at = now + SILENT_READ_SECONDS
             self._pool.submit(self._run_logged, self._read_some)
+
+    @property
+    def silence(self) -> str:
+        """Return a sentence for people once prices of what we watch have been missing for a while; else nothing."""
+        if not self._levels or self._clock() - self._heard_at <= SILENCE_SHOWN_SECONDS:
+            return ""
+        return (
+            f"The exchange ({self._environment}) has sent no prices for more than {SILENCE_SHOWN_SECONDS:.0f} s: it is "
+            "stopped, or cannot be reached. What rests there stays; orders are read one by one instead."
+        )
 
     def handle(self, event: Connected | Disconnected | PriceTick) -> None:
         """Process one event of the stream: the first time a level is reached, a due read is scheduled."""

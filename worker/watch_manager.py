@@ -275,6 +275,11 @@ class WatchManager:
         return [watch.account.pk for watch in held if watch.account.environment == environment]
 
     @property
+    def silence(self) -> str:
+        """Return which exchanges have fallen silent, for people; nothing when all is well."""
+        return " ".join(sentence for prices in self._prices.values() if (sentence := prices.silence))
+
+    @property
     def is_ready(self) -> bool:
         """Has every held account been swept since its stream connected?"""
         return all(watch.swept.is_set() for watch in self._held.values())

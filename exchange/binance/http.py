@@ -19,6 +19,7 @@ from exchange.binance.limits import cost_of, usage_of, wait_ms
 from exchange.binance.mapping.body import ForeignShape, parse
 from exchange.binance.mounted import Mounted
 from exchange.binance.transport import Flight, Outgoing, Transport
+from exchange.deadlines import limited_ms
 from exchange.rate_limits import OpenGate, RateGate, spending_now
 from exchange.redaction import quieten_http_logs
 from exchange.secret import revealed
@@ -89,6 +90,7 @@ class Wire:
 
         ExchangeUnavailable with ``wait_ms`` also when the limits do not let it leave now: nothing was sent.
         """
+        timeout_ms = limited_ms(timeout_ms)
         spending = spending_now()
         self.gate.enter(cost_of(method, path, params, pledge=spending.pledge), spending.priority)
         host = base or self._settings.base_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
@@ -16,12 +16,13 @@ from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from exchange.errors import ExchangeUnavailable
 from infrastructure import job_queue
 from infrastructure.admin_pages import DialogActions, dialog
 from orders import risk_gates, services
 from orders.admin.forms import LABELS, ActionForm, AnswerForm, PlaceForm, seen_of
 from orders.domain.enums import TrioState
-from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken
+from orders.domain.errors import IllegalTransition, MarketUnread, OrdersError, RuleBroken
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
 from orders.models import TrioOrder
@@ -240,6 +241,20 @@ def list_action(offered: TrioAction, label: str) -> Any:
     return perform
 
 
+def _noting(offered: TrioAction, silent: set[str]) -> TrioAction:
+    """Return an action that notes which environments' exchange does not answer."""
+
+    def perform(trio: TrioOrder, by: str, **carried: Any) -> str:
+        try:
+            return offered.perform(trio, by, **carried)
+        except MarketUnread as error:
+            if isinstance(error.__cause__, ExchangeUnavailable):
+                silent.add(trio.account.environment)
+            raise
+
+    return replace(offered, perform=perform)
+
+
 class TrioActions(DialogActions, MixinBase):
     """Dialogs on the page, and the same actions on a selection of the list."""
 
@@ -327,6 +342,13 @@ class TrioActions(DialogActions, MixinBase):
                 "media": self.media,
             }
             return TemplateResponse(request, "admin/orders/trioorder/confirm_selected.html", context)
+        silent: set[str] = set()
         for trio in trios:
-            self.run_offered(request, trio, offered, **_carried(offered, request.POST, f"-{trio.pk}"))
+            if trio.account.environment in silent:  # one after the other they would all wait for it
+                messages.error(
+                    request, f"{trio}: not tried, as the exchange did not answer. Nothing was placed."
+                )
+                continue
+            carried = _carried(offered, request.POST, f"-{trio.pk}")
+            self.run_offered(request, trio, _noting(offered, silent), **carried)
         return HttpResponseRedirect(reverse("admin:orders_trioorder_changelist"))

@@ -9,12 +9,13 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
 from accounts.cli import CommandResult, ScriptCommand
 from accounts.errors import AccountsError
 from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
+from infrastructure.connections import UNANSWERED, database_silent
 from local_servers.manager import EmbeddedServersError
 from orders import risk_gates
 from orders.cli.document import trio_document, trio_sentence
@@ -31,17 +32,10 @@ NOBODY_ACTS: Final = (
 )
 
 
-UNANSWERED: Final = (OperationalError, InterfaceError, EmbeddedServersError)
 QUEUE_SILENT: Final = (
     "The queue (Redis, Valkey) does not answer. The trio is queued and placed once it is back; it expires if that takes "
     "more than a minute."
 )
-
-
-def database_silent(error: Exception) -> str:
-    """Say in one sentence that the database does not answer."""
-    reason = (str(error).strip() or "no reason given").splitlines()[0].rstrip(".")
-    return f"The database does not answer: {reason}."
 
 
 class TrioCommand(ScriptCommand):
@@ -154,9 +148,9 @@ def trio_get(trio_id: int) -> TrioOrder:
 
 def place(trio: TrioOrder, *, by: str, reading: Reading) -> TrioOrder:
     """Queue a trio that passed its checks; a refusal leaves no row behind."""
-    if not risk_gates.worker_alive():
-        raise TrioRefused(risk_gates.NO_WORKER)
     try:
+        if not risk_gates.worker_alive():
+            raise TrioRefused(risk_gates.NO_WORKER)
         trio.save()
     except UNANSWERED as error:  # a draft that was saved after all does nothing by itself
         raise TrioRefused(f"{database_silent(error)} Nothing was placed.") from None
@@ -176,5 +170,5 @@ def _forget(trio_id: int) -> None:
     try:
         with transaction.atomic():
             TrioOrder.objects.filter(pk=trio_id, state="DRAFT").delete()
-    except OperationalError:
+    except UNANSWERED:
         return  # the refusal is reported all the same; a draft does nothing by itself

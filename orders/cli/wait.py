@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import OperationalError, connection, transaction
+from django.db import connection, transaction
 
+from infrastructure.connections import UNANSWERED
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.decide import decide
 from orders.domain.decision.steps import Rest
@@ -126,7 +127,7 @@ def wait_for(
 
     A question that stood at ``since``, before the verb, ends no wait: the verb is its answer. ``narrate`` gets each line
     the story has had since. A database that does not answer is waited for like anything else. Raises
-    OperationalError when it does not come back.
+    one of UNANSWERED when it does not come back.
     """
     deadline = time.monotonic() + within.total_seconds()
     seen = since.event
@@ -138,7 +139,7 @@ def wait_for(
                 seen = event.pk
                 if narrate is not None:
                     narrate(event)
-        except OperationalError:
+        except UNANSWERED:
             if left <= 0:
                 raise
             connection.close()

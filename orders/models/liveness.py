@@ -41,7 +41,7 @@ class Watch(models.Model):
 
 
 class Heartbeat(models.Model):
-    """One living ``runworker``."""
+    """One living ``runworker``. ``note``: what it cannot reach at present, as a sentence for people."""
 
     process = models.CharField(max_length=80, unique=True)
     started_at = models.DateTimeField()

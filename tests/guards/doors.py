@@ -345,4 +345,33 @@ GUARDS: Final[tuple[Guard, ...]] = (
             "tests/unit/infrastructure/test_patience.py::test_a_server_that_accepts_and_says_nothing_is_not_waited_for",
         ),
     ),
+    Guard(
+        "nobody waits for a silent exchange",
+        "P5",
+        "a page or place_trio hangs for as long as any request of a worker may take while the exchange says nothing",
+        (
+            Removal(
+                "exchange/deadlines.py",
+                "    return timeout_ms if limit is None else min(timeout_ms, limit)\n",
+                "    return timeout_ms\n",
+            ),
+        ),
+        ("tests/unit/orders/cli/test_commands.py::test_an_exchange_that_says_nothing_is_not_waited_for",),
+    ),
+    Guard(
+        "who placed knows whether it was placed",
+        "P5",
+        "the database falls silent after a trio was queued, and the person who is told nothing places it once more",
+        (
+            Removal(
+                "orders/management/commands/place_trio.py",
+                '        except UNANSWERED as error:\n            raise TrioRefused(\n                f"{database_silent(error)} Trio',
+                '        except ZeroDivisionError as error:\n            raise TrioRefused(\n                f"{database_silent(error)} Trio',
+            ),
+        ),
+        (
+            "tests/unit/orders/cli/test_commands.py::"
+            "test_a_database_that_falls_silent_leaves_no_doubt_about_what_was_placed[after]",
+        ),
+    ),
 )

@@ -12,13 +12,12 @@ from accounts.cli import CommandResult
 from accounts.operators import os_operator
 from exchange.types import PositionSide, Side, TimeInForce
 from infrastructure import job_queue
+from infrastructure.connections import UNANSWERED, database_silent
 from orders.cli.commands import (
     QUEUE_SILENT,
-    UNANSWERED,
     TrioCommand,
     account_get,
     add_wait,
-    database_silent,
     number,
     place,
     word,
@@ -89,7 +88,13 @@ class Command(TrioCommand):
         placed = place(trio, by=os_operator(), reading=reading)
         if not job_queue.answering():
             self.stderr.write(QUEUE_SILENT)
-        return self.outcome(placed.pk, options, since=FROM_THE_START)
+        try:
+            return self.outcome(placed.pk, options, since=FROM_THE_START)
+        except UNANSWERED as error:
+            raise TrioRefused(
+                f"{database_silent(error)} Trio {placed.pk} is queued: it is placed once that is back, and expires if "
+                f"that takes more than a minute. “manage.py show_trio {placed.pk}” then says how it stands."
+            ) from None
 
 
 def _draft(options: dict[str, Any]) -> TrioOrder:

@@ -151,7 +151,7 @@ def test_a_database_that_is_down_is_one_sentence(command: tuple[str, ...]) -> No
 
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
-    assert "The database does not answer: " in done.stderr
+    assert "The database (PostgreSQL) does not answer: " in done.stderr
 
 
 def test_a_run_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.test import Client
+from django.db import OperationalError
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from accounts.models import EgressLimits
 from backoffice.dashboard import environment_badge
+from backoffice.refusals import server_error
 from exchange.refusals import Refusal
 from orders.models import Heartbeat
 
@@ -49,7 +51,14 @@ def test_all_is_well_when_a_worker_lives(client: Client) -> None:
     assert answer.status_code == 200
     found = answer.json()
     assert found.pop("last_heartbeat") is not None
-    assert found == {"ok": True, "database": True, "redis": True, "worker": True, "degraded": []}
+    assert found == {
+        "ok": True,
+        "database": True,
+        "redis": True,
+        "worker": True,
+        "problems": [],
+        "degraded": [],
+    }
 
 
 def test_a_ban_is_named_by_health_and_on_the_first_page_until_it_is_over(
@@ -184,3 +193,68 @@ def test_the_badge_says_whose_money_is_at_stake(
     settings.ALLOW_LIVE, settings.DRY_RUN_MODE, settings.BINANCE_TESTNET = live, dry_run, testnet
 
     assert environment_badge(rf.get("/")) == badge
+
+
+def test_health_names_what_a_runworker_cannot_reach(client: Client) -> None:
+    beat(seconds_ago=1)
+    Heartbeat.objects.update(note="The exchange (PAPER) has sent no prices for more than 5 s.")
+
+    answer = client.get("/healthz")
+
+    assert (answer.status_code, answer.json()["worker"]) == (503, True)
+    assert answer.json()["problems"] == ["The exchange (PAPER) has sent no prices for more than 5 s."]
+
+
+def failing(error: Exception) -> Any:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+SILENT = OperationalError("FATAL:  sorry, too many clients already")
+
+
+def test_health_names_the_database_that_does_not_answer(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backoffice.health.connection.cursor", failing(SILENT))
+
+    answer = client.get("/healthz")
+
+    assert answer.status_code == 503
+    assert answer.json()["problems"] == [
+        "The database (PostgreSQL) does not answer: FATAL:  sorry, too many clients already."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "done"), [("get", "Nothing was done."), ("post", "Whether what you asked for was done")]
+)
+def test_a_page_that_the_database_leaves_waiting_names_it(
+    boss: User, monkeypatch: pytest.MonkeyPatch, method: str, done: str
+) -> None:
+    client = signed_in(boss)
+    monkeypatch.setattr("orders.admin.trio.TrioOrderAdmin.get_queryset", failing(SILENT))
+
+    answer = getattr(client, method)("/admin/orders/trioorder/")
+
+    said = answer.content.decode()
+    assert answer.status_code == 503
+    assert "The database (PostgreSQL) does not answer: FATAL:  sorry, too many clients already." in said
+    assert done in said
+
+
+def test_what_no_page_caught_is_a_sentence_too(rf: RequestFactory) -> None:
+    try:
+        failing(OperationalError("server closed the connection unexpectedly"))()
+    except OperationalError:
+        named = server_error(rf.get("/admin/"))
+    try:
+        failing(KeyError("a bug"))()
+    except KeyError:
+        broken = server_error(rf.get("/admin/"))
+
+    assert (named.status_code, broken.status_code) == (503, 500)
+    assert "PostgreSQL" in named.content.decode()
+    assert "a bug" not in broken.content.decode()

@@ -178,6 +178,23 @@ def test_a_silent_price_stream_has_the_orders_read_each_second(desk: Desk, price
     desk.carry_until(trio, "OPEN", seconds=3)
 
 
+def test_a_silence_is_shown_to_people_once_it_lasts_and_until_it_is_over(desk: Desk, prices: Prices) -> None:
+    # Given nothing to watch: silence is what is to be expected
+    prices.poll(after=60)
+    assert prices.watch.silence == ""
+
+    # Given an entry that rests
+    desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
+    prices.poll()
+    prices.poll(after=4)
+    assert prices.watch.silence == ""
+    prices.poll(after=2)
+    assert "The exchange (PAPER) has sent no prices" in prices.watch.silence
+
+    prices.hear("99500")
+    assert prices.watch.silence == ""
+
+
 def test_the_mark_price_is_kept_for_decisions(desk: Desk, prices: Prices) -> None:
     desk.placed(desk.a_trio())
     prices.poll()

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 import requests
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 
 from accounts.models import ExchangeAccount
 from accounts.services import account_add
@@ -318,6 +319,58 @@ def test_an_unreachable_exchange_is_one_sentence_and_leaves_nothing(unwatched: W
     assert not TrioOrder.objects.exists()
 
 
+@pytest.fixture
+def mute() -> Iterator[int]:
+    """Give the port of a server that accepts and says nothing, as a stopped one does."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield silent.getsockname()[1]
+
+
+def test_an_exchange_that_says_nothing_is_not_waited_for(unwatched: World, settings: Any, mute: int) -> None:
+    Heartbeat.objects.create(process="alive", beat=db_now(), started_at=db_now())
+    url = f"http://127.0.0.1:{mute}"
+    settings.BINANCE_URLS = settings.BINANCE_URLS | {"PAPER": Endpoints(url, f"ws://127.0.0.1:{mute}", url)}
+
+    began = time.monotonic()
+    refused = run(*PLACE, *LEVELS, "--json")
+
+    assert time.monotonic() - began < 3
+    assert refused.code == 2
+    assert "The exchange" in refused.document["error"]
+    assert refused.document["error"].endswith("Nothing was placed.")
+    assert not TrioOrder.objects.exists()
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("orders.risk_gates.worker_alive", "Nothing was placed."),
+        ("orders.cli.commands.trio_queue", "was placed is not known: “manage.py show_trio "),
+        ("orders.cli.commands.trio_document", " is queued: it is placed once that is back"),
+    ],
+    ids=["before", "meanwhile", "after"],
+)
+def test_a_database_that_falls_silent_leaves_no_doubt_about_what_was_placed(
+    monkeypatch: pytest.MonkeyPatch, broken: str, said: str
+) -> None:
+    def silent(*_: object, **__: object) -> None:
+        raise OperationalError("PostgreSQL accepts connections but says nothing")
+
+    monkeypatch.setattr(broken, silent)
+
+    refused = run(*PLACE, *LEVELS, *LIMIT, "--json")
+
+    assert refused.code == 2
+    assert refused.document["error"].startswith(
+        "The database (PostgreSQL) does not answer: PostgreSQL accepts"
+    )
+    assert said in refused.document["error"]
+    monkeypatch.undo()
+    placed = TrioOrder.objects.exclude(state="DRAFT").exists()
+    assert placed == ("queued" in said)
+
+
 @pytest.mark.parametrize("verb", ["cancel_trio", "close_trio", "show_trio"])
 def test_a_trio_that_does_not_exist_is_refused(verb: str) -> None:
     refused = run(verb, "99999999999999999999", "--json")
@@ -372,7 +425,7 @@ def test_a_real_process_keeps_the_contract_whatever_is_wrong() -> None:
     # And so is a database that is not there
     nowhere = manage("close_trio", "7", "--json", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
     assert nowhere.code == 2
-    assert nowhere.document["error"].startswith("The database does not answer")
+    assert nowhere.document["error"].startswith("The database (PostgreSQL) does not answer")
     for ran in (unknown, missing, impatient, nowhere):
         assert "Traceback" not in ran.err
 
