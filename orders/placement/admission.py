@@ -43,7 +43,7 @@ local quiet = tonumber(ARGV[3])
 _ADMIT: Final = (
     _SHARED
     + """
-local lease, overdue = tonumber(ARGV[4]), tonumber(ARGV[5])
+local lease, overdue, keeps = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local total, of_account, since_of, held_up = 0, {}, {}, false
 local rows = redis.call('HGETALL', air)
 for i = 1, #rows, 2 do
@@ -60,11 +60,11 @@ end
 local room = math.floor(limit)
 local each = math.ceil(room / 2)
 local answers, refused = {}, false
-for i = 6, #ARGV, 2 do
+for i = 7, #ARGV, 2 do
     local trio, account = ARGV[i], ARGV[i + 1]
     local mine = of_account[account] or 0
     if since_of[trio] then
-        redis.call('HSET', air, trio, account .. ' ' .. since_of[trio] .. ' ' .. (now + lease))
+        if keeps then redis.call('HSET', air, trio, account .. ' ' .. since_of[trio] .. ' ' .. (now + lease)) end
         answers[#answers + 1] = 'IN_AIR'
     elseif held_up or total >= room or mine >= each then
         refused = true
@@ -121,17 +121,21 @@ class Admission(enum.StrEnum):
         return self in (Admission.ADMITTED, Admission.IN_AIR)
 
 
-def admit(trio_id: int, account_id: int) -> Admission:
-    """Ask for a place in the air; one that is held already is kept for as long again."""
-    return admit_each([(trio_id, account_id)])[0]
+def admit(trio_id: int, account_id: int, *, keeps: bool = False) -> Admission:
+    """Ask for a place in the air.
+
+    ``keeps``: who carries the trio asks, so a place that is held already is kept for as long again. Others only
+    hear of it: a place whose holder has died, or never heard that it got one, is free when its time is over.
+    """
+    return admit_each([(trio_id, account_id)], keeps=keeps)[0]
 
 
-def admit_each(wanted: Sequence[tuple[int, int]], *, now: int = 0) -> list[Admission]:
-    """Ask for a place for each trio (with its account), in this order, in one call."""
+def admit_each(wanted: Sequence[tuple[int, int]], *, keeps: bool = False, now: int = 0) -> list[Admission]:
+    """Ask for a place for each trio (with its account), in this order, in one call; ``keeps`` as for ``admit``."""
     numbers = [number for pair in wanted for number in pair]
     try:
         answers = _script(_ADMIT)(
-            KEYS, [now, START, QUIET_MS, _part(LEASE), _part(OVERDUE), *numbers], valkey.client()
+            KEYS, [now, START, QUIET_MS, _part(LEASE), _part(OVERDUE), int(keeps), *numbers], valkey.client()
         )
     except RedisError:
         return [Admission.UNANSWERED] * len(wanted)

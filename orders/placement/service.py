@@ -360,7 +360,7 @@ class OrderPlacementService:
         """Ask for a place in the air if the trio's entry might go now; what protects asks nobody."""
         if not standing.is_unsent:
             return Admission.IN_AIR
-        return admitted or admit(trio_id, standing.account_id)
+        return admitted or admit(trio_id, standing.account_id, keeps=True)
 
     def _context(self, trio_id: int, standing: TrioStanding, admission: Admission) -> TurnContext | None:
         """Return what the turns need; nothing when the trio has to wait for it."""

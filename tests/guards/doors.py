@@ -374,4 +374,14 @@ GUARDS: Final[tuple[Guard, ...]] = (
             "test_a_database_that_falls_silent_leaves_no_doubt_about_what_was_placed[after]",
         ),
     ),
+    Guard(
+        "only who carries a trio keeps its place in the air",
+        "P5",
+        "a place that was given while nobody listened is asked for again and again, and holds up every new entry for a minute",
+        (Removal("orders/placement/admission.py", "if keeps then redis.call", "if true then redis.call"),),
+        (
+            "tests/unit/orders/placement/test_admission.py::"
+            "test_a_place_that_nobody_carries_is_free_by_time_however_often_it_is_asked_for",
+        ),
+    ),
 )

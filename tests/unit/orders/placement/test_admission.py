@@ -52,6 +52,21 @@ def test_a_process_that_died_gives_its_places_back_by_time() -> None:
     assert admit_each([(3, 3)], now=BEGAN + 3 * BOUND_MS) == [Admission.ADMITTED]
 
 
+def test_a_place_that_nobody_carries_is_free_by_time_however_often_it_is_asked_for() -> None:
+    # Given a place whose holder never heard of it: Valkey was stopped, and answered when nobody listened any more
+    admit_each([(1, 1)], now=BEGAN)
+
+    # When every poll of every process asks for the same trio
+    polled = [admit_each([(1, 1)], now=BEGAN + ms)[0] for ms in range(250, 3 * BOUND_MS, 250)]
+
+    # Then it gets its place once the first one's time is over
+    assert set(polled) == {Admission.IN_AIR}
+    assert admit_each([(1, 1)], now=BEGAN + 3 * BOUND_MS) == [Admission.ADMITTED]
+    # Who carries it keeps it
+    assert admit_each([(1, 1)], keeps=True, now=BEGAN + 5 * BOUND_MS) == [Admission.IN_AIR]
+    assert admit_each([(1, 1)], now=BEGAN + 7 * BOUND_MS) == [Admission.IN_AIR]
+
+
 def test_nobody_is_admitted_while_something_in_the_air_is_overdue() -> None:
     admit_each([(1, 1)], now=BEGAN)
     assert admit_each([(2, 2)], now=BEGAN + 400) == [Admission.ADMITTED]
