@@ -66,7 +66,7 @@ crash: setup ## kill processes at every boundary, judge by the exchange; ALL=1, 
 soak: setup ## live thousands of trios among faults and kills, judge by the exchange; SEEDS=a..b, TRIOS=n
 	@$(BIN)/python -m tests.soak --seeds $(SEEDS) --trios $(TRIOS)
 
-load: setup ## run a desk under load, judge by the exchange; LOAD=shared-address|ban|bulk|dead-keys, LOAD_ARGS=…
+load: setup ## run a desk under load, judge by the exchange; LOAD=shared-address|ban|bulk|dead-keys|stopped-servers, LOAD_ARGS=…
 	@$(BIN)/python -m tests.load $(LOAD) $(LOAD_ARGS)
 
 fuzz: setup ## type nonsense into every address and field of the web; REQUESTS=n, SEED=n

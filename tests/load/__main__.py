@@ -9,10 +9,16 @@ import tempfile
 from pathlib import Path
 
 from tests.crash.stage import ROOT
-from tests.load import ban, bulk, dead_keys, shared_address
+from tests.load import ban, bulk, dead_keys, shared_address, stopped_servers
 from tests.load.table import Table
 
-SCENARIOS = {"shared-address": shared_address, "ban": ban, "bulk": bulk, "dead-keys": dead_keys}
+SCENARIOS = {
+    "shared-address": shared_address,
+    "ban": ban,
+    "bulk": bulk,
+    "dead-keys": dead_keys,
+    "stopped-servers": stopped_servers,
+}
 
 
 # What `all` runs: one after the other, each line of what is promised under load.
@@ -26,6 +32,7 @@ ALL = (
     "bulk --one-core",
     "bulk --dead 100",
     "dead-keys",
+    "stopped-servers",
 )
 
 

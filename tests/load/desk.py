@@ -63,18 +63,19 @@ class Desk:
 
         until(ready, seconds=seconds, what="each account watched and swept", pause=0.3)
 
-    def draft(self, account: ExchangeAccount, symbol: Symbol, **fields: Any) -> TrioOrder:
-        """A long trio of some 500 USDT whose levels are far away."""
+    def levels(self, symbol: Symbol) -> dict[str, Decimal]:
+        """Of a long trio of some 500 USDT whose levels are far away."""
         price = self.prices[symbol.symbol]
-
         tick, step = _steps(symbol)
-        quantity = max(step, _floor(Decimal(500) / price, step))
-        words: dict[str, Any] = {
-            "quantity": quantity,
+        return {
+            "quantity": max(step, _floor(Decimal(500) / price, step)),
             "stop_loss": _floor(price * Decimal("0.8"), tick),
             "take_profit": _floor(price * Decimal("1.2"), tick),
-            "protection": "ON_FIRST_FILL",
         }
+
+    def draft(self, account: ExchangeAccount, symbol: Symbol, **fields: Any) -> TrioOrder:
+        """A long trio of some 500 USDT whose levels are far away."""
+        words: dict[str, Any] = {**self.levels(symbol), "protection": "ON_FIRST_FILL"}
         trio = services.trio_draft(account=account, symbol=symbol, side="BUY", **(words | fields))
         trio.save()
         return trio
