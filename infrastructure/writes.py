@@ -98,27 +98,30 @@ def gathering() -> Writes | None:
     return _thread.gathered
 
 
+def send_gathered() -> None:
+    """Send what this thread has gathered so far. Raises what writing it raises."""
+    writes = _thread.gathered
+    if writes is None:
+        return
+    _thread.gathered = None  # what sends is not gathered itself
+    try:
+        writes.send()
+    finally:
+        _thread.gathered = writes
+
+
 @contextlib.contextmanager
 def gathered() -> Iterator[Writes]:
     """Gather what is written inside, and send it before anything else and at the end; nothing after an error."""
-    writes = Writes()
-
-    def send() -> None:
-        _thread.gathered = None  # what sends is not gathered itself
-        try:
-            writes.send()
-        finally:
-            _thread.gathered = writes
 
     def send_first(execute: Callable[..., Any], *call: Any) -> Any:
-        if _thread.gathered is not None:
-            send()
+        send_gathered()
         return execute(*call)
 
-    _thread.gathered = writes
+    _thread.gathered = writes = Writes()
     try:
         with connection.execute_wrapper(send_first):
             yield writes
-            send()
+            send_gathered()
     finally:
         _thread.gathered = None

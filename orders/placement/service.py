@@ -26,6 +26,7 @@ from accounts.gateways import closure_of, exchange_for
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from infrastructure.rows import row_update
+from infrastructure.writes import send_gathered
 from orders.domain.decision.decide import decide
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.decision.steps import AskPerson, Done, Rest, Step, WithdrawQuestion
@@ -278,7 +279,9 @@ class OrderPlacementService:
         for answer in answers:
             finish.record(rows, answer, offset_ms=context.offset_ms)
         try:
-            return self._decide(rows, context)
+            turn = self._decide(rows, context)
+            send_gathered()  # what the database refuses to write was decided wrongly
+            return turn
         except (OperationalError, InterfaceError, BaseTimeoutException):
             raise  # a job out of time is no failed decision: another process takes it from here
         except Exception as error:

@@ -88,8 +88,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "infrastructure/writes.py",
-                "        if _thread.gathered is not None:\n            send()\n",
-                "",
+                "        send_gathered()\n        return execute(*call)\n",
+                "        return execute(*call)\n",
             ),
         ),
         (f"{WRITES}::test_whoever_reads_inside_sees_what_was_written_before",),

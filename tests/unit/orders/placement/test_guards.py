@@ -295,7 +295,7 @@ def test_without_a_queue_nothing_new_begins_and_what_lives_goes_on(
     resting = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
     queued = desk.a_trio("ETHUSDT", stop_loss=D("1000"), take_profit=D("9000"), quantity=D("1"))
     desk.queued(queued)
-    monkeypatch.setattr("orders.placement.service.admit", lambda *_: Admission.UNANSWERED)
+    monkeypatch.setattr("orders.placement.service.admit", lambda *_, **__: Admission.UNANSWERED)
 
     desk.advance(queued)
     desk.simulator.set_price("BTCUSDT", "98990")
@@ -310,7 +310,7 @@ def test_without_room_in_the_air_a_queued_trio_costs_nothing(
     trio = desk.queued(desk.a_trio())
     before = the(trio).updated_at
     with monkeypatch.context() as full:
-        full.setattr("orders.placement.service.admit", lambda *_: Admission.FULL)
+        full.setattr("orders.placement.service.admit", lambda *_, **__: Admission.FULL)
         with CaptureQueriesContext(connection) as asked:
             desk.advance(trio)
     assert len(asked) == 1  # how it stands
@@ -325,7 +325,7 @@ def test_without_room_in_the_air_an_entry_behind_its_legs_waits(
 ) -> None:
     # Given a trio that had begun when its process died
     trio = desk.queued(desk.a_trio(protection="PRE_ARMED"))
-    monkeypatch.setattr("orders.placement.service.admit", lambda *_: Admission.FULL)
+    monkeypatch.setattr("orders.placement.service.admit", lambda *_, **__: Admission.FULL)
     TrioOrder.objects.filter(pk=trio.pk).update(state="PLACING")
 
     desk.advance(trio)
