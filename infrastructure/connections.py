@@ -7,6 +7,7 @@ import time
 from typing import Final
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from local_servers.manager import EmbeddedServersError
 
@@ -36,6 +37,15 @@ def database_silent(error: Exception) -> str:
     # With a code it did answer: a lock could not be had, say.
     what = "refused" if getattr(error.__cause__, "pgcode", None) else "does not answer"
     return f"The database (PostgreSQL) {what}: {reason}."
+
+
+def statements_unlogged() -> None:
+    """Keep no statements in memory in this process, whatever DEBUG says; to be called by one that runs for long.
+
+    Django would pass each through a cursor that times it and keeps its text. What is asked for by name
+    (``CaptureQueriesContext``) is still kept.
+    """
+    BaseDatabaseWrapper.queries_logged = property(lambda wrapper: wrapper.force_debug_cursor)  # type: ignore[assignment]
 
 
 def error_line(error: Exception) -> str:

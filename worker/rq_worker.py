@@ -14,7 +14,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
 from accounts.gateways import prepare
-from infrastructure.connections import connection_look_after
+from infrastructure.connections import connection_look_after, statements_unlogged
 from local_servers import manager
 from orders import jobs
 
@@ -52,6 +52,7 @@ class DjangoWorker(SimpleWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if settings.EMBEDDED_REDIS or settings.EMBEDDED_DATABASE:
             manager.ensure()  # Redis is touched before the database, whose backend would do it
+        statements_unlogged()
         import orders.placement.service  # noqa: F401  # loaded now, not by the first job
 
         prepare()

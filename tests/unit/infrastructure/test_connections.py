@@ -1,0 +1,49 @@
+"""A process that runs for long keeps no statements, whatever DEBUG says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test.utils import CaptureQueriesContext
+
+from worker.loop import WorkerLoop
+from worker.rq_worker import DjangoWorker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def debugging(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DEBUG as ``make setup`` writes it, and Django as it is before a worker starts."""
+    settings.DEBUG = True
+    logged = property(lambda wrapper: wrapper.force_debug_cursor or settings.DEBUG)
+    monkeypatch.setattr(BaseDatabaseWrapper, "queries_logged", logged)
+
+
+def ask() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 7")
+
+
+@pytest.mark.parametrize("worker", ["runworker", "rqworker"])
+def test_a_worker_keeps_no_statements_while_debugging(debugging: None, redis_queue: Any, worker: str) -> None:
+    connection.queries_log.clear()
+    ask()
+    assert len(connection.queries_log) == 1  # as a page of the web does
+
+    if worker == "runworker":
+        WorkerLoop()
+    else:
+        DjangoWorker([redis_queue], connection=redis_queue.connection)
+    connection.queries_log.clear()
+    ask()
+
+    assert not connection.queries_logged
+    assert len(connection.queries_log) == 0
+    # What is asked for by name is kept all the same
+    with CaptureQueriesContext(connection) as captured:
+        ask()
+    assert len(captured) == 1
