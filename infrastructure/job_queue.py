@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import redis
@@ -62,18 +62,33 @@ def ring(job: Callable[..., Any], *arguments: int | str, queue_name: str = "orde
 
     A job carries ids and short strings only. The work itself is in the database, where runworker finds it without a job.
     """
+    ring_all(job, [arguments], queue_name=queue_name)
+
+
+def ring_all(
+    job: Callable[..., Any], calls: Sequence[tuple[int | str, ...]], *, queue_name: str = "orders"
+) -> None:
+    """Enqueue a job for each of these arguments, in one round trip, once the transaction under way commits.
+
+    A dead Redis is logged, never raised.
+    """
 
     def enqueue() -> None:
         try:
             try:
-                queue(queue_name).enqueue(job, *arguments, result_ttl=0, failure_ttl=86_400)
+                _enqueue(job, calls, queue_name)
             except RedisError as error:
                 # One that listens and says nothing is not started again: nobody waits for it.
                 if not settings.EMBEDDED_REDIS or isinstance(error, TimeoutError):
                     raise
                 manager.ensure("valkey")  # our own server: start it again
-                queue(queue_name).enqueue(job, *arguments, result_ttl=0, failure_ttl=86_400)
+                _enqueue(job, calls, queue_name)
         except (RedisError, OSError, manager.EmbeddedServersError) as error:
             logger.warning("No answer from the queue (%s); runworker finds the work.", type(error).__name__)
 
     transaction.on_commit(enqueue, robust=True)
+
+
+def _enqueue(job: Callable[..., Any], calls: Iterable[tuple[int | str, ...]], queue_name: str) -> None:
+    jobs = [Queue.prepare_data(job, args, result_ttl=0, failure_ttl=86_400) for args in calls]
+    queue(queue_name).enqueue_many(jobs)
