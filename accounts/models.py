@@ -150,6 +150,28 @@ class SymbolSetting(models.Model):
         return f"{self.symbol} on account {self.account_id}"
 
 
+class LeverageBrackets(models.Model):
+    """The notional brackets of one symbol, as the exchange has them for one account: it may adjust them for one."""
+
+    account = models.ForeignKey(ExchangeAccount, on_delete=models.CASCADE, related_name="leverage_brackets")
+    symbol = models.CharField(max_length=40)
+    # [cap, maintenance rate, maintenance amount] of each step, as text, in the exchange's order.
+    steps = models.JSONField(default=list)
+    read_at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["symbol"]
+        verbose_name_plural = "leverage brackets"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["account", "symbol"], name="brackets_once_per_account_and_symbol"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} on account {self.account_id}"
+
+
 class EgressLimits(models.Model):
     """What the exchange allows an address we send from, and for how long it does not serve it."""
 

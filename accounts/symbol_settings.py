@@ -106,7 +106,7 @@ def symbol_settings_apply(account: ExchangeAccount, symbol: str) -> SymbolSettin
         except OutcomeUnknown:
             pass  # what is read back decides
         row = _read_back(account, exchange, symbol, exchange_time(account.environment))
-    if sentence := _mismatch(row, account):
+    if sentence := setting_mismatch(row, account):
         raise SettingsRefused(sentence)
     return row
 
@@ -118,7 +118,7 @@ def symbol_settings_apply_all(account: ExchangeAccount) -> tuple[list[SymbolSett
     """
     done, refused = [], []
     for row in list(SymbolSetting.objects.filter(account=account)):
-        if _mismatch(row, account) is None:
+        if setting_mismatch(row, account) is None:
             continue
         try:
             done.append(symbol_settings_apply(account, row.symbol))
@@ -133,10 +133,11 @@ def symbol_setting_problem(account: ExchangeAccount, symbol: str) -> str | None:
     Reads our own table only: it is part of every placement and must not cost a request.
     """
     row = SymbolSetting.objects.filter(account=account, symbol=symbol).first()
-    return None if row is None else _mismatch(row, account)
+    return None if row is None else setting_mismatch(row, account)
 
 
-def _mismatch(row: SymbolSetting, account: ExchangeAccount) -> str | None:
+def setting_mismatch(row: SymbolSetting, account: ExchangeAccount) -> str | None:
+    """Say how a symbol's settings differ from what is wanted; None when they do not."""
     differs = []
     if row.wanted_leverage is not None and row.wanted_leverage != row.leverage:
         differs.append(f"leverage is {row.leverage or 'not known'}, wanted is {row.wanted_leverage}")

@@ -99,7 +99,9 @@ class Exchange(PublicExchange, Protocol):
 
     def symbol_configs(self, symbol: str | None = None, *, at: ExchangeMs) -> Sequence[SymbolConfig]: ...
 
-    def leverage_brackets(self, symbol: str, *, at: ExchangeMs) -> Sequence[LeverageBracket]: ...
+    def leverage_brackets(self, *, at: ExchangeMs) -> Mapping[str, Sequence[LeverageBracket]]:
+        """The account's notional brackets of every symbol: one request, however many there are."""
+        ...
 
     def permissions(self, *, at: ExchangeMs) -> Permissions | None:
         """What the key may do; ``None`` where this environment cannot tell."""

@@ -2,52 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from decimal import Decimal
+from collections.abc import Mapping
 from typing import Any
 
-from django.db import IntegrityError
-from django.db.models import Sum
-
-from accounts.errors import AccountsError
-from accounts.gateways import exchange_for, public_exchange
-from accounts.models import Environment, ExchangeAccount, SymbolSetting
-from accounts.symbol_settings import symbol_setting_problem, symbol_settings_apply
-from exchange.deadlines import PERSON_MS, answers_within
-from exchange.errors import ExchangeError, OrderRejected
-from exchange.port import Exchange
-from exchange.rate_limits import Priority, spending
-from exchange.types import ZERO, BalanceView, LeverageBracket, MarginType, PositionMode, PositionSide, Side
+from accounts.models import Environment, ExchangeAccount
+from exchange.types import PositionMode, PositionSide, Side
 from infrastructure import job_queue
-from orders import jobs, risk_gates
-from orders.domain import validation
+from orders import jobs
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.enums import Protection, TrioState
-from orders.domain.errors import IllegalTransition, MarketUnread, RuleBroken, TrioRefused
+from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.operator_questions import Choice
-from orders.domain.rounding import plain
-from orders.exchange_data.clock import exchange_now_ms
-from orders.models import Slot, Symbol, TrioOrder, Watch
-from orders.specs import rules_of, spec_changes, spec_of
+from orders.models import Symbol, TrioOrder
+from orders.queueing.check import margin_needed, trio_check
+from orders.queueing.market import Funds, Reading, funds_read, market_read
+from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
 from orders.story import note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
 
-PLACE_BEFORE_SECONDS = 60
-UNKNOWN_THERE = (TrioState.QUEUED, TrioState.PLACING)  # the margin of their entries is not set apart yet
-PERSON_WAITS_SECONDS = 10  # for a row that somebody else has locked
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the market and the account looked like when a trio was checked."""
-
-    mark_price: Decimal | None
-    wallet: Decimal | None = None
-    brackets: Sequence[LeverageBracket] = ()
-    available: Decimal | None = None
-    counted: frozenset[int] = frozenset()  # trios whose margin is taken off ``available`` already
+__all__ = [  # what else callers of the verbs need; its rooms are below
+    "PLACE_BEFORE_SECONDS",
+    "Funds",
+    "QueueResult",
+    "Reading",
+    "funds_read",
+    "margin_needed",
+    "market_read",
+    "trio_check",
+    "trios_queue",
+]
 
 
 def protection_default(environment: str) -> Protection:
@@ -88,204 +71,28 @@ def trio_complete(trio: TrioOrder) -> None:
         trio.protection = protection_default(trio.account.environment)
 
 
-# --- checking ---------------------------------------------------------------------------------
-
-
-def market_read(account: ExchangeAccount, symbol: Symbol, *, funds: BalanceView | None = None) -> Reading:
-    """Ask the exchange for what checking needs; for the balance only where ``funds`` does not say it.
-
-    Raises TrioRefused with a sentence when it cannot be read.
-    """
-    with spending(Priority.PLACE):
-        return _market_read(account, symbol, funds)
-
-
-def _market_read(account: ExchangeAccount, symbol: Symbol, funds: BalanceView | None) -> Reading:
-    name = symbol.symbol
-    try:
-        marks = public_exchange(account.environment).mark_prices(name)
-        exchange = exchange_for(account.pk)
-        brackets = _brackets(exchange, account, name)
-        if funds is None:
-            funds = funds_read(account, exchange, [symbol.margin_asset]).get(symbol.margin_asset)
-    except (ExchangeError, AccountsError) as error:
-        raise MarketUnread(
-            f"{name} could not be asked about ({account.environment}): {error} Nothing was placed."
-        ) from error
-    mark = next((m.mark for m in marks if m.symbol == name), None)
-    return Reading(
-        mark_price=mark,
-        wallet=None if funds is None else funds.balance,
-        brackets=brackets,
-        available=None if funds is None else funds.available,
-    )
-
-
-def funds_read(
-    account: ExchangeAccount, exchange: Exchange, assets: Iterable[str] = ()
-) -> dict[str, BalanceView]:
-    """Return what each asset of an account has, and what of it is free for margin.
-
-    In multi-assets mode the whole account's margin stands behind every asset, also behind one it does not hold.
-    Raises ExchangeError.
-    """
-    at = exchange_now_ms(account.environment)
-    if account.multi_assets_since is None:
-        return {view.asset: view for view in exchange.balances(at=at)}
-    totals = exchange.account_totals(at=at)
-    names = {
-        *assets,
-        *Symbol.objects.filter(environment=account.environment).values_list("margin_asset", flat=True),
-    }
-    return {asset: BalanceView("", asset, totals.margin_balance, totals.available) for asset in names}
-
-
-def _brackets(exchange: Exchange, account: ExchangeAccount, symbol: str) -> Sequence[LeverageBracket]:
-    """Return the leverage brackets; none where this exchange has none, and then no liquidation price is estimated."""
-    try:
-        return exchange.leverage_brackets(symbol, at=exchange_now_ms(account.environment))
-    except OrderRejected:
-        return ()
-
-
-def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:
-    """Raise TrioRefused (RuleBroken names the field) when the trio could not be placed as it is."""
-    if refusal := risk_gates.new_risk_refusal(trio, settings_as_wanted=_settings_are_fixed(trio)):
-        raise TrioRefused(refusal)
-    if reading is None:
-        with answers_within(PERSON_MS):
-            reading = market_read(trio.account, trio.symbol)
-    validation.check(spec_of(trio), rules_of(trio.symbol), _market_of(trio, reading))
-    return reading
-
-
-def margin_needed(trio: TrioOrder, reading: Reading) -> str | None:
-    """Return what a trio's entry takes of the free margin, as people read it; None: not known."""
-    needed = validation.margin_needed(spec_of(trio), _market_of(trio, reading))
-    return None if needed is None else plain(needed.quantize(Decimal("0.01")))
-
-
-def _market_of(trio: TrioOrder, reading: Reading) -> validation.Market:
-    setting = SymbolSetting.objects.filter(account=trio.account, symbol=trio.symbol.symbol).first()
-    return validation.Market(
-        mark_price=reading.mark_price,
-        leverage=setting.leverage if setting else None,
-        isolated=bool(setting and setting.margin_type == MarginType.ISOLATED),
-        wallet=reading.wallet,
-        brackets=reading.brackets,
-        available=reading.available,
-        promised=ZERO if reading.available is None else _promised(trio, reading),
-        margin_asset=trio.symbol.margin_asset,
-        portfolio=trio.account.multi_assets_since is not None,
-    )
-
-
-def _promised(trio: TrioOrder, reading: Reading) -> Decimal:
-    """Return what other trios of the account need whose entries the exchange does not know yet."""
-    on_their_way = TrioOrder.objects.filter(
-        account=trio.account, holds_slot=True, state__in=UNKNOWN_THERE
-    ).exclude(pk__in=[trio.pk or 0, *reading.counted])
-    if trio.account.multi_assets_since is None:
-        on_their_way = on_their_way.filter(symbol__margin_asset=trio.symbol.margin_asset)
-    return on_their_way.aggregate(total=Sum("margin_promised"))["total"] or ZERO
-
-
 # --- the verbs --------------------------------------------------------------------------------
 
 
 def trio_queue(
     *, trio_id: int, by: str, reading: Reading | None = None, seen: Mapping[str, str] | None = None
 ) -> TrioOrder:
-    """Accept a draft for placement and ring the queue.
+    """Accept a draft for placement and ring the queue: a set of one (``trios_queue``).
 
     ``seen``: the draft as the person saw it who places it (``spec_shown``). Raises TrioRefused (a rule, limit
     or gate, or not what was seen; the draft stays as it was) or IllegalTransition (it is no draft any more: a
     trio is placed once).
     """
-    draft = TrioOrder.objects.select_related("account", "symbol").get(pk=trio_id)
-    if draft.trio_state is not TrioState.DRAFT:
-        raise IllegalTransition(
-            f"Trio {trio_id} was placed already (it is {draft.state}); it is never placed twice."
-        )
-    if seen is not None and (changes := spec_changes(draft, seen)):
-        raise TrioRefused(
-            f"The draft was changed since you saw it: {'; '.join(changes)}. Look at it, then place it. "
-            "Nothing was placed."
-        )
-    _apply_settings(draft)
-    reading = trio_check(draft, reading)
-    needed = validation.margin_needed(spec_of(draft), _market_of(draft, reading))
-    if not risk_gates.worker_alive():
-        raise TrioRefused(risk_gates.NO_WORKER)
-    slot, _ = Slot.objects.get_or_create(
-        account=draft.account, symbol=draft.symbol.symbol, position_side=draft.position_side
+    (result,) = trios_queue(
+        [trio_id],
+        by=by,
+        seen=None if seen is None else {trio_id: seen},
+        known=None if reading is None else {trio_id: reading},
     )
-    _slot_free(draft, slot)
-    try:
-        with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
-            trio = TrioOrder.objects.get(pk=trio_id)
-            queued = next_state(trio.trio_state, Transition.QUEUED)
-            if (trio.updated_at, trio.quantity) != (draft.updated_at, draft.quantity):
-                raise TrioRefused(
-                    "The draft was changed while it was being checked. Look at it, then place it."
-                )
-            trio.state, trio.slot, trio.holds_slot = queued, slot, True
-            trio.margin_promised = (needed or ZERO).quantize(Decimal("1E-8"))
-            trio.queued_at, trio.place_before = now, now + timedelta(seconds=PLACE_BEFORE_SECONDS)
-            trio.wake_at = now + timedelta(milliseconds=500)  # the job is at it; if it got lost, runworker is
-            trio.save()
-            note(trio, "state", f"DRAFT → QUEUED by {by}.", at=now, by=by)
-            job_queue.ring(jobs.place, trio_id)
-    except IntegrityError as error:
-        if _broken_constraint(error) != "slot_held_once":
-            raise
-        _slot_free(draft, slot)
-        raise TrioRefused(f"{slot} is taken by another trio. Wait until that one has ended.") from None
-    return trio
-
-
-def _broken_constraint(error: IntegrityError) -> str:
-    diagnosis = getattr(error.__cause__, "diag", None)
-    return getattr(diagnosis, "constraint_name", None) or ""
-
-
-def _settings_are_fixed(draft: TrioOrder) -> bool:
-    """Does a trio live on this symbol, so that leverage and margin type must stay as they are?"""
-    return TrioOrder.objects.filter(account=draft.account, symbol=draft.symbol, holds_slot=True).exists()
-
-
-def _apply_settings(draft: TrioOrder) -> None:
-    """Set the leverage and margin type that are wanted, before the symbol's first trio."""
-    account, symbol = draft.account, draft.symbol.symbol
-    if symbol_setting_problem(account, symbol) is None:
-        return
-    if _settings_are_fixed(draft):
-        return  # never while something is open: the check refuses the mismatch
-    try:
-        with answers_within(PERSON_MS):
-            symbol_settings_apply(account, symbol)
-    except AccountsError as error:
-        raise TrioRefused(f"{error} Nothing was placed.") from error
-
-
-def _slot_free(draft: TrioOrder, slot: Slot) -> None:
-    holder = TrioOrder.objects.filter(slot=slot, holds_slot=True).exclude(pk=draft.pk).first()
-    if holder is not None:
-        raise TrioRefused(
-            f"{slot} is taken by trio {holder.pk} ({holder.state}): one trio at a time. "
-            "Cancel or close that one, or wait until it has ended."
-        )
-    watch = Watch.objects.filter(account=draft.account).first()
-    if watch is not None and slot.quantity:
-        raise TrioRefused(
-            f"{slot} already holds a position of {plain(slot.quantity)} that is not ours. "
-            "Close it, then place the trio."
-        )
-    if slot.strangers:
-        raise TrioRefused(
-            f"{slot} already holds an order that is not ours ({', '.join(slot.strangers[:3])}). "
-            "Cancel it, then place the trio."
-        )
+    if result.error is not None:
+        raise result.error
+    assert result.trio is not None
+    return result.trio
 
 
 def trio_cancel(*, trio_id: int, by: str) -> TrioOrder:

@@ -45,7 +45,7 @@ from orders.models import Watch
 from orders.placement.ingest import leg_find, order_fact, position_fact
 from orders.placement.news import News, Nothing, order_news, position_news
 from worker.pools import WatchPools
-from worker.settings_drift import margins_look, modes_look, symbols_look
+from worker.settings_drift import brackets_look, margins_look, modes_look, symbols_look
 from worker.sweep import sweep, sweep_and_record
 
 logger = logging.getLogger(__name__)
@@ -296,7 +296,7 @@ class AccountWatch:
             self._settings_from = now
             self._settings_at = now + self._plan.modes_ms / 1000
         if now >= self._rules_at:
-            checks += [margins_look, symbols_look]
+            checks += [margins_look, symbols_look, brackets_look]
             self._rules_at = now + self._plan.rules_ms / 1000
         if not checks:
             return

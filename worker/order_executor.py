@@ -7,7 +7,7 @@ releases its reservation, and a failed intent never stops the next one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -16,15 +16,19 @@ from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
-from exchange.types import ZERO, BalanceView, OrderType, Side, TimeInForce
+from exchange.refusals import Refusal
+from exchange.types import ZERO, OrderType, Side, TimeInForce
 from orders import services
 from orders.domain.enums import ENDS, TrioState
-from orders.domain.errors import OrdersError
-from orders.models import Symbol, TrioOrder
+from orders.domain.errors import OrdersError, RuleBroken, SlotTaken
+from orders.exchange_data.clock import exchange_now_ms
+from orders.models import TrioOrder
 from orders.placement.service import OrderPlacementService
+from orders.services import Funds
 
 logger = logging.getLogger(__name__)
 
+SET_MAX = 50  # queued at once, then placed
 NO_POSITION = ENDS - {TrioState.CLOSED}
 
 
@@ -58,16 +62,33 @@ class Execution:
         return self.trio_id is not None and self.state not in NO_POSITION
 
 
-@dataclass(slots=True)
-class Reserved:
-    """What the batch has taken of each asset so far, and for which trios."""
+Numbered = tuple[int, Intent]
 
-    amounts: dict[str, Decimal] = field(default_factory=dict)
+
+@dataclass(slots=True)
+class Batch:
+    """A batch on its way: what it may still spend, and what became of each intent, by its place."""
+
+    funds: Funds
+    executions: dict[int, Execution] = field(default_factory=dict)
+    amounts: dict[str, Decimal] = field(default_factory=dict)  # taken so far, by purse
     trios: set[int] = field(default_factory=set)
+
+    @property
+    def left(self) -> Funds:
+        return replace(self.funds, taken=self.amounts, counted=frozenset(self.trios))
+
+    def reserve(self, intent: Intent, trio: TrioOrder) -> Execution:
+        """Take off what a placed trio needs, nothing where it ended without a position."""
+        needed = ZERO if trio.trio_state in NO_POSITION else trio.margin_promised
+        purse = self.funds.purse(trio.symbol.margin_asset)
+        self.amounts[purse] = self.amounts.get(purse, ZERO) + needed
+        self.trios.add(trio.pk)
+        return Execution(intent, trio.pk, trio.state, trio.reason, needed)
 
 
 class OrderExecutor:
-    """Places intents for one account, one after the other."""
+    """Places intents for one account: queued in sets, then placed one after the other."""
 
     def __init__(
         self,
@@ -91,35 +112,54 @@ class OrderExecutor:
             funds = self._funds()
         except (ExchangeError, AccountsError) as error:
             return [Execution(i, None, "REFUSED", f"The balance could not be read: {error}") for i in intents]
-        reserved = Reserved()
-        return [self._one(intent, funds, reserved) for intent in intents]
+        batch = Batch(funds)
+        waiting = list(enumerate(intents))
+        while waiting:
+            chosen, waiting = waiting[:SET_MAX], waiting[SET_MAX:]
+            # What had no room beside others gets it when one of these has ended.
+            waiting = self._set(chosen, batch) + waiting
+        return [batch.executions[place] for place in range(len(intents))]
 
-    def _funds(self) -> dict[str, BalanceView]:
+    def _funds(self) -> Funds:
         """Read the balance once: for each asset its wallet and what of it is free."""
-        return services.funds_read(self._account, self._gateway(self._account.pk))
+        exchange = self._gateway(self._account.pk)
+        return services.funds_read(self._account, exchange, at=exchange_now_ms(self._account.environment))
 
-    def _one(self, intent: Intent, funds: dict[str, BalanceView], reserved: Reserved) -> Execution:
-        draft: TrioOrder | None = None
-        try:
-            symbol = services.symbol_get(self._account.environment, intent.symbol)
-            asset = symbol.margin_asset
-            held = funds.get(asset) or BalanceView("", asset, ZERO, ZERO)
-            purse = asset if self._account.multi_assets_since is None else ""  # one for all assets
-            left = replace(held, available=held.available - reserved.amounts.get(purse, ZERO))
-            reading = services.market_read(self._account, symbol, funds=left)
-            reading = replace(reading, counted=frozenset(reserved.trios))
-            draft = self._draft(intent, symbol)
-            services.trio_queue(trio_id=draft.pk, by=self._by, reading=reading)
-        except (OrdersError, AccountsError, ExchangeError) as error:
-            if draft is not None:
-                draft.delete()  # refused before it was queued: no row is kept
-            return Execution(intent, None, "REFUSED", str(error))
-        self._place(draft)
-        draft.refresh_from_db()
-        needed = ZERO if draft.trio_state in NO_POSITION else draft.margin_promised
-        reserved.amounts[purse] = reserved.amounts.get(purse, ZERO) + needed
-        reserved.trios.add(draft.pk)
-        return Execution(intent, draft.pk, draft.state, draft.reason, needed)
+    def _set(self, chosen: Sequence[Numbered], batch: Batch) -> list[Numbered]:
+        """Queue intents as one set, place those that were accepted; return those to try again."""
+        drafts: dict[int, TrioOrder] = {}
+        for place, intent in chosen:
+            try:
+                drafts[place] = self._draft(intent)
+            except OrdersError as error:
+                batch.executions[place] = Execution(intent, None, "REFUSED", str(error))
+        TrioOrder.objects.bulk_create(drafts.values())
+        intents = dict(chosen)
+        results = services.trios_queue(
+            [draft.pk for draft in drafts.values()], by=self._by, funds={self._account.pk: batch.left}
+        )
+        refused: dict[int, Exception] = {}
+        ended = False
+        for place, result in zip(drafts, results, strict=True):
+            if result.error is not None:
+                refused[place] = result.error
+                continue
+            trio = drafts[place]
+            self._place(trio)
+            trio.refresh_from_db()
+            ended |= trio.is_over
+            batch.executions[place] = batch.reserve(intents[place], trio)
+        # Refused before they were queued: no row is kept.
+        TrioOrder.objects.filter(
+            pk__in=[drafts[place].pk for place in refused], state=TrioState.DRAFT
+        ).delete()
+        again = []
+        for place, refusal in refused.items():
+            if ended and _lacked_room(refusal):
+                again.append((place, intents[place]))
+            else:
+                batch.executions[place] = Execution(intents[place], None, "REFUSED", str(refusal))
+        return again
 
     def _place(self, trio: TrioOrder) -> None:
         try:
@@ -127,10 +167,11 @@ class OrderExecutor:
         except Exception:  # it is queued: runworker carries it on, and the next intent is served
             logger.exception("trio %s: placing it raised", trio.pk)
 
-    def _draft(self, intent: Intent, symbol: Symbol) -> TrioOrder:
-        draft = services.trio_draft(
+    def _draft(self, intent: Intent) -> TrioOrder:
+        """Return an unsaved draft. Raises RuleBroken when there is no such symbol."""
+        return services.trio_draft(
             account=self._account,
-            symbol=symbol,
+            symbol=services.symbol_get(self._account.environment, intent.symbol),
             side=intent.side,
             quantity=intent.quantity,
             entry_type=intent.entry_type,
@@ -141,5 +182,8 @@ class OrderExecutor:
             protection=intent.protection,
             source=self._by,
         )
-        draft.save()
-        return draft
+
+
+def _lacked_room(error: Exception) -> bool:
+    """Was it refused only because others of the batch had the margin or the slot?"""
+    return isinstance(error, SlotTaken) or (isinstance(error, RuleBroken) and error.refusal is Refusal.MARGIN)

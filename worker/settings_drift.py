@@ -6,17 +6,21 @@ person, once for each change.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.utils import timezone
 
-from accounts.gateways import exchange_for
+from accounts.gateways import exchange_for, refusal_of
+from accounts.leverage_brackets import brackets_read_at, brackets_store
 from accounts.models import ExchangeAccount, SymbolSetting
 from accounts.position_modes import modes_take_in
 from accounts.restrictions import restriction_facts
 from accounts.symbol_settings import symbol_settings_read
+from exchange.errors import OrderRejected
 from exchange.refusals import Refusal
 from exchange.types import PositionMode
 from orders.domain.enums import TrioState
@@ -24,9 +28,11 @@ from orders.domain.fitting import fitted, misfit
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import exchange_now_ms
 from orders.exchange_data.symbol_sync import symbols_renew
-from orders.models import Symbol, TrioOrder
+from orders.models import Outcome, Symbol, TrioOrder
 from orders.specs import rules_of, spec_of
 from orders.story import Put, question_put, question_take_back
+
+BRACKETS_SECONDS = 86_400
 
 
 def modes_look(account: ExchangeAccount) -> set[int]:
@@ -94,6 +100,30 @@ def margins_look(account: ExchangeAccount) -> set[int]:
             reported.update(margin_type_was="")
         asks |= asked
     return asks
+
+
+def brackets_look(account: ExchangeAccount) -> set[int]:
+    """Read the leverage brackets where they are a day old, or the exchange refused an order by them since.
+
+    Raises ExchangeError or AccountsError. No trio asks about them: they serve an estimate.
+    """
+    read_at = brackets_read_at(account.pk)
+    young = read_at is not None and timezone.now() - read_at < timedelta(seconds=BRACKETS_SECONDS)
+    if young and not _position_limit_refused(account, since=read_at):
+        return set()
+    exchange = exchange_for(account.pk)
+    with contextlib.suppress(OrderRejected):  # this exchange has none
+        brackets_store(account.pk, exchange.leverage_brackets(at=exchange_now_ms(account.environment)))
+    return set()
+
+
+def _position_limit_refused(account: ExchangeAccount, *, since: datetime | None) -> bool:
+    """Has the exchange refused an order of this account because the position would be too large for its leverage?"""
+    refused = Outcome.objects.filter(
+        request__leg__trio__account=account, request__leg__trio__journal_at__gt=since, received_at__gt=since
+    )
+    codes = refused.exclude(code=0).order_by().values_list("code", flat=True).distinct()
+    return any(refusal_of(code) is Refusal.POSITION_LIMIT for code in codes)
 
 
 def symbols_look(account: ExchangeAccount) -> set[int]:

@@ -190,13 +190,8 @@ class BinanceExchange(BinancePublic):
             "/fapi/v1/symbolConfig", symbol_params(symbol), list_or_single(read_symbol_config), at=at
         )
 
-    def leverage_brackets(self, symbol: str, *, at: ExchangeMs) -> Sequence[LeverageBracket]:
-        return self._signed(
-            "/fapi/v1/leverageBracket",
-            {"symbol": symbol},
-            lambda body: read_leverage_brackets(body, symbol=symbol),
-            at=at,
-        )
+    def leverage_brackets(self, *, at: ExchangeMs) -> Mapping[str, Sequence[LeverageBracket]]:
+        return self._signed("/fapi/v1/leverageBracket", {}, read_leverage_brackets, at=at)
 
     def permissions(self, *, at: ExchangeMs) -> Permissions | None:
         """Return what the key may do; ``None`` where this environment has no such page."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -22,7 +24,7 @@ from infrastructure.admin_pages import DialogActions, dialog
 from orders import risk_gates, services
 from orders.admin.forms import LABELS, ActionForm, AnswerForm, PlaceForm, seen_of
 from orders.domain.enums import TrioState
-from orders.domain.errors import IllegalTransition, MarketUnread, OrdersError, RuleBroken
+from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
 from orders.models import TrioOrder
@@ -61,6 +63,15 @@ def validate(trio: TrioOrder, by: str) -> str:
 
 def place(trio: TrioOrder, by: str, seen: str = "") -> str:
     services.trio_queue(trio_id=trio.pk, by=by, seen=seen_of(seen))
+    return f"{trio}: queued for placement."
+
+
+def placed(trio: TrioOrder, result: services.QueueResult) -> str:
+    """Return what is said of a trio that was placed with others. Raises what refused it."""
+    if isinstance(result.error, TrioOrder.DoesNotExist):
+        raise TrioRefused(f"{trio} does not exist any more.") from result.error
+    if result.error is not None:
+        raise result.error
     return f"{trio}: queued for placement."
 
 
@@ -241,20 +252,6 @@ def list_action(offered: TrioAction, label: str) -> Any:
     return perform
 
 
-def _noting(offered: TrioAction, silent: set[str]) -> TrioAction:
-    """Return an action that notes which environments' exchange does not answer."""
-
-    def perform(trio: TrioOrder, by: str, **carried: Any) -> str:
-        try:
-            return offered.perform(trio, by, **carried)
-        except MarketUnread as error:
-            if isinstance(error.__cause__, ExchangeUnavailable):
-                silent.add(trio.account.environment)
-            raise
-
-    return replace(offered, perform=perform)
-
-
 class TrioActions(DialogActions, MixinBase):
     """Dialogs on the page, and the same actions on a selection of the list."""
 
@@ -342,13 +339,33 @@ class TrioActions(DialogActions, MixinBase):
                 "media": self.media,
             }
             return TemplateResponse(request, "admin/orders/trioorder/confirm_selected.html", context)
-        silent: set[str] = set()
-        for trio in trios:
-            if trio.account.environment in silent:  # one after the other they would all wait for it
-                messages.error(
-                    request, f"{trio}: not tried, as the exchange did not answer. Nothing was placed."
-                )
-                continue
-            carried = _carried(offered, request.POST, f"-{trio.pk}")
-            self.run_offered(request, trio, _noting(offered, silent), **carried)
+        if offered is PLACE:
+            self._place_all(request, trios)
+        else:
+            for trio in trios:
+                self.run_offered(request, trio, offered, **_carried(offered, request.POST, f"-{trio.pk}"))
         return HttpResponseRedirect(reverse("admin:orders_trioorder_changelist"))
+
+    def _place_all(self, request: HttpRequest, trios: Sequence[TrioOrder]) -> None:
+        """Place a selection as one set: what it needs of the exchange is read once."""
+        seen: dict[int, Mapping[str, str]] = {}
+        chosen = []
+        for trio in trios:
+            try:
+                seen[trio.pk] = seen_of(request.POST.get(f"seen-{trio.pk}", ""))
+            except OrdersError as error:
+                messages.error(request, f"{trio}: {error}")
+            else:
+                chosen.append(trio)
+        results = services.trios_queue(
+            [trio.pk for trio in chosen], by=request.user.get_username(), seen=seen
+        )
+        queued = [
+            trio
+            for trio, result in zip(chosen, results, strict=True)
+            if self.run(request, trio, partial(placed, result=result))
+        ]
+        if queued:
+            LogEntry.objects.log_actions(str(request.user.pk), queued, CHANGE, "Queued for placement.")
+            if not job_queue.answering():
+                messages.warning(request, QUEUE_SILENT)

@@ -21,6 +21,10 @@ class MarketUnread(TrioRefused):
     """The exchange could not be asked for what a check needs. Nothing was placed; the same may be tried again."""
 
 
+class SlotTaken(TrioRefused):
+    """Another trio lives in the slot: the same may be tried again once that one has ended."""
+
+
 class RuleBroken(TrioRefused):
     """A trading rule is broken. ``field`` names the input to correct, ``refusal`` what the exchange would answer."""
 

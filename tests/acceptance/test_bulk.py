@@ -82,18 +82,18 @@ def test_a_bulk_at_once_stays_inside_the_bound(stack: Stack, redis_queue: Any) -
     rung: list[int] = []
     ours = TrioOrder.objects.filter(pk__in=[draft.pk for draft in drafts])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job_queue, "ring", lambda job, trio_id: rung.append(trio_id))
-        for draft in drafts:
-            services.trio_queue(trio_id=draft.pk, by="bulk", reading=readings[draft.symbol_id])
-            TrioOrder.objects.filter(pk=draft.pk).update(wake_at=None)
+        patch.setattr(job_queue, "ring_all", lambda job, calls: rung.extend(trio_id for (trio_id,) in calls))
+        known = {draft.pk: readings[draft.symbol_id] for draft in drafts}
+        results = services.trios_queue(known, by="bulk", known=known)
+        assert [result.error for result in results if result.error is not None] == []
+        ours.update(wake_at=None)
     now = db_now()
     began = time.monotonic()
     ours.update(
         wake_at=now + timedelta(milliseconds=500),
         place_before=now + timedelta(seconds=services.PLACE_BEFORE_SECONDS),
     )
-    for trio_id in rung:
-        job_queue.ring(jobs.place, trio_id)
+    job_queue.ring_all(jobs.place, [(trio_id,) for trio_id in rung])
     limits = []
 
     def all_placed() -> bool:

@@ -146,9 +146,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an account that holds another coin than it trades in is said to have nothing",
         (
             Removal(
-                "orders/services.py",
-                "    if account.multi_assets_since is None:\n        return {view.asset",
-                "    if True:\n        return {view.asset",
+                "orders/queueing/market.py",
+                "    if account.multi_assets_since is None:\n        return Funds({view.asset",
+                "    if True:\n        return Funds({view.asset",
             ),
         ),
         ("tests/unit/orders/test_multi_assets.py::test_what_one_asset_has_is_margin_for_another",),

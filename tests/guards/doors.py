@@ -97,8 +97,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a size that somebody else saved meanwhile is placed",
         (
             Removal(
-                "orders/services.py",
-                "if seen is not None and (changes := spec_changes(draft, seen)):",
+                "orders/queueing/check.py",
+                "if seen is not None and (changes := spec_changes(trio, seen)):",
                 "changes: list[str] = []\n    if False:",
             ),
         ),

@@ -10,6 +10,9 @@ STORY: Final = "tests/unit/orders/placement/test_guards.py"
 DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
 STEPS: Final = "tests/unit/orders/domain/test_decide.py"
 PROMISES: Final = "tests/unit/orders/placement/test_promises.py"
+SETS: Final = "tests/unit/orders/queueing/test_sets.py"
+CHECK: Final = "orders/queueing/check.py"
+QUEUE: Final = "orders/queueing/queue.py"
 
 OVERDUE: Final = "if trio.place_before is not None and trio.now >= trio.place_before:\n"
 QUEUED_TOO_LONG: Final = Removal(
@@ -258,14 +261,64 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "P2",
         "a double click places twice",
         (
-            Removal("orders/services.py", "if draft.trio_state is not TrioState.DRAFT:", "if False:"),
+            Removal(CHECK, "if trio.trio_state is not TrioState.DRAFT:", "if False:"),
             Removal(
-                "orders/services.py",
-                "queued = next_state(trio.trio_state, Transition.QUEUED)",
-                "queued = TrioState.QUEUED",
+                QUEUE, "trio.state = next_state(trio.trio_state, Transition.QUEUED)", 'trio.state = "QUEUED"'
             ),
         ),
         ("tests/unit/orders/admin/test_actions.py::test_a_trio_is_never_placed_twice",),
+    ),
+    Guard(
+        "a trio is queued by what stands in the database once its row is locked",
+        "P2",
+        "two who queue the same drafts at once both say that they did",
+        (
+            Removal(
+                QUEUE,
+                "        draft_check(trio, self._seen.get(trio.pk))\n        draft =",
+                "        draft =",
+            ),
+            Removal(
+                QUEUE, "trio.state = next_state(trio.trio_state, Transition.QUEUED)", 'trio.state = "QUEUED"'
+            ),
+            Removal(
+                QUEUE,
+                "if (trio.updated_at, trio.quantity) != (draft.updated_at, draft.quantity):",
+                "if False:",
+            ),
+        ),
+        (f"{SETS}::test_two_sets_at_once_place_each_trio_once",),
+    ),
+    Guard(
+        "a draft that changes while it is checked is not placed",
+        "P5",
+        "a size that nobody checked against the market is placed",
+        (
+            Removal(
+                QUEUE,
+                "if (trio.updated_at, trio.quantity) != (draft.updated_at, draft.quantity):",
+                "if False:",
+            ),
+        ),
+        (f"{SETS}::test_a_draft_that_changes_while_it_is_checked_is_not_placed",),
+    ),
+    Guard(
+        "margin is promised from trio to trio of a set",
+        "P8",
+        "a set is queued whole although the account can pay for half of it, and the exchange refuses the rest",
+        (
+            Removal(
+                QUEUE, "reserved[chosen.purse] = reserved.get(chosen.purse, ZERO) + chosen.margin", "pass"
+            ),
+        ),
+        (f"{SETS}::test_margin_is_promised_from_trio_to_trio",),
+    ),
+    Guard(
+        "an old price of the stream is not believed",
+        "P8",
+        "a set is checked against where the market was a minute ago",
+        (Removal("orders/queueing/surroundings.py", "MARK_AGE_MS = 1500", "MARK_AGE_MS = 10**9"),),
+        (f"{SETS}::test_a_price_of_the_stream_is_not_asked_for_unless_it_is_old",),
     ),
     Guard(
         "an entry that is not taken expires",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from exchange.binance.mapping.body import ForeignShape, as_list, as_object
+from exchange.binance.mapping.body import as_list, as_object
 from exchange.binance.mapping.fields import decimal, enum_member, integer, text
 from exchange.types import ZERO, LeverageBracket, MarginType, SymbolConfig
 
@@ -20,14 +18,13 @@ def read_symbol_config(body: object) -> SymbolConfig:
     )
 
 
-def read_leverage_brackets(body: object, *, symbol: str) -> Sequence[LeverageBracket]:
-    """Read the notional brackets of one symbol; Binance answers with a list or with an object."""
-    rows = body if isinstance(body, list) else [body]
-    for row in rows:
-        table = as_object(row)
-        if table.get("symbol") == symbol:
-            return tuple(_bracket(step) for step in as_list(table.get("brackets")))
-    raise ForeignShape(f"no leverage brackets of {symbol}")
+def read_leverage_brackets(body: object) -> dict[str, tuple[LeverageBracket, ...]]:
+    """Read the notional brackets by symbol; Binance answers with a list or with an object."""
+    tables = [as_object(row) for row in (body if isinstance(body, list) else [body])]
+    return {
+        text(table, "symbol"): tuple(_bracket(step) for step in as_list(table.get("brackets")))
+        for table in tables
+    }
 
 
 def _bracket(body: object) -> LeverageBracket:

@@ -13,6 +13,7 @@ from local_servers.manager import CHECKOUT
 from tests.unit.processes import bare_environment, run
 
 PURE = ("orders/domain", "exchange", "simulator")
+WITH_SERVERS = {"queueing.py"}  # benchmarks that start a database of their own
 DJANGO = {"django", "backoffice", "accounts", "worker", "unfold", "django_rq"}
 
 
@@ -72,6 +73,7 @@ def test_the_product_imports_no_benchmark_and_a_benchmark_nothing_that_needs_a_d
     assert not [
         (path, name)
         for path in files("bench")
+        if path.name not in WITH_SERVERS
         for name in imports(path)
         if name.split(".")[0] not in allowed and not name.startswith("orders.domain.")
     ]

@@ -170,7 +170,7 @@ def test_account_and_settings(exchange: BinanceExchange) -> None:
         exchange.set_margin_type("BTCUSDT", MarginType.ISOLATED, stamp=Stamp(now, 5000))
     (config,) = exchange.symbol_configs("BTCUSDT", at=now)
     assert (config.leverage, config.margin_type) == (7, MarginType.ISOLATED)
-    brackets = exchange.leverage_brackets("BTCUSDT", at=now)
+    brackets = exchange.leverage_brackets(at=now)["BTCUSDT"]
     assert 0 < brackets[0].cap < brackets[-1].cap
     permissions = exchange.permissions(at=now)
     assert permissions is not None

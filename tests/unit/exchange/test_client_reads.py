@@ -205,7 +205,7 @@ def test_account_reads_go_to_their_places(exchange: BinanceExchange, peer: Peer)
     assert exchange.balances(at=NOW)[0].asset == "USDT"
     assert exchange.account_config(at=NOW).can_trade
     assert exchange.symbol_configs("BTCUSDT", at=NOW)[0].leverage == 21
-    assert exchange.leverage_brackets("BTCUSDT", at=NOW)[0].cap == 300000
+    assert exchange.leverage_brackets(at=NOW)["BTCUSDT"][0].cap == 300000
     assert [request.path for request in peer.requests] == list(samples)
 
 

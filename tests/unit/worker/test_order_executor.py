@@ -156,3 +156,30 @@ def test_no_intents_cost_no_request(desk: Desk, executor: OrderExecutor) -> None
     before = len(desk.simulator.log)
     assert executor.execute([]) == []
     assert len(desk.simulator.log) == before
+
+
+def test_a_slot_given_back_is_taken_by_the_next_of_the_batch(desk: Desk, executor: OrderExecutor) -> None:
+    # Given an exchange that refuses the first entry, and two intents for one slot
+    desk.simulator.refuses("MARKET", code=-2019, occurrence=1)
+    first, second = executor.execute([btc(), btc(quantity=D("0.020"))])
+
+    assert first.state == "ROLLED_BACK"
+    assert second.placed, second.reason
+    assert desk.simulator.position("BTCUSDT").quantity == D("0.020")
+
+
+def test_a_long_batch_is_queued_in_sets_and_reserves_from_one_to_the_next(
+    desk: Desk, executor: OrderExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given sets of one, and money for one of the two
+    monkeypatch.setattr("worker.order_executor.SET_MAX", 1)
+    leverage(desk, "BTCUSDT", 1)
+    leverage(desk, "ETHUSDT", 1)
+    before = balance_reads(desk)
+
+    first, second = executor.execute([btc(quantity=D("0.600")), eth(quantity=D("15"))])
+
+    assert first.placed
+    assert "only 39970 USDT are free" in second.reason
+    assert balance_reads(desk) == before + 1
+    assert TrioOrder.objects.count() == 1

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 
 from accounts import position_modes
 from accounts.errors import ExchangeUnreachable
-from accounts.models import SymbolSetting
+from accounts.models import LeverageBrackets, SymbolSetting
 from accounts.symbol_settings import symbol_settings_read
 from exchange.types import MarginType
 from orders import services
@@ -25,7 +25,7 @@ from tests.builders import WATCH, Desk, story, the
 from worker import account_watch
 from worker.account_watch import AccountWatch
 from worker.pools import WatchPools
-from worker.settings_drift import margins_look, modes_look, symbols_look
+from worker.settings_drift import brackets_look, margins_look, modes_look, symbols_look
 
 D = Decimal
 
@@ -254,3 +254,50 @@ def test_a_look_that_fails_is_made_again_with_the_next(desk: Desk, monkeypatch: 
         pools.shutdown()
         gc.collect()
     assert looks == ["fails", "fails"]
+
+
+# --- leverage brackets --------------------------------------------------------------------------
+
+
+def bracket_reads(desk: Desk) -> int:
+    return len(desk.requests("GET", "/fapi/v1/leverageBracket"))
+
+
+def test_brackets_are_read_where_there_are_none_and_once_a_day(desk: Desk) -> None:
+    # Given an account whose brackets nobody has read
+    assert brackets_look(desk.account) == set()
+    assert bracket_reads(desk) == 1
+    kept = LeverageBrackets.objects.filter(account=desk.account)
+    assert {row.symbol for row in kept} == {"BTCUSDT", "ETHUSDT", "ADAUSDT"}
+
+    # Then they are young for a day
+    brackets_look(desk.account)
+    assert bracket_reads(desk) == 1
+
+    # And after that they are as the exchange shows them, and what it no longer shows is forgotten
+    shown = {row.symbol: row.steps for row in kept}
+    kept.filter(symbol="BTCUSDT").update(steps=[["1", "0.5", "0"]])
+    kept.filter(symbol="ETHUSDT").update(symbol="GONEUSDT")
+    kept.update(read_at=db_now() - timedelta(days=1, seconds=1))
+    brackets_look(desk.account)
+    assert bracket_reads(desk) == 2
+    assert {row.symbol: row.steps for row in kept.all()} == shown
+    assert all(db_now() - row.read_at < timedelta(minutes=1) for row in kept.all())
+
+
+def test_brackets_are_read_anew_when_an_order_was_refused_by_them(desk: Desk) -> None:
+    brackets_look(desk.account)
+    desk.simulator.refuses("MARKET", code=-2027)
+    trio = desk.placed(desk.a_trio())
+    assert trio.state in ("ROLLED_BACK", "REFUSED"), story(trio)
+
+    brackets_look(desk.account)
+    brackets_look(desk.account)
+
+    assert bracket_reads(desk) == 2
+
+
+def test_an_exchange_without_brackets_is_no_trouble(desk: Desk) -> None:
+    desk.simulator.fault({"method": "GET", "path": "*/leverageBracket"}, {"do": "refuse", "code": -1121})
+    assert brackets_look(desk.account) == set()
+    assert not LeverageBrackets.objects.exists()

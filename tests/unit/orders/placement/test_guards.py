@@ -249,7 +249,7 @@ def test_a_trio_whose_row_is_held_keeps_no_other_from_being_due(hedge_desk: Desk
 def test_two_trios_queued_for_one_slot_at_once_are_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given two drafts that were both found placeable at the same moment
     first, second = desk.a_trio(), desk.a_trio()
-    monkeypatch.setattr(services, "_slot_free", lambda draft, slot: None)
+    monkeypatch.setattr("orders.queueing.queue.slot_check", lambda trio, around, holder: None)
 
     desk.queued(first)
     with pytest.raises(TrioRefused, match="taken by another trio"):

@@ -1,0 +1,238 @@
+"""What the exchange is asked before a trio is queued: as little as possible, and once for a whole set.
+
+Mark prices come from the price stream where it watches the symbol, brackets are kept; what an account has
+available is in no stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from django.db import connection
+
+from accounts.errors import AccountsError
+from accounts.gateways import exchange_for, public_exchange
+from accounts.leverage_brackets import brackets_store
+from accounts.models import ExchangeAccount
+from exchange.errors import ExchangeError, OrderRejected
+from exchange.port import Exchange
+from exchange.rate_limits import Priority, spending
+from exchange.types import ZERO, AccountTotals, BalanceView, ExchangeMs, LeverageBracket
+from orders.domain.errors import MarketUnread
+from orders.models import Symbol, TrioOrder
+from orders.queueing.surroundings import Surroundings, surroundings
+
+ONE_BY_ONE_MAX = 3  # mark prices; reading all weighs ten times as much as one, and takes as long as three
+ACCOUNTS_AT_ONCE = 8
+
+Brackets = Mapping[str, Sequence[LeverageBracket]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the market and the account looked like when a trio was checked."""
+
+    mark_price: Decimal | None
+    wallet: Decimal | None = None
+    brackets: Sequence[LeverageBracket] = ()
+    available: Decimal | None = None
+    counted: frozenset[int] = frozenset()  # trios whose margin is taken off ``available`` already
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """What an account has, read once; ``taken`` of it meanwhile, and by which trios.
+
+    In multi-assets mode the whole account's margin stands behind every asset, also behind one it does not hold.
+    """
+
+    balances: Mapping[str, BalanceView] = field(default_factory=dict)
+    totals: AccountTotals | None = None  # in multi-assets mode
+    taken: Mapping[str, Decimal] = field(default_factory=dict)
+    counted: frozenset[int] = frozenset()
+
+    def purse(self, asset: str) -> str:
+        """Return what pays for margin in an asset; one for all assets in multi-assets mode."""
+        return asset if self.totals is None else ""
+
+    def of(self, asset: str) -> BalanceView | None:
+        """Return what there is of an asset, what is taken left out; ``None`` when the exchange shows none."""
+        taken = self.taken.get(self.purse(asset), ZERO)
+        if self.totals is not None:
+            return BalanceView("", asset, self.totals.margin_balance, self.totals.available - taken)
+        view = self.balances.get(asset)
+        return view and BalanceView(view.account_alias, asset, view.balance, view.available - taken)
+
+
+def funds_read(account: ExchangeAccount, exchange: Exchange, *, at: ExchangeMs) -> Funds:
+    """Read what each asset of an account has, and what of it is free for margin. Raises ExchangeError."""
+    if account.multi_assets_since is None:
+        return Funds({view.asset: view for view in exchange.balances(at=at)})
+    return Funds(totals=exchange.account_totals(at=at))
+
+
+def market_read(account: ExchangeAccount, symbol: Symbol) -> Reading:
+    """Ask the exchange for what checking one trio needs, its mark price fresh.
+
+    Raises MarketUnread with a sentence when it cannot be read.
+    """
+    trio = TrioOrder(account=account, symbol=symbol)
+    return reading_of(trio, surroundings([trio])[0])
+
+
+def reading_of(trio: TrioOrder, around: Surroundings) -> Reading:
+    """Read what checking one trio needs. Raises MarketUnread."""
+    (reading,) = readings([trio], [around])
+    if isinstance(reading, MarketUnread):
+        raise reading
+    return reading
+
+
+def readings(
+    trios: Sequence[TrioOrder],
+    around: Sequence[Surroundings],
+    *,
+    funds: Mapping[int, Funds] | None = None,
+) -> list[Reading | MarketUnread]:
+    """Read for each trio what checking it needs, or say why it could not be read: about one account, or all.
+
+    ``funds``: by account, where they are known. Every account is asked once, and one price serves all trios.
+    """
+    with spending(Priority.PLACE):
+        accounts = _accounts_read(trios, around, known=funds or {})
+        marks = _marks(trios, around)  # last: a price ages faster than a balance
+    return [_reading(trio, near, accounts, marks) for trio, near in zip(trios, around, strict=True)]
+
+
+def _reading(
+    trio: TrioOrder,
+    around: Surroundings,
+    accounts: Mapping[int, tuple[Funds, Brackets] | Exception],
+    marks: Mapping[str, Mapping[str, Decimal] | Exception],
+) -> Reading | MarketUnread:
+    account, name = accounts[trio.account_id], trio.symbol.symbol
+    prices = marks[trio.account.environment]
+    for failed in (prices, account):
+        if isinstance(failed, Exception):
+            unread = MarketUnread(
+                f"{name} could not be asked about ({trio.account.environment}): {failed} Nothing was placed."
+            )
+            unread.__cause__ = failed
+            return unread
+    assert not isinstance(prices, Exception)
+    assert not isinstance(account, Exception)
+    funds, brackets = account
+    held = funds.of(trio.symbol.margin_asset)
+    return Reading(
+        mark_price=prices.get(name),
+        wallet=None if held is None else held.balance,
+        brackets=around.brackets or brackets.get(name, ()),
+        available=None if held is None else held.available,
+        counted=funds.counted,
+    )
+
+
+# --- mark prices --------------------------------------------------------------------------------
+
+
+def _marks(
+    trios: Sequence[TrioOrder], around: Sequence[Surroundings]
+) -> dict[str, Mapping[str, Decimal] | Exception]:
+    """Return mark prices by environment and symbol. For one trio alone it is always read: a person looks on."""
+    wanted: dict[str, set[str]] = {}
+    found: dict[str, dict[str, Decimal]] = {}
+    for trio, near in zip(trios, around, strict=True):
+        wanted.setdefault(trio.account.environment, set()).add(trio.symbol.symbol)
+        if near.mark_price is not None and len(trios) > 1:
+            found.setdefault(trio.account.environment, {})[trio.symbol.symbol] = near.mark_price
+    marks: dict[str, Mapping[str, Decimal] | Exception] = {}
+    for environment, symbols in wanted.items():
+        streamed = found.get(environment, {})
+        try:
+            marks[environment] = {**_marks_read(environment, symbols - streamed.keys()), **streamed}
+        except (ExchangeError, AccountsError) as error:
+            marks[environment] = error
+    return marks
+
+
+def _marks_read(environment: str, symbols: Collection[str]) -> dict[str, Decimal]:
+    if not symbols:
+        return {}
+    public = public_exchange(environment)
+    asked: Iterable[str | None] = sorted(symbols) if len(symbols) <= ONE_BY_ONE_MAX else [None]
+    return {mark.symbol: mark.mark for symbol in asked for mark in public.mark_prices(symbol)}
+
+
+# --- what accounts have ---------------------------------------------------------------------------
+
+
+def _accounts_read(
+    trios: Sequence[TrioOrder], around: Sequence[Surroundings], *, known: Mapping[int, Funds]
+) -> dict[int, tuple[Funds, Brackets] | Exception]:
+    """Return what each account has, and the brackets that were missing, or why it could not be read."""
+    accounts = {trio.account_id: (trio.account, near) for trio, near in zip(trios, around, strict=True)}
+    without = {trio.account_id for trio, near in zip(trios, around, strict=True) if near.brackets_missing}
+    found: dict[int, tuple[Funds, Brackets] | Exception] = {}
+    asked: dict[int, Callable[[], tuple[Funds, Brackets]]] = {}
+    for key, (account, near) in accounts.items():
+        if key in known and key not in without:
+            found[key] = (known[key], {})
+            continue
+        try:
+            asked[key] = _asking(account, near, funds=known.get(key), with_brackets=key in without)
+        except AccountsError as error:
+            found[key] = error
+    found |= _all_asked(asked)
+    for key in without:
+        if not isinstance(answer := found[key], Exception):
+            brackets_store(key, answer[1])
+    return found
+
+
+def _asking(
+    account: ExchangeAccount, around: Surroundings, *, funds: Funds | None, with_brackets: bool
+) -> Callable[[], tuple[Funds, Brackets]]:
+    """Return how to ask about one account. Raises AccountsError when its key cannot be read."""
+    exchange = exchange_for(account.pk)
+
+    def ask() -> tuple[Funds, Brackets]:
+        at = around.exchange_ms(account.environment)
+        brackets = _brackets(exchange, at=at) if with_brackets else {}
+        return funds or funds_read(account, exchange, at=at), brackets
+
+    return ask
+
+
+def _brackets(exchange: Exchange, *, at: ExchangeMs) -> Brackets:
+    """Return the leverage brackets; none where this exchange has none, and then no liquidation price is estimated."""
+    try:
+        return exchange.leverage_brackets(at=at)
+    except OrderRejected:
+        return {}
+
+
+def _all_asked(
+    asked: Mapping[int, Callable[[], tuple[Funds, Brackets]]],
+) -> dict[int, tuple[Funds, Brackets] | Exception]:
+    """Ask about accounts, several at once: each answer takes as long as the exchange is away."""
+
+    def ask(key: int) -> tuple[Funds, Brackets] | Exception:
+        try:
+            with spending(Priority.PLACE):
+                return asked[key]()
+        except (ExchangeError, AccountsError) as error:
+            return error
+
+    def ask_apart(key: int) -> tuple[Funds, Brackets] | Exception:
+        try:
+            return ask(key)
+        finally:
+            connection.close()  # this thread ends; it has one where the limits are kept there
+
+    if len(asked) < 2:
+        return {key: ask(key) for key in asked}
+    with ThreadPoolExecutor(min(ACCOUNTS_AT_ONCE, len(asked)), thread_name_prefix="funds") as pool:
+        return dict(zip(asked, pool.map(ask_apart, asked), strict=True))
