@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
+from typing import Any, NoReturn
 
 from django.db import connection
 
@@ -26,8 +28,9 @@ from orders.models import Symbol, TrioOrder
 from orders.queueing.surroundings import Surroundings, surroundings
 
 ONE_BY_ONE_MAX = 3  # mark prices; reading all weighs ten times as much as one, and takes as long as three
-ACCOUNTS_AT_ONCE = 8
+_pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="market")
 
+Prices = Mapping[str, Decimal]
 Brackets = Mapping[str, Sequence[LeverageBracket]]
 
 
@@ -101,30 +104,29 @@ def readings(
 
     ``funds``: by account, where they are known. Every account is asked once, and one price serves all trios.
     """
-    with spending(Priority.PLACE):
-        accounts = _accounts_read(trios, around, known=funds or {})
-        marks = _marks(trios, around)  # last: a price ages faster than a balance
-    return [_reading(trio, near, accounts, marks) for trio, near in zip(trios, around, strict=True)]
+    streamed = _streamed(trios, around)
+    accounts, without = _accounts_asked(trios, around, known=funds or {})
+    prices = _prices_asked(trios, streamed)
+    said = _all_asked({**accounts, **prices})
+    for account_id in without:
+        if not isinstance(answer := said[account_id], Exception):
+            brackets_store(account_id, answer[1])
+    return [_reading(trio, near, said, streamed) for trio, near in zip(trios, around, strict=True)]
 
 
 def _reading(
-    trio: TrioOrder,
-    around: Surroundings,
-    accounts: Mapping[int, tuple[Funds, Brackets] | Exception],
-    marks: Mapping[str, Mapping[str, Decimal] | Exception],
+    trio: TrioOrder, around: Surroundings, said: Mapping[int | str, Any], streamed: Mapping[str, Prices]
 ) -> Reading | MarketUnread:
-    account, name = accounts[trio.account_id], trio.symbol.symbol
-    prices = marks[trio.account.environment]
-    for failed in (prices, account):
+    environment, name = trio.account.environment, trio.symbol.symbol
+    for failed in (said.get(environment), said[trio.account_id]):
         if isinstance(failed, Exception):
             unread = MarketUnread(
-                f"{name} could not be asked about ({trio.account.environment}): {failed} Nothing was placed."
+                f"{name} could not be asked about ({environment}): {failed} Nothing was placed."
             )
             unread.__cause__ = failed
             return unread
-    assert not isinstance(prices, Exception)
-    assert not isinstance(account, Exception)
-    funds, brackets = account
+    prices: Prices = {**said.get(environment, {}), **streamed.get(environment, {})}
+    funds, brackets = said[trio.account_id]
     held = funds.of(trio.symbol.margin_asset)
     return Reading(
         mark_price=prices.get(name),
@@ -138,29 +140,33 @@ def _reading(
 # --- mark prices --------------------------------------------------------------------------------
 
 
-def _marks(
-    trios: Sequence[TrioOrder], around: Sequence[Surroundings]
-) -> dict[str, Mapping[str, Decimal] | Exception]:
-    """Return mark prices by environment and symbol. For one trio alone it is always read: a person looks on."""
-    wanted: dict[str, set[str]] = {}
+def _streamed(trios: Sequence[TrioOrder], around: Sequence[Surroundings]) -> dict[str, dict[str, Decimal]]:
+    """Return the prices that a stream has just brought, by environment and symbol.
+
+    None for one trio alone: a person looks on, and it is read fresh.
+    """
     found: dict[str, dict[str, Decimal]] = {}
     for trio, near in zip(trios, around, strict=True):
-        wanted.setdefault(trio.account.environment, set()).add(trio.symbol.symbol)
         if near.mark_price is not None and len(trios) > 1:
             found.setdefault(trio.account.environment, {})[trio.symbol.symbol] = near.mark_price
-    marks: dict[str, Mapping[str, Decimal] | Exception] = {}
-    for environment, symbols in wanted.items():
-        streamed = found.get(environment, {})
-        try:
-            marks[environment] = {**_marks_read(environment, symbols - streamed.keys()), **streamed}
-        except (ExchangeError, AccountsError) as error:
-            marks[environment] = error
-    return marks
+    return found
+
+
+def _prices_asked(
+    trios: Sequence[TrioOrder], streamed: Mapping[str, Prices]
+) -> dict[int | str, Callable[[], Prices]]:
+    """Return how to ask for the prices that no stream brought, by environment."""
+    wanted: dict[str, set[str]] = {}
+    for trio in trios:
+        environment, name = trio.account.environment, trio.symbol.symbol
+        if name not in streamed.get(environment, {}):
+            wanted.setdefault(environment, set()).add(name)
+    return {
+        environment: partial(_marks_read, environment, symbols) for environment, symbols in wanted.items()
+    }
 
 
 def _marks_read(environment: str, symbols: Collection[str]) -> dict[str, Decimal]:
-    if not symbols:
-        return {}
     public = public_exchange(environment)
     asked: Iterable[str | None] = sorted(symbols) if len(symbols) <= ONE_BY_ONE_MAX else [None]
     return {mark.symbol: mark.mark for symbol in asked for mark in public.mark_prices(symbol)}
@@ -169,34 +175,28 @@ def _marks_read(environment: str, symbols: Collection[str]) -> dict[str, Decimal
 # --- what accounts have ---------------------------------------------------------------------------
 
 
-def _accounts_read(
+def _accounts_asked(
     trios: Sequence[TrioOrder], around: Sequence[Surroundings], *, known: Mapping[int, Funds]
-) -> dict[int, tuple[Funds, Brackets] | Exception]:
-    """Return what each account has, and the brackets that were missing, or why it could not be read."""
+) -> tuple[dict[int | str, Callable[[], tuple[Funds, Brackets]]], set[int]]:
+    """Return how to ask what each account has, and the accounts whose brackets are asked for, too."""
     accounts = {trio.account_id: (trio.account, near) for trio, near in zip(trios, around, strict=True)}
     without = {trio.account_id for trio, near in zip(trios, around, strict=True) if near.brackets_missing}
-    found: dict[int, tuple[Funds, Brackets] | Exception] = {}
-    asked: dict[int, Callable[[], tuple[Funds, Brackets]]] = {}
-    for key, (account, near) in accounts.items():
-        if key in known and key not in without:
-            found[key] = (known[key], {})
-            continue
-        try:
-            asked[key] = _asking(account, near, funds=known.get(key), with_brackets=key in without)
-        except AccountsError as error:
-            found[key] = error
-    found |= _all_asked(asked)
-    for key in without:
-        if not isinstance(answer := found[key], Exception):
-            brackets_store(key, answer[1])
-    return found
+    return {
+        key: _asking(account, near, funds=known.get(key), with_brackets=key in without)
+        for key, (account, near) in accounts.items()
+    }, without
 
 
 def _asking(
     account: ExchangeAccount, around: Surroundings, *, funds: Funds | None, with_brackets: bool
 ) -> Callable[[], tuple[Funds, Brackets]]:
-    """Return how to ask about one account. Raises AccountsError when its key cannot be read."""
-    exchange = exchange_for(account.pk)
+    """Return how to ask about one account; it asks for nothing that is known."""
+    if funds is not None and not with_brackets:
+        return lambda: (funds, {})
+    try:
+        exchange = exchange_for(account.pk)
+    except AccountsError as error:
+        return partial(_raise, error)
 
     def ask() -> tuple[Funds, Brackets]:
         at = around.exchange_ms(account.environment)
@@ -204,6 +204,10 @@ def _asking(
         return funds or funds_read(account, exchange, at=at), brackets
 
     return ask
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _brackets(exchange: Exchange, *, at: ExchangeMs) -> Brackets:
@@ -214,25 +218,27 @@ def _brackets(exchange: Exchange, *, at: ExchangeMs) -> Brackets:
         return {}
 
 
-def _all_asked(
-    asked: Mapping[int, Callable[[], tuple[Funds, Brackets]]],
-) -> dict[int, tuple[Funds, Brackets] | Exception]:
-    """Ask about accounts, several at once: each answer takes as long as the exchange is away."""
+# --- asking -----------------------------------------------------------------------------------------
 
-    def ask(key: int) -> tuple[Funds, Brackets] | Exception:
-        try:
-            with spending(Priority.PLACE):
-                return asked[key]()
-        except (ExchangeError, AccountsError) as error:
-            return error
 
-    def ask_apart(key: int) -> tuple[Funds, Brackets] | Exception:
-        try:
-            return ask(key)
-        finally:
-            connection.close()  # this thread ends; it has one where the limits are kept there
+def _all_asked(asked: Mapping[int | str, Callable[[], Any]]) -> dict[int | str, Any]:
+    """Ask all at once, for each answer takes as long as the exchange is away; return what was said or went wrong."""
+    *others, last = asked
+    waiting = {key: _pool.submit(_asked_apart, asked[key]) for key in others}
+    said = {last: _asked(asked[last])}
+    return said | {key: future.result() for key, future in waiting.items()}
 
-    if len(asked) < 2:
-        return {key: ask(key) for key in asked}
-    with ThreadPoolExecutor(min(ACCOUNTS_AT_ONCE, len(asked)), thread_name_prefix="funds") as pool:
-        return dict(zip(asked, pool.map(ask_apart, asked), strict=True))
+
+def _asked(ask: Callable[[], Any]) -> Any:
+    try:
+        with spending(Priority.PLACE):
+            return ask()
+    except (ExchangeError, AccountsError) as error:
+        return error
+
+
+def _asked_apart(ask: Callable[[], Any]) -> Any:
+    try:
+        return _asked(ask)
+    finally:
+        connection.close()  # it has one where limits were read or kept
