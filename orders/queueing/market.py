@@ -19,6 +19,7 @@ from accounts.errors import AccountsError
 from accounts.gateways import exchange_for, public_exchange
 from accounts.leverage_brackets import brackets_store
 from accounts.models import ExchangeAccount
+from exchange.deadlines import PERSON_MS, answers_within
 from exchange.errors import ExchangeError, OrderRejected
 from exchange.port import Exchange
 from exchange.rate_limits import Priority, spending
@@ -231,7 +232,7 @@ def _all_asked(asked: Mapping[int | str, Callable[[], Any]]) -> dict[int | str, 
 
 def _asked(ask: Callable[[], Any]) -> Any:
     try:
-        with spending(Priority.PLACE):
+        with spending(Priority.PLACE), answers_within(PERSON_MS):
             return ask()
     except (ExchangeError, AccountsError) as error:
         return error
