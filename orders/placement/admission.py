@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 from redis.exceptions import RedisError
@@ -135,7 +135,7 @@ def admit_each(wanted: Sequence[tuple[int, int]], *, keeps: bool = False, now: i
     numbers = [number for pair in wanted for number in pair]
     try:
         answers = _script(_ADMIT)(
-            KEYS, [now, START, QUIET_MS, _part(LEASE), _part(OVERDUE), int(keeps), *numbers], valkey.client()
+            KEYS, [now, START, QUIET_MS, _part(LEASE), _part(OVERDUE), int(keeps), *numbers]
         )
     except RedisError:
         return [Admission.UNANSWERED] * len(wanted)
@@ -147,7 +147,7 @@ def leave(trio_id: int, late_ms: int | None, *, now: int = 0) -> None:
     late = -1 if late_ms is None else max(0, late_ms)
     learned = [trio_id, late, _part(EARLY), _part(LATE), WANTED_MS, MOST]
     try:
-        _script(_LEAVE)(KEYS, [now, START, QUIET_MS, *learned], valkey.client())
+        _script(_LEAVE)(KEYS, [now, START, QUIET_MS, *learned])
     except RedisError as error:
         logger.info("trio %s keeps its place in the air for a while (%s)", trio_id, type(error).__name__)
 
@@ -167,6 +167,5 @@ def _part(of_bound: float) -> int:
 
 
 @cache
-def _script(text: str) -> Callable[..., Any]:
-    script: Callable[..., Any] = valkey.client().register_script(text)
-    return script
+def _script(text: str) -> valkey.Script:
+    return valkey.Script(text)

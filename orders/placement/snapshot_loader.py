@@ -9,6 +9,7 @@ from django.conf import settings
 
 from accounts.gateways import refusal_of
 from accounts.rate_budget import Closure
+from accounts.symbol_settings import setting_mismatch
 from exchange.types import ZERO, ExchangeMs, OrderType, OurMs, PositionSide, Side
 from infrastructure.rows import fetch_first
 from orders import risk_gates
@@ -114,7 +115,7 @@ def snapshot_of(
     conditionals = (0, 0)
     if trio.trio_state is TrioState.QUEUED and not dry_run and admission.may_go:
         conditionals = _conditionals(trio)
-    refusal = risk_gates.new_risk_refusal(trio, install=install) if placing else ""
+    refusal = _refusal(trio, rows, install) if placing else ""
     if placing and trio.trio_state is TrioState.PLACING and dry_run and not refusal:
         refusal = "DRY_RUN_MODE is on: nothing new is opened."
     snapshot = TrioSnapshot(
@@ -171,6 +172,16 @@ def _hold_until_ts(trio: TrioOrder, rows: TrioRows, legs: Iterable[LegView]) -> 
     entries = {leg.pk for leg in rows.legs if leg.role == Role.ENTRY}
     booked = [booked.time_ts for booked in rows.executions if booked.leg_id in entries]
     return min(booked + filled) + 1000 * trio.hold_seconds
+
+
+def _refusal(trio: TrioOrder, rows: TrioRows, install: Install) -> str:
+    """Return why nothing may be opened, from the rows that were read with the lock where it is a turn's."""
+    if not isinstance(rows, TurnRows):
+        return risk_gates.new_risk_refusal(trio, install=install)
+    refusal = risk_gates.new_risk_refusal(trio, install=install, settings_as_wanted=False)
+    if refusal or rows.setting is None:
+        return refusal
+    return setting_mismatch(rows.setting, trio.account) or ""
 
 
 def _watch_of(trio: TrioOrder, rows: TrioRows) -> Watch | None:

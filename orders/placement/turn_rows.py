@@ -13,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from accounts.models import SymbolSetting
 from infrastructure.rows import Listed, Read, all_but, fetch_first
 from infrastructure.writes import gathering
 from orders.models import Leg, Request, TrioOrder, Watch
@@ -40,6 +41,14 @@ REQUESTS: Final = Listed(
 WATCH: Final = Listed(
     Read(Watch, "{watch}"), "orders_watch watch WHERE watch.account_id = trio.account_id", order="watch.id"
 )
+SETTING: Final = Listed(
+    Read(SymbolSetting, "{setting}"),
+    """
+    accounts_symbolsetting setting
+    WHERE setting.account_id = trio.account_id AND setting.symbol = symbol.symbol
+    """,
+    order="setting.id",
+)
 EXECUTIONS: Final = """
     (SELECT json_agg(json_build_array(leg_id, time_ts, quantity, trade_id) ORDER BY time_ts, trade_id)::text
      FROM orders_fill WHERE trio_id = trio.id)
@@ -59,7 +68,7 @@ WHOLE: Final = Read(
     TrioOrder,
     f"""
     SELECT {{trio}}, {{account}}, {{symbol}}, {{slot}},
-        clock_timestamp(), {LEGS.column}, {REQUESTS.column}, {EXECUTIONS}, {WATCH.column},
+        clock_timestamp(), {LEGS.column}, {REQUESTS.column}, {EXECUTIONS}, {WATCH.column}, {SETTING.column},
         EXISTS (SELECT FROM orders_heartbeat WHERE beat > clock_timestamp() - {HEARTBEAT_SECONDS} * interval '1 second'),
         {_RESERVED}
     FROM orders_trioorder trio
@@ -106,6 +115,7 @@ class TurnRows(TrioRows):
     trio: TrioOrder
     now: datetime
     watch: Watch | None
+    setting: SymbolSetting | None  # leverage and margin type
     worker_alive: bool
 
 
@@ -118,15 +128,16 @@ def turn_rows(row: Sequence[Any] | None) -> TurnRows:
     """Return what was read by ``WHOLE``. Raises TrioOrder.DoesNotExist when there was no such trio."""
     if row is None:
         raise TrioOrder.DoesNotExist("The trio is gone.")
-    trio, (now, legs, requests, executions, watch, alive, *reserved) = WHOLE.with_rest(row)
+    trio, (now, legs, requests, executions, watch, setting, alive, *reserved) = WHOLE.with_rest(row)
     if (writes := gathering()) is not None and reserved[0] is not None:
         writes.reserve(dict(zip(KEYS, reserved, strict=True)))
-    watches = WATCH.made(watch)
+    watches, settings = WATCH.made(watch), SETTING.made(setting)
     return TurnRows(
         *_orders_of(trio, (legs, requests, executions)),
         trio=trio,
         now=now,
         watch=watches[0] if watches else None,
+        setting=settings[0] if settings else None,
         worker_alive=alive,
     )
 

@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.builders import Desk, story, the
 
-PLACED, LIVED = 24, 200
+PLACED, LIVED = 17, 200
 
 
 def test_a_market_trio_is_placed_and_lives_within_its_statements(desk: Desk) -> None:
