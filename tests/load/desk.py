@@ -90,6 +90,12 @@ class Desk:
         reading = services.Reading(mark_price=self.prices[trio.symbol.symbol], wallet=WALLET)
         services.trio_queue(trio_id=trio.pk, by=BY, reading=reading)
 
+    def queue_all(self, trios: Sequence[TrioOrder]) -> None:
+        """Place them as one set, with what a page asks the exchange for."""
+        refused = [r.error for r in services.trios_queue([trio.pk for trio in trios], by=BY) if r.error]
+        if refused:
+            raise refused[0]
+
     def open_trios(self, accounts: Sequence[ExchangeAccount], each: int) -> list[TrioOrder]:
         """Place so many market trios on each account, a few at a time; return those that are open and covered."""
         trios = [self.draft(account, symbol) for symbol in self.symbols[:each] for account in accounts]

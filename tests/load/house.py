@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from django.db import connection
+
 from tests.crash.stage import Stage, Venue, staged
 
 # As it ships: nothing is shortened here.
@@ -94,6 +96,22 @@ class House:
         """Processor time of each worker so far."""
         return {name: _cpu_of(process.pid) for name, process in self.workers.items()}
 
+    def processor_seconds(self) -> dict[str, float]:
+        """Processor time so far, of everything that runs for this house, by what it is."""
+        found: dict[str, float] = {"this": time.process_time()}
+        for name, seconds in self.cpu_seconds().items():
+            kind = name.rsplit("-", 1)[0]
+            found[kind] = found.get(kind, 0) + seconds
+        others = [process for process in self.stage.processes if process not in self.workers.values()]
+        found["simulator"] = sum(_cpu_of(process.pid) for process in others)
+        found["valkey"] = _cpu_of(self.valkey_pid())
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            (mine,) = cursor.fetchone()
+        server = int(Path(f"/proc/{mine}/stat").read_text().rsplit(") ", 1)[1].split()[1])
+        found["postgres"] = sum(map(_cpu_of, [server, *_children(server)]))
+        return found
+
     def dead(self) -> list[str]:
         return [name for name, process in self.workers.items() if process.poll() is not None]
 
@@ -141,6 +159,10 @@ class House:
                 time.sleep(seconds)
             finally:
                 os.kill(pid, signal.SIGCONT)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _cpu_of(pid: int) -> float:
