@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from accounts.models import LeverageBrackets
+from accounts.models import ExchangeAccount, LeverageBrackets
 from exchange.types import LeverageBracket
 
 
@@ -31,6 +31,8 @@ def brackets_store(account_id: int, brackets: Mapping[str, Sequence[LeverageBrac
         if known.get(symbol) != steps
     ]
     with transaction.atomic():
+        # One at a time, or two would wait for each other's rows. What refers to the account goes on.
+        ExchangeAccount.objects.select_for_update(no_key=True).get(pk=account_id)
         ours.exclude(symbol__in=shown).delete()
         ours.update(read_at=now)
         LeverageBrackets.objects.bulk_create(
