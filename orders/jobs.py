@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,14 +12,18 @@ from orders.models import TrioOrder
 logger = logging.getLogger(__name__)
 
 
-def place(trio_id: int) -> None:
-    """Carry a queued trio onto the exchange, if there is room in the air for it before long; else runworker does."""
-    from orders.placement.service import service
+def place(*trio_ids: int) -> None:
+    """Carry queued trios onto the exchange, if there is room in the air for them before long; else runworker does."""
+    from orders.placement.service import ROOM_AWAITED_SECONDS, service
 
-    try:
-        service().place(trio_id)
-    except TrioOrder.DoesNotExist:
-        logger.warning("job for trio %s, which does not exist", trio_id)
+    patience = ROOM_AWAITED_SECONDS
+    for trio_id in trio_ids:
+        began = time.monotonic()
+        try:
+            service().place(trio_id, patience_seconds=patience)
+        except TrioOrder.DoesNotExist:
+            logger.warning("job for trio %s, which does not exist", trio_id)
+        patience = max(0.0, patience - (time.monotonic() - began))
 
 
 def advance(trio_id: int) -> None:

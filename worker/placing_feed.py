@@ -11,7 +11,7 @@ from orders.placement.admission import Admission, admit_each
 logger = logging.getLogger(__name__)
 
 ASK_AGAIN_SECONDS = 0.02
-ASKED_AT_ONCE = 64
+ASKED_AT_ONCE = 16
 
 
 class PlacingFeed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from exchange.types import PriceKind, Side
@@ -74,14 +75,18 @@ def price_levels(account_ids: Iterable[int]) -> list[PriceLevel]:
     In hedge mode an armed stop covers no partial fill, so its entry counts as well. Targets count because one
     that executed unnoticed leaves its stop alone on a flat side.
     """
-    found = [
-        level
-        for row in fetch_all(RESTING, list(account_ids))
-        if (level := price_level(Resting(*row))) is not None
-    ]
+    return [level for row in fetch_all(RESTING, list(account_ids)) for level in _levels_of(Resting(*row))]
+
+
+@lru_cache(maxsize=20_000)
+def _levels_of(order: Resting) -> tuple[PriceLevel, ...]:
+    """Return the levels of one order. It rests for long, and is asked about four times a second."""
+    level = price_level(order)
+    if level is None:
+        return ()
     # A trade is reported once, the mark price each second: the mark price reveals a target that executed
     # before we watched.
-    return found + [replace(level, kind=PriceKind.MARK) for level in found if level.is_target]
+    return (level, replace(level, kind=PriceKind.MARK)) if level.is_target else (level,)
 
 
 def price_level(order: Resting) -> PriceLevel | None:

@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
+from django.db import connection
 from django.db.models import F, Q
 
 from accounts.gateways import market_stream
@@ -24,7 +27,7 @@ from exchange.types import Connected, Disconnected, PriceKind, PriceTick
 from infrastructure.connections import connection_look_after
 from orders.domain.enums import LegState
 from orders.domain.stepped_clock import STEP_MS
-from orders.models import Leg, Slot, TrioOrder
+from orders.models import Leg, TrioOrder
 from orders.trio_lock import locked
 from worker.keyed_executor import KeyedExecutor
 from worker.price_levels import LevelKey, PriceLevel, price_levels
@@ -38,6 +41,13 @@ SILENCE_SHOWN_SECONDS = 5.0  # a stream that connects anew is nothing to alarm a
 SILENT_READ_SECONDS = 1.0
 SILENT_READS_MAX = 10  # each second: a quarter of production's request weight, the rest is for acting
 REFRESH_SECONDS = 0.25
+# What is dated far ahead of a tick is dated by a clock that was set back since.
+STORE_MARKS = """
+    UPDATE orders_slot slot SET mark_price = tick.price, mark_as_of = tick.time, updated_at = clock_timestamp()
+    FROM unnest(%(symbols)s::text[], %(prices)s::numeric[], %(times)s::bigint[]) AS tick (symbol, price, time)
+    WHERE slot.symbol = tick.symbol AND slot.account_id = ANY (%(accounts)s)
+      AND (slot.mark_as_of < tick.time OR slot.mark_as_of > tick.time + %(step_ms)s)
+"""
 LIVE = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED)
 
 
@@ -66,6 +76,8 @@ class PriceWatch:
         self._heard_at = clock()
         self._silent_read_at = 0.0
         self._task: asyncio.Future[None] | None = None
+        self._lock = threading.Lock()
+        self._marks: dict[str, PriceTick] = {}  # by symbol, not stored yet
         asyncio.run_coroutine_threadsafe(self._start(), loop)
 
     async def _start(self) -> None:
@@ -119,7 +131,7 @@ class PriceWatch:
             return
         self._schedule_reads(self._newly_reached(event), in_ms=EVENT_DUE_MS)
         if event.kind is PriceKind.MARK and event.symbol in self._levels:
-            self._pool.submit(self._run_logged, partial(self._store_mark_price, event))
+            self._keep_mark_price(event)
 
     def _newly_reached(self, tick: PriceTick) -> list[PriceLevel]:
         """Return the levels this price reaches that the one before did not."""
@@ -161,12 +173,26 @@ class PriceWatch:
             read = partial(schedule_read, level.leg_id, level.trio_id, in_ms=in_ms)
             self._reads.submit(level.trio_id, partial(self._run_logged, read))
 
-    def _store_mark_price(self, tick: PriceTick) -> None:
-        # What is dated far ahead of this tick is dated by a clock that was set back since.
-        older = Q(mark_as_of__lt=tick.time) | Q(mark_as_of__gt=tick.time + STEP_MS)
-        Slot.objects.filter(older, account_id__in=list(self._accounts()), symbol=tick.symbol).update(
-            mark_price=tick.price, mark_as_of=tick.time
-        )
+    def _keep_mark_price(self, tick: PriceTick) -> None:
+        """Have a mark price stored, together with those of other symbols that come before its turn."""
+        with self._lock:
+            is_first = not self._marks
+            self._marks[tick.symbol] = tick
+        if is_first:
+            self._pool.submit(self._run_logged, self._store_mark_prices)
+
+    def _store_mark_prices(self) -> None:
+        with self._lock:
+            ticks, self._marks = list(self._marks.values()), {}
+        values: dict[str, Any] = {
+            "accounts": list(self._accounts()),
+            "symbols": [tick.symbol for tick in ticks],
+            "prices": [tick.price for tick in ticks],
+            "times": [tick.time for tick in ticks],
+            "step_ms": STEP_MS,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(STORE_MARKS, values)
 
     def _run_logged(self, work: Callable[[], object]) -> None:
         connection_look_after()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -20,12 +20,22 @@ from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
-from exchange.types import ZERO, OrderRef, OrderView, PositionMode, PositionSide, Side, TradeView
+from exchange.types import (
+    ZERO,
+    OrderRef,
+    OrderView,
+    PositionMode,
+    PositionSide,
+    PositionView,
+    Side,
+    TradeView,
+)
 from orders.domain.enums import LegState, Source
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import clock_renew, db_now, exchange_now_ms
 from orders.models import Leg, Watch
 from orders.placement.ingest import fill_book, flat_view, order_seen, position_fact
+from orders.placement.news import unknown_orders
 from orders.story import wake
 from orders.trio_lock import locked, short_transaction
 
@@ -58,6 +68,29 @@ STILL_FLAT = """
     RETURNING id
 """
 
+# The same quantity, reported later: only its age and its prices change, and no trio need be woken for it.
+STILL_HELD = """
+    UPDATE orders_slot slot SET as_of = %(at)s, from_event = false, updated_at = clock_timestamp(),
+        strangers_as_of = CASE WHEN %(listed)s::text[] IS NULL OR slot.symbol = ANY (%(listed)s::text[])
+                               THEN %(at)s ELSE strangers_as_of END,
+        entry_price = held.entry_price,
+        liquidation_price = coalesce(held.liquidation_price, slot.liquidation_price),
+        mark_price = CASE WHEN held.mark_price IS NOT NULL AND mark_as_of <= %(at)s
+                          THEN held.mark_price ELSE slot.mark_price END,
+        mark_as_of = CASE WHEN held.mark_price IS NOT NULL AND mark_as_of <= %(at)s THEN %(at)s ELSE mark_as_of END
+    FROM unnest(%(symbols)s::text[], %(sides)s::text[], %(quantities)s::numeric[], %(entries)s::numeric[],
+                %(liquidations)s::numeric[], %(marks)s::numeric[])
+        AS held (symbol, position_side, quantity, entry_price, liquidation_price, mark_price)
+    WHERE slot.id IN (
+        SELECT id FROM orders_slot known JOIN unnest(%(symbols)s::text[], %(sides)s::text[], %(quantities)s::numeric[])
+            AS listed (symbol, position_side, quantity) USING (symbol, position_side)
+        WHERE known.account_id = %(account)s AND known.quantity = listed.quantity AND known.quantity <> 0
+          AND known.as_of <= %(at)s AND known.strangers = '[]' AND known.strangers_as_of <= %(at)s
+        ORDER BY id FOR UPDATE OF known SKIP LOCKED
+    ) AND slot.symbol = held.symbol AND slot.position_side = held.position_side
+    RETURNING slot.symbol, slot.position_side
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
@@ -83,14 +116,16 @@ def sweep(account: ExchangeAccount, symbols: Collection[str] | None = None) -> S
     positions = list(exchange.positions(at=at))
     orders = list(_open_orders(account, exchange, symbols))
     woken: set[int | None] = set()
-    for order in orders:
+    for order in unknown_orders(account.pk, orders):
         woken.add(order_seen(account.pk, order))
     woken |= set(_missing_orders(account, orders, symbols, at=at))
     strange = _strangers(account, orders, at=at)
     strangers = _by_slot(account, strange)
     shown = {(view.symbol, view.position_side): view for view in positions}
     held = {key for key, view in shown.items() if view.quantity}
-    for symbol, side in _needs_check(account, symbols, occupied=held | set(strangers), at=at):
+    need_check = _needs_check(account, symbols, occupied=held | set(strangers), at=at)
+    need_check -= _still_held(account, symbols, [shown[key] for key in held - set(strangers)], at=at)
+    for symbol, side in need_check:
         view = shown.get((symbol, side)) or flat_view(symbol, side)
         found = strangers.get((symbol, side), []) if symbols is None or symbol in symbols else None
         woken.add(position_fact(account.pk, view, as_of=at, from_event=False, strangers=found))
@@ -164,6 +199,32 @@ def _needs_check(
         what=f"account {account.pk}: slots that are flat as before",
     )
     return occupied | {key for key, slot_id in slots.items() if slot_id not in recorded}
+
+
+def _still_held(
+    account: ExchangeAccount, symbols: Collection[str] | None, views: Sequence[PositionView], *, at: int
+) -> set[SlotKey]:
+    """Record that these positions are as they were, in one statement; return the slots of which that is true."""
+    if not views:
+        return set()
+    values = {
+        "account": account.pk,
+        "at": at,
+        "listed": None if symbols is None else sorted(symbols),
+        "symbols": [view.symbol for view in views],
+        "sides": [view.position_side.value for view in views],
+        "quantities": [view.quantity for view in views],
+        "entries": [view.entry_price for view in views],
+        "liquidations": [view.liquidation_price for view in views],
+        "marks": [view.mark_price or None for view in views],
+    }
+
+    def record(_: datetime) -> set[SlotKey]:
+        with connection.cursor() as cursor:
+            cursor.execute(STILL_HELD, values)
+            return {(symbol, PositionSide(side)) for symbol, side in cursor.fetchall()}
+
+    return locked(record, what=f"account {account.pk}: positions that are as before")
 
 
 def _record_still_flat(slot_ids: list[int], listed: list[str], at: int, _: datetime) -> set[int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from exchange.types import OrderEvent, PositionView, TradeView
-from infrastructure.rows import Read, fetch_first, row_append_once, row_update
+from exchange.types import OrderEvent, OrderView, PositionView, TradeView
+from infrastructure.planned import fetch_planned
+from infrastructure.rows import Read, row_append_once, row_update
 from orders.domain.enums import Source
 from orders.domain.leg_updates import merge
 from orders.leg_facts import facts_of
@@ -32,6 +34,13 @@ LEG_AND_FILL: Final = Read(
     )
     FROM orders_leg leg JOIN orders_trioorder trio ON trio.id = leg.trio_id
     WHERE trio.account_id = %s AND leg.client_id = %s
+    """,
+)
+LISTED: Final = Read(
+    Leg,
+    """
+    SELECT {leg} FROM orders_leg leg JOIN orders_trioorder trio ON trio.id = leg.trio_id
+    WHERE trio.account_id = %s AND leg.client_id = ANY (%s)
     """,
 )
 SLOT_AND_HOLDER: Final = """
@@ -76,29 +85,38 @@ class Nothing(enum.Enum):
 def order_news(account_id: int, event: OrderEvent) -> OrderNews | Nothing:
     """Return what an order event says that is not known yet. Reads once, and locks nothing."""
     trade_id = event.trade.trade_id if event.trade else NO_TRADE
-    row = fetch_first(
+    row = fetch_planned(
         LEG_AND_FILL.statement, account_id, event.order.symbol, trade_id, account_id, event.order.client_id
     )
     if row is None:
         return Nothing.NOT_FOUND
     leg, (booked,) = LEG_AND_FILL.with_rest(row)
-    if (booked or event.trade is None) and _is_known(leg, event):
+    if (booked or event.trade is None) and _is_known(leg, event.order):
         return Nothing.KNOWN
     return OrderNews(leg.trio_id, leg.pk, account_id, event)
 
 
-def _is_known(leg: Leg, event: OrderEvent) -> bool:
+def unknown_orders(account_id: int, orders: Sequence[OrderView]) -> list[OrderView]:
+    """Return the orders of a list that say something new, or are not ours. Reads once, and locks nothing."""
+    ids = [order.client_id for order in orders]
+    legs = {leg.client_id: leg for leg in LISTED.all(account_id, ids)}
+    return [
+        order for order in orders if (leg := legs.get(order.client_id)) is None or not _is_known(leg, order)
+    ]
+
+
+def _is_known(leg: Leg, view: OrderView) -> bool:
     if leg.look_at is not None or leg.looking_since is not None:
         return False  # it is about to be looked up: what is told now may make that needless
     before = facts_of(leg)
-    after, look = merge(before, event.order, certain=False)
+    after, look = merge(before, view, certain=False)
     younger_ms = (after.seen_ts or 0) - (before.seen_ts or 0)
     return not look and younger_ms <= SAME_MS and after == replace(before, seen_ts=after.seen_ts)
 
 
 def position_news(account_id: int, view: PositionView, *, as_of: int) -> PositionNews | None:
     """Return the news for the trio that holds the position's slot; None when no trio does."""
-    row = fetch_first(SLOT_AND_HOLDER, account_id, view.symbol, view.position_side)
+    row = fetch_planned(SLOT_AND_HOLDER, account_id, view.symbol, view.position_side)
     if row is None:
         return None
     slot_id, trio_id = row

@@ -18,13 +18,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 from rq.timeouts import BaseTimeoutException
 
 from accounts.errors import AccountsError
 from accounts.gateways import closure_of, exchange_for
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
+from infrastructure.planned import fetch_planned
 from infrastructure.rows import row_update
 from infrastructure.writes import send_gathered
 from orders.domain.decision.decide import decide
@@ -119,9 +120,7 @@ class TrioStanding(NamedTuple):
 
 
 def read_standing(trio_id: int) -> TrioStanding:
-    with connection.cursor() as cursor:
-        cursor.execute(STANDING, [trio_id])
-        row = cursor.fetchone()
+    row = fetch_planned(STANDING, trio_id)
     if row is None:
         raise TrioOrder.DoesNotExist(f"There is no trio {trio_id}.")
     state, account_id, environment, offset, stepped, install, token, system, *rest = row
