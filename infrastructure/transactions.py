@@ -8,9 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    InterfaceError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    transaction,
+)
 
 from infrastructure.connections import error_line
+from infrastructure.planned import planned, unplanned
 from infrastructure.writes import gathered
 
 logger = logging.getLogger(__name__)
@@ -29,8 +37,8 @@ def _opened(
 ) -> Iterator[Any]:
     """Open a short transaction; yield the first row of ``read``, which sees what is committed once the lock is had."""
     lock = () if key is None else (key,)
-    sql = BOUNDS + (row_lock if key is not None else "") + read
     with transaction.atomic(durable=True):
+        sql = BOUNDS + (row_lock if key is not None else "") + (planned(read) if values else read)
         with connection.cursor() as cursor:  # one round trip
             cursor.execute(sql, [f"{wait_seconds}s", *lock, *values])
             row = cursor.fetchone()
@@ -71,7 +79,9 @@ def retried(
         try:
             with _opened(row_lock=row_lock, key=key, wait_seconds=1, read=read, values=values) as row:
                 return work(row)
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, InterfaceError, NotSupportedError, ProgrammingError) as error:
+            if not (unplanned(error) or isinstance(error, (OperationalError, InterfaceError))):
+                raise
             outcome = "trying again" if tries_left else "giving up"
             logger.warning("%s: the transaction failed (%s); %s", what, error_line(error), outcome)
             if not tries_left:

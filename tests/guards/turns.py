@@ -8,6 +8,7 @@ from tests.guards.guard import Guard, Removal
 
 NEWS: Final = "tests/unit/orders/placement/test_news.py"
 WRITES: Final = "tests/unit/infrastructure/test_writes.py"
+SWEEPS: Final = "tests/unit/worker/test_sweep.py"
 CANNOT_DECIDE: Final = Removal(
     "orders/placement/service.py",
     "            _set_down(news)\n            return Rest(None)\n        turn =",
@@ -22,8 +23,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement/news.py",
-                "if (booked or event.trade is None) and _is_known(leg, event):",
-                "if _is_known(leg, event):",
+                "if (booked or event.trade is None) and _is_known(leg, event.order):",
+                "if _is_known(leg, event.order):",
             ),
         ),
         (f"{NEWS}::test_what_the_answer_said_already_is_no_news_and_costs_one_read",),
@@ -100,5 +101,27 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an update that met no row counts as done",
         (Removal("infrastructure/writes.py", "if written != expected:", "if False:"),),
         (f"{WRITES}::test_a_row_that_is_gone_is_no_silence",),
+    ),
+    Guard(
+        "a forgotten plan is no reason to fail",
+        "P4",
+        "behind a pooler no trio is decided about, and no stop is sent",
+        (
+            Removal(
+                "infrastructure/transactions.py",
+                "if not (unplanned(error) or isinstance(error, (OperationalError, InterfaceError))):",
+                "if not isinstance(error, (OperationalError, InterfaceError)):",
+            ),
+        ),
+        (
+            "tests/unit/infrastructure/test_planned.py::test_a_transaction_that_meets_a_forgotten_statement_is_done_again",
+        ),
+    ),
+    Guard(
+        "only the same quantity is still held",
+        "P4, P6",
+        "a sweep finds that a person changed a position, and only its age is recorded",
+        (Removal("worker/sweep.py", "AND known.quantity = listed.quantity AND", "AND"),),
+        (f"{SWEEPS}::test_a_position_that_has_changed_wakes_its_trio_and_one_that_has_not_grows_younger",),
     ),
 )

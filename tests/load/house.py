@@ -112,6 +112,14 @@ class House:
         found["postgres"] = sum(map(_cpu_of, [server, *_children(server)]))
         return found
 
+    def transactions(self) -> int:
+        """How many transactions PostgreSQL has ended so far, for whomever."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_stat_clear_snapshot(), xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+            )
+            return int(cursor.fetchone()[1])
+
     def dead(self) -> list[str]:
         return [name for name, process in self.workers.items() if process.poll() is not None]
 

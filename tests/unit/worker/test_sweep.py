@@ -121,6 +121,32 @@ def test_a_position_or_a_stranger_in_a_quiet_slot_is_seen(desk: Desk) -> None:
     assert btc.flat_since is not None
 
 
+def test_a_position_that_has_changed_wakes_its_trio_and_one_that_has_not_grows_younger(desk: Desk) -> None:
+    # Given an open trio, swept
+    trio = desk.placed(desk.a_trio())
+    desk.carry()
+    desk.sweep()
+    slot = Slot.objects.get()
+    before, locks = slot.as_of, "FOR UPDATE;"
+
+    # When a sweep finds everything as it was, it locks no trio's row and wakes nobody
+    with CaptureQueriesContext(connection) as asked:
+        found = sweep(desk.account)
+    assert found.woken == frozenset()
+    assert [query for query in asked if locks in query["sql"]] == []
+    slot.refresh_from_db()
+    assert slot.as_of > before
+    assert slot.strangers_as_of == slot.as_of
+    assert slot.mark_as_of >= before
+
+    # And when a person adds to the position, unheard, the next one sees it
+    more = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.005"}
+    _place_by_hand(desk, more | {"newClientOrderId": "by-hand-1"})
+    assert sweep(desk.account).woken == {trio.pk}
+    slot.refresh_from_db()
+    assert slot.quantity == D("0.015")
+
+
 def test_a_sweep_that_took_long_writes_nothing_older_over_what_was_told_meanwhile(desk: Desk) -> None:
     # Given a quiet slot of which something newer was told while the sweep was under way
     Slot.objects.create(account=desk.account, symbol="BTCUSDT")

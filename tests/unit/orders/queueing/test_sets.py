@@ -101,7 +101,7 @@ def test_one_that_is_refused_stops_no_other(desk: Desk, drafts: list[TrioOrder],
         assert result.trio == trio
         assert result.trio is not None
         assert result.trio.place_before == trio.place_before
-    assert [job.args for job in redis_queue.jobs] == [[drafts[0].pk], [drafts[2].pk]]
+    assert [job.args for job in redis_queue.jobs] == [[drafts[0].pk, drafts[2].pk]]
     # … and they can be placed
     for trio in (drafts[0], drafts[2]):
         desk.advance(trio)
