@@ -33,7 +33,7 @@ def main() -> int:
         return 2
     except (OperationalError, InterfaceError) as error:
         reason = (str(error).strip() or "no reason given").splitlines()[0]
-        sys.stderr.write(f"The database does not answer: {reason}\n")
+        sys.stderr.write(f"The database (PostgreSQL) does not answer: {reason}\n")
         return 2
     return 0
 

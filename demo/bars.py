@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 RECORDINGS = Path(__file__).resolve().parent.parent / "simulator" / "data"
+STEP_SHARE = Decimal("0.002")  # of the price, at most, from one to the next
 
 
 @dataclass(frozen=True, slots=True)

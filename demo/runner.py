@@ -19,7 +19,7 @@ from django.db.models import F
 from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
 from accounts.services import paper_account_ensure
-from demo.bars import WALKS, in_small_steps
+from demo.bars import STEP_SHARE, WALKS, in_small_steps
 from demo.market import Shown, SimulatedMarket
 from demo.retry import RETRY_SECONDS, DemoFailed, retrying, wait_for
 from demo.scenarios import HEDGE, ONE_WAY, SCENARIOS, STOPS_REFUSED_ON, Scenario
@@ -41,7 +41,6 @@ Say = Callable[[str], None]
 OPERATOR = "demo"
 BALANCE = Decimal(100_000)
 TICK_SECONDS = 0.04  # between two prices of the walk, at least
-STEP_SHARE = Decimal("0.002")  # of the price, at most, from one to the next
 END_SECONDS = 120.0  # a busy machine is no reason to give a story up
 LEFTOVERS_SECONDS = 120.0
 LIVE = (LegState.SUBMITTED, LegState.ACCEPTED, LegState.PARTIALLY_FILLED, LegState.TRIGGERED)

@@ -14,7 +14,6 @@ from typing import Final
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 
 FAST: Final = (
-    "tests/unit/demo/test_bars.py",
     "tests/unit/exchange/mapping",
     "tests/unit/exchange/test_answer_reader.py",
     "tests/unit/exchange/test_clock_offset.py",

@@ -7,8 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from demo.bars import WALKS, Bar, Walk, in_small_steps, stretch
-from demo.runner import STEP_SHARE
+from demo.bars import STEP_SHARE, WALKS, Bar, Walk, in_small_steps, stretch
 from demo.scenarios import SCENARIOS
 
 
