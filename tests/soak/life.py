@@ -14,13 +14,14 @@ from orders import services
 from orders.domain.client_ids import stem
 from orders.domain.enums import ENDS, LegState, Role
 from orders.domain.errors import IllegalTransition, TrioRefused
+from orders.exchange_data.symbol_sync import symbols_renew
 from orders.models import Symbol, TrioOrder
 from tests.crash.cells import CANCELLED, MARKET, PARTIAL
 from tests.crash.life import Levels, on_tick
 from tests.crash.stage import Venue
 from tests.crash.verdict import Claim
 from tests.soak.crew import now_ms
-from tests.soak.plan import KINDS, Trio
+from tests.soak.plan import AMEND, DROP_STOP, KINDS, NARROW, Trio
 
 BY: Final = "soak"
 OPEN_SECONDS: Final = 3.0  # for the legs to stand; then the market moves all the same
@@ -49,6 +50,7 @@ class Life:
     ended_ms: int = 1 << 60
     busy: bool = True
     hurried: bool = False
+    acted: str = ""
     _moved: set[str] = field(default_factory=set)
     _open_since: float = 0.0
 
@@ -114,8 +116,8 @@ class Life:
         """Take in how it stands; return what is to be done now, if anything."""
         self.state = state
         if state in ENDS:
-            self.ended_ms = now_ms()
-            return None
+            self.ended_ms = min(self.ended_ms, now_ms())
+            return self._once("widen", self._widen) if "narrow" in self._moved else None
         now = time.monotonic()
         if now - self.began > STUCK_SECONDS:
             return self._once("stuck", self._close, hurried=True)
@@ -141,11 +143,22 @@ class Life:
         if self.plan.entry == PARTIAL:
             entry = next(leg for leg in legs if leg["role"] == Role.ENTRY)
             return self._once("half", lambda: self._fill(entry["client_id"]))
+        if self.plan.act == AMEND and "amend" not in self._moved:
+            entry = next(leg for leg in legs if leg["role"] == Role.ENTRY)
+            return self._once("amend", lambda: self._amend(entry["client_id"]))
         return self._once("fill", lambda: self._move(self.levels.below))
 
     def _open(self, legs: Sequence[Leg]) -> Callable[[], None] | None:
         if any(leg["role"] == Role.ENTRY and leg["state"] == LegState.PARTIALLY_FILLED for leg in legs):
             return self._once("fill", lambda: self._move(self.levels.below))
+        if self.plan.act == DROP_STOP and "drop" not in self._moved:
+            stops = (
+                leg for leg in legs if leg["role"] == Role.STOP_LOSS and leg["state"] == LegState.ACCEPTED
+            )
+            if (stop := next(stops, None)) is not None:
+                return self._once("drop", lambda: self._drop(stop["client_id"]))
+        if self.plan.act == NARROW and "narrow" not in self._moved:
+            return self._once("narrow", self._narrow)
         levels = self.levels
         match self.plan.ending:
             case "target":
@@ -167,9 +180,35 @@ class Life:
         return act
 
     def _fill(self, client_id: str) -> None:
-        half = format(self.levels.half.normalize(), "f")
-        body = {"client_id": client_id, "quantity": half, "account": self.account.name}
+        body = {"client_id": client_id, "quantity": _plain(self.levels.half), "account": self.account.name}
         self.venue.ask("POST", "/sim/fill", body)
+
+    def _amend(self, client_id: str) -> None:
+        """Move the resting entry, as a person does in the exchange's app."""
+        price = on_tick((self.levels.entry + self.levels.below) / 2, self.symbol.tick_size)
+        body = {"client_id": client_id, "quantity": _plain(self.levels.quantity), "price": _plain(price)}
+        self._ask_exchange(AMEND, "/sim/amend", {"account": self.account.name} | body)
+
+    def _drop(self, client_id: str) -> None:
+        body = {"client_id": client_id, "account": self.account.name}
+        self._ask_exchange(DROP_STOP, "/sim/expire", body)
+
+    def _narrow(self) -> None:
+        """Let a market order take half of the position at most: the exit must be split."""
+        self._lot(NARROW, self.levels.half)
+
+    def _widen(self) -> None:
+        self._lot("", self.symbol.market_quantity_max or self.levels.quantity * 1000)
+        symbols_renew(self.account.environment, older_than_seconds=0)  # or the next trio would be refused
+
+    def _lot(self, act: str, most: Decimal) -> None:
+        body = {"symbol": self.symbol.symbol, "MARKET_LOT_SIZE": {"maxQty": _plain(most)}}
+        self._ask_exchange(act, "/sim/filters", body)
+
+    def _ask_exchange(self, act: str, path: str, body: dict[str, Any]) -> None:
+        with contextlib.suppress(RuntimeError):  # the order is gone meanwhile
+            self.venue.ask("POST", path, body)
+            self.acted = act or self.acted
 
     def _cancel(self) -> None:
         with contextlib.suppress(IllegalTransition):  # it ended meanwhile
@@ -200,3 +239,7 @@ class Life:
             began_ms=self.began_ms,
             ended_ms=self.ended_ms,
         )
+
+
+def _plain(number: Decimal) -> str:
+    return format(number.normalize(), "f")

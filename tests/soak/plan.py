@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final
 
-from tests.crash.cells import CANCELLED, ENTRY, FAULTS, LIVES, PROTECTIONS, STOPS, TARGETS
+from tests.crash.cells import CANCELLED, ENTRY, FAULTS, LIMIT, LIVES, PROTECTIONS, STOPS, TARGETS
 
 ACCOUNTS: Final = 8  # every other one in hedge mode
 SYMBOLS: Final = 12  # of each account, its own: a price belongs to one trio at a time
@@ -78,6 +78,15 @@ ABSENT: Final = frozenset(
     }
 )
 
+# What a person does in the exchange's app, or the exchange itself does, to a trio that stands.
+AMEND, DROP_STOP, NARROW = (
+    "entry amended in the app",
+    "stop dropped by the exchange",
+    "market lot made smaller",
+)
+ACTS: Final = (AMEND, DROP_STOP, NARROW)
+ACT_SHARE: Final = 40  # percent of the trios that could meet one
+
 KILL, PAUSE, BAN, WATCHER, CARRIER, ADDRESS = "kill", "pause", "ban", "runworker", "rqworker", "address"
 BAN_SECONDS: Final = 2
 
@@ -93,6 +102,7 @@ class Trio:
     life: str
     protection: str
     fault: str
+    act: str = ""
 
     @property
     def entry(self) -> str:
@@ -107,7 +117,14 @@ class Trio:
         return "HEDGE" if self.account % 2 else "ONE_WAY"
 
     def __str__(self) -> str:
-        words = (self.side, self.life, self.protection, self.mode, self.fault or "no fault")
+        words = (
+            self.side,
+            self.life,
+            self.protection,
+            self.mode,
+            self.fault or "no fault",
+            self.act or "no act",
+        )
         return f"trio {self.number}: {' · '.join(words)}"
 
 
@@ -137,7 +154,17 @@ def trio(seed: int, number: int) -> Trio:
         life=life,
         protection=protection,
         fault=fault,
+        act=_act(seed, number, life),
     )
+
+
+def _act(seed: int, number: int, life: str) -> str:
+    """Return what a person or the exchange does to such a trio, if anything."""
+    rng = random.Random(f"{seed}:{number}:act")
+    entry, _, ending = life.partition(" → ")
+    possible = {AMEND: entry == LIMIT, DROP_STOP: entry != CANCELLED, NARROW: ending == "close"}
+    acts = [act for act, meets_it in possible.items() if meets_it]
+    return rng.choice(acts) if acts and rng.randrange(100) < ACT_SHARE else ""
 
 
 def _lives() -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.soak.plan import ABSENCES, EACH_KIND, KILLS, KINDS, SHARE, floor
+from tests.soak.plan import ABSENCES, ACTS, EACH_KIND, KILLS, KINDS, SHARE, floor
 from tests.soak.run import Soaked
 
 
@@ -19,6 +19,10 @@ def missed(soaked: Soaked, *, planned: int) -> list[str]:
             found.append(
                 f"“{kind}” struck {soaked.struck[kind]} times; {floor(EACH_KIND, planned)} are asked for"
             )
+    for act in ACTS:
+        done = sum(life.acted == act for life in soaked.lives)
+        if done < floor(EACH_KIND, planned):
+            found.append(f"“{act}” happened {done} times; {floor(EACH_KIND, planned)} are asked for")
     kills = sum(count for what, count in soaked.troubles.items() if what.startswith("kill"))
     if kills < floor(KILLS, planned):
         found.append(f"{kills} kills; {floor(KILLS, planned)} are asked for")
@@ -41,6 +45,7 @@ def summary(soaked: Soaked) -> list[str]:
         ("ends", ", ".join(f"{end} {count}" for end, count in soaked.ends.most_common())),
         ("met a fault", f"{met} ({100 * met // max(1, trios)} %)"),
         *((f"  {kind}", str(soaked.struck[kind])) for kind in KINDS),
+        ("acts", ", ".join(f"{act} {sum(life.acted == act for life in soaked.lives)}" for act in ACTS)),
         ("deaths", ", ".join(f"{what} {count}" for what, count in sorted(soaked.troubles.items()))),
         ("absences proved", str(soaked.absences)),
         ("closed by hand after a long wait", str(sum(life.hurried for life in soaked.lives))),
