@@ -16,7 +16,7 @@ from exchange.binance import errors
 from exchange.port import Exchange, MarketStream, PublicExchange, UserStream
 from exchange.rate_limits import Limits
 from exchange.refusals import Refusal
-from infrastructure.rows import fetch_first
+from infrastructure.planned import fetch_planned
 
 _lock = threading.RLock()
 # Each with what it was made from: a replaced key or another URL makes a new one.
@@ -30,7 +30,7 @@ def exchange_for(account_id: int) -> Exchange:
     Raises CredentialsUnreadable when no key is stored or it cannot be decrypted. Whether the account
     may take new risk (``ALLOW_LIVE``, ``is_active``) is the caller's check: protection is always allowed.
     """
-    row = fetch_first(MADE_FROM, account_id)
+    row = fetch_planned(MADE_FROM, account_id)
     if row is None:
         raise CredentialsUnreadable(
             f"Account {account_id} has no stored API key: enter one with “Replace credentials”."
