@@ -166,6 +166,10 @@ def _part(of_bound: float) -> int:
     return int(of_bound * settings.NAKED_LIMIT_MS)
 
 
-@cache
 def _script(text: str) -> valkey.Script:
+    return _script_at(settings.REDIS_URL, text)
+
+
+@cache
+def _script_at(_: str, text: str) -> valkey.Script:
     return valkey.Script(text)

@@ -82,7 +82,7 @@ def test_a_bulk_at_once_stays_inside_the_bound(stack: Stack, redis_queue: Any) -
     rung: list[int] = []
     ours = TrioOrder.objects.filter(pk__in=[draft.pk for draft in drafts])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job_queue, "ring_all", lambda job, calls: rung.extend(trio_id for (trio_id,) in calls))
+        patch.setattr(job_queue, "ring_all", lambda job, calls: rung.extend(itertools.chain(*calls)))
         known = {draft.pk: readings[draft.symbol_id] for draft in drafts}
         results = services.trios_queue(known, by="bulk", known=known)
         assert [result.error for result in results if result.error is not None] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,7 @@ def test_a_refused_dialog_is_not_silent(
     # And when the session has ended, the login is asked for
     Session.objects.all().delete()
     page.click("#modal-content button:has-text('Cancel it')")
-    page.wait_for_url("**/login/**")
+    expect(page).to_have_url(re.compile("/login/"))
     assert the(trio).state == "DRAFT"
     complaints.clear()  # the refusals above are the story
 

@@ -48,7 +48,10 @@ def test_entering_and_testing_an_account_by_hand(signed_in: Page, live_server: A
     expect(page.get_by_text("does not belong to this API key")).to_be_visible()
     expect(page.locator("input[name=new_secret]")).to_have_value("")
 
+    expect(page.locator("input[name=api_key]")).to_have_value("")
+
     # And with the right one it is kept
+    page.fill("input[name=api_key]", KEY)
     page.fill("input[name=new_secret]", SECRET)
     page.click("button[name=_save]")
     expect(page.get_by_text("permissions: reading, futures, no withdrawals")).to_be_visible()

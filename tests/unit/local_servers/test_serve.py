@@ -59,6 +59,7 @@ def test_the_web_serves_and_dies_with_its_parent() -> None:
         "worker": False,
         "last_heartbeat": None,
         "degraded": [],
+        "problems": ["No runworker is alive: nobody watches what is open."],
         "ok": False,
     }
     web = json.loads((folder / "run" / "pids" / "web.json").read_text())["pid"]

@@ -74,7 +74,7 @@ CHANGES = [
     (Request, "asked_by", "'somebody else'"),
     (Request, "payload", "jsonb_set(payload, '{quantity}', '\"9\"')"),
     (Request, "timestamp", "timestamp + 1"),
-    (Request, "leg_id", "leg_id + 1"),
+    (Request, "leg_id", "(SELECT min(id) FROM orders_leg leg WHERE leg.id <> orders_request.leg_id)"),
     (Outcome, "message", "'all went well'"),
     (Outcome, "received_at", "received_at + interval '1 microsecond'"),
     (Outcome, "hash", "repeat('0', 64)"),

@@ -311,6 +311,7 @@ def test_without_room_in_the_air_a_queued_trio_costs_nothing(
     before = the(trio).updated_at
     with monkeypatch.context() as full:
         full.setattr("orders.placement.service.admit", lambda *_, **__: Admission.FULL)
+        desk.advance(trio)  # its statement is planned by now
         with CaptureQueriesContext(connection) as asked:
             desk.advance(trio)
     assert len(asked) == 1  # how it stands
