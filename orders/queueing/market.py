@@ -200,9 +200,11 @@ def _asking(
         return partial(_raise, error)
 
     def ask() -> tuple[Funds, Brackets]:
-        at = around.exchange_ms(account.environment)
-        brackets = _brackets(exchange, at=at) if with_brackets else {}
-        return funds or funds_read(account, exchange, at=at), brackets
+        def now() -> ExchangeMs:  # for each request anew: the one before may have taken long
+            return around.exchange_ms(account.environment)
+
+        brackets = _brackets(exchange, at=now()) if with_brackets else {}
+        return funds or funds_read(account, exchange, at=now()), brackets
 
     return ask
 

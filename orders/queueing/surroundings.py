@@ -105,7 +105,6 @@ def surroundings(trios: Sequence[TrioOrder], *, counted: Collection[int] = ()) -
 
     ``counted``: trios whose margin is taken off what is free already, so that it is not promised once more.
     """
-    read_at = time.monotonic()
     values: dict[str, Any] = {
         "accounts": [trio.account_id for trio in trios],
         "symbols": [trio.symbol.symbol for trio in trios],
@@ -120,6 +119,7 @@ def surroundings(trios: Sequence[TrioOrder], *, counted: Collection[int] = ()) -
     with connection.cursor() as cursor:
         cursor.execute(AROUND, values)
         rows = cursor.fetchall()
+    read_at = time.monotonic()  # after it: a stamp may be a little old, and never ahead
     return [_made(trio, row, read_at) for trio, row in zip(trios, rows, strict=True)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from orders.domain.errors import IllegalTransition, MarketUnread, RuleBroken, Sl
 from orders.exchange_data.clock import db_now, exchange_now_ms
 from orders.installation import install_row
 from orders.models import Slot, TrioOrder
-from orders.queueing import market, queue
+from orders.queueing import market, queue, surroundings
 from orders.services import QueueResult, trio_queue, trios_queue
 from orders.specs import spec_shown
 from tests.builders import Desk, story, the
@@ -408,3 +409,43 @@ def test_a_symbol_that_has_no_brackets_is_not_asked_about_each_time(
     queued(drafts[1:])
     assert asked(desk, "/fapi/v1/leverageBracket") == before
     assert states(drafts) == ["QUEUED"] * 3
+
+
+def test_a_stamp_is_never_ahead_however_slow_the_database(
+    desk: Desk, drafts: list[TrioOrder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a database that takes 0.3 s for what it is asked
+    monkeypatch.setattr(surroundings, "AROUND", f"SELECT pg_sleep(0.3);{surroundings.AROUND}")
+    (around,) = surroundings.surroundings(drafts[:1])
+    assert around.exchange_ms("PAPER") <= exchange_now_ms("PAPER") + 50
+
+
+def test_each_question_has_a_stamp_of_its_own(
+    desk: Desk, drafts: list[TrioOrder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a clock that goes on by a second with each look
+    (around,) = surroundings.surroundings(drafts[:1])
+    seconds = itertools.count(around.read_at)
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))
+    ask = market._asking(desk.account, around, funds=None, with_brackets=True)
+    stamps: list[int] = []
+    exchange = gateways.exchange_for(desk.account.pk)
+
+    def stamped(name: str) -> Callable[..., object]:
+        asks = getattr(exchange, name)
+
+        def stamping(*, at: int) -> object:
+            stamps.append(at)
+            return asks(at=exchange_now_ms("PAPER"))
+
+        return stamping
+
+    for name in ("leverage_brackets", "balances"):
+        monkeypatch.setattr(exchange, name, stamped(name))
+
+    # When brackets are asked for, and then the balance
+    ask()
+
+    # Then neither has the other's time
+    assert len(stamps) == 2
+    assert stamps[1] - stamps[0] >= 1000
