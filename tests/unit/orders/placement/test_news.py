@@ -18,6 +18,7 @@ from orders.domain.decision.steps import Rest, Step
 from orders.domain.enums import TrioState
 from orders.models import TrioOrder
 from orders.placement import news as news_of
+from orders.placement.ingest import order_fact
 from orders.placement.news import News, Nothing, OrderNews, order_news, position_news
 from orders.placement.service import OrderPlacementService
 from tests.builders import PATIENCE_SECONDS, Desk, story, the
@@ -92,6 +93,8 @@ def test_what_the_answer_said_already_is_no_news_and_costs_one_read(desk: Desk) 
 
     # And an execution is news until it is booked, whatever the order's state
     executed = next(event for event in events if event.trade is not None)
+    order_fact(desk.account.pk, replace(executed, trade=None))
+    assert order_news(desk.account.pk, replace(executed, trade=None)) is Nothing.KNOWN
     assert isinstance(order_news(desk.account.pk, executed), OrderNews)
     desk.service.advance(trio.pk, news=pieces(desk, [executed]), if_due=True)
     assert order_news(desk.account.pk, executed) is Nothing.KNOWN
