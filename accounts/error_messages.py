@@ -75,6 +75,8 @@ def unreachable(environment: str, error: ExchangeError | None = None) -> Exchang
         return ExchangeUnreachable(
             f"The exchange at {url} asks us to wait{said}: try again in {error.retry_after} seconds."
         )
+    if error is not None and error.wait_ms:  # not sent at all: our own budget, or a ban that is not over
+        return ExchangeUnreachable(error.message)
     if environment == Environment.PAPER:
         return ExchangeUnreachable(
             f"The simulator does not answer at {url}{said}: start it with “make demo”, or with"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from accounts.errors import AccountsError
 from accounts.models import ExchangeAccount
 from orders import services
 from orders.domain.client_ids import stem
@@ -199,7 +200,13 @@ class Life:
 
     def _widen(self) -> None:
         self._lot("", self.symbol.market_quantity_max or self.levels.quantity * 1000)
-        symbols_renew(self.account.environment, older_than_seconds=0)  # or the next trio would be refused
+        for _ in range(TRIES):  # or the next trio would be refused
+            try:
+                symbols_renew(self.account.environment, older_than_seconds=0)
+            except AccountsError:  # our address is barred just now
+                time.sleep(0.5)
+            else:
+                return
 
     def _lot(self, act: str, most: Decimal) -> None:
         body = {"symbol": self.symbol.symbol, "MARKET_LOT_SIZE": {"maxQty": _plain(most)}}

@@ -9,7 +9,8 @@ import pytest
 from accounts.error_messages import plain
 from exchange.binance.answer import Answer
 from exchange.binance.errors import KINDS, error_from, foreign_answer, no_answer
-from exchange.errors import ExchangeError
+from exchange.errors import ExchangeError, ExchangeUnavailable
+from exchange.refusals import Refusal
 
 WORDS = 3  # in a row that stand there twice
 
@@ -65,3 +66,13 @@ def test_an_unknown_code_keeps_the_exchanges_words() -> None:
     for sentence in (error.message, plain("PAPER", error).sentence):
         assert "A new rule (code -9999)" in sentence
         assert "not known here" in sentence
+
+
+@pytest.mark.parametrize("environment", ["PAPER", "TESTNET"])
+def test_what_was_held_back_here_blames_no_server(environment: str) -> None:
+    held = ExchangeUnavailable(
+        "Not sent now: the address's request weight is needed for what protects positions. Try again in 1 s.",
+        refusal=Refusal.RATE_WEIGHT,
+        wait_ms=1000,
+    )
+    assert str(plain(environment, held)) == held.message
