@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
@@ -134,6 +134,9 @@ def symbol_columns(item: Mapping[str, Any]) -> dict[str, Any] | None:
 
 @transaction.atomic
 def _store(environment: Environment, listed: Sequence[Any]) -> SyncResult:
+    # One sync after the other: workers that meet a changed rule read all rules anew in the same moment.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"symbols of {environment}"])
     now = timezone.now()
     known = {row.symbol: row for row in Symbol.objects.filter(environment=environment)}
     wanted: dict[str, dict[str, Any]] = {}
@@ -144,7 +147,6 @@ def _store(environment: Environment, listed: Sequence[Any]) -> SyncResult:
             skipped += 1
         else:
             wanted[columns["symbol"]] = columns
-    # Sorted, so that two syncs at once lock the rows in the same order.
     changed = [columns for symbol, columns in sorted(wanted.items()) if _differs(known.get(symbol), columns)]
     Symbol.objects.bulk_create(
         [
