@@ -75,7 +75,8 @@ def test_what_an_earlier_version_made_is_handed_over_to_a_role_that_is_no_superu
 
 @pytest.mark.django_db
 @pytest.mark.skipif(
-    not settings.EMBEDDED_DATABASE, reason="whose rights your own server gives is yours to say"
+    not settings.EMBEDDED_DATABASE,
+    reason="DATABASE_URL names a server of your own: its roles are not made here",
 )
 @pytest.mark.parametrize(
     "statement",
