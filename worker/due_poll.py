@@ -130,6 +130,11 @@ class AdvancePool:
         self._pool.submit(self._run, trio_id, None)
         return True
 
+    @property
+    def wants_queued(self) -> bool:
+        """Is it time to read again what is queued?"""
+        return self._feed.wants_more
+
     def place(self, queued: list[tuple[int, int]]) -> None:
         """Have queued trios, each with its account, advanced as soon as there is room in the air."""
         self._feed.offer(queued)
@@ -226,10 +231,13 @@ def advance_due(pool: AdvancePool) -> int:
 
     Returns how many trios were due.
     """
-    begun, queued = due_begun(), due_queued()
+    begun, queued = due_begun(), 0
     for trio_id in begun:
         pool.submit(trio_id)
     for trio_id, in_ms in due_soon():
         pool.wake_later(trio_id, in_ms)
-    pool.place(queued)
-    return len(begun) + len(queued)
+    if pool.wants_queued:
+        waiting = due_queued()
+        pool.place(waiting)
+        queued = len(waiting)
+    return len(begun) + queued

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 from orders.placement.admission import Admission, admit_each
@@ -12,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 ASK_AGAIN_SECONDS = 0.02
 ASKED_AT_ONCE = 16
+OFFER_AGAIN_SECONDS = 1.0  # while enough waits here: a long queue is not read four times a second
 
 
 class PlacingFeed:
@@ -24,6 +26,7 @@ class PlacingFeed:
         self._place = place
         self._changed = threading.Condition()
         self._waiting: list[tuple[int, int]] = []
+        self._offered_at = -OFFER_AGAIN_SECONDS
         self._stopped = False
         self._thread: threading.Thread | None = None
 
@@ -31,10 +34,18 @@ class PlacingFeed:
         """Take these trios, each with its account, instead of those that waited."""
         with self._changed:
             self._waiting = list(queued)
+            self._offered_at = time.monotonic()
             if self._waiting and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="placing-feed", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
+
+    @property
+    def wants_more(self) -> bool:
+        """Is it time to read again what is queued?"""
+        with self._changed:
+            old = time.monotonic() - self._offered_at >= OFFER_AGAIN_SECONDS
+            return old or len(self._waiting) < ASKED_AT_ONCE
 
     def stop(self) -> None:
         """Hand over nothing more."""

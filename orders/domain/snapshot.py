@@ -50,6 +50,7 @@ class Policies:
     look_again: int = 1000
     back_off: int = 200
     slot_age_max: int = 30_000
+    armed_alone: int = 19_000  # how long legs may rest before an entry that cannot be sent
 
 
 @dataclass(frozen=True, slots=True)

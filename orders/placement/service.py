@@ -362,7 +362,10 @@ class OrderPlacementService:
         """Ask for a place in the air if the trio's entry might go now; what protects asks nobody."""
         if not standing.is_unsent:
             return Admission.IN_AIR
-        return admitted or admit(trio_id, standing.account_id, keeps=True)
+        found = admitted or admit(trio_id, standing.account_id, keeps=True)
+        # What has begun had its place. It may have given it up while its entry was held back: nobody passes it.
+        begun = standing.state == TrioState.PLACING and found is Admission.FULL
+        return Admission.IN_AIR if begun else found
 
     def _context(self, trio_id: int, standing: TrioStanding, admission: Admission) -> TurnContext | None:
         """Return what the turns need; nothing when the trio has to wait for it."""

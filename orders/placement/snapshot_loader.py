@@ -60,6 +60,9 @@ CONDITIONALS = """
 """
 MAY_REST = [state.value for state in LegState if state is LegState.SUBMITTED or state.is_live]
 CONDITIONAL_TYPES = [kind.value for kind in OrderType if kind.is_conditional]
+# Legs may rest before an entry as long as it may take to prove it absent, and some more: with the usual settings
+# that outlasts a window of ten seconds in which the account may place no orders.
+ARMED_MORE_MS = 4000
 NOT_ADMITTED = {
     Admission.FULL: "The trios sent before it have to be protected first.",
     Admission.UNANSWERED: "The queue (Redis) does not answer, so nothing new is opened.",
@@ -69,6 +72,7 @@ NOT_ADMITTED = {
 def policies() -> Policies:
     return Policies(
         patience=settings.PROTECT_TIMEOUT_MS,
+        armed_alone=settings.RECV_WINDOW_MS + settings.ABSENCE_MARGIN_MS + ARMED_MORE_MS,
         naked_limit=settings.NAKED_LIMIT_MS,
         absence_margin=settings.ABSENCE_MARGIN_MS,
         slot_age_max=2 * 1000 * settings.SWEEP_SECONDS,

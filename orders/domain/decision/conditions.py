@@ -48,6 +48,12 @@ def armed_roles(trio: TrioSnapshot) -> tuple[Role, ...]:
     return tuple(role for role in roles if (leg := trio.newest(role)) is None or not deferred(trio, leg))
 
 
+def armed_until(trio: TrioSnapshot) -> int | None:
+    """Return until when (our clock) the legs that rest already wait for an entry that cannot be sent."""
+    armed = [leg.accepted_ts for leg in trio.protective_legs if leg.live and leg.accepted_ts is not None]
+    return trio.now + min(armed) + trio.policies.armed_alone - trio.now_ts if armed else None
+
+
 def armed_stop_gone(trio: TrioSnapshot) -> LegView | None:
     """Return the armed stop that was there and is not any more, before any fill."""
     if Role.STOP_LOSS not in armed_roles(trio):

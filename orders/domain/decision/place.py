@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from exchange.refusals import Refusal
-from orders.domain.decision.conditions import armed_roles
+from orders.domain.decision.conditions import armed_roles, armed_until
 from orders.domain.decision.lifecycle import ending
 from orders.domain.decision.lookups import (
     awaited,
@@ -103,7 +103,8 @@ def watcher_awaited(trio: TrioSnapshot) -> Step | None:
     """Without a live worker and a recent position the entry is not sent: nobody would cover its fill."""
     if trio.worker_alive and trio.slot.placeable:
         return None
-    return Rest(earliest(trio.now + trio.policies.look_again, trio.place_before, after=trio.now))
+    look_again = trio.now + trio.policies.look_again
+    return Rest(earliest(look_again, trio.place_before, armed_until(trio), after=trio.now))
 
 
 def entry_held_back(trio: TrioSnapshot) -> Step | None:
@@ -111,7 +112,7 @@ def entry_held_back(trio: TrioSnapshot) -> Step | None:
     entry = trio.entry
     if entry is None or not must_wait(trio, entry):
         return None
-    return Rest(earliest(entry.retry_at, trio.place_before, after=trio.now))
+    return Rest(earliest(entry.retry_at, trio.place_before, armed_until(trio), after=trio.now))
 
 
 def entry_sent(trio: TrioSnapshot) -> Step:

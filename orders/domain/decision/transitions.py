@@ -18,6 +18,7 @@ from orders.domain.decision.conditions import (
     armed_leg_refused,
     armed_level_passed,
     armed_stop_gone,
+    armed_until,
     before_entry,
     cover_deadline_ts,
     late_leg_matters,
@@ -31,6 +32,7 @@ from orders.domain.decision.conditions import (
     triggered_leg_at_work,
 )
 from orders.domain.decision.lifecycle import Transition, next_state
+from orders.domain.decision.lookups import must_wait
 from orders.domain.decision.rules import first_that_applies
 from orders.domain.enums import ENDS, Cause, Form, LegState, Role, TargetPolicy
 from orders.domain.enums import TrioState as S
@@ -223,6 +225,20 @@ def entry_overdue(trio: TrioSnapshot) -> Implied | None:
     return None
 
 
+def entry_waits_too_long(trio: TrioSnapshot) -> Implied | None:
+    """The entry still cannot be sent, long after the legs that wait for it: they do not rest for nothing."""
+    until = armed_until(trio)
+    if not _entry_unsent(trio) or until is None or trio.now < until:
+        return None
+    held_back = trio.entry is not None and must_wait(trio, trio.entry)
+    if trio.worker_alive and trio.slot.placeable and not held_back:
+        return None
+    why = f" {trio.slot.not_placeable}" if trio.slot.not_placeable else ""
+    seconds = trio.policies.armed_alone // 1000
+    reason = f"The entry could not be sent within {seconds} s of the legs that wait for it.{why}"
+    return Implied(Transition.WITHDRAW, Cause.PLACE_BEFORE, reason)
+
+
 def limit_refuses_entry(trio: TrioSnapshot) -> Implied | None:
     """A switch or limit forbids new risk now. It is asked until the entry goes, which is what brings the risk."""
     if _entry_unsent(trio) and trio.refusal:
@@ -292,6 +308,7 @@ WITHDRAW: Final[tuple[TransitionRule, ...]] = (
     close_before_fill,
     cancel_before_fill,
     entry_overdue,
+    entry_waits_too_long,
     limit_refuses_entry,
     rules_refuse_entry,
     good_till_passed,

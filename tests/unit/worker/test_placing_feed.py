@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -69,6 +70,26 @@ def test_a_trio_that_cannot_be_handed_over_keeps_no_other_from_it(room: Room) ->
     until(offered)
     feed.stop()
     assert failed
+
+
+def test_a_long_queue_is_read_again_when_little_of_it_is_left_or_a_second_has_passed(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = PlacingFeed(lambda _: None)
+    assert feed.wants_more
+
+    feed.offer([(trio, 1) for trio in range(placing_feed.ASKED_AT_ONCE)])
+    assert not feed.wants_more
+
+    room[3] = Admission.ADMITTED
+    until(lambda: feed.wants_more)
+
+    feed.offer([(trio, 1) for trio in range(100, 100 + placing_feed.ASKED_AT_ONCE)])
+    now = time.monotonic() + placing_feed.OFFER_AGAIN_SECONDS
+    monkeypatch.setattr("worker.placing_feed.time.monotonic", lambda: now)
+    assert feed.wants_more
+    monkeypatch.undo()
+    feed.stop()
 
 
 class Service:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exchange.types import OrderType, PositionMode, PositionSide, Side
+from exchange.types import ExchangeMs, OrderType, OurMs, PositionMode, PositionSide, Side
 from orders.domain.decision.decide import decide
 from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Done, Exit, Observe, Rest, Submit
 from orders.domain.enums import Cause, Form, LegState, Role, TargetPolicy
@@ -170,6 +170,25 @@ def test_armed_legs_wait_for_the_worker_too_and_are_withdrawn_at_the_deadline() 
     late = decide(replace(waiting, place_before=NOW - 1))
     assert (late.trio.state, late.trio.cause) == (S.WITHDRAWING, Cause.PLACE_BEFORE)
     assert late.step == Cancel(("test-1-s1", "test-1-p1"))
+
+
+@pytest.mark.parametrize("held_back", [False, True])
+def test_armed_legs_do_not_rest_for_long_before_an_entry_that_cannot_be_sent(held_back: bool) -> None:
+    rest = [entry(LegState.PLANNED, retry_at=NOW + 40_000)] if held_back else []
+    armed = [stop(form=Form.QUANTITY, accepted_ts=NOW_TS - 18_900), target(form=Form.QUANTITY)]
+    waiting = trio(S.PLACING, *armed, *rest, spec=ARMED, worker_alive=held_back, place_before=NOW + 60_000)
+    assert decide(waiting).step == Rest(NOW + 100)
+
+    over = decide(replace(waiting, now=OurMs(NOW + 100), now_ts=ExchangeMs(NOW_TS + 100)))
+    assert (over.trio.state, over.trio.cause) == (S.WITHDRAWING, Cause.PLACE_BEFORE)
+    assert over.step == Cancel(("test-1-s1", "test-1-p1"))
+
+
+def test_an_entry_that_can_be_sent_at_last_is_sent_however_long_its_legs_have_rested() -> None:
+    armed = [stop(form=Form.QUANTITY, accepted_ts=NOW_TS - 30_000), target(form=Form.QUANTITY)]
+    step = decide(trio(S.PLACING, *armed, spec=ARMED)).step
+    assert isinstance(step, Submit)
+    assert [plan.role for plan in step.plans] == [Role.ENTRY]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from orders.domain.errors import MarketUnread
 from orders.domain.operator_questions import QuestionKind
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import TrioOrder
+from orders.placement import admission
 from tests.builders import Desk, story, the, until
 
 BAN_SECONDS = 2
@@ -163,6 +164,25 @@ def test_a_stop_refused_for_the_accounts_window_holds_back_its_entries_at_once(
     assert all("the account's order window is used up" in story(other) for other in others)
     for other in others:
         desk.carry_until(other, "OPEN", seconds=15)
+
+
+def test_an_armed_trio_whose_entry_was_held_back_is_passed_by_nobody(kept: Desk) -> None:
+    # Given armed legs, and an entry that met an address at its limit
+    desk = kept
+    desk.simulator.fault(
+        {"method": "POST", "type": "MARKET"},
+        {"do": "answer", "status": 429, "body": {"code": -1003, "msg": "Too many requests."}, "headers": {"Retry-After": "1"}},
+        [1],
+    )  # fmt: skip
+    trio = desk.queued(desk.a_trio(protection="PRE_ARMED"))
+    desk.service.advance(trio.pk)
+    assert the(trio).state == "PLACING"
+
+    # When others take all the room there is in the air, and more as soon as some is free
+    admission.admit_each([(10_000 + n, 10_000 + n) for n in range(admission.MOST)])
+
+    # Then its entry goes as soon as the address is served again
+    desk.carry_until(trio, "OPEN", seconds=4)
 
 
 def levels(desk: Desk, symbol: str) -> dict[str, Any]:
