@@ -82,7 +82,7 @@ class AccountWatch:
         *,
         pools: WatchPools,
         advance: Callable[[int], None],
-        tell: Callable[[News, Callable[[], None]], bool] | None = None,
+        tell: Callable[[News, Callable[[], None]], None] | None = None,
     ) -> None:
         self.account = account
         self.incarnation = incarnation
@@ -280,7 +280,11 @@ class AccountWatch:
         return position_fact(self.account.pk, view, as_of=as_of, from_event=True)
 
     def _told(self, news: News) -> bool:
-        return self._tell is not None and self._tell(news, self._note_gap)
+        """Have it recorded by the turn that decides about it, where there is somebody to take such turns."""
+        if self._tell is None:
+            return False
+        self._tell(news, self._note_gap)
+        return True
 
     # --- settings ---------------------------------------------------------------------------------
 

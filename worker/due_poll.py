@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -17,7 +16,8 @@ from infrastructure.rows import fetch_all
 from orders.domain.enums import TrioState
 from orders.models import TrioOrder
 from orders.placement.admission import Admission
-from orders.placement.news import News, take_in_alone
+from orders.placement.inbox import Inbox
+from orders.placement.news import News
 from orders.placement.perform import Answer
 from orders.placement.service import OrderPlacementService
 from worker.placing_feed import PlacingFeed
@@ -69,13 +69,6 @@ def due_queued(limit: int = 200) -> list[tuple[int, int]]:
     return fetch_all(QUEUED, TrioState.QUEUED, limit)
 
 
-class Told(NamedTuple):
-    """A piece of news, and what to do when it cannot be recorded."""
-
-    news: News
-    lost: Callable[[], None]
-
-
 class AdvancePool:
     """Threads that advance trios, each in one at a time, so that no request blocks the poll.
 
@@ -90,7 +83,7 @@ class AdvancePool:
         self._changed = threading.Condition()
         self._busy: dict[int, bool] = {}  # trio → was it submitted again meanwhile?
         self._answers: dict[int, list[Answer]] = {}  # came in, and are not recorded yet
-        self._news: dict[int, list[Told]] = {}  # of trios whose turn has not begun yet
+        self._inboxes: dict[int, Inbox] = {}  # of the busy ones
         self._in_flight: set[Future[Answer]] = set()
         self._timer = WakeTimer(self.submit)
         self._feed = PlacingFeed(partial(self.submit, admitted=Admission.ADMITTED))
@@ -109,26 +102,23 @@ class AdvancePool:
                 self._busy[trio_id] = True
                 return
             self._busy[trio_id] = False
-            self._news[trio_id] = []
+            self._inboxes[trio_id] = Inbox()
         (self._pool if admitted is None else self._placing).submit(self._run, trio_id, admitted)
 
-    def tell(self, news: News, lost: Callable[[], None]) -> bool:
-        """Have news of a trio recorded by the turn that decides about it, together with what else waits for that turn.
+    def tell(self, news: News, lost: Callable[[], None]) -> None:
+        """Have news of a trio recorded by the turn that decides about it, together with what else waits for it.
 
-        Returns False when the trio is in the middle of one: then it is for the caller to record it. ``lost`` is
-        called when it could not be recorded.
+        ``lost`` is called when it could not be recorded.
         """
         trio_id = news.trio_id
         with self._changed:
-            if trio_id in self._news:
-                self._news[trio_id].append(Told(news, lost))
-                return True
             if trio_id in self._busy:
-                return False
+                self._inboxes[trio_id].put(news, lost)
+                return
             self._busy[trio_id] = False
-            self._news[trio_id] = [Told(news, lost)]
+            self._inboxes[trio_id] = Inbox()
+            self._inboxes[trio_id].put(news, lost)
         self._pool.submit(self._run, trio_id, None)
-        return True
 
     @property
     def wants_queued(self) -> bool:
@@ -143,25 +133,23 @@ class AdvancePool:
         while True:
             with self._changed:
                 answers = self._answers.pop(trio_id, [])
-                told = self._news.pop(trio_id, [])
+                inbox = self._inboxes[trio_id]
                 self._busy[trio_id] = False
             connection_look_after()
-            self._advance(trio_id, answers, told, admitted)
+            self._advance(trio_id, answers, inbox, admitted)
             admitted = None  # said of one turn only
             with self._changed:
-                if not self._busy[trio_id]:
-                    del self._busy[trio_id]
+                if not self._busy[trio_id] and inbox.is_empty:
+                    del self._busy[trio_id], self._inboxes[trio_id]
                     self._changed.notify_all()
                     return
 
-    def _advance(
-        self, trio_id: int, answers: list[Answer], told: list[Told], admitted: Admission | None
-    ) -> None:
+    def _advance(self, trio_id: int, answers: list[Answer], inbox: Inbox, admitted: Admission | None) -> None:
         advance = partial(
             self._service.advance,
             trio_id,
             answers=answers,
-            news=[piece.news for piece in told],
+            news=inbox,
             later=partial(self._await_answer, trio_id),
             again=partial(self.wake_later, trio_id),
             if_due=True,
@@ -177,9 +165,10 @@ class AdvancePool:
                 advance()
         except TrioOrder.DoesNotExist:
             logger.warning("trio %s does not exist: it was deleted while it was due", trio_id)
+            inbox.set_down()
         except Exception:  # one trio never holds up another
             logger.exception("trio %s could not be advanced; the poll tries again", trio_id)
-            _take_in_each(told)
+            inbox.set_down()
 
     def wake_later(self, trio_id: int, in_ms: int) -> None:
         """Serve what is due soon to the millisecond: the poll would come up to 250 ms late."""
@@ -214,16 +203,6 @@ class AdvancePool:
             self._changed.wait_for(self._nothing_left, timeout=settings.BINANCE_TIMEOUT_MS / 1000 + 2)
         self._placing.shutdown(wait=True)
         self._pool.shutdown(wait=True)
-
-
-def _take_in_each(told: list[Told]) -> None:
-    """Record each piece of news by itself: one that cannot be recorded takes no other with it."""
-    for piece in told:
-        try:
-            take_in_alone(piece.news)
-        except Exception:
-            logger.exception("trio %s: an event could not be recorded", piece.news.trio_id)
-            piece.lost()
 
 
 def advance_due(pool: AdvancePool) -> int:

@@ -120,7 +120,7 @@ class WatchManager:
         self,
         *,
         advance: Callable[[int], None],
-        tell: Callable[[News, Callable[[], None]], bool] | None = None,
+        tell: Callable[[News, Callable[[], None]], None] | None = None,
         holder: str = INCARNATION,
         only_account: int | None = None,
     ) -> None:

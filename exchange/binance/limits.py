@@ -14,6 +14,7 @@ from exchange.refusals import Refusal
 
 MINUTE_MS: Final = 60_000
 MARGIN_MS: Final = 25  # our idea of the exchange's time may be so wrong
+BAN_MARGIN_MS: Final = 75  # and on a busy machine so wrong: a request a moment too early makes a ban longer
 UNSURE_MS: Final = 150  # or so wrong, where no request was stamped yet
 SECOND_MS: Final = 1000  # what a Retry-After in whole seconds may have lost
 BAN_MS: Final = 120_000
@@ -118,11 +119,13 @@ def _ban_ms(retry_after: int | None, words: str, exchange_ms: int | None) -> int
     told = None if retry_after is None else retry_after * 1000
     if found is not None:
         # Without a stamp to go by, this machine's own clock, with more margin.
-        margin = UNSURE_MS if exchange_ms is None else MARGIN_MS
+        margin = UNSURE_MS if exchange_ms is None else BAN_MARGIN_MS
         left = int(found[1]) - (exchange_ms or time.time_ns() // 1_000_000)
         agrees = told is None or abs(left - told) <= (1 if exchange_ms is None else 1.5) * SECOND_MS
         if agrees and 0 < left <= BAN_MS_MAX:
             return left + margin
+        if agrees and -SECOND_MS < left <= 0:  # it met the ban's last moment
+            return UNSURE_MS
     if told is None:
         return BAN_MS
     return min(told + SECOND_MS, BAN_MS_MAX)

@@ -11,12 +11,12 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError
 from rq.timeouts import BaseTimeoutException
@@ -41,8 +41,9 @@ from orders.models import Install, TrioOrder
 from orders.placement import finish
 from orders.placement.admission import Admission, admit, leave
 from orders.placement.begin import begin
+from orders.placement.inbox import Inbox
 from orders.placement.landing import Landing, is_in_air, landing, quickness
-from orders.placement.news import News, take_in, take_in_alone
+from orders.placement.news import take_in
 from orders.placement.perform import Answer, Call, perform_all, refuse_inside_transaction
 from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import WHOLE, TurnRows, turn_rows
@@ -56,6 +57,7 @@ WARN_AGAIN_SECONDS = 60.0
 RULES_AGE_SECONDS = 2  # so old they are read anew when an order was off them
 ROOM_AWAITED_SECONDS = 0.25  # a job behind this one may be about protection
 ASK_FOR_ROOM_SECONDS = 0.02
+TOGETHER_SECONDS = 0.005  # answers that come so soon after one another are recorded by one turn
 STANDING = """
     SELECT trio.state, trio.account_id, account.environment, clock.offset_ms, clock.stepped_ts,
            install.id, install.token, install.system_identifier,
@@ -63,7 +65,9 @@ STANDING = """
            coalesce(trio.cancel_wanted_at, trio.close_wanted_at, trio.panic_wanted_at) IS NOT NULL
                OR coalesce(trio.place_before <= clock_timestamp(), false),
            trio.state = 'QUEUED' OR trio.state = 'PLACING' AND NOT EXISTS (
-               SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'ENTRY' AND state <> 'PLANNED')
+               SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'ENTRY' AND state <> 'PLANNED'),
+           trio.state = 'PLACING' AND EXISTS (
+               SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'STOP_LOSS' AND state = 'ACCEPTED')
     FROM orders_trioorder trio JOIN accounts_exchangeaccount account ON account.id = trio.account_id
     LEFT JOIN orders_clock clock ON clock.environment = account.environment
     LEFT JOIN LATERAL (SELECT * FROM orders_install ORDER BY id LIMIT 1) install ON true
@@ -113,6 +117,7 @@ class TrioStanding(NamedTuple):
     due_in_ms: int | None  # zero or below: now
     is_leaving: bool  # a person wants it withdrawn, or ``place_before`` has passed
     is_unsent: bool  # its entry has not been sent yet
+    is_armed: bool  # its stop rests already, before the entry
 
     @property
     def is_due(self) -> bool:
@@ -140,7 +145,7 @@ class OrderPlacementService:
         trio_id: int,
         *,
         answers: Sequence[Answer] = (),
-        news: Sequence[News] = (),
+        news: Inbox | None = None,
         later: Callable[[Future[Answer]], None] | None = None,
         again: Callable[[int], None] | None = None,
         if_due: bool = False,
@@ -150,18 +155,21 @@ class OrderPlacementService:
 
         Returns the step it rests on. ``later`` is handed what may take long (an entry), instead of waiting
         for it; bring its result back in ``answers``. ``news``: what the event stream says of it, recorded by the same
-        turn that decides about it, whether it was due or not. ``again`` is called with the ms after which the trio is due again.
+        turn that decides about it, whether it was due or not; what is put in meanwhile interrupts the wait for
+        answers. Whatever becomes of the turn, nothing is left in it that was there at the start. ``again`` is called with the ms after which the trio is due again.
         ``if_due``: do nothing unless the trio is still due; another process may have advanced it already.
         ``admitted``: what was said when a place in the air was asked for; ``None``: it is asked for here.
         Raises TrioOrder.DoesNotExist for an unknown trio.
         """
         refuse_inside_transaction()
+        inbox = news or Inbox()
         standing = read_standing(trio_id)
         if_due = if_due and not answers
-        idle = standing.state == TrioState.DRAFT or (if_due and not news and not standing.is_due)
+        idle = standing.state == TrioState.DRAFT or (if_due and inbox.is_empty and not standing.is_due)
         if admitted is Admission.ADMITTED and (idle or not standing.is_unsent):
             leave(trio_id, None)  # another process was quicker: the place that was just taken is not needed
         if standing.state == TrioState.DRAFT:
+            inbox.set_down()
             return Rest(None)
         if idle:
             if again is not None and standing.due_in_ms is not None:
@@ -170,15 +178,15 @@ class OrderPlacementService:
         admission = self._admission(trio_id, standing, admitted)
         waits = standing.state == TrioState.QUEUED and not standing.is_leaving
         if waits and not admission.may_go:
-            _set_down(news)
+            inbox.set_down()
             return Rest(None)  # nothing is locked and nothing written: it stays due, and costs nothing
         context = self._context(trio_id, standing, admission)
         if context is None:
             if admission is Admission.ADMITTED:
                 leave(trio_id, None)
-            _set_down(news)
+            inbox.set_down()
             return Rest(None)
-        turn = self._carry(trio_id, context, answers, news, later=later, if_due=if_due)
+        turn = self._carry(trio_id, context, answers, inbox, later=later, if_due=if_due)
         if again is not None and turn.rest_ms is not None:
             again(turn.rest_ms)
         return turn.step
@@ -205,19 +213,19 @@ class OrderPlacementService:
         trio_id: int,
         context: TurnContext,
         answers: Sequence[Answer],
-        news: Sequence[News],
+        inbox: Inbox,
         *,
         later: Callable[[Future[Answer]], None] | None,
         if_due: bool,
     ) -> TurnResult:
-        """Take turns until no request is open any more; answers that are there together share one."""
+        """Take turns until no request is open any more; answers and news that are there together share one."""
         asked: set[Future[Answer]] = set()
         while True:
             if any(known.clock_refused for known in answers):
                 context = self._with_clock_measured(context)
             if any(known.rules_refused for known in answers):
                 self._rules_read_anew(context)
-            turn = self._turn(trio_id, context, answers=answers, news=news, if_due=if_due)
+            turn = self._turn(trio_id, context, answers=answers, inbox=inbox, if_due=if_due)
             asked |= perform_all(turn.calls, context.exchange, later)
             for known in answers:
                 quickness.note(known)
@@ -225,8 +233,9 @@ class OrderPlacementService:
                 leave(trio_id, quickness.without(turn.left))
             if not asked:
                 return turn
-            if_due, news = False, ()
-            done, asked = wait(asked, return_when=FIRST_COMPLETED)
+            if_due = False
+            done = _awaited(asked, inbox)
+            asked -= done
             answers = [future.result() for future in done]
 
     # --- one transaction ----------------------------------------------------------------------
@@ -237,23 +246,27 @@ class OrderPlacementService:
         context: TurnContext,
         *,
         answers: Sequence[Answer] = (),
-        news: Sequence[News] = (),
+        inbox: Inbox,
         if_due: bool = False,
     ) -> TurnResult:
-        """Lock, record ``answers`` and ``news``, decide, begin. A lock that cannot be had is tried again.
+        """Lock, record ``answers`` and what is in ``inbox``, decide, begin. A lock that cannot be had is tried again.
 
         When every try fails, the answers are lost; their requests' rows say that the orders must be looked up.
         """
         what = f"trio {trio_id}: a turn"
         try:
-            work = partial(self._locked_turn, context, answers, news, if_due)
-            return self._locked(trio_id, work, what)
+            work = partial(self._locked_turn, context, answers, inbox, if_due)
+            turn = self._locked(trio_id, work, what)
+            inbox.recorded()
+            return turn
         except (
             Undecided
         ) as undecided:  # its transaction is undone, and what it recorded with it: that is kept
             error = undecided.error
         logger.error("trio %s: its decision raised; what covers it stays", trio_id, exc_info=error)
-        return self._locked(trio_id, partial(self._failed, context, answers, news, error), what)
+        turn = self._locked(trio_id, partial(self._failed, context, answers, inbox, error), what)
+        inbox.recorded()
+        return turn
 
     def _locked(self, trio_id: int, work: Callable[[TurnRows], TurnResult], what: str) -> TurnResult:
         """Do ``work`` with what is read after the lock: rows joined to a locked one are as they were before the wait."""
@@ -266,12 +279,12 @@ class OrderPlacementService:
         self,
         context: TurnContext,
         answers: Sequence[Answer],
-        news: Sequence[News],
+        inbox: Inbox,
         if_due: bool,
         rows: TurnRows,
     ) -> TurnResult:
         trio, now = rows.trio, rows.now
-        anything_new = [take_in(rows, piece) for piece in news]
+        anything_new = [take_in(rows, piece) for piece in inbox.take()]
         if if_due and not any(anything_new) and not (trio.wake_at and trio.wake_at <= now):
             turn = _carried_on_meanwhile(trio, now)
             return replace(turn, left=Landing(None) if context.admission is Admission.ADMITTED else None)
@@ -337,13 +350,13 @@ class OrderPlacementService:
         self,
         context: TurnContext,
         answers: Sequence[Answer],
-        news: Sequence[News],
+        inbox: Inbox,
         error: Exception,
         rows: TurnRows,
     ) -> TurnResult:
         """Keep the answers and the news, and try again later."""
         trio, now = rows.trio, rows.now
-        for piece in news:
+        for piece in inbox.take():
             take_in(rows, piece)
         for answer in answers:
             finish.record(rows, answer, offset_ms=context.offset_ms)
@@ -363,9 +376,8 @@ class OrderPlacementService:
         if not standing.is_unsent:
             return Admission.IN_AIR
         found = admitted or admit(trio_id, standing.account_id, keeps=True)
-        # What has begun had its place. It may have given it up while its entry was held back: nobody passes it.
-        begun = standing.state == TrioState.PLACING and found is Admission.FULL
-        return Admission.IN_AIR if begun else found
+        # Its place was given up while its entry was held back. What is covered needs none, and is passed by nobody.
+        return Admission.IN_AIR if standing.is_armed and found is Admission.FULL else found
 
     def _context(self, trio_id: int, standing: TrioStanding, admission: Admission) -> TurnContext | None:
         """Return what the turns need; nothing when the trio has to wait for it."""
@@ -424,10 +436,14 @@ class OrderPlacementService:
             trio.save(update_fields=["wake_at", *TrioOrder.QUESTION_FIELDS, "updated_at"])
 
 
-def _set_down(news: Iterable[News]) -> None:
-    """Record news of a trio that cannot be decided about now."""
-    for piece in news:
-        take_in_alone(piece)
+def _awaited(asked: set[Future[Answer]], inbox: Inbox) -> set[Future[Answer]]:
+    """Wait for the first of these answers, or for news; return the answers that are there, and those right behind."""
+    bell = inbox.bell
+    awaited: set[Future[Any]] = {*asked, bell}
+    wait(awaited, return_when=FIRST_COMPLETED)
+    if not bell.done():
+        wait(asked, timeout=TOGETHER_SECONDS)
+    return {future for future in asked if future.done()}
 
 
 def _carried_on_meanwhile(trio: TrioOrder, now: datetime) -> TurnResult:

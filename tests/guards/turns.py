@@ -7,11 +7,13 @@ from typing import Final
 from tests.guards.guard import Guard, Removal
 
 NEWS: Final = "tests/unit/orders/placement/test_news.py"
+BANS: Final = "tests/unit/orders/placement/test_bans.py"
+DECIDE: Final = "tests/unit/orders/domain/test_decide.py"
 WRITES: Final = "tests/unit/infrastructure/test_writes.py"
 SWEEPS: Final = "tests/unit/worker/test_sweep.py"
 CANNOT_DECIDE: Final = Removal(
     "orders/placement/service.py",
-    "            _set_down(news)\n            return Rest(None)\n        turn =",
+    "            inbox.set_down()\n            return Rest(None)\n        turn =",
     "            return Rest(None)\n        turn =",
 )
 
@@ -56,7 +58,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement/service.py",
-                "        for piece in news:\n            take_in(rows, piece)\n",
+                "        for piece in inbox.take():\n            take_in(rows, piece)\n",
                 "",
             ),
         ),
@@ -66,21 +68,60 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a piece of news fails alone",
         "P6, P7",
         "one event that is not understood takes the fill beside it along",
-        (Removal("worker/due_poll.py", "            _take_in_each(told)\n", ""),),
+        (
+            Removal(
+                "worker/due_poll.py",
+                'the poll tries again", trio_id)\n            inbox.set_down()\n',
+                'the poll tries again", trio_id)\n',
+            ),
+        ),
         (f"{NEWS}::test_a_piece_that_cannot_be_recorded_fails_alone",),
     ),
     Guard(
-        "news waits only with a turn that has not begun",
+        "news interrupts who waits for an answer",
         "P4",
         "a fill waits until the answer to another request is there",
         (
             Removal(
-                "worker/due_poll.py",
-                "            if trio_id in self._busy:\n                return False\n",
-                "            if trio_id in self._busy:\n                return True\n",
+                "orders/placement/service.py",
+                "awaited: set[Future[Any]] = {*asked, bell}",
+                "awaited: set[Future[Any]] = {*asked}",
             ),
         ),
-        (f"{NEWS}::test_news_waits_with_the_turn_that_has_not_begun_and_not_with_one_that_has",),
+        (f"{NEWS}::test_news_interrupts_a_turn_that_waits_for_an_answer",),
+    ),
+    Guard(
+        "news of a transaction that was undone is taken again",
+        "P6",
+        "deciding raises, and the fill it was about is recorded by nobody",
+        (
+            Removal(
+                "orders/placement/inbox.py",
+                "            self._taken += self._waiting\n            self._waiting = []\n            if",
+                "            self._taken = self._waiting\n            self._waiting = []\n            if",
+            ),
+        ),
+        (f"{NEWS}::test_news_is_kept_when_deciding_fails",),
+    ),
+    Guard(
+        "what has begun is passed by nobody",
+        "P3",
+        "an armed stop rests alone while new trios take the room its entry waits for",
+        (
+            Removal(
+                "orders/placement/service.py",
+                "        return Admission.IN_AIR if standing.is_armed and found is Admission.FULL else found\n",
+                "        return found\n",
+            ),
+        ),
+        (f"{BANS}::test_an_armed_trio_whose_entry_was_held_back_is_passed_by_nobody",),
+    ),
+    Guard(
+        "legs do not rest alone for long",
+        "P3",
+        "an armed stop rests for a minute before an entry that cannot be sent",
+        (Removal("orders/domain/decision/transitions.py", "    entry_waits_too_long,\n", ""),),
+        (f"{DECIDE}::test_armed_legs_do_not_rest_for_long_before_an_entry_that_cannot_be_sent",),
     ),
     Guard(
         "what was written is sent before anything reads",

@@ -61,8 +61,9 @@ def test_figures_are_read_from_the_headers_of_any_answer() -> None:
 @pytest.mark.parametrize(
     ("text", "headers", "closed_ms"),
     [
-        (banned(NOON + 59_400), {"retry_after": "59"}, 59_425),  # the text is exact, and agrees
-        (banned(NOON + 59_400), {}, 59_425),
+        (banned(NOON + 59_400), {"retry_after": "59"}, 59_475),  # the text is exact, and agrees
+        (banned(NOON + 59_400), {}, 59_475),
+        (banned(NOON - 3), {"retry_after": "1"}, 150),  # its last moment: over by the time we read it
         ("", {"retry_after": "59"}, 60_000),  # whole seconds: never too early
         (
             banned(NOON + 400_000),

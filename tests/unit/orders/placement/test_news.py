@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal as D
 from functools import partial
@@ -13,16 +14,20 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from exchange.binance.mapping.user_events import read_user_event
+from exchange.port import Exchange
 from exchange.types import OrderEvent, PositionEvent
 from orders.domain.decision.steps import Rest, Step
-from orders.domain.enums import TrioState
+from orders.domain.enums import LegState, Role, TrioState
 from orders.models import TrioOrder
 from orders.placement import news as news_of
+from orders.placement import perform as sending
+from orders.placement.inbox import Inbox
 from orders.placement.ingest import order_fact
 from orders.placement.news import News, Nothing, OrderNews, order_news, position_news
+from orders.placement.perform import Answer, Call, SendCall
 from orders.placement.service import OrderPlacementService
-from tests.builders import PATIENCE_SECONDS, Desk, story, the
-from worker.due_poll import AdvancePool, Told
+from tests.builders import PATIENCE_SECONDS, Desk, story, the, until
+from worker.due_poll import AdvancePool
 
 
 def heard(desk: Desk) -> list[OrderEvent | PositionEvent]:
@@ -67,7 +72,7 @@ def test_a_fill_is_recorded_and_covered_by_one_turn_each_way(desk: Desk) -> None
         return turn
 
     desk.service._locked_turn = counted  # type: ignore[method-assign, assignment]
-    desk.service.advance(trio.pk, news=found, if_due=True)
+    desk.service.advance(trio.pk, news=Inbox(found), if_due=True)
 
     # Then that turn recorded the fill and sent the legs
     assert turns[0] == "Submit", turns
@@ -96,7 +101,7 @@ def test_what_the_answer_said_already_is_no_news_and_costs_one_read(desk: Desk) 
     order_fact(desk.account.pk, replace(executed, trade=None))
     assert order_news(desk.account.pk, replace(executed, trade=None)) is Nothing.KNOWN
     assert isinstance(order_news(desk.account.pk, executed), OrderNews)
-    desk.service.advance(trio.pk, news=pieces(desk, [executed]), if_due=True)
+    desk.service.advance(trio.pk, news=Inbox(pieces(desk, [executed])), if_due=True)
     assert order_news(desk.account.pk, executed) is Nothing.KNOWN
 
     # And a report that is much younger than the last is recorded: proof of absence counts from it
@@ -112,8 +117,8 @@ def test_news_told_twice_and_in_any_order_leaves_the_same(desk: Desk) -> None:
     trio = resting(desk)
     desk.simulator.set_price("BTCUSDT", "98990")
     found = pieces(desk, heard(desk))
-    desk.service.advance(trio.pk, news=[*reversed(found), *found], if_due=True)
-    desk.service.advance(trio.pk, news=found, if_due=True)
+    desk.service.advance(trio.pk, news=Inbox([*reversed(found), *found]), if_due=True)
+    desk.service.advance(trio.pk, news=Inbox(found), if_due=True)
     assert the(trio).state == "OPEN", story(trio)
     assert trio.fills.count() == 1
     assert len(desk.requests(path="/fapi/v1/algoOrder")) == 2
@@ -129,7 +134,7 @@ def test_news_of_a_trio_that_cannot_be_decided_about_is_recorded_all_the_same(
     # When its key cannot be read for the moment
     with monkeypatch.context() as patch:
         patch.setattr(desk.service, "_context", lambda *_: None)
-        desk.service.advance(trio.pk, news=found, if_due=True)
+        desk.service.advance(trio.pk, news=Inbox(found), if_due=True)
     assert trio.fills.count() == 1
 
     # Then it is due, and covered as soon as it can be
@@ -143,7 +148,7 @@ def test_news_is_kept_when_deciding_fails(desk: Desk, monkeypatch: pytest.Monkey
     found = pieces(desk, heard(desk))
     with monkeypatch.context() as patch:
         patch.setattr("orders.placement.service.decide", lambda snapshot: 1 / 0)
-        desk.service.advance(trio.pk, news=found, if_due=True)
+        desk.service.advance(trio.pk, news=Inbox(found), if_due=True)
     assert (trio.fills.count(), the(trio).failures) == (1, 1)
 
 
@@ -164,10 +169,12 @@ def test_a_piece_that_cannot_be_recorded_fails_alone(desk: Desk, monkeypatch: py
         return recorded
 
     monkeypatch.setattr("orders.placement.service.take_in", spoiled(news_of.take_in))
-    monkeypatch.setattr("worker.due_poll.take_in_alone", spoiled(news_of.take_in_alone))
+    monkeypatch.setattr("orders.placement.inbox.take_in_alone", spoiled(news_of.take_in_alone))
     lost: list[News] = []
-    told = [Told(piece, partial(lost.append, piece)) for piece in (bad, good)]
-    AdvancePool(service=desk.service)._advance(trio.pk, [], told, None)
+    inbox = Inbox()
+    for piece in (bad, good):
+        inbox.put(piece, partial(lost.append, piece))
+    AdvancePool(service=desk.service)._advance(trio.pk, [], inbox, None)
 
     # Then the other one is booked, and whoever told the bad one knows that it is lost
     assert trio.fills.count() == 1
@@ -175,17 +182,19 @@ def test_a_piece_that_cannot_be_recorded_fails_alone(desk: Desk, monkeypatch: py
     desk.carry_until(trio, "OPEN")
 
 
-def test_news_waits_with_the_turn_that_has_not_begun_and_not_with_one_that_has(desk: Desk) -> None:
+def test_news_waits_with_the_turn_that_has_not_begun(desk: Desk) -> None:
     # Given a pool whose one thread is busy with another trio
     trio = resting(desk)
     desk.simulator.set_price("BTCUSDT", "98990")
-    first, *others = pieces(desk, heard(desk))
+    found = pieces(desk, heard(desk))
     begun, goes_on = threading.Event(), threading.Event()
     advanced: list[tuple[int, int]] = []
 
     class Held(OrderPlacementService):
         def advance(self, trio_id: int, **words: Any) -> Step:
-            advanced.append((trio_id, len(words["news"])))
+            inbox = words["news"]
+            advanced.append((trio_id, len(inbox.take())))
+            inbox.recorded()
             begun.set()
             goes_on.wait(PATIENCE_SECONDS)
             return Rest(None)
@@ -195,9 +204,52 @@ def test_news_waits_with_the_turn_that_has_not_begun_and_not_with_one_that_has(d
     begun.wait(PATIENCE_SECONDS)
 
     # When news of one trio comes before its turn has begun, it shares that turn
-    assert all(pool.tell(piece, lambda: None) for piece in (first, *others))
-    # And for a trio in the middle of its turn the caller keeps it
-    assert not pool.tell(replace(first, trio_id=-1), lambda: None)
+    for piece in found:
+        pool.tell(piece, lambda: None)
+    # And news of a trio in the middle of its turn has another right after
+    pool.tell(replace(found[0], trio_id=-1), lambda: None)
     goes_on.set()
     pool.stop()
-    assert advanced == [(-1, 0), (trio.pk, 1 + len(others))]
+    assert sorted(advanced) == [(-1, 0), (-1, 1), (trio.pk, len(found))]
+
+
+def test_news_interrupts_a_turn_that_waits_for_an_answer(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an entry that fills in two parts, and a target that is long in being answered
+    trio = resting(desk)
+    entry = trio.legs.get().client_id
+    desk.simulator.fill(entry, "0.004")
+    inbox = Inbox(pieces(desk, heard(desk)))
+    answered = threading.Event()
+
+    def slow(call: Call, exchange: Exchange) -> Answer:
+        if isinstance(call, SendCall) and call.wire.params.get("type") == "TAKE_PROFIT_MARKET":
+            answered.wait(PATIENCE_SECONDS)
+        return sent(call, exchange)
+
+    sent = sending.perform
+    monkeypatch.setattr(sending, "perform", slow)
+    with ThreadPoolExecutor(1) as pool:
+        turns = pool.submit(advance_elsewhere, desk, trio, inbox)
+        stop = trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED)
+        until(stop.exists, why=lambda: story(trio))
+
+        # When the second part fills meanwhile
+        desk.simulator.fill(entry, "0.006")
+        for piece in pieces(desk, heard(desk)):
+            inbox.put(piece)
+
+        # Then it is recorded before that answer is there
+        until(lambda: trio.fills.count() == 2, why=lambda: story(trio))
+        assert not turns.done()
+        answered.set()
+        turns.result(PATIENCE_SECONDS)
+    assert inbox.is_empty
+    assert len(desk.resting) == 2, story(trio)
+
+
+def advance_elsewhere(desk: Desk, trio: TrioOrder, inbox: Inbox) -> None:
+    """Advance in a thread of its own, which leaves no connection behind."""
+    try:
+        desk.service.advance(trio.pk, news=inbox, if_due=True)
+    finally:
+        connection.close()
