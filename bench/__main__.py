@@ -15,7 +15,18 @@ from bench.reporting.report import Report
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "reference" / "benchmarks.md"
 # In the order of the page.
-ALL: Final = ("bulk", "alone", "trio", "scale", "queueing", "client", "budget", "watching", "simulator")
+ALL: Final = (
+    "bulk",
+    "alone",
+    "trio",
+    "scale",
+    "queueing",
+    "client",
+    "budget",
+    "watching",
+    "simulator",
+    "hotspots",
+)
 
 
 def main() -> int:

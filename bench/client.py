@@ -1,4 +1,4 @@
-"""What one call of our client costs in CPU: ``python -m bench.client [--calls 2000]``.
+"""What one call of our client costs in CPU: ``python -m bench.client [--calls 1000]``.
 
 The simulator answers from a process of its own, so the CPU time of this one is the client's alone. Figures: the least of several rounds,
 in ms of CPU a call, for a market order and a read of the time; through the client alone, through the request budget in Valkey as
@@ -132,7 +132,7 @@ def figures(calls: int) -> dict[str, Any]:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--calls", type=int, default=2000, help="how often each call is made")
+    parser.add_argument("--calls", type=int, default=1000, help="how often each call is made")
 
 
 def measure(options: argparse.Namespace) -> Report:

@@ -24,6 +24,7 @@ from bench.stand.bulks import Bulk, drafts, house_and_desk, place
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from accounts.models import ExchangeAccount
     from tests.load.desk import Desk
     from tests.load.house import House
 
@@ -60,9 +61,10 @@ def measure(options: argparse.Namespace) -> Report:
     trios = options.open or list(TRIOS_FULL if options.full else TRIOS)
     found: dict[str, list[Step]] = {"workers of each kind": [], "accounts": [], "open trios": []}
     # What an account may order in a minute is the exchange's limit, and not what is asked here.
-    with house_and_desk(accounts[0], orders_10s=3000) as (house, desk):
+    with house_and_desk(max(accounts), orders_10s=3000) as (house, desk):
         house.limits(orders_per_minute=12_000, conditional_max=10_000)
         scale = _Scale(house, desk, options.trios)
+        scale.grow_to(accounts[0])
         scale.work(2)
         for number, count in enumerate(accounts):
             scale.grow_to(count)
@@ -85,19 +87,25 @@ class _Scale:
         self._house, self._desk, self._trios = house, desk, trios
         self._used: dict[str, int] = {}  # symbols by account
         self.opened = 0
+        self.accounts: list[ExchangeAccount] = []
 
     def work(self, workers: int) -> None:
         """Start anew with so many workers of each kind; a first bulk warms them up."""
         self._house.stop_workers()
         self._house.start_workers(workers, workers)
-        self._desk.watched(seconds=180)
+        self._desk.watched(self.accounts, seconds=180)
         self._bulk(8)
 
     def grow_to(self, accounts: int) -> None:
-        if (more := accounts - len(self._desk.accounts)) > 0:
-            self._desk.open_accounts(more)
-            if self._house.workers:
-                self._desk.watched(seconds=180)
+        """Have so many accounts watched; the others are opened already, and switched off."""
+        from accounts.models import ExchangeAccount
+
+        self.accounts = self._desk.accounts[:accounts]
+        on = [account.pk for account in self.accounts]
+        ExchangeAccount.objects.exclude(pk__in=on).update(is_active=False)
+        ExchangeAccount.objects.filter(pk__in=on).update(is_active=True)
+        if self._house.workers:
+            self._desk.watched(self.accounts, seconds=180)
 
     def fill_to(self, trios: int) -> None:
         while self.opened < trios:
@@ -110,11 +118,15 @@ class _Scale:
         cost = processes.each(before, self._house.processor_seconds(), 1)
         idle = processes.ours(cost) / 1000 / (time.monotonic() - since)
         standing = self.opened
-        return Step(size, len(self._desk.accounts), standing, idle, self._bulk(self._trios))
+        step = Step(size, len(self.accounts), standing, idle, self._bulk(self._trios))
+        sys.stderr.write(
+            f"        {step.accounts} accounts, {standing} open: {step.bulk.per_second} trios/s\n"
+        )
+        return step
 
     def _bulk(self, count: int) -> Bulk:
         """Place so many, spread over all accounts, each on symbols where it has none."""
-        accounts = sorted(self._desk.accounts, key=lambda account: self._used.get(account.name, 0))
+        accounts = sorted(self.accounts, key=lambda account: self._used.get(account.name, 0))
         made = []
         for number in range(count):
             account = accounts[number % len(accounts)]

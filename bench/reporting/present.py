@@ -46,8 +46,8 @@ def keep(report: Report, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{report.name}.json"
     if path.exists():
-        before = Report.from_dict(json.loads(path.read_text()))
-        report.earlier = {target.what: target.found for target in before.targets}
+        before = json.loads(path.read_text())
+        report.earlier = {row["what"]: row["found"] for row in before["targets"]}
     path.write_text(json.dumps(report.as_dict(), indent=1, ensure_ascii=False) + "\n")
     if report.panels:
         from bench.reporting.picture import draw

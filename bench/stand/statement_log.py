@@ -16,9 +16,12 @@ from typing import Any, Final
 
 PREFIX: Final = "bench~%a~%c~%x~"  # who, session, number of the transaction: 0 while it has written nothing
 LINE: Final = re.compile(
-    r"bench~(?P<who>[^~]*)~(?P<session>[^~]*)~(?P<xid>\d+)~LOG: +statement: (?P<text>.*)", re.DOTALL
+    r"bench~(?P<who>[^~]*)~(?P<session>[^~]*)~(?P<xid>\d+)~(?P<kind>LOG: +statement|DETAIL: +prepare): (?P<text>.*)",
+    re.DOTALL,
 )
-WRITES: Final = re.compile(r"\b(INSERT\s+INTO|UPDATE\s+\S+\s|DELETE\s+FROM)", re.IGNORECASE)
+WRITES: Final = re.compile(
+    r"\bINSERT\s+INTO\b|(?<!FOR )(?<!FOR NO KEY )\bUPDATE\s+\S+\s|\bDELETE\s+FROM\b", re.IGNORECASE
+)
 OPENING: Final = ("BEGIN", "START TRANSACTION")
 CLOSING: Final = ("COMMIT", "ROLLBACK", "END", "ABORT")
 MARKS: Final = ("SAVEPOINT", "RELEASE", "ROLLBACK TO")
@@ -33,6 +36,11 @@ class Counts:
     commits: int = 0  # that wrote something, so that PostgreSQL waited for its disk
     texts: Counter[str] = field(default_factory=Counter)
 
+    def name(self, text: str, *, autocommit: bool) -> None:
+        """Note what a statement says; one that writes and stands alone is a commit."""
+        self.texts[_shape(text)] += 1
+        self.commits += autocommit and bool(WRITES.search(text))
+
 
 def count(lines: Iterable[str]) -> dict[str, Counts]:
     """Count by process what these lines of the log say."""
@@ -42,8 +50,11 @@ def count(lines: Iterable[str]) -> dict[str, Counts]:
         match = LINE.match(entry)
         if match is None:
             continue
-        who, session, text = match["who"] or "unnamed", match["session"], match["text"].strip()
-        counts = found.setdefault(who, Counts())
+        counts = found.setdefault(match["who"] or "unnamed", Counts())
+        session, text = match["session"], match["text"].strip()
+        if match["kind"].startswith("DETAIL"):  # what was prepared, of the EXECUTE before it
+            counts.name(text.partition(" AS ")[2], autocommit=session not in inside)
+            continue
         word = text.upper()
         if word.startswith(OPENING):
             inside.add(session)
@@ -53,10 +64,9 @@ def count(lines: Iterable[str]) -> dict[str, Counts]:
             counts.commits += word.startswith(("COMMIT", "END")) and match["xid"] != "0"
         elif not word.startswith(MARKS):
             counts.statements += 1
-            counts.texts[_shape(text)] += 1
-            if session not in inside:
-                counts.transactions += 1
-                counts.commits += bool(WRITES.search(text))
+            counts.transactions += session not in inside
+            if not word.startswith("EXECUTE "):
+                counts.name(text, autocommit=session not in inside)
     return found
 
 

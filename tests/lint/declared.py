@@ -27,6 +27,7 @@ UNIMPORTED: Final = {
     "pytest-django": "plugin of pytest",
     "pytest-playwright": "plugin of pytest",
     "pytest-xdist": "plugin of pytest",
+    "py-spy": "started by bench.hotspots",
     "ruff": "make lint",
     "mypy": "make lint",
     "import-linter": "make lint",

@@ -36,8 +36,13 @@ class Desk:
         self.house = house
         house.limits(enforce_rates=False, weight_per_minute=PLENTY)
         symbols_sync("PAPER")
-        self.accounts: list[ExchangeAccount] = []
-        self.open_accounts(accounts)
+        self.accounts = [
+            account_add(
+                name=f"desk-{number:03}", environment="PAPER", api_key=secrets.token_hex(32),
+                api_secret=secrets.token_hex(32), balance=WALLET, position_mode="ONE_WAY",
+            )
+            for number in range(accounts)
+        ]  # fmt: skip
         marks = house.venue.ask("GET", "/fapi/v1/premiumIndex")
         self.prices = {row["symbol"]: Decimal(row["markPrice"]) for row in marks}
         house.limits(weight_per_minute=weight, orders_per_ten_seconds=orders_10s)
@@ -47,18 +52,6 @@ class Desk:
         house.limits(enforce_rates=True, reset=True)
         house.valkey().flushdb()
         say(f"{accounts} accounts opened")
-
-    def open_accounts(self, count: int) -> list[ExchangeAccount]:
-        """Open so many accounts more; return them."""
-        first = len(self.accounts)
-        self.accounts += [
-            account_add(
-                name=f"desk-{number:03}", environment="PAPER", api_key=secrets.token_hex(32),
-                api_secret=secrets.token_hex(32), balance=WALLET, position_mode="ONE_WAY",
-            )
-            for number in range(first, first + count)
-        ]  # fmt: skip
-        return self.accounts[first:]
 
     def watched(self, accounts: Sequence[ExchangeAccount] | None = None, seconds: float = 60) -> None:
         """Wait until each account has a stream, and was swept since."""

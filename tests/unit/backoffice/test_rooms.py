@@ -14,7 +14,16 @@ from tests.unit.processes import bare_environment, run
 
 PURE = ("orders/domain", "exchange", "simulator")
 # Benchmarks that start servers of their own, and what they stand on.
-WITH_SERVERS = {"alone.py", "budget.py", "bulk.py", "client.py", "queueing.py", "scale.py", "trio.py"}
+WITH_SERVERS = {
+    "alone.py",
+    "budget.py",
+    "bulk.py",
+    "client.py",
+    "queueing.py",
+    "hotspots.py",
+    "scale.py",
+    "trio.py",
+}
 WITH_SERVERS |= {"bulks.py", "servers.py", "statement_log.py"}
 DRAWN_OR_COMPARED = {
     "bench",

@@ -11,6 +11,7 @@ import pytest
 from bench.stand import processes
 from bench.stand.bulks import Bulk
 from bench.stand.exchange_log import Arrived, Followed
+from bench.stand.samples import Samples
 from bench.stand.statement_log import count
 from bench.trio import less_idle, other_path, part_of
 
@@ -94,6 +95,8 @@ def test_statements_are_counted_by_process_and_begin_and_commit_apart() -> None:
         (["INSERT INTO t VALUES (1)"], 1),
         (["WITH w0 AS (UPDATE t SET a = 1 RETURNING a) SELECT a FROM w0"], 1),
         (["SELECT a FROM t WHERE id = 1 FOR UPDATE"], 0),
+        (["SELECT a FROM t FOR UPDATE SKIP LOCKED"], 0),
+        (["SELECT a FROM t FOR NO KEY UPDATE OF t "], 0),
         (["BEGIN", "SELECT 1", "COMMIT"], 0),
         (["BEGIN", "SAVEPOINT a", "ROLLBACK TO SAVEPOINT a", "RELEASE a", "ROLLBACK"], 0),
     ],
@@ -102,6 +105,13 @@ def test_a_commit_is_one_that_wrote(texts: list[str], commits: int) -> None:
     (found,) = count([said(text) for text in texts]).values()
     assert found.commits == commits
     assert found.transactions == 1
+
+
+def test_what_was_prepared_is_counted_once_and_by_what_it_says() -> None:
+    detail = "bench~runworker-0~a.1~0~DETAIL:  prepare: PREPARE p1 (bigint) AS UPDATE t SET a = 1\n"
+    (found,) = count([said("EXECUTE p1(7)"), detail]).values()
+    assert (found.statements, found.transactions, found.commits) == (1, 1, 1)
+    assert dict(found.texts) == {"UPDATE t SET a = ?": 1}
 
 
 def test_the_same_statement_with_other_values_is_the_same() -> None:
@@ -129,3 +139,19 @@ def test_processes_are_named_by_what_they_are_for() -> None:
 def test_an_order_that_is_placed_is_no_other_request() -> None:
     assert other_path(row(1)) == ""
     assert other_path(row(1, method="GET", path="/fapi/v1/order")) == "GET /fapi/v1/order"
+
+
+def test_samples_say_through_whom_and_where_time_went() -> None:
+    found = Samples.of(
+        [
+            "thread (7): a;run (threading.py:982);Watch._sweep (worker/account_watch.py:4);sweep (worker/sweep.py:9);"
+            "Cursor.execute (django/db/backends/utils.py:105) 3",
+            "process 9:x;run (threading.py:982);sweep (worker/sweep.py:11);sweep (worker/sweep.py:12) 1",
+            "run (threading.py:982) 2",
+            "not a stack",
+        ]
+    )
+    assert found.total == 6
+    assert dict(found.through) == {"worker/account_watch.py: Watch._sweep": 3, "worker/sweep.py: sweep": 4}
+    assert found.itself["django/db/backends/utils.py: Cursor.execute"] == 3
+    assert dict(found.room) == {"worker/sweep.py": 4, "elsewhere": 2}
