@@ -32,6 +32,10 @@ REQUESTS ?= 12000
 LOAD ?= all
 LOAD_ARGS ?=
 
+# The benchmarks: which ones, and at full size.
+BENCH ?=
+FULL ?= 0
+
 .PHONY: help setup demo run test test-fast check guards crash soak load fuzz contract contract-env bench lint format lock clean
 .DEFAULT_GOAL := help
 
@@ -80,11 +84,8 @@ contract-env: ## the exchange's clients that nobody here wrote, in an environmen
 contract: setup contract-env ## ccxt and python-binance trade on the simulator
 	@$(BIN)/python tests/contract/clients/run.py .tool/contract/bin/python
 
-bench: setup ## measure what watching, queueing and a call cost, and the simulator: orders, ticks, memory
-	@$(BIN)/python -m bench.watching
-	@$(BIN)/python -m bench.queueing
-	@$(BIN)/python -m bench.client
-	@$(BIN)/python -m bench.simulator --finished 1000000
+bench: setup contract-env ## measure speed, cost, scale and the simulator, beside other libraries; write docs/reference/benchmarks.md. BENCH="bulk alone", FULL=1
+	@$(BIN)/python -m bench $(BENCH) $(if $(filter-out 0,$(FULL)),--full)
 
 lint: .venv/.synced ## style, format, types, imports, declared packages, dead code
 	@$(BIN)/ruff check .

@@ -1,1 +1,1 @@
-"""Measurements: one file a benchmark. Nothing else imports them."""
+"""Measurements: one file a benchmark; ``python -m bench`` runs them and writes the page. No product code imports them."""

@@ -1,14 +1,13 @@
-"""What one call of our client costs in CPU: ``python -m bench.client [--calls 2000] [--json]``.
+"""What one call of our client costs in CPU: ``python -m bench.client [--calls 1000]``.
 
-The simulator answers from a process of its own, so the CPU time of this one is the client's alone. Figures: the least of
-several rounds, in milliseconds of CPU a call, for an order and a read of the time; the same through the request
-budget in Valkey; and the budget by itself.
+The simulator answers from a process of its own, so the CPU time of this one is the client's alone. Figures: the least of several rounds,
+in ms of CPU a call, for a market order and a read of the time; through the client alone, through the request budget in Valkey as
+well, and through the official library as it comes, which neither keeps a budget nor reads an answer as ours does.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -17,8 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from bench.reporting.present import present
+from bench.reporting.report import Cell, Panel, Report, Sheet, Target
+from bench.stand.servers import own_servers
 from exchange.binance.client import BinanceExchange
 from exchange.rate_limits import Cost, OpenGate, Priority, RateGate, Usage, spending
 from exchange.types import Endpoints, ExchangeMs, NewOrder, OrderType, Side, Stamp
@@ -45,16 +47,14 @@ def exchange_process() -> Iterator[str]:
 
 def budget_gate() -> RateGate:
     """Return the gate that an account's requests pass in the product, of an address nobody sends from."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
     import django
-    from django.conf import settings
 
     django.setup()
-    from accounts.rate_budget import AccountGate, Budget
-    from local_servers import manager
+    from django.core.management import call_command
 
-    if settings.EMBEDDED_DATABASE:
-        manager.ensure()
+    from accounts.rate_budget import AccountGate, Budget
+
+    call_command("migrate", verbosity=0)
     budget = Budget("PAPER", "bench")
     # Room for the whole run, for what is measured is what asking costs.
     budget.limits = type(budget.limits)(weight_1m=10**9, orders_10s=10**9, orders_1m=10**9)
@@ -105,35 +105,59 @@ def of_gate(gate: RateGate, calls: int) -> float:
     return round(cpu_ms(passing, calls), 3)
 
 
-def figures(calls: int) -> dict[str, object]:
-    with exchange_process() as url:
+def of_library(url: str, calls: int) -> dict[str, float]:
+    """Return what the same order and read cost through the official library as it comes."""
+    from bench.rivals.official import connect
+
+    client = connect(url, KEY, SECRET)
+
+    def order(_: int) -> None:
+        client.new_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.002)
+
+    return {
+        "order_ms": round(cpu_ms(order, calls), 3),
+        "time_ms": round(cpu_ms(lambda _: client.check_server_time(), calls), 3),
+    }
+
+
+def figures(calls: int) -> dict[str, Any]:
+    with own_servers(), exchange_process() as url:
         gate = budget_gate()
         return {
-            "calls": calls,
             "client": of_client(url, calls, OpenGate()),
             "client_with_budget": of_client(url, calls, gate),
-            "budget_ms": of_gate(gate, calls),
+            "library": of_library(url, calls),
+            "budget": of_gate(gate, calls),
         }
 
 
-def main() -> int:
-    options = argparse.ArgumentParser(prog="python -m bench.client", description=__doc__)
-    options.add_argument("--calls", type=int, default=2000, help="how often each call is made")
-    options.add_argument("--json", action="store_true", help="print one JSON document")
-    given = options.parse_args()
-    found = figures(given.calls)
-    if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
-        return 0
-    for name in ("client", "client_with_budget"):
-        cost = found[name]
-        assert isinstance(cost, dict)
-        sys.stdout.write(
-            f"{name.replace('_', ' ')}: {cost['order_ms']} ms of CPU an order, {cost['time_ms']} ms a read\n"
-        )
-    sys.stdout.write(f"the budget by itself: {found['budget_ms']} ms of CPU a request\n")
-    return 0
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--calls", type=int, default=1000, help="how often each call is made")
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Say what a call comes to."""
+    found = figures(options.calls)
+    report = Report("client", "A call of our client", (__doc__ or "").partition("\n\n")[2].strip())
+    alone, whole = found["client"], found["client_with_budget"]
+    rows: list[list[Cell]] = [
+        ["client alone", alone["order_ms"], alone["time_ms"]],
+        ["with the budget", whole["order_ms"], whole["time_ms"]],
+        ["the official library alone", found["library"]["order_ms"], found["library"]["time_ms"]],
+    ]
+    report.sheets.append(Sheet("CPU ms a call", ["", "an order", "a read of the time"], rows))
+    report.sheets.append(
+        Sheet("The budget by itself", ["", "CPU ms a request"], [["before and after", found["budget"]]])
+    )
+    report.targets += [
+        Target("CPU of an order through our client, budget included", whole["order_ms"], 0.8, "ms"),
+    ]  # fmt: skip
+    report.panels.append(
+        Panel("CPU a call", "ms", [str(row[0]) for row in rows],
+              {"order": [float(row[1] or 0) for row in rows], "read": [float(row[2] or 0) for row in rows]}, limit=0.8)
+    )  # fmt: skip
+    return report
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(present("client", __doc__ or "", measure, arguments))

@@ -1,4 +1,4 @@
-"""What queueing a trio costs: ``python -m bench.queueing [--json] [--debug]``.
+"""What queueing a trio costs: ``python -m bench.queueing [--debug]``.
 
 Drafts are queued one by one, then 84 of 6 accounts as one set, on servers of their own (PostgreSQL with fsync,
 Valkey) and a simulated exchange in this process, whose own work is not counted. Figures are for each trio: ms of
@@ -8,18 +8,18 @@ our processor time, statements, commits, requests to the exchange, ms that pass.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from bench.reporting.figures import ratio
+from bench.reporting.present import present
+from bench.reporting.report import Cell, Panel, Report, Sheet, Target
+from bench.stand.servers import own_servers
 
 if TYPE_CHECKING:
     from accounts.models import ExchangeAccount
@@ -27,23 +27,6 @@ if TYPE_CHECKING:
 
 ACCOUNTS, TRIOS, ALONE = 6, 84, 30
 PRICE: Final = "100"
-
-
-def _servers() -> Path:
-    """Have this process use servers and keys of its own; before Django reads its settings."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    os.environ |= {
-        "TRIO_RUN_DIR": str(folder),
-        "ENV_FILE": "",
-        "DEBUG": "true",  # servers from packages; taken back below
-        "DATABASE_URL": "",
-        "POSTGRES_DSN": "",
-        "REDIS_URL": "",
-        "SECRET_KEY": "bench-only-5f0d2c8a9e3b7146-never-use-elsewhere",
-        "CREDENTIALS_MASTER_KEY": "bench-only-1a7e4d9c2f6b8035-never-use-elsewhere",
-        "DJANGO_SETTINGS_MODULE": "backoffice.settings",
-    }
-    return folder
 
 
 class Counted:
@@ -188,32 +171,39 @@ def _queued(results: Any) -> None:
 
 def figures(*, debug: bool = False) -> dict[str, Any]:
     """Return what each trio costs, alone and in a set."""
-    folder = _servers()
-    from local_servers import manager
-
-    try:
+    with own_servers():
         return _measured(debug=debug)
-    finally:
-        manager.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def main() -> int:
-    options = argparse.ArgumentParser(prog="python -m bench.queueing", description=__doc__)
-    options.add_argument("--json", action="store_true", help="print one JSON document")
-    options.add_argument("--debug", action="store_true", help="with DEBUG=true")
-    chosen = options.parse_args()
-    found = figures(debug=chosen.debug)
-    if chosen.json:
-        sys.stdout.write(json.dumps(found) + "\n")
-        return 0
-    for what, cost in found.items():
-        sys.stdout.write(
-            f"{what.replace('_', ' ')}: each {cost['cpu_ms']} ms of our CPU, {cost['statements']} statements,"
-            f" {cost['commits']} commits, {cost['requests']} requests, {cost['ms']} ms\n"
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--debug", action="store_true", help="with DEBUG=true")
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Say what queueing comes to."""
+    found = figures(debug=options.debug)
+    report = Report("queueing", "Queueing", (__doc__ or "").partition("\n\n")[2].strip())
+    kinds = ("cpu_ms", "statements", "commits", "requests", "ms")
+    rows: list[list[Cell]] = [
+        [what.replace("_", " "), *(cost[kind] for kind in kinds)] for what, cost in found.items()
+    ]
+    columns = ["", "CPU ms", "statements", "commits", "requests", "ms that pass"]
+    report.sheets.append(Sheet("Each trio", columns, rows))
+    alone, many = found.values()
+    report.sheets.append(
+        Sheet(
+            "In a set to alone",
+            ["", *columns[1:]],
+            [["×", *(ratio(many[kind], alone[kind]) for kind in kinds)]],
         )
-    return 0
+    )
+    report.targets.append(Target("requests of a trio queued in a set", many["requests"], 0.2, ""))
+    report.panels.append(
+        Panel("CPU and time that pass, a trio", "ms", [str(row[0]) for row in rows],
+              {"CPU": [float(row[1] or 0) for row in rows], "passes": [float(row[5] or 0) for row in rows]})
+    )  # fmt: skip
+    return report
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(present("queueing", __doc__ or "", measure, arguments))

@@ -1,4 +1,4 @@
-"""Measure the simulator: ``python -m bench.simulator [--finished 1000000] [--json]``.
+"""Measure the simulator: ``python -m bench.simulator [--finished 1000000]``.
 
 Figures: order requests a second in process (parsing and signature check included) and over HTTP, the cost of a price
 tick with 10,000 conditional orders waiting, and peak memory as ended orders pile up.
@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import hashlib
 import hmac
-import json
 import resource
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
+from bench.reporting.present import present
+from bench.reporting.report import Panel, Report, Sheet
 from simulator import Simulator, SteppedClock
 
 START_MS: Final = 1_790_000_000_000
@@ -144,30 +145,32 @@ def over_http(count: int) -> float:
         server.wait(timeout=10)
 
 
-def main() -> int:
-    options = argparse.ArgumentParser(prog="python -m bench.simulator", description=__doc__)
-    options.add_argument("--orders", type=int, default=20_000, help="order requests to time in process")
-    options.add_argument("--http", type=int, default=5_000, help="order requests to time over HTTP")
-    options.add_argument(
-        "--finished", type=int, default=200_000, help="orders to place and cancel while watching memory"
-    )
-    options.add_argument("--json", action="store_true", help="print one JSON document")
-    given = options.parse_args()
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--orders", type=int, default=20_000, help="order requests to time in process")
+    parser.add_argument("--http", type=int, default=5_000, help="order requests to time over HTTP")
+    parser.add_argument("--finished", type=int, help="orders to place and cancel while watching memory")
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Say what the simulator comes to."""
+    finished = options.finished or (1_000_000 if options.full else 100_000)
     median, worst = tick_ms()
-    figures = {
-        "orders_per_second_in_process": round(in_process(given.orders)),
-        "orders_per_second_over_http": round(over_http(given.http)),
-        "tick_ms_median": round(median, 3),
-        "tick_ms_worst": round(worst, 3),
-        "memory_mb_by_finished_orders": memory(given.finished),
-    }
-    if given.json:
-        sys.stdout.write(json.dumps(figures) + "\n")
-    else:
-        for name, figure in figures.items():
-            sys.stdout.write(f"{name.replace('_', ' ')}: {figure}\n")
-    return 0
+    peaks = memory(finished)
+    report = Report("simulator", "The simulator", (__doc__ or "").partition("\n\n")[2].strip())
+    report.sheets += [
+        Sheet(
+            "Order requests a second", ["in process, CPU time", "over HTTP, four connections"],
+            [[round(in_process(options.orders)), round(over_http(options.http))]],
+        ),
+        Sheet("A price tick among 10,000 conditional orders", ["median, ms", "worst, ms"], [[median, worst]]),
+        Sheet("Peak memory", ["orders ended", "MB"], [[f"{done:,}".replace(",", " "), peak] for done, peak in peaks]),
+    ]  # fmt: skip
+    report.panels.append(
+        Panel("peak memory by ended orders", "MB", [str(done) for done, _ in peaks],
+              {"simulator": [float(peak) for _, peak in peaks]}, lines=True)
+    )  # fmt: skip
+    return report
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(present("simulator", __doc__ or "", measure, arguments))

@@ -1,4 +1,4 @@
-"""What watching costs in request weight: ``python -m bench.watching [--json]``.
+"""What watching costs in request weight: ``python -m bench.watching``.
 
 An account is watched as the schedule plans it, idle and with 1, 10 and 95 open trios: each kind of request is made
 once on the simulator, which says what it charges, and counted as often as it is made in a minute. Then what 40
@@ -8,12 +8,13 @@ accounts on one address come to, half of them idle.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
+from bench.reporting.present import present
+from bench.reporting.report import Cell, Panel, Report, Sheet, Target
 from exchange.binance.client import BinanceExchange
 from exchange.rate_limits import Limits
 from exchange.types import Endpoints, ExchangeMs
@@ -103,25 +104,37 @@ def figures() -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    options = argparse.ArgumentParser(prog="python -m bench.watching", description=__doc__)
-    options.add_argument("--json", action="store_true", help="print one JSON document")
+def arguments(_: argparse.ArgumentParser) -> None:
+    """Take no options of its own."""
+
+
+def measure(_: argparse.Namespace) -> Report:
+    """Say what watching comes to."""
     found = figures()
-    if options.parse_args().json:
-        sys.stdout.write(json.dumps(found) + "\n")
-        return 0
-    for trios, cost in found["alone_by_open_trios"].items():
-        sys.stdout.write(
-            f"{trios} open trios: {cost['weight_1m']} weight a minute, swept every {cost['interval_seconds']:.0f} s\n"
+    report = Report("watching", "Watching", (__doc__ or "").partition("\n\n")[2].strip())
+    rows: list[list[Cell]] = [
+        [trios, cost["weight_1m"], cost["interval_seconds"]]
+        for trios, cost in found["alone_by_open_trios"].items()
+    ]
+    report.sheets.append(Sheet("One account", ["open trios", "weight a minute", "swept every, s"], rows))
+    desk, limit = found["address_of_40"], Limits().weight_1m
+    report.sheets.append(
+        Sheet(
+            "40 accounts on one address, 20 idle and 20 with ten open trios",
+            ["", "weight a minute", "of the limit", "idle ones swept every, s", "the others every, s"],
+            [["all", desk["weight_1m"], f"{desk['weight_1m'] / limit:.0%}", desk["interval_seconds_idle"],
+              desk["interval_seconds_active"]]],
         )
-    desk = found["address_of_40"]
-    sys.stdout.write(
-        f"40 accounts on one address, 20 idle and 20 with ten open trios: {desk['weight_1m']} weight a minute of"
-        f" {Limits().weight_1m}, idle ones swept every {desk['interval_seconds_idle']:.0f} s,"
-        f" the others every {desk['interval_seconds_active']:.0f} s\n"
+    )  # fmt: skip
+    report.targets.append(
+        Target("weight a minute of 40 accounts, to the limit", desk["weight_1m"] / limit, 1, "×")
     )
-    return 0
+    report.panels.append(
+        Panel("weight a minute by open trios", "weight", [str(row[0]) for row in rows],
+              {"one account": [float(row[1] or 0) for row in rows]}, lines=True)
+    )  # fmt: skip
+    return report
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(present("watching", __doc__ or "", measure, arguments))

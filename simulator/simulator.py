@@ -36,6 +36,7 @@ DIGITS_MAX: Final = 15
 DECIMALS_MAX: Final = 15
 LEVELS_MAX: Final = 1000
 DAY_MS: Final = 86_400_000
+LATENCY_MS_MAX: Final = 60_000
 
 
 def _number(value: Decimal | str | int, what: str) -> Decimal:
@@ -124,6 +125,7 @@ class Simulator:
         chosen = profile_named(profile) if isinstance(profile, str) else profile
         chosen = chosen.but(**switches)
         self.profile = chosen
+        self.latency_ms = 0  # how late the server lets answers and events leave
         catalogue = load_catalogue(chosen, exchange_info=exchange_info, only=symbols)
         self.venue: Venue = open_venue(
             chosen, catalogue, seed=seed, prices=prices, market_ms=self.clock(), klines=klines, speed=speed
@@ -350,6 +352,14 @@ class Simulator:
         usage = self.venue.limits.usage(str(ipaddress.ip_address(address)))
         usage.ban(seconds * 1000, self.clock(), tells)
         return usage.banned_until
+
+    @synchronized
+    def set_latency(self, ms: int) -> int:
+        """Let what is said over the network leave so late from now on. Raises ValueError."""
+        if not 0 <= ms <= LATENCY_MS_MAX:
+            raise ValueError(f"ms is a whole number between 0 and {LATENCY_MS_MAX}.")
+        self.latency_ms = ms
+        return ms
 
     # -- reading --------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from typing import Final
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 
 FAST: Final = (
+    "tests/unit/bench/test_counting.py",
+    "tests/unit/bench/test_reporting.py",
     "tests/unit/exchange/mapping",
     "tests/unit/exchange/test_answer_reader.py",
     "tests/unit/exchange/test_clock_offset.py",
@@ -49,6 +51,7 @@ SLOWER: Final = (
     "tests/unit/backoffice/test_rooms.py",
     "tests/unit/backoffice/test_settings.py",
     "tests/unit/backoffice/test_tree.py",
+    "tests/unit/bench/test_picture.py",
     "tests/unit/docs/test_architecture.py",
     "tests/unit/docs/test_citations.py",
     "tests/unit/docs/test_exchange_codes.py",

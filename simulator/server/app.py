@@ -115,8 +115,8 @@ class Server:
             self.flush()
         if reply.lost:
             return _hang_up(request)
-        if reply.delay_ms:
-            await asyncio.sleep(reply.delay_ms / 1000)
+        if late_ms := reply.delay_ms + self.simulator.latency_ms:
+            await asyncio.sleep(late_ms / 1000)
         return web.Response(body=reply.body, status=reply.status, headers=reply.headers)
 
 

@@ -51,6 +51,7 @@ class Control:
             web.get("/sim/limits", self._handler(self.limits)),
             web.post("/sim/limits", self._handler(self.set_limits)),
             web.post("/sim/ban", self._handler(self.ban)),
+            web.post("/sim/latency", self._handler(self.latency)),
             web.get("/sim/summary", self._handler(self.summary)),
         ]
 
@@ -199,6 +200,9 @@ class Control:
             tells=str(body.get("tells", "both")),
         )  # fmt: skip
         return {"ms": self.simulator.clock(), "until": until}, 200
+
+    def latency(self, _: web.Request, body: dict[str, Any]) -> Answer:
+        return {"ms": self.simulator.set_latency(_integer(body["ms"], "ms"))}, 200
 
     def summary(self, _: web.Request, __: Any) -> Answer:
         return self.simulator.venue.request_log.summary(), 200

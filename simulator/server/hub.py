@@ -48,8 +48,12 @@ class Hub:
         return ws
 
     async def _write(self, socket: StreamSocket) -> None:
+        clock = asyncio.get_running_loop().time
         try:
-            while (text := await socket.queue.get()) is not None:
+            while (message := await socket.queue.get()) is not None:
+                due, text = message
+                if (early := due - clock()) > 0:
+                    await asyncio.sleep(early)
                 await socket.ws.send_str(text)
         except (ConnectionError, RuntimeError):
             return
@@ -65,7 +69,7 @@ class Hub:
             if count > MESSAGES_PER_SECOND:
                 socket.cut()
                 return
-            socket.queue.put_nowait(json.dumps(socket.answer(message.data)))
+            socket.send(json.dumps(socket.answer(message.data)))
 
     def cut_user_streams(self, account: str) -> None:
         """Cut the sockets that carry the user events of an account."""
@@ -89,7 +93,7 @@ class Hub:
                 continue
             for socket in self._sockets_for(account.listen_key):
                 if not socket.event_types or event["e"] in socket.event_types:
-                    socket.push(account.listen_key, event)
+                    socket.push(account.listen_key, event, self.simulator.latency_ms)
 
     def expire(self, now: int) -> None:
         """Report listen keys that have run out, whose sockets stay open and silent; cut sockets that are a day old."""
@@ -98,7 +102,7 @@ class Hub:
                 continue
             event = {"e": "listenKeyExpired", "E": now, "listenKey": key}
             for socket in self._sockets_for(key):
-                socket.push(key, event)
+                socket.push(key, event, self.simulator.latency_ms)
             del self.simulator.ex.by_listen_key[key]
         for socket in list(self.sockets):
             if now - socket.opened >= CONNECTION_MS:
@@ -125,4 +129,4 @@ class Hub:
             for stream, sockets in wanted.items():
                 for event in self._market_events.of(stream, happened):
                     for socket in sockets:
-                        socket.push(stream, event)
+                        socket.push(stream, event, self.simulator.latency_ms)

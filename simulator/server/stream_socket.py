@@ -13,6 +13,7 @@ from aiohttp import web
 
 PUBLIC_STREAMS: Final = ("bookTicker", "depth", "rpiDepth")
 QUEUE_MAX: Final = 10_000
+Message = tuple[float, str]  # when it is due on the event loop's clock, and its text
 
 
 @dataclass(eq=False)
@@ -26,7 +27,7 @@ class StreamSocket:
     listen_keys: set[str] = field(default_factory=set)
     event_types: frozenset[str] = frozenset()  # of user events; empty: all
     streams: set[str] = field(default_factory=set)
-    queue: asyncio.Queue[str | None] = field(default_factory=lambda: asyncio.Queue(QUEUE_MAX))
+    queue: asyncio.Queue[Message | None] = field(default_factory=lambda: asyncio.Queue(QUEUE_MAX))
 
     @classmethod
     def from_request(cls, request: web.Request, ws: web.WebSocketResponse, now: int) -> StreamSocket:
@@ -96,13 +97,17 @@ class StreamSocket:
 
     # -- sending --------------------------------------------------------------------------------------------------
 
-    def push(self, stream: str, event: dict[str, Any]) -> None:
+    def push(self, stream: str, event: dict[str, Any], late_ms: int = 0) -> None:
         """Queue one event; a reader too slow for the queue is cut off, as on the real exchange."""
         message = {"stream": stream, "data": event} if self.combined else event
         try:
-            self.queue.put_nowait(json.dumps(message, separators=(",", ":"), ensure_ascii=False))
+            self.send(json.dumps(message, separators=(",", ":"), ensure_ascii=False), late_ms)
         except asyncio.QueueFull:
             self.cut()
+
+    def send(self, text: str, late_ms: int = 0) -> None:
+        """Queue one text, to leave so late. Raises asyncio.QueueFull."""
+        self.queue.put_nowait((asyncio.get_running_loop().time() + late_ms / 1000, text))
 
     def cut(self) -> None:
         """Close the connection without sending what still waits."""

@@ -27,6 +27,7 @@ UNIMPORTED: Final = {
     "pytest-django": "plugin of pytest",
     "pytest-playwright": "plugin of pytest",
     "pytest-xdist": "plugin of pytest",
+    "py-spy": "started by bench.hotspots",
     "ruff": "make lint",
     "mypy": "make lint",
     "import-linter": "make lint",
@@ -36,7 +37,7 @@ UNIMPORTED: Final = {
     "types-requests": "types for mypy",
 }
 # What runs in an environment of its own, or with the packages of an earlier version.
-ELSEWHERE: Final = r"tests/(contract/clients|data)/"
+ELSEWHERE: Final = r"(tests/(contract/clients|data)/|bench/rivals/with_)"
 
 
 def main(arguments: list[str]) -> int:
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> int:
     dev = [requirement(*entry) for entry in pipfile["dev-packages"].items()]
     everything = deptry(folder, [*ours, *dev], [], exclude=[ELSEWHERE])
     product = deptry(
-        folder, ours, dev, exclude=["tests/"], ignore=["DEP002"]
+        folder, ours, dev, exclude=["tests/", "bench/"], ignore=["DEP002"]
     )  # nothing of dev-packages in it
     stale = sorted(UNIMPORTED.keys() - pipfile["packages"].keys() - pipfile["dev-packages"].keys())
     if stale:

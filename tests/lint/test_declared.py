@@ -51,8 +51,8 @@ def test_the_tree_as_it_is_passes(copy: Path) -> None:
     [
         (write("orders/odd.py", "import click\n"), "orders/odd.py:1:8: DEP003 'click'"),
         (
-            write("orders/odd.py", "def f() -> None:\n    import numpy\n"),
-            "orders/odd.py:2:12: DEP001 'numpy'",
+            write("orders/odd.py", "def f() -> None:\n    import polars\n"),
+            "orders/odd.py:2:12: DEP001 'polars'",
         ),
         (write("orders/odd.py", "import pytest\n"), "orders/odd.py:1:8: DEP004 'pytest'"),
         (write("tests/odd.py", "import click\n"), "tests/odd.py:1:8: DEP003 'click'"),

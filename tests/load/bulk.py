@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import secrets
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from tests.load.house import House, housed, now_ms, say, until
 from tests.load.table import Table, spread
@@ -28,7 +23,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--one-core", action="store_true", help="everything, the exchange too, on one core")
     parser.add_argument("--dead", type=int, default=0, help="so many accounts with dead keys beside")
     parser.add_argument("--weight", type=int, default=6000)
-    parser.add_argument("--beside", action="store_true", help="then the official library in a plain loop")
 
 
 def run(options: argparse.Namespace, folder: Path) -> Table:
@@ -105,50 +99,7 @@ def _run(options: argparse.Namespace, house: House) -> Table:
     table.holds("orphans, reversals, entries sent twice", broken, broken == 0)
     refused = Counter(row["status"] for row in rows if row["status"] in (418, 429))
     table.holds("429 and 418", dict(refused) or 0, not refused)
-    if options.beside:
-        _beside(
-            house,
-            desk,
-            table,
-            trios=len(trios),
-            accounts=options.accounts,
-            ours=1000 * len(trios) / (done - began),
-        )
     return table
-
-
-def _beside(house: House, desk: Any, table: Table, *, trios: int, accounts: int, ours: float) -> None:
-    """Have the official library place as many on the same exchange, with nothing else running."""
-    house.stop_workers()
-    house.limits(enforce_rates=False)
-    keys = [{"key": secrets.token_hex(32), "secret": secrets.token_hex(32)} for _ in range(accounts)]
-    for number, one in enumerate(keys):
-        opened = {
-            "name": f"naive-{number}", "balance": "1000000", "api_key": one["key"], "api_secret": one["secret"],
-        }  # fmt: skip
-        house.venue.ask("POST", "/sim/accounts", opened)
-    wanted = []
-    for number in range(trios):
-        symbol = desk.symbols[number // accounts]
-        levels = desk.levels(symbol)
-        wanted.append(
-            {
-                "symbol": symbol.symbol,
-                "quantity": float(levels["quantity"]),
-                "stop": float(levels["stop_loss"]),
-                "target": float(levels["take_profit"]),
-            }
-        )
-    told = json.dumps({"url": house.venue.url, "accounts": keys, "trios": wanted})
-    command = [sys.executable, "-m", "tests.load.naive"]
-    done = subprocess.run(command, input=told, capture_output=True, text=True, timeout=300, check=True)
-    found = json.loads(done.stdout)
-    naive = trios / found["seconds"]
-    table.figure(
-        "official library in a plain loop",
-        f"{naive:.1f} trios/s, {1000 * found['processor'] / trios:.1f} ms each",
-    )
-    table.figure("ours to that", f"{ours / naive:.2f} ×")
 
 
 def _all_over(house: House) -> bool:

@@ -63,8 +63,19 @@ class House:
     def start_workers(self, runworkers: int, rqworkers: int) -> None:
         for command, name, count in ((RUNWORKER, "runworker", runworkers), (RQWORKER, "rqworker", rqworkers)):
             for number in range(count):
-                full = f"{name}-{number}"
-                self.workers[full] = self.stage.start(full, *command)
+                self.start(f"{name}-{number}", *command)
+
+    def start_web(self) -> None:
+        """Start what serves the pages, on the port that the settings name. Raises CalledProcessError."""
+        from django.conf import settings
+
+        if not (settings.STATIC_ROOT / "staticfiles.json").exists():
+            self.command("collectstatic", "--noinput").check_returncode()  # without them it does not start
+        self.start("web-0", "-m", "local_servers.serve", "web")
+
+    def start(self, name: str, *command: str) -> None:
+        """Start one of our processes; PostgreSQL knows it by its name."""
+        self.workers[name] = self.stage.start(name, *command, PGAPPNAME=name)
 
     def stop_workers(self) -> None:
         """End every worker as its supervisor would."""
@@ -93,8 +104,11 @@ class House:
         )
 
     def cpu_seconds(self) -> dict[str, float]:
-        """Processor time of each worker so far."""
-        return {name: _cpu_of(process.pid) for name, process in self.workers.items()}
+        """Processor time of each worker so far, with the children it has."""
+        return {
+            name: sum(map(_cpu_of, [process.pid, *_children(process.pid)]))
+            for name, process in self.workers.items()
+        }
 
     def processor_seconds(self) -> dict[str, float]:
         """Processor time so far, of everything that runs for this house, by what it is."""
@@ -170,7 +184,10 @@ class House:
 
 
 def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def _cpu_of(pid: int) -> float:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ import requests
 from tests.crash.stage import ROOT
 from tests.load.house import House, Row, housed, now_ms, say, until
 from tests.load.table import Table, spread
+from tests.load.web import free_port, operator_session
 
 if TYPE_CHECKING:
     from orders.models import TrioOrder
@@ -57,11 +57,6 @@ def run(options: argparse.Namespace, folder: Path) -> Table:
     port = free_port()
     with housed(folder, {"WEB_PORT": str(port)}) as house:
         return _run(options, house, port)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 @dataclass
@@ -258,7 +253,7 @@ def _run(options: argparse.Namespace, house: House, port: int) -> Table:
         text=True,
     )
     house.stage.processes.append(commands)
-    faces = Faces(port, commands, _session(), trios[0].pk, desk.accounts[0].name, _drafts(desk, each))
+    faces = Faces(port, commands, operator_session(), trios[0].pk, desk.accounts[0].name, _drafts(desk, each))
     until(lambda: faces.page("/healthz").good, seconds=180, what="the web up")
     until(lambda: faces.page("/admin/").good, seconds=180, what="a page for who is signed in")
     until(lambda: faces.show().good, seconds=180, what="a command")
@@ -426,19 +421,3 @@ def _drafts(desk: Desk, used: int) -> Iterator[dict[str, str]]:
                 "quantity": format(levels["quantity"], "f"), "stop-loss": format(levels["stop_loss"], "f"),
                 "take-profit": format(levels["take_profit"], "f"),
             }  # fmt: skip
-
-
-def _session() -> str:
-    """Sign an operator in; return the session's key."""
-    from importlib import import_module
-
-    from django.conf import settings
-    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
-
-    user = get_user_model().objects.create_superuser("load", password=None)
-    store = import_module(settings.SESSION_ENGINE).SessionStore()
-    store[SESSION_KEY] = str(user.pk)
-    store[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
-    store[HASH_SESSION_KEY] = user.get_session_auth_hash()
-    store.save()
-    return str(store.session_key)

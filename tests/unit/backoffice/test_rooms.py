@@ -13,7 +13,26 @@ from local_servers.manager import CHECKOUT
 from tests.unit.processes import bare_environment, run
 
 PURE = ("orders/domain", "exchange", "simulator")
-WITH_SERVERS = {"client.py", "queueing.py"}  # benchmarks that start a database of their own
+# Benchmarks that start servers of their own, and what they stand on.
+WITH_SERVERS = {
+    "alone.py",
+    "budget.py",
+    "bulk.py",
+    "client.py",
+    "queueing.py",
+    "hotspots.py",
+    "scale.py",
+    "trio.py",
+}
+WITH_SERVERS |= {"bulks.py", "servers.py", "statement_log.py"}
+DRAWN_OR_COMPARED = {
+    "bench",
+    "binance",
+    "binance_common",
+    "binance_sdk_derivatives_trading_usds_futures",
+    "ccxt",
+    "matplotlib",
+}
 DJANGO = {"django", "backoffice", "accounts", "worker", "unfold", "django_rq"}
 
 
@@ -69,7 +88,7 @@ def test_the_product_imports_no_benchmark_and_a_benchmark_nothing_that_needs_a_d
     product = [path for room in rooms for path in files(room)]
     assert not [path for path in product for name in imports(path) if name.split(".")[0] == "bench"]
 
-    allowed = set(sys.stdlib_module_names) | {"exchange", "simulator"}
+    allowed = set(sys.stdlib_module_names) | {"exchange", "simulator"} | DRAWN_OR_COMPARED
     assert not [
         (path, name)
         for path in files("bench")

@@ -478,6 +478,35 @@ def test_limits_and_bans_are_set_from_the_control_door_and_addresses_told_apart(
         assert "error" in venue.sim("POST", "ban", wrong)
 
 
+def test_answers_and_events_leave_late_but_what_is_asked_is_carried_out_at_once(venue: Venue) -> None:
+    # Given a network on which everything takes a quarter of a second to come back
+    assert venue.sim("POST", "latency", {"ms": 250}) == {"ms": 250}
+    asked = time.monotonic()
+    key = venue.session.post(f"{venue.url}/fapi/v1/listenKey").json()["listenKey"]
+    assert time.monotonic() - asked >= 0.25
+
+    async def fill() -> list[int]:
+        """When the order was carried out, its event was heard and its answer was there."""
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{venue.url}/ws/{key}") as socket:
+            await socket.send_str('{"method": "LIST_SUBSCRIPTIONS", "id": 1}')
+            await socket.receive()
+            values = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
+            order = asyncio.create_task(asyncio.to_thread(venue.ask, "POST", "/fapi/v1/order", **values))
+            await socket.receive()
+            heard = time.time_ns() // 10**6
+            await order
+            return [venue.sim("GET", "log")[-1]["ms"], heard, time.time_ns() // 10**6]
+
+    # When an order is filled
+    executed, heard, answered = run(fill())
+
+    # Then its event and its answer come a quarter of a second after it
+    assert heard - executed >= 250
+    assert answered - executed >= 250
+    assert venue.sim("POST", "latency", {"ms": 0}) == {"ms": 0}
+    assert "error" in venue.sim("POST", "latency", {"ms": 60_001})
+
+
 class FromAddress(HTTPAdapter):
     """Connects from one of this machine's loopback addresses."""
 
