@@ -116,6 +116,7 @@ INSTALLED_APPS = [
     "backoffice.apps.BackofficeConfig",
     "accounts.apps.AccountsConfig",
     "orders.apps.OrdersConfig",
+    "signals.apps.SignalsConfig",
     "worker.apps.WorkerConfig",
     "demo.apps.DemoConfig",
 ]

@@ -103,7 +103,7 @@ class TrioOrder(models.Model):
     journal_length = models.PositiveIntegerField(default=0)
     journal_at = models.DateTimeField(null=True, blank=True)
 
-    source = models.CharField(max_length=24, default="admin")
+    source = models.CharField(max_length=64, default="admin")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -1,0 +1,5 @@
+"""Tables of signals."""
+
+from signals.models.signal import Signal, SignalResult
+
+__all__ = ["Signal", "SignalResult"]
