@@ -66,7 +66,7 @@ WRITE = """
     WITH queued AS (
         UPDATE orders_trioorder trio
         SET state = %(state)s, slot_id = new.slot_id, holds_slot = true, margin_promised = new.margin,
-            queued_at = %(now)s, place_before = %(place_before)s, wake_at = %(wake_at)s, updated_at = %(now)s
+            queued_at = %(now)s, place_before = coalesce(trio.place_before, %(place_before)s), wake_at = %(wake_at)s, updated_at = %(now)s
         FROM unnest(%(trios)s::bigint[], %(slots)s::bigint[], %(margins)s::numeric[]) AS new (id, slot_id, margin)
         WHERE trio.id = new.id
     )
@@ -286,7 +286,8 @@ class _Queueing:
             trio = one.trio
             trio.slot_id, trio.holds_slot, trio.margin_promised = slots[one.key], True, one.margin
             trio.queued_at = trio.updated_at = now
-            trio.place_before, trio.wake_at = place_before, wake_at
+            trio.place_before = trio.place_before or place_before  # a signal's draft has one already
+            trio.wake_at = wake_at
             self._results[trio.pk] = QueueResult(trio.pk, trio)
         values: dict[str, Any] = {
             "state": accepted[0].trio.state,
