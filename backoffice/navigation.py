@@ -15,6 +15,7 @@ ENTRIES: Final = (
     ("Trading", "Exchange calls", "receipt_long", "orders", "request"),
     ("Trading", "Story", "history_edu", "orders", "trioevent"),
     ("Set-up", "Accounts", "key", "accounts", "exchangeaccount"),
+    ("Set-up", "Limits", "speed", "orders", "risklimit"),
     ("Set-up", "Symbols", "currency_bitcoin", "orders", "symbol"),
     ("Set-up", "Leverage and margin", "tune", "accounts", "symbolsetting"),
     ("Running", "Workers", "favorite", "orders", "heartbeat"),

@@ -21,7 +21,7 @@ from exchange.refusals import Refusal
 from exchange.types import ZERO, OrderType, Side, TimeInForce
 from orders import services
 from orders.domain.enums import ENDS, TrioState
-from orders.domain.errors import OrdersError, RuleBroken, SlotTaken
+from orders.domain.errors import LimitBroken, OrdersError, RuleBroken, SlotTaken
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Symbol, TrioOrder
 from orders.placement.service import OrderPlacementService
@@ -352,6 +352,8 @@ def grid_of(symbol: Symbol) -> Grid:
 
 
 def _as_data(error: Exception) -> SignalRefused:
+    if isinstance(error, LimitBroken):
+        return SignalRefused(RefusalKind.LIMIT, text=str(error), **error.breach.facts)
     kind = RefusalKind.SLOT_TAKEN if isinstance(error, SlotTaken) else RefusalKind.ORDER_REFUSED
     return SignalRefused(kind, text=str(error))
 

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 from accounts.symbol_settings import setting_mismatch
 from exchange.types import ZERO, MarginType
-from orders import risk_gates
+from orders import limits, risk_gates
 from orders.domain import validation
 from orders.domain.enums import TrioState
-from orders.domain.errors import IllegalTransition, SlotTaken, TrioRefused
+from orders.domain.errors import IllegalTransition, LimitBroken, SlotTaken, TrioRefused
 from orders.domain.rounding import plain
 from orders.models import Slot, TrioOrder
 from orders.queueing.market import Reading, reading_of
@@ -24,6 +24,7 @@ def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:
     gates_check(trio, around)
     reading = reading or reading_of(trio, around)
     rules_check(trio, around, reading)
+    limits_check(trio, around, reading)
     return reading
 
 
@@ -71,6 +72,18 @@ def rules_check(
     spec, market = spec_of(trio), market_of(trio, around, reading, reserved=reserved)
     validation.check(spec, rules_of(trio.symbol), market)
     return validation.margin_needed(spec, market) or ZERO
+
+
+def limits_check(trio: TrioOrder, around: Surroundings, reading: Reading) -> None:
+    """Raise LimitBroken when a limit would be broken as things stand; it is checked again when its placing begins."""
+    if not around.is_limited and limits.without_limits(trio) is None:
+        return
+    now_ts = around.exchange_ms(trio.account.environment)
+    found = limits.breach_of(
+        trio, limited=around.is_limited, mark=reading.mark_price, now_ts=now_ts, lock=False
+    )
+    if found is not None:
+        raise LimitBroken(found)
 
 
 def market_of(

@@ -19,6 +19,7 @@ class RefusalKind(enum.StrEnum):
     # What the verbs of a trio say
     ORDER_REFUSED = "ORDER_REFUSED"
     SLOT_TAKEN = "SLOT_TAKEN"
+    LIMIT = "LIMIT"  # of the account, or of the source on it
     BALANCE_UNREAD = "BALANCE_UNREAD"
     # The signal itself
     TOO_LATE = "TOO_LATE"
@@ -51,6 +52,7 @@ _SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
     RefusalKind.LEVEL_IMPOSSIBLE: lambda f: f"The {f['level']} comes to {f['price']}, which is no price.",
     RefusalKind.ORDER_REFUSED: lambda f: f["text"],
     RefusalKind.SLOT_TAKEN: lambda f: f["text"],
+    RefusalKind.LIMIT: lambda f: f["text"],
     RefusalKind.BALANCE_UNREAD: lambda f: f"The balance could not be read: {f['text']}",
     RefusalKind.TOO_LATE: lambda f: (
         f"It could act until {f['until']} and was looked at {f['late_ms']} ms later: nothing was placed."

@@ -26,7 +26,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/rq_worker.py",
-                "found = None if self.instance else jobs.LISTED.get(str(self.func_name))",
+                "found = None if self.instance else LISTED.get(str(self.func_name))",
                 "found = super().func",
             ),
         ),

@@ -18,6 +18,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.models import SymbolSetting
+from orders.models import RiskLimit
 from tests.builders import Desk
 
 # Written by looking alone: who is signed in, and until when.
@@ -96,6 +97,7 @@ class World:
         asks.save()
         draft = desk.a_trio()
         SymbolSetting.objects.get_or_create(account=desk.account, symbol="BTCUSDT", defaults={"leverage": 5})
+        RiskLimit.objects.create(account=desk.account, trios_open=1000)
         somebody = User.objects.create_user("somebody", password="x")
         Group.objects.create(name="desk")
         TOTPDevice.objects.create(user=somebody, name="phone")
