@@ -1,7 +1,7 @@
 """Executing signals: what each wants, on each of its accounts, by the one OrderExecutor.
 
 Safe to run twice, at once, or never: what is to be done stands in the results, and each is claimed before a trio is
-made for it. An account that fails leaves the others.
+made for it. An account that fails leaves the others. A source's verbs touch its own trios and no others.
 """
 
 from __future__ import annotations
@@ -17,18 +17,22 @@ from accounts.models import ExchangeAccount
 from exchange.types import Side
 from orders import services
 from orders.domain.enums import TrioState
+from orders.domain.errors import IllegalTransition, SlotTaken
 from orders.exchange_data.clock import db_now
+from orders.models import TrioOrder
 from orders.placement.service import service
-from signals.domain.enums import Outcome, Verb
+from signals.domain.enums import Origin, Outcome, Policy, Verb
 from signals.domain.refusals import RefusalKind
 from signals.domain.terms import Terms, TermsError, decimal
-from signals.models import SignalResult
+from signals.models import HookSource, Signal, SignalResult
 from signals.services import result_end, results_pending, signals_end
 from worker.order_executor import Execution, Intent, OrderExecutor
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE_MAX = 8  # accounts
+OPENS = frozenset({Verb.ENTER, Verb.REVERSE})
+UNBUILT = frozenset({Verb.ADD, Verb.REDUCE, Verb.MOVE})
 
 
 def signals_execute(signal_ids: Collection[int]) -> None:
@@ -64,7 +68,7 @@ def _share(share: Sequence[SignalResult]) -> None:
 
 
 class _Share:
-    """What some signals want on one account."""
+    """What some signals want on one account, in the order in which they came."""
 
     def __init__(self, account: ExchangeAccount) -> None:
         self._account = account
@@ -73,20 +77,88 @@ class _Share:
         now = db_now()
         entering: list[SignalResult] = []
         for result in results:
-            if now >= result.signal.act_before:
+            verb = Verb(result.signal.verb)
+            if verb in OPENS and now >= result.signal.act_before:
                 self._end_too_late(result, now)
             elif result.trio is not None:  # whoever drafted it is gone, or at it
                 self._queue(result)
-            elif Verb(result.signal.verb) is Verb.ENTER:
-                entering.append(result)
+            elif verb in UNBUILT:
+                self._end_unbuilt(result)
+            elif verb in OPENS:
+                if self._may_enter(result):
+                    entering.append(result)
             else:
-                result_end(
-                    result.pk,
-                    Outcome.NOT_SUPPORTED,
-                    kind=RefusalKind.NOT_SUPPORTED,
-                    facts={"verb": result.signal.verb},
-                )
+                self._enter(entering)  # what came before it is placed before it
+                entering = []
+                self._leave(result, verb)
         self._enter(entering)
+
+    # --- closing and cancelling ---------------------------------------------------------------------
+
+    def _leave(self, result: SignalResult, verb: Verb) -> None:
+        """Close or cancel the source's own trios on the symbol. Late or not: it only takes risk away."""
+        found = [trio for trio in own_trios(result) if verb is Verb.CLOSE or trio.trio_state in CANCELLABLE]
+        if result.signal.dry_run:
+            planned = {"trios": ", ".join(str(trio.pk) for trio in found)}
+            result_end(result.pk, Outcome.DRY_RUN, facts=planned)
+            return
+        acted = [trio for trio in found if self._end_trio(trio, verb, by=result.signal.trio_source)]
+        if not acted:
+            self._end_nothing(result)
+            return
+        outcome = Outcome.CLOSING if verb is Verb.CLOSE else Outcome.CANCELLING
+        result_end(result.pk, outcome, facts={"trios": ", ".join(str(trio.pk) for trio in acted)})
+
+    def _end_trio(self, trio: TrioOrder, verb: Verb, *, by: str) -> bool:
+        """Wish a trio closed or cancelled and carry it forward; return whether there was one to wish it of."""
+        try:
+            if verb is Verb.CLOSE:
+                services.trio_close(trio_id=trio.pk, by=by)
+            else:
+                services.trio_cancel(trio_id=trio.pk, by=by)
+        except IllegalTransition:  # it has ended meanwhile
+            return False
+        try:
+            service().advance(trio.pk)
+        except Exception:  # the wish is recorded: runworker carries it out
+            logger.exception("trio %s: carrying out a wish raised", trio.pk)
+        return True
+
+    def _end_nothing(self, result: SignalResult) -> None:
+        facts = {"verb": result.signal.verb, "symbol": result.signal.symbol}
+        result_end(result.pk, Outcome.NOTHING_TO_DO, kind=RefusalKind.NOTHING_THERE, facts=facts)
+
+    def _end_unbuilt(self, result: SignalResult) -> None:
+        """Adding, reducing and moving do nothing (yet), and say so; without anything there they never would."""
+        if not own_trios(result):
+            self._end_nothing(result)
+            return
+        facts = {"verb": result.signal.verb}
+        result_end(result.pk, Outcome.NOT_SUPPORTED, kind=RefusalKind.NOT_SUPPORTED, facts=facts)
+
+    # --- entering -------------------------------------------------------------------------------------
+
+    def _may_enter(self, result: SignalResult) -> bool:
+        """Is nothing of this source in the way? By its policy what is goes first, or the signal is let go."""
+        signal = result.signal
+        opposite = [
+            trio for trio in own_trios(result) if trio.side != signal.side and in_the_way(trio, signal)
+        ]
+        if not opposite:
+            return True
+        policy, trio = policy_of(signal), opposite[0]
+        if policy is Policy.IGNORE or signal.dry_run:
+            facts = {"trio": str(trio.pk), "policy": policy.words}
+            result_end(result.pk, Outcome.SLOT_TAKEN, kind=RefusalKind.POLICY, facts=facts)
+            return False
+        for one in opposite:
+            if one.close_wanted_at is None:
+                self._end_trio(one, Verb.CLOSE, by=signal.trio_source)
+        if policy is Policy.CLOSE:
+            result_end(result.pk, Outcome.CLOSING, facts={"trios": str(trio.pk)})
+            return False
+        # It enters once the other is closed and its side is flat; until then this result stays pending.
+        return not TrioOrder.objects.filter(pk__in=[one.pk for one in opposite], holds_slot=True).exists()
 
     def _enter(self, results: Sequence[SignalResult]) -> None:
         intents = []
@@ -122,12 +194,9 @@ class _Share:
         if trio.trio_state is TrioState.DRAFT:
             (queued,) = services.trios_queue([trio.pk], by="signal")
             if queued.error is not None:
-                result_end(
-                    result.pk,
-                    Outcome.REFUSED,
-                    kind=RefusalKind.ORDER_REFUSED,
-                    facts={"text": str(queued.error)},
-                )
+                kind = RefusalKind.ORDER_REFUSED
+                outcome = Outcome.SLOT_TAKEN if isinstance(queued.error, SlotTaken) else Outcome.REFUSED
+                result_end(result.pk, outcome, kind=kind, facts={"text": str(queued.error)})
                 return
             service().advance(trio.pk)
         result_end(result.pk, Outcome.PLACED)
@@ -137,6 +206,39 @@ class _Share:
         late_ms = (now - until) // timedelta(milliseconds=1)
         facts = {"until": f"{until:%Y-%m-%d %H:%M:%S} UTC", "late_ms": str(late_ms)}
         result_end(result.pk, Outcome.TOO_LATE, kind=RefusalKind.TOO_LATE, facts=facts)
+
+
+CANCELLABLE = frozenset({TrioState.QUEUED, TrioState.PLACING, TrioState.WORKING, TrioState.OPEN})
+
+
+def own_trios(result: SignalResult) -> list[TrioOrder]:
+    """Return the trios of the signal's source on its account and symbol that were there before it, oldest first.
+
+    One that was placed after the signal came is none of its business: the signal may be late.
+    """
+    signal = result.signal
+    trios = TrioOrder.objects.filter(
+        account=result.account_id,
+        symbol__symbol=signal.symbol,
+        source=signal.trio_source,
+        holds_slot=True,
+        queued_at__lte=signal.received_at,
+    )
+    return list(trios.order_by("pk"))
+
+
+def in_the_way(trio: TrioOrder, signal: Signal) -> bool:
+    """Does a trio of the other side hold the very slot? In hedge mode both sides have one."""
+    hedged = trio.position_side != "BOTH"
+    return not hedged or Verb(signal.verb) is Verb.REVERSE
+
+
+def policy_of(signal: Signal) -> Policy:
+    """Return what the signal's source does when its slot is taken."""
+    if signal.origin != Origin.WEBHOOK:
+        return Policy.IGNORE
+    found = HookSource.objects.filter(name=signal.source).values_list("policy", flat=True).first()
+    return Policy(found) if found else Policy.IGNORE
 
 
 def intent_of(result: SignalResult) -> Intent:

@@ -12,7 +12,7 @@ from worker.signal_execution import signals_execute
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.25  # a reversal waits for its close
 HEAD_START_SECONDS = 1.0  # for the job, or the strategy's thread, that is at it
 
 
@@ -25,7 +25,7 @@ class SignalPoll:
         self._looking: Future[None] | None = None
 
     def poll(self) -> None:
-        """Look, once a second, unless the look before is still under way."""
+        """Look, four times a second, unless the look before is still under way."""
         now = time.monotonic()
         if now < self._at or (self._looking is not None and not self._looking.done()):
             return

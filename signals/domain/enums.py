@@ -31,6 +31,20 @@ class Verb(enum.StrEnum):
     MOVE = "MOVE"  # a level of a living trio
 
 
+class Policy(enum.StrEnum):
+    """What a source's entry does when a trio of its own holds the slot on the other side."""
+
+    IGNORE = "IGNORE"
+    REVERSE = "REVERSE"
+    CLOSE = "CLOSE"
+
+    @property
+    def words(self) -> str:
+        return {"IGNORE": "ignore", "REVERSE": "reverse: close it, then enter", "CLOSE": "close it"}[
+            self.value
+        ]
+
+
 class Status(enum.StrEnum):
     """Where a signal stands."""
 

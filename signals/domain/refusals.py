@@ -21,6 +21,18 @@ class RefusalKind(enum.StrEnum):
     SLOT_TAKEN = "SLOT_TAKEN"
     LIMIT = "LIMIT"  # of the account, or of the source on it
     BALANCE_UNREAD = "BALANCE_UNREAD"
+    # A post
+    MALFORMED = "MALFORMED"
+    FIELD_WRONG = "FIELD_WRONG"
+    STALE = "STALE"
+    TIME_MISSING = "TIME_MISSING"
+    SYMBOL_UNKNOWN = "SYMBOL_UNKNOWN"
+    SYMBOL_NOT_ALLOWED = "SYMBOL_NOT_ALLOWED"
+    SOURCE_OFF = "SOURCE_OFF"
+    NO_ACCOUNTS = "NO_ACCOUNTS"
+    # What is there
+    NOTHING_THERE = "NOTHING_THERE"
+    POLICY = "POLICY"
     # The signal itself
     TOO_LATE = "TOO_LATE"
     CLAIMED = "CLAIMED"
@@ -54,6 +66,24 @@ _SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
     RefusalKind.SLOT_TAKEN: lambda f: f["text"],
     RefusalKind.LIMIT: lambda f: f["text"],
     RefusalKind.BALANCE_UNREAD: lambda f: f"The balance could not be read: {f['text']}",
+    RefusalKind.MALFORMED: lambda f: f"The body is no JSON that can be meant: {f['what']}.",
+    RefusalKind.FIELD_WRONG: lambda f: f["text"],
+    RefusalKind.STALE: lambda f: (
+        f"Its time {f['time']} is {f['seconds']} s away from now; {f['window']} s are allowed. Nothing was placed."
+    ),
+    RefusalKind.TIME_MISSING: lambda f: "It has no time, and this source asks for one ({{timenow}}).",
+    RefusalKind.SYMBOL_UNKNOWN: lambda f: f"{f['symbol']} is not a symbol of {f['environment']}.",
+    RefusalKind.SYMBOL_NOT_ALLOWED: lambda f: (
+        f"{f['symbol']} is not among the symbols allowed for this source."
+    ),
+    RefusalKind.SOURCE_OFF: lambda f: "This source is switched off.",
+    RefusalKind.NO_ACCOUNTS: lambda f: "This source has no accounts: choose them on its page.",
+    RefusalKind.NOTHING_THERE: lambda f: (
+        f"{f['verb']}: this source has nothing on {f['symbol']} that it could be about. Nothing was done."
+    ),
+    RefusalKind.POLICY: lambda f: (
+        f"Trio {f['trio']} of this source holds the slot on the other side; the policy of this source is “{f['policy']}”."
+    ),
     RefusalKind.TOO_LATE: lambda f: (
         f"It could act until {f['until']} and was looked at {f['late_ms']} ms later: nothing was placed."
     ),

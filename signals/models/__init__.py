@@ -1,5 +1,6 @@
 """Tables of signals."""
 
 from signals.models.signal import Signal, SignalResult
+from signals.models.source import HookPost, HookSecret, HookSource
 
-__all__ = ["Signal", "SignalResult"]
+__all__ = ["HookPost", "HookSecret", "HookSource", "Signal", "SignalResult"]

@@ -64,7 +64,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a forged header lets passwords be tried without end, or one thief locks everybody out",
         (
             Removal(
-                "backoffice/login_limits.py",
+                "infrastructure/client_address.py",
                 "if not any(found in network for network in settings.TRUSTED_PROXIES):",
                 "if False:",
             ),

@@ -15,7 +15,7 @@ from exchange.types import Side
 from orders import services
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
-from signals.domain.enums import Origin, Outcome, Verb
+from signals.domain.enums import Origin, Outcome
 from signals.domain.refusals import RefusalKind
 from signals.domain.terms import Level, LevelKind, Size, SizeKind, Terms
 from signals.models import Signal, SignalResult
@@ -280,13 +280,6 @@ def test_a_young_signal_is_left_to_its_job(desk: Desk) -> None:
     a_signal(desk.account)
     assert signals_waiting(for_seconds=5) == []
     assert len(signals_waiting()) == 1
-
-
-def test_a_verb_without_its_mechanism_does_nothing_and_says_so(desk: Desk) -> None:
-    signal = a_signal(desk.account, verb=Verb.MOVE)
-    signals_execute([signal.pk])
-    assert the_result(signal).outcome == Outcome.NOT_SUPPORTED
-    assert desk.requests(path="/fapi/v1/") == []
 
 
 def test_signals_of_one_batch_share_the_balance_read_and_what_it_leaves(desk: Desk) -> None:

@@ -98,6 +98,10 @@ class World:
         draft = desk.a_trio()
         SymbolSetting.objects.get_or_create(account=desk.account, symbol="BTCUSDT", defaults={"leverage": 5})
         RiskLimit.objects.create(account=desk.account, trios_open=1000)
+        from tests.unit.signals.hooks import BUY, a_sender
+
+        sender = a_sender(desk, symbols="BTCUSDT")
+        sender.post({**BUY, "market_position": "flat"})
         somebody = User.objects.create_user("somebody", password="x")
         Group.objects.create(name="desk")
         TOTPDevice.objects.create(user=somebody, name="phone")
