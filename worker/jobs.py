@@ -5,6 +5,6 @@ from __future__ import annotations
 from worker.signal_execution import signals_execute
 
 
-def execute_signal(signal_id: int) -> None:
-    """Carry out what is still to be done for one signal."""
-    signals_execute([signal_id])
+def execute_signal(*signal_ids: int) -> None:
+    """Carry out what is still to be done for these signals, as one batch."""
+    signals_execute(signal_ids)

@@ -22,6 +22,7 @@ from exchange.types import ZERO, OrderType, Side, TimeInForce
 from orders import services
 from orders.domain.enums import ENDS, TrioState
 from orders.domain.errors import LimitBroken, OrdersError, RuleBroken, SlotTaken
+from orders.domain.rounding import plain
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Symbol, TrioOrder
 from orders.placement.service import OrderPlacementService
@@ -35,6 +36,7 @@ from signals.services import drafts_claim
 
 logger = logging.getLogger(__name__)
 
+CENT = Decimal("0.01")
 SET_MAX = 50  # queued at once, then placed
 NO_POSITION = ENDS - {TrioState.CLOSED}
 
@@ -95,6 +97,9 @@ class Batch:
     executions: dict[int, Execution] = field(default_factory=dict)
     amounts: dict[str, Decimal] = field(default_factory=dict)  # taken so far, by purse
     trios: set[int] = field(default_factory=set)
+    losses: dict[int, Decimal] = field(
+        default_factory=dict
+    )  # at the stop, fees and slippage included, by place
 
     @property
     def left(self) -> Funds:
@@ -224,7 +229,9 @@ class OrderExecutor:
             intent, draft, around = intents[place], drafts[place], near[place]
             try:
                 mark = around.mark_price or marks.get(draft.symbol.symbol)
-                self._work_out(draft, intent, around, batch, mark=mark, spoken_for=spoken_for)
+                batch.losses[place] = self._work_out(
+                    draft, intent, around, batch, mark=mark, spoken_for=spoken_for
+                )
             except SignalRefused as refused:
                 del drafts[place]
                 batch.refuse(place, intent, refused)
@@ -271,8 +278,8 @@ class OrderExecutor:
         *,
         mark: Decimal | None,
         spoken_for: dict[str, Decimal],
-    ) -> None:
-        """Fill in quantity, levels and price from the intent's terms. Raises SignalRefused."""
+    ) -> Decimal:
+        """Fill in quantity, levels and price from the intent's terms; return the loss at the stop. Raises SignalRefused."""
         assert intent.terms is not None
         asset = draft.symbol.margin_asset
         purse = batch.funds.purse(asset)
@@ -295,6 +302,7 @@ class OrderExecutor:
         draft.quantity, draft.price = came_to.quantity, came_to.price
         draft.stop_loss, draft.take_profit = came_to.stop, came_to.target
         spoken_for[purse] = spoken_for.get(purse, ZERO) + came_to.margin
+        return came_to.at_stop
 
     def _reading(
         self, draft: TrioOrder, around: Surroundings, batch: Batch, *, mark: Decimal | None
@@ -323,9 +331,10 @@ class OrderExecutor:
             except OrdersError as error:
                 batch.refuse(place, intents[place], _as_data(error))
                 continue
-            batch.executions[place] = Execution(
-                intents[place], None, TrioState.DRY_RUN, "", planned=spec_shown(draft)
-            )
+            planned = spec_shown(draft)
+            if place in batch.losses:
+                planned["loss_at_stop"] = plain(batch.losses[place].quantize(CENT))
+            batch.executions[place] = Execution(intents[place], None, TrioState.DRY_RUN, "", planned=planned)
 
     def _save(self, drafts: dict[int, TrioOrder], intents: Mapping[int, Intent], batch: Batch) -> None:
         """Save the drafts, those of signals together with the results that name them; drop what others carry out."""

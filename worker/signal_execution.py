@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import connection
@@ -24,7 +25,7 @@ from orders.placement.service import service
 from signals.domain.enums import Origin, Outcome, Policy, Verb
 from signals.domain.refusals import RefusalKind
 from signals.domain.terms import Terms, TermsError, decimal
-from signals.models import HookSource, Signal, SignalResult
+from signals.models import HookSource, Signal, SignalResult, SizingRule
 from signals.services import result_end, results_pending, signals_end
 from worker.order_executor import Execution, Intent, OrderExecutor
 
@@ -245,10 +246,14 @@ def intent_of(result: SignalResult) -> Intent:
     """Return what a result's signal wants on its account. Raises TermsError."""
     signal = result.signal
     atr = signal.figures.get("atr")
+    terms = Terms.from_json(signal.terms)
+    if terms.size is None:
+        rule = SizingRule.objects.filter(account=result.account_id).first()
+        terms = replace(terms, size=None if rule is None else rule.size)
     return Intent(
         symbol=signal.symbol,
         side=Side(signal.side),
-        terms=Terms.from_json(signal.terms),
+        terms=terms,
         atr=decimal("atr", atr) if atr else None,
         source=signal.trio_source,
         place_before=signal.act_before,

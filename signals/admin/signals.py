@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import unfold.admin
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
-from unfold.decorators import display
+from unfold.decorators import action, display
 
-from infrastructure.admin_pages import ReadOnly
+from infrastructure.admin_pages import DialogActions, ReadOnly, dialog, redirect
 from orders.admin import columns
 from orders.admin.read_only import ReadOnlyAdmin
+from orders.domain.enums import Role, TrioState
+from orders.domain.rounding import plain, signed
+from orders.models import Leg
+from orders.selectors import net_pnl
+from signals.admin.ticket_form import TicketForm
 from signals.domain.enums import Outcome
 from signals.domain.refusals import sentence
 from signals.models import Signal, SignalResult
+from signals.tickets import ticket_record
 
 if TYPE_CHECKING:
     InlineBase = admin.TabularInline[SignalResult, Signal]
 else:
     InlineBase = unfold.admin.TabularInline
 
+CENT = Decimal("0.01")
 COLOURS = {
     Outcome.PENDING.value: "info",
     Outcome.PLACED.value: "success",
@@ -63,13 +72,25 @@ class ResultInline(ReadOnly, InlineBase):
 
 
 @admin.register(Signal)
-class SignalAdmin(ReadOnlyAdmin):
+class SignalAdmin(DialogActions, ReadOnlyAdmin):
+    actions_list: ClassVar = ["new_ticket"]
     list_display = ("received", "origin", "source", "symbol", "verb", "side", "outcomes", "reason")
     list_filter = ("origin", "status", "verb", "results__outcome", "source")
     search_fields = ("source", "symbol", "reason")
     inlines = (ResultInline,)
     shown = (
-        *("origin", "source", "symbol", "verb", "side", "wanted", "reason", "figures_shown", "dry_run"),
+        *(
+            "origin",
+            "source",
+            "symbol",
+            "verb",
+            "side",
+            "wanted",
+            "reason",
+            "figures_shown",
+            "dry_run",
+            "together",
+        ),
         *("timeframe", "bar", "received", "until", "status", "key"),
     )
     received = columns.time("received_at", "Received")
@@ -91,3 +112,44 @@ class SignalAdmin(ReadOnlyAdmin):
     @display(description="Figures")
     def figures_shown(self, signal: Signal) -> str:
         return ", ".join(f"{name} {value}" for name, value in signal.figures.items()) or columns.NOTHING
+
+    @display(description="All accounts together")
+    def together(self, signal: Signal) -> str:
+        trios = [result.trio for result in signal.results.all() if result.trio is not None]
+        if not trios:
+            return columns.NOTHING
+        filled = Leg.objects.filter(trio__in=trios, role=Role.ENTRY).aggregate(total=Sum("filled"))["total"]
+        opened = [trio for trio in trios if trio.trio_state is TrioState.OPEN]
+        covered = sum(trio.uncovered_known_at is None for trio in opened)
+        nets: dict[str, Decimal] = {}
+        for found in net_pnl([trio.pk for trio in trios]).values():
+            for part in found:
+                nets[part.asset] = nets.get(part.asset, Decimal(0)) + part.net
+        net = ", ".join(f"{signed(amount.quantize(CENT))} {asset}" for asset, amount in nets.items())
+        return (
+            f"{len(trios)} trios, filled {plain(filled or Decimal(0))}; {len(opened)} open, {covered} of them protected; "
+            f"net {net or 'nothing yet'}"
+        )
+
+    def has_ticket_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("orders.place_trioorder")
+
+    @action(
+        description="New ticket",
+        url_path="new-ticket",
+        permissions=["ticket"],
+        icon="send",
+        dialog=dialog(
+            "One trio on several accounts",
+            "Each account is sized and checked by itself: one that is refused stops no other.",
+            "Place them",
+            TicketForm,
+        ),
+    )
+    def new_ticket(self, request: HttpRequest, form: Any) -> HttpResponse:
+        signal, is_new = ticket_record(by=request.user.get_username(), **form.ticket)
+        if is_new:
+            messages.success(request, f"{signal}: on its way. Reload this page to see what became of it.")
+        else:
+            messages.info(request, "This ticket was sent before: this is what became of it.")
+        return redirect(request, reverse("admin:signals_signal_change", args=[signal.pk]))

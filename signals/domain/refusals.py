@@ -30,6 +30,10 @@ class RefusalKind(enum.StrEnum):
     SYMBOL_NOT_ALLOWED = "SYMBOL_NOT_ALLOWED"
     SOURCE_OFF = "SOURCE_OFF"
     NO_ACCOUNTS = "NO_ACCOUNTS"
+    # A file
+    FILE_WRONG = "FILE_WRONG"
+    FILE_CHANGED = "FILE_CHANGED"
+    FILE_ROWS_WRONG = "FILE_ROWS_WRONG"
     # What is there
     NOTHING_THERE = "NOTHING_THERE"
     POLICY = "POLICY"
@@ -78,6 +82,13 @@ _SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
     ),
     RefusalKind.SOURCE_OFF: lambda f: "This source is switched off.",
     RefusalKind.NO_ACCOUNTS: lambda f: "This source has no accounts: choose them on its page.",
+    RefusalKind.FILE_WRONG: lambda f: f"This is no file of trios: {f['what']}.",
+    RefusalKind.FILE_CHANGED: lambda f: (
+        "What would be placed is not what you saw: look at it again, then confirm. Nothing was placed."
+    ),
+    RefusalKind.FILE_ROWS_WRONG: lambda f: (
+        f"{f['rows']} rows are wrong: nothing was placed. Mend the file and upload it again."
+    ),
     RefusalKind.NOTHING_THERE: lambda f: (
         f"{f['verb']}: this source has nothing on {f['symbol']} that it could be about. Nothing was done."
     ),

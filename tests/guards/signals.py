@@ -129,4 +129,21 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ),
         ("tests/unit/signals/domain/test_sizing.py::test_what_is_too_small_is_refused_and_never_raised",),
     ),
+    Guard(
+        "what of a file is confirmed is what was seen",
+        "P5",
+        "a file or a market that changed meanwhile places what nobody has looked at",
+        (Removal("signals/files.py", "if preview.token != token:", "if False:"),),
+        ("tests/unit/signals/test_files.py::test_what_is_confirmed_is_what_was_seen",),
+    ),
+    Guard(
+        "one wrong row places nothing",
+        "P3",
+        "a file that is mended and sent again doubles what was right in it",
+        (Removal("signals/files.py", "if not preview.is_sound:", "if False:"),),
+        (
+            "tests/unit/signals/test_files.py::test_a_wrong_row_places_nothing_and_after_mending_each_is_placed_once",
+        ),
+        raises=("AssertionError", "AttributeError"),
+    ),
 )

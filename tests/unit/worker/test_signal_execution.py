@@ -256,6 +256,7 @@ def test_a_strategys_dry_run_says_what_it_would_place_and_sends_nothing(desk: De
     result = the_result(signal)
     assert result.outcome == Outcome.DRY_RUN
     assert (result.facts["quantity"], result.facts["stop_loss"]) == ("0.01", "95000")
+    assert result.facts["loss_at_stop"] == "50.98"  # with both fees
     assert not TrioOrder.objects.exists()
     assert desk.requests(path="/fapi/v1/") == []
 
