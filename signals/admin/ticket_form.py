@@ -23,15 +23,15 @@ NONE = [("", "–")]
 TOKEN_MAX = 64
 
 
-def _text(label: str, *, required: bool = True, help_text: str = "") -> forms.CharField:
+def _text(label: str, *, required: bool = True, hint: str = "") -> forms.CharField:
     widget = UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "inputmode": "decimal"})
-    return forms.CharField(label=label, max_length=60, required=required, widget=widget, help_text=help_text)
+    return forms.CharField(label=label, max_length=60, required=required, widget=widget, help_text=hint)
 
 
-def _choice(label: str, words: Any, *, required: bool = True, help_text: str = "") -> forms.ChoiceField:
+def _choice(label: str, words: Any, *, required: bool = True, hint: str = "") -> forms.ChoiceField:
     choices = [*([] if required else NONE), *((word.value, word.value) for word in words)]
     return forms.ChoiceField(
-        label=label, choices=choices, required=required, widget=UnfoldAdminSelectWidget(), help_text=help_text
+        label=label, choices=choices, required=required, widget=UnfoldAdminSelectWidget(), help_text=hint
     )
 
 
@@ -45,14 +45,12 @@ class TicketForm(DialogForm):
     )
     symbol = _text("Symbol")
     side = _choice("Side", Side)
-    price = _text("Entry price", required=False, help_text="Empty: at market.")
+    price = _text("Entry price", required=False, hint="Empty: at market.")
     stop_kind = _choice("Stop-loss by", (LevelKind.PERCENT, LevelKind.PRICE))
     stop_value = _text("Stop-loss")
     target_kind = _choice("Take-profit by", (LevelKind.R, LevelKind.PERCENT, LevelKind.PRICE))
-    target_value = _text("Take-profit", help_text="R: multiples of the distance to the stop.")
-    size_kind = _choice(
-        "Size by", SizeKind, required=False, help_text="Empty: as each account's sizing says."
-    )
+    target_value = _text("Take-profit", hint="R: multiples of the distance to the stop.")
+    size_kind = _choice("Size by", SizeKind, required=False, hint="Empty: as each account's sizing says.")
     size_value = _text("Size", required=False)
     cap = forms.BooleanField(label="Cap at the free margin", required=False, widget=UnfoldBooleanWidget())
     dry_run = forms.BooleanField(

@@ -118,7 +118,9 @@ def test_executing_from_many_threads_places_one_trio(desk: Desk) -> None:
 
     assert TrioOrder.objects.count() == 1
     assert the_result(signal).outcome == Outcome.PLACED, the_result(signal).facts
+    desk.carry_until(TrioOrder.objects.get(), "OPEN")
     assert desk.simulator.position("BTCUSDT").quantity == D("0.010")
+    assert len(entries(desk)) == 1
 
 
 def test_five_accounts_are_sized_and_refused_each_by_itself_with_one_balance_read(desk: Desk) -> None:
