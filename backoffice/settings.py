@@ -116,6 +116,7 @@ INSTALLED_APPS = [
     "backoffice.apps.BackofficeConfig",
     "accounts.apps.AccountsConfig",
     "orders.apps.OrdersConfig",
+    "signals.apps.SignalsConfig",
     "worker.apps.WorkerConfig",
     "demo.apps.DemoConfig",
 ]
@@ -169,7 +170,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_HANDLER = "backoffice.login_limits.LoginLimits"
-AXES_CLIENT_IP_CALLABLE = "backoffice.login_limits.client_address"
+AXES_CLIENT_IP_CALLABLE = "infrastructure.client_address.client_address"
 AXES_USERNAME_CALLABLE = "backoffice.login_limits.name_tried"
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False

@@ -20,6 +20,7 @@ from local_servers import manager
 
 logger = logging.getLogger(__name__)
 _connections = threading.local()
+Job = Callable[..., Any] | str  # or its dotted path, where the caller must not know the room
 
 
 def names() -> list[str]:
@@ -57,7 +58,7 @@ def answering() -> bool:
         return False
 
 
-def ring(job: Callable[..., Any], *arguments: int | str, queue_name: str = "orders") -> None:
+def ring(job: Job, *arguments: int | str, queue_name: str = "orders") -> None:
     """Enqueue a job once the transaction under way commits. A dead Redis is logged, never raised.
 
     A job carries ids and short strings only. The work itself is in the database, where runworker finds it without a job.
@@ -65,9 +66,7 @@ def ring(job: Callable[..., Any], *arguments: int | str, queue_name: str = "orde
     ring_all(job, [arguments], queue_name=queue_name)
 
 
-def ring_all(
-    job: Callable[..., Any], calls: Sequence[tuple[int | str, ...]], *, queue_name: str = "orders"
-) -> None:
+def ring_all(job: Job, calls: Sequence[tuple[int | str, ...]], *, queue_name: str = "orders") -> None:
     """Enqueue a job for each of these arguments, in one round trip, once the transaction under way commits.
 
     A dead Redis is logged, never raised.
@@ -89,6 +88,7 @@ def ring_all(
     transaction.on_commit(enqueue, robust=True)
 
 
-def _enqueue(job: Callable[..., Any], calls: Iterable[tuple[int | str, ...]], queue_name: str) -> None:
-    jobs = [Queue.prepare_data(job, args, result_ttl=0, failure_ttl=86_400) for args in calls]
+def _enqueue(job: Job, calls: Iterable[tuple[int | str, ...]], queue_name: str) -> None:
+    function: Any = job
+    jobs = [Queue.prepare_data(function, args, result_ttl=0, failure_ttl=86_400) for args in calls]
     queue(queue_name).enqueue_many(jobs)

@@ -14,8 +14,8 @@ from orders.domain.enums import Protection, TrioState
 from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.operator_questions import Choice
 from orders.models import Symbol, TrioOrder
-from orders.queueing.check import margin_needed, trio_check
-from orders.queueing.market import Funds, Reading, funds_read, market_read
+from orders.queueing.check import margin_needed, trio_check, trios_check
+from orders.queueing.market import Funds, Reading, funds_read, market_read, marks_read
 from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
 from orders.story import note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
@@ -28,7 +28,9 @@ __all__ = [  # what else callers of the verbs need; its rooms are below
     "funds_read",
     "margin_needed",
     "market_read",
+    "marks_read",
     "trio_check",
+    "trios_check",
     "trios_queue",
 ]
 

@@ -25,6 +25,7 @@ FAST: Final = (
     "tests/unit/exchange/test_redaction.py",
     "tests/unit/exchange/test_reserved_ids.py",
     "tests/unit/orders/domain",
+    "tests/unit/signals/domain",
     "tests/unit/simulator/test_algo_life.py",
     "tests/unit/simulator/test_faults.py",
     "tests/unit/simulator/test_ledger.py",

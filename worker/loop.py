@@ -16,6 +16,7 @@ from orders.models import Heartbeat
 from orders.placement.service import INCARNATION, OrderPlacementService
 from worker.anchor_timer import AnchorTimer
 from worker.due_poll import AdvancePool, advance_due
+from worker.signal_poll import SignalPoll
 from worker.watch_manager import WatchManager
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class WorkerLoop:
             only_account=only,
         )
         self.anchor_timer = AnchorTimer()
+        self.signal_poll = SignalPoll()
         prepare()  # importing the exchange library takes most of a second, and no position must wait for that
         self._started_at = db_now()
 
@@ -57,6 +59,7 @@ class WorkerLoop:
                 "watching the accounts failed; due trios are advanced, the next pass tries again"
             )
         self.anchor_timer.poll()
+        self.signal_poll.poll()
         return advance_due(self.advance_pool)
 
     def _beat(self) -> None:
@@ -85,6 +88,7 @@ class WorkerLoop:
     def close(self) -> None:
         """Finish what is under way, give the watches back, delete the heartbeat."""
         try:
+            self.signal_poll.stop()
             self.watch_manager.stop()
             self.advance_pool.stop()
             self.anchor_timer.stop()

@@ -1,4 +1,4 @@
-"""OrderExecutor: places a batch of intents as trios on one account.
+"""OrderExecutor: places a batch of intents as trios on one account. Strategies, webhooks, files and tickets use it.
 
 The balance is read once for the whole batch and reserved trio by trio; a trio that ends without a position
 releases its reservation, and a failed intent never stops the next one.
@@ -7,8 +7,9 @@ releases its reservation, and a failed intent never stops the next one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 
 from accounts.errors import AccountsError
@@ -20,42 +21,65 @@ from exchange.refusals import Refusal
 from exchange.types import ZERO, OrderType, Side, TimeInForce
 from orders import services
 from orders.domain.enums import ENDS, TrioState
-from orders.domain.errors import OrdersError, RuleBroken, SlotTaken
+from orders.domain.errors import LimitBroken, OrdersError, RuleBroken, SlotTaken
+from orders.domain.rounding import plain
 from orders.exchange_data.clock import exchange_now_ms
-from orders.models import TrioOrder
+from orders.models import Symbol, TrioOrder
 from orders.placement.service import OrderPlacementService
-from orders.services import Funds
+from orders.queueing.surroundings import Surroundings, surroundings
+from orders.services import Funds, Reading
+from orders.specs import spec_shown
+from signals.domain.refusals import RefusalKind, SignalRefused, sentence
+from signals.domain.sizing import Grid, Means, figures
+from signals.domain.terms import Terms
+from signals.services import drafts_claim
 
 logger = logging.getLogger(__name__)
 
+CENT = Decimal("0.01")
 SET_MAX = 50  # queued at once, then placed
 NO_POSITION = ENDS - {TrioState.CLOSED}
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What somebody wants: one trio, prices in the quote asset, quantity in the base asset."""
+    """What somebody wants: one trio, prices in the quote asset, quantity in the base asset.
+
+    With ``terms`` the quantity, levels and price are worked out from them, by the mark price and what the account has;
+    ``atr`` is the average true range that they may ask for. ``result_id``: the signal's result that this carries out.
+    """
 
     symbol: str
     side: Side
-    quantity: Decimal
-    stop_loss: Decimal
-    take_profit: Decimal
+    quantity: Decimal = ZERO
+    stop_loss: Decimal = ZERO
+    take_profit: Decimal = ZERO
     entry_type: OrderType = OrderType.MARKET
     price: Decimal | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     protection: str = ""
+    terms: Terms | None = None
+    atr: Decimal | None = None
+    source: str = ""
+    place_before: datetime | None = None
+    result_id: int | None = None
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The result of one intent. ``trio_id`` is ``None`` when no trio was made; ``reserved`` is what it keeps."""
+    """The result of one intent. ``trio_id`` is ``None`` when no trio was made; ``reserved`` is what it keeps.
+
+    ``refused`` says why not, as data; ``planned`` what a dry run would have placed.
+    """
 
     intent: Intent
     trio_id: int | None
     state: str
     reason: str
     reserved: Decimal = ZERO
+    refused: SignalRefused | None = None
+    planned: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def placed(self) -> bool:
@@ -73,6 +97,9 @@ class Batch:
     executions: dict[int, Execution] = field(default_factory=dict)
     amounts: dict[str, Decimal] = field(default_factory=dict)  # taken so far, by purse
     trios: set[int] = field(default_factory=set)
+    losses: dict[int, Decimal] = field(
+        default_factory=dict
+    )  # at the stop, fees and slippage included, by place
 
     @property
     def left(self) -> Funds:
@@ -85,6 +112,10 @@ class Batch:
         self.amounts[purse] = self.amounts.get(purse, ZERO) + needed
         self.trios.add(trio.pk)
         return Execution(intent, trio.pk, trio.state, trio.reason, needed)
+
+    def refuse(self, place: int, intent: Intent, refused: SignalRefused) -> None:
+        text = sentence(refused.kind, refused.facts)
+        self.executions[place] = Execution(intent, None, "REFUSED", text, refused=refused)
 
 
 class OrderExecutor:
@@ -108,11 +139,14 @@ class OrderExecutor:
         intents = list(intents)
         if not intents:
             return []
+        batch = Batch(Funds())
         try:
-            funds = self._funds()
+            batch.funds = self._funds()
         except (ExchangeError, AccountsError) as error:
-            return [Execution(i, None, "REFUSED", f"The balance could not be read: {error}") for i in intents]
-        batch = Batch(funds)
+            unread = SignalRefused(RefusalKind.BALANCE_UNREAD, text=str(error))
+            for place, intent in enumerate(intents):
+                batch.refuse(place, intent, unread)
+            return [batch.executions[place] for place in range(len(intents))]
         waiting = list(enumerate(intents))
         while waiting:
             chosen, waiting = waiting[:SET_MAX], waiting[SET_MAX:]
@@ -127,16 +161,15 @@ class OrderExecutor:
 
     def _set(self, chosen: Sequence[Numbered], batch: Batch) -> list[Numbered]:
         """Queue intents as one set, place those that were accepted; return those to try again."""
-        drafts: dict[int, TrioOrder] = {}
-        for place, intent in chosen:
-            try:
-                drafts[place] = self._draft(intent)
-            except OrdersError as error:
-                batch.executions[place] = Execution(intent, None, "REFUSED", str(error))
-        TrioOrder.objects.bulk_create(drafts.values())
         intents = dict(chosen)
+        drafts, known = self._drafts(chosen, batch)
+        self._rehearse(drafts, intents, known, batch)
+        self._save(drafts, intents, batch)
         results = services.trios_queue(
-            [draft.pk for draft in drafts.values()], by=self._by, funds={self._account.pk: batch.left}
+            [draft.pk for draft in drafts.values()],
+            by=self._by,
+            known={drafts[place].pk: reading for place, reading in known.items() if place in drafts},
+            funds={self._account.pk: batch.left},
         )
         refused: dict[int, Exception] = {}
         ended = False
@@ -149,16 +182,17 @@ class OrderExecutor:
             trio.refresh_from_db()
             ended |= trio.is_over
             batch.executions[place] = batch.reserve(intents[place], trio)
-        # Refused before they were queued: no row is kept.
+        # Refused before they were queued: no row is kept. A signal's draft goes with its result.
         TrioOrder.objects.filter(
-            pk__in=[drafts[place].pk for place in refused], state=TrioState.DRAFT
+            pk__in=[drafts[place].pk for place in refused if intents[place].result_id is None],
+            state=TrioState.DRAFT,
         ).delete()
         again = []
         for place, refusal in refused.items():
-            if ended and _lacked_room(refusal):
+            if ended and intents[place].result_id is None and _lacked_room(refusal):
                 again.append((place, intents[place]))
             else:
-                batch.executions[place] = Execution(intents[place], None, "REFUSED", str(refusal))
+                batch.refuse(place, intents[place], _as_data(refusal))
         return again
 
     def _place(self, trio: TrioOrder) -> None:
@@ -167,21 +201,170 @@ class OrderExecutor:
         except Exception:  # it is queued: runworker carries it on, and the next intent is served
             logger.exception("trio %s: placing it raised", trio.pk)
 
+    # --- from intents to drafts -------------------------------------------------------------------
+
+    def _drafts(
+        self, chosen: Sequence[Numbered], batch: Batch
+    ) -> tuple[dict[int, TrioOrder], dict[int, Reading]]:
+        """Return an unsaved draft for each intent that can be worked out, and what was read for it already."""
+        drafts: dict[int, TrioOrder] = {}
+        for place, intent in chosen:
+            try:
+                drafts[place] = self._draft(intent)
+            except OrdersError as error:
+                batch.refuse(place, intent, _as_data(error))
+        known: dict[int, Reading] = {}
+        intents = dict(chosen)
+        to_size = [place for place in drafts if intents[place].terms is not None]
+        if not to_size:
+            return drafts, known
+        near = dict(
+            zip(to_size, surroundings([drafts[place] for place in to_size], counted=batch.trios), strict=True)
+        )
+        marks = self._marks(
+            drafts[place].symbol.symbol for place in to_size if near[place].mark_price is None
+        )
+        spoken_for: dict[str, Decimal] = {}  # by those of this set that come before it
+        for place in to_size:
+            intent, draft, around = intents[place], drafts[place], near[place]
+            try:
+                mark = around.mark_price or marks.get(draft.symbol.symbol)
+                batch.losses[place] = self._work_out(
+                    draft, intent, around, batch, mark=mark, spoken_for=spoken_for
+                )
+            except SignalRefused as refused:
+                del drafts[place]
+                batch.refuse(place, intent, refused)
+                continue
+            if not around.brackets_missing:
+                known[place] = self._reading(draft, around, batch, mark=mark)
+        return drafts, known
+
     def _draft(self, intent: Intent) -> TrioOrder:
         """Return an unsaved draft. Raises RuleBroken when there is no such symbol."""
+        terms = intent.terms
         return services.trio_draft(
             account=self._account,
             symbol=services.symbol_get(self._account.environment, intent.symbol),
             side=intent.side,
             quantity=intent.quantity,
-            entry_type=intent.entry_type,
+            entry_type=intent.entry_type if terms is None else terms.entry_type,
             price=intent.price,
-            time_in_force=intent.time_in_force,
+            time_in_force=intent.time_in_force if terms is None else terms.time_in_force,
             stop_loss=intent.stop_loss,
             take_profit=intent.take_profit,
-            protection=intent.protection,
-            source=self._by,
+            protection=intent.protection if terms is None else terms.protection,
+            place_before=intent.place_before,
+            source=intent.source or self._by,
         )
+
+    def _marks(self, symbols: Iterable[str]) -> Mapping[str, Decimal]:
+        """Return the mark prices that no stream has brought, as the exchange says them; none if it does not answer."""
+        wanted = set(symbols)
+        if not wanted:
+            return {}
+        try:
+            return services.marks_read(self._account.environment, wanted)
+        except (ExchangeError, AccountsError) as error:
+            logger.warning("mark prices of %s could not be read: %s", self._account.environment, error)
+            return {}
+
+    def _work_out(
+        self,
+        draft: TrioOrder,
+        intent: Intent,
+        around: Surroundings,
+        batch: Batch,
+        *,
+        mark: Decimal | None,
+        spoken_for: dict[str, Decimal],
+    ) -> Decimal:
+        """Fill in quantity, levels and price from the intent's terms; return the loss at the stop. Raises SignalRefused."""
+        assert intent.terms is not None
+        asset = draft.symbol.margin_asset
+        purse = batch.funds.purse(asset)
+        held = batch.left.of(asset)
+        taken = around.promised + spoken_for.get(purse, ZERO)
+        setting = around.setting
+        leverage = None if setting is None else setting.wanted_leverage or setting.leverage
+        came_to = figures(
+            intent.terms,
+            side=intent.side,
+            mark=mark,
+            atr=intent.atr,
+            grid=grid_of(draft.symbol),
+            means=Means(
+                equity=ZERO if held is None else held.balance,
+                free=ZERO if held is None else held.available - taken,
+                leverage=leverage or 1,
+            ),
+        )
+        draft.quantity, draft.price = came_to.quantity, came_to.price
+        draft.stop_loss, draft.take_profit = came_to.stop, came_to.target
+        spoken_for[purse] = spoken_for.get(purse, ZERO) + came_to.margin
+        return came_to.at_stop
+
+    def _reading(
+        self, draft: TrioOrder, around: Surroundings, batch: Batch, *, mark: Decimal | None
+    ) -> Reading:
+        held = batch.left.of(draft.symbol.margin_asset)
+        return Reading(
+            mark_price=mark,
+            wallet=None if held is None else held.balance,
+            brackets=around.brackets,
+            available=None if held is None else held.available,
+            counted=frozenset(batch.trios),
+        )
+
+    def _rehearse(
+        self,
+        drafts: dict[int, TrioOrder],
+        intents: Mapping[int, Intent],
+        known: Mapping[int, Reading],
+        batch: Batch,
+    ) -> None:
+        """Check what is a dry run and say what would be placed; it is neither saved nor queued."""
+        for place in [place for place in drafts if intents[place].dry_run]:
+            draft = drafts.pop(place)
+            try:
+                services.trio_check(draft, known.get(place))
+            except OrdersError as error:
+                batch.refuse(place, intents[place], _as_data(error))
+                continue
+            planned = spec_shown(draft)
+            if place in batch.losses:
+                planned["loss_at_stop"] = plain(batch.losses[place].quantize(CENT))
+            batch.executions[place] = Execution(intents[place], None, TrioState.DRY_RUN, "", planned=planned)
+
+    def _save(self, drafts: dict[int, TrioOrder], intents: Mapping[int, Intent], batch: Batch) -> None:
+        """Save the drafts, those of signals together with the results that name them; drop what others carry out."""
+        claims = {intents[place].result_id: place for place in drafts if intents[place].result_id is not None}
+        if claims:
+            free = drafts_claim({result: drafts[place] for result, place in claims.items() if result})
+            for result, place in claims.items():
+                if result not in free:
+                    del drafts[place]
+                    batch.refuse(place, intents[place], SignalRefused(RefusalKind.CLAIMED))
+        TrioOrder.objects.bulk_create([draft for draft in drafts.values() if draft.pk is None])
+
+
+def grid_of(symbol: Symbol) -> Grid:
+    """Return what of a symbol's rules a size must fit."""
+    return Grid(
+        symbol=symbol.symbol,
+        tick=symbol.tick_size or ZERO,
+        step=max(symbol.step_size or ZERO, symbol.market_step_size or ZERO),
+        quantity_min=max(symbol.quantity_min or ZERO, symbol.market_quantity_min or ZERO),
+        notional_min=symbol.notional_min or ZERO,
+        margin_asset=symbol.margin_asset,
+    )
+
+
+def _as_data(error: Exception) -> SignalRefused:
+    if isinstance(error, LimitBroken):
+        return SignalRefused(RefusalKind.LIMIT, text=str(error), **error.breach.facts)
+    kind = RefusalKind.SLOT_TAKEN if isinstance(error, SlotTaken) else RefusalKind.ORDER_REFUSED
+    return SignalRefused(kind, text=str(error))
 
 
 def _lacked_room(error: Exception) -> bool:

@@ -1,6 +1,7 @@
 """What operators see: trios and their actions, and everything else to look at."""
 
 from orders.admin.journal import FillAdmin, RequestAdmin, TrioEventAdmin
+from orders.admin.limits import RiskLimitAdmin
 from orders.admin.liveness import ClockAdmin, HeartbeatAdmin, WatchAdmin
 from orders.admin.slots import SlotAdmin
 from orders.admin.symbols import SymbolAdmin
@@ -11,6 +12,7 @@ __all__ = [
     "FillAdmin",
     "HeartbeatAdmin",
     "RequestAdmin",
+    "RiskLimitAdmin",
     "SlotAdmin",
     "SymbolAdmin",
     "TrioEventAdmin",

@@ -37,4 +37,5 @@ class ReadOnlyAdmin(ReadOnly, Base):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # Who may change it in Django's terms may look at it; changing stays impossible.
         name = self.opts.model_name
-        return any(request.user.has_perm(f"orders.{verb}_{name}") for verb in ("view", "change"))
+        app = self.opts.app_label
+        return any(request.user.has_perm(f"{app}.{verb}_{name}") for verb in ("view", "change"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exchange.refusals import Refusal
+from orders.domain.limits import Breach
 
 
 class OrdersError(Exception):
@@ -15,6 +16,14 @@ class IllegalTransition(OrdersError):
 
 class TrioRefused(OrdersError):
     """A rule, a limit or a gate refuses the trio. Nothing was changed."""
+
+
+class LimitBroken(TrioRefused):
+    """A limit of the account, or of the source on it, would be broken."""
+
+    def __init__(self, breach: Breach) -> None:
+        super().__init__(breach.sentence)
+        self.breach = breach
 
 
 class MarketUnread(TrioRefused):

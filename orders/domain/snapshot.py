@@ -25,6 +25,7 @@ from exchange.types import (
     WorkingType,
 )
 from orders.domain.enums import Cause, Form, LegState, Protection, Role, TargetPolicy, TrioState
+from orders.domain.limits import Breach
 from orders.domain.operator_questions import Question
 
 LEGS_A_TRIO: Final = 2  # conditional orders that a trio keeps room for: its stop-loss and its take-profit
@@ -198,6 +199,7 @@ class TrioSnapshot:
     dry_run: bool = False
     dry_run_passed: bool = False
     refusal: str = ""  # a limit or setting that forbids new risk, in words
+    breach: Breach | None = None  # the limit, where it is one of ours
     conditionals: int = 0  # of the account's other trios: what rests, and what they keep room for
     stranger_conditionals: int = 0  # of the account, not ours
     question: Question | None = None  # what a person is being asked

@@ -11,6 +11,7 @@ from orders.models.journal import (
     TrioEvent,
 )
 from orders.models.liveness import Clock, Heartbeat, Install, Watch
+from orders.models.risk_limit import RiskLimit
 from orders.models.symbols import Symbol
 from orders.models.trio import Leg, TrioOrder
 
@@ -24,6 +25,7 @@ __all__ = [
     "Leg",
     "Outcome",
     "Request",
+    "RiskLimit",
     "Sighting",
     "Slot",
     "Symbol",

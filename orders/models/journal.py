@@ -166,6 +166,7 @@ class Fill(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("account", "symbol", "trade_id"), name="fill_booked_once"),
         )
+        indexes = (models.Index(fields=("account", "time_ts"), name="fill_of_day"),)
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity.normalize():f} at {self.price.normalize():f}"

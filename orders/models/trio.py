@@ -73,6 +73,10 @@ class TrioOrder(models.Model):
     margin_promised = amount(
         default=Decimal(0), help_text="Margin and fee that its entry needs, as checked when it was queued."
     )
+    checked_mark = amount(
+        null=True,
+        help_text="The mark price at which it was checked last, when queued or when its placing began.",
+    )
     slot = models.ForeignKey(Slot, null=True, blank=True, on_delete=models.PROTECT, related_name="trios")
     holds_slot = models.BooleanField(default=False)
     place_before = models.DateTimeField(null=True, blank=True)
@@ -103,12 +107,13 @@ class TrioOrder(models.Model):
     journal_length = models.PositiveIntegerField(default=0)
     journal_at = models.DateTimeField(null=True, blank=True)
 
-    source = models.CharField(max_length=24, default="admin")
+    source = models.CharField(max_length=64, default="admin")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField(null=True, blank=True)
+    begun_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -149,6 +154,7 @@ class TrioOrder(models.Model):
         indexes = (
             models.Index(fields=("id",), condition=models.Q(awake=True), name="trio_awake"),
             models.Index(fields=("state",), name="trio_state"),
+            models.Index(fields=("account", "begun_at"), name="trio_begun"),
             # Unlike others, this kind need not be written with every change of the row.
             BrinIndex(fields=("journal_at",), pages_per_range=8, autosummarize=True, name="trio_journaled"),
         )

@@ -17,7 +17,7 @@ from infrastructure.rows import row_update
 from orders.domain.coverage import Gaps, gone_ts
 from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import Done
-from orders.domain.enums import LegState, RequestKind, Role, Source, TrioState, Verdict
+from orders.domain.enums import Cause, LegState, RequestKind, Role, Source, TrioState, Verdict
 from orders.domain.leg_updates import answered, written_off
 from orders.domain.operator_questions import OVER_WHEN_ACCEPTED, Question, QuestionKind
 from orders.domain.snapshot import TrioSnapshot
@@ -276,6 +276,8 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
     changes: dict[str, Any] = {}
     if after != before:
         changes |= {"state": after, "cause": settled.cause or "", "reason": settled.reason}
+        if before == TrioState.QUEUED and not after.is_end:  # what its limits were checked with
+            changes |= {"begun_at": now, "checked_mark": trio.checked_mark}
         if after.is_end:
             changes |= {"ended_at": now, "holds_slot": False}
             changes |= {"question_kind": "", "question_facts": None, "question_number": None}
@@ -291,7 +293,9 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
         setattr(trio, name, value)
     if after != before:
         result = f" by {trio.result}" if trio.result else ""
-        note(trio, "state", f"{before} → {after}{result}. {trio.reason}".strip(), at=now, cause=trio.cause)
+        facts = settled.breach.facts if settled.breach is not None and settled.cause is Cause.LIMIT else {}
+        text = f"{before} → {after}{result}. {trio.reason}".strip()
+        note(trio, "state", text, at=now, cause=trio.cause, **facts)
     return tuple(changes)
 
 

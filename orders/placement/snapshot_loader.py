@@ -12,7 +12,7 @@ from accounts.rate_budget import Closure
 from accounts.symbol_settings import setting_mismatch
 from exchange.types import ZERO, ExchangeMs, OrderType, OurMs, PositionSide, Side
 from infrastructure.rows import fetch_first
-from orders import risk_gates
+from orders import limits, risk_gates
 from orders.domain import client_ids
 from orders.domain.enums import (
     Cause,
@@ -24,6 +24,7 @@ from orders.domain.enums import (
     Verdict,
 )
 from orders.domain.fitting import fitted
+from orders.domain.limits import Breach
 from orders.domain.snapshot import (
     LEGS_A_TRIO,
     LegView,
@@ -122,6 +123,19 @@ def snapshot_of(
     refusal = _refusal(trio, rows, install) if placing else ""
     if placing and trio.trio_state is TrioState.PLACING and dry_run and not refusal:
         refusal = "DRY_RUN_MODE is on: nothing new is opened."
+    slot = slot_view(
+        trio,
+        now=now,
+        now_ts=now_ts,
+        rules=rules,
+        admission=admission,
+        alive=alive,
+        watch=_watch_of(trio, rows) if placing or (trio.slot is not None and not trio.slot.as_of) else None,
+        placing=placing,
+    )
+    breach = None
+    if placing and not refusal and isinstance(rows, TurnRows) and _begins(trio, slot, legs, dry_run=dry_run):
+        breach = _breach(trio, rows, slot, now_ts=now_ts)
     snapshot = TrioSnapshot(
         spec=fitted(spec_of(trio), filters),
         state=trio.trio_state,
@@ -132,18 +146,7 @@ def snapshot_of(
         cause=Cause(trio.cause) if trio.cause else None,
         reason=trio.reason,
         legs=legs,
-        slot=slot_view(
-            trio,
-            now=now,
-            now_ts=now_ts,
-            rules=rules,
-            admission=admission,
-            alive=alive,
-            watch=_watch_of(trio, rows)
-            if placing or (trio.slot is not None and not trio.slot.as_of)
-            else None,
-            placing=placing,
-        ),
+        slot=slot,
         policies=rules,
         cancel_wanted=trio.cancel_wanted_at is not None,
         close_wanted=trio.close_wanted_at is not None,
@@ -153,7 +156,8 @@ def snapshot_of(
         worker_alive=alive,
         dry_run=dry_run and trio.trio_state is TrioState.QUEUED,
         dry_run_passed=dry_run and any(_tested(request) for request in requests),
-        refusal=refusal,
+        refusal=refusal or (breach.sentence if breach is not None else ""),
+        breach=breach,
         conditionals=conditionals[0],
         stranger_conditionals=conditionals[1],
         question=trio.asked,
@@ -186,6 +190,24 @@ def _refusal(trio: TrioOrder, rows: TrioRows, install: Install) -> str:
     if refusal or rows.setting is None:
         return refusal
     return setting_mismatch(rows.setting, trio.account) or ""
+
+
+def _begins(trio: TrioOrder, slot: SlotView, legs: Iterable[LegView], *, dry_run: bool) -> bool:
+    """May this turn commit the first request, or the entry's? A trio that is to leave opens nothing."""
+    if trio.cancel_wanted_at or trio.close_wanted_at or trio.panic_wanted_at:
+        return False
+    if trio.trio_state is TrioState.QUEUED:
+        return slot.placeable or dry_run
+    return not any(leg.role is Role.ENTRY and leg.state is not LegState.PLANNED for leg in legs)
+
+
+def _breach(trio: TrioOrder, rows: TurnRows, slot: SlotView, *, now_ts: ExchangeMs) -> Breach | None:
+    """Return the limit that the entry would break; from now on others who begin on the account wait for this turn."""
+    fresh = slot.mark_price is not None and abs(now_ts - slot.mark_as_of) <= limits.MARK_AGE_MS
+    mark = slot.mark_price if fresh else trio.checked_mark
+    found = limits.breach_of(trio, limited=rows.limited, mark=mark, now_ts=now_ts, lock=True)
+    trio.checked_mark = mark
+    return found
 
 
 def _watch_of(trio: TrioOrder, rows: TrioRows) -> Watch | None:

@@ -70,6 +70,7 @@ WHOLE: Final = Read(
     SELECT {{trio}}, {{account}}, {{symbol}}, {{slot}},
         clock_timestamp(), {LEGS.column}, {REQUESTS.column}, {EXECUTIONS}, {WATCH.column}, {SETTING.column},
         EXISTS (SELECT FROM orders_heartbeat WHERE beat > clock_timestamp() - {HEARTBEAT_SECONDS} * interval '1 second'),
+        EXISTS (SELECT FROM orders_risklimit WHERE account_id = trio.account_id AND is_active),
         {_RESERVED}
     FROM orders_trioorder trio
     JOIN accounts_exchangeaccount account ON account.id = trio.account_id
@@ -117,6 +118,7 @@ class TurnRows(TrioRows):
     watch: Watch | None
     setting: SymbolSetting | None  # leverage and margin type
     worker_alive: bool
+    limited: bool = False  # its account has limits
 
 
 def rows_read(trio: TrioOrder) -> TrioRows:
@@ -128,7 +130,7 @@ def turn_rows(row: Sequence[Any] | None) -> TurnRows:
     """Return what was read by ``WHOLE``. Raises TrioOrder.DoesNotExist when there was no such trio."""
     if row is None:
         raise TrioOrder.DoesNotExist("The trio is gone.")
-    trio, (now, legs, requests, executions, watch, setting, alive, *reserved) = WHOLE.with_rest(row)
+    trio, (now, legs, requests, executions, watch, setting, alive, limited, *reserved) = WHOLE.with_rest(row)
     if (writes := gathering()) is not None and reserved[0] is not None:
         writes.reserve(dict(zip(KEYS, reserved, strict=True)))
     watches, settings = WATCH.made(watch), SETTING.made(setting)
@@ -139,6 +141,7 @@ def turn_rows(row: Sequence[Any] | None) -> TurnRows:
         watch=watches[0] if watches else None,
         setting=settings[0] if settings else None,
         worker_alive=alive,
+        limited=limited,
     )
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from accounts.symbol_settings import setting_mismatch
 from exchange.types import ZERO, MarginType
-from orders import risk_gates
+from orders import limits, risk_gates
 from orders.domain import validation
 from orders.domain.enums import TrioState
-from orders.domain.errors import IllegalTransition, SlotTaken, TrioRefused
+from orders.domain.errors import (
+    IllegalTransition,
+    LimitBroken,
+    MarketUnread,
+    OrdersError,
+    SlotTaken,
+    TrioRefused,
+)
 from orders.domain.rounding import plain
 from orders.models import Slot, TrioOrder
-from orders.queueing.market import Reading, reading_of
+from orders.queueing.market import Reading, reading_of, readings
 from orders.queueing.surroundings import Surroundings, surroundings
 from orders.specs import rules_of, spec_changes, spec_of
 
@@ -24,7 +31,41 @@ def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:
     gates_check(trio, around)
     reading = reading or reading_of(trio, around)
     rules_check(trio, around, reading)
+    limits_check(trio, around, reading)
     return reading
+
+
+def trios_check(trios: Sequence[TrioOrder]) -> list[OrdersError | None]:
+    """Say of each of these drafts, saved or not, why it could not be placed with those before it; None: it could.
+
+    The exchange is asked once for all of an account.
+    """
+    if not trios:
+        return []
+    near = surroundings(trios)
+    read = readings(trios, near)
+    reserved: dict[tuple[int, str], Decimal] = {}
+    holders: dict[tuple[int, str, str], TrioOrder] = {}
+    found: list[OrdersError | None] = []
+    for trio, around, reading in zip(trios, near, read, strict=True):
+        purse = trio.account_id, trio.symbol.margin_asset if trio.account.multi_assets_since is None else ""
+        slot = trio.account_id, trio.symbol.symbol, trio.position_side
+        try:
+            gates_check(trio, around)
+            if isinstance(reading, MarketUnread):
+                raise reading
+            margin = rules_check(trio, around, reading, reserved=reserved.get(purse, ZERO))
+            limits_check(trio, around, reading)
+            slot_check(trio, around, None)
+            if slot in holders:
+                raise SlotTaken(f"{slot_of(trio)} is wanted by another one before it: one trio at a time.")
+        except OrdersError as error:
+            found.append(error)
+            continue
+        reserved[purse] = reserved.get(purse, ZERO) + margin
+        holders[slot] = trio
+        found.append(None)
+    return found
 
 
 def margin_needed(trio: TrioOrder, reading: Reading) -> str | None:
@@ -71,6 +112,18 @@ def rules_check(
     spec, market = spec_of(trio), market_of(trio, around, reading, reserved=reserved)
     validation.check(spec, rules_of(trio.symbol), market)
     return validation.margin_needed(spec, market) or ZERO
+
+
+def limits_check(trio: TrioOrder, around: Surroundings, reading: Reading) -> None:
+    """Raise LimitBroken when a limit would be broken as things stand; it is checked again when its placing begins."""
+    if not around.is_limited and limits.without_limits(trio) is None:
+        return
+    now_ts = around.exchange_ms(trio.account.environment)
+    found = limits.breach_of(
+        trio, limited=around.is_limited, mark=reading.mark_price, now_ts=now_ts, lock=False
+    )
+    if found is not None:
+        raise LimitBroken(found)
 
 
 def market_of(

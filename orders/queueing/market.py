@@ -167,6 +167,12 @@ def _prices_asked(
     }
 
 
+def marks_read(environment: str, symbols: Collection[str]) -> dict[str, Decimal]:
+    """Return the mark prices of these symbols, read now. Raises ExchangeError or AccountsError."""
+    with spending(Priority.PLACE), answers_within(PERSON_MS):
+        return _marks_read(environment, symbols)
+
+
 def _marks_read(environment: str, symbols: Collection[str]) -> dict[str, Decimal]:
     public = public_exchange(environment)
     asked: Iterable[str | None] = sorted(symbols) if len(symbols) <= ONE_BY_ONE_MAX else [None]

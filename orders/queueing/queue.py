@@ -25,7 +25,15 @@ from orders import jobs, risk_gates
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.errors import OrdersError, SlotTaken, TrioRefused
 from orders.models import Slot, TrioOrder
-from orders.queueing.check import draft_check, gates_check, rules_check, setting_problem, slot_check, slot_of
+from orders.queueing.check import (
+    draft_check,
+    gates_check,
+    limits_check,
+    rules_check,
+    setting_problem,
+    slot_check,
+    slot_of,
+)
 from orders.queueing.market import Funds, Reading, readings
 from orders.queueing.surroundings import Surroundings, surroundings
 from orders.specs import FILTERS
@@ -65,9 +73,10 @@ LOCKED = Read(TrioOrder, LOCK + READ, only=COLUMNS_READ)
 WRITE = """
     WITH queued AS (
         UPDATE orders_trioorder trio
-        SET state = %(state)s, slot_id = new.slot_id, holds_slot = true, margin_promised = new.margin,
-            queued_at = %(now)s, place_before = %(place_before)s, wake_at = %(wake_at)s, updated_at = %(now)s
-        FROM unnest(%(trios)s::bigint[], %(slots)s::bigint[], %(margins)s::numeric[]) AS new (id, slot_id, margin)
+        SET state = %(state)s, slot_id = new.slot_id, holds_slot = true, margin_promised = new.margin, checked_mark = new.mark,
+            queued_at = %(now)s, place_before = coalesce(trio.place_before, %(place_before)s), wake_at = %(wake_at)s, updated_at = %(now)s
+        FROM unnest(%(trios)s::bigint[], %(slots)s::bigint[], %(margins)s::numeric[], %(marks)s::numeric[])
+            AS new (id, slot_id, margin, mark)
         WHERE trio.id = new.id
     )
     INSERT INTO orders_trioevent (trio_id, at, kind, text, data)
@@ -106,6 +115,7 @@ class Accepted:
     trio: TrioOrder
     slot_id: int | None
     margin: Decimal
+    mark: Decimal | None  # the price it was checked at
     now: datetime  # the database's clock, read after its row was locked
 
     @property
@@ -250,7 +260,13 @@ class _Queueing:
         for candidate, trio, around in zip(candidates, locked, near, strict=True):
             try:
                 margin = self._checked(candidate, trio, around, reserved=reserved.get(purse_of(trio), ZERO))
-                chosen = Accepted(trio, around.slot_id, margin.quantize(MARGIN_STEP), around.now)
+                chosen = Accepted(
+                    trio,
+                    around.slot_id,
+                    margin.quantize(MARGIN_STEP),
+                    candidate.reading.mark_price,
+                    around.now,
+                )
                 slot_check(trio, around, holders.get(chosen.key))
             except OrdersError as error:
                 self._refuse(trio.pk, error)
@@ -271,6 +287,7 @@ class _Queueing:
             raise TrioRefused("The draft was changed while it was being checked. Look at it, then place it.")
         gates_check(trio, around)
         margin = rules_check(trio, around, candidate.reading, reserved=reserved)
+        limits_check(trio, around, candidate.reading)
         if not around.worker_alive:
             raise TrioRefused(risk_gates.NO_WORKER)
         return margin
@@ -285,8 +302,10 @@ class _Queueing:
         for one in accepted:
             trio = one.trio
             trio.slot_id, trio.holds_slot, trio.margin_promised = slots[one.key], True, one.margin
+            trio.checked_mark = one.mark
             trio.queued_at = trio.updated_at = now
-            trio.place_before, trio.wake_at = place_before, wake_at
+            trio.place_before = trio.place_before or place_before  # a signal's draft has one already
+            trio.wake_at = wake_at
             self._results[trio.pk] = QueueResult(trio.pk, trio)
         values: dict[str, Any] = {
             "state": accepted[0].trio.state,
@@ -296,6 +315,7 @@ class _Queueing:
             "trios": [one.trio.pk for one in accepted],
             "slots": [one.trio.slot_id for one in accepted],
             "margins": [one.margin for one in accepted],
+            "marks": [one.mark for one in accepted],
             "text": f"DRAFT → QUEUED by {self._by}.",
             "data": json.dumps({"by": self._by}),
         }

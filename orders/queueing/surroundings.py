@@ -53,7 +53,8 @@ AROUND = """
         brackets.id IS NULL AND NOT EXISTS (
             SELECT FROM accounts_leveragebrackets WHERE account_id = wanted.account_id
               AND read_at > clock_timestamp() - %(again)s * interval '1 second'
-        )
+        ),
+        EXISTS (SELECT FROM orders_risklimit WHERE account_id = wanted.account_id AND is_active)
     FROM wanted
     JOIN accounts_exchangeaccount account ON account.id = wanted.account_id
     LEFT JOIN accounts_symbolsetting setting
@@ -90,6 +91,7 @@ class Surroundings:
     mark_price: Decimal | None  # as the price stream brought it just now, if it did
     brackets: Sequence[LeverageBracket]
     brackets_missing: bool  # and not looked for lately
+    is_limited: bool  # its account has limits
     read_at: float  # this machine's monotonic clock
 
     def exchange_ms(self, environment: str) -> ExchangeMs:
@@ -138,6 +140,7 @@ def _made(trio: TrioOrder, row: Sequence[Any], read_at: float) -> Surroundings:
         mark,
         steps,
         missing,
+        limited,
     ) = rest
     install = Install(pk=install_id, token=token, system_identifier=system) if install_id else None
     setting = None
@@ -167,5 +170,6 @@ def _made(trio: TrioOrder, row: Sequence[Any], read_at: float) -> Surroundings:
         mark_price=mark,
         brackets=brackets_of(steps) if steps else (),
         brackets_missing=missing,
+        is_limited=limited,
         read_at=read_at,
     )

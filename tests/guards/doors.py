@@ -26,7 +26,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/rq_worker.py",
-                "found = None if self.instance else jobs.LISTED.get(str(self.func_name))",
+                "found = None if self.instance else LISTED.get(str(self.func_name))",
                 "found = super().func",
             ),
         ),
@@ -64,7 +64,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a forged header lets passwords be tried without end, or one thief locks everybody out",
         (
             Removal(
-                "backoffice/login_limits.py",
+                "infrastructure/client_address.py",
                 "if not any(found in network for network in settings.TRUSTED_PROXIES):",
                 "if False:",
             ),

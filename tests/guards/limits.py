@@ -7,9 +7,56 @@ from typing import Final
 from tests.guards.guard import Guard, Removal
 
 BUDGET: Final = "tests/unit/accounts/test_rate_budget.py"
+RISK: Final = "tests/unit/orders/test_limits.py"
 BANS: Final = "tests/unit/orders/placement/test_bans.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "limits are checked in begin",
+        "P8",
+        "a limit that was reached since a trio was queued is passed over, and the entry goes",
+        (
+            Removal(
+                "orders/placement/snapshot_loader.py",
+                "        breach = _breach(trio, rows, slot, now_ts=now_ts)\n",
+                "        breach = None\n",
+            ),
+        ),
+        (f"{RISK}::test_a_limit_that_came_after_the_queue_is_kept_to_in_begin",),
+    ),
+    Guard(
+        "a limit is locked while it is checked",
+        "P8",
+        "two that begin at once each find the limit free, and exceed it together",
+        (Removal("orders/limits.py", '(LOCK if lock else "") + USAGE', "USAGE"),),
+        (f"{RISK}::test_one_that_begins_waits_for_the_one_that_is_checked",),
+    ),
+    Guard(
+        "nothing automatic without limits",
+        "P8",
+        "a strategy or a webhook trades real money on an account that nobody has limited",
+        (
+            Removal(
+                "orders/limits.py",
+                "environment == Environment.PAPER or not is_automatic(trio.source)",
+                "environment",
+            ),
+        ),
+        (f"{RISK}::test_nothing_automatic_reaches_an_exchange_on_an_account_without_limits",),
+    ),
+    Guard(
+        "a trio that is to leave asks no limit",
+        "P10",
+        "a cancel waits for a row that somebody holds, and is refused with the trio instead",
+        (
+            Removal(
+                "orders/placement/snapshot_loader.py",
+                "    if trio.cancel_wanted_at or trio.close_wanted_at or trio.panic_wanted_at:\n        return False\n",
+                "",
+            ),
+        ),
+        (f"{RISK}::test_a_queued_trio_is_cancelled_although_its_limit_is_locked",),
+    ),
     Guard(
         "a share of the weight is for what protects alone",
         "P9, P4",

@@ -9,7 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 
-from backoffice.login_limits import ADDRESS_FAILURES_MAX, client_address
+from backoffice.login_limits import ADDRESS_FAILURES_MAX
+from infrastructure.client_address import client_address
 
 pytestmark = pytest.mark.django_db
 PROXY, DESK, THIEF = "10.0.0.2", "192.0.2.7", "203.0.113.9"

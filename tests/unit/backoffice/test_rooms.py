@@ -12,7 +12,7 @@ import pytest
 from local_servers.manager import CHECKOUT
 from tests.unit.processes import bare_environment, run
 
-PURE = ("orders/domain", "exchange", "simulator")
+PURE = ("orders/domain", "signals/domain", "exchange", "simulator")
 # Benchmarks that start servers of their own, and what they stand on.
 WITH_SERVERS = {
     "alone.py",
@@ -53,7 +53,8 @@ def files(room: str) -> list[Path]:
 
 @pytest.mark.parametrize("room", PURE)
 def test_a_pure_room_imports_no_django_and_no_outer_room(room: str) -> None:
-    outer = DJANGO | ({"orders"} if room != "orders/domain" else set())
+    outer = DJANGO | ({"orders"} if not room.endswith("/domain") else set())
+    outer |= {"signals"} if room != "signals/domain" else set()
 
     wrong = [
         (path.name, name) for path in files(room) for name in imports(path) if name.split(".")[0] in outer
@@ -62,12 +63,14 @@ def test_a_pure_room_imports_no_django_and_no_outer_room(room: str) -> None:
     assert wrong == []
 
 
-def test_the_domain_knows_of_orders_only_itself() -> None:
+@pytest.mark.parametrize("room", ["orders/domain", "signals/domain"])
+def test_a_domain_knows_of_orders_and_signals_only_domains(room: str) -> None:
     wrong = [
         (path.name, name)
-        for path in files("orders/domain")
+        for path in files(room)
         for name in imports(path)
-        if name.split(".")[0] == "orders" and not name.startswith("orders.domain")
+        if name.split(".")[0] in ("orders", "signals")
+        and not name.startswith(("orders.domain", "signals.domain"))
     ]
 
     assert wrong == []

@@ -18,6 +18,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.models import SymbolSetting
+from orders.models import RiskLimit
 from tests.builders import Desk
 
 # Written by looking alone: who is signed in, and until when.
@@ -96,6 +97,18 @@ class World:
         asks.save()
         draft = desk.a_trio()
         SymbolSetting.objects.get_or_create(account=desk.account, symbol="BTCUSDT", defaults={"leverage": 5})
+        RiskLimit.objects.create(account=desk.account, trios_open=1000)
+        from signals.files import file_made
+        from signals.models import SizingRule
+        from tests.unit.signals.hooks import BUY, a_sender
+
+        sender = a_sender(desk, symbols="BTCUSDT")
+        sender.post({**BUY, "market_position": "flat"})
+        SizingRule.objects.create(account=desk.account, kind="RISK", value=1)
+        file_made(
+            name="a.csv",
+            content=b"account,symbol,side,quantity,stop_loss,take_profit\ndesk,BTCUSDT,BUY,1,1,2\n",
+        ).save()
         somebody = User.objects.create_user("somebody", password="x")
         Group.objects.create(name="desk")
         TOTPDevice.objects.create(user=somebody, name="phone")

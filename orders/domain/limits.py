@@ -1,0 +1,175 @@
+"""Limits on new risk: what an account, or one source on it, may open. Pure: what is used already comes in as figures.
+
+Stops, exits, cancels and look-ups are never asked about here.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from exchange.types import ZERO, OrderType, Side
+from orders.domain.rounding import plain
+
+AUTOMATIC: Final = frozenset({"strategy", "hook", "file"})  # what stands before the colon of a trio's source
+HUNDRED: Final = Decimal(100)
+CENT: Final = Decimal("0.01")
+
+
+def is_automatic(source: str) -> bool:
+    """Did no person decide about this very trio?"""
+    kind, colon, _ = source.partition(":")
+    return bool(colon) and kind in AUTOMATIC
+
+
+class LimitRule(enum.StrEnum):
+    NO_LIMITS = "NO_LIMITS"
+    SYMBOL = "SYMBOL"
+    MARK_UNKNOWN = "MARK_UNKNOWN"
+    COLLAR = "COLLAR"
+    ORDER_NOTIONAL = "ORDER_NOTIONAL"
+    OPEN_NOTIONAL = "OPEN_NOTIONAL"
+    OPEN_TRIOS = "OPEN_TRIOS"
+    ORDERS_A_MINUTE = "ORDERS_A_MINUTE"
+    DAILY_LOSS = "DAILY_LOSS"
+    DUPLICATE = "DUPLICATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is allowed. ``None`` (and no symbols): this rule is off. ``source``: empty for all of the account."""
+
+    account: str
+    source: str = ""
+    notional_order: Decimal | None = None
+    notional_open: Decimal | None = None
+    trios_open: int | None = None
+    orders_minute: int | None = None
+    daily_loss: Decimal | None = None
+    collar_percent: Decimal | None = None
+    duplicate_seconds: int | None = None
+    symbols: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is used of a limit already, the trio in question left out. ``day_result``: net, since midnight UTC."""
+
+    notional_open: Decimal = ZERO
+    trios_open: int = 0
+    begun_minute: int = 0
+    day_result: Decimal = ZERO
+    duplicate_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is to be opened."""
+
+    symbol: str
+    side: Side
+    quantity: Decimal
+    entry_type: OrderType
+    price: Decimal | None
+    mark: Decimal | None
+
+    @property
+    def notional(self) -> Decimal | None:
+        """What it may come to: a sale's limit price fills at the market when that is higher. ``None``: not known."""
+        if self.entry_type is not OrderType.LIMIT:
+            return None if self.mark is None else self.quantity * self.mark
+        if self.price is None:
+            return None
+        above = self.side is Side.SELL and self.mark is not None
+        return self.quantity * (max(self.price, self.mark or ZERO) if above else self.price)
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A rule that new risk would break: its value, and the limit."""
+
+    rule: LimitRule
+    value: str
+    limit: str
+    account: str
+    source: str = ""
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        return {
+            "rule": self.rule.value,
+            "value": self.value,
+            "limit": self.limit,
+            "account": self.account,
+            "source": self.source,
+        }
+
+    @property
+    def sentence(self) -> str:
+        whose = f"{self.source} on {self.account}" if self.source else self.account
+        return _SENTENCES[self.rule].format(value=self.value, limit=self.limit, whose=whose)
+
+
+_SENTENCES: Final[Mapping[LimitRule, str]] = {
+    LimitRule.NO_LIMITS: "{whose} has no limits. What no person decides about is placed on {limit} only within limits: "
+    "set them under “Limits”.",
+    LimitRule.SYMBOL: "Limit of {whose}: {value} is not among the allowed symbols ({limit}).",
+    LimitRule.MARK_UNKNOWN: "Limit of {whose}: the mark price of {value} is not known, so the limit cannot be checked.",
+    LimitRule.COLLAR: "Limit of {whose}: the entry price is {value} % away from the mark price, {limit} % are allowed.",
+    LimitRule.ORDER_NOTIONAL: "Limit of {whose}: the order is worth {value}, {limit} are allowed for one.",
+    LimitRule.OPEN_NOTIONAL: "Limit of {whose}: with it {value} would be open, {limit} are allowed.",
+    LimitRule.OPEN_TRIOS: "Limit of {whose}: it would be trio number {value}, {limit} may be open.",
+    LimitRule.ORDERS_A_MINUTE: "Limit of {whose}: it would be entry number {value} within a minute, {limit} are allowed.",
+    LimitRule.DAILY_LOSS: "Limit of {whose}: daily loss, {value} of {limit} since midnight UTC. It is free again at the "
+    "next midnight UTC.",
+    LimitRule.DUPLICATE: "Limit of {whose}: trio {value} is the same and was placed within the last {limit} s.",
+}
+
+
+def breach(entry: Entry, limited: Iterable[tuple[Limits, Usage]]) -> Breach | None:
+    """Return the first limit that opening this would break, if any."""
+    for limits, usage in limited:
+        for found in _breaches(entry, limits, usage):
+            return found
+    return None
+
+
+def _breaches(entry: Entry, limits: Limits, usage: Usage) -> Iterable[Breach]:
+    def broken(rule: LimitRule, value: object, limit: object) -> Breach:
+        return Breach(rule, str(value), str(limit), limits.account, limits.source)
+
+    if limits.symbols and entry.symbol not in limits.symbols:
+        yield broken(LimitRule.SYMBOL, entry.symbol, ", ".join(sorted(limits.symbols)))
+    if limits.daily_loss is not None and -usage.day_result >= limits.daily_loss:
+        yield broken(LimitRule.DAILY_LOSS, _money(-usage.day_result), _money(limits.daily_loss))
+    if usage.duplicate_of is not None and limits.duplicate_seconds is not None:
+        yield broken(LimitRule.DUPLICATE, usage.duplicate_of, limits.duplicate_seconds)
+    if limits.trios_open is not None and usage.trios_open + 1 > limits.trios_open:
+        yield broken(LimitRule.OPEN_TRIOS, usage.trios_open + 1, limits.trios_open)
+    if limits.orders_minute is not None and usage.begun_minute + 1 > limits.orders_minute:
+        yield broken(LimitRule.ORDERS_A_MINUTE, usage.begun_minute + 1, limits.orders_minute)
+    notional = entry.notional
+    wants_notional = limits.notional_order is not None or limits.notional_open is not None
+    wants_mark = limits.collar_percent is not None and entry.entry_type is OrderType.LIMIT
+    if (wants_notional and notional is None) or (wants_mark and not entry.mark):
+        yield broken(LimitRule.MARK_UNKNOWN, entry.symbol, "")
+        return
+    if limits.collar_percent is not None and entry.price is not None and entry.mark:
+        away = abs(entry.price - entry.mark) / entry.mark * HUNDRED
+        if away > limits.collar_percent:
+            yield broken(LimitRule.COLLAR, plain(away.quantize(CENT)), plain(limits.collar_percent))
+    if notional is None:
+        return
+    if limits.notional_order is not None and notional > limits.notional_order:
+        yield broken(LimitRule.ORDER_NOTIONAL, _money(notional), _money(limits.notional_order))
+    if limits.notional_open is not None and usage.notional_open + notional > limits.notional_open:
+        yield broken(
+            LimitRule.OPEN_NOTIONAL, _money(usage.notional_open + notional), _money(limits.notional_open)
+        )
+
+
+def _money(value: Decimal) -> str:
+    return format(value.quantize(CENT), "f")

@@ -1,0 +1,155 @@
+"""Each signal: what was wanted and why, and what became of it on each account."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import unfold.admin
+from django.contrib import admin, messages
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.decorators import action, display
+
+from infrastructure.admin_pages import DialogActions, ReadOnly, dialog, redirect
+from orders.admin import columns
+from orders.admin.read_only import ReadOnlyAdmin
+from orders.domain.enums import Role, TrioState
+from orders.domain.rounding import plain, signed
+from orders.models import Leg
+from orders.selectors import net_pnl
+from signals.admin.ticket_form import TicketForm
+from signals.domain.enums import Outcome
+from signals.domain.refusals import sentence
+from signals.models import Signal, SignalResult
+from signals.tickets import ticket_record
+
+if TYPE_CHECKING:
+    InlineBase = admin.TabularInline[SignalResult, Signal]
+else:
+    InlineBase = unfold.admin.TabularInline
+
+CENT = Decimal("0.01")
+COLOURS = {
+    Outcome.PENDING.value: "info",
+    Outcome.PLACED.value: "success",
+    Outcome.CLOSING.value: "success",
+    Outcome.CANCELLING.value: "success",
+    Outcome.REFUSED.value: "danger",
+    Outcome.TOO_LATE.value: "warning",
+    Outcome.SLOT_TAKEN.value: "warning",
+}
+
+
+def why(result: SignalResult) -> str:
+    """Return why a result is as it is, in words."""
+    return sentence(result.refusal, result.facts) if result.refusal else ""
+
+
+class ResultInline(ReadOnly, InlineBase):
+    model = SignalResult
+    verbose_name_plural = "what became of it"
+    fields = readonly_fields = ("account", "outcome", "why", "trio_page", "at")
+    extra = 0
+
+    @display(description="Why")
+    def why(self, result: SignalResult) -> str:
+        if result.refusal:
+            return why(result)
+        return (
+            ", ".join(f"{name} {value}" for name, value in result.facts.items() if value) or columns.NOTHING
+        )
+
+    @display(description="Trio")
+    def trio_page(self, result: SignalResult) -> str:
+        if result.trio_id is None:
+            return columns.NOTHING
+        page = reverse("admin:orders_trioorder_change", args=[result.trio_id])
+        return format_html('<a href="{}">{}, {}</a>', page, result.trio, result.trio and result.trio.state)
+
+
+@admin.register(Signal)
+class SignalAdmin(DialogActions, ReadOnlyAdmin):
+    actions_list: ClassVar = ["new_ticket"]
+    list_display = ("received", "origin", "source", "symbol", "verb", "side", "outcomes", "reason")
+    list_filter = ("origin", "status", "verb", "results__outcome", "source")
+    search_fields = ("source", "symbol", "reason")
+    inlines = (ResultInline,)
+    shown = (
+        *(
+            "origin",
+            "source",
+            "symbol",
+            "verb",
+            "side",
+            "wanted",
+            "reason",
+            "figures_shown",
+            "dry_run",
+            "together",
+        ),
+        *("timeframe", "bar", "received", "until", "status", "key"),
+    )
+    received = columns.time("received_at", "Received")
+    until = columns.time("act_before", "May act until")
+    bar = columns.exchange_time("bar_open_ts", "Bar")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("results__account", "results__trio__symbol")
+
+    @display(description="Outcome")
+    def outcomes(self, signal: Signal) -> str:
+        found = [f"{result.account.name}: {result.outcome}" for result in signal.results.all()]
+        return ", ".join(found) or columns.NOTHING
+
+    @display(description="Wanted")
+    def wanted(self, signal: Signal) -> str:
+        return json.dumps(signal.terms, ensure_ascii=False)
+
+    @display(description="Figures")
+    def figures_shown(self, signal: Signal) -> str:
+        return ", ".join(f"{name} {value}" for name, value in signal.figures.items()) or columns.NOTHING
+
+    @display(description="All accounts together")
+    def together(self, signal: Signal) -> str:
+        trios = [result.trio for result in signal.results.all() if result.trio is not None]
+        if not trios:
+            return columns.NOTHING
+        filled = Leg.objects.filter(trio__in=trios, role=Role.ENTRY).aggregate(total=Sum("filled"))["total"]
+        opened = [trio for trio in trios if trio.trio_state is TrioState.OPEN]
+        covered = sum(trio.uncovered_known_at is None for trio in opened)
+        nets: dict[str, Decimal] = {}
+        for found in net_pnl([trio.pk for trio in trios]).values():
+            for part in found:
+                nets[part.asset] = nets.get(part.asset, Decimal(0)) + part.net
+        net = ", ".join(f"{signed(amount.quantize(CENT))} {asset}" for asset, amount in nets.items())
+        return (
+            f"{len(trios)} trios, filled {plain(filled or Decimal(0))}; {len(opened)} open, {covered} of them protected; "
+            f"net {net or 'nothing yet'}"
+        )
+
+    def has_ticket_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("orders.place_trioorder")
+
+    @action(
+        description="New ticket",
+        url_path="new-ticket",
+        permissions=["ticket"],
+        icon="send",
+        dialog=dialog(
+            "One trio on several accounts",
+            "Each account is sized and checked by itself: one that is refused stops no other.",
+            "Place them",
+            TicketForm,
+        ),
+    )
+    def new_ticket(self, request: HttpRequest, form: Any) -> HttpResponse:
+        signal, is_new = ticket_record(by=request.user.get_username(), **form.ticket)
+        if is_new:
+            messages.success(request, f"{signal}: on its way. Reload this page to see what became of it.")
+        else:
+            messages.info(request, "This ticket was sent before: this is what became of it.")
+        return redirect(request, reverse("admin:signals_signal_change", args=[signal.pk]))

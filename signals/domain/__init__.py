@@ -1,0 +1,1 @@
+"""The pure part of signals: no Django, clock or I/O."""

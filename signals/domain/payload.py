@@ -1,0 +1,100 @@
+"""A post's body: JSON read strictly, whatever its content type says, and looked up by plain dotted paths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from signals.domain.refusals import RefusalKind, SignalRefused
+
+DEPTH_MAX: Final = 16
+TEXT_MAX: Final = 2000
+PATH_MAX: Final = 200
+
+
+def read(body: bytes) -> dict[str, Any]:
+    """Return a body's object, its numbers as Decimal. Raises SignalRefused.
+
+    What JSON does not know (NaN, Infinity) and what has two meanings (a key that comes twice) is refused.
+    """
+    try:
+        found = json.loads(
+            body.decode("utf-8"),
+            parse_float=Decimal,
+            parse_int=Decimal,
+            parse_constant=_no_number,
+            object_pairs_hook=_each_key_once,
+        )
+    except (UnicodeDecodeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise SignalRefused(RefusalKind.MALFORMED, what=_said(error)) from None
+    if not isinstance(found, dict):
+        raise SignalRefused(RefusalKind.MALFORMED, what="an object is meant, as in {…}")
+    if _depth(found) > DEPTH_MAX:
+        raise SignalRefused(RefusalKind.MALFORMED, what="it is nested too deeply")
+    return found
+
+
+def look_up(payload: Mapping[str, Any], path: str) -> Any:
+    """Return what stands at a dotted path (``order.price``, ``targets.0``); ``None`` when nothing does."""
+    found: Any = payload
+    for part in path.split("."):
+        if isinstance(found, Mapping):
+            found = found.get(part)
+        elif isinstance(found, list) and part.isascii() and part.isdigit() and int(part) < len(found):
+            found = found[int(part)]
+        else:
+            return None
+    return found
+
+
+def without(payload: Any, secrets: frozenset[str]) -> Any:
+    """Return a payload fit to be stored: no value that is a secret, numbers as text."""
+    if isinstance(payload, Mapping):
+        return {
+            _clean(str(key), secrets)[:PATH_MAX]: without(value, secrets) for key, value in payload.items()
+        }
+    if isinstance(payload, list):
+        return [without(value, secrets) for value in payload]
+    if isinstance(payload, Decimal):
+        return str(payload)[:PATH_MAX]
+    return _clean(payload, secrets)[:TEXT_MAX] if isinstance(payload, str) else payload
+
+
+def _clean(text: str, secrets: frozenset[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "•••")
+    return text.replace("\0", "")
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key comes twice")
+    return found
+
+
+def _depth(value: Any) -> int:
+    depth, ahead = 0, [value]
+    while ahead and depth <= DEPTH_MAX:
+        depth += 1
+        children: list[Any] = []
+        for one in ahead:
+            children += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        ahead = children
+    return depth
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no UTF-8 text"
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg}, line {error.lineno}, column {error.colno}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error)[:100] if isinstance(error, ValueError) else "a number is out of range"

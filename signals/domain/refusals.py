@@ -1,0 +1,108 @@
+"""Why a signal was not acted on: a kind with facts. The sentence is made here, where it is shown, and nowhere else."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import Final
+
+Facts = Mapping[str, str]
+
+
+class RefusalKind(enum.StrEnum):
+    # Size and levels
+    SIZE_TOO_SMALL = "SIZE_TOO_SMALL"
+    SIZE_ABOVE_MARGIN = "SIZE_ABOVE_MARGIN"
+    SIZE_UNKNOWN = "SIZE_UNKNOWN"  # it needs something that is not there: a price, a stop, the equity
+    LEVEL_UNKNOWN = "LEVEL_UNKNOWN"
+    LEVEL_IMPOSSIBLE = "LEVEL_IMPOSSIBLE"
+    # What the verbs of a trio say
+    ORDER_REFUSED = "ORDER_REFUSED"
+    SLOT_TAKEN = "SLOT_TAKEN"
+    LIMIT = "LIMIT"  # of the account, or of the source on it
+    BALANCE_UNREAD = "BALANCE_UNREAD"
+    # A post
+    MALFORMED = "MALFORMED"
+    FIELD_WRONG = "FIELD_WRONG"
+    STALE = "STALE"
+    TIME_MISSING = "TIME_MISSING"
+    SYMBOL_UNKNOWN = "SYMBOL_UNKNOWN"
+    SYMBOL_NOT_ALLOWED = "SYMBOL_NOT_ALLOWED"
+    SOURCE_OFF = "SOURCE_OFF"
+    NO_ACCOUNTS = "NO_ACCOUNTS"
+    # A file
+    FILE_WRONG = "FILE_WRONG"
+    FILE_CHANGED = "FILE_CHANGED"
+    FILE_ROWS_WRONG = "FILE_ROWS_WRONG"
+    # What is there
+    NOTHING_THERE = "NOTHING_THERE"
+    POLICY = "POLICY"
+    # The signal itself
+    TOO_LATE = "TOO_LATE"
+    CLAIMED = "CLAIMED"
+    NOT_SUPPORTED = "NOT_SUPPORTED"
+
+
+class SignalRefused(Exception):
+    """This signal places nothing on this account. ``kind`` and ``facts`` say why."""
+
+    def __init__(self, kind: RefusalKind, **facts: str) -> None:
+        super().__init__(kind.value)
+        self.kind = kind
+        self.facts: Facts = facts
+
+
+_SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
+    RefusalKind.SIZE_TOO_SMALL: lambda f: (
+        f"The size comes to {f['quantity']}, below the smallest order of {f['symbol']}, {f['least']}. "
+        "It is never raised: risk more, or leave this signal out."
+    ),
+    RefusalKind.SIZE_ABOVE_MARGIN: lambda f: (
+        f"{f['quantity']} {f['symbol']} would need {f['needed']} {f['asset']} of margin and fees, but only {f['free']} are "
+        "free. It is not made smaller: the sizing does not say “cap”."
+    ),
+    RefusalKind.SIZE_UNKNOWN: lambda f: f"The size cannot be worked out: {f['missing']} is not known.",
+    RefusalKind.LEVEL_UNKNOWN: lambda f: (
+        f"The {f['level']} cannot be worked out: {f['missing']} is not known."
+    ),
+    RefusalKind.LEVEL_IMPOSSIBLE: lambda f: f"The {f['level']} comes to {f['price']}, which is no price.",
+    RefusalKind.ORDER_REFUSED: lambda f: f["text"],
+    RefusalKind.SLOT_TAKEN: lambda f: f["text"],
+    RefusalKind.LIMIT: lambda f: f["text"],
+    RefusalKind.BALANCE_UNREAD: lambda f: f"The balance could not be read: {f['text']}",
+    RefusalKind.MALFORMED: lambda f: f"The body is no JSON that can be meant: {f['what']}.",
+    RefusalKind.FIELD_WRONG: lambda f: f["text"],
+    RefusalKind.STALE: lambda f: (
+        f"Its time {f['time']} is {f['seconds']} s away from now; {f['window']} s are allowed. Nothing was placed."
+    ),
+    RefusalKind.TIME_MISSING: lambda f: "It has no time, and this source asks for one ({{timenow}}).",
+    RefusalKind.SYMBOL_UNKNOWN: lambda f: f"{f['symbol']} is not a symbol of {f['environment']}.",
+    RefusalKind.SYMBOL_NOT_ALLOWED: lambda f: (
+        f"{f['symbol']} is not among the symbols allowed for this source."
+    ),
+    RefusalKind.SOURCE_OFF: lambda f: "This source is switched off.",
+    RefusalKind.NO_ACCOUNTS: lambda f: "This source has no accounts: choose them on its page.",
+    RefusalKind.FILE_WRONG: lambda f: f"This is no file of trios: {f['what']}.",
+    RefusalKind.FILE_CHANGED: lambda f: (
+        "What would be placed is not what you saw: look at it again, then confirm. Nothing was placed."
+    ),
+    RefusalKind.FILE_ROWS_WRONG: lambda f: (
+        f"{f['rows']} rows are wrong: nothing was placed. Mend the file and upload it again."
+    ),
+    RefusalKind.NOTHING_THERE: lambda f: (
+        f"{f['verb']}: this source has nothing on {f['symbol']} that it could be about. Nothing was done."
+    ),
+    RefusalKind.POLICY: lambda f: (
+        f"Trio {f['trio']} of this source holds the slot on the other side; the policy of this source is “{f['policy']}”."
+    ),
+    RefusalKind.TOO_LATE: lambda f: (
+        f"It could act until {f['until']} and was looked at {f['late_ms']} ms later: nothing was placed."
+    ),
+    RefusalKind.CLAIMED: lambda f: "Another process carries it out, or has done so.",
+    RefusalKind.NOT_SUPPORTED: lambda f: f"{f['verb']} is not supported (yet): nothing was done.",
+}
+
+
+def sentence(kind: str, facts: Facts) -> str:
+    """Return what a refusal says to people."""
+    return _SENTENCES[RefusalKind(kind)](facts)

@@ -1,0 +1,49 @@
+"""``POST /hooks/<source>/``: the address for machines. It answers in milliseconds; the work is queued."""
+
+from __future__ import annotations
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_variables
+
+from infrastructure.client_address import client_address
+from signals.hooks import BODY_MAX, Arrival, post_receive
+
+
+@csrf_exempt  # it carries no cookie of anybody: the secret is what lets it in
+@sensitive_variables("arrival", "body")
+def hook(request: HttpRequest, name: str) -> HttpResponse:
+    """Take one post in."""
+    if request.method != "POST":
+        return _answer(405, {"error": "Send a POST."}, Allow="POST")
+    body = _body(request)
+    if body is None:
+        return _answer(413, {"error": f"A post may have {BODY_MAX} bytes."})
+    bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    arrival = Arrival(
+        name=name,
+        body=body,
+        address=client_address(request),
+        secret=request.headers.get("X-Hook-Secret", "") or bearer,
+        key=request.headers.get("Idempotency-Key", "")[:500],
+    )
+    answer = post_receive(arrival)
+    headers = {"Idempotent-Replay": "true"} if answer.is_repeat else {}
+    return _answer(answer.status, dict(answer.document), **headers)
+
+
+def _body(request: HttpRequest) -> bytes | None:
+    """Return the body, nothing when it is too large: then no more of it is read than that takes to know."""
+    try:
+        if int(request.headers.get("Content-Length") or 0) > BODY_MAX:
+            return None
+        body = request.read(BODY_MAX + 1)
+    except (ValueError, UnreadablePostError, RequestDataTooBig):
+        return None
+    return body if len(body) <= BODY_MAX else None
+
+
+def _answer(status: int, document: dict[str, object], **headers: str) -> HttpResponse:
+    return JsonResponse(document, status=status, headers={"Cache-Control": "no-store", **headers})

@@ -1,0 +1,149 @@
+"""Guards on the way from a signal to a trio: once, by whom, on what."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.guards.guard import Guard, Removal
+
+HOOKS: Final = "tests/unit/signals/test_hooks.py"
+POSITIONS: Final = "tests/unit/signals/test_positions.py"
+EXECUTION: Final = "tests/unit/worker/test_signal_execution.py"
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "a post is acted on once",
+        "P2",
+        "an alert that is sent again opens a second trio",
+        (
+            Removal(
+                "signals/migrations/0003_hooks.py",
+                "'constraints': [models.UniqueConstraint(fields=('source', 'key'), name='post_once')],",
+                "",
+            ),
+            Removal(
+                "signals/models/source.py",
+                '        constraints = (models.UniqueConstraint(fields=("source", "key"), name="post_once"),)\n',
+                "",
+            ),
+        ),
+        (f"{HOOKS}::test_a_repeat_gets_the_first_answer_and_makes_nothing",),
+    ),
+    Guard(
+        "a result is claimed before its trio is made",
+        "P2, P5",
+        "the job and the poll carry a signal out at once, and each makes a trio",
+        (Removal("signals/services.py", "outcome=Outcome.PENDING, trio=None)", "outcome=Outcome.PENDING)"),),
+        (f"{EXECUTION}::test_a_claimed_result_is_claimed_by_nobody_else",),
+    ),
+    Guard(
+        "a late signal opens nothing",
+        "P11",
+        "after a stop of the worker old signals are placed in a burst",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "if verb in OPENS and now >= result.signal.act_before:",
+                "if False:",
+            ),
+        ),
+        (f"{EXECUTION}::test_what_is_late_places_nothing",),
+    ),
+    Guard(
+        "a source touches its own trios alone",
+        "P8",
+        "an alert closes or reverses what a person or another source holds",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "        source=signal.trio_source,\n        holds_slot=True,\n",
+                "        holds_slot=True,\n",
+            ),
+        ),
+        (f"{POSITIONS}::test_close_touches_nothing_of_others",),
+    ),
+    Guard(
+        "a signal that came before a trio does not close it",
+        "P8",
+        "a close that was delayed ends the trio that the next alert opened",
+        (Removal("worker/signal_execution.py", "        queued_at__lte=signal.received_at,\n", ""),),
+        (f"{POSITIONS}::test_a_close_that_comes_late_closes_nothing_that_was_placed_after_it",),
+    ),
+    Guard(
+        "a reversal enters once the other is closed",
+        "P3",
+        "a reversal sends its entry while the position it reverses is still open",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "return not TrioOrder.objects.filter(pk__in=[one.pk for one in opposite], holds_slot=True).exists()",
+                "return True",
+            ),
+        ),
+        (f"{POSITIONS}::test_reverse_closes_then_enters_once_it_is_flat",),
+    ),
+    Guard(
+        "a wrong secret lets nobody in",
+        "P7",
+        "whoever knows a source's name places trios",
+        (Removal("signals/hooks.py", "if said and known and any(matches) else", "if said and known else"),),
+        (f"{HOOKS}::test_a_wrong_secret_is_answered_like_an_unknown_source_and_stores_nothing",),
+    ),
+    Guard(
+        "an address that is not allowed stays out",
+        "P7",
+        "a stolen secret is used from anywhere",
+        (Removal("signals/hooks.py", " or not _address_allowed(source, arrival.address)", ""),),
+        (f"{HOOKS}::test_only_allowed_addresses_come_in_and_a_forged_header_does_not",),
+    ),
+    Guard(
+        "no secret is stored with a post",
+        "P7",
+        "who may look at posts learns the secret",
+        (
+            Removal(
+                "signals/domain/payload.py",
+                '        text = text.replace(secret, "•••")\n',
+                "        text = text + secret[:0]\n",
+            ),
+        ),
+        ("tests/unit/signals/domain/test_posts.py::test_no_secret_is_stored_wherever_it_stood",),
+    ),
+    Guard(
+        "a stale post places nothing",
+        "P11",
+        "an alert that somebody recorded is played again later",
+        (Removal("signals/hooks.py", "> source.window_seconds:", "> 10**12:"),),
+        (f"{HOOKS}::test_what_is_refused_is_recorded_with_its_reason_and_places_nothing",),
+    ),
+    Guard(
+        "a size is never raised",
+        "P8",
+        "a risk too small for the exchange's minimum is taken as the minimum, many times what was asked for",
+        (
+            Removal(
+                "signals/domain/sizing.py",
+                "    if quantity < least:\n        raise SignalRefused(\n            RefusalKind.SIZE_TOO_SMALL, quantity=plain(quantity), symbol=grid.symbol, least=plain(least)\n        )\n    return quantity\n",
+                "    return max(quantity, least)\n",
+            ),
+        ),
+        ("tests/unit/signals/domain/test_sizing.py::test_what_is_too_small_is_refused_and_never_raised",),
+    ),
+    Guard(
+        "what of a file is confirmed is what was seen",
+        "P5",
+        "a file or a market that changed meanwhile places what nobody has looked at",
+        (Removal("signals/files.py", "if preview.token != token:", "if False:"),),
+        ("tests/unit/signals/test_files.py::test_what_is_confirmed_is_what_was_seen",),
+    ),
+    Guard(
+        "one wrong row places nothing",
+        "P3",
+        "a file that is mended and sent again doubles what was right in it",
+        (Removal("signals/files.py", "if not preview.is_sound:", "if False:"),),
+        (
+            "tests/unit/signals/test_files.py::test_a_wrong_row_places_nothing_and_after_mending_each_is_placed_once",
+        ),
+        raises=("AssertionError", "AttributeError"),
+    ),
+)

@@ -1,0 +1,107 @@
+"""A file of trios is read strictly, line by line, and written so that a spreadsheet runs nothing."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from exchange.types import OrderType, Side
+from signals.domain.refusals import RefusalKind, SignalRefused, sentence
+from signals.domain.trio_csv import BYTES_MAX, ROWS_MAX, read_rows, write_rows
+
+HEAD = "account,symbol,side,quantity,stop_loss,take_profit\n"
+
+
+def test_a_line_is_read_with_and_without_what_may_be_left_out() -> None:
+    content = (
+        "\ufeffaccount;symbol;side;quantity;price;time_in_force;stop_loss;take_profit;protection\n"
+        "desk;BTC/USDT:USDT;buy;0.010;99000.5;GTX;95000;110000;ON_FIRST_FILL\n"
+        "\n"
+        "desk;ADAUSDT.P;SELL;20;;;0.5;0.4;\n"
+    )
+    first, second = read_rows(content.encode())
+
+    assert (first.number, first.symbol, first.side, first.quantity) == (
+        2,
+        "BTCUSDT",
+        Side.BUY,
+        Decimal("0.010"),
+    )
+    assert first.terms is not None
+    assert (first.terms.entry_type, first.terms.price, first.terms.time_in_force) == (
+        OrderType.LIMIT,
+        Decimal("99000.5"),
+        "GTX",
+    )
+    assert (second.number, second.symbol, second.problems) == (4, "ADAUSDT", ())
+    assert second.terms is not None
+    assert second.terms.entry_type is OrderType.MARKET
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('desk,XRPUSDT,BUY,"13,75",0.50,0.56', "has a comma. Write 13.75 if that is meant"),
+        ("desk,XRPUSDT,BUY,1e400,0.50,0.56", "too many digits"),
+        ("desk,XRPUSDT,BUY,NaN,0.50,0.56", "not a number"),
+        ("desk,XRPUSDT,HOLD,1,0.50,0.56", "side is 'HOLD'"),
+        ("desk,,BUY,1,0.50,0.56", "symbol is ''"),
+        (",XRPUSDT,BUY,1,0.50,0.56", "account is empty"),
+        ("desk,XRPUSDT,BUY,1,0,0.56", "greater than zero"),
+        ("desk,XRPUSDT,BUY,1,0.50", "5 cells"),
+        ("desk,XRPUSDT,BUY,13,75,0.50,0.56", "7 cells"),
+    ],
+)
+def test_a_line_that_is_wrong_says_why_and_the_others_are_read(line: str, words: str) -> None:
+    wrong, right = read_rows(f"{HEAD}{line}\ndesk,ADAUSDT,BUY,20,0.4,0.5\n".encode())
+
+    assert words in " ".join(wrong.problems)
+    assert wrong.terms is None
+    assert right.problems == ()
+
+
+def test_all_that_is_wrong_in_a_line_is_said() -> None:
+    (row,) = read_rows(f"{HEAD}desk,x y,HOLD,-1,a,b\n".encode())
+    assert len(row.problems) == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b"  \n", "empty"),
+        (b"\xff\xfe\x00", "no UTF-8"),
+        (b"account\0", "no text"),
+        (HEAD.encode(), "no rows"),
+        (b"symbol,side\nBTCUSDT,BUY\n", "the column account is missing"),
+        (b"account,account\nx,y\n", "comes twice"),
+        (HEAD.replace("\n", ",=cmd\n").encode() + b"x\n", "is no column"),
+        (b'account,"sym\n', "no CSV"),
+        (HEAD.encode() + b"d,BTCUSDT,BUY,1,1,1\n" * (ROWS_MAX + 1), "501 rows"),
+        (b"x" * (BYTES_MAX + 1), "bytes"),
+        (b"PK\x03\x04\x14", "is no column"),
+    ],
+)
+def test_what_is_no_file_of_trios_is_refused_as_a_whole(content: bytes, words: str) -> None:
+    with pytest.raises(SignalRefused) as refused:
+        read_rows(content)
+    assert refused.value.kind is RefusalKind.FILE_WRONG
+    assert words in sentence(refused.value.kind, refused.value.facts)
+
+
+def test_what_was_written_is_read_again_and_no_formula_runs() -> None:
+    row = {
+        "account": "=HYPERLINK(1)",
+        "symbol": "BTCUSDT",
+        "side": "BUY",
+        "quantity": "1",
+        "stop_loss": "1",
+        "take_profit": "2",
+    }
+    text = write_rows([row, row | {"account": "@x"}])
+
+    assert "\n=" not in text
+    assert "'=HYPERLINK(1)" in text
+    first, second = read_rows(text.encode())
+    assert (first.account, second.account) == ("=HYPERLINK(1)", "@x")

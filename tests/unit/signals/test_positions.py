@@ -1,0 +1,227 @@
+"""What posts do to what is there: policies, positions, wrong order; a source touches its own trios alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from orders.exchange_data.clock import db_now
+from orders.models import TrioOrder
+from signals.models import HookSource, Signal, SignalResult
+from tests.builders import Desk, the, until
+from tests.unit.signals.hooks import BUY, Sender, a_sender
+from worker.signal_execution import signals_execute
+
+D = Decimal
+SELL = {"symbol": "BTCUSDT.P", "action": "sell"}
+
+
+@pytest.fixture
+def sender(desk: Desk) -> Sender:
+    return a_sender(desk)
+
+
+def opened(desk: Desk, sender: Sender, body: dict[str, Any] = BUY) -> TrioOrder:
+    result = sender.sends(body)
+    assert result.trio is not None, result.facts
+    return desk.carry_until(result.trio, "OPEN", "WORKING")
+
+
+def test_close_closes_the_sources_own_trio(desk: Desk, sender: Sender) -> None:
+    trio = opened(desk, sender)
+    result = sender.sends({"symbol": "BTCUSDT", "action": "close"})
+
+    assert (result.outcome, result.facts["trios"]) == ("CLOSING", str(trio.pk))
+    assert desk.carry_until(trio, "CLOSED").result == "MANUAL"
+    assert sender.sends({"symbol": "BTCUSDT", "action": "close", "id": "2"}).outcome == "NOTHING_TO_DO"
+
+
+def test_close_touches_nothing_of_others(desk: Desk, sender: Sender) -> None:
+    persons = desk.placed(desk.a_trio())
+    others = a_sender(desk, "other")
+
+    assert sender.sends({"symbol": "BTCUSDT", "action": "close"}).outcome == "NOTHING_TO_DO"
+    assert others.sends({"symbol": "BTCUSDT", "action": "close"}).outcome == "NOTHING_TO_DO"
+    assert sender.sends(SELL).outcome == "SLOT_TAKEN"
+    assert the(persons).close_wanted_at is None
+
+
+@pytest.mark.parametrize("policy", ["REVERSE", "CLOSE"])
+def test_a_policy_reverses_no_trio_of_others(desk: Desk, policy: str) -> None:
+    persons = desk.placed(desk.a_trio())
+    sender = a_sender(desk, policy=policy)
+
+    assert sender.sends(SELL).outcome == "SLOT_TAKEN"
+    assert the(persons).close_wanted_at is None
+
+
+def test_cancel_withdraws_what_is_unfilled(desk: Desk, sender: Sender) -> None:
+    trio = opened(desk, sender, {**BUY, "price": "99000"})
+    assert trio.state == "WORKING"
+
+    assert sender.sends({"symbol": "BTCUSDT", "action": "cancel"}).outcome == "CANCELLING"
+    desk.carry_until(trio, "CANCELLED")
+
+
+def test_two_posts_in_the_wrong_order_leave_neither_a_short_nor_a_long(desk: Desk) -> None:
+    # Case 19: long 3540 of ADAUSDT, policy reverse
+    desk.simulator.set_price("ADAUSDT", "0.4500")
+    desk.sweep()
+    sender = a_sender(desk, policy="REVERSE", size_kind="", size_value=None)
+    trio = opened(desk, sender, {"symbol": "ADAUSDT.P", "action": "buy", "quantity": "3540"})
+    time = db_now().isoformat()
+    a = {
+        "symbol": "ADAUSDT.P",
+        "action": "sell",
+        "quantity": "1539",
+        "market_position": "long",
+        "position_size": "2001",
+    }
+    b = {
+        "symbol": "ADAUSDT.P",
+        "action": "sell",
+        "quantity": "2001",
+        "market_position": "flat",
+        "prev_market_position": "long",
+    }
+
+    # When B arrives before A
+    closing = sender.sends({**b, "time": time})
+    desk.carry_until(trio, "CLOSED")
+    late = sender.sends({**a, "time": time})
+
+    # Then B closes, and A finds nothing it could reduce
+    assert closing.outcome == "CLOSING"
+    assert (late.outcome, late.refusal) == ("NOTHING_TO_DO", "NOTHING_THERE")
+    assert desk.simulator.position("ADAUSDT").is_flat
+    assert TrioOrder.objects.count() == 1
+
+
+def test_what_is_not_built_yet_is_recorded_and_does_nothing(desk: Desk, sender: Sender) -> None:
+    trio = opened(desk, sender)
+    for body in (
+        {**SELL, "market_position": "long"},
+        {**BUY, "market_position": "long", "prev_market_position": "long"},
+        {"symbol": "BTCUSDT", "action": "move"},
+    ):
+        result = sender.sends(body)
+        assert (result.outcome, result.refusal) == ("NOT_SUPPORTED", "NOT_SUPPORTED")
+    assert the(trio).state == "OPEN"
+    assert desk.simulator.position("BTCUSDT").quantity == D("0.010")
+
+
+def test_ignore_leaves_what_is_there(desk: Desk, sender: Sender) -> None:
+    trio = opened(desk, sender)
+    result = sender.sends(SELL)
+    assert (result.outcome, result.facts["trio"]) == ("SLOT_TAKEN", str(trio.pk))
+    assert the(trio).close_wanted_at is None
+
+
+def test_close_closes_and_enters_nothing(desk: Desk) -> None:
+    sender = a_sender(desk, policy="CLOSE")
+    trio = opened(desk, sender)
+    assert sender.sends(SELL).outcome == "CLOSING"
+    desk.carry_until(trio, "CLOSED")
+    signals_execute(list(Signal.objects.values_list("pk", flat=True)))
+    assert TrioOrder.objects.count() == 1
+    assert desk.simulator.position("BTCUSDT").is_flat
+
+
+def lost(*_: Any) -> Any:
+    raise OSError("the wish is left to runworker")
+
+
+def test_reverse_closes_then_enters_once_it_is_flat(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    sender = a_sender(desk, policy="REVERSE")
+    trio = opened(desk, sender)
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.signal_execution.service", lost)
+        result = sender.sends(SELL)
+        signals_execute([result.signal_id])
+
+    # Until it is closed nothing enters
+    assert (result.outcome, result.trio) == ("PENDING", None)
+    assert TrioOrder.objects.count() == 1
+    assert Signal.objects.get(pk=result.signal_id).status == "WAITING"
+    desk.carry_until(trio, "CLOSED")
+    signals_execute([result.signal_id])
+
+    result.refresh_from_db()
+    assert result.outcome == "PLACED", result.facts
+    assert result.trio is not None
+    assert desk.carry_until(result.trio, "OPEN").side == "SELL"
+    assert desk.simulator.position("BTCUSDT").quantity == D("-0.010")
+    assert the(trio).result == "MANUAL"
+
+
+def test_a_reversal_that_is_late_closes_and_does_not_enter(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = a_sender(desk, policy="REVERSE")
+    trio = opened(desk, sender)
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.signal_execution.service", lost)
+        result = sender.sends(SELL)
+    desk.carry_until(trio, "CLOSED")
+    Signal.objects.filter(pk=result.signal_id).update(act_before=db_now())
+
+    signals_execute([result.signal_id])
+
+    result.refresh_from_db()
+    assert result.outcome == "TOO_LATE"
+    assert desk.simulator.position("BTCUSDT").is_flat
+
+
+def test_a_reversal_said_by_positions_follows_the_policy(desk: Desk) -> None:
+    sender = a_sender(desk, policy="REVERSE", size_kind="", size_value=None)
+    trio = opened(desk, sender, {**BUY, "quantity": "0.010"})
+    body = {
+        **SELL, "quantity": "0.030", "market_position": "short", "prev_market_position": "long", "position_size": "-0.020",
+    }  # fmt: skip
+    result = sender.sends(body)
+    desk.carry_until(trio, "CLOSED")
+    signals_execute([result.signal_id])
+
+    until(lambda: SignalResult.objects.get(pk=result.pk).outcome == "PLACED", seconds=1)
+    assert desk.simulator.position("BTCUSDT").quantity == D("-0.020")
+
+
+def test_a_close_that_comes_late_closes_nothing_that_was_placed_after_it(desk: Desk, sender: Sender) -> None:
+    answer = sender.post({"symbol": "BTCUSDT", "action": "close"})
+    signal = Signal.objects.get(pk=answer.json()["signal"])
+    trio = opened(desk, sender)
+    Signal.objects.filter(pk=signal.pk).update(act_before=db_now() - timedelta(seconds=1))
+
+    signals_execute([signal.pk])
+
+    assert SignalResult.objects.get(signal=signal).outcome == "NOTHING_TO_DO"
+    assert the(trio).close_wanted_at is None
+
+
+def test_a_late_close_still_closes_what_it_was_about(desk: Desk, sender: Sender) -> None:
+    trio = opened(desk, sender)
+    answer = sender.post({"symbol": "BTCUSDT", "action": "close"})
+    signal_id = answer.json()["signal"]
+    Signal.objects.filter(pk=signal_id).update(act_before=db_now() - timedelta(seconds=1))
+
+    signals_execute([signal_id])
+
+    assert desk.carry_until(trio, "CLOSED").result == "MANUAL"
+
+
+def test_in_hedge_mode_the_other_side_has_a_slot_of_its_own(hedge_desk: Desk) -> None:
+    sender = a_sender(hedge_desk)
+    opened(hedge_desk, sender)
+    assert sender.sends(SELL).outcome == "PLACED"
+
+
+def test_a_policy_is_the_sources_own(desk: Desk) -> None:
+    a_sender(desk, policy="REVERSE")
+    other = a_sender(desk, "other", policy="IGNORE")
+    trio = opened(desk, other)
+    assert other.sends(SELL).outcome == "SLOT_TAKEN"
+    assert the(trio).close_wanted_at is None
+    assert HookSource.objects.count() == 2

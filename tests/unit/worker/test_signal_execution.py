@@ -1,0 +1,316 @@
+"""Signals carried out: sized and checked for each account by itself, once, also when somebody dies in between."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from accounts.models import ExchangeAccount
+from accounts.services import account_add
+from exchange.types import Side
+from orders import services
+from orders.exchange_data.clock import db_now
+from orders.models import TrioOrder
+from signals.domain.enums import Origin, Outcome
+from signals.domain.refusals import RefusalKind
+from signals.domain.terms import Level, LevelKind, Size, SizeKind, Terms
+from signals.models import Signal, SignalResult
+from signals.services import drafts_claim, result_end, signal_record, signals_waiting
+from tests.builders import Desk
+from worker.order_executor import OrderExecutor
+from worker.signal_execution import intent_of, signals_execute
+from worker.signal_poll import SignalPoll
+
+D = Decimal
+PERCENT = LevelKind.PERCENT
+
+
+def terms(size: Size | None = None, **said: Any) -> Terms:
+    usual: dict[str, Any] = {
+        "stop": Level(PERCENT, D(5)),
+        "target": Level(LevelKind.R, D(2)),
+        "size": size or Size(SizeKind.QUANTITY, D("0.010")),
+    }
+    return Terms(**(usual | said))
+
+
+def a_signal(*accounts: ExchangeAccount, key: str = "1", seconds: float = 30, **said: Any) -> Signal:
+    usual: dict[str, Any] = {
+        "origin": Origin.WEBHOOK,
+        "source": "view",
+        "symbol": "BTCUSDT",
+        "side": Side.BUY,
+        "terms": terms(),
+        "act_before": db_now() + timedelta(seconds=seconds),
+    }
+    signal, is_new = signal_record(key=key, accounts=accounts, **(usual | said))
+    assert is_new
+    return signal
+
+
+def the_result(signal: Signal) -> SignalResult:
+    return SignalResult.objects.get(signal=signal)
+
+
+def entries(desk: Desk) -> list[Any]:
+    return [e for e in desk.requests(path="/fapi/v1/order") if e.params.get("type") == "MARKET"]
+
+
+def add_desk(desk: Desk, name: str, balance: str) -> Desk:
+    key = f"paper-key-of-{name}"
+    desk.simulator.add_account(name, key, "its-secret", balance=balance)
+    account = account_add(name=name, environment="PAPER", api_key=key, api_secret="its-secret")
+    return Desk(desk.simulator, account, key).watched()
+
+
+def test_a_signal_becomes_one_trio_with_its_source_and_deadline(desk: Desk) -> None:
+    signal = a_signal(desk.account)
+
+    signals_execute([signal.pk])
+
+    result = the_result(signal)
+    assert result.outcome == Outcome.PLACED, result.facts
+    trio = result.trio
+    assert trio is not None
+    assert (trio.source, trio.place_before) == ("hook:view", signal.act_before)
+    assert (trio.quantity, trio.stop_loss, trio.take_profit) == (D("0.010"), D("95000"), D("110000"))
+    assert desk.simulator.position("BTCUSDT").quantity == D("0.010")
+    signal.refresh_from_db()
+    assert signal.status == "DONE"
+    assert signals_waiting() == []
+
+
+def test_the_same_bar_again_is_the_same_signal(desk: Desk) -> None:
+    first = a_signal(desk.account)
+    again, is_new = signal_record(
+        origin=Origin.WEBHOOK, source="view", key="1", symbol="BTCUSDT", accounts=[desk.account],
+        act_before=db_now(),
+    )  # fmt: skip
+
+    assert (again.pk, is_new) == (first.pk, False)
+    signals_execute([first.pk])
+    signals_execute([first.pk])
+    assert TrioOrder.objects.count() == 1
+
+
+def test_executing_from_many_threads_places_one_trio(desk: Desk) -> None:
+    from django.db import connection
+
+    signal = a_signal(desk.account)
+    ready = threading.Barrier(4)
+
+    def run() -> None:
+        try:
+            ready.wait()
+            signals_execute([signal.pk])
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert TrioOrder.objects.count() == 1
+    assert the_result(signal).outcome == Outcome.PLACED, the_result(signal).facts
+    desk.carry_until(TrioOrder.objects.get(), "OPEN")
+    assert desk.simulator.position("BTCUSDT").quantity == D("0.010")
+    assert len(entries(desk)) == 1
+
+
+def test_five_accounts_are_sized_and_refused_each_by_itself_with_one_balance_read(desk: Desk) -> None:
+    # Given accounts with different money, one switched off, and one of whom the exchange says nothing
+    rich, poor = add_desk(desk, "rich", "500000"), add_desk(desk, "poor", "50")
+    off, mute = add_desk(desk, "off", "1000"), add_desk(desk, "mute", "1000")
+    ExchangeAccount.objects.filter(pk=off.account.pk).update(is_active=False)
+    desk.simulator.fault(
+        {"method": "GET", "path": "*/balance", "account": "mute"},
+        {"do": "answer", "status": 503, "body": "", "execute": False},
+    )
+    desks = (desk, rich, poor, off, mute)
+    before = [sum(e.path.endswith("/balance") for e in desk.simulator.log)]
+    signal = a_signal(
+        *(each.account for each in desks), terms=terms(Size(SizeKind.RISK, D(1)), stop=Level(PERCENT, D(5)))
+    )
+
+    signals_execute([signal.pk])
+
+    found = {r.account.name: r for r in SignalResult.objects.select_related("account", "trio")}
+    assert {name: (r.outcome, r.refusal) for name, r in found.items()} == {
+        "desk": ("PLACED", ""),
+        "rich": ("PLACED", ""),
+        "poor": ("REFUSED", "SIZE_TOO_SMALL"),
+        "off": ("REFUSED", "ORDER_REFUSED"),
+        "mute": ("REFUSED", "BALANCE_UNREAD"),
+    }
+    # 1 % of 100000, and of 500000, over a loss of 5097.5 for each
+    assert found["desk"].trio
+    assert found["desk"].trio.quantity == D("0.196")
+    assert found["rich"].trio
+    assert found["rich"].trio.quantity == D("0.980")
+    assert TrioOrder.objects.count() == 2
+    assert sum(e.path.endswith("/balance") for e in desk.simulator.log) - before[0] == len(desks)
+
+
+def test_what_is_late_places_nothing(desk: Desk) -> None:
+    signal = a_signal(desk.account, seconds=-1)
+
+    signals_execute([signal.pk])
+
+    result = the_result(signal)
+    assert (result.outcome, result.refusal) == (Outcome.TOO_LATE, RefusalKind.TOO_LATE)
+    assert int(result.facts["late_ms"]) >= 1000
+    assert not TrioOrder.objects.exists()
+    assert desk.requests(path="/fapi/v1/") == []
+
+
+def test_killed_after_the_draft_was_named_it_is_queued_once_by_the_next(desk: Desk) -> None:
+    # Given a process that died between its draft and the queue
+    signal = a_signal(desk.account)
+    intent = intent_of(the_result(signal))
+    drafts, _ = OrderExecutor(desk.account)._drafts([(0, intent)], _batch(desk))
+    assert intent.result_id is not None
+    assert drafts_claim({intent.result_id: drafts[0]}) == {intent.result_id}
+    assert entries(desk) == []
+
+    signals_execute([signal.pk])
+    signals_execute([signal.pk])
+
+    assert the_result(signal).outcome == Outcome.PLACED
+    assert TrioOrder.objects.count() == 1
+    assert len(entries(desk)) == 1
+
+
+def test_a_claimed_result_is_claimed_by_nobody_else(desk: Desk) -> None:
+    signal = a_signal(desk.account)
+    result = the_result(signal)
+    assert drafts_claim({result.pk: _draft(desk)}) == {result.pk}
+    assert drafts_claim({result.pk: _draft(desk)}) == set()
+    assert TrioOrder.objects.count() == 1
+
+
+def test_killed_after_placing_it_is_noted_as_placed_and_not_placed_again(desk: Desk) -> None:
+    signal = a_signal(desk.account)
+    result = the_result(signal)
+    draft = _draft(desk)
+    drafts_claim({result.pk: draft})
+    desk.placed(draft)
+
+    signals_execute([signal.pk])
+
+    assert the_result(signal).outcome == Outcome.PLACED
+    assert len(entries(desk)) == 1
+
+
+def test_a_draft_left_behind_past_its_time_goes(desk: Desk) -> None:
+    signal = a_signal(desk.account, seconds=-1)
+    result = the_result(signal)
+    drafts_claim({result.pk: _draft(desk)})
+
+    signals_execute([signal.pk])
+
+    assert the_result(signal).outcome == Outcome.TOO_LATE
+    assert not TrioOrder.objects.exists()
+
+
+def test_a_result_ends_once_and_a_placed_trio_wins(desk: Desk) -> None:
+    signal = a_signal(desk.account)
+    result = the_result(signal)
+    draft = _draft(desk)
+    drafts_claim({result.pk: draft})
+    desk.placed(draft)
+
+    # one that lost the race for the queue thinks that it was refused
+    assert (
+        result_end(result.pk, Outcome.REFUSED, kind=RefusalKind.ORDER_REFUSED, facts={"text": "x"})
+        == "PLACED"
+    )
+    assert result_end(result.pk, Outcome.TOO_LATE) == "PLACED"
+    assert the_result(signal).trio == draft
+
+
+def test_a_taken_slot_is_noted_and_a_later_free_slot_revives_nothing(desk: Desk) -> None:
+    # Case 20
+    held = desk.placed(desk.a_trio())
+    signal = a_signal(desk.account)
+    signals_execute([signal.pk])
+    assert (the_result(signal).outcome, the_result(signal).trio) == (Outcome.SLOT_TAKEN, None)
+
+    services.trio_close(trio_id=held.pk, by="test")
+    desk.carry_until(held, "CLOSED")
+    signals_execute([signal.pk])
+    poll = SignalPoll()
+    poll._look()
+    poll.stop()
+
+    assert TrioOrder.objects.count() == 1
+
+
+def test_a_strategys_dry_run_says_what_it_would_place_and_sends_nothing(desk: Desk) -> None:
+    signal = a_signal(desk.account, dry_run=True)
+    signals_execute([signal.pk])
+
+    result = the_result(signal)
+    assert result.outcome == Outcome.DRY_RUN
+    assert (result.facts["quantity"], result.facts["stop_loss"]) == ("0.01", "95000")
+    assert result.facts["loss_at_stop"] == "50.98"  # with both fees
+    assert not TrioOrder.objects.exists()
+    assert desk.requests(path="/fapi/v1/") == []
+
+
+def test_a_dry_run_is_checked_like_the_real_thing(desk: Desk) -> None:
+    signal = a_signal(desk.account, dry_run=True, terms=terms(Size(SizeKind.QUANTITY, D(5000))))
+    signals_execute([signal.pk])
+    assert the_result(signal).outcome == Outcome.REFUSED
+
+
+def test_the_poll_finds_a_signal_whose_job_was_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.signal_poll.HEAD_START_SECONDS", 0)
+    signal = a_signal(desk.account)
+    poll = SignalPoll()
+    poll.poll()
+    poll.stop()
+
+    assert the_result(signal).outcome == Outcome.PLACED
+
+
+def test_a_young_signal_is_left_to_its_job(desk: Desk) -> None:
+    a_signal(desk.account)
+    assert signals_waiting(for_seconds=5) == []
+    assert len(signals_waiting()) == 1
+
+
+def test_signals_of_one_batch_share_the_balance_read_and_what_it_leaves(desk: Desk) -> None:
+    desk.simulator.set_price("ETHUSDT", "4000")
+    desk.sweep()
+    half = Size(SizeKind.EQUITY, D(60))
+    first = a_signal(desk.account, key="1", terms=terms(half))
+    second = a_signal(desk.account, key="2", symbol="ETHUSDT", terms=terms(half))
+    from accounts.models import SymbolSetting
+
+    SymbolSetting.objects.filter(account=desk.account).update(leverage=1)
+    before = sum(e.path.endswith("/balance") for e in desk.simulator.log)
+
+    signals_execute([first.pk, second.pk])
+
+    assert the_result(first).outcome == Outcome.PLACED
+    assert (the_result(second).outcome, the_result(second).refusal) == ("REFUSED", "SIZE_ABOVE_MARGIN")
+    assert sum(e.path.endswith("/balance") for e in desk.simulator.log) == before + 1
+
+
+def _draft(desk: Desk) -> TrioOrder:
+    return services.trio_draft(
+        account=desk.account, symbol=services.symbol_get("PAPER", "BTCUSDT"), side="BUY",
+        quantity=D("0.010"), stop_loss=D(95000), take_profit=D(110000),
+    )  # fmt: skip
+
+
+def _batch(desk: Desk) -> Any:
+    from worker.order_executor import Batch
+
+    return Batch(OrderExecutor(desk.account)._funds())

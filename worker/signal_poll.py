@@ -1,0 +1,44 @@
+"""Looks for signals that wait longer than they should: a lost job, a process that died. Holds up no pass."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from infrastructure.connections import connection_look_after
+from signals.services import signals_waiting
+from worker.signal_execution import signals_execute
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.25  # a reversal waits for its close
+HEAD_START_SECONDS = 1.0  # for the job, or the strategy's thread, that is at it
+
+
+class SignalPoll:
+    """One thread of its own, so that protection never waits for a signal."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="signal-poll")
+        self._at = 0.0
+        self._looking: Future[None] | None = None
+
+    def poll(self) -> None:
+        """Look, four times a second, unless the look before is still under way."""
+        now = time.monotonic()
+        if now < self._at or (self._looking is not None and not self._looking.done()):
+            return
+        self._at = now + LOOK_SECONDS
+        self._looking = self._pool.submit(self._look)
+
+    def stop(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _look(self) -> None:
+        connection_look_after()
+        try:
+            if waiting := signals_waiting(for_seconds=HEAD_START_SECONDS):
+                signals_execute(waiting)
+        except Exception:
+            logger.exception("signals could not be looked for; tried again")
