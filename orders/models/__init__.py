@@ -12,7 +12,7 @@ from orders.models.journal import (
 )
 from orders.models.liveness import Clock, Heartbeat, Install, Watch
 from orders.models.symbols import Symbol
-from orders.models.trio import Leg, TrioOrder
+from orders.models.trio import Leg, LevelMove, TrioOrder
 
 __all__ = [
     "AnchoredHead",
@@ -22,6 +22,7 @@ __all__ = [
     "Install",
     "JournalAnchor",
     "Leg",
+    "LevelMove",
     "Outcome",
     "Request",
     "Sighting",
