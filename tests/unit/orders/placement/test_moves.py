@@ -143,6 +143,7 @@ def test_a_level_that_is_passed_before_the_exchange_judges_leaves_the_old_stop(a
     "fault",
     [
         {"do": "refuse", "code": -2010},
+        {"do": "refuse", "code": -2021},
         {"do": "refuse", "code": -4045},
         {"do": "refuse", "code": -4130},
         {"do": "lose_answer"},
