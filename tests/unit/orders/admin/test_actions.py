@@ -451,7 +451,12 @@ def test_a_stop_is_moved_from_the_trios_page(desk: Desk, operator: Client) -> No
     # When another is typed
     sentences = do(operator, "move_stop", trio, level="96000")
     assert "move of the stop-loss from 95000 to 96000 requested" in sentences[0]
-    until(lambda: desk.carry() or the(trio).stop_loss == Decimal("96000"), why=lambda: story(trio))
+
+    def moved() -> bool:
+        desk.carry()
+        return the(trio).stop_loss == Decimal("96000")
+
+    until(moved, why=lambda: story(trio))
 
     # Then the page and the story say it, and a level that cannot be is refused with one that can
     page = operator.get(page_of(trio)).content.decode()

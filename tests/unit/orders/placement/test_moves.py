@@ -13,6 +13,7 @@ from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
 from orders.domain.snapshot import MoveEnd
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import LevelMove, Slot, TrioOrder
+from orders.placement.perform import perform_all
 from tests.builders import Desk, story, the, until
 
 # For a long at 100000 with its stop at 95000 and its target at 110000; a short's mirror.
@@ -282,9 +283,7 @@ def test_a_process_that_dies_at_any_point_of_a_move_is_followed_by_another(
     trio = opened(desk, protection="ON_FIRST_FILL")
     before = uncovered_ms(desk)
     move = services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
-    from orders.placement import service
-
-    sent = service.perform_all
+    sent = perform_all
     deaths: list[int] = []
 
     def dying(calls: Any, exchange: Any, later: Any) -> set[Any]:
@@ -296,7 +295,7 @@ def test_a_process_that_dies_at_any_point_of_a_move_is_followed_by_another(
             return set()
         return futures
 
-    monkeypatch.setattr(service, "perform_all", dying)
+    monkeypatch.setattr("orders.placement.service.perform_all", dying)
 
     def over() -> bool:
         desk.carry()
