@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from accounts.models import Environment, ExchangeAccount
 from exchange.types import PositionMode, PositionSide, Side
 from infrastructure import job_queue
-from orders import jobs
+from orders import jobs, risk_gates
 from orders.domain.decision.lifecycle import Transition, next_state
-from orders.domain.enums import Protection, TrioState
-from orders.domain.errors import IllegalTransition, RuleBroken
+from orders.domain.enums import Protection, Role, TrioState
+from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
+from orders.domain.level_moves import is_looser, move_check
 from orders.domain.operator_questions import Choice
-from orders.models import Symbol, TrioOrder
+from orders.domain.rounding import plain
+from orders.domain.snapshot import Move, MoveEnd
+from orders.exchange_data.clock import to_ms
+from orders.installation import install_row
+from orders.models import Clock, LevelMove, Symbol, TrioOrder
+from orders.placement.snapshot_loader import snapshot_of
+from orders.placement.turn_rows import rows_read
 from orders.queueing.check import margin_needed, trio_check, trios_check
 from orders.queueing.market import Funds, Reading, funds_read, market_read, marks_read
 from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
-from orders.story import note, question_number, question_over, question_shown
+from orders.story import move_sentence, note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
 
 __all__ = [  # what else callers of the verbs need; its rooms are below
@@ -168,6 +176,41 @@ def trio_answer(
         trio.save(update_fields=[*TrioOrder.QUESTION_FIELDS, "wake_at", "close_wanted_at", "updated_at"])
         job_queue.ring(jobs.advance, trio_id)
     return trio
+
+
+def trio_move(*, trio_id: int, role: Role, level: Decimal, by: str) -> LevelMove:
+    """Wish for another level of a trio's stop or target; the old order stays until one at the new level is acknowledged.
+
+    A later wish takes the place of one that is not fulfilled yet. Raises IllegalTransition when no level of this trio
+    can be moved now, RuleBroken when not to this one (with the nearest that can), TrioRefused when a stop that loses
+    more meets a switch or limit, as new risk does.
+    """
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
+        clock = Clock.objects.filter(environment=trio.account.environment).first()
+        offset = clock.offset_ms if clock else 0
+        seen = snapshot_of(trio, rows_read(trio), now=now, offset_ms=offset, install=install_row())
+        move_check(seen, role, level)
+        if is_looser(seen, role, level) and (refusal := risk_gates.new_risk_refusal(trio)):
+            raise TrioRefused(f"A stop-loss that risks more is new risk. {refusal}")
+        before = seen.level(role)
+        assert before is not None  # a trio has both levels, or is an entry-only order
+        open_moves = trio.level_moves.filter(role=role, end="")
+        for replaced in open_moves:
+            replaced.end, replaced.ended_at = MoveEnd.REPLACED, now
+            replaced.save(update_fields=["end", "ended_at"])
+            note(trio, "move", move_sentence(replaced), at=now, role=role, end=replaced.end)
+        move = LevelMove.objects.create(
+            trio=trio, role=role, level=level, level_before=before, wanted_at=now, wanted_by=by
+        )
+        others = (other for other in trio.moves_wanted if other.role is not role)
+        trio.moves_put([*others, Move(move.pk, role, level, to_ms(now))], trio.roles_moved)
+        trio.wake_at = now
+        trio.save(update_fields=["moves", "wake_at", "updated_at"])
+        text = f"Move of the {role.words} from {plain(before)} to {plain(level)} requested by {by}."
+        note(trio, "wish", text, at=now, by=by, role=role, level=plain(level), before=plain(before))
+        job_queue.ring(jobs.advance, trio_id)
+    return move
 
 
 def _wish(trio_id: int, field: str, *, by: str, verb: str) -> TrioOrder:

@@ -10,9 +10,12 @@ from typing import Any
 from django.db import connection
 
 from infrastructure.rows import row_append, row_insert, row_update
+from orders.domain.enums import Role
 from orders.domain.operator_questions import ASKED_ONCE, Kept, Question, QuestionKind
+from orders.domain.rounding import plain
+from orders.domain.snapshot import MoveEnd
 from orders.exchange_data.clock import db_now
-from orders.models import TrioEvent, TrioOrder
+from orders.models import LevelMove, TrioEvent, TrioOrder
 from orders.trio_lock import locked
 
 WAKE = "UPDATE orders_trioorder SET wake_at = %s WHERE id = %s"
@@ -38,6 +41,23 @@ def wake_with_head(trio: TrioOrder, now: datetime) -> None:
         cursor.execute(
             WAKE_WITH_HEAD, [now, trio.journal_head, trio.journal_length, trio.journal_at, trio.pk]
         )
+
+
+def move_sentence(move: LevelMove) -> str:
+    """Say how a wish for another level ended."""
+    what, level = Role(move.role).words.capitalize(), plain(move.level)
+    match MoveEnd(move.end):
+        case MoveEnd.DONE:
+            return f"{what} moved from {plain(move.level_before)} to {level}."
+        case MoveEnd.REPLACED:
+            return f"{what}: the move to {level} was replaced by a later one."
+        case MoveEnd.DROPPED:
+            return f"{what}: not moved to {level}, the trio is being closed."
+        case MoveEnd.REFUSED:
+            code = f" (code {move.refused_code})" if move.refused_code else ""
+            said = f"the exchange refused it: {move.refused_text.rstrip('.') or 'no reason given'}{code}"
+            near = "" if move.nearest is None else f" The nearest valid level is {plain(move.nearest)}."
+            return f"{what} stays at {plain(move.level_before)}, not moved to {level}; {said}.{near}"
 
 
 class Put(enum.Enum):

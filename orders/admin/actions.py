@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -21,8 +22,16 @@ from unfold.enums import ActionVariant
 from infrastructure import job_queue
 from infrastructure.admin_pages import DialogActions, dialog
 from orders import risk_gates, services
-from orders.admin.forms import LABELS, ActionForm, AnswerForm, PlaceForm, seen_of
-from orders.domain.enums import TrioState
+from orders.admin.forms import (
+    LABELS,
+    ActionForm,
+    AnswerForm,
+    MoveStopForm,
+    MoveTargetForm,
+    PlaceForm,
+    seen_of,
+)
+from orders.domain.enums import Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
@@ -101,6 +110,24 @@ def answer(trio: TrioOrder, by: str, question: str = "") -> str:
 def answer_close(trio: TrioOrder, by: str, question: str = "") -> str:
     services.trio_answer(trio_id=trio.pk, by=by, choice=Choice.CLOSE, shown=question)
     return f"{trio}: answered; close at market requested."
+
+
+def move_stop(trio: TrioOrder, by: str, level: Decimal | str = "") -> str:
+    return _moved(trio, by, Role.STOP_LOSS, level)
+
+
+def move_target(trio: TrioOrder, by: str, level: Decimal | str = "") -> str:
+    return _moved(trio, by, Role.TAKE_PROFIT, level)
+
+
+def _moved(trio: TrioOrder, by: str, role: Role, level: Decimal | str) -> str:
+    if not isinstance(level, Decimal):
+        raise TrioRefused(f"Say where the {role.words} is to go. Nothing was moved.")
+    move = services.trio_move(trio_id=trio.pk, role=role, level=level, by=by)
+    return (
+        f"{trio}: move of the {role.words} from {plain(move.level_before)} to {plain(move.level)} requested. The old order "
+        "stays until the exchange has the new one."
+    )
 
 
 # --- how each is offered ------------------------------------------------------------------------
@@ -213,7 +240,33 @@ ANSWER_CLOSE: Final = TrioAction(
 )
 
 
-def _carried(offered: TrioAction, sent: Mapping[str, str], suffix: str = "") -> dict[str, str]:
+MOVE_STOP: Final = TrioAction(
+    name="move_stop",
+    perform=move_stop,
+    permission="move",
+    label="Move stop",
+    icon="swap_vert",
+    question="Move the stop-loss?",
+    explanation="The new stop goes out first; the old one leaves when the exchange has acknowledged it. If it is refused, the old one stays.",
+    button="Move it",
+    form=MoveStopForm,
+    carries="level",
+)
+MOVE_TARGET: Final = TrioAction(
+    name="move_target",
+    perform=move_target,
+    permission="move",
+    label="Move target",
+    icon="swap_vert",
+    question="Move the take-profit?",
+    explanation="The new target goes out first; the old one leaves when the exchange has acknowledged it. If it is refused, the old one stays.",
+    button="Move it",
+    form=MoveTargetForm,
+    carries="level",
+)
+
+
+def _carried(offered: TrioAction, sent: Mapping[str, Any], suffix: str = "") -> dict[str, Any]:
     """Return by what a screen says what it showed; nothing where the screen does not say it."""
     return {offered.carries: sent.get(f"{offered.carries}{suffix}", "")} if offered.carries else {}
 
@@ -255,13 +308,17 @@ class TrioActions(DialogActions, MixinBase):
     """Dialogs on the page, and the same actions on a selection of the list."""
 
     refusals = (OrdersError,)
-    actions_detail: ClassVar = ["place", "validate", "close", "cancel", "refresh", "answer", "answer_close"]
+    actions_detail: ClassVar = [
+        "place", "validate", "move_stop", "move_target", "close", "cancel", "refresh", "answer", "answer_close",
+    ]  # fmt: skip
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
 
     place = page_action(PLACE)
     validate = page_action(VALIDATE)
     close = page_action(CLOSE)
     cancel = page_action(CANCEL)
+    move_stop = page_action(MOVE_STOP)
+    move_target = page_action(MOVE_TARGET)
     refresh = page_action(REFRESH)
     answer = page_action(ANSWER)
     answer_close = page_action(ANSWER_CLOSE)
@@ -281,6 +338,9 @@ class TrioActions(DialogActions, MixinBase):
 
     def has_close_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("orders.close_trioorder")
+
+    def has_move_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("orders.place_trioorder")
 
     def has_refresh_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("orders.change_trioorder")
@@ -312,6 +372,8 @@ class TrioActions(DialogActions, MixinBase):
         if trio.trio_state is TrioState.DRAFT:
             return ["place", "validate", "cancel"]
         found = [] if trio.is_over else ["close", "cancel", "refresh"]
+        if trio.trio_state is TrioState.OPEN and not trio.is_entry_only:
+            found = ["move_stop", "move_target", *found]
         if (question := trio.asked) is None:
             return found
         # The answers may include a close of their own: two buttons for one thing would only confuse.

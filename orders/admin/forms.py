@@ -202,6 +202,27 @@ class PlaceForm(ActionForm):
         return {"trio": self._trio}
 
 
+class MoveForm(ActionForm):
+    """Asks for the new level of a stop or a target; it begins with the one that is agreed."""
+
+    field: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        trio = _trio_of(kwargs.get("object_id"))
+        self.fields["level"] = _amount_field(self.field, required=True)
+        if trio is not None:
+            self.fields["level"].initial = plain(getattr(trio, self.field))
+
+
+class MoveStopForm(MoveForm):
+    field = "stop_loss"
+
+
+class MoveTargetForm(MoveForm):
+    field = "take_profit"
+
+
 class AnswerForm(ActionForm):
     """Carries the number of the question it shows: what is answered is what was read."""
 

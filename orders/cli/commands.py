@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -14,16 +15,20 @@ from django.db import transaction
 from accounts.cli import CommandResult, ScriptCommand
 from accounts.errors import AccountsError
 from accounts.models import ExchangeAccount
+from accounts.operators import os_operator
 from exchange.errors import ExchangeError
 from infrastructure.connections import UNANSWERED, database_silent
 from local_servers.manager import EmbeddedServersError
 from orders import risk_gates
 from orders.cli.document import trio_document, trio_sentence
-from orders.cli.wait import Baseline, wait_for
+from orders.cli.wait import OTHER_END, Baseline, wait_for
+from orders.domain.enums import Role
 from orders.domain.errors import OrdersError, TrioRefused
+from orders.domain.snapshot import MoveEnd
 from orders.installation import install_refusal
 from orders.models import TrioEvent, TrioOrder
-from orders.services import Reading, trio_queue
+from orders.services import Reading, trio_move, trio_queue
+from orders.story import move_sentence
 
 WAIT_MAX: Final = 7 * 86_400
 NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
@@ -76,6 +81,30 @@ class VerbCommand(TrioCommand):
         super().add_arguments(parser)
         parser.add_argument("trio", metavar="ID", type=int, help="the trio's number")
         add_wait(parser)
+
+
+class MoveCommand(VerbCommand):
+    """A verb that moves one of a trio's levels."""
+
+    role: Role
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("level", metavar="PRICE", help="the new level, in the quote asset")
+
+    def run(self, **options: Any) -> CommandResult:
+        self.refuse_on_a_copy()
+        since = Baseline.of(trio_get(options["trio"]))
+        level = number(options["level"], f"{self.role.words} price")
+        assert level is not None  # the argument is required
+        move = trio_move(trio_id=options["trio"], role=self.role, level=level, by=os_operator())
+        self.warn_if_nobody_acts()
+        result = self.outcome(options["trio"], options, since=since)
+        move.refresh_from_db()
+        if options["wait"] is None or move.end in ("", MoveEnd.DONE):
+            return result
+        sentence = f"{move_sentence(move)} {result.sentence}"
+        return replace(result, sentence=sentence, exit_code=max(result.exit_code, OTHER_END))
 
 
 def add_wait(parser: ArgumentParser) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 from exchange.types import ZERO
 from orders.domain.enums import Role, TrioState
 from orders.domain.rounding import on_grid, plain, shown, signed
-from orders.models import Leg, TrioOrder
+from orders.models import Leg, LevelMove, TrioOrder
 from orders.placement.uncovered import uncovered_now
 from orders.selectors import NetPnl, net_pnl
+from orders.story import move_sentence
 
 
 def trio_document(trio: TrioOrder) -> dict[str, Any]:
@@ -27,6 +28,7 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "question": trio.question or None,
         "net_pnl": [_pnl_document(result) for result in net_pnl([trio.pk]).get(trio.pk, ())],
         "legs": [_leg_document(leg, step=step, tick=tick) for leg in legs],
+        "moves": [_move_document(move, tick=tick) for move in trio.level_moves.all()],
     }
 
 
@@ -77,6 +79,21 @@ def decimals(value: Decimal | None, grid: Decimal | None) -> str:
 
 def _filled(legs: Any) -> Decimal:
     return sum((leg.filled for leg in legs if leg.role == Role.ENTRY), ZERO)
+
+
+def _move_document(move: LevelMove, *, tick: Decimal | None) -> dict[str, Any]:
+    """One wish for another level, and how it ended (``null``: it has not yet)."""
+    return {
+        "role": move.role,
+        "level": decimals(move.level, tick),
+        "before": decimals(move.level_before, tick),
+        "by": move.wanted_by,
+        "at": move.wanted_at.isoformat(timespec="milliseconds"),
+        "end": move.end or None,
+        "ended_at": None if move.ended_at is None else move.ended_at.isoformat(timespec="milliseconds"),
+        "reason": move_sentence(move) if move.end else None,
+        "nearest": None if move.nearest is None else decimals(move.nearest, tick),
+    }
 
 
 def _leg_document(leg: Leg, *, step: Decimal | None, tick: Decimal | None) -> dict[str, Any]:

@@ -134,6 +134,7 @@ class LegView:
     looked_ts: int | None = None  # when it was last looked up and answered
     looks: int = 0
     late: bool = False  # was written off, then turned up
+    for_move: bool = False  # sent for a wish for another level
 
     @property
     def live(self) -> bool:
@@ -177,6 +178,34 @@ class Silence:
     symbol: str
 
 
+class MoveEnd(enum.StrEnum):
+    """How a wish for another level ended."""
+
+    DONE = "DONE"  # an order at the new level was acknowledged; the one at the old level is taken back
+    REFUSED = "REFUSED"  # the exchange took no order at that level; the old one stays
+    DROPPED = "DROPPED"  # the trio is on its way out
+    REPLACED = "REPLACED"  # by a later wish
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A wish to have the stop or the target at another level. ``since``: when it was made (our clock)."""
+
+    number: int
+    role: Role
+    level: Decimal
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndedMove:
+    """A wish that this decision ends; ``order``: the one that the exchange refused."""
+
+    move: Move
+    end: MoveEnd
+    order: LegView | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TrioSnapshot:
     spec: Spec
@@ -210,11 +239,24 @@ class TrioSnapshot:
     silence: Silence | None = None
     rules: Rules = field(default_factory=Rules)  # the symbol's, as they are now; ``spec`` fits their tick
     forced: str = ""  # how the exchange itself closed position of this slot, in a word or two
+    moves: tuple[Move, ...] = ()  # wished for, one a role at most
+    moved: frozenset[Role] = frozenset()  # whose level is another than it was placed with
+    ended_moves: tuple[EndedMove, ...] = ()  # by this decision
 
     # --- legs by role -----------------------------------------------------------------------
 
-    def of(self, role: Role) -> tuple[LegView, ...]:
+    def level(self, role: Role) -> Decimal | None:
+        """Return the agreed level of the stop or the target, on today's tick."""
+        return self.spec.stop_loss if role is Role.STOP_LOSS else self.spec.take_profit
+
+    def every(self, role: Role) -> tuple[LegView, ...]:
         return tuple(leg for leg in self.legs if leg.role is role)
+
+    def of(self, role: Role) -> tuple[LegView, ...]:
+        """Return the orders of a role, without those that were sent for a level that is not agreed."""
+        return tuple(
+            leg for leg in self.every(role) if not leg.for_move or leg.trigger_price == self.level(role)
+        )
 
     def newest(self, role: Role) -> LegView | None:
         legs = self.of(role)

@@ -13,7 +13,7 @@ from orders.models.journal import (
 from orders.models.liveness import Clock, Heartbeat, Install, Watch
 from orders.models.risk_limit import RiskLimit
 from orders.models.symbols import Symbol
-from orders.models.trio import Leg, TrioOrder
+from orders.models.trio import Leg, LevelMove, TrioOrder
 
 __all__ = [
     "AnchoredHead",
@@ -23,6 +23,7 @@ __all__ = [
     "Install",
     "JournalAnchor",
     "Leg",
+    "LevelMove",
     "Outcome",
     "Request",
     "RiskLimit",

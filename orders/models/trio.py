@@ -15,6 +15,7 @@ from accounts.models import ExchangeAccount
 from exchange.types import OrderType, PositionSide, Side, TimeInForce
 from orders.domain.enums import Form, LegState, Protection, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Kept, Question, QuestionKind
+from orders.domain.snapshot import Move, MoveEnd
 from orders.models.book import Slot
 from orders.models.fields import amount
 from orders.models.symbols import Symbol
@@ -69,6 +70,9 @@ class TrioOrder(models.Model):
     )
     # Questions that were answered and are not asked again, and those that wait for their turn (``Kept``).
     questions_kept = models.JSONField(default=list, blank=True)
+
+    # Levels that are wished for, by role, and the roles whose level was moved: of ``LevelMove``, what a decision needs.
+    moves = models.JSONField(default=dict, blank=True)
 
     margin_promised = amount(
         default=Decimal(0), help_text="Margin and fee that its entry needs, as checked when it was queued."
@@ -194,12 +198,65 @@ class TrioOrder(models.Model):
         return "" if self.asked is None else self.asked.sentence
 
     @property
+    def moves_wanted(self) -> tuple[Move, ...]:
+        """Return the levels that are wished for, one a role at most."""
+        return tuple(
+            Move(wish["number"], Role(role), Decimal(wish["level"]), wish["since"])
+            for role, wish in self.moves.get("wanted", {}).items()
+        )
+
+    @property
+    def roles_moved(self) -> frozenset[Role]:
+        """Return the roles whose level is another than the trio was placed with."""
+        return frozenset(map(Role, self.moves.get("moved", ())))
+
+    def moves_put(self, wanted: Iterable[Move], moved: Iterable[Role]) -> None:
+        """Put the levels that are wished for, and the roles that were moved, into the row."""
+        self.moves = {
+            "wanted": {
+                move.role.value: {"number": move.number, "level": str(move.level), "since": move.since}
+                for move in wanted
+            },
+            "moved": sorted(moved),
+        }
+
+    @property
     def is_entry_only(self) -> bool:
         return self.stop_loss is None and self.take_profit is None
 
     @property
     def is_over(self) -> bool:
         return self.trio_state.is_end
+
+
+class LevelMove(models.Model):
+    """A wish to have a trio's stop or target at another level, and how it ended. Prices are in the quote asset."""
+
+    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="level_moves")
+    role = models.CharField(
+        max_length=12, choices=[(r.value, r.value) for r in (Role.STOP_LOSS, Role.TAKE_PROFIT)]
+    )
+    level = amount(validators=POSITIVE)
+    level_before = amount()
+    wanted_at = models.DateTimeField()
+    wanted_by = models.CharField(max_length=150)
+    end = models.CharField(max_length=8, blank=True, choices=[(e.value, e.value) for e in MoveEnd])
+    ended_at = models.DateTimeField(null=True)
+    # Why the exchange took no order at that level, and the level nearest to it that it would have taken.
+    refused_code = models.IntegerField(default=0)
+    refused_text = models.TextField(blank=True)
+    nearest = amount(null=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("trio", "role"), condition=models.Q(end=""), name="one_open_move_a_role"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.role} of trio {self.trio_id} to {self.level}"
 
 
 class Leg(models.Model):
@@ -223,6 +280,7 @@ class Leg(models.Model):
     average_price = amount(null=True)
     acknowledged = models.BooleanField(default=False)
     late = models.BooleanField(default=False, help_text="Was written off, then turned up.")
+    for_move = models.BooleanField(default=False, help_text="Sent for a level that was wished for.")
     order_id = models.BigIntegerField(null=True)
     algo_id = models.BigIntegerField(null=True)
     refused_code = models.IntegerField(default=0)

@@ -99,6 +99,8 @@ class _Beginning:
     def _note_fitting(self, plan: Plan, order: NewOrder) -> None:
         """Say in the story where a price was fitted to a tick that has changed since the trio was checked."""
         trio = self.trio
+        if plan.for_move:
+            return
         asked, sent_at = {
             Role.ENTRY: (trio.price, order.price),
             Role.STOP_LOSS: (trio.stop_loss, order.trigger_price),
@@ -137,6 +139,7 @@ class _Beginning:
             trigger_price=first.trigger_price,
             state=first.state,
             retry_at=self._next_exit_at() if plan.role is Role.EXIT else None,
+            for_move=plan.for_move,
         )
         row_insert(leg)
         return leg

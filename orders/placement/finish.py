@@ -19,17 +19,18 @@ from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import Done
 from orders.domain.enums import Cause, LegState, RequestKind, Role, Source, TrioState, Verdict
 from orders.domain.leg_updates import answered, written_off
+from orders.domain.level_moves import nearest_level
 from orders.domain.operator_questions import OVER_WHEN_ACCEPTED, Question, QuestionKind
-from orders.domain.snapshot import TrioSnapshot
+from orders.domain.snapshot import MoveEnd, TrioSnapshot
 from orders.exchange_data.clock import from_ms, to_exchange_ms
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
-from orders.models import Leg, Outcome, Request, Sighting, Slot, TrioOrder
+from orders.models import Leg, LevelMove, Outcome, Request, Sighting, Slot, TrioOrder
 from orders.placement.ingest import flat_view, leg_take_in, slot_take_in
 from orders.placement.perform import Answer, LookCall, ObserveCall, SendCall
 from orders.placement.turn_rows import TrioRows, TurnRows
 from orders.placement.uncovered import measure
-from orders.story import answers_forget, note, question_ask, question_over
+from orders.story import answers_forget, move_sentence, note, question_ask, question_over
 
 BACK_OFF_MS = 200
 KEY_BACK_OFF_MS = 5000
@@ -289,6 +290,7 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
         changes["uncovered_known_at"] = known_at
     if not trio.is_over:  # whatever is in its slot after its end is not its own
         changes |= _uncovered(trio, settled, rows)
+    changes |= _moves_ended(trio, settled, now=now)
     for name, value in changes.items():
         setattr(trio, name, value)
     if after != before:
@@ -297,6 +299,26 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
         text = f"{before} → {after}{result}. {trio.reason}".strip()
         note(trio, "state", text, at=now, cause=trio.cause, **facts)
     return tuple(changes)
+
+
+def _moves_ended(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> dict[str, Any]:
+    """Write how wishes for another level ended; return the columns of the trio that change with them."""
+    if not settled.ended_moves:
+        return {}
+    changes: dict[str, Any] = {}
+    for ended in settled.ended_moves:
+        move, order = ended.move, ended.order
+        row = LevelMove.objects.get(pk=move.number)
+        row.end, row.ended_at = ended.end, now
+        if order is not None:
+            row.refused_code, row.refused_text = order.refused_code, order.refused_text
+            row.nearest = nearest_level(settled, move.role)
+        row.save()
+        if ended.end is MoveEnd.DONE:
+            changes["stop_loss" if move.role is Role.STOP_LOSS else "take_profit"] = move.level
+        note(trio, "move", move_sentence(row), at=now, role=move.role, end=ended.end)
+    trio.moves_put(settled.moves, settled.moved)
+    return changes | {"moves": trio.moves}
 
 
 def words_of(error: ExchangeError) -> str:

@@ -168,6 +168,8 @@ def snapshot_of(
         silence=silence_of(trio, closure, now_ms=now_ms),
         rules=filters,
         forced=trio.forced,
+        moves=trio.moves_wanted,
+        moved=trio.roles_moved,
     )
     return brought_back(snapshot, stepped_ts)
 
@@ -255,6 +257,7 @@ def leg_view(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) 
         looked_ts=leg.looked_ts,
         looks=leg.looks,
         late=leg.late,
+        for_move=leg.for_move,
     )
 
 

@@ -13,6 +13,7 @@ from tests.guards import (
     journal,
     limits,
     mechanism,
+    moves,
     placing,
     signals,
     turns,
@@ -24,6 +25,7 @@ from tests.guards.guard import Guard
 
 GUARDS: Final[tuple[Guard, ...]] = (
     *mechanism.GUARDS,
+    *moves.GUARDS,
     *turns.GUARDS,
     *journal.GUARDS,
     *placing.GUARDS,

@@ -14,7 +14,7 @@ from accounts.models import ExchangeAccount
 from orders import services
 from orders.domain.client_ids import stem
 from orders.domain.enums import ENDS, LegState, Role
-from orders.domain.errors import IllegalTransition, TrioRefused
+from orders.domain.errors import IllegalTransition, OrdersError, TrioRefused
 from orders.exchange_data.symbol_sync import symbols_renew
 from orders.models import Symbol, TrioOrder
 from tests.crash.cells import CANCELLED, MARKET, PARTIAL
@@ -22,7 +22,7 @@ from tests.crash.life import Levels, on_tick
 from tests.crash.stage import Venue
 from tests.crash.verdict import Claim
 from tests.soak.crew import now_ms
-from tests.soak.plan import AMEND, DROP_STOP, KINDS, NARROW, Trio
+from tests.soak.plan import AMEND, DROP_STOP, KINDS, MOVE_STOP, MOVE_TARGET, NARROW, Trio
 
 BY: Final = "soak"
 OPEN_SECONDS: Final = 3.0  # for the legs to stand; then the market moves all the same
@@ -160,6 +160,8 @@ class Life:
                 return self._once("drop", lambda: self._drop(stop["client_id"]))
         if self.plan.act == NARROW and "narrow" not in self._moved:
             return self._once("narrow", self._narrow)
+        if self.plan.act in (MOVE_STOP, MOVE_TARGET) and "level" not in self._moved:
+            return self._once("level", self._move_level)
         levels = self.levels
         match self.plan.ending:
             case "target":
@@ -197,6 +199,17 @@ class Life:
     def _narrow(self) -> None:
         """Let a market order take half of the position at most: the exit must be split."""
         self._lot(NARROW, self.levels.half)
+
+    def _move_level(self) -> None:
+        """Bring the stop or the target half of the way nearer; the trio's end is not waited with."""
+        stop = self.plan.act == MOVE_STOP
+        far = self.levels.stop if stop else self.levels.target
+        level = on_tick((far + self.levels.price) / 2, self.symbol.tick_size)
+        with contextlib.suppress(OrdersError):  # it ended meanwhile, or its entry still fills
+            services.trio_move(
+                trio_id=self.trio_id, role=Role.STOP_LOSS if stop else Role.TAKE_PROFIT, level=level, by=BY
+            )
+            self.acted = self.plan.act
 
     def _widen(self) -> None:
         self._lot("", self.symbol.market_quantity_max or self.levels.quantity * 1000)

@@ -78,13 +78,15 @@ ABSENT: Final = frozenset(
     }
 )
 
-# What a person does in the exchange's app, or the exchange itself does, to a trio that stands.
-AMEND, DROP_STOP, NARROW = (
+# What a person does, here or in the exchange's app, or the exchange itself does, to a trio that stands.
+AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET = (
     "entry amended in the app",
     "stop dropped by the exchange",
     "market lot made smaller",
+    "stop moved",
+    "target moved",
 )
-ACTS: Final = (AMEND, DROP_STOP, NARROW)
+ACTS: Final = (AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET)
 ACT_SHARE: Final = 40  # percent of the trios that could meet one
 
 KILL, PAUSE, BAN, WATCHER, CARRIER, ADDRESS = "kill", "pause", "ban", "runworker", "rqworker", "address"
@@ -162,7 +164,14 @@ def _act(seed: int, number: int, life: str) -> str:
     """Return what a person or the exchange does to such a trio, if anything."""
     rng = random.Random(f"{seed}:{number}:act")
     entry, _, ending = life.partition(" → ")
-    possible = {AMEND: entry == LIMIT, DROP_STOP: entry != CANCELLED, NARROW: ending == "close"}
+    stands = entry != CANCELLED
+    possible = {
+        AMEND: entry == LIMIT,
+        DROP_STOP: stands,
+        NARROW: ending == "close",
+        MOVE_STOP: stands,
+        MOVE_TARGET: stands,
+    }
     acts = [act for act, meets_it in possible.items() if meets_it]
     return rng.choice(acts) if acts and rng.randrange(100) < ACT_SHARE else ""
 

@@ -147,7 +147,7 @@ def _position_seen_after(trio: TrioSnapshot, leg: LegView) -> bool:
 
 def level_of(trio: TrioSnapshot, role: Role) -> Decimal | None:
     """Return the level of a stop or target, on today's tick."""
-    return trio.spec.stop_loss if role is Role.STOP_LOSS else trio.spec.take_profit
+    return trio.level(role)
 
 
 def refused_by_old_rules(trio: TrioSnapshot, leg: LegView) -> bool:

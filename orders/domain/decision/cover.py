@@ -26,6 +26,7 @@ from orders.domain.decision.lookups import (
     position_read_since,
     read_position,
 )
+from orders.domain.decision.moves import levels_moved
 from orders.domain.decision.order_plans import leg_plan
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit, WithdrawQuestion
@@ -179,7 +180,15 @@ def entry_in_doubt(trio: TrioSnapshot) -> Step | None:
 def target_completed(trio: TrioSnapshot) -> Step | None:
     """A covered position gets its take-profit."""
     target = trio.newest(Role.TAKE_PROFIT)
-    return _submit_target(trio) if target is None else first_that_applies(TARGET, trio, target)
+    if target is None:
+        return _submit_target(trio)
+    if (
+        not target.live
+        and any(leg.live for leg in trio.of(Role.TAKE_PROFIT))
+        and Role.TAKE_PROFIT in trio.moved
+    ):
+        return None  # the bridge of a move stands for it
+    return first_that_applies(TARGET, trio, target)
 
 
 def legs_followed(trio: TrioSnapshot) -> Step | None:
@@ -245,6 +254,7 @@ def good_till(trio: TrioSnapshot) -> Step | None:
 HOLD: Final[tuple[Rule, ...]] = (
     entry_withdrawn,
     entry_in_doubt,
+    levels_moved,
     target_completed,
     legs_followed,
     entry_read,

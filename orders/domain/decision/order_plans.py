@@ -13,7 +13,7 @@ from orders.domain.decision.steps import Plan
 from orders.domain.enums import Form, Role
 from orders.domain.fitting import first_of, lot_of
 from orders.domain.rounding import to_grid
-from orders.domain.snapshot import STOP_WORKING_TYPE, TARGET_WORKING_TYPE, LegView, TrioSnapshot
+from orders.domain.snapshot import STOP_WORKING_TYPE, TARGET_WORKING_TYPE, LegView, Move, TrioSnapshot
 
 BAND_SHARE: Final = Decimal("0.9")  # the mark price moves between our reading and the exchange's
 
@@ -21,8 +21,7 @@ BAND_SHARE: Final = Decimal("0.9")  # the mark price moves between our reading a
 def generation(trio: TrioSnapshot, role: Role, again: LegView | None = None) -> int:
     if again is not None:
         return again.generation
-    newest = trio.newest(role)
-    return newest.generation + 1 if newest else 1
+    return 1 + max((leg.generation for leg in trio.every(role)), default=0)
 
 
 def client_id(trio: TrioSnapshot, role: Role) -> str:
@@ -80,8 +79,15 @@ def _band_limit(trio: TrioSnapshot) -> Decimal | None:
 
 
 def leg_plan(
-    trio: TrioSnapshot, role: Role, form: Form, quantity: Decimal, *, again: LegView | None = None
+    trio: TrioSnapshot,
+    role: Role,
+    form: Form,
+    quantity: Decimal,
+    *,
+    again: LegView | None = None,
+    move: Move | None = None,
 ) -> Plan:
+    """Plan a stop or a target at its agreed level, or at the one that is wished for."""
     spec = trio.spec
     stop = role is Role.STOP_LOSS
     if again is not None:
@@ -95,10 +101,10 @@ def leg_plan(
         type=kind,
         position_side=spec.position_side,
         quantity=None if closing else first_of(quantity, lot_of(trio.rules, kind)),
-        trigger_price=level_of(trio, role),
+        trigger_price=level_of(trio, role) if move is None else move.level,
         working_type=STOP_WORKING_TYPE if stop else TARGET_WORKING_TYPE,
         price_protect=False,
         reduce_only=not closing and spec.mode is PositionMode.ONE_WAY,
         close_position=closing,
     )
-    return Plan(role, generation(trio, role, again), form, order, again is not None)
+    return Plan(role, generation(trio, role, again), form, order, again is not None, move is not None)

@@ -18,6 +18,7 @@ class Plan:
     form: Form
     order: NewOrder
     again: bool = False
+    for_move: bool = False  # at a level that is wished for, not agreed yet
 
 
 @dataclass(frozen=True, slots=True)

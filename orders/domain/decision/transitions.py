@@ -508,7 +508,8 @@ def _refused_target(trio: TrioSnapshot) -> LegView | None:
     if target is None or target.state is not LegState.REJECTED or before_entry(trio, target):
         return None
     said_nothing = target.refusal is Refusal.NOT_WHILE_FLAT or refused_by_old_rules(trio, target)
-    return None if target.acknowledged or said_nothing else target
+    another = any(leg.live for leg in trio.of(Role.TAKE_PROFIT))
+    return None if target.acknowledged or said_nothing or another else target
 
 
 # --- with a position that is not covered ------------------------------------------------------

@@ -16,7 +16,9 @@ from orders.models import TrioOrder
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 LIST = "admin:orders_trioorder_changelist"
 SUBMITTED: dict[str, str] = {"_form_submitted": "True"}
-VERBS = ("place", "validate", "close", "cancel", "refresh", "answer", "answer_close")
+VERBS = (
+    "place", "validate", "move_stop", "move_target", "close", "cancel", "refresh", "answer", "answer_close",
+)  # fmt: skip
 
 
 def a_superuser(name: str = "operator", *, csrf: bool = False) -> Client:
@@ -58,9 +60,9 @@ def carried(response: Any) -> dict[str, str]:
     return {name: html.unescape(value) for name, value in found}
 
 
-def do(client: Client, verb: str, trio: TrioOrder) -> list[str]:
-    """Look at a verb's dialog, confirm it, and return what the operator is told."""
-    sent = SUBMITTED | carried(client.get(verb_url(verb, trio)))
+def do(client: Client, verb: str, trio: TrioOrder, **typed: str) -> list[str]:
+    """Look at a verb's dialog, type into it, confirm it, and return what the operator is told."""
+    sent = SUBMITTED | carried(client.get(verb_url(verb, trio))) | typed
     response = client.post(verb_url(verb, trio), sent, headers={"HX-Request": "true"})
     assert response.status_code == 200, response.content.decode()
     assert response.headers["HX-Redirect"] == page_of(trio)

@@ -23,7 +23,7 @@ from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import db_now
 from orders.models import Heartbeat, Symbol, TrioOrder
 from orders.story import question_ask
-from tests.builders import Desk, the
+from tests.builders import Desk, story, the, until
 from tests.unit.orders.operators import (
     LIST,
     SUBMITTED,
@@ -119,6 +119,8 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
     ("verb", "permission"),
     [
         ("place", "place"),
+        ("move_stop", "place"),
+        ("move_target", "place"),
         ("close", "close"),
         ("cancel", "cancel"),
         ("refresh", "change"),
@@ -135,11 +137,12 @@ def test_a_verb_wants_its_own_permission(desk: Desk, verb: str, permission: str)
 
     lacking = a_clerk(*others, name="lacking")
     before = everything(trio)
-    assert lacking.post(verb_url(verb, trio), SUBMITTED).status_code == 403
+    sent = SUBMITTED | {"level": "96000"}  # for the verbs that ask for one
+    assert lacking.post(verb_url(verb, trio), sent).status_code == 403
     assert everything(trio) == before
 
     having = a_clerk(permission, "view", name="having")
-    assert having.post(verb_url(verb, trio), SUBMITTED).status_code == 302
+    assert having.post(verb_url(verb, trio), sent).status_code == 302
 
 
 def test_a_page_offers_only_what_one_may_do_and_what_makes_sense(desk: Desk, operator: Client) -> None:
@@ -150,7 +153,7 @@ def test_a_page_offers_only_what_one_may_do_and_what_makes_sense(desk: Desk, ope
         return {verb for verb in VERBS if f'href="{verb_url(verb, trio)}"' in page}
 
     assert offered(operator, draft) == {"place", "validate", "cancel"}
-    assert offered(operator, standing) == {"close", "cancel", "refresh"}
+    assert offered(operator, standing) == {"move_stop", "move_target", "close", "cancel", "refresh"}
     assert offered(a_clerk("view", "cancel"), standing) == {"cancel"}
     TrioOrder.objects.filter(pk=standing.pk).update(
         question_kind="OTHER", question_facts={"text": "Leave it?"}
@@ -434,6 +437,40 @@ def test_a_selection_is_closed_cancelled_and_refreshed(desk: Desk, operator: Cli
     assert the(trio).cancel_wanted_at is not None
     assert the(trio).close_wanted_at is not None
     desk.carry_until(trio, "CLOSED")
+
+
+# --- a level that is moved -------------------------------------------------------------------------
+
+
+def test_a_stop_is_moved_from_the_trios_page(desk: Desk, operator: Client) -> None:
+    # Given an open trio, whose dialog begins with the present level
+    trio = desk.placed(desk.a_trio(protection="ON_FIRST_FILL"))
+    desk.carry()
+    assert 'value="95000"' in operator.get(verb_url("move_stop", trio)).content.decode()
+
+    # When another is typed
+    sentences = do(operator, "move_stop", trio, level="96000")
+    assert "move of the stop-loss from 95000 to 96000 requested" in sentences[0]
+
+    def moved() -> bool:
+        desk.carry()
+        return the(trio).stop_loss == Decimal("96000")
+
+    until(moved, why=lambda: story(trio))
+
+    # Then the page and the story say it, and a level that cannot be is refused with one that can
+    page = operator.get(page_of(trio)).content.decode()
+    assert "Stop-loss moved from 95000 to 96000." in page
+    assert "is at 96000 already" in do(operator, "move_stop", trio, level="96000")[0]
+    assert "must be below the take-profit" in do(operator, "move_stop", trio, level="110500")[0]
+
+
+@pytest.mark.parametrize("typed", ["", "many", "-5", "1e400", "NaN"])
+def test_what_is_no_price_moves_nothing(desk: Desk, operator: Client, typed: str) -> None:
+    trio = desk.placed(desk.a_trio())
+    response = operator.post(verb_url("move_stop", trio), SUBMITTED | {"level": typed}, follow=True)
+    assert response.status_code == 200
+    assert trio.level_moves.count() == 0
 
 
 # --- what is placed is what was seen -------------------------------------------------------------

@@ -144,6 +144,7 @@ def test_a_script_places_looks_cancels_and_closes() -> None:
         "uncovered_ms": 0,
         "question": None,
         "net_pnl": [{"asset": "USDT", "net": "-0.5000005", "realized": "0", "fees": "0.5000005"}],
+        "moves": [],
     }
     assert legs == {
         "STOP_LOSS": {
@@ -377,6 +378,33 @@ def test_a_trio_that_does_not_exist_is_refused(verb: str) -> None:
     assert refused.code == 2
     assert "There is no trio 99999999999999999999" in refused.document["error"]
     assert run(verb, "7").err.startswith("There is no trio 7.")
+
+
+def test_a_script_moves_a_stop_and_is_told_why_a_target_stays(world: World) -> None:
+    trio = str(run(*PLACE, *LEVELS, "--wait", "20", "--json").document["trio"])
+
+    moved = run("move_stop", trio, "96000", "--wait", "20", "--json")
+    assert moved.code == 0, moved
+    (move,) = moved.document["moves"]
+    assert (move["role"], move["before"], move["level"], move["end"]) == (
+        "STOP_LOSS",
+        "95000.0",
+        "96000.0",
+        "DONE",
+    )
+    stops = [
+        leg for leg in moved.document["legs"] if leg["role"] == "STOP_LOSS" and leg["state"] == "ACCEPTED"
+    ]
+    assert [leg["trigger_price"] for leg in stops] == ["96000.0"]
+
+    world.refuses("TAKE_PROFIT_MARKET", -2010)
+    refused = run("move_target", trio, "111000", "--wait", "20")
+    assert refused.code == 3, refused
+    assert "Take-profit stays at 110000, not moved to 111000; the exchange refused it" in refused.out
+
+    assert "the nearest valid level" in run("move_stop", trio, "100500", "--json").document["error"]
+    assert "not a valid stop-loss price" in run("move_stop", trio, "many", "--json").document["error"]
+    assert run("move_stop", "999999", "96000", "--json").code == 2
 
 
 def test_panic_without_anybody_to_ask_closes_nothing(

@@ -1,0 +1,190 @@
+"""A stop or a target goes to another level: the new order is acknowledged before the old one leaves.
+
+The exchange takes one closePosition order for each direction and class. Where one rests at the old level, an order for
+the quantity of the position goes to the new level first (the bridge). Once it is acknowledged, the new level is agreed:
+the old order is cancelled, a closePosition order takes its place at the new level, and the bridge is taken down. Each of
+these is a rule of its own, so a process that dies in between is followed by any other from the facts alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from exchange.refusals import Refusal
+from exchange.types import ZERO
+from orders.domain.coverage import leg_covers
+from orders.domain.decision.conditions import refused_forms, vain_pause_ms
+from orders.domain.decision.lookups import must_wait
+from orders.domain.decision.order_plans import leg_plan
+from orders.domain.decision.rules import first_that_applies, soonest
+from orders.domain.decision.steps import Rest, Step, Submit
+from orders.domain.decision.unwind import cleared
+from orders.domain.enums import Form, LegState, Role
+from orders.domain.enums import TrioState as S
+from orders.domain.snapshot import EndedMove, LegView, Move, MoveEnd, Spec, TrioSnapshot
+
+ROLES: Final = (Role.STOP_LOSS, Role.TAKE_PROFIT)
+MARK_AWAITED_MS: Final = (
+    2000  # for the mark price of after a refusal, which says what the nearest valid level is
+)
+WAITS: Final = frozenset({S.DRAFT, S.QUEUED, S.PLACING, S.WORKING})
+
+
+def moves_ended(trio: TrioSnapshot) -> TrioSnapshot:
+    """End every wish whose order was answered; with the exchange's word for the new level, that level is agreed."""
+    for move in trio.moves:
+        ended = _ended(trio, move)
+        if ended is None:
+            continue
+        trio = replace(
+            trio,
+            moves=tuple(other for other in trio.moves if other is not move),
+            ended_moves=(*trio.ended_moves, ended),
+        )
+        if ended.end is MoveEnd.DONE:
+            trio = replace(trio, spec=_agreed(trio, move), moved=trio.moved | {move.role})
+    return trio
+
+
+def levels_moved(trio: TrioSnapshot) -> Step | None:
+    """What is wished for is sent; what a new level has made needless is taken back."""
+    wished = (_move_sent(trio, move) for move in trio.moves)
+    strays = (old_level_taken_back(trio, role) for role in ROLES)
+    carried = (first_that_applies(CARRY, trio, role) for role in ROLES if role in trio.moved)
+    return soonest((*wished, *strays, *carried))
+
+
+# --- a wish -----------------------------------------------------------------------------------
+
+
+def _ended(trio: TrioSnapshot, move: Move) -> EndedMove | None:
+    order = _order_for(trio, move)
+    if order is not None and order.acknowledged and (order.live or order.executed):
+        return EndedMove(move, MoveEnd.DONE)
+    if trio.state is not S.OPEN and trio.state not in WAITS:
+        return EndedMove(move, MoveEnd.DROPPED)
+    if (
+        order is None
+        or not order.state.is_final
+        or _other_form_is_left(order)
+        or _mark_awaited_ms(trio, order)
+    ):
+        return None
+    return EndedMove(move, MoveEnd.REFUSED, order)
+
+
+def _mark_awaited_ms(trio: TrioSnapshot, order: LegView) -> int:
+    """Return how long the end of a wish waits for a mark price that is younger than the refusal."""
+    refused_ts = order.ended_ts or order.submitted_ts
+    if order.refusal is not Refusal.LEVEL_PASSED or trio.slot.mark_as_of >= refused_ts:
+        return 0
+    return max(0, refused_ts + MARK_AWAITED_MS - trio.now_ts)
+
+
+def _other_form_is_left(order: LegView) -> bool:
+    """Was the whole-position order refused for what it is, so that one for the quantity may be taken?"""
+    refused = order.state is LegState.REJECTED and order.refusal is not Refusal.LEVEL_PASSED
+    return refused and order.form is Form.CLOSE_POSITION and not order.acknowledged
+
+
+def _order_for(trio: TrioSnapshot, move: Move) -> LegView | None:
+    """Return the order that was sent for this wish, if any."""
+    sent = [
+        leg
+        for leg in trio.every(move.role)
+        if leg.for_move and leg.trigger_price == move.level and leg.submitted_at >= move.since
+    ]
+    return sent[-1] if sent else None
+
+
+def _agreed(trio: TrioSnapshot, move: Move) -> Spec:
+    if move.role is Role.STOP_LOSS:
+        return replace(trio.spec, stop_loss=move.level)
+    return replace(trio.spec, take_profit=move.level)
+
+
+def _move_sent(trio: TrioSnapshot, move: Move) -> Step | None:
+    """The order at the new level goes out, as a bridge where the whole-position order of the old level still rests."""
+    order = _order_for(trio, move)
+    if order is None:
+        form = Form.QUANTITY if _whole(trio, move.role) else _form(trio, move.role)
+        return Submit((leg_plan(trio, move.role, form, trio.position, move=move),))
+    if pause := _mark_awaited_ms(trio, order):
+        return Rest(trio.now + pause)
+    if order.state is LegState.REJECTED:
+        return Submit((leg_plan(trio, move.role, Form.QUANTITY, trio.position, move=move),))
+    if order.state is not LegState.PLANNED:
+        return None  # it is followed like any other order
+    if must_wait(trio, order):
+        return Rest(order.retry_at)
+    return Submit((leg_plan(trio, move.role, order.form, trio.position, again=order, move=move),))
+
+
+def _form(trio: TrioSnapshot, role: Role) -> Form:
+    return Form.QUANTITY if Form.CLOSE_POSITION in refused_forms(trio, role) else Form.CLOSE_POSITION
+
+
+def _whole(trio: TrioSnapshot, role: Role) -> list[LegView]:
+    """Return the closePosition orders of a role that rest, or may."""
+    return [leg for leg in trio.every(role) if leg.form is Form.CLOSE_POSITION and (leg.live or leg.pending)]
+
+
+# --- a level that was agreed ------------------------------------------------------------------
+
+
+def old_level_taken_back(trio: TrioSnapshot, role: Role) -> Step | None:
+    """An order at a level that is not the agreed one leaves once those at that one stand for all of the position."""
+    wished = {move.level for move in trio.moves if move.role is role}
+    old = [
+        leg
+        for leg in trio.every(role)
+        if leg.live and leg.trigger_price != trio.level(role) and leg.trigger_price not in wished
+    ]
+    return cleared(trio, old) if old and _stands(trio, role, _at_level(trio, role)) else None
+
+
+def bridge_replaced(trio: TrioSnapshot, role: Role) -> Step | None:
+    """A closePosition order follows the bridge: it holds for whatever the position becomes."""
+    bridges, newest = _at_level(trio, role), trio.newest(role)
+    if not bridges or _whole(trio, role) or Form.CLOSE_POSITION in refused_forms(trio, role):
+        return None
+    again = newest if newest is not None and newest.state is LegState.PLANNED else None
+    if again is not None and must_wait(trio, again):
+        return Rest(again.retry_at)
+    if pause := vain_pause_ms(trio, role):
+        return Rest(trio.now + pause)
+    return Submit((leg_plan(trio, role, Form.CLOSE_POSITION, trio.position, again=again),))
+
+
+def bridge_taken_down(trio: TrioSnapshot, role: Role) -> Step | None:
+    """Once the closePosition order is acknowledged the bridge is cancelled."""
+    at_level = _at_level(trio, role)
+    bridges = [leg for leg in at_level if leg.form is Form.QUANTITY]
+    whole = [leg for leg in at_level if leg.form is Form.CLOSE_POSITION]
+    return cleared(trio, bridges) if bridges and _stands(trio, role, whole) else None
+
+
+CARRY: Final = (
+    bridge_replaced,
+    bridge_taken_down,
+)
+
+
+def _at_level(trio: TrioSnapshot, role: Role) -> list[LegView]:
+    """Return the acknowledged orders of a role that rest at its agreed level."""
+    return [
+        leg
+        for leg in trio.of(role)
+        if leg.live and leg.acknowledged and leg.trigger_price == trio.level(role)
+    ]
+
+
+def _stands(trio: TrioSnapshot, role: Role, legs: Iterable[LegView]) -> bool:
+    """Would these hold by themselves: for a stop, is all of the position covered?"""
+    if role is Role.TAKE_PROFIT:
+        return any(True for _ in legs)
+    total: Decimal = sum((leg_covers(leg, trio) for leg in legs), ZERO)
+    return total >= trio.position > 0

@@ -1,0 +1,110 @@
+"""May a stop or a target of a living trio go to another level, and if not, which is the nearest that it may? Pure."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from exchange.types import ZERO, OrderType, Side
+from orders.domain.enums import Role
+from orders.domain.enums import TrioState as S
+from orders.domain.errors import IllegalTransition, RuleBroken
+from orders.domain.fitting import lot_of
+from orders.domain.rounding import on_grid, plain, to_grid
+from orders.domain.snapshot import TrioSnapshot
+
+FIELDS = {Role.STOP_LOSS: "stop_loss", Role.TAKE_PROFIT: "take_profit"}
+NOT_YET = frozenset({S.QUEUED, S.PLACING, S.WORKING})
+
+
+def is_looser(trio: TrioSnapshot, role: Role, level: Decimal) -> bool:
+    """Would a stop at this level lose more than the one that is agreed?"""
+    agreed = trio.level(role)
+    if role is not Role.STOP_LOSS or agreed is None:
+        return False
+    return level < agreed if trio.spec.exit_side is Side.SELL else level > agreed
+
+
+def move_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
+    """Raise IllegalTransition when no level of this trio can be moved now, RuleBroken when not to this one."""
+    _standing_check(trio, role)
+    _level_check(trio, role, level)
+
+
+def nearest_level(trio: TrioSnapshot, role: Role) -> Decimal | None:
+    """Return the level next to the mark price that would not trigger at once; ``None``: the mark price is not known."""
+    mark, tick = trio.slot.mark_price, trio.rules.tick_size
+    if mark is None or not tick:
+        return None
+    return (
+        to_grid(mark, tick, ROUND_CEILING) - tick
+        if _is_below(trio, role)
+        else to_grid(mark, tick, ROUND_FLOOR) + tick
+    )
+
+
+def _is_below(trio: TrioSnapshot, role: Role) -> bool:
+    """Does a leg of this role wait below the price: a long's stop, a short's target?"""
+    return (trio.spec.exit_side is Side.SELL) == (role is Role.STOP_LOSS)
+
+
+def _standing_check(trio: TrioSnapshot, role: Role) -> None:
+    what = role.words
+    if trio.state is S.DRAFT:
+        raise IllegalTransition(f"A draft has no {what} on the exchange yet: edit its {what}.")
+    if trio.spec.entry_only:
+        raise IllegalTransition("An entry-only order has no levels: it is closed as soon as it fills.")
+    if trio.state in NOT_YET:
+        raise IllegalTransition(
+            f"Nothing of it is filled yet ({trio.state}). Its {what} can be moved once it is open; until then cancel it and "
+            "place it with the other level."
+        )
+    if trio.state.is_end:
+        raise IllegalTransition(f"The trio has ended ({trio.state}): there is no {what} to move.")
+    if trio.state is not S.OPEN or trio.close_wanted or trio.panic_wanted:
+        raise IllegalTransition(f"The trio is being closed ({trio.state}): its {what} is not moved any more.")
+    entry = trio.entry
+    if entry is not None and not entry.state.is_final:
+        raise IllegalTransition(
+            f"Its entry still fills: a {what} can be moved when that has ended. Cancel what is unfilled, then move it."
+        )
+    largest = lot_of(trio.rules, OrderType.STOP_MARKET).largest
+    if trio.position > largest:
+        raise IllegalTransition(
+            f"The position of {plain(trio.position)} is larger than one order may be ({plain(largest)}), so no single order "
+            f"could stand for it while the {what} is moved."
+        )
+
+
+def _level_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
+    what, field, rules = role.words, FIELDS[role], trio.rules
+    below, other = (
+        _is_below(trio, role),
+        trio.level(Role.TAKE_PROFIT if role is Role.STOP_LOSS else Role.STOP_LOSS),
+    )
+    tick = rules.tick_size
+    if not on_grid(level, tick):
+        assert tick is not None
+        # Towards safety: what waits below the price goes up, what waits above it down.
+        near = to_grid(level, tick, ROUND_CEILING if below else ROUND_FLOOR)
+        raise RuleBroken(field, f"The {what} must be in ticks of {plain(tick)}: {plain(near)} would be.")
+    low, high = rules.price_min or ZERO, rules.price_max
+    if level <= 0 or level < low or (high and level > high):
+        most = f" and at most {plain(high)}" if high else ""
+        raise RuleBroken(
+            field,
+            f"The exchange takes no {what} at {plain(level)}: at least {plain(max(low, tick or ZERO))}{most}.",
+        )
+    if level == trio.level(role) and not any(move.role is role for move in trio.moves):
+        raise RuleBroken(field, f"The {what} is at {plain(level)} already.")
+    nearest = nearest_level(trio, role)
+    if nearest is not None and (level > nearest if below else level < nearest):
+        side = "below" if below else "above"
+        raise RuleBroken(
+            field,
+            f"The {what} must be {side} the mark price {plain(trio.slot.mark_price)}, else it would trigger at once: "
+            f"{plain(nearest)} is the nearest valid level.",
+        )
+    if other is not None and (level >= other if below else level <= other):
+        side = "below" if below else "above"
+        name = (Role.TAKE_PROFIT if role is Role.STOP_LOSS else Role.STOP_LOSS).words
+        raise RuleBroken(field, f"The {what} must be {side} the {name}, which is at {plain(other)}.")

@@ -1,0 +1,115 @@
+"""Moving a level, decided from facts alone: what goes out, what leaves, and what never leaves too soon."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal as D
+
+import pytest
+
+from exchange.types import OurMs
+from orders.domain.coverage import is_uncovered
+from orders.domain.decision.decide import Decision, decide
+from orders.domain.decision.steps import Cancel, Rest, Submit
+from orders.domain.enums import Form, LegState, Role
+from orders.domain.enums import TrioState as S
+from orders.domain.snapshot import LegView, Move, MoveEnd
+from tests.unit.orders.domain.snapshots import HEDGE, LONG, NOW, NOW_TS, entry, holding, stop, target, trio
+
+OLD, NEW = D("95000"), D("96000")
+WISH = Move(number=1, role=Role.STOP_LOSS, level=NEW, since=NOW - 5000)
+BOUGHT = entry(LegState.FILLED, filled=D("0.010"), filled_ts=NOW_TS - 9000)
+WHOLE = stop(trigger_price=OLD)
+
+
+def bridge(state: LegState = LegState.ACCEPTED, **said: object) -> LegView:
+    words = {
+        "generation": 2,
+        "form": Form.QUANTITY,
+        "quantity": D("0.010"),
+        "trigger_price": NEW,
+        "for_move": True,
+    }
+    return stop(state, **(words | said))
+
+
+def decided(
+    *legs: LegView, moves: tuple[Move, ...] = (WISH,), agreed: D = OLD, moved: bool = False
+) -> Decision:
+    spec = replace(LONG, stop_loss=agreed)
+    roles = frozenset({Role.STOP_LOSS}) if moved else frozenset()
+    return decide(trio(S.OPEN, BOUGHT, *legs, target(), spec=spec, slot=holding(), moves=moves, moved=roles))
+
+
+def test_the_bridge_goes_out_while_the_old_stop_stays() -> None:
+    step = decided(WHOLE).step
+    assert isinstance(step, Submit)
+    (plan,) = step.plans
+    assert (plan.for_move, plan.form, plan.generation) == (True, Form.QUANTITY, 2)
+    assert (plan.order.trigger_price, plan.order.quantity, plan.order.reduce_only) == (NEW, D("0.010"), True)
+
+
+def test_nothing_leaves_while_the_bridge_is_in_doubt() -> None:
+    decision = decided(WHOLE, bridge(LegState.SUBMITTED, submitted_at=NOW - 100, acknowledged=False))
+    assert isinstance(decision.step, Rest)
+    assert decision.trio.moves == (WISH,)
+
+
+def test_an_acknowledged_bridge_agrees_the_level_and_the_old_stop_leaves() -> None:
+    decision = decided(WHOLE, bridge())
+    assert [ended.end for ended in decision.trio.ended_moves] == [MoveEnd.DONE]
+    assert decision.trio.spec.stop_loss == NEW
+    assert decision.step == Cancel(("test-1-s1",))
+
+
+def test_an_old_stop_stays_while_nothing_at_the_agreed_level_covers_all() -> None:
+    short = bridge(quantity=D("0.004"))
+    decision = decided(WHOLE, short, moves=(), agreed=NEW, moved=True)
+    assert not is_uncovered(decision.trio)
+    assert not isinstance(decision.step, Cancel)
+
+
+def test_a_whole_position_stop_follows_the_bridge_which_then_leaves() -> None:
+    gone = stop(LegState.CANCELLED, trigger_price=OLD, ended_ts=NOW_TS - 100)
+    step = decided(gone, bridge(), moves=(), agreed=NEW, moved=True).step
+    assert isinstance(step, Submit)
+    assert [(plan.form, plan.for_move, plan.order.trigger_price) for plan in step.plans] == [
+        (Form.CLOSE_POSITION, False, NEW)
+    ]
+    after = stop(generation=3, trigger_price=NEW)
+    assert decided(gone, bridge(), after, moves=(), agreed=NEW, moved=True).step == Cancel(("test-1-s2",))
+
+
+@pytest.mark.parametrize("code", [-2010, -2021, -4045])
+def test_a_refused_bridge_ends_the_wish_and_nothing_else(code: int) -> None:
+    refused = bridge(LegState.REJECTED, refused_code=code, acknowledged=False, ended_ts=NOW_TS - 3000)
+    decision = decided(WHOLE, refused)
+    assert [ended.end for ended in decision.trio.ended_moves] == [MoveEnd.REFUSED]
+    assert (decision.trio.state, decision.trio.spec.stop_loss) == (S.OPEN, OLD)
+    assert decision.step == Rest(None)
+
+
+@pytest.mark.parametrize("code", [-2021, -2010])
+def test_a_target_that_is_refused_at_a_wished_level_neither_exits_nor_asks(code: int) -> None:
+    wish = Move(number=2, role=Role.TAKE_PROFIT, level=D("101000"), since=OurMs(NOW - 5000))
+    refused = target(
+        LegState.REJECTED, generation=2, for_move=True, trigger_price=wish.level, form=Form.QUANTITY,
+        acknowledged=False, refused_code=code, ended_ts=NOW_TS - 3000,
+    )  # fmt: skip
+    decision = decide(trio(S.OPEN, BOUGHT, WHOLE, target(), refused, slot=holding(), moves=(wish,)))
+    assert (decision.trio.state, decision.step) == (S.OPEN, Rest(None))
+
+
+def test_an_order_for_a_wish_that_is_over_is_taken_back() -> None:
+    assert decided(WHOLE, bridge(), moves=()).step == Cancel(("test-1-s2",))
+
+
+def test_in_hedge_mode_the_bridge_is_as_large_as_the_position_and_carries_no_flag() -> None:
+    step = decide(trio(S.OPEN, BOUGHT, WHOLE, target(), spec=HEDGE, slot=holding(), moves=(WISH,))).step
+    assert isinstance(step, Submit)
+    assert (step.plans[0].order.quantity, step.plans[0].order.reduce_only) == (D("0.010"), False)
+
+
+def test_a_wish_is_dropped_on_the_way_out() -> None:
+    decision = decide(trio(S.OPEN, BOUGHT, WHOLE, target(), slot=holding(), moves=(WISH,), close_wanted=True))
+    assert [ended.end for ended in decision.trio.ended_moves] == [MoveEnd.DROPPED]

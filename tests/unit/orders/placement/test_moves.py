@@ -1,0 +1,308 @@
+"""A stop or a target goes to another level, and the position is covered at every moment, by the exchange's own records."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+from orders import services
+from orders.domain.enums import Role
+from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
+from orders.domain.snapshot import MoveEnd
+from orders.exchange_data.clock import exchange_now_ms
+from orders.models import LevelMove, Slot, TrioOrder
+from orders.placement.perform import perform_all
+from tests.builders import Desk, story, the, until
+
+# For a long at 100000 with its stop at 95000 and its target at 110000; a short's mirror.
+LEVELS = {
+    ("BUY", Role.STOP_LOSS): [D("96000"), D("94000"), D("99000")],
+    ("BUY", Role.TAKE_PROFIT): [D("108000"), D("112000")],
+    ("SELL", Role.STOP_LOSS): [D("104000"), D("106000"), D("101000")],
+    ("SELL", Role.TAKE_PROFIT): [D("92000"), D("88000")],
+}
+ROLES = (Role.STOP_LOSS, Role.TAKE_PROFIT)
+KINDS = {Role.STOP_LOSS: "STOP_MARKET", Role.TAKE_PROFIT: "TAKE_PROFIT_MARKET"}
+
+
+def opened(desk: Desk, **words: Any) -> TrioOrder:
+    trio = desk.placed(desk.a_trio(**words))
+    until(lambda: carried(desk) or settled(desk, trio), why=lambda: story(trio))
+    assert the(trio).state == "OPEN", story(trio)
+    return trio
+
+
+def carried(desk: Desk) -> bool:
+    """Do one pass of a runworker's work; it has no answer of its own."""
+    desk.carry()
+    return False
+
+
+def settled(desk: Desk, trio: TrioOrder) -> bool:
+    """Is nothing due, and one stop and one target on the book?"""
+    return len(resting(desk, Role.STOP_LOSS)) == len(resting(desk, Role.TAKE_PROFIT)) == 1
+
+
+def resting(desk: Desk, role: Role) -> list[dict[str, Any]]:
+    return [
+        o
+        for o in desk.simulator.open_orders()
+        if o.get("orderType") == KINDS[role] or o.get("type") == KINDS[role]
+    ]
+
+
+def moved(desk: Desk, trio: TrioOrder, role: Role, level: D) -> LevelMove:
+    """Ask for a level and work on until the wish has ended and nothing but one stop and one target rests."""
+    move = services.trio_move(trio_id=trio.pk, role=role, level=level, by="test")
+
+    def ended() -> bool:
+        desk.carry()
+        move.refresh_from_db()
+        return bool(move.end) and settled(desk, trio)
+
+    until(ended, why=lambda: story(trio))
+    return move
+
+
+def uncovered_ms(desk: Desk) -> list[int]:
+    """Return how long the position was uncovered after it was protected, each time, by the exchange's records."""
+    return [gap["ms"] for gap in desk.simulator.verdict()["uncovered"]]
+
+
+def marked(desk: Desk, trio: TrioOrder, price: str) -> None:
+    """Have the price watch see this mark."""
+    assert trio.slot_id is not None
+    Slot.objects.filter(pk=trio.slot_id).update(mark_price=D(price), mark_as_of=exchange_now_ms("PAPER"))
+
+
+@pytest.mark.parametrize("protection", ["ON_FIRST_FILL", "PRE_ARMED"])
+@pytest.mark.parametrize(("side", "role"), LEVELS, ids=lambda value: str(value))
+def test_a_level_moves_and_the_position_is_covered_all_the_while(
+    any_desk: Desk, side: str, role: Role, protection: str
+) -> None:
+    desk = any_desk
+    trio = opened(desk, side=side, protection=protection)
+    before = uncovered_ms(desk)
+
+    for level in LEVELS[side, role]:
+        move = moved(desk, trio, role, level)
+
+        # Then the level is agreed, and one whole-position order stands for it
+        assert move.end == MoveEnd.DONE, story(trio)
+        assert getattr(the(trio), role.value.lower()) == level
+        (order,) = resting(desk, role)
+        assert D(order["triggerPrice"]) == level
+        assert order["closePosition"] in (True, "true")
+    assert uncovered_ms(desk) == before, story(trio)
+    assert desk.simulator.verdict()["orphans"] == []
+
+    # And it is the one that closes the position
+    desk.simulator.set_price("BTCUSDT", str(LEVELS[side, role][-1]))
+    desk.carry_until(trio, "CLOSED")
+    assert trio.result == role.value
+    assert desk.simulator.position("BTCUSDT", side=trio.position_side).is_flat
+    assert desk.resting == []
+
+
+def test_a_level_that_is_passed_before_the_exchange_judges_leaves_the_old_stop(any_desk: Desk) -> None:
+    # Given a long with a closePosition stop at 1940, and a mark at 1987
+    desk = any_desk
+    desk.simulator.set_price("ETHUSDT", "2000")
+    levels = {"stop_loss": D("1940"), "take_profit": D("2200"), "quantity": D("0.5")}
+    trio = opened(desk, symbol="ETHUSDT", protection="ON_FIRST_FILL", **levels)
+    desk.simulator.set_price("ETHUSDT", "1987")
+    marked(desk, trio, "1987")
+    before = uncovered_ms(desk)
+
+    # When the mark falls below the wished level before its order is judged
+    move = services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("1986"), by="test")
+    desk.simulator.set_price("ETHUSDT", "1985.50")
+    desk.carry()
+    marked(desk, trio, "1985.50")
+
+    def ended() -> bool:
+        desk.carry()
+        move.refresh_from_db()
+        return bool(move.end)
+
+    until(ended, why=lambda: story(trio))
+
+    # Then the old stop stands, nothing was closed, and the wish says why and what would do
+    assert (move.end, move.nearest) == (MoveEnd.REFUSED, D("1985.49")), story(trio)
+    assert move.refused_code == -2021
+    assert (the(trio).state, trio.stop_loss, trio.moves_wanted) == ("OPEN", D("1940"), ())
+    (stop,) = resting(desk, Role.STOP_LOSS)
+    assert (D(stop["triggerPrice"]), stop["closePosition"]) == (D("1940"), True)
+    assert uncovered_ms(desk) == before
+    assert "The nearest valid level is 1985.49" in story(trio)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"do": "refuse", "code": -2010},
+        {"do": "refuse", "code": -2021},
+        {"do": "refuse", "code": -4045},
+        {"do": "refuse", "code": -4130},
+        {"do": "lose_answer"},
+        {"do": "lose_before"},
+        {"do": "answer", "status": 503, "body": {"code": -1008, "msg": "Throttled."}},
+        {"do": "answer", "status": 503, "body": {"code": -1000, "msg": "Unknown error."}},
+    ],
+    ids=lambda fault: f"{fault['do']} {fault.get('code', fault.get('body', {}).get('code', ''))}".strip(),
+)
+@pytest.mark.parametrize("which", [1, 2], ids=["the bridge", "the order after it"])
+def test_whatever_the_exchange_answers_one_level_stands_and_covers(
+    any_desk: Desk, role: Role, fault: dict[str, Any], which: int
+) -> None:
+    desk = any_desk
+    trio = opened(desk, protection="ON_FIRST_FILL")
+    before = uncovered_ms(desk)
+    level = LEVELS["BUY", role][0]
+    old = getattr(trio, role.value.lower())
+    desk.simulator.fault({"method": "POST", "type": KINDS[role]}, fault, [which])
+
+    move = services.trio_move(trio_id=trio.pk, role=role, level=level, by="test")
+    until(lambda: carried(desk) or ended(move), why=lambda: story(trio), seconds=20)
+    until(lambda: carried(desk) or settled(desk, trio), why=lambda: story(trio), seconds=20)
+
+    (order,) = resting(desk, role)
+    wanted = level if move.end == MoveEnd.DONE else old
+    assert D(order["triggerPrice"]) == wanted, story(trio)
+    assert the(trio).state == "OPEN", story(trio)
+    assert getattr(trio, role.value.lower()) == wanted
+    assert uncovered_ms(desk) == before, story(trio)
+
+
+def ended(move: LevelMove) -> bool:
+    move.refresh_from_db()
+    return bool(move.end)
+
+
+def test_a_later_wish_takes_the_place_of_one_that_is_under_way(desk: Desk) -> None:
+    trio = opened(desk, protection="ON_FIRST_FILL")
+    before = uncovered_ms(desk)
+    first = services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
+    second = moved(desk, trio, Role.STOP_LOSS, D("97000"))
+    first.refresh_from_db()
+    assert (first.end, second.end) == (MoveEnd.REPLACED, MoveEnd.DONE)
+    (stop,) = resting(desk, Role.STOP_LOSS)
+    assert D(stop["triggerPrice"]) == D("97000")
+    assert uncovered_ms(desk) == before
+
+
+def test_an_order_for_a_wish_that_was_replaced_is_taken_back(desk: Desk) -> None:
+    # Given an order at the first level whose answer is lost, and a second wish that is refused
+    trio = opened(desk, protection="ON_FIRST_FILL")
+    desk.simulator.fault({"method": "POST", "type": "STOP_MARKET"}, {"do": "lose_answer"}, [1])
+    services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
+    desk.advance(trio)
+    desk.simulator.refuses("STOP_MARKET")
+    second = services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("97000"), by="test")
+    until(lambda: carried(desk) or (ended(second) and settled(desk, trio)), why=lambda: story(trio))
+
+    # Then only the agreed level is left
+    assert second.end == MoveEnd.REFUSED, story(trio)
+    (stop,) = resting(desk, Role.STOP_LOSS)
+    assert D(stop["triggerPrice"]) == D("95000")
+
+
+Refusal = tuple[Role, str, type[Exception], str]
+
+
+@pytest.mark.parametrize(
+    ("role", "level", "error", "sentence"),
+    [
+        (Role.STOP_LOSS, "100500", RuleBroken, "99999.9 is the nearest valid level"),
+        (Role.STOP_LOSS, "95000", RuleBroken, "at 95000 already"),
+        (Role.STOP_LOSS, "96000.05", RuleBroken, "96000.1 would be"),
+        (Role.STOP_LOSS, "1", RuleBroken, "The exchange takes no stop-loss at 1"),
+        (Role.TAKE_PROFIT, "99000", RuleBroken, "100000.1 is the nearest valid level"),
+        (Role.TAKE_PROFIT, "110000", RuleBroken, "at 110000 already"),
+    ],
+)
+def test_a_level_that_cannot_be_is_refused_with_the_nearest_that_can(
+    desk: Desk, role: Role, level: str, error: type[Exception], sentence: str
+) -> None:
+    trio = opened(desk)
+    marked(desk, trio, "100000")
+    asked = len(desk.simulator.log)
+    with pytest.raises(error, match=sentence.replace(".", r"\.")):
+        services.trio_move(trio_id=trio.pk, role=role, level=D(level), by="test")
+    assert len(desk.simulator.log) == asked
+    assert trio.level_moves.count() == 0
+
+
+def test_only_an_open_trio_whose_entry_has_ended_is_moved(desk: Desk) -> None:
+    def refused(trio: TrioOrder, sentence: str) -> None:
+        with pytest.raises(IllegalTransition, match=sentence):
+            services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
+
+    draft = desk.a_trio()
+    refused(draft, "edit its stop-loss")
+    working = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
+    refused(working, "Nothing of it is filled yet")
+    desk.simulator.fill(working.legs.get(role=Role.ENTRY).client_id, "0.004")
+    desk.carry_until(working, "OPEN")
+    refused(working, "Its entry still fills")
+    services.trio_close(trio_id=working.pk, by="test")
+    refused(working, "being closed")
+    desk.carry_until(working, "CLOSED")
+    refused(working, "has ended")
+
+
+def test_a_stop_that_risks_more_is_new_risk_and_one_that_risks_less_always_passes(
+    desk: Desk, settings: Any
+) -> None:
+    trio = opened(desk)
+    desk.account.is_active = False
+    desk.account.save()
+    with pytest.raises(TrioRefused, match="new risk"):
+        services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("94000"), by="test")
+    assert moved(desk, trio, Role.STOP_LOSS, D("96000")).end == MoveEnd.DONE
+
+
+def test_the_wish_ends_with_the_trio(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    trio = opened(desk)
+    move = services.trio_move(trio_id=trio.pk, role=Role.TAKE_PROFIT, level=D("111000"), by="test")
+    services.trio_close(trio_id=trio.pk, by="test")
+    desk.carry_until(trio, "CLOSED")
+    move.refresh_from_db()
+    assert move.end == MoveEnd.DROPPED
+    assert desk.resting == []
+
+
+def test_a_process_that_dies_at_any_point_of_a_move_is_followed_by_another(
+    any_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a service of which each turn's requests are sent by a process that dies before it records an answer
+    desk = any_desk
+    trio = opened(desk, protection="ON_FIRST_FILL")
+    before = uncovered_ms(desk)
+    move = services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
+    sent = perform_all
+    deaths: list[int] = []
+
+    def dying(calls: Any, exchange: Any, later: Any) -> set[Any]:
+        futures = sent(calls, exchange, later)
+        if futures and len(deaths) < 6:
+            deaths.append(len(futures))
+            for future in futures:
+                future.result()
+            return set()
+        return futures
+
+    monkeypatch.setattr("orders.placement.service.perform_all", dying)
+
+    def over() -> bool:
+        desk.carry()
+        stops = [(D(stop["triggerPrice"]), stop["closePosition"]) for stop in resting(desk, Role.STOP_LOSS)]
+        return ended(move) and stops == [(D("96000"), True)]
+
+    until(over, seconds=20, why=lambda: story(trio))
+    assert len(deaths) >= 4
+    assert move.end == MoveEnd.DONE
+    assert uncovered_ms(desk) == before, story(trio)
