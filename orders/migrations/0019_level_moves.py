@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orders', '0016_margin_promised'),
+        ('orders', '0018_risk_limits'),
     ]
 
     operations = [
