@@ -244,7 +244,13 @@ def test_news_interrupts_a_turn_that_waits_for_an_answer(desk: Desk, monkeypatch
         answered.set()
         turns.result(PATIENCE_SECONDS)
     assert inbox.is_empty
-    assert len(desk.resting) == 2, story(trio)
+
+    # And both legs stand in the end, also where the machine was so slow that the target came too late for its window
+    def stands() -> bool:
+        desk.carry()
+        return len(desk.resting) == 2
+
+    until(stands, why=lambda: story(trio))
 
 
 def advance_elsewhere(desk: Desk, trio: TrioOrder, inbox: Inbox) -> None:
