@@ -67,7 +67,7 @@ STANDING = """
            trio.state = 'QUEUED' OR trio.state = 'PLACING' AND NOT EXISTS (
                SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'ENTRY' AND state <> 'PLANNED'),
            trio.state = 'PLACING' AND EXISTS (
-               SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'STOP_LOSS' AND state = 'ACCEPTED')
+               SELECT FROM orders_leg WHERE trio_id = trio.id AND role <> 'ENTRY' AND state = 'ACCEPTED')
     FROM orders_trioorder trio JOIN accounts_exchangeaccount account ON account.id = trio.account_id
     LEFT JOIN orders_clock clock ON clock.environment = account.environment
     LEFT JOIN LATERAL (SELECT * FROM orders_install ORDER BY id LIMIT 1) install ON true
@@ -117,7 +117,7 @@ class TrioStanding(NamedTuple):
     due_in_ms: int | None  # zero or below: now
     is_leaving: bool  # a person wants it withdrawn, or ``place_before`` has passed
     is_unsent: bool  # its entry has not been sent yet
-    is_armed: bool  # its stop rests already, before the entry
+    is_armed: bool  # a leg of it rests already, before the entry
 
     @property
     def is_due(self) -> bool:
@@ -376,7 +376,7 @@ class OrderPlacementService:
         if not standing.is_unsent:
             return Admission.IN_AIR
         found = admitted or admit(trio_id, standing.account_id, keeps=True)
-        # Its place was given up while its entry was held back. What is covered needs none, and is passed by nobody.
+        # Its place was given up while its entry was held back. It is covered when that fills: it is passed by nobody.
         return Admission.IN_AIR if standing.is_armed and found is Admission.FULL else found
 
     def _context(self, trio_id: int, standing: TrioStanding, admission: Admission) -> TurnContext | None:

@@ -145,7 +145,9 @@ def _armed_plan(trio: TrioSnapshot, role: Role) -> Plan | None:
 
 def armed_leg_held_back(trio: TrioSnapshot, leg: LegView) -> Step | None:
     """A leg that never reached the book goes out again after a pause."""
-    return Rest(leg.retry_at) if leg.state is LegState.PLANNED and must_wait(trio, leg) else None
+    if leg.state is not LegState.PLANNED or not must_wait(trio, leg):
+        return None
+    return Rest(earliest(leg.retry_at, armed_until(trio), after=trio.now))
 
 
 def armed_leg_in_doubt(trio: TrioSnapshot, leg: LegView) -> Step | None:

@@ -230,7 +230,7 @@ def entry_waits_too_long(trio: TrioSnapshot) -> Implied | None:
     until = armed_until(trio)
     if not _entry_unsent(trio) or until is None or trio.now < until:
         return None
-    held_back = trio.entry is not None and must_wait(trio, trio.entry)
+    held_back = any(leg.state is LegState.PLANNED and must_wait(trio, leg) for leg in trio.legs)
     if trio.worker_alive and trio.slot.placeable and not held_back:
         return None
     why = f" {trio.slot.not_placeable}" if trio.slot.not_placeable else ""

@@ -184,6 +184,16 @@ def test_armed_legs_do_not_rest_for_long_before_an_entry_that_cannot_be_sent(hel
     assert over.step == Cancel(("test-1-s1", "test-1-p1"))
 
 
+def test_an_armed_target_does_not_rest_for_long_before_a_stop_that_cannot_be_sent() -> None:
+    held_back = stop(LegState.PLANNED, form=Form.QUANTITY, retry_at=NOW + 40_000)
+    rests = target(form=Form.QUANTITY, accepted_ts=NOW_TS - 18_900)
+    waiting = trio(S.PLACING, held_back, rests, spec=ARMED, place_before=NOW + 60_000)
+    assert decide(waiting).step == Rest(NOW + 100)
+
+    over = decide(replace(waiting, now=OurMs(NOW + 100), now_ts=ExchangeMs(NOW_TS + 100)))
+    assert (over.trio.state, over.step) == (S.WITHDRAWING, Cancel(("test-1-p1",)))
+
+
 def test_an_entry_that_can_be_sent_at_last_is_sent_however_long_its_legs_have_rested() -> None:
     armed = [stop(form=Form.QUANTITY, accepted_ts=NOW_TS - 30_000), target(form=Form.QUANTITY)]
     step = decide(trio(S.PLACING, *armed, spec=ARMED)).step
