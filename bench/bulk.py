@@ -193,7 +193,15 @@ def _targets(found: Mapping[int, Rounds]) -> list[Target]:
     gaps = [gap for rounds in found.values() for bulk in rounds[OURS] for gap in bulk.arrived.gaps]
     covered = [bulk.covered_ms for bulk in late]
     whole = None if None in covered else max(each for each in covered if each is not None)
+    ours = [bulk for rounds in found.values() for bulk in rounds[OURS]]
     return [
+        Target(
+            "trios of all our bulks that were opened with stop and target, to those placed",
+            sum(bulk.arrived.whole for bulk in ours) / sum(bulk.wanted for bulk in ours),
+            1.0,
+            "×",
+            at_least=True,
+        ),
         Target(
             "bulk at 0 ms, trios/s to the official library's",
             ratio(pace, official) if pace and official else None,
