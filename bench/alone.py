@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 from bench.reporting.figures import percentile
 from bench.reporting.present import present
 from bench.reporting.report import Cell, Panel, Report, Sheet, Target
-from bench.stand.bulks import house_and_desk, latency
+from bench.stand.bulks import WATCHED_SECONDS, house_and_desk, latency
 from bench.stand.exchange_log import Arrived, Followed
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def measure(options: argparse.Namespace) -> Report:
         house.start_web()
         house.start_workers(2, 2)
         web = Web(port, operator_session())
-        desk.watched()
+        desk.watched(seconds=WATCHED_SECONDS)
         until(web.up, seconds=60, what="the web up")
         ways: dict[str, Callable[[TrioOrder, Click], None]] = {PAGE: web.place, VERB: by_verb}
         began, numbers = now_ms(), itertools.count()

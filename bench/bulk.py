@@ -19,7 +19,7 @@ from bench.reporting.figures import median, percentile, ratio, short, spread
 from bench.reporting.present import present
 from bench.reporting.report import Cell, Panel, Report, Sheet, Target
 from bench.stand import processes
-from bench.stand.bulks import LOOPS, Bulk, drafts, house_and_desk, latency, place
+from bench.stand.bulks import LOOPS, WATCHED_SECONDS, Bulk, drafts, house_and_desk, latency, place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ def measure(options: argparse.Namespace) -> Report:
 def _of_us(options: argparse.Namespace, house: House, desk: Desk) -> dict[int, Rounds]:
     """Place our bulks: at each latency on accounts of its own, on other symbols in each round."""
     house.start_workers(options.runworkers, options.rqworkers)
-    desk.watched()
+    desk.watched(seconds=WATCHED_SECONDS)
     found: dict[int, Rounds] = {}
     first = 0
     for ms in LATENCIES:
@@ -193,7 +193,15 @@ def _targets(found: Mapping[int, Rounds]) -> list[Target]:
     gaps = [gap for rounds in found.values() for bulk in rounds[OURS] for gap in bulk.arrived.gaps]
     covered = [bulk.covered_ms for bulk in late]
     whole = None if None in covered else max(each for each in covered if each is not None)
+    ours = [bulk for rounds in found.values() for bulk in rounds[OURS]]
     return [
+        Target(
+            "trios of all our bulks that were opened with stop and target, to those placed",
+            sum(bulk.arrived.whole for bulk in ours) / sum(bulk.wanted for bulk in ours),
+            1.0,
+            "×",
+            at_least=True,
+        ),
         Target(
             "bulk at 0 ms, trios/s to the official library's",
             ratio(pace, official) if pace and official else None,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from bench.reporting.present import present
 from bench.reporting.report import Cell, Panel, Report, Sheet
-from bench.stand.bulks import drafts, house_and_desk, place
+from bench.stand.bulks import WATCHED_SECONDS, drafts, house_and_desk, place
 from bench.stand.samples import Samples
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def measure(options: argparse.Namespace) -> Report:
     each = -(-options.trios // ACCOUNTS)
     with house_and_desk(ACCOUNTS, orders_10s=1200) as (house, desk):
         house.start_workers(2, 2)
-        desk.watched()
+        desk.watched(seconds=WATCHED_SECONDS)
         place(house, desk, drafts(desk, desk.accounts, WARM_UP, 0))
         with sampled(house) as found:
             for number in range(options.rounds):

@@ -19,7 +19,7 @@ from bench.reporting.figures import percentile, ratio
 from bench.reporting.present import present
 from bench.reporting.report import Cell, Panel, Report, Sheet
 from bench.stand import processes
-from bench.stand.bulks import Bulk, drafts, house_and_desk, place
+from bench.stand.bulks import WATCHED_SECONDS, Bulk, drafts, house_and_desk, place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +93,7 @@ class _Scale:
         """Start anew with so many workers of each kind; a first bulk warms them up."""
         self._house.stop_workers()
         self._house.start_workers(workers, workers)
-        self._desk.watched(self.accounts, seconds=180)
+        self._desk.watched(self.accounts, seconds=WATCHED_SECONDS)
         self._bulk(8)
 
     def grow_to(self, accounts: int) -> None:
@@ -105,7 +105,7 @@ class _Scale:
         ExchangeAccount.objects.exclude(pk__in=on).update(is_active=False)
         ExchangeAccount.objects.filter(pk__in=on).update(is_active=True)
         if self._house.workers:
-            self._desk.watched(self.accounts, seconds=180)
+            self._desk.watched(self.accounts, seconds=WATCHED_SECONDS)
 
     def fill_to(self, trios: int) -> None:
         while self.opened < trios:

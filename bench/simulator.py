@@ -146,14 +146,14 @@ def over_http(count: int) -> float:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--orders", type=int, default=20_000, help="order requests to time in process")
+    parser.add_argument("--orders", type=int, default=10_000, help="order requests to time in process")
     parser.add_argument("--http", type=int, default=5_000, help="order requests to time over HTTP")
     parser.add_argument("--finished", type=int, help="orders to place and cancel while watching memory")
 
 
 def measure(options: argparse.Namespace) -> Report:
     """Say what the simulator comes to."""
-    finished = options.finished or (1_000_000 if options.full else 100_000)
+    finished = options.finished or (1_000_000 if options.full else 50_000)
     median, worst = tick_ms()
     peaks = memory(finished)
     report = Report("simulator", "The simulator", (__doc__ or "").partition("\n\n")[2].strip())

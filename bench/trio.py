@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench.reporting.present import present
 from bench.reporting.report import Cell, Panel, Report, Sheet, Target
 from bench.stand import processes
-from bench.stand.bulks import PATIENCE_SECONDS, drafts, house_and_desk, slots_of
+from bench.stand.bulks import PATIENCE_SECONDS, WATCHED_SECONDS, drafts, house_and_desk, slots_of
 from bench.stand.exchange_log import CONDITIONAL, ENTRIES, Arrived, Followed
 from bench.stand.statement_log import Counts, StatementLog
 
@@ -63,7 +63,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace) -> Report:
     with house_and_desk(ACCOUNTS, settings={"PGAPPNAME": "queueing"}) as (house, desk):
         house.start_workers(2, 2)
-        desk.watched()
+        desk.watched(seconds=WATCHED_SECONDS)
         symbols = _Symbols(desk)
         _placed(house, desk, symbols.next(WARM_UP))
         for trio in symbols.next(2):

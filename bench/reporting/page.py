@@ -29,6 +29,9 @@ def _lines(reports: Sequence[Report], broken: Sequence[str]) -> Iterator[str]:
     if broken:
         yield f"**Did not run to its end: {', '.join(broken)}.** What stands here of it, if anything, is from a run before."
         yield ""
+    if reports and (load := _busy(reports[0])):
+        yield f"**The machine had other work when this began (load {load}): measure again before a figure here is believed.**"
+        yield ""
     yield "## Targets"
     yield ""
     judged = [(report, target) for report in reports for target in report.targets]
@@ -57,6 +60,13 @@ def _lines(reports: Sequence[Report], broken: Sequence[str]) -> Iterator[str]:
     for report in reports:
         yield ""
         yield from _section(report)
+
+
+def _busy(first: Report) -> str:
+    """Return the load before the first benchmark, where it is more than the machine has cores; later ones add to it."""
+    load = first.machine.get("load when it began", "").split()[:1]
+    busy = bool(load) and float(load[0]) > float(first.machine.get("cores", "inf"))
+    return f"{load[0]} on {first.machine['cores']} cores" if busy else ""
 
 
 def _section(report: Report) -> Iterator[str]:

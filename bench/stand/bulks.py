@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
+from bench.reporting.figures import short
 from bench.stand import processes
 from bench.stand.exchange_log import Arrived, Followed, Slot
 
@@ -29,6 +30,9 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 CONTRACT_PYTHON: Final = ROOT / ".tool" / "contract" / "bin" / "python"
 WEIGHT: Final = 6000  # a minute, as the demo host allows
 LOOP_SECONDS_MAX: Final = 300
+WATCHED_SECONDS: Final = (
+    240  # until every account has a stream and was swept: on a machine with other work too
+)
 PATIENCE_SECONDS: Final = 30  # and a second for each trio
 QUIET_SECONDS: Final = 0.5  # until what the exchange reports has been taken in, which is part of the cost
 
@@ -89,7 +93,7 @@ def drafts(desk: Desk, accounts: Sequence[ExchangeAccount], count: int, first_sy
 
 def place(house: House, desk: Desk, trios: Sequence[TrioOrder]) -> Bulk:
     """Place these drafts as one set, as a click on a selection does, and wait until all are open, with stop and target."""
-    from tests.load.house import now_ms
+    from tests.load.house import now_ms, say
 
     followed = Followed(house.log_path)
     before, began = house.processor_seconds(), now_ms()
@@ -99,7 +103,9 @@ def place(house: House, desk: Desk, trios: Sequence[TrioOrder]) -> Bulk:
     cost = processes.each(before, house.processor_seconds(), len(trios))
     names = {trio.account.name for trio in trios}
     rows = [row for row in house.rows(began) if row["account"] in names]
-    return Bulk("trio back office", len(trios), began, Arrived.of(rows), cost)
+    bulk = Bulk("trio back office", len(trios), began, Arrived.of(rows), cost)
+    say(f"{bulk.wanted} trios: {short(bulk.per_second)} trios/s")
+    return bulk
 
 
 def slots_of(trios: Iterable[TrioOrder]) -> set[Slot]:

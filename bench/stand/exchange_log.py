@@ -79,9 +79,9 @@ class Arrived:
         return sum(trio.stop is None for trio in self.trios.values())
 
     @property
-    def first(self) -> int | None:
-        """When the first order arrived."""
-        return min((trio.entry for trio in self.trios.values()), default=None)
+    def whole(self) -> int:
+        """How many have entry, stop and target."""
+        return sum(trio.complete is not None for trio in self.trios.values())
 
     @property
     def covered(self) -> int | None:

@@ -36,10 +36,10 @@ class Counts:
     commits: int = 0  # that wrote something, so that PostgreSQL waited for its disk
     texts: Counter[str] = field(default_factory=Counter)
 
-    def name(self, text: str, *, autocommit: bool) -> None:
+    def name(self, text: str, *, lone: bool) -> None:
         """Note what a statement says; one that writes and stands alone is a commit."""
         self.texts[_shape(text)] += 1
-        self.commits += autocommit and bool(WRITES.search(text))
+        self.commits += lone and bool(WRITES.search(text))
 
 
 def count(lines: Iterable[str]) -> dict[str, Counts]:
@@ -53,7 +53,7 @@ def count(lines: Iterable[str]) -> dict[str, Counts]:
         counts = found.setdefault(match["who"] or "unnamed", Counts())
         session, text = match["session"], match["text"].strip()
         if match["kind"].startswith("DETAIL"):  # what was prepared, of the EXECUTE before it
-            counts.name(text.partition(" AS ")[2], autocommit=session not in inside)
+            counts.name(text.partition(" AS ")[2], lone=session not in inside)
             continue
         word = text.upper()
         if word.startswith(OPENING):
@@ -66,7 +66,7 @@ def count(lines: Iterable[str]) -> dict[str, Counts]:
             counts.statements += 1
             counts.transactions += session not in inside
             if not word.startswith("EXECUTE "):
-                counts.name(text, autocommit=session not in inside)
+                counts.name(text, lone=session not in inside)
     return found
 
 

@@ -123,7 +123,7 @@ class House:
             cursor.execute("SELECT pg_backend_pid()")
             (mine,) = cursor.fetchone()
         server = int(Path(f"/proc/{mine}/stat").read_text().rsplit(") ", 1)[1].split()[1])
-        found["postgres"] = sum(map(_cpu_of, [server, *_children(server)]))
+        found["postgres"] = _cpu_of(server, ended=True) + sum(map(_cpu_of, _children(server)))
         return found
 
     def transactions(self) -> int:
@@ -190,12 +190,13 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _cpu_of(pid: int) -> float:
+def _cpu_of(pid: int, *, ended: bool = False) -> float:
+    """Processor time of a process, in seconds; ``ended``: with that of its children that have ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return sum(int(ticks) for ticks in fields[11 : 15 if ended else 13]) / TICKS
 
 
 @contextmanager

@@ -27,7 +27,7 @@ TRIO = [row(100), row(107, "STOP_MARKET"), row(109, "TAKE_PROFIT_MARKET")]
 
 def test_a_trio_is_measured_from_its_entry_to_its_first_stop() -> None:
     found = Arrived.of([*TRIO, row(150, "STOP_MARKET")])
-    assert (found.gaps, found.first, found.covered, found.complete) == ([7], 100, 107, 109)
+    assert (found.gaps, found.covered, found.complete) == ([7], 107, 109)
     assert (found.orders, found.requests, found.uncovered) == (4, 4, 0)
 
 
@@ -42,6 +42,7 @@ def test_a_refused_stop_is_no_stop_and_a_read_is_no_order() -> None:
 def test_a_trio_without_its_stop_is_counted_and_makes_the_bulk_no_figure() -> None:
     found = Arrived.of([*TRIO, row(100, account="other")])
     assert (found.gaps, found.uncovered, found.covered, found.complete) == ([7], 1, None, None)
+    assert found.whole == 1
     bulk = Bulk("ours", 2, 90, found, {})
     assert (bulk.good, bulk.per_second, bulk.covered_ms) == (False, None, None)
 

@@ -80,6 +80,14 @@ def test_the_page_shows_what_is_missed_what_it_was_before_and_what_did_not_run()
     assert anchor("The request budget, under eight processes") == "the-request-budget-under-eight-processes"
 
 
+def test_the_page_says_when_the_machine_had_other_work() -> None:
+    busy, quiet = report(), report()
+    busy.machine = {"cores": "2", "load when it began": "9.50 6.00 5.00"}
+    quiet.machine = {"cores": "2", "load when it began": "0.30 6.00 5.00"}
+    assert "**The machine had other work when this began (load 9.50 on 2 cores)" in as_page([busy, quiet])
+    assert "had other work" not in as_page([quiet, busy])
+
+
 def test_the_terminal_shows_the_same() -> None:
     shown = as_text(report(0.4))
     assert shown.startswith("Many at once (61 s)\n")
