@@ -19,6 +19,7 @@ from exchange.types import ZERO
 from orders.domain.enums import ENDS, Form, Role, TrioState
 from orders.domain.rounding import plain
 from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
+from orders.domain.validation import TAKER_FEE
 from orders.models import Clock, Leg, TrioOrder, Watch
 
 WATCH_SILENT_FOR: Final = timedelta(seconds=10)
@@ -156,6 +157,18 @@ def net_pnl(trio_ids: Collection[int]) -> dict[int, tuple[NetPnl, ...]]:
     for trio_id, asset, realized, fees in rows:
         found[trio_id] = (*found.get(trio_id, ()), NetPnl(asset, realized, fees))
     return found
+
+
+def entry_fee_each(entry: Leg, *, margin_asset: str) -> Decimal:
+    """Return what an entry cost in fees for each unit of its quantity, in the margin asset.
+
+    Where it is not booked yet, or was paid in another asset, what a taker pays counts.
+    """
+    fills = list(entry.fills.all())
+    quantity = sum((fill.quantity for fill in fills), ZERO)
+    if quantity and quantity == entry.filled and all(fill.commission_asset == margin_asset for fill in fills):
+        return sum((fill.commission for fill in fills), ZERO) / quantity
+    return (entry.average_price or ZERO) * TAKER_FEE
 
 
 # --- one trio -----------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.models import Environment, ExchangeAccount
-from exchange.types import PositionMode, PositionSide, Side
+from exchange.types import ZERO, PositionMode, PositionSide, Side
 from infrastructure import job_queue
 from orders import jobs, risk_gates
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.enums import Protection, Role, TrioState
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
-from orders.domain.level_moves import is_looser, move_check
+from orders.domain.level_moves import break_even_level, is_looser, move_check
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
 from orders.domain.snapshot import Move, MoveEnd
@@ -25,8 +25,11 @@ from orders.placement.turn_rows import rows_read
 from orders.queueing.check import margin_needed, trio_check, trios_check
 from orders.queueing.market import Funds, Reading, funds_read, market_read, marks_read
 from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
+from orders.selectors import entry_fee_each
 from orders.story import move_sentence, note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
+
+TINY = Decimal("1E-16")  # the tick of a symbol that states none: what tables keep
 
 __all__ = [  # what else callers of the verbs need; its rooms are below
     "PLACE_BEFORE_SECONDS",
@@ -211,6 +214,32 @@ def trio_move(*, trio_id: int, role: Role, level: Decimal, by: str) -> LevelMove
         note(trio, "wish", text, at=now, by=by, role=role, level=plain(level), before=plain(before))
         job_queue.ring(jobs.advance, trio_id)
     return move
+
+
+def trio_break_even(*, trio_id: int, by: str, offset_ticks: int = 0) -> LevelMove:
+    """Wish for the stop where it loses nothing, the entry's fees and its own included, or ``offset_ticks`` better.
+
+    Of the whole trio: what its entry cost, and nothing it has earned meanwhile. Raises as ``trio_move``, and IllegalTransition
+    when the stop is there already or better.
+    """
+    trio = TrioOrder.objects.select_related("symbol").get(pk=trio_id)
+    entry = trio.legs.filter(role=Role.ENTRY).order_by("-generation").first()
+    if trio.trio_state is not TrioState.OPEN or entry is None or not entry.average_price:
+        # Says why no level of it can be moved; what has no price of its own has no break-even.
+        return trio_move(trio_id=trio_id, role=Role.STOP_LOSS, level=trio.stop_loss or ZERO, by=by)
+    level = break_even_level(
+        Side(trio.side),
+        entry.average_price,
+        fee_each=entry_fee_each(entry, margin_asset=trio.symbol.margin_asset),
+        tick=trio.symbol.tick_size or TINY,
+        offset_ticks=offset_ticks,
+    )
+    agreed = trio.stop_loss
+    if agreed is not None and (agreed >= level if trio.side == Side.BUY else agreed <= level):
+        raise IllegalTransition(
+            f"The stop-loss at {plain(agreed)} loses nothing already: break-even is {plain(level)}. It was not moved."
+        )
+    return trio_move(trio_id=trio_id, role=Role.STOP_LOSS, level=level, by=by)
 
 
 def _wish(trio_id: int, field: str, *, by: str, verb: str) -> TrioOrder:

@@ -26,6 +26,7 @@ from orders.admin.forms import (
     LABELS,
     ActionForm,
     AnswerForm,
+    BreakEvenForm,
     MoveStopForm,
     MoveTargetForm,
     PlaceForm,
@@ -35,7 +36,7 @@ from orders.domain.enums import Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
-from orders.models import TrioOrder
+from orders.models import LevelMove, TrioOrder
 from orders.specs import spec_shown
 
 if TYPE_CHECKING:
@@ -120,12 +121,20 @@ def move_target(trio: TrioOrder, by: str, level: Decimal | str = "") -> str:
     return _moved(trio, by, Role.TAKE_PROFIT, level)
 
 
+def break_even(trio: TrioOrder, by: str, offset: int | str | None = None) -> str:
+    move = services.trio_break_even(trio_id=trio.pk, by=by, offset_ticks=int(offset or 0))
+    return _requested(trio, move)
+
+
 def _moved(trio: TrioOrder, by: str, role: Role, level: Decimal | str) -> str:
     if not isinstance(level, Decimal):
         raise TrioRefused(f"Say where the {role.words} is to go. Nothing was moved.")
-    move = services.trio_move(trio_id=trio.pk, role=role, level=level, by=by)
+    return _requested(trio, services.trio_move(trio_id=trio.pk, role=role, level=level, by=by))
+
+
+def _requested(trio: TrioOrder, move: LevelMove) -> str:
     return (
-        f"{trio}: move of the {role.words} from {plain(move.level_before)} to {plain(move.level)} requested. The old order "
+        f"{trio}: move of the {Role(move.role).words} from {plain(move.level_before)} to {plain(move.level)} requested. The old order "
         "stays until the exchange has the new one."
     )
 
@@ -252,6 +261,18 @@ MOVE_STOP: Final = TrioAction(
     form=MoveStopForm,
     carries="level",
 )
+BREAK_EVEN: Final = TrioAction(
+    name="break_even",
+    perform=break_even,
+    permission="move",
+    label="Break even",
+    icon="balance",
+    question="Move the stop-loss to break-even?",
+    explanation="To the first price at which the stop loses nothing, the fees of the entry and its own included. The old stop leaves when the exchange has acknowledged the new one.",
+    button="Move it",
+    form=BreakEvenForm,
+    carries="offset",
+)
 MOVE_TARGET: Final = TrioAction(
     name="move_target",
     perform=move_target,
@@ -309,7 +330,7 @@ class TrioActions(DialogActions, MixinBase):
 
     refusals = (OrdersError,)
     actions_detail: ClassVar = [
-        "place", "validate", "move_stop", "move_target", "close", "cancel", "refresh", "answer", "answer_close",
+        "place", "validate", "move_stop", "break_even", "move_target", "close", "cancel", "refresh", "answer", "answer_close",
     ]  # fmt: skip
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
 
@@ -318,6 +339,7 @@ class TrioActions(DialogActions, MixinBase):
     close = page_action(CLOSE)
     cancel = page_action(CANCEL)
     move_stop = page_action(MOVE_STOP)
+    break_even = page_action(BREAK_EVEN)
     move_target = page_action(MOVE_TARGET)
     refresh = page_action(REFRESH)
     answer = page_action(ANSWER)
@@ -373,7 +395,7 @@ class TrioActions(DialogActions, MixinBase):
             return ["place", "validate", "cancel"]
         found = [] if trio.is_over else ["close", "cancel", "refresh"]
         if trio.trio_state is TrioState.OPEN and not trio.is_entry_only:
-            found = ["move_stop", "move_target", *found]
+            found = ["move_stop", "break_even", "move_target", *found]
         if (question := trio.asked) is None:
             return found
         # The answers may include a close of their own: two buttons for one thing would only confuse.

@@ -223,6 +223,20 @@ class MoveTargetForm(MoveForm):
     field = "take_profit"
 
 
+class BreakEvenForm(ActionForm):
+    """Asks how many ticks better than break-even."""
+
+    offset = forms.IntegerField(
+        label="Ticks better than that",
+        required=False,
+        initial=0,
+        min_value=-1_000_000,
+        max_value=1_000_000,
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+        error_messages={"invalid": "Enter a whole number of ticks, like 2."},
+    )
+
+
 class AnswerForm(ActionForm):
     """Carries the number of the question it shows: what is answered is what was read."""
 

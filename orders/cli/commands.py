@@ -26,7 +26,7 @@ from orders.domain.enums import Role
 from orders.domain.errors import OrdersError, TrioRefused
 from orders.domain.snapshot import MoveEnd
 from orders.installation import install_refusal
-from orders.models import TrioEvent, TrioOrder
+from orders.models import LevelMove, TrioEvent, TrioOrder
 from orders.services import Reading, trio_move, trio_queue
 from orders.story import move_sentence
 
@@ -87,17 +87,22 @@ class MoveCommand(VerbCommand):
     """A verb that moves one of a trio's levels."""
 
     role: Role
+    asks_level = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("level", metavar="PRICE", help="the new level, in the quote asset")
+        if self.asks_level:
+            parser.add_argument("level", metavar="PRICE", help="the new level, in the quote asset")
+
+    def move(self, by: str, **options: Any) -> LevelMove:
+        level = number(options["level"], f"{self.role.words} price")
+        assert level is not None  # the argument is required
+        return trio_move(trio_id=options["trio"], role=self.role, level=level, by=by)
 
     def run(self, **options: Any) -> CommandResult:
         self.refuse_on_a_copy()
         since = Baseline.of(trio_get(options["trio"]))
-        level = number(options["level"], f"{self.role.words} price")
-        assert level is not None  # the argument is required
-        move = trio_move(trio_id=options["trio"], role=self.role, level=level, by=os_operator())
+        move = self.move(os_operator(), **options)
         self.warn_if_nobody_acts()
         result = self.outcome(options["trio"], options, since=since)
         move.refresh_from_db()

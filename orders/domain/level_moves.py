@@ -11,6 +11,7 @@ from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.fitting import lot_of
 from orders.domain.rounding import on_grid, plain, to_grid
 from orders.domain.snapshot import TrioSnapshot
+from orders.domain.validation import TAKER_FEE
 
 FIELDS = {Role.STOP_LOSS: "stop_loss", Role.TAKE_PROFIT: "take_profit"}
 NOT_YET = frozenset({S.QUEUED, S.PLACING, S.WORKING})
@@ -22,6 +23,19 @@ def is_looser(trio: TrioSnapshot, role: Role, level: Decimal) -> bool:
     if role is not Role.STOP_LOSS or agreed is None:
         return False
     return level < agreed if trio.spec.exit_side is Side.SELL else level > agreed
+
+
+def break_even_level(
+    side: Side, average: Decimal, *, fee_each: Decimal, tick: Decimal, offset_ticks: int = 0
+) -> Decimal:
+    """Return the first tick at which a stop that fills there loses nothing, fees included.
+
+    ``average``: of the entry; ``fee_each``: what it cost in fees for each unit of quantity. Both in the quote asset. The stop
+    is a taker. ``offset_ticks``: so many ticks better than that.
+    """
+    if side is Side.BUY:
+        return to_grid((average + fee_each) / (1 - TAKER_FEE), tick, ROUND_CEILING) + offset_ticks * tick
+    return to_grid((average - fee_each) / (1 + TAKER_FEE), tick, ROUND_FLOOR) - offset_ticks * tick
 
 
 def move_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:

@@ -120,6 +120,7 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
     [
         ("place", "place"),
         ("move_stop", "place"),
+        ("break_even", "place"),
         ("move_target", "place"),
         ("close", "close"),
         ("cancel", "cancel"),
@@ -153,7 +154,14 @@ def test_a_page_offers_only_what_one_may_do_and_what_makes_sense(desk: Desk, ope
         return {verb for verb in VERBS if f'href="{verb_url(verb, trio)}"' in page}
 
     assert offered(operator, draft) == {"place", "validate", "cancel"}
-    assert offered(operator, standing) == {"move_stop", "move_target", "close", "cancel", "refresh"}
+    assert offered(operator, standing) == {
+        "move_stop",
+        "break_even",
+        "move_target",
+        "close",
+        "cancel",
+        "refresh",
+    }
     assert offered(a_clerk("view", "cancel"), standing) == {"cancel"}
     TrioOrder.objects.filter(pk=standing.pk).update(
         question_kind="OTHER", question_facts={"text": "Leave it?"}

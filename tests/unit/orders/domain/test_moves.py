@@ -7,12 +7,13 @@ from decimal import Decimal as D
 
 import pytest
 
-from exchange.types import OurMs
+from exchange.types import OurMs, Side
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.decide import Decision, decide
 from orders.domain.decision.steps import Cancel, Rest, Submit
 from orders.domain.enums import Form, LegState, Role
 from orders.domain.enums import TrioState as S
+from orders.domain.level_moves import break_even_level
 from orders.domain.snapshot import LegView, Move, MoveEnd
 from tests.unit.orders.domain.snapshots import HEDGE, LONG, NOW, NOW_TS, entry, holding, stop, target, trio
 
@@ -113,3 +114,29 @@ def test_in_hedge_mode_the_bridge_is_as_large_as_the_position_and_carries_no_fla
 def test_a_wish_is_dropped_on_the_way_out() -> None:
     decision = decide(trio(S.OPEN, BOUGHT, WHOLE, target(), slot=holding(), moves=(WISH,), close_wanted=True))
     assert [ended.end for ended in decision.trio.ended_moves] == [MoveEnd.DROPPED]
+
+
+@pytest.mark.parametrize(
+    ("side", "average", "fee_each", "offset", "level"),
+    [
+        (Side.BUY, "60000", "30", 0, "60060.1"),  # 60000 × 1.0005 / 0.9995 = 60060.03…, up
+        (Side.BUY, "60000", "30", 2, "60060.3"),
+        (Side.BUY, "60000", "12", 0, "60042.1"),  # as a maker
+        (Side.SELL, "60000", "30", 0, "59940.0"),  # 60000 × 0.9995 / 1.0005 = 59940.02…, down
+        (Side.SELL, "60000", "30", 3, "59939.7"),
+    ],
+)
+def test_break_even_is_the_first_tick_that_loses_nothing(
+    side: Side, average: str, fee_each: str, offset: int, level: str
+) -> None:
+    found = break_even_level(side, D(average), fee_each=D(fee_each), tick=D("0.1"), offset_ticks=offset)
+    assert found == D(level)
+
+    def net(at: D) -> D:
+        gross = at - D(average) if side is Side.BUY else D(average) - at
+        return gross - D(fee_each) - at * D("0.0005")
+
+    worse = D("-0.1") if side is Side.BUY else D("0.1")
+    assert net(found) >= 0
+    if not offset:
+        assert net(found + worse) < 0

@@ -14,6 +14,7 @@ from orders.domain.snapshot import MoveEnd
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import LevelMove, Slot, TrioOrder
 from orders.placement.perform import perform_all
+from orders.selectors import net_pnl
 from tests.builders import Desk, story, the, until
 
 # For a long at 100000 with its stop at 95000 and its target at 110000; a short's mirror.
@@ -306,3 +307,38 @@ def test_a_process_that_dies_at_any_point_of_a_move_is_followed_by_another(
     assert len(deaths) >= 4
     assert move.end == MoveEnd.DONE
     assert uncovered_ms(desk) == before, story(trio)
+
+
+def test_break_even_moves_the_stop_to_where_nothing_is_lost(any_desk: Desk) -> None:
+    # Given a long bought at 100000, and a price that has risen
+    desk = any_desk
+    trio = opened(desk, protection="ON_FIRST_FILL")
+    desk.simulator.set_price("BTCUSDT", "101000")
+    marked(desk, trio, "101000")
+    before = uncovered_ms(desk)
+
+    move = services.trio_break_even(trio_id=trio.pk, by="test")
+    until(lambda: carried(desk) or (ended(move) and settled(desk, trio)), why=lambda: story(trio))
+    assert move.end == MoveEnd.DONE, story(trio)
+    assert uncovered_ms(desk) == before
+
+    # When it is touched, the trio has lost nothing, fees included
+    desk.simulator.set_price("BTCUSDT", str(move.level))
+    desk.carry_until(trio, "CLOSED")
+    (result,) = net_pnl([trio.pk])[trio.pk]
+    assert 0 <= result.net < D("0.02"), (result, move.level)
+
+    # And once there it is not moved back
+    with pytest.raises(IllegalTransition, match="has ended"):
+        services.trio_break_even(trio_id=trio.pk, by="test")
+
+
+def test_break_even_is_refused_where_the_stop_would_trigger_or_is_better(desk: Desk) -> None:
+    trio = opened(desk)
+    marked(desk, trio, "100000")
+    with pytest.raises(RuleBroken, match="is the nearest valid level"):
+        services.trio_break_even(trio_id=trio.pk, by="test")
+    marked(desk, trio, "102000")
+    TrioOrder.objects.filter(pk=trio.pk).update(stop_loss=D("101000"))
+    with pytest.raises(IllegalTransition, match="loses nothing already"):
+        services.trio_break_even(trio_id=trio.pk, by="test")
