@@ -80,9 +80,10 @@ contract-env: ## the exchange's clients that nobody here wrote, in an environmen
 contract: setup contract-env ## ccxt and python-binance trade on the simulator
 	@$(BIN)/python tests/contract/clients/run.py .tool/contract/bin/python
 
-bench: setup ## measure what watching, queueing and a call cost, and the simulator: orders, ticks, memory
+bench: setup ## measure what watching, queueing, signals and a call cost, and the simulator: orders, ticks, memory
 	@$(BIN)/python -m bench.watching
 	@$(BIN)/python -m bench.queueing
+	@$(BIN)/python -m bench.signals
 	@$(BIN)/python -m bench.client
 	@$(BIN)/python -m bench.simulator --finished 1000000
 

@@ -13,7 +13,7 @@ from local_servers.manager import CHECKOUT
 from tests.unit.processes import bare_environment, run
 
 PURE = ("orders/domain", "signals/domain", "exchange", "simulator")
-WITH_SERVERS = {"client.py", "queueing.py"}  # benchmarks that start a database of their own
+WITH_SERVERS = {"client.py", "queueing.py", "signals.py"}  # benchmarks that start a database of their own
 DJANGO = {"django", "backoffice", "accounts", "worker", "unfold", "django_rq"}
 
 
