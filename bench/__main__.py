@@ -21,6 +21,7 @@ ALL: Final = (
     "trio",
     "scale",
     "queueing",
+    "signals",
     "client",
     "budget",
     "watching",

@@ -84,7 +84,7 @@ class Counted:
         }
 
 
-def _accounts(counted: Counted) -> list[ExchangeAccount]:
+def accounts_made(counted: Counted) -> list[ExchangeAccount]:
     from accounts.services import account_add
     from orders.exchange_data.clock import clock_measure, db_now
     from orders.installation import install_row
@@ -104,7 +104,7 @@ def _accounts(counted: Counted) -> list[ExchangeAccount]:
     return found
 
 
-def _symbols(counted: Counted, count: int) -> list[Symbol]:
+def symbols_priced(counted: Counted, count: int) -> list[Symbol]:
     from orders.models import Symbol
 
     fine = Symbol.objects.filter(
@@ -145,9 +145,9 @@ def _measured(*, debug: bool) -> dict[str, Any]:
     counted = Counted()
     endpoints.use_transport("PAPER", counted.adapter)
     symbols_sync("PAPER")
-    accounts = _accounts(counted)
+    accounts = accounts_made(counted)
     each = -(-TRIOS // ACCOUNTS)
-    symbols = _symbols(counted, each + ALONE + 2)
+    symbols = symbols_priced(counted, each + ALONE + 2)
     drafts = [_draft(account, symbol) for symbol in symbols[:each] for account in accounts][:TRIOS]
     alone = [_draft(accounts[0], symbol) for symbol in symbols[each : each + ALONE]]
     for number, symbol in enumerate(symbols[-2:]):  # what is loaded, compiled and kept once

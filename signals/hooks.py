@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import OperationalError, connection, transaction
 from psycopg2 import errors
 from redis.exceptions import RedisError
 
 from accounts.models import ExchangeAccount
 from infrastructure import job_queue, valkey
+from infrastructure.rows import row_insert, row_insert_once, row_update
 from orders.exchange_data.clock import db_now
 from orders.models import Symbol
 from signals.domain import payload as payloads
@@ -106,8 +107,9 @@ def post_receive(arrival: Arrival) -> Answer:
     try:
         with transaction.atomic():
             with connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL lock_timeout = '{WAIT_MS}ms'")
-            return _received(source, arrival, known)
+                cursor.execute("SET LOCAL lock_timeout = %s; SELECT clock_timestamp()", [f"{WAIT_MS}ms"])
+                (now,) = cursor.fetchone()
+            return _received(source, arrival, known, now)
     except OperationalError as error:
         if isinstance(error.__cause__, errors.LockNotAvailable):
             return UNDER_WAY
@@ -143,7 +145,7 @@ def _known_secret(source: HookSource | None, arrival: Arrival) -> str:
         in_body = payloads.look_up(arrival.payload, path)
         said = in_body if isinstance(in_body, str) else ""
     digest = digest_of(said)
-    known = [] if source is None else list(source.secrets.values_list("digest", flat=True))
+    known = list(HookSecret.objects.filter(source__name=arrival.name).values_list("digest", flat=True))
     matches = [hmac.compare_digest(digest, one) for one in known or [digest_of("")]]
     return said if said and known and any(matches) else ""
 
@@ -168,8 +170,7 @@ def _count_stranger(name: str) -> None:
 # --- in one transaction ---------------------------------------------------------------------------
 
 
-def _received(source: HookSource, arrival: Arrival, secret: str) -> Answer:
-    now = db_now()
+def _received(source: HookSource, arrival: Arrival, secret: str, now: datetime) -> Answer:
     key, is_hash = _key_of(source, arrival, secret)
     row = HookPost(
         source=source,
@@ -195,23 +196,20 @@ def _received(source: HookSource, arrival: Arrival, secret: str) -> Answer:
     else:
         answer = _recorded(source, row, post, accounts, now)
     row.status, row.answer = answer.status, dict(answer.document)
-    row.save(update_fields=["status", "answer", "refusal", "facts", "signal"])
+    row_update(row, "status", "answer", "refusal", "facts", "signal")
     return answer
 
 
 def _inserted(row: HookPost, source: HookSource, *, is_hash: bool, now: datetime) -> HookPost | None:
     """Insert a post's row; where the same post was there before, return that one."""
-    try:
-        with transaction.atomic():
-            row.save(force_insert=True)
-            return None
-    except IntegrityError:
-        first = HookPost.objects.select_for_update().get(source=source, key=row.key)
+    if row_insert_once(row):
+        return None
+    first = HookPost.objects.select_for_update().get(source=source, key=row.key)
     if not is_hash or now - first.at <= timedelta(seconds=source.repeat_seconds):
         return first
     first.key = f"{first.key}/{first.pk}"  # the same words, long after: another post
     first.save(update_fields=["key"])
-    row.save(force_insert=True)
+    row_insert(row)
     return None
 
 

@@ -14,10 +14,11 @@ from django.db import connection, transaction
 
 from accounts.models import ExchangeAccount
 from exchange.types import Side
+from infrastructure.rows import row_insert, row_insert_once
 from orders.domain.enums import TrioState
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
-from signals.domain.enums import Origin, Outcome, Verb
+from signals.domain.enums import Origin, Outcome, Status, Verb
 from signals.domain.refusals import Facts, RefusalKind
 from signals.domain.terms import Terms
 from signals.models import Signal, SignalResult
@@ -56,31 +57,30 @@ def signal_record(
 
     The same key of the same source again returns the first one and changes nothing.
     """
+    signal = Signal(
+        origin=origin,
+        source=source,
+        key=key,
+        symbol=symbol,
+        verb=verb,
+        side=side or "",
+        terms=(terms or Terms()).as_json(),
+        reason=reason,
+        figures=dict(figures or {}),
+        timeframe=timeframe,
+        bar_open_ts=bar_open_ts,
+        dry_run=dry_run,
+        received_at=db_now(),
+        act_before=act_before,
+    )
+    if not accounts:  # there is nothing to wait for
+        signal.status, signal.done_at = Status.DONE, signal.received_at
     with transaction.atomic():
-        signal, is_new = Signal.objects.get_or_create(
-            origin=origin,
-            source=source,
-            key=key,
-            defaults={
-                "symbol": symbol,
-                "verb": verb,
-                "side": side or "",
-                "terms": (terms or Terms()).as_json(),
-                "reason": reason,
-                "figures": dict(figures or {}),
-                "timeframe": timeframe,
-                "bar_open_ts": bar_open_ts,
-                "dry_run": dry_run,
-                "received_at": db_now(),
-                "act_before": act_before,
-            },
-        )
-        if is_new:
-            SignalResult.objects.bulk_create(
-                SignalResult(signal=signal, account=account) for account in accounts
-            )
-            signals_end([signal.pk])  # one without accounts has nothing to wait for
-    return signal, is_new
+        if not row_insert_once(signal):
+            return Signal.objects.get(origin=origin, source=source, key=key), False
+        for account in accounts:
+            row_insert(SignalResult(signal=signal, account=account))
+    return signal, True
 
 
 def drafts_claim(drafts: Mapping[int, TrioOrder]) -> set[int]:

@@ -162,6 +162,9 @@ class HookSourceAdmin(DialogActions, SourceBase):
         ("What is posted", {"fields": ("repeat_seconds", "mapping")}),
     )
 
+    class Media:
+        css: ClassVar = {"all": ("orders/trio.css",)}
+
     def get_readonly_fields(self, request: HttpRequest, obj: HookSource | None = None) -> tuple[str, ...]:
         return () if obj is None else ("name",)  # its trios and signals are called by it
 

@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from exchange.types import OrderType, TimeInForce
+from orders.domain.rounding import plain
 
 
 class TermsError(ValueError):
@@ -70,11 +71,11 @@ class Terms:
         found: dict[str, Any] = {"entry_type": self.entry_type.value}
         for name, level in (("stop", self.stop), ("target", self.target)):
             if level is not None:
-                found[name] = {"kind": level.kind.value, "value": format(level.value, "f")}
+                found[name] = {"kind": level.kind.value, "value": plain(level.value)}
         if self.size is not None:
             found["size"] = size_as_json(self.size)
         if self.price is not None:
-            found["price"] = format(self.price, "f")
+            found["price"] = plain(self.price)
         if self.entry_type is OrderType.LIMIT:
             found["time_in_force"] = self.time_in_force.value
         if self.protection:
@@ -98,9 +99,9 @@ class Terms:
 def size_as_json(size: Size) -> dict[str, Any]:
     return {
         "kind": size.kind.value,
-        "value": format(size.value, "f"),
+        "value": plain(size.value),
         "cap": size.cap,
-        "slippage": format(size.slippage, "f"),
+        "slippage": plain(size.slippage),
     }
 
 

@@ -22,6 +22,7 @@ WITH_SERVERS = {
     "queueing.py",
     "hotspots.py",
     "scale.py",
+    "signals.py",
     "trio.py",
 }
 WITH_SERVERS |= {"bulks.py", "servers.py", "statement_log.py"}
