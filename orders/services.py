@@ -15,7 +15,7 @@ from orders.domain.enums import Protection, Role, TrioState
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
 from orders.domain.level_moves import break_even_level, is_looser, move_check
 from orders.domain.operator_questions import Choice
-from orders.domain.rounding import plain
+from orders.domain.rounding import plain, shown
 from orders.domain.snapshot import Move, MoveEnd
 from orders.exchange_data.clock import to_ms
 from orders.installation import install_row
@@ -193,6 +193,7 @@ def trio_move(*, trio_id: int, role: Role, level: Decimal, by: str) -> LevelMove
         clock = Clock.objects.filter(environment=trio.account.environment).first()
         offset = clock.offset_ms if clock else 0
         seen = snapshot_of(trio, rows_read(trio), now=now, offset_ms=offset, install=install_row())
+        level = shown(level, trio.symbol.tick_size)  # as many decimals as the exchange takes
         move_check(seen, role, level)
         if is_looser(seen, role, level) and (refusal := risk_gates.new_risk_refusal(trio)):
             raise TrioRefused(f"A stop-loss that risks more is new risk. {refusal}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -25,6 +26,7 @@ from orders.domain.enums import (
 )
 from orders.domain.fitting import fitted
 from orders.domain.limits import Breach
+from orders.domain.rounding import shown
 from orders.domain.snapshot import (
     LEGS_A_TRIO,
     LegView,
@@ -168,7 +170,9 @@ def snapshot_of(
         silence=silence_of(trio, closure, now_ms=now_ms),
         rules=filters,
         forced=trio.forced,
-        moves=trio.moves_wanted,
+        moves=tuple(
+            replace(move, level=shown(move.level, trio.symbol.tick_size)) for move in trio.moves_wanted
+        ),
         moved=trio.roles_moved,
     )
     return brought_back(snapshot, stepped_ts)

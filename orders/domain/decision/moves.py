@@ -17,7 +17,7 @@ from exchange.refusals import Refusal
 from exchange.types import ZERO
 from orders.domain.coverage import leg_covers
 from orders.domain.decision.conditions import refused_forms, vain_pause_ms
-from orders.domain.decision.lookups import must_wait
+from orders.domain.decision.lookups import must_wait, position_read_since, read_position
 from orders.domain.decision.order_plans import leg_plan
 from orders.domain.decision.rules import first_that_applies, soonest
 from orders.domain.decision.steps import Rest, Step, Submit
@@ -66,14 +66,17 @@ def _ended(trio: TrioSnapshot, move: Move) -> EndedMove | None:
         return EndedMove(move, MoveEnd.DONE)
     if trio.state is not S.OPEN and trio.state not in WAITS:
         return EndedMove(move, MoveEnd.DROPPED)
-    if (
-        order is None
-        or not order.state.is_final
-        or _other_form_is_left(order)
-        or _mark_awaited_ms(trio, order)
-    ):
+    if order is None or not order.state.is_final or _other_form_is_left(order):
+        return None
+    if _mark_awaited_ms(trio, order) or _flat_is_asked(trio, order):
         return None
     return EndedMove(move, MoveEnd.REFUSED, order)
+
+
+def _flat_is_asked(trio: TrioSnapshot, order: LegView) -> bool:
+    """Was an order refused because no position is there, and is that not known better yet?"""
+    refused = order.state is LegState.REJECTED and order.refusal is Refusal.NOT_WHILE_FLAT
+    return refused and not (position_read_since(trio, order) and trio.slot.quantity > 0)
 
 
 def _mark_awaited_ms(trio: TrioSnapshot, order: LegView) -> int:
@@ -86,7 +89,8 @@ def _mark_awaited_ms(trio: TrioSnapshot, order: LegView) -> int:
 
 def _other_form_is_left(order: LegView) -> bool:
     """Was the whole-position order refused for what it is, so that one for the quantity may be taken?"""
-    refused = order.state is LegState.REJECTED and order.refusal is not Refusal.LEVEL_PASSED
+    says_nothing = order.refusal in (Refusal.LEVEL_PASSED, Refusal.NOT_WHILE_FLAT)  # of this form
+    refused = order.state is LegState.REJECTED and not says_nothing
     return refused and order.form is Form.CLOSE_POSITION and not order.acknowledged
 
 
@@ -114,6 +118,8 @@ def _move_sent(trio: TrioSnapshot, move: Move) -> Step | None:
         return Submit((leg_plan(trio, move.role, form, trio.position, move=move),))
     if pause := _mark_awaited_ms(trio, order):
         return Rest(trio.now + pause)
+    if _flat_is_asked(trio, order):
+        return _position_read(trio, order)
     if order.state is LegState.REJECTED:
         return Submit((leg_plan(trio, move.role, Form.QUANTITY, trio.position, move=move),))
     if order.state is not LegState.PLANNED:
@@ -121,6 +127,13 @@ def _move_sent(trio: TrioSnapshot, move: Move) -> Step | None:
     if must_wait(trio, order):
         return Rest(order.retry_at)
     return Submit((leg_plan(trio, move.role, order.form, trio.position, again=order, move=move),))
+
+
+def _position_read(trio: TrioSnapshot, order: LegView) -> Step:
+    """Read the position after this order; while it reads flat and that is not believed yet, look again."""
+    if position_read_since(trio, order) and trio.slot.quantity == 0:
+        return Rest(trio.now + trio.policies.look_again)
+    return read_position(trio)
 
 
 def _form(trio: TrioSnapshot, role: Role) -> Form:
@@ -146,6 +159,16 @@ def old_level_taken_back(trio: TrioSnapshot, role: Role) -> Step | None:
     return cleared(trio, old) if old and _stands(trio, role, _at_level(trio, role)) else None
 
 
+def position_doubted(trio: TrioSnapshot, role: Role) -> Step | None:
+    """A whole-position order that expired, or is refused as "not while flat", says that the position may be gone."""
+    legs = trio.every(role)
+    expired = [leg for leg in legs if leg.state is LegState.EXPIRED and leg.form is Form.CLOSE_POSITION]
+    if unread := [leg for leg in expired if leg.acknowledged and not position_read_since(trio, leg)]:
+        return _position_read(trio, unread[-1])
+    newest = trio.newest(role)
+    return _position_read(trio, newest) if newest is not None and _flat_is_asked(trio, newest) else None
+
+
 def bridge_replaced(trio: TrioSnapshot, role: Role) -> Step | None:
     """A closePosition order follows the bridge: it holds for whatever the position becomes."""
     bridges, newest = _at_level(trio, role), trio.newest(role)
@@ -168,6 +191,7 @@ def bridge_taken_down(trio: TrioSnapshot, role: Role) -> Step | None:
 
 
 CARRY: Final = (
+    position_doubted,
     bridge_replaced,
     bridge_taken_down,
 )

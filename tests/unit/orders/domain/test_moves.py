@@ -10,7 +10,7 @@ import pytest
 from exchange.types import OurMs, Side
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.decide import Decision, decide
-from orders.domain.decision.steps import Cancel, Rest, Submit
+from orders.domain.decision.steps import Cancel, Observe, Rest, Submit
 from orders.domain.enums import Form, LegState, Role
 from orders.domain.enums import TrioState as S
 from orders.domain.level_moves import break_even_level
@@ -71,7 +71,7 @@ def test_an_old_stop_stays_while_nothing_at_the_agreed_level_covers_all() -> Non
 
 
 def test_a_whole_position_stop_follows_the_bridge_which_then_leaves() -> None:
-    gone = stop(LegState.CANCELLED, trigger_price=OLD, ended_ts=NOW_TS - 100)
+    gone = stop(LegState.CANCELLED, trigger_price=OLD, acknowledged=True, ended_ts=NOW_TS - 100)
     step = decided(gone, bridge(), moves=(), agreed=NEW, moved=True).step
     assert isinstance(step, Submit)
     assert [(plan.form, plan.for_move, plan.order.trigger_price) for plan in step.plans] == [
@@ -88,6 +88,33 @@ def test_a_refused_bridge_ends_the_wish_and_nothing_else(code: int) -> None:
     assert [ended.end for ended in decision.trio.ended_moves] == [MoveEnd.REFUSED]
     assert (decision.trio.state, decision.trio.spec.stop_loss) == (S.OPEN, OLD)
     assert decision.step == Rest(None)
+
+
+def test_what_says_that_the_position_is_gone_has_it_read_before_anything_is_sent_again() -> None:
+    # The whole-position order after the bridge is refused as "not while flat"; the slot was read before that
+    gone = stop(LegState.CANCELLED, trigger_price=OLD, acknowledged=True, ended_ts=NOW_TS - 900)
+    flatly = stop(
+        LegState.REJECTED,
+        generation=3,
+        trigger_price=NEW,
+        acknowledged=False,
+        refused_code=-4509,
+        ended_ts=NOW_TS - 5,
+    )
+    agreed = {"agreed": NEW, "moves": (), "moved": True}
+    assert decided(gone, bridge(), flatly, **agreed).step == Observe()
+
+    # The old one had expired, as it does with its position
+    expired = stop(LegState.EXPIRED, trigger_price=OLD, acknowledged=True, ended_ts=NOW_TS - 5)
+    assert decided(expired, bridge(), **agreed).step == Observe()
+
+    # An order at the wished level is refused so: it is neither sent in the other form nor given up before that
+    first = stop(
+        LegState.REJECTED, generation=2, trigger_price=NEW, for_move=True, acknowledged=False, refused_code=-4509,
+        ended_ts=NOW_TS - 5,
+    )  # fmt: skip
+    decision = decided(stop(form=Form.QUANTITY, quantity=D("0.010"), trigger_price=OLD), first)
+    assert (decision.step, decision.trio.moves) == (Observe(), (WISH,))
 
 
 @pytest.mark.parametrize("code", [-2021, -2010])
