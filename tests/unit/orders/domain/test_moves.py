@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal as D
+from typing import Any
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_what_says_that_the_position_is_gone_has_it_read_before_anything_is_sent
         refused_code=-4509,
         ended_ts=NOW_TS - 5,
     )
-    agreed = {"agreed": NEW, "moves": (), "moved": True}
+    agreed: Any = {"agreed": NEW, "moves": (), "moved": True}
     assert decided(gone, bridge(), flatly, **agreed).step == Observe()
 
     # The old one had expired, as it does with its position
