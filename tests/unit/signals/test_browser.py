@@ -76,11 +76,15 @@ def test_a_secret_is_made_a_payload_tried_and_a_signal_read(
     assert complaints == []
 
 
-def test_a_file_is_placed_and_a_ticket_sent(signed_in: Page, live_server: Any, desk: Desk, tmp_path: Any) -> None:
+def test_a_file_is_placed_and_a_ticket_sent(
+    signed_in: Page, live_server: Any, desk: Desk, tmp_path: Any
+) -> None:
     page = signed_in
     SizingRule.objects.create(account=desk.account, kind="QUANTITY", value="0.010")
     file = tmp_path / "trios.csv"
-    file.write_text("account,symbol,side,quantity,stop_loss,take_profit\ndesk,BTCUSDT,BUY,0.010,95000,110000\n")
+    file.write_text(
+        "account,symbol,side,quantity,stop_loss,take_profit\ndesk,BTCUSDT,BUY,0.010,95000,110000\n"
+    )
 
     page.goto(url(live_server, "triofile_add"))
     page.set_input_files("input[name=upload]", str(file))
@@ -89,7 +93,7 @@ def test_a_file_is_placed_and_a_ticket_sent(signed_in: Page, live_server: Any, d
     expect(page.get_by_text("All rows could be placed as they stand.")).to_be_visible()
     page.get_by_role("link", name="Place these trios").click()
     page.get_by_role("button", name="Place them").click()
-    expect(page.get_by_text("1 trios are on their way")).to_be_visible()
+    expect(page.get_by_text("1 trio is on the way")).to_be_visible()
     desk.beat()
     signals_execute(list(Signal.objects.values_list("pk", flat=True)))
     page.reload()
