@@ -97,6 +97,7 @@ class Batch:
     executions: dict[int, Execution] = field(default_factory=dict)
     amounts: dict[str, Decimal] = field(default_factory=dict)  # taken so far, by purse
     trios: set[int] = field(default_factory=set)
+    marks: Mapping[str, Decimal] = field(default_factory=dict)  # that were read for it
     losses: dict[int, Decimal] = field(
         default_factory=dict
     )  # at the stop, fees and slippage included, by place
@@ -154,6 +155,15 @@ class OrderExecutor:
             waiting = self._set(chosen, batch) + waiting
         return [batch.executions[place] for place in range(len(intents))]
 
+    def carry_on(self, trio: TrioOrder) -> SignalRefused | None:
+        """Queue and place a draft that an execution before this one has left behind; return why that was refused."""
+        if trio.trio_state is TrioState.DRAFT:
+            (result,) = services.trios_queue([trio.pk], by=self._by)
+            if result.error is not None:
+                return _as_data(result.error)
+            self._place(trio)
+        return None
+
     def _funds(self) -> Funds:
         """Read the balance once: for each asset its wallet and what of it is free."""
         exchange = self._gateway(self._account.pk)
@@ -170,6 +180,7 @@ class OrderExecutor:
             by=self._by,
             known={drafts[place].pk: reading for place, reading in known.items() if place in drafts},
             funds={self._account.pk: batch.left},
+            prices={self._account.environment: batch.marks},
         )
         refused: dict[int, Exception] = {}
         ended = False
@@ -221,7 +232,7 @@ class OrderExecutor:
         near = dict(
             zip(to_size, surroundings([drafts[place] for place in to_size], counted=batch.trios), strict=True)
         )
-        marks = self._marks(
+        batch.marks = marks = self._marks(
             drafts[place].symbol.symbol for place in to_size if near[place].mark_price is None
         )
         spoken_for: dict[str, Decimal] = {}  # by those of this set that come before it

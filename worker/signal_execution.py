@@ -18,12 +18,12 @@ from accounts.models import ExchangeAccount
 from exchange.types import Side
 from orders import services
 from orders.domain.enums import TrioState
-from orders.domain.errors import IllegalTransition, SlotTaken
+from orders.domain.errors import IllegalTransition
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
 from orders.placement.service import service
 from signals.domain.enums import Origin, Outcome, Policy, Verb
-from signals.domain.refusals import RefusalKind
+from signals.domain.refusals import RefusalKind, SignalRefused
 from signals.domain.terms import Terms, TermsError, decimal
 from signals.models import HookSource, Signal, SignalResult, SizingRule
 from signals.services import result_end, results_pending, signals_end
@@ -32,6 +32,7 @@ from worker.order_executor import Execution, Intent, OrderExecutor
 logger = logging.getLogger(__name__)
 
 AT_ONCE_MAX = 8  # accounts
+BY = "signal"  # who queues, as a trio's story says it
 OPENS = frozenset({Verb.ENTER, Verb.REVERSE})
 UNBUILT = frozenset({Verb.ADD, Verb.REDUCE, Verb.MOVE})
 
@@ -82,7 +83,7 @@ class _Share:
             if verb in OPENS and now >= result.signal.act_before:
                 self._end_too_late(result, now)
             elif result.trio is not None:  # whoever drafted it is gone, or at it
-                self._queue(result)
+                self._carry_on(result)
             elif verb in UNBUILT:
                 self._end_unbuilt(result)
             elif verb in OPENS:
@@ -170,7 +171,7 @@ class _Share:
                 result_end(
                     result.pk, Outcome.REFUSED, kind=RefusalKind.ORDER_REFUSED, facts={"text": str(error)}
                 )
-        for execution in OrderExecutor(self._account, by="signal").execute(intents):
+        for execution in OrderExecutor(self._account, by=BY).execute(intents):
             self._end(execution)
 
     def _end(self, execution: Execution) -> None:
@@ -180,27 +181,21 @@ class _Share:
         if refused is not None:
             if refused.kind is RefusalKind.CLAIMED:
                 return
-            taken = refused.kind is RefusalKind.SLOT_TAKEN
-            outcome = Outcome.SLOT_TAKEN if taken else Outcome.REFUSED
-            result_end(result_id, outcome, kind=refused.kind, facts=refused.facts)
+            result_end(result_id, _outcome_of(refused), kind=refused.kind, facts=refused.facts)
         elif execution.trio_id is None:
             result_end(result_id, Outcome.DRY_RUN, facts=execution.planned)
         else:
             result_end(result_id, Outcome.PLACED)
 
-    def _queue(self, result: SignalResult) -> None:
+    def _carry_on(self, result: SignalResult) -> None:
         """Queue and place a draft that was made and left behind."""
         trio = result.trio
         assert trio is not None
-        if trio.trio_state is TrioState.DRAFT:
-            (queued,) = services.trios_queue([trio.pk], by="signal")
-            if queued.error is not None:
-                kind = RefusalKind.ORDER_REFUSED
-                outcome = Outcome.SLOT_TAKEN if isinstance(queued.error, SlotTaken) else Outcome.REFUSED
-                result_end(result.pk, outcome, kind=kind, facts={"text": str(queued.error)})
-                return
-            service().advance(trio.pk)
-        result_end(result.pk, Outcome.PLACED)
+        refused = OrderExecutor(self._account, by=BY).carry_on(trio)
+        if refused is None:
+            result_end(result.pk, Outcome.PLACED)
+        else:
+            result_end(result.pk, _outcome_of(refused), kind=refused.kind, facts=refused.facts)
 
     def _end_too_late(self, result: SignalResult, now: datetime) -> None:
         until = result.signal.act_before
@@ -210,6 +205,10 @@ class _Share:
 
 
 CANCELLABLE = frozenset({TrioState.QUEUED, TrioState.PLACING, TrioState.WORKING, TrioState.OPEN})
+
+
+def _outcome_of(refused: SignalRefused) -> Outcome:
+    return Outcome.SLOT_TAKEN if refused.kind is RefusalKind.SLOT_TAKEN else Outcome.REFUSED
 
 
 def own_trios(result: SignalResult) -> list[TrioOrder]:

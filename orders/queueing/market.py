@@ -100,15 +100,17 @@ def readings(
     around: Sequence[Surroundings],
     *,
     funds: Mapping[int, Funds] | None = None,
+    prices: Mapping[str, Prices] | None = None,
 ) -> list[Reading | MarketUnread]:
     """Read for each trio what checking it needs, or say why it could not be read: about one account, or all.
 
-    ``funds``: by account, where they are known. Every account is asked once, and one price serves all trios.
+    ``funds``: by account, ``prices``: by environment, where they are known. Every account is asked once, and one price serves all trios.
     """
     streamed = _streamed(trios, around)
+    for environment, known in (prices or {}).items():
+        streamed[environment] = {**streamed.get(environment, {}), **known}
     accounts, without = _accounts_asked(trios, around, known=funds or {})
-    prices = _prices_asked(trios, streamed)
-    said = _all_asked({**accounts, **prices})
+    said = _all_asked({**accounts, **_prices_asked(trios, streamed)})
     for account_id in without:
         if not isinstance(answer := said[account_id], Exception):
             brackets_store(account_id, answer[1])

@@ -34,7 +34,7 @@ from orders.queueing.check import (
     slot_check,
     slot_of,
 )
-from orders.queueing.market import Funds, Reading, readings
+from orders.queueing.market import Funds, Prices, Reading, readings
 from orders.queueing.surroundings import Surroundings, surroundings
 from orders.specs import FILTERS
 from orders.trio_lock import short_transaction
@@ -134,22 +134,25 @@ def trios_queue(
     seen: Mapping[int, Mapping[str, str]] | None = None,
     known: Mapping[int, Reading] | None = None,
     funds: Mapping[int, Funds] | None = None,
+    prices: Mapping[str, Prices] | None = None,
 ) -> list[QueueResult]:
     """Accept drafts for placement and ring the queue once for all; return in their order what became of each.
 
     One that is refused stops no other. Margin is promised from trio to trio, in their order.
     ``seen``: drafts as the person saw them who places them (``spec_shown``). ``known``: what was read for a trio
-    already; ``funds``: what an account has. Raises only what concerns all of them: no database.
+    already; ``funds``: what an account has; ``prices``: mark prices that were read already, by environment. Raises only what concerns all of them: no database.
     """
-    return _Queueing(by, seen or {}).run(list(dict.fromkeys(trio_ids)), known or {}, funds or {})
+    queueing = _Queueing(by, seen or {}, prices or {})
+    return queueing.run(list(dict.fromkeys(trio_ids)), known or {}, funds or {})
 
 
 class _Queueing:
     """One set on its way."""
 
-    def __init__(self, by: str, seen: Mapping[int, Mapping[str, str]]) -> None:
+    def __init__(self, by: str, seen: Mapping[int, Mapping[str, str]], prices: Mapping[str, Prices]) -> None:
         self._by = by
         self._seen = seen
+        self._prices = prices
         self._results: dict[int, QueueResult] = {}
         self._reserved: dict[Purse, Decimal] = {}  # by those that are queued
         self._queued: set[int] = set()
@@ -203,7 +206,8 @@ class _Queueing:
         drafts = [draft for draft in drafts if draft.pk not in self._results]
         drafts = self._passing(drafts, lambda draft: gates_check(draft, near[draft]))
         unread = [draft for draft in drafts if draft.pk not in known]
-        read = readings(unread, [near[draft] for draft in unread], funds=funds) if unread else []
+        around = [near[draft] for draft in unread]
+        read = readings(unread, around, funds=funds, prices=self._prices) if unread else []
         said = {**known, **{draft.pk: reading for draft, reading in zip(unread, read, strict=True)}}
         candidates = []
         for draft in drafts:

@@ -157,7 +157,8 @@ class TrioFileAdmin(DialogActions, FileBase):
             new = file_confirm(file.pk, token=form.cleaned_data["token"], by=request.user.get_username())
             if not new:
                 return "These rows were placed before: nothing was placed now."
-            return f"{new} trios are on their way: reload this page to see what became of each."
+            rows = "1 trio is" if new == 1 else f"{new} trios are"
+            return f"{rows} on the way: reload this page to see what became of each."
 
         return self.on_page(request, object_id, lambda file: self.run(request, file, perform))
 

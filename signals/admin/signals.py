@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +23,7 @@ from orders.selectors import net_pnl
 from signals.admin.ticket_form import TicketForm
 from signals.domain.enums import Outcome
 from signals.domain.refusals import sentence
+from signals.domain.terms import LevelKind, SizeKind, Terms
 from signals.models import Signal, SignalResult
 from signals.tickets import ticket_record
 
@@ -33,6 +33,18 @@ else:
     InlineBase = unfold.admin.TabularInline
 
 CENT = Decimal("0.01")
+UNITS = {
+    SizeKind.QUANTITY: "quantity {}",
+    SizeKind.NOTIONAL: "worth {}",
+    SizeKind.EQUITY: "{} % of the equity",
+    SizeKind.RISK: "risk {} % of the equity",
+}
+LEVELS = {
+    LevelKind.PRICE: "at {}",
+    LevelKind.PERCENT: "{} % away",
+    LevelKind.ATR: "{} ATR away",
+    LevelKind.R: "at {} R",
+}
 COLOURS = {
     Outcome.PENDING.value: "info",
     Outcome.PLACED.value: "success",
@@ -42,6 +54,18 @@ COLOURS = {
     Outcome.TOO_LATE.value: "warning",
     Outcome.SLOT_TAKEN.value: "warning",
 }
+
+
+def described(terms: Terms) -> str:
+    """Return what is wanted as people say it."""
+    said = ["at market" if terms.price is None else f"limit {plain(terms.price)} {terms.time_in_force}"]
+    if terms.size is not None:
+        cap = ", capped at the free margin" if terms.size.cap else ""
+        said.append(f"{UNITS[terms.size.kind].format(plain(terms.size.value))}{cap}")
+    for name, level in (("stop", terms.stop), ("target", terms.target)):
+        if level is not None:
+            said.append(f"{name} {LEVELS[level.kind].format(plain(level.value))}")
+    return ", ".join(said)
 
 
 def why(result: SignalResult) -> str:
@@ -107,7 +131,7 @@ class SignalAdmin(DialogActions, ReadOnlyAdmin):
 
     @display(description="Wanted")
     def wanted(self, signal: Signal) -> str:
-        return json.dumps(signal.terms, ensure_ascii=False)
+        return described(Terms.from_json(signal.terms))
 
     @display(description="Figures")
     def figures_shown(self, signal: Signal) -> str:
@@ -127,7 +151,7 @@ class SignalAdmin(DialogActions, ReadOnlyAdmin):
                 nets[part.asset] = nets.get(part.asset, Decimal(0)) + part.net
         net = ", ".join(f"{signed(amount.quantize(CENT))} {asset}" for asset, amount in nets.items())
         return (
-            f"{len(trios)} trios, filled {plain(filled or Decimal(0))}; {len(opened)} open, {covered} of them protected; "
+            f"{len(trios)} {'trio' if len(trios) == 1 else 'trios'}, filled {plain(filled or Decimal(0))}; {len(opened)} open, {covered} of them protected; "
             f"net {net or 'nothing yet'}"
         )
 

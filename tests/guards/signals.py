@@ -37,6 +37,19 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{EXECUTION}::test_a_claimed_result_is_claimed_by_nobody_else",),
     ),
     Guard(
+        "signals are carried out by the executor",
+        "P2, P8",
+        "a signal is recorded, and nobody makes a trio of it",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "for execution in OrderExecutor(self._account, by=BY).execute(intents):",
+                "for execution in OrderExecutor(self._account, by=BY).execute([]):",
+            ),
+        ),
+        (f"{EXECUTION}::test_a_signal_becomes_one_trio_with_its_source_and_deadline",),
+    ),
+    Guard(
         "a late signal opens nothing",
         "P11",
         "after a stop of the worker old signals are placed in a burst",

@@ -93,7 +93,7 @@ def test_a_file_is_placed_and_a_ticket_sent(
     expect(page.get_by_text("All rows could be placed as they stand.")).to_be_visible()
     page.get_by_role("link", name="Place these trios").click()
     page.get_by_role("button", name="Place them").click()
-    expect(page.get_by_text("1 trios are on their way")).to_be_visible()
+    expect(page.get_by_text("1 trio is on the way")).to_be_visible()
     desk.beat()
     signals_execute(list(Signal.objects.values_list("pk", flat=True)))
     page.reload()

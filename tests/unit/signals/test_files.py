@@ -184,7 +184,7 @@ def test_a_file_is_uploaded_seen_confirmed_and_followed(market: Desk) -> None:
     dialog = anna.get(page("triofile_confirm", file.pk))
     assert "ADAUSDT" in dialog.content.decode()
     answer = anna.post(page("triofile_confirm", file.pk), SUBMITTED | {"token": token_of(dialog)})
-    assert told(answer) == ["1 trios are on their way: reload this page to see what became of each."]
+    assert told(answer) == ["1 trio is on the way: reload this page to see what became of each."]
     assert "0 of 1 done" in anna.get(page("triofile_change", file.pk)).content.decode()
     signals_execute(list(Signal.objects.values_list("pk", flat=True)))
     assert "1 of 1 done" in anna.get(page("triofile_change", file.pk)).content.decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import threading
 from datetime import timedelta
 from decimal import Decimal
@@ -314,3 +315,71 @@ def _batch(desk: Desk) -> Any:
     from worker.order_executor import Batch
 
     return Batch(OrderExecutor(desk.account)._funds())
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of its own code runs any more."""
+
+
+@pytest.mark.parametrize(
+    ("where", "when"),
+    [
+        ("worker.order_executor.drafts_claim", "before"),
+        ("worker.order_executor.drafts_claim", "after"),
+        ("orders.services.trios_queue", "before"),
+        ("orders.services.trios_queue", "after"),
+        ("orders.placement.service.OrderPlacementService.advance", "before"),
+        ("orders.placement.service.OrderPlacementService.advance", "after"),
+        ("worker.signal_execution.result_end", "before"),
+        ("worker.signal_execution.result_end", "after"),
+        ("worker.signal_execution.signals_end", "before"),
+    ],
+)
+def test_killed_anywhere_it_is_one_trio_with_one_entry_and_nothing_is_lost(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, where: str, when: str
+) -> None:
+    signal = a_signal(desk.account)
+    module, _, name = where.rpartition(".")
+    owner = pkgutil.resolve_name(module)
+    does = getattr(owner, name)
+
+    def killed(*given: Any, **said: Any) -> Any:
+        if when == "after":
+            does(*given, **said)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, killed)
+        with pytest.raises(Killed):
+            signals_execute([signal.pk])
+
+    # When the next process looks for what waits
+    for _ in range(2):
+        signals_execute(signals_waiting())
+
+    assert the_result(signal).outcome == Outcome.PLACED, the_result(signal).facts
+    assert signals_waiting() == []
+    desk.carry_until(TrioOrder.objects.get(), "OPEN")
+    assert len(entries(desk)) == 1
+    assert desk.simulator.position("BTCUSDT").quantity == D("0.010")
+
+
+def test_killed_while_it_refuses_the_draft_is_not_left_behind(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.placed(desk.a_trio())
+    signal = a_signal(desk.account)
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.signal_execution.result_end", _killed)
+        with pytest.raises(Killed):
+            signals_execute([signal.pk])
+    assert TrioOrder.objects.filter(state="DRAFT").count() == 1
+
+    signals_execute(signals_waiting())
+
+    assert the_result(signal).outcome == Outcome.SLOT_TAKEN
+    assert not TrioOrder.objects.filter(state="DRAFT").exists()
+
+
+def _killed(*_: Any, **__: Any) -> None:
+    raise Killed
