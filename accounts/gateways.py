@@ -13,7 +13,7 @@ from accounts.endpoints import stream_endpoints, transport
 from accounts.errors import CredentialsUnreadable
 from accounts.rate_budget import Closure, budget_of, gate_for
 from exchange.binance import errors
-from exchange.port import Exchange, MarketStream, PublicExchange, UserStream
+from exchange.port import Exchange, KlineStream, MarketStream, PublicExchange, UserStream
 from exchange.rate_limits import Limits
 from exchange.refusals import Refusal
 from infrastructure.planned import fetch_planned
@@ -114,6 +114,13 @@ def market_stream(environment: str) -> MarketStream:
     from exchange.binance.streams.market_stream import MarketStream as BinanceMarketStream
 
     return BinanceMarketStream(stream_endpoints(environment))
+
+
+def kline_stream(environment: str) -> KlineStream:
+    """Return the stream of bars of an environment, watching nothing yet. Nothing is connected yet."""
+    from exchange.binance.streams.kline_stream import KlineStream as BinanceKlineStream
+
+    return BinanceKlineStream(stream_endpoints(environment))
 
 
 def prepare() -> None:

@@ -119,3 +119,24 @@ def test_a_machine_that_slept_catches_up(clock: Clock) -> None:
     clock.forward(3_600_000)
     simulator.tick()
     assert simulator.ex.market_ms == clock()
+
+
+@pytest.mark.parametrize(
+    ("interval", "key", "closes"),
+    [
+        (
+            "1w",
+            1794787200000,
+            1795392000000 - 1,
+        ),  # Monday 2026-11-16; dividing the time since 1970 gives a Thursday
+        ("1M", 1793491200000, 1796083200000 - 1),  # 2026-11-01 to the end of November
+        ("1d", 1795305600000, 1795392000000 - 1),
+    ],
+)
+def test_bars_begin_where_the_calendar_has_them(interval: str, key: int, closes: int) -> None:
+    # Given Sunday 2026-11-22 23:59:59
+    simulator = Simulator(clock=Clock(1795391999000), symbols=["BTCUSDT"])
+    rows = ask(simulator, f"/fapi/v1/klines?symbol=BTCUSDT&interval={interval}&limit=30")
+    assert (rows[-1][0], rows[-1][6]) == (key, closes)
+    # and each begins where the one before it has ended
+    assert [row[0] for row in rows[1:]] == [row[6] + 1 for row in rows[:-1]]
