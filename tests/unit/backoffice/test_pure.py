@@ -17,7 +17,14 @@ DJANGO = (
     *("accounts", "backoffice", "demo", "django", "infrastructure", "orders", "signals", "worker"),
     *("local_servers.django_backend", "local_servers.serve"),
 )
-BUT = ("demo.bars", "orders.domain", "signals.domain", "worker.keyed_executor", "worker.wake_timer")
+BUT = (
+    "demo.bars",
+    "orders.domain",
+    "signals.domain",
+    "signals.strategies",
+    "worker.keyed_executor",
+    "worker.wake_timer",
+)
 TRACES = "import sys, pytest; ended = pytest.main(sys.argv[1:]); print('django' in sys.modules, int(ended))"
 
 
