@@ -8,13 +8,16 @@ clock by then. The open bar is never given to anybody.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from exchange.types import Kline
 
+TIMEFRAMES: Final = (
+    *("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"),
+)
 KEPT: Final = 2000  # what strategies look back on, and what they may still have to decide about
 
 
@@ -84,8 +87,8 @@ class Series:
 
         A bar that another one follows is over, whatever the clock says: the exchange itself went on.
         """
-        for row, following in _with_next(rows):
-            is_over = row.close_time < asked_at or following is not None
+        for place, row in enumerate(rows, start=1):
+            is_over = row.close_time < asked_at or place < len(rows)
             if is_over and (self.since is None or row.open_time >= self.since):
                 self._add(row, closed_at=min(row.close_time + 1, asked_at))
 
@@ -101,7 +104,3 @@ class Series:
 
 def _open_time(bar: Bar) -> int:
     return bar.open_time
-
-
-def _with_next(rows: Sequence[Kline]) -> Iterable[tuple[Kline, Kline | None]]:
-    return zip(rows, [*rows[1:], None], strict=True)

@@ -104,10 +104,14 @@ class StrategyProcess:
         found: dict[str, Any] | None = answer["signal"]
         return found
 
-    def close(self) -> None:
-        """End the process and everything it has started."""
+    def kill(self) -> None:
+        """End the process and everything it has started; who waits for its answer is told that it is gone."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the process and everything it has started, and forget it."""
+        self.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:

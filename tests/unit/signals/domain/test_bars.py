@@ -138,6 +138,12 @@ def test_where_the_market_runs_ahead_of_the_exchanges_clock_a_bar_counts_from_wh
     assert act_before(made.last, max_age_ms=60_000) == at("10:01:31")
 
 
+def test_nothing_that_was_read_changes_nothing() -> None:
+    made = series(row("10:00:00"), asked="10:01:00")
+    made.read([], asked_at=at("10:02:00"))
+    assert closes(made) == [(0, "0.4500")]
+
+
 def test_it_keeps_the_newest() -> None:
     made = Series(keep=3)
     made.read([row(f"10:0{n}:00") for n in range(6)], asked_at=at("10:05:30"))
