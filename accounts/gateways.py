@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from exchange.binance import errors
 from exchange.port import Exchange, KlineStream, MarketStream, PublicExchange, UserStream
 from exchange.rate_limits import Limits
 from exchange.refusals import Refusal
+from exchange.types import StreamEvent
 from infrastructure.planned import fetch_planned
 
 _lock = threading.RLock()
@@ -107,6 +109,13 @@ def user_stream(environment: str, exchange: Exchange) -> UserStream:
         listen_key=exchange.listen_key,
         keep_listen_key=exchange.keep_listen_key,
     )
+
+
+def user_event(body: Mapping[str, Any]) -> StreamEvent:
+    """Return what one body of an account's stream says, where it comes by another way than the socket."""
+    from exchange.binance.mapping.user_events import read_user_event
+
+    return read_user_event(body)
 
 
 def market_stream(environment: str) -> MarketStream:

@@ -23,6 +23,7 @@ FAST: Final = (
     "tests/unit/exchange/test_redaction.py",
     "tests/unit/exchange/test_reserved_ids.py",
     "tests/unit/orders/domain",
+    "tests/unit/replay/test_report.py",
     "tests/unit/signals/domain",
     "tests/unit/signals/strategies/test_examples.py",
     "tests/unit/signals/strategies/test_schema.py",
