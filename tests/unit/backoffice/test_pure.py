@@ -20,6 +20,9 @@ DJANGO = (
 BUT = (
     "demo.bars",
     "orders.domain",
+    "replay.market",
+    "replay.recordings",
+    "replay.report",
     "signals.domain",
     "signals.strategies",
     "worker.keyed_executor",
