@@ -221,6 +221,52 @@ def test_a_bar_is_acted_on_once_though_the_worker_is_killed_and_the_frame_comes_
     assert len(entries) == 1
 
 
+def test_a_signal_that_met_a_taken_slot_does_not_revive_when_the_slot_is_free(
+    desk: Desk, chart: Chart, stream: FakeKlineStream, loops: list[StrategyLoop], settings: Any
+) -> None:
+    # Given a trio of somebody else in the slot, and a strategy whose bar wants to buy
+    strategy = a_strategy(desk, settings)
+    holder = desk.placed(desk.a_trio("ADAUSDT", quantity=D(50), stop_loss=D("0.4"), take_profit=D("0.9")))
+    loop = running(loops)
+    newest = chart.rows[-1].open_time
+    stands_at(loop, strategy, chart.rows[-2].open_time)
+    stream.say(chart.bar(newest, "0.4522", closed=True))
+    stands_at(loop, strategy, newest)
+    until(lambda: not SignalResult.objects.filter(outcome="PENDING").exists())
+    assert SignalResult.objects.get().outcome == "SLOT_TAKEN"
+
+    # When its stop fills inside the next bar, which closes without a signal
+    desk.simulator.set_price("ADAUSDT", "0.3990")
+    desk.carry_until(holder, "CLOSED")
+    stream.say(chart.bar(newest + MINUTE, "0.4500", closed=True))
+    stands_at(loop, strategy, newest + MINUTE)
+    poll = SignalPoll()
+    poll.poll()
+    poll.stop()
+
+    # Then nothing more was placed: the decision was made, once
+    assert (Signal.objects.count(), SignalResult.objects.get().outcome) == (1, "SLOT_TAKEN")
+    assert list(TrioOrder.objects.all()) == [holder]
+
+
+def test_one_that_was_disabled_while_it_decided_wants_nothing_any_more(
+    desk: Desk, chart: Chart, stream: FakeKlineStream, loops: list[StrategyLoop], settings: Any
+) -> None:
+    strategy = a_strategy(desk, settings)
+    loop = running(loops)
+    newest = chart.rows[-1].open_time
+    stands_at(loop, strategy, chart.rows[-2].open_time)
+    decider = Decider(Setup.of(strategy), strategy.parameters, loop._feeds["PAPER"])
+    assert decider.decide("ADAUSDT") == []
+    loop._runners.pop(strategy.pk).stop()
+    loop._feeds["PAPER"].handle(chart.bar(newest, "0.4522", closed=True))
+
+    strategy_stop(strategy.pk, by="somebody")
+    assert decider.decide("ADAUSDT") == []
+    decider.close()
+    assert not Signal.objects.exists()
+
+
 def test_two_workers_run_a_strategy_once_and_one_takes_over_from_one_that_is_silent(
     desk: Desk, chart: Chart, stream: FakeKlineStream, loops: list[StrategyLoop], settings: Any
 ) -> None:

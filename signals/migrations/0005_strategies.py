@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0009_leverage_brackets'),
-        ('signals', '0003_hooks'),
+        ('signals', '0004_files'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
