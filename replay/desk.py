@@ -108,11 +108,14 @@ class ReplayDesk:
             [self.account.pk], [PriceTick(symbol, PriceKind.MARK, market.mark, self.simulator.clock())]
         )
 
-    def settle(self, *, was_touched: bool = False) -> None:
-        """Work until nothing is in the air or due and every trio that lives rests. Raises Unsettled."""
+    def settle(self, *, was_touched: bool = False) -> bool:
+        """Work until nothing is in the air or due and every trio that lives rests. Raises Unsettled.
+
+        Returns whether there was anything to do.
+        """
         self.look_after()
         if not self.hear() and not was_touched:
-            return
+            return False
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline:
             due = [*due_begun(), *(trio_id for trio_id, _ in due_queued())]
@@ -122,7 +125,7 @@ class ReplayDesk:
                 continue
             moving = [trio_id for trio_id in self.living() if not look(trio_id)[1]]
             if not moving:
-                return
+                return True
             self.look_after()
             time.sleep(
                 0.001

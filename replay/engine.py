@@ -141,11 +141,13 @@ class Replay:
     def _bar(self, symbol: str, candle: Candle) -> None:
         """Take the price through a bar, corner by corner, then let the strategy decide about it."""
         bars = self._bars[symbol]
+        exchange = self._desk.simulator.ex
+        exchange.market_ms = max(exchange.market_ms, candle.start)  # funding is due by the market's time
         living = [trio for trio in self._living.values() if trio.symbol.symbol == symbol]
         way = way_through(candle, [_levels_of(trio) for trio in living])
         if way.is_ambiguous:
             self._ambiguous.update(trio.pk for trio in living if _levels_of(trio).both_in(candle))
-        quarter = bars.recording.length // 4
+        quarter, happened = bars.recording.length // 4, False
         for place, price in enumerate(way.corners):
             # Between two bars nothing traded: a price that is elsewhere now has jumped.
             self._desk.simulator.set_price(symbol, price, gap=place == 0)
@@ -153,20 +155,20 @@ class Replay:
                 self._desk.simulator.advance_market(quarter)
             if living:
                 self._desk.mark(symbol)
-            self._desk.settle()
-        behind = candle.start + bars.recording.length - self._desk.simulator.ex.market_ms
+            happened |= self._desk.settle()
+        behind = candle.start + bars.recording.length - exchange.market_ms
         if behind > 0:
             self._desk.simulator.advance_market(min(behind, bars.recording.length))
-            self._desk.settle()
+            happened |= self._desk.settle()
         bars.close(candle, closed_at=self._desk.simulator.clock())
-        self._book(symbol, candle)
+        self._book(symbol, candle, happened=happened)
         if signals := self._deciders[symbol].decide(symbol):
             self._desk.mark(symbol)
             signals_execute(signals)
             self._desk.settle(was_touched=True)
-            self._look(symbol, candle)
+            self._look(candle)
 
-    def _book(self, symbol: str, candle: Candle) -> None:
+    def _book(self, symbol: str, candle: Candle, *, happened: bool) -> None:
         """Note what has ended in this bar, and what it cost to hold."""
         for kind, of_symbol, amount in self._desk.income():
             self._ledger[kind] = self._ledger.get(kind, ZERO) + amount
@@ -174,16 +176,19 @@ class Replay:
                 if trio.symbol.symbol == of_symbol:
                     self._funding[trio.pk] = self._funding.get(trio.pk, ZERO) + amount
         self._in_position += any(trio.symbol.symbol == symbol for trio in self._living.values())
-        if self._living:
-            self._look(symbol, candle)
+        if happened:
+            self._look(candle)
 
-    def _look(self, symbol: str, candle: Candle) -> None:
-        known = set(self._living)
-        living = TrioOrder.objects.filter(pk__in=self._desk.living()).select_related("symbol")
-        self._living = {trio.pk: trio for trio in living}
-        ended = known - self._living.keys()
+    def _look(self, candle: Candle) -> None:
+        """Find out which trios live now, and note the bar in which others have ended."""
+        living = set(self._desk.living())
+        ended = self._living.keys() - living
         for trio_id in ended:
             self._closed_bar[trio_id] = candle.start
+            del self._living[trio_id]
+        if fresh := living - self._living.keys():
+            made = TrioOrder.objects.filter(pk__in=fresh).select_related("symbol")
+            self._living |= {trio.pk: trio for trio in made}
         if ended:
             self._equity.append((candle.start, text(self._desk.simulator.wallet(NAME)) or "0"))
 
