@@ -25,9 +25,18 @@ D = Decimal
 pytestmark = pytest.mark.slow
 
 
-def stands_after(bar: int) -> int | None:
-    """Return the bar that the strategy has decided about last, if it is a later one."""
-    return StrategyBar.objects.filter(bar_open_ts__gt=bar).values_list("bar_open_ts", flat=True).first()
+def decided_after(bar: int) -> int:
+    """Wait until the strategy has decided about a later bar than this; return which."""
+
+    def found() -> int | None:
+        return StrategyBar.objects.filter(bar_open_ts__gt=bar).values_list("bar_open_ts", flat=True).first()
+
+    return int(until(found, seconds=60))
+
+
+def newest_stands() -> bool:
+    newest = TrioOrder.objects.order_by("-pk").first()
+    return newest is not None and newest.state in ("OPEN", "ROLLED_BACK")
 
 
 def all_done() -> bool:
@@ -58,17 +67,9 @@ def test_a_worker_killed_at_any_moment_of_a_bar(stack: Stack, redis_queue: Any) 
         stack.start_worker()
 
         # Then whoever goes on has decided about that bar, and carried out what was wanted
-        bar = until(lambda bar=bar: stands_after(bar), seconds=60, why=stack.logs)
+        bar = decided_after(bar)
         until(all_done, seconds=60, why=lambda: f"{SignalResult.objects.values()} {stack.logs()}")
-        trio = TrioOrder.objects.order_by("-pk").first()
-        assert trio is not None
-        until(
-            lambda trio=trio: TrioOrder.objects.filter(
-                pk=trio.pk, state__in=("OPEN", "ROLLED_BACK")
-            ).exists(),
-            seconds=60,
-            why=lambda: f"{TrioOrder.objects.values('pk', 'state', 'reason')} {stack.logs()}",
-        )
+        until(newest_stands, seconds=60, why=lambda: f"{TrioOrder.objects.values('pk', 'state', 'reason')}")
         # and its stop makes room for the next
         stack.price("BTCUSDT", "94000")
         until(lambda: not TrioOrder.objects.filter(holds_slot=True).exists(), seconds=60, why=stack.logs)

@@ -140,3 +140,17 @@ def test_bars_begin_where_the_calendar_has_them(interval: str, key: int, closes:
     assert (rows[-1][0], rows[-1][6]) == (key, closes)
     # and each begins where the one before it has ended
     assert [row[0] for row in rows[1:]] == [row[6] + 1 for row in rows[:-1]]
+
+
+@pytest.mark.parametrize("step", [250, 333, 15_000, 60_000])
+def test_the_bars_of_a_recording_are_the_recorded_ones_whatever_the_steps(clock: Clock, step: int) -> None:
+    simulator = Simulator(clock=clock, prices="replay", symbols=["ADAUSDT"])
+    recording = simulator.venue.prices.recordings["ADAUSDT"]
+    simulator.venue.prices.running = False
+    number = recording.number_at(simulator.ex.market_ms) + 1
+    for _ in range(5 * 60_000 // step):
+        simulator.advance_market(step)
+    rows = {row[0]: row for row in ask(simulator, "/fapi/v1/klines?symbol=ADAUSDT&interval=1m&limit=20")}
+    for n in range(number, number + 3):
+        candle, row = recording.bar(n), rows[recording.origin + n * 60_000]
+        assert [Decimal(text) for text in row[1:5]] == [candle.open, candle.high, candle.low, candle.close]
