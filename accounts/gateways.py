@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -13,9 +14,10 @@ from accounts.endpoints import stream_endpoints, transport
 from accounts.errors import CredentialsUnreadable
 from accounts.rate_budget import Closure, budget_of, gate_for
 from exchange.binance import errors
-from exchange.port import Exchange, MarketStream, PublicExchange, UserStream
+from exchange.port import Exchange, KlineStream, MarketStream, PublicExchange, UserStream
 from exchange.rate_limits import Limits
 from exchange.refusals import Refusal
+from exchange.types import StreamEvent
 from infrastructure.planned import fetch_planned
 
 _lock = threading.RLock()
@@ -109,11 +111,25 @@ def user_stream(environment: str, exchange: Exchange) -> UserStream:
     )
 
 
+def user_event(body: Mapping[str, Any]) -> StreamEvent:
+    """Return what one body of an account's stream says, where it comes by another way than the socket."""
+    from exchange.binance.mapping.user_events import read_user_event
+
+    return read_user_event(body)
+
+
 def market_stream(environment: str) -> MarketStream:
     """Return the price stream of an environment, watching nothing yet. Nothing is connected yet."""
     from exchange.binance.streams.market_stream import MarketStream as BinanceMarketStream
 
     return BinanceMarketStream(stream_endpoints(environment))
+
+
+def kline_stream(environment: str) -> KlineStream:
+    """Return the stream of bars of an environment, watching nothing yet. Nothing is connected yet."""
+    from exchange.binance.streams.kline_stream import KlineStream as BinanceKlineStream
+
+    return BinanceKlineStream(stream_endpoints(environment))
 
 
 def prepare() -> None:

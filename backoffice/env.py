@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from exchange.secret import Secret
 from exchange.types import Endpoints
+from signals.domain.bars import TIMEFRAMES
 
 KEY_LENGTH_MIN: Final = 32
 KEY_CHARACTERS_MIN: Final = 8
@@ -21,8 +22,9 @@ TRUE: Final = frozenset({"true", "1", "yes", "on", "y", "t"})
 FALSE: Final = frozenset({"false", "0", "no", "off", "n", "f"})
 POSTGRES_SCHEMES: Final = frozenset({"postgres", "postgresql", "psql", "pgsql"})
 REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
-TIMEFRAMES: Final = (
-    *("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"),
+STRATEGIES: Final = ",".join(
+    f"{name}=signals.strategies.examples.{name}:{name.capitalize()}"
+    for name in ("breakout", "crossover", "reversion", "template")
 )
 ENDPOINTS: Final = {
     "LIVE": Endpoints("https://fapi.binance.com", "wss://fstream.binance.com", "https://api.binance.com"),
@@ -215,6 +217,19 @@ class Configuration:
         if value not in TIMEFRAMES:
             raise ImproperlyConfigured(f"TIMEFRAME is {value!r}: write one of {', '.join(TIMEFRAMES)}.")
         return value
+
+    def strategies(self) -> dict[str, str]:
+        """Return the path of each strategy by its name. Their code is not loaded here."""
+        found = {}
+        for part in self.texts("STRATEGIES", STRATEGIES):
+            name, _, path = (piece.strip() for piece in part.partition("="))
+            if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", name) or not re.fullmatch(r"[\w.]+:\w+", path):
+                raise ImproperlyConfigured(
+                    f"STRATEGIES holds {part!r}: write name=module:Class with commas, as in "
+                    "breakout=signals.strategies.examples.breakout:Breakout."
+                )
+            found[name] = path
+        return found
 
     def symbols(self, name: str) -> list[str]:
         found = [symbol.upper() for symbol in self.texts(name)]

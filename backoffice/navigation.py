@@ -18,6 +18,8 @@ ENTRIES: Final = (
     ("Signals", "Webhook sources", "webhook", "signals", "hooksource"),
     ("Signals", "Webhook posts", "inbox", "signals", "hookpost"),
     ("Signals", "Files of trios", "upload_file", "signals", "triofile"),
+    ("Signals", "Strategies", "psychology", "signals", "strategy"),
+    ("Signals", "Replays", "replay", "signals", "replayrun"),
     ("Set-up", "Accounts", "key", "accounts", "exchangeaccount"),
     ("Set-up", "Limits", "speed", "orders", "risklimit"),
     ("Set-up", "Sizing", "straighten", "signals", "sizingrule"),

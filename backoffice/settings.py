@@ -80,6 +80,8 @@ DRY_RUN_MODE = _env.flag("DRY_RUN_MODE", default=True)
 ALLOW_LIVE = _env.allow_live(debug=DEBUG)
 WORKER_SYMBOLS = _env.symbols("WORKER_SYMBOLS")
 TIMEFRAME = _env.timeframe()
+STRATEGIES = _env.strategies()
+SIGNAL_MAX_AGE_SECONDS = _env.number("SIGNAL_MAX_AGE_SECONDS", 60, least=1, most=3600, unit="seconds")
 KEEP_TO_LIMITS = True  # tests of other things switch it off; nobody else can
 EGRESS = _env.name("EGRESS", "default")
 BINANCE_TIMEOUT_MS = _env.number("BINANCE_TIMEOUT_MS", 5000, least=100, most=120_000, unit="milliseconds")
@@ -118,6 +120,7 @@ INSTALLED_APPS = [
     "orders.apps.OrdersConfig",
     "signals.apps.SignalsConfig",
     "worker.apps.WorkerConfig",
+    "replay.apps.ReplayConfig",
     "demo.apps.DemoConfig",
 ]
 MIDDLEWARE = [

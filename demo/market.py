@@ -60,8 +60,9 @@ class SimulatedMarket:
     def pause(self) -> None:
         self._ask("POST", "/sim/market", {"mode": "pause"})
 
-    def run(self) -> None:
-        self._ask("POST", "/sim/market", {"mode": "run"})
+    def run(self, *, speed: int = 1) -> None:
+        """Let the market move by itself, so many times as fast as the clock."""
+        self._ask("POST", "/sim/market", {"mode": "run", "speed": speed})
 
     def refuse_stops(self, symbol: str) -> None:
         """Have every stop-loss on a symbol refused, until ``clear_faults``."""

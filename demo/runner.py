@@ -23,6 +23,7 @@ from demo.bars import STEP_SHARE, WALKS, in_small_steps
 from demo.market import Shown, SimulatedMarket
 from demo.retry import RETRY_SECONDS, DemoFailed, retrying, wait_for
 from demo.scenarios import HEDGE, ONE_WAY, SCENARIOS, STOPS_REFUSED_ON, Scenario
+from demo.strategy_story import StrategyStory
 from exchange.types import PositionMode
 from local_servers import manager
 from orders import services
@@ -275,6 +276,10 @@ class DemoRunner:
             for event in found:
                 placed.narrated = event.pk
                 self._say(f"[{placed.scenario.name}] {event.text}")
+
+    def run_strategy(self) -> dict[str, Any]:
+        """Let a strategy trade until one of its trios has ended; return how, as a row of the report."""
+        return StrategyStory(self.accounts[ONE_WAY], self.market, say=self._say, by=OPERATOR).run()
 
     # --- the report -------------------------------------------------------------------------------
 

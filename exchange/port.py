@@ -17,6 +17,7 @@ from exchange.types import (
     Connected,
     Disconnected,
     ExchangeMs,
+    Kline,
     LeverageBracket,
     MarginType,
     MarkPrice,
@@ -44,6 +45,15 @@ class PublicExchange(Protocol):
         ...
 
     def mark_prices(self, symbol: str | None = None) -> Sequence[MarkPrice]: ...
+
+    def klines(
+        self, symbol: str, timeframe: str, *, since: int | None = None, limit: int = 500
+    ) -> Sequence[Kline]:
+        """Bars, oldest first: the newest ``limit``, or those that opened from ``since`` on.
+
+        The last one may still be open; a row does not say so.
+        """
+        ...
 
 
 class Exchange(PublicExchange, Protocol):
@@ -138,5 +148,17 @@ class MarketStream(Protocol):
         ...
 
     def events(self) -> AsyncGenerator[Connected | Disconnected | PriceTick, None]:
+        """Yield what happens. Close it (``contextlib.aclosing``) to end it."""
+        ...
+
+
+class KlineStream(Protocol):
+    """Bars of the symbols and timeframes that are watched, as they grow and as they close."""
+
+    def watch(self, series: Collection[tuple[str, str]]) -> None:
+        """Watch exactly these pairs of symbol and timeframe; call it from the stream's own event loop."""
+        ...
+
+    def events(self) -> AsyncGenerator[Connected | Disconnected | Kline, None]:
         """Yield what happens. Close it (``contextlib.aclosing``) to end it."""
         ...

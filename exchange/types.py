@@ -295,6 +295,28 @@ class MarkPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class Kline:
+    """One bar as the exchange shows it, keyed by its own open time, which is never computed.
+
+    ``closed`` is what the stream says of it (``x``); of a bar that was read nothing is said, and it is False.
+    ``time``: when it was said; 0 for one that was read.
+    """
+
+    symbol: str
+    timeframe: str
+    open_time: int
+    close_time: int  # the last millisecond that belongs to it
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    trades: int
+    closed: bool = False
+    time: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoints:
     """Where one environment lives. ``stream`` is the root: routes are added by us. ``sapi`` may be empty."""
 

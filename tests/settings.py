@@ -16,6 +16,8 @@ OURS = (
         "WEB_PORT",
         "WORKER_SYMBOLS",
         "TIMEFRAME",
+        "STRATEGIES",
+        "SIGNAL_MAX_AGE_SECONDS",
     ),
     *(
         "RECV_WINDOW_MS",

@@ -17,6 +17,7 @@ from orders.placement.service import INCARNATION, OrderPlacementService
 from worker.anchor_timer import AnchorTimer
 from worker.due_poll import AdvancePool, advance_due
 from worker.signal_poll import SignalPoll
+from worker.strategy_loop import StrategyLoop
 from worker.watch_manager import WatchManager
 
 logger = logging.getLogger(__name__)
@@ -28,10 +29,13 @@ BEAT = "UPDATE orders_heartbeat SET beat = clock_timestamp(), note = %s WHERE pr
 class WorkerLoop:
     """Heartbeat, watches and due trios, every 250 ms, until ``stopping`` is set.
 
-    ``only``: the one account to watch; due trios are advanced whatever their account.
+    ``only``: the one account to watch; due trios are advanced whatever their account. ``trades``: strategies are run,
+    too; one that will soon end runs none.
     """
 
-    def __init__(self, *, service: OrderPlacementService | None = None, only: int | None = None) -> None:
+    def __init__(
+        self, *, service: OrderPlacementService | None = None, only: int | None = None, trades: bool = False
+    ) -> None:
         statements_unlogged()
         self.process = f"{INCARNATION}:{uuid.uuid4().hex[:6]}"
         self.stopping = threading.Event()
@@ -44,6 +48,7 @@ class WorkerLoop:
         )
         self.anchor_timer = AnchorTimer()
         self.signal_poll = SignalPoll()
+        self.strategy_loop = StrategyLoop(holder=self.process) if trades else None
         prepare()  # importing the exchange library takes most of a second, and no position must wait for that
         self._started_at = db_now()
 
@@ -60,6 +65,8 @@ class WorkerLoop:
             )
         self.anchor_timer.poll()
         self.signal_poll.poll()
+        if self.strategy_loop is not None:
+            self.strategy_loop.poll()
         return advance_due(self.advance_pool)
 
     def _beat(self) -> None:
@@ -88,6 +95,8 @@ class WorkerLoop:
     def close(self) -> None:
         """Finish what is under way, give the watches back, delete the heartbeat."""
         try:
+            if self.strategy_loop is not None:
+                self.strategy_loop.stop()
             self.signal_poll.stop()
             self.watch_manager.stop()
             self.advance_pool.stop()

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -184,15 +184,7 @@ class PriceWatch:
     def _store_mark_prices(self) -> None:
         with self._lock:
             ticks, self._marks = list(self._marks.values()), {}
-        values: dict[str, Any] = {
-            "accounts": list(self._accounts()),
-            "symbols": [tick.symbol for tick in ticks],
-            "prices": [tick.price for tick in ticks],
-            "times": [tick.time for tick in ticks],
-            "step_ms": STEP_MS,
-        }
-        with connection.cursor() as cursor:
-            cursor.execute(STORE_MARKS, values)
+        marks_store(self._accounts(), ticks)
 
     def _run_logged(self, work: Callable[[], object]) -> None:
         connection_look_after()
@@ -203,6 +195,19 @@ class PriceWatch:
                 "%s: a price could not be acted on; the next sweep finds what it would have revealed",
                 self._environment,
             )
+
+
+def marks_store(accounts: Iterable[int], ticks: Sequence[PriceTick]) -> None:
+    """Keep these mark prices in the slots of these accounts."""
+    values: dict[str, Any] = {
+        "accounts": list(accounts),
+        "symbols": [tick.symbol for tick in ticks],
+        "prices": [tick.price for tick in ticks],
+        "times": [tick.time for tick in ticks],
+        "step_ms": STEP_MS,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(STORE_MARKS, values)
 
 
 def schedule_read(leg_id: int, trio_id: int, *, in_ms: int) -> bool:

@@ -28,6 +28,12 @@ def _with_symbol(one: int, every: int) -> Callable[[Mapping[str, str]], int]:
     return lambda params: one if params.get("symbol") else every
 
 
+def _by_limit(params: Mapping[str, str]) -> int:
+    """Return what bars cost: by how many are asked for."""
+    limit = int(params.get("limit", "500"))
+    return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
+
+
 # Weight of what we ask; what is not named weighs 1. Placing weighs nothing, it counts as an order.
 _WEIGHTS: Final[Mapping[tuple[str, str], int | Callable[[Mapping[str, str]], int]]] = {
     ("POST", "/fapi/v1/order"): 0,
@@ -43,6 +49,7 @@ _WEIGHTS: Final[Mapping[tuple[str, str], int | Callable[[Mapping[str, str]], int
     ("GET", "/fapi/v3/account"): 5,
     ("GET", "/fapi/v1/accountConfig"): 5,
     ("GET", "/fapi/v1/symbolConfig"): 5,
+    ("GET", "/fapi/v1/klines"): _by_limit,
     ("GET", "/fapi/v1/premiumIndex"): _with_symbol(1, 10),
     ("GET", "/sapi/v1/account/apiRestrictions"): 0,  # another pool than the futures'
 }

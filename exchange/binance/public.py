@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from exchange.binance.http import Wire
 from exchange.binance.limits import limits_in
 from exchange.binance.mapping.fields import list_or_single
-from exchange.binance.mapping.market import read_exchange_info, read_mark_price, read_server_time
+from exchange.binance.mapping.market import read_exchange_info, read_klines, read_mark_price, read_server_time
 from exchange.rate_limits import RateGate
-from exchange.types import Endpoints, ExchangeMs, MarkPrice
+from exchange.types import Endpoints, ExchangeMs, Kline, MarkPrice
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
@@ -78,6 +78,15 @@ class BinancePublic:
     def mark_prices(self, symbol: str | None = None) -> Sequence[MarkPrice]:
         """Return the mark price of one symbol, or of all."""
         return self._public("/fapi/v1/premiumIndex", symbol_params(symbol), list_or_single(read_mark_price))
+
+    def klines(
+        self, symbol: str, timeframe: str, *, since: int | None = None, limit: int = 500
+    ) -> Sequence[Kline]:
+        """Return bars, oldest first: the newest ``limit``, or those that opened from ``since`` on."""
+        params = {"symbol": symbol, "interval": timeframe, "limit": str(limit)}
+        if since is not None:
+            params["startTime"] = str(since)
+        return self._public("/fapi/v1/klines", params, read_klines(symbol, timeframe))
 
     def _public(self, path: str, params: Mapping[str, str], read: Callable[[Any], _T]) -> _T:
         return self._wire.ask("GET", path, params, timeout_ms=self._timeout_ms, reading=True, read=read)

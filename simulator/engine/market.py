@@ -137,9 +137,7 @@ class Market:
         if self.bars and self.bars[-1].start >= start:
             self.bars[-1].extend(self.last, volume)
         else:
-            opened = self.bars[-1].close if self.bars else self.last
-            bar = Bar(start, opened, max(opened, self.last), min(opened, self.last), self.last, volume, 1)
-            self.bars.append(bar)
+            self.bars.append(Bar(start, self.last, self.last, self.last, self.last, volume, 1))
 
 
 def depth_for(rules: Rules, price: Decimal) -> Depth:

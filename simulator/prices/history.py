@@ -8,16 +8,9 @@ from decimal import Decimal
 
 from simulator.engine.exchange import Exchange
 from simulator.engine.market import MINUTE, Bar, Market
+from simulator.prices.intervals import DAY, INTERVALS, Interval
 from simulator.prices.source import Prices
 
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
-INTERVALS = {
-    "1m": MINUTE, "3m": 3 * MINUTE, "5m": 5 * MINUTE, "15m": 15 * MINUTE, "30m": 30 * MINUTE, "1h": HOUR,
-    "2h": 2 * HOUR, "4h": 4 * HOUR, "6h": 6 * HOUR, "8h": 8 * HOUR, "12h": 12 * HOUR, "1d": DAY, "3d": 3 * DAY,
-    "1w": 7 * DAY, "1M": 30 * DAY,
-}  # fmt: skip
-WEEK_OFFSET = 4 * DAY  # weeks start on Monday, the epoch on a Thursday
 SYNTHETIC_BARS = 1500
 
 
@@ -32,16 +25,10 @@ class History:
     def bars(self, ex: Exchange, market: Market, interval: str, *, since: int | None = None) -> list[Bar]:
         """All bars of this interval up to the market's now; with ``since``, only the live ones from there on."""
         length = INTERVALS[interval]
-        offset = WEEK_OFFSET if interval == "1w" else 0
         if not market.bars:
             market.record_price(ex.market_ms)
-        minutes = (
-            list(market.bars)
-            if since is None
-            else _newest(market, (since - offset) // length * length + offset)
-        )
-        current = (ex.market_ms - offset) // length * length + offset
-        live = _merged(minutes, length, offset, current)
+        minutes = list(market.bars) if since is None else _newest(market, length.start_of(since))
+        live = _merged(minutes, length, length.start_of(ex.market_ms))
         return live if since is not None else [*self._past(market, interval, length, live[0]), *live]
 
     def day(self, ex: Exchange, market: Market) -> Bar:
@@ -72,10 +59,10 @@ class History:
         day.trades = rng.randint(2_000, 90_000)
         return day
 
-    def _past(self, market: Market, interval: str, length: int, first: Bar) -> list[Bar]:
+    def _past(self, market: Market, interval: str, length: Interval, first: Bar) -> list[Bar]:
         key = market.rules.symbol, interval
         past = self._cached.get(key)
-        if past is None or past[-1].start + length != first.start:
+        if past is None or length.after(past[-1].start) != first.start:
             known = self._recorded(market, length, first)
             past = [
                 *self._synthetic(market, interval, length, known[0] if known else first, len(known)),
@@ -84,24 +71,24 @@ class History:
             self._cached[key] = past
         return past
 
-    def _recorded(self, market: Market, length: int, first: Bar) -> list[Bar]:
+    def _recorded(self, market: Market, length: Interval, first: Bar) -> list[Bar]:
         symbol = market.rules.symbol
         recording = self._prices.recordings.get(symbol)
-        if recording is None and symbol == "BTCUSDT" and length == DAY:
+        if recording is None and symbol == "BTCUSDT" and length.length == DAY:
             candles = self._prices.daily.candles[-SYNTHETIC_BARS:]
             start = first.start - len(candles) * DAY
             return [
                 Bar(start + n * DAY, c.open, c.high, c.low, c.close, c.volume, 1)
                 for n, c in enumerate(candles)
             ]
-        if recording is None or length % recording.length:
+        if recording is None or length.length % recording.length:
             return []
         bars: list[Bar] = []
         for number, candle in enumerate(recording.candles):
             moment = recording.origin + number * recording.length
             if moment >= first.start:
                 break
-            start = moment - moment % length
+            start = length.start_of(moment)
             if bars and bars[-1].start == start:
                 bar = bars[-1]
                 bar.high, bar.low, bar.close = (
@@ -113,16 +100,18 @@ class History:
                 bar.trades += 1
             else:
                 bars.append(Bar(start, candle.open, candle.high, candle.low, candle.close, candle.volume, 1))
-        return bars if bars and bars[-1].start + length == first.start else []
+        return bars if bars and length.after(bars[-1].start) == first.start else []
 
-    def _synthetic(self, market: Market, interval: str, length: int, first: Bar, known: int) -> list[Bar]:
+    def _synthetic(
+        self, market: Market, interval: str, length: Interval, first: Bar, known: int
+    ) -> list[Bar]:
         """Bars of a seeded random walk, made backwards from where the known ones begin."""
         rng = random.Random(f"{self._seed}:past:{market.rules.symbol}:{interval}")
-        scale = int(1_700_000 * (Decimal(length) / (15 * MINUTE)).sqrt())
+        scale = int(1_700_000 * (Decimal(length.length) / (15 * MINUTE)).sqrt())
         bars: list[Bar] = []
         close, start = first.open, first.start
         for _ in range(SYNTHETIC_BARS - known):
-            start -= length
+            start = length.before(start)
             parts = rng.randint(-scale, scale)
             parts = max(-300_000_000, min(300_000_000, parts))
             opened = max(
@@ -143,11 +132,11 @@ class History:
         return bars
 
 
-def _merged(minutes: list[Bar], length: int, offset: int, current: int) -> list[Bar]:
+def _merged(minutes: list[Bar], length: Interval, current: int) -> list[Bar]:
     """Minutes merged into longer bars without a gap, up to the one that is open now."""
     merged: list[Bar] = []
     for minute in minutes:
-        start = (minute.start - offset) // length * length + offset
+        start = length.start_of(minute.start)
         _fill_gap(merged, start, length)
         if merged and merged[-1].start == start:
             bar = merged[-1]
@@ -157,15 +146,15 @@ def _merged(minutes: list[Bar], length: int, offset: int, current: int) -> list[
             bar.trades += minute.trades
         else:
             merged.append(replace(minute, start=start))
-    _fill_gap(merged, current + length, length)
+    _fill_gap(merged, length.after(current), length)
     return merged
 
 
-def _fill_gap(bars: list[Bar], until: int, length: int) -> None:
+def _fill_gap(bars: list[Bar], until: int, length: Interval) -> None:
     """Add a flat bar for every time in which nothing was traded."""
-    while bars and bars[-1].start + length < until:
+    while bars and length.after(bars[-1].start) < until:
         close = bars[-1].close
-        bars.append(Bar(bars[-1].start + length, close, close, close, close))
+        bars.append(Bar(length.after(bars[-1].start), close, close, close, close))
 
 
 def _newest(market: Market, start: int) -> list[Bar]:

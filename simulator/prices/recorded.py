@@ -82,13 +82,13 @@ class Recording:
         return [(start, bar.open), (start + quarter, first), (start + 3 * quarter, second),
                 (start + self.length - 1, bar.close)]  # fmt: skip
 
-    def path(self, after: int, until: int) -> Iterator[Decimal]:
-        """The prices between two market times: every corner passed, then where the path is at the end."""
+    def path(self, after: int, until: int) -> Iterator[tuple[int, Decimal]]:
+        """The prices between two market times, each with its own: every corner passed, then where the path is at the end."""
         for number in range(self.number_at(after), self.number_at(until) + 1):
             for moment, price in self.points(number):
                 if after < moment <= until:
-                    yield price
-        yield self.price_at(until)
+                    yield moment, price
+        yield until, self.price_at(until)
 
     def price_at(self, market_ms: int) -> Decimal:
         points = self.points(self.number_at(market_ms))

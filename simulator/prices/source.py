@@ -127,8 +127,13 @@ class Prices:
         self._steps += 1
         for symbol, recording in self.recordings.items():
             market = ex.market(symbol)
-            for price in recording.path(before, ex.market_ms):
+            until = ex.market_ms
+            for moment, price in recording.path(before, until):
+                ex.market_ms = (
+                    moment  # a bar's last price belongs to that bar, though the step ends in the next one
+                )
                 self._move(ex, market, market.round_to_tick(price), now)
+            ex.market_ms = until
         if self.mode == "hand":
             return
         for symbol in self._symbols_to_move(ex):

@@ -9,7 +9,7 @@ from simulator.engine.decimals import ZERO, eight, plain
 from simulator.engine.errors import refusal
 from simulator.engine.funding import FUNDING_MS
 from simulator.engine.market import Bar, Market
-from simulator.prices.history import INTERVALS
+from simulator.prices.intervals import INTERVALS, Interval
 from simulator.protocol.context import EncodedBody, RequestContext, Route, with_symbol
 
 DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
@@ -27,7 +27,7 @@ def exchange_info(ctx: RequestContext) -> EncodedBody:
     return EncodedBody(ctx.ex.catalogue.document(ctx.now))
 
 
-def kline_row(market: Market, bar: Bar, length: int) -> list[Any]:
+def kline_row(market: Market, bar: Bar, length: Interval) -> list[Any]:
     rules = market.rules
     middle = (bar.open + bar.close) / 2
     half = (bar.volume / 2).quantize(rules.quantity_unit)
@@ -38,7 +38,7 @@ def kline_row(market: Market, bar: Bar, length: int) -> list[Any]:
         rules.price(bar.low),
         rules.price(bar.close),
         rules.quantity(bar.volume),
-        bar.start + length - 1,
+        length.after(bar.start) - 1,
         eight(bar.volume * middle),
         bar.trades,
         rules.quantity(half),

@@ -8,7 +8,7 @@ from typing import Any
 from simulator.engine.decimals import eight
 from simulator.engine.funding import FUNDING_MS
 from simulator.engine.market import Bar, Market
-from simulator.prices.history import INTERVALS
+from simulator.prices.intervals import INTERVALS
 from simulator.protocol.context import RequestContext
 from simulator.protocol.market_api import day_row, depth_rows
 from simulator.protocol.params import Params
@@ -126,7 +126,7 @@ class MarketEvents:
         ex = self.simulator.ex
         market, length = ex.market(symbol), INTERVALS[interval]
         last_sent = self._open_bars.get((symbol, interval))
-        since = last_sent or ex.market_ms - length
+        since = last_sent or ex.market_ms - length.length
         bars = self.simulator.venue.history.bars(ex, market, interval, since=since)
         open_start = bars[-1].start
         self._open_bars[symbol, interval] = open_start
@@ -155,7 +155,7 @@ def _bar_event(market: Market, bar: Bar, interval: str, now: int, *, closed: boo
     middle = (bar.open + bar.close) / 2
     return {
         "e": "kline", "E": now, "s": rules.symbol, "ps": rules.symbol, "st": 1,
-        "k": {"t": bar.start, "T": bar.start + INTERVALS[interval] - 1, "s": rules.symbol, "i": interval, "f": 1,
+        "k": {"t": bar.start, "T": INTERVALS[interval].after(bar.start) - 1, "s": rules.symbol, "i": interval, "f": 1,
               "L": max(1, market.trades), "o": rules.price(bar.open), "c": rules.price(bar.close),
               "h": rules.price(bar.high), "l": rules.price(bar.low), "v": rules.quantity(bar.volume),
               "n": bar.trades, "x": closed, "q": eight(bar.volume * middle), "V": rules.quantity(half),

@@ -57,8 +57,8 @@ class Stack:
         self.processes[name] = process
         return process
 
-    def start_simulator(self, port: int = 0) -> None:
-        words = ("-m", "simulator", "--port", str(port), "--prices", "hand", "--die-with-parent")
+    def start_simulator(self, port: int = 0, *, prices: str = "hand") -> None:
+        words = ("-m", "simulator", "--port", str(port), "--prices", prices, "--die-with-parent")
         process = self.start("simulator", *words, "--state", str(self.folder / "exchange"))
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -29,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--once",
             action="store_true",
-            help="headless: end after the eight trios, print one line of JSON last, exit 0 only if all ended as expected",
+            help="headless: end after the eight trios and the strategy's, print one line of JSON last, exit 0 only if all ended as expected",
         )
 
     def handle(self, *args: Any, once: bool = False, **options: Any) -> None:
@@ -71,7 +71,7 @@ class Command(BaseCommand):
         password = runner.operator_password()
         report["carried_on"] = runner.close_leftovers()
         runner.run_scenarios()
-        report["trios"] = runner.report()
+        report["trios"] = [*runner.report(), runner.run_strategy()]
         report["ok"] = bool(report["trios"]) and all(row["as_told"] for row in report["trios"])
         for row in report["trios"]:
             verdict = "as expected" if row["as_told"] else "NOT AS EXPECTED"

@@ -12,7 +12,17 @@ from exchange.refusals import Refusal
 from local_servers.manager import CHECKOUT
 
 CODE = re.compile(r"(?<![\w.])-(?:1|2|4|5)\d{3}\b")
-ROOMS = ("accounts", "backoffice", "demo", "infrastructure", "local_servers", "orders", "signals", "worker")
+ROOMS = (
+    "accounts",
+    "backoffice",
+    "demo",
+    "infrastructure",
+    "local_servers",
+    "orders",
+    "replay",
+    "signals",
+    "worker",
+)
 
 
 def elsewhere() -> list[Path]:

@@ -10,7 +10,17 @@ import pytest
 
 from local_servers.manager import CHECKOUT
 
-ROOMS = ("accounts", "backoffice", "demo", "exchange", "infrastructure", "orders", "signals", "worker")
+ROOMS = (
+    "accounts",
+    "backoffice",
+    "demo",
+    "exchange",
+    "infrastructure",
+    "orders",
+    "replay",
+    "signals",
+    "worker",
+)
 # Columns and attributes that hold a sentence: they are shown, and their presence may be asked, nothing more.
 SENTENCES = {"question", "reason", "refused_text", "words", "message", "text", "sentence", "note", "summary"}
 READERS = {

@@ -14,10 +14,20 @@ from tests.pure import CHECKOUT, FAST, SLOWER, are_all_pure, is_pure
 TESTS = sorted((CHECKOUT / "tests").rglob("test_*.py"))
 # What imports Django, now or at the first use. import-linter holds the other rooms free of it.
 DJANGO = (
-    *("accounts", "backoffice", "demo", "django", "infrastructure", "orders", "signals", "worker"),
+    *("accounts", "backoffice", "demo", "django", "infrastructure", "orders", "replay", "signals", "worker"),
     *("local_servers.django_backend", "local_servers.serve"),
 )
-BUT = ("demo.bars", "orders.domain", "signals.domain", "worker.keyed_executor", "worker.wake_timer")
+BUT = (
+    "demo.bars",
+    "orders.domain",
+    "replay.market",
+    "replay.recordings",
+    "replay.report",
+    "signals.domain",
+    "signals.strategies",
+    "worker.keyed_executor",
+    "worker.wake_timer",
+)
 TRACES = "import sys, pytest; ended = pytest.main(sys.argv[1:]); print('django' in sys.modules, int(ended))"
 
 

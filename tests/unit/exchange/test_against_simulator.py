@@ -74,6 +74,9 @@ def test_public_questions(simulator: Simulator) -> None:
     assert abs(reading.offset_ms) < 1000
     assert [row["symbol"] for row in public.exchange_info()["symbols"]] == ["BTCUSDT"]
     assert public.mark_prices("BTCUSDT")[0].mark == 63000
+    bars = public.klines("BTCUSDT", "1m", limit=3)
+    assert [bar.open_time for bar in bars[1:]] == [bar.close_time + 1 for bar in bars[:-1]]
+    assert public.klines("BTCUSDT", "1m", since=bars[1].open_time, limit=2) == bars[1:]
 
 
 def test_a_limit_order_lives_and_is_cancelled(exchange: BinanceExchange) -> None:

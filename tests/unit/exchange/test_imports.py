@@ -14,8 +14,10 @@ NETWORK = {
     "exchange.binance.http",
     "exchange.binance.mounted",
     "exchange.binance.public",
+    "exchange.binance.streams.kline_stream",
     "exchange.binance.streams.market_stream",
     "exchange.binance.streams.reconnecting_socket",
+    "exchange.binance.streams.subscribed_stream",
     "exchange.binance.streams.user_stream",
 }
 

@@ -32,6 +32,11 @@ def banned(until: int) -> str:
         ("GET", "/fapi/v1/openAlgoOrders", {}, Cost(40, 0, 0)),
         ("GET", "/fapi/v1/openAlgoOrders", {"symbol": "BTCUSDT"}, Cost(1, 0, 0)),
         ("GET", "/fapi/v3/positionRisk", {}, Cost(5, 0, 0)),
+        *(
+            ("GET", "/fapi/v1/klines", {"limit": limit}, Cost(weight, 0, 0))
+            for limit, weight in (("99", 1), ("100", 2), ("500", 5), ("1000", 5), ("1001", 10))
+        ),
+        ("GET", "/fapi/v1/klines", {}, Cost(5, 0, 0)),
     ],
 )
 def test_each_request_has_its_cost(method: str, path: str, params: dict[str, str], cost: Cost) -> None:

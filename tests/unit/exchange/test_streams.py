@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from exchange.binance.streams.kline_stream import KlineStream
 from exchange.binance.streams.market_stream import MarketStream
 from exchange.binance.streams.reconnecting_socket import Timing
 from exchange.binance.streams.user_stream import UserStream, UserStreamForm
@@ -24,6 +25,7 @@ from exchange.types import (
     Connected,
     Disconnected,
     Endpoints,
+    Kline,
     OrderEvent,
     OtherEvent,
     PriceKind,
@@ -465,3 +467,32 @@ def test_what_cannot_be_watched_is_said() -> None:
         MarketStream(endpoints, [f"S{number}USDT" for number in range(401)])
     with pytest.raises(ValueError, match="stream address must be like"):
         MarketStream(Endpoints("http://x", "fstream.binance.com"), [])
+
+
+def test_bars_of_several_symbols_and_lengths_come_on_one_connection() -> None:
+    async def story() -> None:
+        venue = Venue(says(FRAME_OPEN, FRAME_OPEN.replace('"x": false', '"x": true')))
+        async with venue.running() as endpoints:
+            stream = KlineStream(endpoints, timing=QUICK)
+            stream.watch([("ETHUSDT", "1m"), ("BTCUSDT", "1M")])
+            seen: list[Kline] = []
+            async with asyncio.timeout(5), contextlib.aclosing(stream.events()) as events:
+                async for event in events:
+                    if isinstance(event, Kline):
+                        seen.append(event)
+                    if len(seen) == 2:
+                        break
+        assert [bar.closed for bar in seen] == [False, True]
+        # A month is M, a minute m.
+        assert venue.asked == ["/market/stream?streams=btcusdt@kline_1M/ethusdt@kline_1m"]
+        with pytest.raises(ValueError, match="At most 800"):
+            stream.watch([(f"S{number}", "1m") for number in range(801)])
+
+    run(story())
+
+
+FRAME_OPEN = (
+    '{"stream": "btcusdt@kline_1m", "data": {"e": "kline", "E": 1790771371858, "s": "BTCUSDT", "k": {"t": 1790771340000,'
+    '"T": 1790771399999, "s": "BTCUSDT", "i": "1m", "o": "83896.40", "c": "83860.20", "h": "83920.00", "l": "83860.10",'
+    '"v": "114.602", "n": 2239, "x": false}}}'
+)

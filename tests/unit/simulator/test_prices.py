@@ -119,3 +119,38 @@ def test_a_machine_that_slept_catches_up(clock: Clock) -> None:
     clock.forward(3_600_000)
     simulator.tick()
     assert simulator.ex.market_ms == clock()
+
+
+@pytest.mark.parametrize(
+    ("interval", "key", "closes"),
+    [
+        (
+            "1w",
+            1794787200000,
+            1795392000000 - 1,
+        ),  # Monday 2026-11-16; dividing the time since 1970 gives a Thursday
+        ("1M", 1793491200000, 1796083200000 - 1),  # 2026-11-01 to the end of November
+        ("1d", 1795305600000, 1795392000000 - 1),
+    ],
+)
+def test_bars_begin_where_the_calendar_has_them(interval: str, key: int, closes: int) -> None:
+    # Given Sunday 2026-11-22 23:59:59
+    simulator = Simulator(clock=Clock(1795391999000), symbols=["BTCUSDT"])
+    rows = ask(simulator, f"/fapi/v1/klines?symbol=BTCUSDT&interval={interval}&limit=30")
+    assert (rows[-1][0], rows[-1][6]) == (key, closes)
+    # and each begins where the one before it has ended
+    assert [row[0] for row in rows[1:]] == [row[6] + 1 for row in rows[:-1]]
+
+
+@pytest.mark.parametrize("step", [250, 333, 15_000, 60_000])
+def test_the_bars_of_a_recording_are_the_recorded_ones_whatever_the_steps(clock: Clock, step: int) -> None:
+    simulator = Simulator(clock=clock, prices="replay", symbols=["ADAUSDT"])
+    recording = simulator.venue.prices.recordings["ADAUSDT"]
+    simulator.venue.prices.running = False
+    number = recording.number_at(simulator.ex.market_ms) + 1
+    for _ in range(16 * 60_000 // step):
+        simulator.advance_market(step)
+    rows = {row[0]: row for row in ask(simulator, "/fapi/v1/klines?symbol=ADAUSDT&interval=1m&limit=20")}
+    for n in range(number, number + 14):
+        candle, row = recording.bar(n), rows[recording.origin + n * 60_000]
+        assert [Decimal(text) for text in row[1:5]] == [candle.open, candle.high, candle.low, candle.close]

@@ -19,18 +19,19 @@ class Command(BaseCommand):
     help = (
         "Watch every active account: read its event stream, compare what it holds with our books, and advance "
         "every trio that is due. Run two or more, on as many machines as you like: each account is watched by one "
-        "of them at a time, and by another when that one dies. Stops cleanly on SIGTERM and Ctrl-C."
+        "of them at a time, and by another when that one dies. It also runs the enabled strategies, each by one worker at "
+        "a time, on the closed bars of their symbols. Stops cleanly on SIGTERM and Ctrl-C."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--once",
             action="store_true",
-            help="make one complete pass (sweep every account, advance what is due), then stop",
+            help="make one complete pass (sweep every account, advance what is due), then stop; no strategy is run",
         )
 
     def handle(self, *args: Any, once: bool = False, **options: Any) -> None:
-        loop = WorkerLoop()
+        loop = WorkerLoop(trades=not once)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: loop.stopping.set())
         if living := living_behind_switches():

@@ -99,8 +99,9 @@ class World:
         SymbolSetting.objects.get_or_create(account=desk.account, symbol="BTCUSDT", defaults={"leverage": 5})
         RiskLimit.objects.create(account=desk.account, trios_open=1000)
         from signals.files import file_made
-        from signals.models import SizingRule
+        from signals.models import ReplayRun, SizingRule, Strategy
         from tests.unit.signals.hooks import BUY, a_sender
+        from tests.unit.signals.test_strategy_pages import a_report
 
         sender = a_sender(desk, symbols="BTCUSDT")
         sender.post({**BUY, "market_position": "flat"})
@@ -109,6 +110,8 @@ class World:
             name="a.csv",
             content=b"account,symbol,side,quantity,stop_loss,take_profit\ndesk,BTCUSDT,BUY,1,1,2\n",
         ).save()
+        Strategy.objects.create(name="swing", code="breakout", symbols="BTCUSDT").accounts.add(desk.account)
+        ReplayRun.objects.create(code="breakout", symbols="ADAUSDT", hash="0" * 64, report=a_report("1"))
         somebody = User.objects.create_user("somebody", password="x")
         Group.objects.create(name="desk")
         TOTPDevice.objects.create(user=somebody, name="phone")
