@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from collections import ChainMap
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 
 # Nothing else in the queue is run, whoever wrote it there: the worker holds the keys.
-LISTED = jobs.LISTED | {"worker.jobs.execute_signal": worker_jobs.execute_signal}
+OURS: dict[str, Callable[..., Any]] = {"worker.jobs.execute_signal": worker_jobs.execute_signal}
+LISTED = ChainMap(OURS, jobs.LISTED)
 
 
 class JobRefused(Exception):
