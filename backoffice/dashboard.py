@@ -12,6 +12,7 @@ from backoffice import health
 from orders import selectors
 from orders.models import TrioOrder
 from orders.placement.uncovered import uncovered_now
+from signals.models import Strategy
 
 ROWS: Final = 20  # of each table; the list shows the rest
 
@@ -40,6 +41,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "alive": _alive(),
             "alive_count": selectors.trios_alive().count(),
         }
+    if request.user.has_perm("signals.view_strategy"):
+        context["faulty"] = list(Strategy.objects.exclude(fault="")[:ROWS])
     context["rows"] = ROWS
     context["watches"] = selectors.watches()
     context["sweep_plans"] = selectors.sweep_plans()

@@ -22,6 +22,7 @@ ALL: Final = (
     "scale",
     "queueing",
     "signals",
+    "replay",
     "client",
     "budget",
     "watching",

@@ -40,6 +40,7 @@ class Plan:
     recordings: tuple[Recording, ...]
     balance: Decimal = Decimal(10_000)
     terms: dict[str, Any] = field(default_factory=dict)
+    warmup: int = 0  # so many bars of each symbol are history, before the strategy begins
 
 
 class RecordedBars:
@@ -48,6 +49,9 @@ class RecordedBars:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self._bars: list[Bar] = []
+
+    def __len__(self) -> int:
+        return len(self._bars)
 
     def close(self, candle: Candle, *, closed_at: int) -> Bar:
         """Add a bar that has just closed."""
@@ -162,6 +166,8 @@ class Replay:
             happened |= self._desk.settle()
         bars.close(candle, closed_at=self._desk.simulator.clock())
         self._book(symbol, candle, happened=happened)
+        if len(bars) < self._plan.warmup:
+            return
         if signals := self._deciders[symbol].decide(symbol):
             self._desk.mark(symbol)
             signals_execute(signals)
@@ -207,6 +213,7 @@ class Replay:
             "parameters": plan.parameters,
             "terms": {name: str(value) for name, value in sorted(plan.terms.items())},
             "balance": text(plan.balance),
+            "warmup": plan.warmup,
             "recordings": [
                 {
                     "symbol": r.symbol, "timeframe": r.timeframe, "bars": len(r.candles), "digest": r.digest,

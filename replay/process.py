@@ -103,6 +103,7 @@ def _run(asked: Mapping[str, Any]) -> dict[str, Any]:
         tuple(recordings),
         Decimal(asked["balance"]),
         asked.get("terms", {}),
+        asked.get("warmup", 0),
     )
     try:
         return Replay(plan, say=lambda line: print(line, file=sys.stderr, flush=True)).run()  # noqa: T201

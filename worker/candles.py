@@ -46,7 +46,6 @@ class Watched:
     read_at: float = 0.0  # by this process' clock; at once, to begin with
     is_reading: bool = False
     failures: int = 0
-    problem: str = ""
 
 
 class CandleFeed:
@@ -100,12 +99,6 @@ class CandleFeed:
         with self._lock:
             watched = self._watched.get(key)
             return watched.series.last if watched else None
-
-    def problem(self, key: SeriesKey) -> str:
-        """Why a series could not be read lately, for people; nothing when all is well."""
-        with self._lock:
-            watched = self._watched.get(key)
-            return watched.problem if watched else ""
 
     def poll(self) -> None:
         """Have read what is due. Returns at once."""
@@ -208,7 +201,7 @@ class CandleFeed:
         with self._lock:
             watched.series.read(rows, asked_at=asked_at)
             last = watched.series.last
-            watched.is_reading, watched.failures, watched.problem = False, 0, ""
+            watched.is_reading, watched.failures = False, 0
             wait_ms = last.close_time + 1 + last.length - asked_at if last is not None else 0
             longest = last.length if last is not None else 0
             watched.read_at = self._clock() + min(max(wait_ms, 0), longest) / 1000 + GRACE_SECONDS
@@ -220,7 +213,7 @@ class CandleFeed:
             if watched is None:
                 return
             pause = min(RETRY_SECONDS_MAX, RETRY_SECONDS * 2.0 ** min(watched.failures, 16))
-            watched.is_reading, watched.failures, watched.problem = False, watched.failures + 1, problem
+            watched.is_reading, watched.failures = False, watched.failures + 1
             watched.read_at = self._clock() + pause
         logger.warning("%s %s: its bars could not be read (%s); again in %.0f s", *key, problem, pause)
 

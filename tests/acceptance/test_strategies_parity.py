@@ -10,39 +10,79 @@ from django.conf import settings
 
 from orders.cli.wait import look
 from orders.domain.enums import ENDS
-from orders.models import TrioOrder
+from orders.exchange_data.clock import exchange_now_ms
+from orders.models import Leg, Slot, TrioOrder
+from orders.queueing.surroundings import MARK_AGE_MS
+from replay.market import Levels, way_through
 from replay.process import replayed
 from replay.recordings import recording
 from signals.models import Signal, SignalResult, Strategy, StrategyBar
 from signals.strategy_services import strategy_enable
+from simulator.prices.recorded import Candle
 from tests.acceptance.conftest import Stack, watched
 from tests.builders import until
 
 MINUTE_MS = 60_000
+QUARTER_MS = MINUTE_MS // 4
+FIRST = 300
+WARMUP = 20
 BARS = 50
-WARMUP = 40
 PARAMETERS = {"bars": "4", "atr_bars": "5", "stop_atr": "1.5", "target_r": "1.5"}
 TERMS = {"size_kind": "NOTIONAL", "size_value": "600"}
-PLACE = ("open", "high", "low", "close")
 
 pytestmark = pytest.mark.slow
 
 
-def at_rest() -> bool:
-    """Does nothing move: every signal is carried out, every trio rests or has ended?"""
+def at_rest(stack: Stack) -> bool:
+    """Is everything known and done: every signal carried out, every trio at rest, our books those of the exchange?"""
     if SignalResult.objects.filter(outcome="PENDING").exists():
         return False
     living = TrioOrder.objects.exclude(state__in=[state.value for state in ENDS]).values_list("pk", flat=True)
-    return all(look(trio_id)[1] for trio_id in living)
+    if not all(look(trio_id)[1] for trio_id in living):
+        return False
+    (shown,) = stack.ask("GET", "/sim/state")["accounts"]
+    resting = {
+        row.get("clientAlgoId") or row["clientOrderId"] for row in (*shown["orders"], *shown["algo_orders"])
+    }
+    live = Leg.objects.filter(trio__in=living, state__in=("ACCEPTED", "PARTIALLY_FILLED", "TRIGGERED"))
+    held = {row["symbol"] for row in shown["positions"] if Decimal(row["quantity"])}
+    return resting == set(live.values_list("client_id", flat=True)) and bool(held) == living.exists()
+
+
+def mark_is_known(price: Decimal) -> bool:
+    """Is the price that is kept the market's, or too old to be used?"""
+    slot = Slot.objects.filter(symbol="ADAUSDT").first()
+    if slot is None or slot.mark_price == price:
+        return True
+    return exchange_now_ms("PAPER") - slot.mark_as_of > MARK_AGE_MS
+
+
+def levels() -> list[Levels]:
+    living = TrioOrder.objects.exclude(state__in=[state.value for state in ENDS])
+    return [Levels(t.stop_loss, t.take_profit) for t in living if t.stop_loss and t.take_profit]
 
 
 def test_a_worker_and_a_replay_make_the_same_trios(stack: Stack, redis_queue: Any) -> None:
-    # Given a market that follows recorded bars, as far as it is told, and a worker with a strategy
-    port = int(stack.url.rpartition(":")[2])
-    stack.stop("simulator")
-    stack.start_simulator(port, prices="replay")
-    now = int(stack.ask("POST", "/sim/market", {"mode": "pause"})["market_ms"])
+    # Given recorded bars, a market that goes through them as it is told, and a worker with a strategy
+    candles = recording("ADAUSDT", None).candles[FIRST - WARMUP : FIRST + BARS]
     account = stack.account()
+    stack.price("ADAUSDT", str(candles[0].open))
+    now = int(stack.ask("POST", "/sim/market", {"mode": "pause"})["market_ms"])
+    now = step(stack, MINUTE_MS - now % MINUTE_MS)
+    shift = now - candles[0].start
+
+    def go_through(candle: Candle) -> None:
+        """Move on to each corner of a bar only when nothing is in the air."""
+        for place, price in enumerate(way_through(candle, levels()).corners):
+            stack.ask("POST", "/sim/price", {"symbol": "ADAUSDT", "price": str(price), "gap": place == 0})
+            until(lambda: at_rest(stack), seconds=60, why=stack.logs, every=0.02)
+            step(stack, QUARTER_MS if place else 0)
+        # A price of a second ago counts as fresh, and this market goes through a minute in less.
+        until(lambda: mark_is_known(candle.close), seconds=60, why=stack.logs, every=0.05)
+        step(stack, QUARTER_MS)
+
+    for candle in candles[:WARMUP]:
+        go_through(candle)
     strategy = Strategy.objects.create(
         name="same", code="breakout", symbols="ADAUSDT", timeframe="1m", parameters=PARAMETERS,
         size_kind="NOTIONAL", size_value=Decimal(600),
@@ -52,39 +92,26 @@ def test_a_worker_and_a_replay_make_the_same_trios(stack: Stack, redis_queue: An
     stack.start_worker()
     until(lambda: watched(account), seconds=60, why=stack.logs)
     until(StrategyBar.objects.exists, seconds=60, why=stack.logs)
-    seeded = StrategyBar.objects.get().bar_open_ts
+    assert StrategyBar.objects.get().bar_open_ts == candles[WARMUP - 1].start + shift
 
-    # When the market moves on by a quarter of a bar at a time, and each time only when nothing is in the air
-    for _ in range(BARS):
-        closes = (now // MINUTE_MS + 1) * MINUTE_MS
-        while now < closes:
-            step = min(MINUTE_MS // 4, closes - now)
-            now = int(stack.ask("POST", "/sim/market", {"mode": "step", "ms": step})["market_ms"])
-            until(at_rest, seconds=60, why=stack.logs, every=0.02)
-        decided = now // MINUTE_MS * MINUTE_MS - MINUTE_MS
-        until(
-            StrategyBar.objects.filter(bar_open_ts__gte=decided).exists,
-            seconds=60,
-            why=stack.logs,
-            every=0.02,
-        )
-        until(at_rest, seconds=60, why=stack.logs, every=0.02)
+    # When the market goes on, far ahead of the clock
+    for candle in candles[WARMUP:]:
+        go_through(candle)
+        decided = StrategyBar.objects.filter(bar_open_ts=candle.start + shift)
+        until(decided.exists, seconds=60, why=stack.logs, every=0.02)
+        until(lambda: at_rest(stack), seconds=60, why=stack.logs, every=0.02)
     stack.stop("runworker")
 
-    # Then a replay of the recorded bars makes the same
-    shift = shift_of(stack, now)
+    # Then a replay of these bars makes the same trios
     live = [
-        (signal.bar_open_ts - shift, trio.side, trio.stop_loss, trio.take_profit)
-        for signal, trio in ((r.signal, r.trio) for r in SignalResult.objects.order_by("signal_id"))
-        if signal.bar_open_ts is not None and trio is not None
+        (result.signal.bar_open_ts - shift, result.trio.side, result.trio.stop_loss, result.trio.take_profit)
+        for result in SignalResult.objects.order_by("signal_id").select_related("signal", "trio")
+        if result.signal.bar_open_ts is not None and result.trio is not None
     ]
     report = replayed(
         {
-            "strategy": "breakout", "parameters": PARAMETERS, "balance": "10000", "terms": TERMS, "warmup": WARMUP + 1,
-            "recordings": [{
-                "symbol": "ADAUSDT", "first": seeded - shift - WARMUP * MINUTE_MS,
-                "last": seeded - shift + BARS * MINUTE_MS,
-            }],
+            "strategy": "breakout", "parameters": PARAMETERS, "balance": "10000", "terms": TERMS, "warmup": WARMUP,
+            "recordings": [{"symbol": "ADAUSDT", "first": candles[0].start, "last": candles[-1].start}],
         },
         strategies=settings.STRATEGIES,
     )  # fmt: skip
@@ -97,12 +124,6 @@ def test_a_worker_and_a_replay_make_the_same_trios(stack: Stack, redis_queue: An
     assert not Signal.objects.exclude(results__outcome="PLACED").exists()
 
 
-def shift_of(stack: Stack, now: int) -> int:
-    """How much later the market's bars are than when they were recorded, by what they say."""
-    rows = stack.ask("GET", "/fapi/v1/klines?symbol=ADAUSDT&interval=1m&limit=20")[:-1]
-    said = [tuple(Decimal(text) for text in row[1:5]) for row in rows]
-    candles = recording("ADAUSDT", None).candles
-    kept = [tuple(getattr(candle, name) for name in PLACE) for candle in candles]
-    places = [place for place in range(len(kept)) if kept[place : place + len(said)] == said]
-    assert len(places) == 1, "the bars of the market are those of the recording, and stand there once"
-    return int(rows[0][0]) - candles[places[0]].start
+def step(stack: Stack, ms: int) -> int:
+    """Move the market's clock on; return where it is."""
+    return int(stack.ask("POST", "/sim/market", {"mode": "step", "ms": ms})["market_ms"])

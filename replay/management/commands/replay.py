@@ -58,6 +58,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--cooldown", type=int, default=0, help="bars without another signal after one")
         parser.add_argument("--history", type=int, default=500, help="how many bars the strategy is given")
+        parser.add_argument(
+            "--warmup", type=int, default=0, help="so many bars are history, before the strategy begins"
+        )
         parser.add_argument("--balance", default="10000", help="what the account begins with, in USDT")
         parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
         parser.add_argument(
@@ -103,6 +106,7 @@ class Command(BaseCommand):
             "parameters": parameters,
             "recordings": recordings,
             "balance": format(balance, "f"),
+            "warmup": max(0, said["warmup"]),
             "terms": {
                 "size_kind": kind.upper(),
                 "size_value": format(size, "f"),

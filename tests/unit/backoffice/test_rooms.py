@@ -20,6 +20,7 @@ WITH_SERVERS = {
     "bulk.py",
     "client.py",
     "queueing.py",
+    "replay.py",
     "hotspots.py",
     "scale.py",
     "signals.py",

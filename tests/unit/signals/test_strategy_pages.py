@@ -162,6 +162,7 @@ def test_its_page_says_what_it_saw_decided_and_why_it_was_disabled(desk: Desk, o
         assert words in shown
     listed = operator.get(page("strategy_changelist")).content.decode()
     assert "Disabled by a fault" in listed
+    assert "Strategy swing was disabled" in operator.get(reverse("admin:index")).content.decode()
     assert "1970-01-01 00:00" in listed
 
 
