@@ -43,6 +43,7 @@ OPERATOR = "demo"
 BALANCE = Decimal(100_000)
 TICK_SECONDS = 0.04  # between two prices of the walk, at least
 END_SECONDS = 120.0  # a busy machine is no reason to give a story up
+PLACE_TRIES, PLACE_AGAIN_SECONDS = 3, 2.0  # by then no price from before is taken for one of now
 LEFTOVERS_SECONDS = 120.0
 LIVE = (LegState.SUBMITTED, LegState.ACCEPTED, LegState.PARTIALLY_FILLED, LegState.TRIGGERED)
 WORKER_LOG = "see .run/logs/runworker_0.log"
@@ -150,6 +151,21 @@ class DemoRunner:
         self._narrate_until(self._all_ended, "Not every trio ended.")
 
     def _place(self, scenario: Scenario) -> None:
+        """Place a story's trio; where the price has gone past one of its levels meanwhile, once more by today's price."""
+        for left in reversed(range(PLACE_TRIES)):
+            try:
+                self._place_once(scenario)
+            except DemoFailed as failed:
+                refused = self.placed.pop()
+                gone, _ = retrying(TrioOrder.objects.filter(pk=refused.trio_id, state=TrioState.DRAFT).delete)
+                if not left or not gone:
+                    raise
+                self._say(f"[{scenario.name}] {failed} Again, by the price of now.")
+                time.sleep(TICK_SECONDS)
+            else:
+                return
+
+    def _place_once(self, scenario: Scenario) -> None:
         account = self.accounts[scenario.account]
         price = self.market.price(scenario.symbol)
 
