@@ -161,7 +161,7 @@ class DemoRunner:
                 if not left or not gone:
                     raise
                 self._say(f"[{scenario.name}] {failed} Again, by the price of now.")
-                time.sleep(TICK_SECONDS)
+                time.sleep(PLACE_AGAIN_SECONDS)
             else:
                 return
 
