@@ -167,6 +167,7 @@ class DemoRunner:
 
     def _place_once(self, scenario: Scenario) -> None:
         account = self.accounts[scenario.account]
+        self.market.pause()  # a simulator that was killed has forgotten that it stands still
         price = self.market.price(scenario.symbol)
 
         def draft() -> TrioOrder:
