@@ -44,8 +44,8 @@ help: ## show this
 
 setup: .venv/.synced .env .run/.migrated ## install everything, write .env, make the local database
 
-demo: setup ## start everything, place trios and narrate them; ONCE=1: headless, then exit; STRATEGY=1: with the strategy
-	@$(BIN)/python manage.py demo $(if $(filter-out 0,$(ONCE)),--once) $(if $(filter-out 0,$(STRATEGY)),--strategy)
+demo: setup ## start everything, place trios and narrate them; ONCE=1: headless, then exit
+	@$(BIN)/python manage.py demo $(if $(filter-out 0,$(ONCE)),--once)
 
 run: setup ## start simulator, workers and web in the foreground; Ctrl-C stops them
 	@$(BIN)/python -m local_servers.leftovers --end

@@ -29,13 +29,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--once",
             action="store_true",
-            help="headless: end after the eight trios, print one line of JSON last, exit 0 only if all ended as expected",
-        )
-        parser.add_argument(
-            "--strategy", action="store_true", help="with --once: let a strategy trade on a fast market, too"
+            help="headless: end after the eight trios and the strategy's, print one line of JSON last, exit 0 only if all ended as expected",
         )
 
-    def handle(self, *args: Any, once: bool = False, strategy: bool = False, **options: Any) -> None:
+    def handle(self, *args: Any, once: bool = False, **options: Any) -> None:
         if settings.BINANCE_URLS["PAPER"].rest.split(":")[0] != "http":
             raise CommandError(
                 "The demo needs the local simulator: BINANCE_PAPER_REST_URL must be http://127.0.0.1:…"
@@ -49,7 +46,7 @@ class Command(BaseCommand):
             processes.start()
             with pidfiles.pid_file("demo"):
                 started = True
-                self._run(processes, report, once=once, strategy=strategy or not once)
+                self._run(processes, report, once=once)
         except DemoFailed as failed:
             report["error"] = str(failed)
             self._say(str(failed))
@@ -66,7 +63,7 @@ class Command(BaseCommand):
         if not report["ok"] and not stopped_by_hand:
             raise SystemExit(1)
 
-    def _run(self, processes: DemoProcesses, report: dict[str, Any], *, once: bool, strategy: bool) -> None:
+    def _run(self, processes: DemoProcesses, report: dict[str, Any], *, once: bool) -> None:
         self._say("Starting the simulated exchange, two workers of each kind and the web.")
         runner = DemoRunner(say=self._say)
         runner.market.pause()
@@ -74,7 +71,7 @@ class Command(BaseCommand):
         password = runner.operator_password()
         report["carried_on"] = runner.close_leftovers()
         runner.run_scenarios()
-        report["trios"] = [*runner.report(), *([runner.run_strategy()] if strategy else [])]
+        report["trios"] = [*runner.report(), runner.run_strategy()]
         report["ok"] = bool(report["trios"]) and all(row["as_told"] for row in report["trios"])
         for row in report["trios"]:
             verdict = "as expected" if row["as_told"] else "NOT AS EXPECTED"
