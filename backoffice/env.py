@@ -219,9 +219,9 @@ class Configuration:
         return value
 
     def strategies(self) -> dict[str, str]:
-        """Return the path of each strategy by its name. Their code is not loaded here."""
+        """Return the path of each strategy by its name; the examples where none is named. Their code is not loaded here."""
         found = {}
-        for part in self.texts("STRATEGIES", STRATEGIES):
+        for part in self.texts("STRATEGIES") or STRATEGIES.split(","):
             name, _, path = (piece.strip() for piece in part.partition("="))
             if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", name) or not re.fullmatch(r"[\w.]+:\w+", path):
                 raise ImproperlyConfigured(

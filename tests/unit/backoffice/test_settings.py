@@ -219,6 +219,14 @@ def test_an_empty_line_keeps_the_safe_default() -> None:
     )
 
 
+@pytest.mark.parametrize("said", [{}, {"STRATEGIES": ""}, {"STRATEGIES": " , "}])
+def test_where_no_strategy_is_named_the_examples_are_there(said: dict[str, str]) -> None:
+    # As in a fresh .env, whose line is empty
+    assert settings_value("sorted(s.STRATEGIES)", **GOOD, **said) == str(
+        ["breakout", "crossover", "reversion", "template"]
+    )
+
+
 def test_debug_is_off_unless_asked_for() -> None:
     assert settings_value("s.DEBUG", **{**PRODUCTION, "DEBUG": ""}) == "False"
 
