@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from accounts.models import Environment, ExchangeAccount
-from exchange.types import ZERO, PositionMode, PositionSide, Side
+from exchange.types import PositionMode, PositionSide, Side
 from infrastructure import job_queue
 from orders import jobs, risk_gates
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.enums import Protection, Role, TrioState
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
-from orders.domain.level_moves import break_even_level, is_looser, move_check
+from orders.domain.level_moves import break_even_level, is_looser, level_check, standing_check
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain, shown
 from orders.domain.snapshot import Move, MoveEnd
@@ -188,46 +190,24 @@ def trio_move(*, trio_id: int, role: Role, level: Decimal, by: str) -> LevelMove
     can be moved now, RuleBroken when not to this one (with the nearest that can), TrioRefused when a stop that loses
     more meets a switch or limit, as new risk does.
     """
-    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
-        trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
-        clock = Clock.objects.filter(environment=trio.account.environment).first()
-        offset = clock.offset_ms if clock else 0
-        seen = snapshot_of(trio, rows_read(trio), now=now, offset_ms=offset, install=install_row())
-        level = shown(level, trio.symbol.tick_size)  # as many decimals as the exchange takes
-        move_check(seen, role, level)
-        if is_looser(seen, role, level) and (refusal := risk_gates.new_risk_refusal(trio)):
-            raise TrioRefused(f"A stop-loss that risks more is new risk. {refusal}")
-        before = seen.level(role)
-        assert before is not None  # a trio has both levels, or is an entry-only order
-        open_moves = trio.level_moves.filter(role=role, end="")
-        for replaced in open_moves:
-            replaced.end, replaced.ended_at = MoveEnd.REPLACED, now
-            replaced.save(update_fields=["end", "ended_at"])
-            note(trio, "move", move_sentence(replaced), at=now, role=role, end=replaced.end)
-        move = LevelMove.objects.create(
-            trio=trio, role=role, level=level, level_before=before, wanted_at=now, wanted_by=by
-        )
-        others = (other for other in trio.moves_wanted if other.role is not role)
-        trio.moves_put([*others, Move(move.pk, role, level, to_ms(now))], trio.roles_moved)
-        trio.wake_at = now
-        trio.save(update_fields=["moves", "wake_at", "updated_at"])
-        text = f"Move of the {role.words} from {plain(before)} to {plain(level)} requested by {by}."
-        note(trio, "wish", text, at=now, by=by, role=role, level=plain(level), before=plain(before))
-        job_queue.ring(jobs.advance, trio_id)
-    return move
+    return _level_wish(trio_id, role, lambda trio: level, by=by)
 
 
 def trio_break_even(*, trio_id: int, by: str, offset_ticks: int = 0) -> LevelMove:
     """Wish for the stop where it loses nothing, the entry's fees and its own included, or ``offset_ticks`` better.
 
     Of the whole trio: what its entry cost, and nothing it has earned meanwhile. Raises as ``trio_move``, and IllegalTransition
-    when the stop is there already or better.
+    when the stop is there already or better, or what the entry cost is not known yet.
     """
-    trio = TrioOrder.objects.select_related("symbol").get(pk=trio_id)
+    return _level_wish(trio_id, Role.STOP_LOSS, partial(_break_even, offset_ticks=offset_ticks), by=by)
+
+
+def _break_even(trio: TrioOrder, *, offset_ticks: int) -> Decimal:
     entry = trio.legs.filter(role=Role.ENTRY).order_by("-generation").first()
-    if trio.trio_state is not TrioState.OPEN or entry is None or not entry.average_price:
-        # Says why no level of it can be moved; what has no price of its own has no break-even.
-        return trio_move(trio_id=trio_id, role=Role.STOP_LOSS, level=trio.stop_loss or ZERO, by=by)
+    if entry is None or not entry.average_price:
+        raise IllegalTransition(
+            "What its entry cost is not known yet: try again in a moment. Nothing was moved."
+        )
     level = break_even_level(
         Side(trio.side),
         entry.average_price,
@@ -240,7 +220,45 @@ def trio_break_even(*, trio_id: int, by: str, offset_ticks: int = 0) -> LevelMov
         raise IllegalTransition(
             f"The stop-loss at {plain(agreed)} loses nothing already: break-even is {plain(level)}. It was not moved."
         )
-    return trio_move(trio_id=trio_id, role=Role.STOP_LOSS, level=level, by=by)
+    return level
+
+
+def _level_wish(trio_id: int, role: Role, level_of: Callable[[TrioOrder], Decimal], *, by: str) -> LevelMove:
+    """Record a wish for the level that ``level_of`` says once the trio's row is locked."""
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
+        clock = Clock.objects.filter(environment=trio.account.environment).first()
+        offset = clock.offset_ms if clock else 0
+        seen = snapshot_of(trio, rows_read(trio), now=now, offset_ms=offset, install=install_row())
+        standing_check(seen, role)
+        level = shown(level_of(trio), trio.symbol.tick_size)  # as many decimals as the exchange takes
+        level_check(seen, role, level)
+        if is_looser(seen, role, level) and (refusal := risk_gates.new_risk_refusal(trio)):
+            raise TrioRefused(f"A stop-loss that risks more is new risk. {refusal}")
+        move = _move_recorded(trio, role, level, before=seen.level(role), by=by, now=now)
+        job_queue.ring(jobs.advance, trio_id)
+    return move
+
+
+def _move_recorded(
+    trio: TrioOrder, role: Role, level: Decimal, *, before: Decimal | None, by: str, now: datetime
+) -> LevelMove:
+    """Write the wish, and the end of the one it replaces."""
+    assert before is not None  # a trio has both levels, or is an entry-only order
+    for replaced in trio.level_moves.filter(role=role, end=""):
+        replaced.end, replaced.ended_at = MoveEnd.REPLACED, now
+        replaced.save(update_fields=["end", "ended_at"])
+        note(trio, "move", move_sentence(replaced), at=now, role=role, end=replaced.end)
+    move = LevelMove.objects.create(
+        trio=trio, role=role, level=level, level_before=before, wanted_at=now, wanted_by=by
+    )
+    others = (other for other in trio.moves_wanted if other.role is not role)
+    trio.moves_put([*others, Move(move.pk, role, level, to_ms(now))], trio.roles_moved)
+    trio.wake_at = now
+    trio.save(update_fields=["moves", "wake_at", "updated_at"])
+    text = f"Move of the {role.words} from {plain(before)} to {plain(level)} requested by {by}."
+    note(trio, "wish", text, at=now, by=by, role=role, level=plain(level), before=plain(before))
+    return move
 
 
 def _wish(trio_id: int, field: str, *, by: str, verb: str) -> TrioOrder:

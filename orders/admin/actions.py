@@ -249,6 +249,10 @@ ANSWER_CLOSE: Final = TrioAction(
 )
 
 
+MAKE_BEFORE_BREAK: Final = (
+    "The new order goes out first; the old one leaves when the exchange has acknowledged it. If it is refused, the old one "
+    "stays."
+)
 MOVE_STOP: Final = TrioAction(
     name="move_stop",
     perform=move_stop,
@@ -256,7 +260,7 @@ MOVE_STOP: Final = TrioAction(
     label="Move stop",
     icon="swap_vert",
     question="Move the stop-loss?",
-    explanation="The new stop goes out first; the old one leaves when the exchange has acknowledged it. If it is refused, the old one stays.",
+    explanation=MAKE_BEFORE_BREAK,
     button="Move it",
     form=MoveStopForm,
     carries="level",
@@ -280,7 +284,7 @@ MOVE_TARGET: Final = TrioAction(
     label="Move target",
     icon="swap_vert",
     question="Move the take-profit?",
-    explanation="The new target goes out first; the old one leaves when the exchange has acknowledged it. If it is refused, the old one stays.",
+    explanation=MAKE_BEFORE_BREAK,
     button="Move it",
     form=MoveTargetForm,
     carries="level",

@@ -14,6 +14,7 @@ from orders.domain.snapshot import TrioSnapshot
 from orders.domain.validation import TAKER_FEE
 
 FIELDS = {Role.STOP_LOSS: "stop_loss", Role.TAKE_PROFIT: "take_profit"}
+MARK_AGE_MS = 5000
 NOT_YET = frozenset({S.QUEUED, S.PLACING, S.WORKING})
 
 
@@ -38,12 +39,6 @@ def break_even_level(
     return to_grid((average - fee_each) / (1 + TAKER_FEE), tick, ROUND_FLOOR) - offset_ticks * tick
 
 
-def move_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
-    """Raise IllegalTransition when no level of this trio can be moved now, RuleBroken when not to this one."""
-    _standing_check(trio, role)
-    _level_check(trio, role, level)
-
-
 def nearest_level(trio: TrioSnapshot, role: Role) -> Decimal | None:
     """Return the level next to the mark price that would not trigger at once; ``None``: the mark price is not known."""
     mark, tick = trio.slot.mark_price, trio.rules.tick_size
@@ -61,7 +56,8 @@ def _is_below(trio: TrioSnapshot, role: Role) -> bool:
     return (trio.spec.exit_side is Side.SELL) == (role is Role.STOP_LOSS)
 
 
-def _standing_check(trio: TrioSnapshot, role: Role) -> None:
+def standing_check(trio: TrioSnapshot, role: Role) -> None:
+    """Raise IllegalTransition when no level of this trio can be moved now."""
     what = role.words
     if trio.state is S.DRAFT:
         raise IllegalTransition(f"A draft has no {what} on the exchange yet: edit its {what}.")
@@ -89,7 +85,12 @@ def _standing_check(trio: TrioSnapshot, role: Role) -> None:
         )
 
 
-def _level_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
+def level_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
+    """Raise RuleBroken when the level cannot be moved to this one, with the nearest that it can.
+
+    The side of a mark price that is not known lately is for the exchange to judge: nothing old may hold up a stop that is
+    moved nearer.
+    """
     what, field, rules = role.words, FIELDS[role], trio.rules
     below, other = (
         _is_below(trio, role),
@@ -110,7 +111,8 @@ def _level_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
         )
     if level == trio.level(role) and not any(move.role is role for move in trio.moves):
         raise RuleBroken(field, f"The {what} is at {plain(level)} already.")
-    nearest = nearest_level(trio, role)
+    is_known = abs(trio.now_ts - trio.slot.mark_as_of) <= MARK_AGE_MS
+    nearest = nearest_level(trio, role) if is_known else None
     if nearest is not None and (level > nearest if below else level < nearest):
         side = "below" if below else "above"
         raise RuleBroken(

@@ -237,6 +237,16 @@ def test_a_level_that_cannot_be_is_refused_with_the_nearest_that_can(
     assert trio.level_moves.count() == 0
 
 
+def test_a_mark_price_of_long_ago_holds_up_no_move(desk: Desk) -> None:
+    # Given a mark price from when the market was below the wished stop, and no price since
+    trio = opened(desk)
+    marked(desk, trio, "95500")
+    Slot.objects.filter(account=desk.account).update(mark_as_of=exchange_now_ms("PAPER") - 60_000)
+
+    # Then the exchange judges
+    assert moved(desk, trio, Role.STOP_LOSS, D("96000")).end == MoveEnd.DONE
+
+
 def test_only_an_open_trio_whose_entry_has_ended_is_moved(desk: Desk) -> None:
     def refused(trio: TrioOrder, sentence: str) -> None:
         with pytest.raises(IllegalTransition, match=sentence):
