@@ -12,6 +12,8 @@ from orders.domain.enums import Role
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
 from orders.domain.snapshot import MoveEnd
 from orders.exchange_data.clock import exchange_now_ms
+from orders.journal.replay import trio_replay
+from orders.journal.verify import journal_verify
 from orders.models import LevelMove, Slot, TrioOrder
 from orders.placement.perform import perform_all
 from orders.selectors import net_pnl
@@ -105,6 +107,10 @@ def test_a_level_moves_and_the_position_is_covered_all_the_while(
     assert trio.result == role.value
     assert desk.simulator.position("BTCUSDT", side=trio.position_side).is_flat
     assert desk.resting == []
+
+    # And its journal is whole and says the same as the books
+    assert not journal_verify(trio_id=trio.pk).breaks
+    assert not trio_replay(trio).differences
 
 
 def test_a_level_that_is_passed_before_the_exchange_judges_leaves_the_old_stop(any_desk: Desk) -> None:
