@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -107,6 +108,19 @@ def kill_key(desk: Desk) -> None:
     del desk.simulator.ex.by_key[desk.api_key]
 
 
+def under_way_is_done(*managers: WatchManager) -> None:
+    """Wait until what these processes asked before they gave an account back is answered."""
+    for manager in managers:
+        pools = manager._pools
+        together = threading.Barrier(pools.sweeps._max_workers + 1)
+        for _ in range(
+            pools.sweeps._max_workers
+        ):  # one for each thread: it comes when its last sweep is over
+            pools.sweeps.submit(together.wait, 10)
+        together.wait(10)
+        pools.settings_checks.submit(lambda: None).result(10)
+
+
 def tried_and_given_back(desk: Desk, *managers: WatchManager) -> int:
     """Have these processes poll until the account is given back; return how long nobody may try it then."""
 
@@ -134,6 +148,7 @@ def test_a_dead_key_is_tried_ever_more_rarely_by_all_processes_together(
     while sum(pauses) < 600:
         Watch.objects.update(retry_at=db_now())
         pauses.append(tried_and_given_back(desk, *managers))
+        under_way_is_done(*managers)
         asked = len(desk.simulator.log)
         for manager in managers * 3:
             manager.poll()

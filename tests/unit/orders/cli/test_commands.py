@@ -402,7 +402,10 @@ def test_a_script_moves_a_stop_and_is_told_why_a_target_stays(world: World) -> N
     assert refused.code == 3, refused
     assert "Take-profit stays at 110000, not moved to 111000; the exchange refused it" in refused.out
 
-    assert "the nearest valid level" in run("move_stop", trio, "100500", "--json").document["error"]
+    # A level beyond the price is refused at once where the price is known, and under the lock where it is not.
+    beyond = run("move_stop", trio, "100500", "--wait", "20", "--json")
+    assert beyond.code in (2, 3), beyond
+    assert "nearest valid level" in json.dumps(beyond.document), beyond
     assert "not a valid stop-loss price" in run("move_stop", trio, "many", "--json").document["error"]
     assert run("move_stop", "999999", "96000", "--json").code == 2
 

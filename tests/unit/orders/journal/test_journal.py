@@ -217,7 +217,7 @@ def test_a_journal_from_before_the_chain_is_taken_into_it(desk: Desk) -> None:
     desk.simulator.set_price("BTCUSDT", "100000")
     trios.append(desk.placed(desk.a_trio()))
     executor = MigrationExecutor(connection)
-    newest = executor.loader.graph.leaf_nodes("orders")
+    newest = executor.loader.graph.leaf_nodes()  # of every app: those that build on it went back with it
     executor.migrate([("orders", "0003_holding_time")])
 
     # When the database is brought forward
