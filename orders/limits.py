@@ -13,7 +13,7 @@ from django.db import connection
 from accounts.models import Environment
 from exchange.types import ZERO, ExchangeMs, OrderType, Side
 from orders.domain.limits import Breach, Entry, LimitRule, Limits, Usage, breach, is_automatic
-from orders.models import TrioOrder
+from orders.models import RiskLimit, TrioOrder
 
 DAY_MS: Final = 24 * 60 * 60 * 1000
 MARK_AGE_MS: Final = 5000  # a stream's mark price that is older is not better than the one it was queued at
@@ -65,9 +65,15 @@ USAGE = """
 
 
 def breach_of(
-    trio: TrioOrder, *, limited: bool, mark: Decimal | None, now_ts: ExchangeMs, lock: bool
+    trio: TrioOrder,
+    *,
+    limited: bool,
+    mark: Decimal | None,
+    now_ts: ExchangeMs,
+    lock: bool,
+    adds: Decimal | None = None,
 ) -> Breach | None:
-    """Return the limit that opening this trio would break, if any.
+    """Return the limit that opening this trio would break, if any; with ``adds``, adding so much to it at market.
 
     ``limited``: whether its account has limits at all; without them nothing is read. ``lock``: keep others who begin on
     the account waiting until the transaction ends. ``now_ts`` says which day it is (UTC).
@@ -78,7 +84,7 @@ def breach_of(
     values: dict[str, Any] = {
         "account": trio.account_id,
         "source": trio.source,
-        "trio": trio.pk or 0,
+        "trio": 0 if adds is not None else trio.pk or 0,  # what is added counts on top of it
         "symbol": trio.symbol_id,
         "side": trio.side,
         "quantity": trio.quantity,
@@ -94,7 +100,14 @@ def breach_of(
     if not rows:  # of other sources alone
         return without_limits(trio)
     entry = Entry(symbol.symbol, Side(trio.side), trio.quantity, OrderType(trio.entry_type), trio.price, mark)
+    if adds is not None:
+        entry = Entry(symbol.symbol, Side(trio.side), adds, OrderType.MARKET, None, mark, is_add=True)
     return breach(entry, (_read(trio, row) for row in rows))
+
+
+def is_limited(account_id: int) -> bool:
+    """Has an account any limits?"""
+    return RiskLimit.objects.filter(account_id=account_id, is_active=True).exists()
 
 
 def without_limits(trio: TrioOrder) -> Breach | None:

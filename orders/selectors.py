@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from accounts.gateways import limits_of
 from exchange.types import ZERO
-from orders.domain.enums import ENDS, Form, Role, TrioState
+from orders.domain.average import running_average
+from orders.domain.enums import ENDS, OPENING, Form, Role, TrioState
 from orders.domain.rounding import plain
 from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
 from orders.domain.validation import TAKER_FEE
@@ -63,7 +64,7 @@ NET_PNL = """
 def trios_listed() -> QuerySet[TrioOrder]:
     """Return trios with account, symbol and the entry's filled quantity (``entry_filled``)."""
     filled = (
-        Leg.objects.filter(trio=OuterRef("pk"), role=Role.ENTRY)
+        Leg.objects.filter(trio=OuterRef("pk"), role__in=OPENING)
         .order_by()
         .values("trio")
         .annotate(total=Sum("filled"))
@@ -159,16 +160,39 @@ def net_pnl(trio_ids: Collection[int]) -> dict[int, tuple[NetPnl, ...]]:
     return found
 
 
-def entry_fee_each(entry: Leg, *, margin_asset: str) -> Decimal:
-    """Return what an entry cost in fees for each unit of its quantity, in the margin asset.
+@dataclass(frozen=True, slots=True)
+class EntryCost:
+    """What a trio's position cost: its average price, and fees for each unit of quantity, in the margin asset."""
 
-    Where it is not booked yet, or was paid in another asset, what a taker pays counts.
+    average: Decimal
+    fee_each: Decimal
+
+
+def entry_cost(trio: TrioOrder) -> EntryCost | None:
+    """Return what a trio's position cost, what was added included; ``None`` while that is not known.
+
+    A fee that is not booked yet, or was paid in another asset, counts as what a taker pays.
     """
-    fills = list(entry.fills.all())
-    quantity = sum((fill.quantity for fill in fills), ZERO)
-    if quantity and quantity == entry.filled and all(fill.commission_asset == margin_asset for fill in fills):
-        return sum((fill.commission for fill in fills), ZERO) / quantity
-    return (entry.average_price or ZERO) * TAKER_FEE
+    legs = {leg.pk: leg for leg in trio.legs.all() if leg.filled}
+    opening = [leg for leg in legs.values() if Role(leg.role).opens]
+    quantity = sum((leg.filled for leg in opening), ZERO)
+    if not quantity or not all(leg.average_price for leg in opening):
+        return None
+    fills = list(trio.fills.order_by("time_ts", "trade_id"))
+    booked = sum((fill.quantity for fill in fills), ZERO)
+    average: Decimal | None = None
+    if booked == sum((leg.filled for leg in legs.values()), ZERO):
+        average = running_average(
+            (fill.quantity if Role(legs[fill.leg_id].role).opens else -fill.quantity, fill.price)
+            for fill in fills
+        )
+    if average is None:  # something is not booked yet
+        average = sum((leg.filled * (leg.average_price or ZERO) for leg in opening), ZERO) / quantity
+    entered = [fill for fill in fills if Role(legs[fill.leg_id].role).opens] if average else []
+    whole = sum((fill.quantity for fill in entered), ZERO) == quantity
+    if whole and all(fill.commission_asset == trio.symbol.margin_asset for fill in entered):
+        return EntryCost(average, sum((fill.commission for fill in entered), ZERO) / quantity)
+    return EntryCost(average, average * TAKER_FEE)
 
 
 # --- one trio -----------------------------------------------------------------------------------

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from accounts.models import Environment, ExchangeAccount
-from exchange.types import PositionMode, PositionSide, Side
+from exchange.types import OrderType, PositionMode, PositionSide, Side
 from infrastructure import job_queue
 from orders import jobs, risk_gates
 from orders.domain.decision.lifecycle import Transition, next_state
@@ -18,16 +19,19 @@ from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
 from orders.domain.level_moves import break_even_level, is_looser, level_check, standing_check
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain, shown
-from orders.domain.snapshot import Move, MoveEnd
+from orders.domain.shares import part_targets_problems
+from orders.domain.size_changes import add_standing_check, part_close_quantity, size_standing_check
+from orders.domain.snapshot import Move, MoveEnd, SizeWish, TrioSnapshot
 from orders.exchange_data.clock import to_ms
 from orders.installation import install_row
-from orders.models import Clock, LevelMove, Symbol, TrioOrder
+from orders.models import Clock, LevelMove, SizeChange, Symbol, TrioOrder
 from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import rows_read
-from orders.queueing.check import margin_needed, trio_check, trios_check
+from orders.queueing.check import add_check, margin_needed, trio_check, trios_check
 from orders.queueing.market import Funds, Reading, funds_read, market_read, marks_read
 from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
-from orders.selectors import entry_fee_each
+from orders.selectors import entry_cost
+from orders.specs import part_targets_of, part_targets_read, part_targets_text
 from orders.story import move_sentence, note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
 
@@ -203,15 +207,15 @@ def trio_break_even(*, trio_id: int, by: str, offset_ticks: int = 0) -> LevelMov
 
 
 def _break_even(trio: TrioOrder, *, offset_ticks: int) -> Decimal:
-    entry = trio.legs.filter(role=Role.ENTRY).order_by("-generation").first()
-    if entry is None or not entry.average_price:
+    cost = entry_cost(trio)
+    if cost is None:
         raise IllegalTransition(
             "What its entry cost is not known yet: try again in a moment. Nothing was moved."
         )
     level = break_even_level(
         Side(trio.side),
-        entry.average_price,
-        fee_each=entry_fee_each(entry, margin_asset=trio.symbol.margin_asset),
+        cost.average,
+        fee_each=cost.fee_each,
         tick=trio.symbol.tick_size or TINY,
         offset_ticks=offset_ticks,
     )
@@ -226,10 +230,7 @@ def _break_even(trio: TrioOrder, *, offset_ticks: int) -> Decimal:
 def _level_wish(trio_id: int, role: Role, level_of: Callable[[TrioOrder], Decimal], *, by: str) -> LevelMove:
     """Record a wish for the level that ``level_of`` says once the trio's row is locked."""
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
-        trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
-        clock = Clock.objects.filter(environment=trio.account.environment).first()
-        offset = clock.offset_ms if clock else 0
-        seen = snapshot_of(trio, rows_read(trio), now=now, offset_ms=offset, install=install_row())
+        trio, seen = _seen(trio_id, now)
         standing_check(seen, role)
         level = shown(level_of(trio), trio.symbol.tick_size)  # as many decimals as the exchange takes
         level_check(seen, role, level)
@@ -238,6 +239,99 @@ def _level_wish(trio_id: int, role: Role, level_of: Callable[[TrioOrder], Decima
         move = _move_recorded(trio, role, level, before=seen.level(role), by=by, now=now)
         job_queue.ring(jobs.advance, trio_id)
     return move
+
+
+def _seen(trio_id: int, now: datetime) -> tuple[TrioOrder, TrioSnapshot]:
+    """Return a trio, whose row is locked, as a decision would see it."""
+    trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
+    clock = Clock.objects.filter(environment=trio.account.environment).first()
+    offset = clock.offset_ms if clock else 0
+    return trio, snapshot_of(trio, rows_read(trio), now=now, offset_ms=offset, install=install_row())
+
+
+def trio_close_part(
+    *,
+    trio_id: int,
+    by: str,
+    quantity: Decimal | None = None,
+    percent: Decimal | None = None,
+    notional: Decimal | None = None,
+) -> SizeChange:
+    """Wish to take part of a position off at market: so much in the base asset, in percent of it, or in the quote asset.
+
+    What is rounded is rounded down. Raises IllegalTransition when nothing of this trio can be taken off now, RuleBroken
+    when not so much (with the nearest that can).
+    """
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio, seen = _seen(trio_id, now)
+        size_standing_check(seen)
+        wanted = part_close_quantity(seen, quantity=quantity, percent=percent, notional=notional)
+        return _size_recorded(trio, Role.PART_CLOSE, wanted, by=by, now=now)
+
+
+def trio_add(*, trio_id: int, by: str, quantity: Decimal) -> SizeChange:
+    """Wish to add to an open position at market, under the same stop and targets. It is checked as new risk.
+
+    Raises IllegalTransition when nothing can be added to this trio now, TrioRefused (RuleBroken, LimitBroken) when not
+    so much.
+    """
+    trio = TrioOrder.objects.select_related("account", "symbol").get(pk=trio_id)
+    if trio.trio_state is TrioState.OPEN:
+        add_check(trio, quantity)  # asks the exchange, so before the row is locked
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio, seen = _seen(trio_id, now)
+        size_standing_check(seen)
+        add_standing_check(seen)
+        return _size_recorded(trio, Role.ADD, quantity, by=by, now=now)
+
+
+def _size_recorded(trio: TrioOrder, role: Role, quantity: Decimal, *, by: str, now: datetime) -> SizeChange:
+    change = SizeChange.objects.create(trio=trio, role=role, quantity=quantity, wanted_at=now, wanted_by=by)
+    trio.sizes_put([*trio.sizes_wanted, SizeWish(change.pk, role, quantity, to_ms(now))])
+    trio.wake_at = now
+    trio.save(update_fields=["moves", "wake_at", "updated_at"])
+    verb = "Adding" if role is Role.ADD else "Taking off"
+    text = f"{verb} {plain(quantity)} at market requested by {by}."
+    note(trio, "wish", text, at=now, by=by, role=role, quantity=plain(quantity))
+    job_queue.ring(jobs.advance, trio.pk)
+    return change
+
+
+def trio_targets(*, trio_id: int, by: str, text: str, follow: str | None = None) -> TrioOrder:
+    """Set the part targets of an open trio anew: “62000:50, 63000:25”, nearest first; empty for none. Those that have
+    executed stay spent. The take-profit itself is moved by ``trio_move``.
+
+    Shares are of what remains. Raises IllegalTransition when the trio is not open, RuleBroken with what is wrong.
+    """
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio, seen = _seen(trio_id, now)
+        size_standing_check(seen, waits=False)
+        before = part_targets_text(trio) or "none"
+        last = max((row["number"] for row in trio.part_targets), default=0)
+        last = max(last, *(leg.number for leg in seen.every(Role.PART_TARGET)), 0)
+        trio.part_targets = part_targets_read(text, after=last)
+        if follow is not None:
+            trio.follow = follow
+        spec = replace(
+            seen.spec, quantity=seen.position, part_targets=part_targets_of(trio), entry_type=OrderType.MARKET
+        )
+        for problem in part_targets_problems(spec, seen.rules, seen.slot.mark_price):
+            raise problem
+        trio.moves = trio.moves | {"followed": 0}
+        trio.wake_at = now
+        trio.save(update_fields=["part_targets", "follow", "moves", "wake_at", "updated_at"])
+        after = part_targets_text(trio) or "none"
+        note(
+            trio,
+            "wish",
+            f"Part targets changed from {before} to {after} by {by}.",
+            at=now,
+            by=by,
+            before=before,
+            after=after,
+        )
+        job_queue.ring(jobs.advance, trio_id)
+    return trio
 
 
 def _move_recorded(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 
 from exchange.types import OrderType, PositionMode, PositionSide, Side, TimeInForce
-from orders.domain.enums import (
-    Protection,
-    TargetPolicy,
-)
+from orders.domain.enums import Follow, Protection, TargetPolicy
+from orders.domain.errors import RuleBroken
 from orders.domain.rounding import plain, shown
-from orders.domain.snapshot import Rules, Spec
+from orders.domain.snapshot import PartTarget, Rules, Spec
 from orders.models import Symbol, TrioOrder
 
+PART_TARGET = re.compile(r"(?P<level>\d{1,20}(?:\.\d{1,16})?)\s*:\s*(?P<share>\d{1,3}(?:\.\d{1,4})?)\s*%?")
 FILTERS = (
     "tick_size",
     "price_min",
@@ -49,10 +49,42 @@ def spec_of(trio: TrioOrder) -> Spec:
         stop_loss=price(trio.stop_loss),
         take_profit=price(trio.take_profit),
         target_policy=TargetPolicy(trio.target_policy),
+        part_targets=part_targets_of(trio),
+        follow=Follow(trio.follow),
         tick=symbol.tick_size,
         multiplier_up=symbol.multiplier_up,
         multiplier_down=symbol.multiplier_down,
     )
+
+
+def part_targets_of(trio: TrioOrder) -> tuple[PartTarget, ...]:
+    """Return a trio's part targets, nearest first, with each level in the symbol's own decimals."""
+    return tuple(
+        PartTarget(row["number"], shown(Decimal(row["level"]), trio.symbol.tick_size), Decimal(row["share"]))
+        for row in trio.part_targets
+    )
+
+
+def part_targets_read(text: str, *, after: int = 0) -> list[dict[str, int | str]]:
+    """Read part targets as a person writes them, “62000:50, 63000:25”: each level with its share in percent, nearest first.
+
+    ``after``: the last number that was given before. Raises RuleBroken.
+    """
+    rows: list[dict[str, int | str]] = []
+    for place, part in enumerate(filter(None, map(str.strip, text.split(","))), start=1):
+        written = PART_TARGET.fullmatch(part)
+        if written is None:
+            raise RuleBroken(
+                "part_targets",
+                f"“{part}” is no part target: write its price and its share in percent, such as 62000:50.",
+            )
+        rows.append({"number": after + place, "level": written["level"], "share": written["share"]})
+    return rows
+
+
+def part_targets_text(trio: TrioOrder) -> str:
+    """Return part targets as a person writes them."""
+    return ", ".join(f"{plain(part.level)}:{plain(part.share)}" for part in part_targets_of(trio))
 
 
 def rules_of(symbol: Symbol) -> Rules:
@@ -69,7 +101,7 @@ def spec_shown(trio: TrioOrder) -> dict[str, str]:
     """Return a draft as a page shows it, one text for each field a person may set."""
     found = {}
     for name in TrioOrder.SPEC_FIELDS:
-        value = getattr(trio, name)
+        value = part_targets_text(trio) if name == "part_targets" else getattr(trio, name)
         found[name] = plain(value) if isinstance(value, Decimal) else "" if value is None else str(value)
     return found
 

@@ -13,9 +13,9 @@ from infrastructure.rows import row_append, row_insert, row_update
 from orders.domain.enums import Role
 from orders.domain.operator_questions import ASKED_ONCE, Kept, Question, QuestionKind
 from orders.domain.rounding import plain
-from orders.domain.snapshot import MoveEnd
+from orders.domain.snapshot import MoveEnd, SizeEnd
 from orders.exchange_data.clock import db_now
-from orders.models import LevelMove, TrioEvent, TrioOrder
+from orders.models import LevelMove, SizeChange, TrioEvent, TrioOrder
 from orders.trio_lock import locked
 
 WAKE = "UPDATE orders_trioorder SET wake_at = %s WHERE id = %s"
@@ -58,6 +58,21 @@ def move_sentence(move: LevelMove) -> str:
             said = f"the exchange refused it: {move.refused_text.rstrip('.') or 'no reason given'}{code}"
             near = "" if move.nearest is None else f" The nearest valid level is {plain(move.nearest)}."
             return f"{what} stays at {plain(move.level_before)}, not moved to {level}; {said}.{near}"
+
+
+def size_sentence(change: SizeChange) -> str:
+    """Say how a wish for another size ended."""
+    role, quantity = Role(change.role), plain(change.quantity)
+    verb = "added" if role is Role.ADD else "taken off"
+    match SizeEnd(change.end):
+        case SizeEnd.DONE:
+            return f"{plain(change.filled)} of {quantity} {verb}."
+        case SizeEnd.DROPPED:
+            return f"{quantity} not {verb}: the trio is being closed."
+        case SizeEnd.REFUSED:
+            code = f" (code {change.refused_code})" if change.refused_code else ""
+            why = change.refused_text.rstrip(".") or "no reason given"
+            return f"{quantity} not {verb}: {why}{code}."
 
 
 class Put(enum.Enum):

@@ -264,8 +264,8 @@ class Replay:
         assert trio.take_profit is not None
         assert signal.bar_open_ts is not None
         fills = list(trio.fills.select_related("leg"))
-        entered = [fill for fill in fills if fill.leg.role == Role.ENTRY]
-        left = [fill for fill in fills if fill.leg.role != Role.ENTRY]
+        entered = [fill for fill in fills if Role(fill.leg.role).opens]
+        left = [fill for fill in fills if not Role(fill.leg.role).opens]
         entry, quantity = _average(entered), sum((fill.quantity for fill in entered), ZERO)
         planned = ZERO
         if entry is not None:

@@ -34,11 +34,11 @@ class PriceLevel:
 
     @property
     def is_entry(self) -> bool:
-        return self.role is Role.ENTRY
+        return self.role.opens
 
     @property
     def is_target(self) -> bool:
-        return self.role is Role.TAKE_PROFIT
+        return self.role in (Role.TAKE_PROFIT, Role.PART_TARGET)
 
     def reached_by(self, price: Decimal) -> bool:
         return price >= self.price if self.at_or_above else price <= self.price
@@ -63,7 +63,7 @@ RESTING = """
     JOIN accounts_exchangeaccount account ON account.id = trio.account_id
     JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
     WHERE trio.account_id = ANY (%s) AND trio.holds_slot AND trio.state IN ('PLACING', 'WORKING', 'OPEN')
-      AND leg.state IN ('ACCEPTED', 'PARTIALLY_FILLED') AND leg.role IN ('ENTRY', 'STOP_LOSS', 'TAKE_PROFIT')
+      AND leg.state IN ('ACCEPTED', 'PARTIALLY_FILLED') AND leg.role IN ('ENTRY', 'STOP_LOSS', 'TAKE_PROFIT', 'PART_TARGET')
       AND NOT (leg.role = 'ENTRY' AND trio.protection = 'PRE_ARMED' AND account.position_mode = 'ONE_WAY')
     ORDER BY leg.id
 """
@@ -94,7 +94,7 @@ def price_level(order: Resting) -> PriceLevel | None:
     buys = order.side == Side.BUY
     if order.role == Role.STOP_LOSS:
         price, kind, at_or_above = order.trigger_price, PriceKind.MARK, buys
-    elif order.role == Role.TAKE_PROFIT:
+    elif order.role in (Role.TAKE_PROFIT, Role.PART_TARGET):
         price, kind, at_or_above = order.trigger_price, PriceKind.LAST, not buys
     else:  # a resting BUY fills when the price falls to it
         price, kind, at_or_above = order.price, PriceKind.LAST, not buys

@@ -106,7 +106,7 @@ def trio_page(trio_id: int) -> TrioPage:
     legs = list(trio.legs.all())
     fills = list(trio.fills.select_related("leg"))
     requests = list(trio.requests.select_related("outcome", "leg").order_by("-id")[:ROWS_SHOWN])
-    entries = [leg for leg in legs if leg.role == Role.ENTRY]
+    entries = [leg for leg in legs if Role(leg.role).opens]
     filled = sum((leg.filled for leg in entries), ZERO)
     average = next((leg.average_price for leg in entries if leg.average_price), None)
     slot = trio.slot
@@ -174,7 +174,7 @@ def outstanding_wish(trio: TrioOrder, legs: Sequence[Leg]) -> str:
         return f"Panic close asked for{_at(at)}"
     if at := trio.close_wanted_at:
         return f"Close at market asked for{_at(at)}"
-    entry_over = all(LegState(leg.state).is_final for leg in legs if leg.role == Role.ENTRY)
+    entry_over = all(LegState(leg.state).is_final for leg in legs if Role(leg.role).opens)
     if (at := trio.cancel_wanted_at) and not (trio.trio_state is TrioState.OPEN and entry_over):
         return f"Cancel asked for{_at(at)}"
     return ""

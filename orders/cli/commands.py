@@ -22,13 +22,13 @@ from local_servers.manager import EmbeddedServersError
 from orders import risk_gates
 from orders.cli.document import trio_document, trio_sentence
 from orders.cli.wait import OTHER_END, Baseline, wait_for
-from orders.domain.enums import Role
+from orders.domain.enums import Follow, Role
 from orders.domain.errors import OrdersError, TrioRefused
-from orders.domain.snapshot import MoveEnd
+from orders.domain.snapshot import MoveEnd, SizeEnd
 from orders.installation import install_refusal
-from orders.models import LevelMove, TrioEvent, TrioOrder
+from orders.models import LevelMove, SizeChange, TrioEvent, TrioOrder
 from orders.services import Reading, trio_move, trio_queue
-from orders.story import move_sentence
+from orders.story import move_sentence, size_sentence
 
 WAIT_MAX: Final = 7 * 86_400
 NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
@@ -112,6 +112,25 @@ class MoveCommand(VerbCommand):
         return replace(result, sentence=sentence, exit_code=max(result.exit_code, OTHER_END))
 
 
+class SizeCommand(VerbCommand):
+    """A verb that changes the size of an open position."""
+
+    def change(self, by: str, **options: Any) -> SizeChange:
+        raise NotImplementedError
+
+    def run(self, **options: Any) -> CommandResult:
+        self.refuse_on_a_copy()
+        since = Baseline.of(trio_get(options["trio"]))
+        change = self.change(os_operator(), **options)
+        self.warn_if_nobody_acts()
+        result = self.outcome(options["trio"], options, since=since)
+        change.refresh_from_db()
+        if options["wait"] is None or change.end in ("", SizeEnd.DONE):
+            return result
+        sentence = f"{size_sentence(change)} {result.sentence}"
+        return replace(result, sentence=sentence, exit_code=max(result.exit_code, OTHER_END))
+
+
 def add_wait(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--wait",
@@ -120,6 +139,25 @@ def add_wait(parser: ArgumentParser) -> None:
         help="return when the trio has ended, asks a person, or rests as wanted; at most after so many seconds."
         " Exit codes then: 0 as wanted, 2 refused, 3 another end, 4 still under way, 5 a person is asked",
     )
+
+
+def add_follow(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--follow",
+        metavar="WHERE",
+        help="where the stop-loss goes when a part target has executed: BREAK_EVEN (after the first), TARGETS (after the"
+        " next ones to the target before), NONE",
+    )
+
+
+def follow_of(text: str | None) -> str | None:
+    """Read where the stop is to follow the targets; ``None``: not said. Raises TrioRefused."""
+    if text is None:
+        return None
+    found = word(
+        text, [*(follow.value for follow in Follow if follow.value), "NONE"], "way to follow the targets"
+    )
+    return "" if found == "NONE" else found
 
 
 def _seconds(text: str) -> timedelta:

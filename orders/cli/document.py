@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from exchange.types import ZERO
 from orders.domain.enums import Role, TrioState
 from orders.domain.rounding import on_grid, plain, shown, signed
-from orders.models import Leg, LevelMove, TrioOrder
+from orders.domain.shares import last_share
+from orders.models import Leg, LevelMove, SizeChange, TrioOrder
 from orders.placement.uncovered import uncovered_now
 from orders.selectors import NetPnl, net_pnl
-from orders.story import move_sentence
+from orders.specs import part_targets_of
+from orders.story import move_sentence, size_sentence
 
 
 def trio_document(trio: TrioOrder) -> dict[str, Any]:
@@ -28,6 +31,8 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "question": trio.question or None,
         "net_pnl": [_pnl_document(result) for result in net_pnl([trio.pk]).get(trio.pk, ())],
         "legs": [_leg_document(leg, step=step, tick=tick) for leg in legs],
+        "targets": _targets_document(trio, legs, step=step, tick=tick),
+        "size_changes": [_size_document(change, step=step, tick=tick) for change in trio.size_changes.all()],
         "moves": [_move_document(move, tick=tick) for move in trio.level_moves.all()],
     }
 
@@ -78,7 +83,7 @@ def decimals(value: Decimal | None, grid: Decimal | None) -> str:
 
 
 def _filled(legs: Any) -> Decimal:
-    return sum((leg.filled for leg in legs if leg.role == Role.ENTRY), ZERO)
+    return sum((leg.filled for leg in legs if Role(leg.role).opens), ZERO)
 
 
 def _move_document(move: LevelMove, *, tick: Decimal | None) -> dict[str, Any]:
@@ -94,6 +99,56 @@ def _move_document(move: LevelMove, *, tick: Decimal | None) -> dict[str, Any]:
         "reason": move_sentence(move) if move.end else None,
         "nearest": None if move.nearest is None else decimals(move.nearest, tick),
     }
+
+
+def _size_document(change: SizeChange, *, step: Decimal | None, tick: Decimal | None) -> dict[str, Any]:
+    """One wish to take part of the position off, or to add to it, and how it ended (``null``: it has not yet)."""
+    return {
+        "kind": change.role,
+        "quantity": decimals(change.quantity, step),
+        "filled": decimals(change.filled, step),
+        "by": change.wanted_by,
+        "at": change.wanted_at.isoformat(timespec="milliseconds"),
+        "end": change.end or None,
+        "ended_at": None if change.ended_at is None else change.ended_at.isoformat(timespec="milliseconds"),
+        "reason": size_sentence(change) if change.end else None,
+    }
+
+
+def _targets_document(
+    trio: TrioOrder, legs: Sequence[Leg], *, step: Decimal | None, tick: Decimal | None
+) -> list[dict[str, Any]]:
+    """All targets, nearest first; the last is the take-profit, which takes what the others leave."""
+    if trio.take_profit is None:
+        return []
+    parts = part_targets_of(trio)
+    targets = [
+        {
+            "level": decimals(part.level, tick),
+            "share": plain(part.share),
+            "filled": decimals(
+                sum(
+                    (
+                        leg.filled
+                        for leg in legs
+                        if leg.role == Role.PART_TARGET and leg.number == part.number
+                    ),
+                    ZERO,
+                ),
+                step,
+            ),
+        }
+        for part in parts
+    ]
+    last = sum((leg.filled for leg in legs if leg.role == Role.TAKE_PROFIT), ZERO)
+    return [
+        *targets,
+        {
+            "level": decimals(trio.take_profit, tick),
+            "share": plain(last_share(parts)),
+            "filled": decimals(last, step),
+        },
+    ]
 
 
 def _leg_document(leg: Leg, *, step: Decimal | None, tick: Decimal | None) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import Final
 from orders.domain.enums import Role
 
 DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
-OURS: Final = re.compile(r"(?P<install>[a-z0-9]{4})-(?P<trio>[a-z0-9]+)-(?P<role>[espx])(?P<generation>\d+)")
+OURS: Final = re.compile(
+    r"(?P<install>[a-z0-9]{4})-(?P<trio>[a-z0-9]+)-(?P<role>[aceptsx])(?P<generation>\d+)"
+)
 
 
 def base36(number: int) -> str:

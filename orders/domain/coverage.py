@@ -46,7 +46,7 @@ def is_uncovered(trio: TrioSnapshot) -> bool:
 
 def uncovered_since_ts(trio: TrioSnapshot) -> int:
     """Return the exchange time at which the present gap opened, as far as we know."""
-    fills = [leg.filled_ts for leg in trio.of(Role.ENTRY) if leg.filled_ts]
+    fills = [leg.filled_ts for leg in trio.entries if leg.filled_ts]
     first = min(fills) if fills else trio.slot.as_of
     stops = trio.of(Role.STOP_LOSS)
     endings = [leg.ended_ts for leg in stops if leg.acknowledged and leg.ended_ts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 
 class Role(enum.StrEnum):
@@ -10,15 +11,40 @@ class Role(enum.StrEnum):
     STOP_LOSS = "STOP_LOSS"
     TAKE_PROFIT = "TAKE_PROFIT"
     EXIT = "EXIT"
+    PART_TARGET = "PART_TARGET"  # a take-profit for a share of the position
+    PART_CLOSE = "PART_CLOSE"  # part of the position, taken off at market
+    ADD = "ADD"  # a further entry under the same stop and targets
 
     @property
     def letter(self) -> str:
         """The role's place in a client id: ``<install>-<trio>-<letter><generation>``."""
-        return {"ENTRY": "e", "STOP_LOSS": "s", "TAKE_PROFIT": "p", "EXIT": "x"}[self.value]
+        return LETTERS[self]
+
+    @property
+    def opens(self) -> bool:
+        """Does such an order enlarge the position? All others reduce it."""
+        return self in OPENING
+
+    @property
+    def is_part(self) -> bool:
+        """Does such an order leave its trio open when it executes, as long as something is left?"""
+        return self in (Role.PART_TARGET, Role.PART_CLOSE)
 
     @property
     def words(self) -> str:
         return self.value.lower().replace("_", "-")
+
+
+OPENING: Final = (Role.ENTRY, Role.ADD)
+LETTERS: Final = {
+    Role.ENTRY: "e",
+    Role.STOP_LOSS: "s",
+    Role.TAKE_PROFIT: "p",
+    Role.EXIT: "x",
+    Role.PART_TARGET: "t",
+    Role.PART_CLOSE: "c",
+    Role.ADD: "a",
+}
 
 
 class Form(enum.StrEnum):
@@ -40,6 +66,14 @@ class TargetPolicy(enum.StrEnum):
 
     ROLL_BACK = "ROLL_BACK"
     KEEP_STOP = "KEEP_STOP"
+
+
+class Follow(enum.StrEnum):
+    """Where the stop goes when a part target has executed."""
+
+    NOTHING = ""
+    BREAK_EVEN = "BREAK_EVEN"  # to break-even after the first
+    TARGETS = "TARGETS"  # to break-even after the first, then to the target before the last that executed
 
 
 class LegState(enum.StrEnum):

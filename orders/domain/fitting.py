@@ -88,7 +88,14 @@ def fitted(spec: Spec, rules: Rules) -> Spec:
     """
     tick = rules.tick_size
     if not tick or all(
-        on_grid(price, tick) for price in (spec.stop_loss, spec.take_profit, spec.price) if price
+        on_grid(price, tick)
+        for price in (
+            spec.stop_loss,
+            spec.take_profit,
+            spec.price,
+            *(part.level for part in spec.part_targets),
+        )
+        if price
     ):
         return spec
     long = spec.side is Side.BUY
@@ -98,6 +105,9 @@ def fitted(spec: Spec, rules: Rules) -> Spec:
         stop_loss=None if spec.stop_loss is None else to_grid(spec.stop_loss, tick, nearer),
         take_profit=None if spec.take_profit is None else to_grid(spec.take_profit, tick, safer),
         price=None if spec.price is None else entry_to_tick(spec.price, tick=tick, side=spec.side),
+        part_targets=tuple(
+            replace(part, level=to_grid(part.level, tick, safer)) for part in spec.part_targets
+        ),
     )
 
 

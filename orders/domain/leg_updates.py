@@ -222,7 +222,7 @@ def answered(
 
 def gives_up(role: Role, trio: TrioState) -> bool:
     """Is an order under a refused key given up? No new risk then; what protects is tried again."""
-    return role is Role.ENTRY or trio in (TrioState.PLACING, TrioState.QUEUED)
+    return role.opens or trio in (TrioState.PLACING, TrioState.QUEUED)
 
 
 def written_off(leg: LegFacts, *, at: int) -> LegFacts:

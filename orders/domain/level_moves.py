@@ -72,8 +72,7 @@ def standing_check(trio: TrioSnapshot, role: Role) -> None:
         raise IllegalTransition(f"The trio has ended ({trio.state}): there is no {what} to move.")
     if trio.state is not S.OPEN or trio.close_wanted or trio.panic_wanted:
         raise IllegalTransition(f"The trio is being closed ({trio.state}): its {what} is not moved any more.")
-    entry = trio.entry
-    if entry is not None and not entry.state.is_final:
+    if not all(entry.state.is_final for entry in trio.entries):
         raise IllegalTransition(
             f"Its entry still fills: a {what} can be moved when that has ended. Cancel what is unfilled, then move it."
         )

@@ -75,6 +75,7 @@ class Entry:
     entry_type: OrderType
     price: Decimal | None
     mark: Decimal | None
+    is_add: bool = False  # to a trio that is open: no further one
 
     @property
     def notional(self) -> Decimal | None:
@@ -145,9 +146,9 @@ def _breaches(entry: Entry, limits: Limits, usage: Usage) -> Iterable[Breach]:
         yield broken(LimitRule.SYMBOL, entry.symbol, ", ".join(sorted(limits.symbols)))
     if limits.daily_loss is not None and -usage.day_result >= limits.daily_loss:
         yield broken(LimitRule.DAILY_LOSS, _money(-usage.day_result), _money(limits.daily_loss))
-    if usage.duplicate_of is not None and limits.duplicate_seconds is not None:
+    if usage.duplicate_of is not None and limits.duplicate_seconds is not None and not entry.is_add:
         yield broken(LimitRule.DUPLICATE, usage.duplicate_of, limits.duplicate_seconds)
-    if limits.trios_open is not None and usage.trios_open + 1 > limits.trios_open:
+    if limits.trios_open is not None and usage.trios_open + 1 > limits.trios_open and not entry.is_add:
         yield broken(LimitRule.OPEN_TRIOS, usage.trios_open + 1, limits.trios_open)
     if limits.orders_minute is not None and usage.begun_minute + 1 > limits.orders_minute:
         yield broken(LimitRule.ORDERS_A_MINUTE, usage.begun_minute + 1, limits.orders_minute)

@@ -24,7 +24,7 @@ from exchange.types import (
     TimeInForce,
     WorkingType,
 )
-from orders.domain.enums import Cause, Form, LegState, Protection, Role, TargetPolicy, TrioState
+from orders.domain.enums import Cause, Follow, Form, LegState, Protection, Role, TargetPolicy, TrioState
 from orders.domain.limits import Breach
 from orders.domain.operator_questions import Question
 
@@ -76,8 +76,20 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class PartTarget:
+    """A take-profit for a share of the position, in percent; ``number``: its own, never given twice in a trio."""
+
+    number: int
+    level: Decimal
+    share: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
-    """The trio as a person meant it, already in whole ticks and steps."""
+    """The trio as a person meant it, already in whole ticks and steps.
+
+    ``part_targets``: in the order in which the price meets them, all before ``take_profit``, which takes what they leave.
+    """
 
     side: Side
     position_side: PositionSide
@@ -93,6 +105,13 @@ class Spec:
     tick: Decimal | None = None
     multiplier_up: Decimal | None = None  # the band around the mark price in which orders may be priced
     multiplier_down: Decimal | None = None
+    part_targets: tuple[PartTarget, ...] = ()
+    follow: Follow = Follow.NOTHING
+
+    @property
+    def legs_wanted(self) -> int:
+        """Conditional orders that a trio keeps room for: its legs, and where they change in size a second stop."""
+        return LEGS_A_TRIO + len(self.part_targets) + bool(self.part_targets)
 
     @property
     def exit_side(self) -> Side:
@@ -135,6 +154,8 @@ class LegView:
     looks: int = 0
     late: bool = False  # was written off, then turned up
     for_move: bool = False  # sent for a wish for another level
+    number: int = 0  # of the part target, or of the wish for another size, it was sent for
+    average_price: Decimal | None = None
 
     @property
     def live(self) -> bool:
@@ -206,6 +227,34 @@ class EndedMove:
     order: LegView | None = None
 
 
+class SizeEnd(enum.StrEnum):
+    """How a wish for another size ended."""
+
+    DONE = "DONE"  # its order executed, wholly or in part
+    REFUSED = "REFUSED"  # nothing of it executed
+    DROPPED = "DROPPED"  # the trio is on its way out
+
+
+@dataclass(frozen=True, slots=True)
+class SizeWish:
+    """A wish to take part of the position off, or to add to it, at market. ``since``: when it was made (our clock)."""
+
+    number: int
+    role: Role  # PART_CLOSE or ADD
+    quantity: Decimal
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSize:
+    """A wish for another size that this decision ends; ``order``: the one sent for it; ``why``: a refusal of our own."""
+
+    wish: SizeWish
+    end: SizeEnd
+    order: LegView | None = None
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class TrioSnapshot:
     spec: Spec
@@ -242,6 +291,10 @@ class TrioSnapshot:
     moves: tuple[Move, ...] = ()  # wished for, one a role at most
     moved: frozenset[Role] = frozenset()  # whose level is another than it was placed with
     ended_moves: tuple[EndedMove, ...] = ()  # by this decision
+    sizes: tuple[SizeWish, ...] = ()  # wished for, one at a time
+    ended_sizes: tuple[EndedSize, ...] = ()  # by this decision
+    size_refusal: str = ""  # a limit or setting that forbids to add, in words
+    followed: int = 0  # how many part targets the stop has followed already
 
     # --- legs by role -----------------------------------------------------------------------
 
@@ -267,9 +320,14 @@ class TrioSnapshot:
         return self.newest(Role.ENTRY)
 
     @property
+    def entries(self) -> tuple[LegView, ...]:
+        """All orders that enlarge the position: the entry, and what was added."""
+        return tuple(leg for leg in self.legs if leg.role.opens)
+
+    @property
     def protective_legs(self) -> tuple[LegView, ...]:
         """The stops and targets."""
-        return tuple(leg for leg in self.legs if leg.role in (Role.STOP_LOSS, Role.TAKE_PROFIT))
+        return tuple(leg for leg in self.legs if leg.role in PROTECTIVE)
 
     def may_ask(self, question: Question) -> bool:
         """Is this neither asked now nor answered already?"""
@@ -280,13 +338,13 @@ class TrioSnapshot:
 
     @property
     def entry_filled(self) -> Decimal:
-        """Quantity the entry has filled so far."""
-        return _sum(leg.filled for leg in self.of(Role.ENTRY))
+        """Quantity the entry, and what was added to it, has filled so far."""
+        return _sum(leg.filled for leg in self.entries)
 
     @property
     def exit_filled(self) -> Decimal:
         """Quantity our stops, targets and exits have closed again."""
-        return _sum(leg.filled for leg in self.legs if leg.role is not Role.ENTRY)
+        return _sum(leg.filled for leg in self.legs if not leg.role.opens)
 
     @property
     def ours(self) -> Decimal:
@@ -349,5 +407,6 @@ def _sum(values: Iterable[Decimal]) -> Decimal:
     return sum(values, ZERO)
 
 
+PROTECTIVE = (Role.STOP_LOSS, Role.TAKE_PROFIT, Role.PART_TARGET)
 STOP_WORKING_TYPE = WorkingType.MARK_PRICE
 TARGET_WORKING_TYPE = WorkingType.CONTRACT_PRICE

@@ -13,6 +13,7 @@ from exchange.refusals import Refusal
 from exchange.types import ZERO, LeverageBracket, OrderType, PositionMode, PositionSide, Side
 from orders.domain.errors import RuleBroken
 from orders.domain.rounding import entry_to_tick, on_grid, plain, quantity_down, quantity_up
+from orders.domain.shares import part_targets_problems
 from orders.domain.snapshot import Rules, Spec
 
 TAKER_FEE = Decimal("0.0005")  # of the notional: what accounts without a discount pay
@@ -53,6 +54,7 @@ def problems(spec: Spec, rules: Rules, market: Market) -> Iterable[RuleBroken]:
     yield from _quantity(spec, rules)
     yield from _prices(spec, rules)
     yield from _levels(spec, market)
+    yield from part_targets_problems(spec, rules, market.mark_price)
     yield from _market(spec, rules, market)
     yield from _margin(spec, market)
 

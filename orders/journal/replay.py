@@ -164,8 +164,8 @@ def _end(replayed: Replayed, trio: TrioOrder) -> None:
     """Add where the trio's state contradicts what became of its orders."""
     legs = list(replayed.legs.values())
     state = trio.trio_state
-    entered = _executed(legs, Role.ENTRY)
-    left = sum((_executed(legs, role) for role in Role if role is not Role.ENTRY), ZERO)
+    entered = sum((_executed(legs, role) for role in Role if role.opens), ZERO)
+    left = sum((_executed(legs, role) for role in Role if not role.opens), ZERO)
     if state.is_end:
         replayed.differences += [
             f"The trio has ended {state}, but {leg.client_id} is still {leg.facts.state}."
@@ -176,11 +176,18 @@ def _end(replayed: Replayed, trio: TrioOrder) -> None:
         replayed.differences.append(f"The trio has ended {state}, but its entry filled {plain(entered)}.")
     if state is TrioState.DRAFT and legs:
         replayed.differences.append("The trio is a DRAFT, but requests of it were sent.")
-    named_after = {Cause.TAKE_PROFIT: Role.TAKE_PROFIT, Cause.STOP_LOSS: Role.STOP_LOSS}
-    for cause, role in named_after.items():
-        if state is TrioState.CLOSED and trio.result == cause and not _executed(legs, role):
+    named_after = {
+        Cause.TAKE_PROFIT: (Role.TAKE_PROFIT, Role.PART_TARGET),
+        Cause.STOP_LOSS: (Role.STOP_LOSS,),
+    }
+    for cause, roles in named_after.items():
+        if (
+            state is TrioState.CLOSED
+            and trio.result == cause
+            and not any(_executed(legs, role) for role in roles)
+        ):
             replayed.differences.append(
-                f"The trio is CLOSED by {cause}, but no {role.words} executed anything."
+                f"The trio is CLOSED by {cause}, but no {roles[0].words} executed anything."
             )
     if state in (TrioState.CLOSED, TrioState.ROLLED_BACK) and entered != left:
         replayed.remarks.append(

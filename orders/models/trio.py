@@ -13,9 +13,9 @@ from django.db import models
 
 from accounts.models import ExchangeAccount
 from exchange.types import OrderType, PositionSide, Side, TimeInForce
-from orders.domain.enums import Form, LegState, Protection, Role, TargetPolicy, TrioState
+from orders.domain.enums import Follow, Form, LegState, Protection, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Kept, Question, QuestionKind
-from orders.domain.snapshot import Move, MoveEnd
+from orders.domain.snapshot import Move, MoveEnd, SizeEnd, SizeWish
 from orders.models.book import Slot
 from orders.models.fields import amount
 from orders.models.symbols import Symbol
@@ -48,6 +48,11 @@ class TrioOrder(models.Model):
     stop_loss = amount(null=True, blank=True, validators=POSITIVE)
     take_profit = amount(null=True, blank=True, validators=POSITIVE)
     protection = models.CharField(max_length=13, choices=[(p.value, p.value) for p in Protection], blank=True)
+    # Take-profits for a share each, nearest first: number, level, share in percent. ``take_profit`` takes what they leave.
+    part_targets = models.JSONField(default=list, blank=True)
+    follow = models.CharField(
+        max_length=10, blank=True, default="", choices=[(f.value, f.value) for f in Follow if f.value]
+    )
     target_policy = models.CharField(
         max_length=9, choices=[(p.value, p.value) for p in TargetPolicy], default=TargetPolicy.ROLL_BACK.value
     )
@@ -71,7 +76,8 @@ class TrioOrder(models.Model):
     # Questions that were answered and are not asked again, and those that wait for their turn (``Kept``).
     questions_kept = models.JSONField(default=list, blank=True)
 
-    # Levels that are wished for, by role, and the roles whose level was moved: of ``LevelMove``, what a decision needs.
+    # Of ``LevelMove`` and ``SizeChange``, what a decision needs: levels that are wished for, by role, the roles whose level
+    # was moved, how many part targets the stop has followed, and the sizes that are wished for.
     moves = models.JSONField(default=dict, blank=True)
 
     margin_promised = amount(
@@ -133,6 +139,8 @@ class TrioOrder(models.Model):
         "time_in_force",
         "stop_loss",
         "take_profit",
+        "part_targets",
+        "follow",
         "protection",
         "target_policy",
         "good_till",
@@ -212,13 +220,34 @@ class TrioOrder(models.Model):
 
     def moves_put(self, wanted: Iterable[Move], moved: Iterable[Role]) -> None:
         """Put the levels that are wished for, and the roles that were moved, into the row."""
-        self.moves = {
+        self.moves = self.moves | {
             "wanted": {
                 move.role.value: {"number": move.number, "level": str(move.level), "since": move.since}
                 for move in wanted
             },
             "moved": sorted(moved),
         }
+
+    @property
+    def sizes_wanted(self) -> tuple[SizeWish, ...]:
+        """Return the sizes that are wished for."""
+        return tuple(
+            SizeWish(wish["number"], Role(wish["role"]), Decimal(wish["quantity"]), wish["since"])
+            for wish in self.moves.get("sizes", ())
+        )
+
+    def sizes_put(self, wishes: Iterable[SizeWish]) -> None:
+        """Put the sizes that are wished for into the row."""
+        rows = [
+            {"number": w.number, "role": w.role.value, "quantity": str(w.quantity), "since": w.since}
+            for w in wishes
+        ]
+        self.moves = self.moves | {"sizes": rows}
+
+    @property
+    def targets_followed(self) -> int:
+        """Return how many part targets the stop has followed already."""
+        return int(self.moves.get("followed", 0))
 
     @property
     def is_entry_only(self) -> bool:
@@ -259,6 +288,33 @@ class LevelMove(models.Model):
         return f"{self.role} of trio {self.trio_id} to {self.level}"
 
 
+class SizeChange(models.Model):
+    """A wish to take part of a position off, or to add to it, and how it ended. Quantities are in the base asset."""
+
+    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="size_changes")
+    role = models.CharField(max_length=11, choices=[(r.value, r.value) for r in (Role.PART_CLOSE, Role.ADD)])
+    quantity = amount(validators=POSITIVE)
+    wanted_at = models.DateTimeField()
+    wanted_by = models.CharField(max_length=150)
+    end = models.CharField(max_length=8, blank=True, choices=[(e.value, e.value) for e in SizeEnd])
+    ended_at = models.DateTimeField(null=True)
+    filled = amount(default=Decimal(0))
+    # Why nothing of it executed: what the exchange said, or a refusal of our own.
+    refused_code = models.IntegerField(default=0)
+    refused_text = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("trio",), condition=models.Q(end=""), name="one_open_size_change_a_trio"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.role} of {self.quantity}, trio {self.trio_id}"
+
+
 class Leg(models.Model):
     """One order of a trio, each generation its own row. Times suffixed ``_ts`` are exchange milliseconds."""
 
@@ -281,6 +337,9 @@ class Leg(models.Model):
     acknowledged = models.BooleanField(default=False)
     late = models.BooleanField(default=False, help_text="Was written off, then turned up.")
     for_move = models.BooleanField(default=False, help_text="Sent for a level that was wished for.")
+    number = models.BigIntegerField(
+        default=0, help_text="Of the part target, or of the wish for another size, it was sent for."
+    )
     order_id = models.BigIntegerField(null=True)
     algo_id = models.BigIntegerField(null=True)
     refused_code = models.IntegerField(default=0)

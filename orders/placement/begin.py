@@ -105,8 +105,7 @@ class _Beginning:
             Role.ENTRY: (trio.price, order.price),
             Role.STOP_LOSS: (trio.stop_loss, order.trigger_price),
             Role.TAKE_PROFIT: (trio.take_profit, order.trigger_price),
-            Role.EXIT: (None, None),
-        }[plan.role]
+        }.get(plan.role, (None, None))
         if asked is None or sent_at is None or asked == sent_at:
             return
         text = (
@@ -140,7 +139,11 @@ class _Beginning:
             state=first.state,
             retry_at=self._next_exit_at() if plan.role is Role.EXIT else None,
             for_move=plan.for_move,
+            number=plan.number,
         )
+        if plan.role is Role.ADD:  # what it may come to in all; what is not filled of it is taken off again
+            self.trio.quantity += first.quantity
+            row_update(self.trio, "quantity")
         row_insert(leg)
         return leg
 
@@ -175,7 +178,7 @@ class _Beginning:
         row_update(leg, "looking_since")
         newest = leg.requests.filter(kind=RequestKind.SUBMIT).order_by("-id").first()
         since = None
-        if newest is not None and leg.role == Role.ENTRY:
+        if newest is not None and Role(leg.role).opens:
             sign = (leg.seen_ts or 0) if leg.acknowledged else newest.timestamp + newest.recv_window
             proof = sign + settings.ABSENCE_MARGIN_MS
             since = newest.timestamp - WITNESS_MS if self.at > proof else None
@@ -216,7 +219,7 @@ class _Beginning:
     def _priority(self, role: Role, kind: RequestKind) -> Priority:
         """Entries, and the legs that rest before them, take what is left by what protects a position."""
         before = self.decision.trio.state in (TrioState.QUEUED, TrioState.PLACING)
-        if kind is RequestKind.CANCEL or not (role is Role.ENTRY or before):
+        if kind is RequestKind.CANCEL or not (role.opens or before):
             return Priority.PROTECT
         return Priority.PLACE
 
@@ -225,12 +228,12 @@ class _Beginning:
         if role is not Role.ENTRY or kind is not RequestKind.SUBMIT:
             return 0
         spec, legs = self.decision.trio.spec, self.decision.trio.protective_legs
-        wanted = (spec.stop_loss is not None) + (spec.take_profit is not None)
+        wanted = (spec.stop_loss is not None) + (spec.take_profit is not None) + len(spec.part_targets)
         return max(0, wanted - sum(leg.live or leg.pending for leg in legs))
 
     def _timeout(self, role: Role, kind: RequestKind) -> int:
         """The entry may take its time; everything else protects, so its timeout is short and never past the deadline for cover."""
-        if role is Role.ENTRY and kind is not RequestKind.CANCEL:
+        if role.opens and kind is not RequestKind.CANCEL:
             return int(settings.BINANCE_TIMEOUT_MS)
         timeout = int(settings.PROTECT_TIMEOUT_MS)
         if role is Role.STOP_LOSS and self.decision.uncovered and self.decision.trio.state is TrioState.OPEN:

@@ -21,18 +21,20 @@ from orders.domain.enums import Cause, LegState, RequestKind, Role, Source, Trio
 from orders.domain.leg_updates import answered, written_off
 from orders.domain.level_moves import nearest_level
 from orders.domain.operator_questions import OVER_WHEN_ACCEPTED, Question, QuestionKind
-from orders.domain.snapshot import MoveEnd, TrioSnapshot
+from orders.domain.rounding import plain
+from orders.domain.snapshot import Move, MoveEnd, SizeEnd, TrioSnapshot
 from orders.exchange_data.clock import from_ms, to_exchange_ms
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
-from orders.models import Leg, LevelMove, Outcome, Request, Sighting, Slot, TrioOrder
+from orders.models import Leg, LevelMove, Outcome, Request, Sighting, SizeChange, Slot, TrioOrder
 from orders.placement.ingest import flat_view, leg_take_in, slot_take_in
 from orders.placement.perform import Answer, LookCall, ObserveCall, SendCall
 from orders.placement.turn_rows import TrioRows, TurnRows
 from orders.placement.uncovered import measure
-from orders.story import answers_forget, move_sentence, note, question_ask, question_over
+from orders.story import answers_forget, move_sentence, note, question_ask, question_over, size_sentence
 
 BACK_OFF_MS = 200
+BY_TARGETS = "targets"  # who wished it: no person, but what the trio says about its targets
 KEY_BACK_OFF_MS = 5000
 LOOK_AGAIN_MS = 1000
 CANCEL_AGAIN_MS = {
@@ -226,7 +228,7 @@ def _proved_absent(leg: Leg, call: LookCall, answer: Answer) -> bool:
         return False
     if call.at <= certain_from:
         return False
-    return leg.role != Role.ENTRY or answer.witnessed
+    return not Role(leg.role).opens or answer.witnessed
 
 
 def _newest_cancel(leg: Leg) -> Verdict | None:
@@ -291,6 +293,7 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
     if not trio.is_over:  # whatever is in its slot after its end is not its own
         changes |= _uncovered(trio, settled, rows)
     changes |= _moves_ended(trio, settled, now=now)
+    changes |= _sizes_ended(trio, settled, now=now)
     for name, value in changes.items():
         setattr(trio, name, value)
     if after != before:
@@ -303,7 +306,8 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
 
 def _moves_ended(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> dict[str, Any]:
     """Write how wishes for another level ended; return the columns of the trio that change with them."""
-    if not settled.ended_moves:
+    made = [move for move in settled.moves if not move.number]
+    if not (settled.ended_moves or made or settled.followed != trio.targets_followed):
         return {}
     changes: dict[str, Any] = {}
     for ended in settled.ended_moves:
@@ -317,7 +321,62 @@ def _moves_ended(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> di
         if ended.end is MoveEnd.DONE:
             changes["stop_loss" if move.role is Role.STOP_LOSS else "take_profit"] = move.level
         note(trio, "move", move_sentence(row), at=now, role=move.role, end=ended.end)
-    trio.moves_put(settled.moves, settled.moved)
+    wanted = [move for move in settled.moves if move.number]
+    wanted += [_move_wished(trio, move, now=now) for move in made]
+    trio.moves_put(wanted, settled.moved)
+    if settled.followed:
+        trio.moves = trio.moves | {"followed": settled.followed}
+    return changes | {"moves": trio.moves}
+
+
+def _move_wished(trio: TrioOrder, move: Move, *, now: datetime) -> Move:
+    """Write a wish that the decision itself has made, as the stop follows the targets; it takes the place of one before it."""
+    for replaced in trio.level_moves.filter(role=move.role, end=""):
+        replaced.end, replaced.ended_at = MoveEnd.REPLACED, now
+        replaced.save(update_fields=["end", "ended_at"])
+        note(trio, "move", move_sentence(replaced), at=now, role=move.role, end=replaced.end)
+    before = trio.stop_loss if move.role is Role.STOP_LOSS else trio.take_profit
+    assert before is not None  # it has legs
+    row = LevelMove.objects.create(
+        trio=trio,
+        role=move.role,
+        level=move.level,
+        level_before=before,
+        wanted_at=now,
+        wanted_by=BY_TARGETS,
+    )
+    text = f"The {move.role.words} follows the targets from {plain(before)} to {plain(move.level)}."
+    note(
+        trio,
+        "wish",
+        text,
+        at=now,
+        by=BY_TARGETS,
+        role=move.role,
+        level=plain(move.level),
+        before=plain(before),
+    )
+    return replace(move, number=row.pk)
+
+
+def _sizes_ended(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> dict[str, Any]:
+    """Write how wishes for another size ended; return the columns of the trio that change with them."""
+    if not settled.ended_sizes:
+        return {}
+    changes: dict[str, Any] = {}
+    for ended in settled.ended_sizes:
+        wish, order = ended.wish, ended.order
+        row = SizeChange.objects.get(pk=wish.number)
+        row.end, row.ended_at, row.refused_text = ended.end, now, ended.why
+        if order is not None:
+            row.filled = order.filled
+            if ended.end is SizeEnd.REFUSED:
+                row.refused_code, row.refused_text = order.refused_code, order.refused_text
+            if wish.role is Role.ADD and order.state.is_final:
+                changes["quantity"] = trio.quantity - (order.quantity - order.filled)
+        row.save()
+        note(trio, "size", size_sentence(row), at=now, role=wish.role, end=ended.end)
+    trio.sizes_put(settled.sizes)
     return changes | {"moves": trio.moves}
 
 

@@ -51,10 +51,11 @@ STATUS = {
     Verdict.NOT_EXECUTED: RequestStatus.NONE,
 }
 # What rests or may come to rest of conditional orders of ours in a trio's account, beside its own, and strangers'.
-# A trio that lives keeps room for both its legs. Of those that only wait, the ones queued before it come first,
+# A trio that lives keeps room for all its legs. Of those that only wait, the ones queued before it come first,
 # so that of two that begin at the same time one counts the other.
 CONDITIONALS = """
-    SELECT coalesce(sum(greatest(%s, (
+    SELECT coalesce(sum(greatest(%s + CASE WHEN trio.part_targets = '[]' THEN 0
+        ELSE jsonb_array_length(trio.part_targets) + 1 END, (
         SELECT count(*) FROM orders_leg leg
         WHERE leg.trio_id = trio.id AND leg.state = ANY (%s) AND leg.type = ANY (%s)
     ))), 0)::int, coalesce((SELECT stranger_conditionals FROM orders_watch WHERE account_id = %s), 0)
@@ -174,6 +175,9 @@ def snapshot_of(
             replace(move, level=shown(move.level, trio.symbol.tick_size)) for move in trio.moves_wanted
         ),
         moved=trio.roles_moved,
+        sizes=trio.sizes_wanted,
+        size_refusal=_add_refusal(trio, rows, install, slot, now_ts=now_ts),
+        followed=trio.targets_followed,
     )
     return brought_back(snapshot, stepped_ts)
 
@@ -196,6 +200,31 @@ def _refusal(trio: TrioOrder, rows: TrioRows, install: Install) -> str:
     if refusal or rows.setting is None:
         return refusal
     return setting_mismatch(rows.setting, trio.account) or ""
+
+
+def _add_refusal(
+    trio: TrioOrder, rows: TrioRows, install: Install, slot: SlotView, *, now_ts: ExchangeMs
+) -> str:
+    """Return why what is wished for may not be added, while it is not sent; what is added is new risk."""
+    wish = next((wish for wish in trio.sizes_wanted if wish.role.opens), None)
+    if wish is None or any(leg.number == wish.number and leg.role == Role.ADD for leg in rows.legs):
+        return ""
+    if refusal := risk_gates.new_risk_refusal(trio, install=install):
+        return refusal
+    if risk_gates.is_dry_run(trio):
+        return "DRY_RUN_MODE is on: nothing is added."
+    fresh = slot.mark_price is not None and abs(now_ts - slot.mark_as_of) <= limits.MARK_AGE_MS
+    mark = slot.mark_price if fresh else trio.checked_mark
+    limited = rows.limited if isinstance(rows, TurnRows) else limits.is_limited(trio.account_id)
+    breach = limits.breach_of(
+        trio,
+        limited=limited,
+        mark=mark,
+        now_ts=now_ts,
+        lock=isinstance(rows, TurnRows),
+        adds=wish.quantity,
+    )
+    return breach.sentence if breach is not None else ""
 
 
 def _begins(trio: TrioOrder, slot: SlotView, legs: Iterable[LegView], *, dry_run: bool) -> bool:
@@ -262,6 +291,8 @@ def leg_view(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) 
         looks=leg.looks,
         late=leg.late,
         for_move=leg.for_move,
+        number=leg.number,
+        average_price=leg.average_price,
     )
 
 

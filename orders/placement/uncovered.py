@@ -54,7 +54,7 @@ def measure(trio: TrioOrder, rows: TrioRows, *, until_ts: ExchangeMs, gone_ts: i
     for execution in rows.executions:
         booked.setdefault(execution.leg_id, []).append((execution.time_ts, execution.quantity))
     for leg in rows.legs:
-        sign = 1 if leg.role == Role.ENTRY else -1
+        sign = 1 if Role(leg.role).opens else -1
         parts = booked.get(leg.pk, [])
         rest = leg.filled - sum((quantity for _, quantity in parts), ZERO)
         if rest > 0:  # an answer shows it, its executions are not booked yet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from decimal import Decimal
 
 from accounts.symbol_settings import setting_mismatch
@@ -33,6 +34,32 @@ def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:
     rules_check(trio, around, reading)
     limits_check(trio, around, reading)
     return reading
+
+
+def add_check(trio: TrioOrder, quantity: Decimal) -> None:
+    """Raise TrioRefused when so much could not be added to an open trio at market: it is checked as new risk."""
+    added = copy(trio)
+    added.quantity, added.entry_type, added.price = quantity, "MARKET", None
+    added.part_targets = []
+    (around,) = surroundings([added])
+    if not around.worker_alive:
+        raise TrioRefused(risk_gates.NO_WORKER)
+    gates_check(added, around)
+    reading = reading_of(added, around)
+    rules_check(added, around, reading)
+    if not around.is_limited and limits.without_limits(trio) is None:
+        return
+    now_ts = around.exchange_ms(trio.account.environment)
+    found = limits.breach_of(
+        trio,
+        limited=around.is_limited,
+        mark=reading.mark_price,
+        now_ts=now_ts,
+        lock=False,
+        adds=quantity,
+    )
+    if found is not None:
+        raise LimitBroken(found)
 
 
 def trios_check(trios: Sequence[TrioOrder]) -> list[OrdersError | None]:

@@ -16,7 +16,7 @@ from unfold.decorators import action, display
 from infrastructure.admin_pages import DialogActions, ReadOnly, dialog, redirect
 from orders.admin import columns
 from orders.admin.read_only import ReadOnlyAdmin
-from orders.domain.enums import Role, TrioState
+from orders.domain.enums import OPENING, TrioState
 from orders.domain.rounding import plain, signed
 from orders.models import Leg
 from orders.selectors import net_pnl
@@ -142,7 +142,7 @@ class SignalAdmin(DialogActions, ReadOnlyAdmin):
         trios = [result.trio for result in signal.results.all() if result.trio is not None]
         if not trios:
             return columns.NOTHING
-        filled = Leg.objects.filter(trio__in=trios, role=Role.ENTRY).aggregate(total=Sum("filled"))["total"]
+        filled = Leg.objects.filter(trio__in=trios, role__in=OPENING).aggregate(total=Sum("filled"))["total"]
         opened = [trio for trio in trios if trio.trio_state is TrioState.OPEN]
         covered = sum(trio.uncovered_known_at is None for trio in opened)
         nets: dict[str, Decimal] = {}

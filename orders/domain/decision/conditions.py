@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -179,8 +180,13 @@ def vain_pause_ms(trio: TrioSnapshot, role: Role) -> int:
 
     The first replacement goes out immediately; what keeps ending at once is placed with growing pauses.
     """
+    return vain_pause_of(trio, trio.of(role), VAIN_PAUSE_MAX_MS[role])
+
+
+def vain_pause_of(trio: TrioSnapshot, legs: Sequence[LegView], most: int) -> int:
+    """Return the same for some legs, oldest first; ``most``: the longest pause, in milliseconds."""
     vain = 0
-    for leg in reversed(trio.of(role)):
+    for leg in reversed(legs):
         if (
             before_entry(trio, leg)
             or leg.live
@@ -194,9 +200,8 @@ def vain_pause_ms(trio: TrioSnapshot, role: Role) -> int:
         vain += 1
     if vain < 2:
         return 0
-    pause = min(VAIN_PAUSE_MS << min(vain - 2, 8), VAIN_PAUSE_MAX_MS[role])
-    newest = trio.of(role)[-1]
-    return max(0, (newest.ended_ts or 0) + pause - trio.now_ts)
+    pause = min(VAIN_PAUSE_MS << min(vain - 2, 8), most)
+    return max(0, (legs[-1].ended_ts or 0) + pause - trio.now_ts)
 
 
 def protected_once(trio: TrioSnapshot) -> bool:
@@ -212,6 +217,8 @@ def from_outside(trio: TrioSnapshot) -> Decimal | None:
     """
     entry = trio.entry
     if entry is None or not entry.acknowledged or trio.exit_filled or not trio.slot_is_newer:
+        return None
+    if not all(leg.state.is_final for leg in trio.entries if leg is not entry):
         return None
     most = trio.entry_filled if entry.state.is_final else entry.quantity
     return max(Decimal(0), trio.slot.quantity - most)
@@ -239,12 +246,12 @@ def _known_ts(trio: TrioSnapshot) -> int:
 
 def late_leg_matters(trio: TrioSnapshot, leg: LegView) -> bool:
     """Does a leg that was written off and turned up still need action?"""
-    return leg.late and (leg.live or (leg.role is Role.ENTRY and late_quantity(trio) > 0))
+    return leg.late and (leg.live or (leg.role.opens and late_quantity(trio) > 0))
 
 
 def late_quantity(trio: TrioSnapshot) -> Decimal:
     """Return the entry quantity that filled after all and has not been closed yet."""
-    return trio.ours if any(leg.late for leg in trio.of(Role.ENTRY)) else Decimal(0)
+    return trio.ours if any(leg.late for leg in trio.entries) else Decimal(0)
 
 
 def refusal_facts(trio: TrioSnapshot, leg: LegView) -> dict[str, str | int]:

@@ -28,6 +28,12 @@ from orders.domain.decision.lookups import (
 )
 from orders.domain.decision.moves import levels_moved
 from orders.domain.decision.order_plans import leg_plan
+from orders.domain.decision.parts import (
+    changes_in_size,
+    part_targets_completed,
+    sizes_wished,
+    spare_legs_taken_back,
+)
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit, WithdrawQuestion
 from orders.domain.decision.unwind import cleared
@@ -255,7 +261,10 @@ HOLD: Final[tuple[Rule, ...]] = (
     entry_withdrawn,
     entry_in_doubt,
     levels_moved,
+    sizes_wished,
     target_completed,
+    part_targets_completed,
+    spare_legs_taken_back,
     legs_followed,
     entry_read,
     flat_doubted,
@@ -317,10 +326,16 @@ def target_sent_again(trio: TrioSnapshot, target: LegView) -> Step | None:
 
 
 def target_above_position(trio: TrioSnapshot, target: LegView) -> Step | None:
-    """In hedge mode a target above the position may be refused whole at its trigger: one for all of it joins it."""
+    """In hedge mode a target above the position may be refused whole at its trigger: one for all of it joins it.
+
+    So does one for whatever is left, where the position is to change in size.
+    """
     entry = trio.entry
     if not target.live or entry is None or not entry.state.is_final:
         return None
+    if target.form is Form.QUANTITY and changes_in_size(trio):
+        refused = Form.CLOSE_POSITION in refused_forms(trio, Role.TAKE_PROFIT)
+        return None if refused else _submit_target(trio)
     fits = target.form is Form.CLOSE_POSITION or trio.spec.mode is PositionMode.ONE_WAY
     return None if fits or target.quantity == trio.position else _submit_target(trio)
 

@@ -12,6 +12,7 @@ from orders.domain.coverage import is_uncovered
 from orders.domain.decision.conditions import wants_cover_while_leaving
 from orders.domain.decision.cover import cover, hold
 from orders.domain.decision.moves import moves_ended
+from orders.domain.decision.parts import sizes_ended, stop_follows
 from orders.domain.decision.place import place, queue, withdraw, work
 from orders.domain.decision.silence import silent
 from orders.domain.decision.steps import Done, Rest, Step
@@ -37,7 +38,7 @@ def decide(trio: TrioSnapshot) -> Decision:
     """Take the trio through the transitions its facts imply, then choose the next step."""
     if trio.uncovered_known_at is None and is_uncovered(trio):
         trio = replace(trio, uncovered_known_at=trio.now)
-    trio = moves_ended(apply_transitions(moves_ended(trio)))
+    trio = sizes_ended(moves_ended(apply_transitions(stop_follows(moves_ended(trio)))))
     return Decision(trio, next_step(trio))
 
 

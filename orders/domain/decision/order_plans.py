@@ -13,7 +13,14 @@ from orders.domain.decision.steps import Plan
 from orders.domain.enums import Form, Role
 from orders.domain.fitting import first_of, lot_of
 from orders.domain.rounding import to_grid
-from orders.domain.snapshot import STOP_WORKING_TYPE, TARGET_WORKING_TYPE, LegView, Move, TrioSnapshot
+from orders.domain.snapshot import (
+    STOP_WORKING_TYPE,
+    TARGET_WORKING_TYPE,
+    LegView,
+    Move,
+    PartTarget,
+    TrioSnapshot,
+)
 
 BAND_SHARE: Final = Decimal("0.9")  # the mark price moves between our reading and the exchange's
 
@@ -76,6 +83,52 @@ def _band_limit(trio: TrioSnapshot) -> Decimal | None:
         return None
     price = mark * (1 + (edge - 1) * BAND_SHARE)
     return to_grid(price, spec.tick, ROUND_CEILING if sells else ROUND_FLOOR)
+
+
+def part_target_plan(
+    trio: TrioSnapshot, target: PartTarget, quantity: Decimal, again: LegView | None = None
+) -> Plan:
+    """Plan a take-profit for a share of the position."""
+    spec = trio.spec
+    if again is not None:
+        quantity = again.quantity or quantity
+    order = NewOrder(
+        client_id=again.client_id if again else client_id(trio, Role.PART_TARGET),
+        symbol="",
+        side=spec.exit_side,
+        type=OrderType.TAKE_PROFIT_MARKET,
+        position_side=spec.position_side,
+        quantity=quantity,
+        trigger_price=target.level,
+        working_type=TARGET_WORKING_TYPE,
+        price_protect=False,
+        reduce_only=spec.mode is PositionMode.ONE_WAY,
+    )
+    return _part(trio, Role.PART_TARGET, order, target.number, again)
+
+
+def market_plan(
+    trio: TrioSnapshot, role: Role, quantity: Decimal, number: int, again: LegView | None = None
+) -> Plan:
+    """Plan an order at market that makes the position smaller (a part close, a part target that the price has passed) or
+    larger (an add)."""
+    spec = trio.spec
+    order = NewOrder(
+        client_id=again.client_id if again else client_id(trio, role),
+        symbol="",
+        side=spec.side if role.opens else spec.exit_side,
+        type=OrderType.MARKET,
+        position_side=spec.position_side,
+        quantity=(again.quantity if again else None) or quantity,
+        reduce_only=not role.opens and spec.mode is PositionMode.ONE_WAY,
+    )
+    return _part(trio, role, order, number, again)
+
+
+def _part(trio: TrioSnapshot, role: Role, order: NewOrder, number: int, again: LegView | None) -> Plan:
+    return Plan(
+        role, generation(trio, role, again), Form.QUANTITY, order, again=again is not None, number=number
+    )
 
 
 def leg_plan(

@@ -197,7 +197,7 @@ WORK: Final[tuple[Rule, ...]] = (
 
 def entry_taken_back_first(trio: TrioSnapshot) -> Step | None:
     """The entry is cancelled first: its stop stays until nothing can fill any more."""
-    return cleared(trio, trio.of(Role.ENTRY))
+    return cleared(trio, trio.entries)
 
 
 def legs_taken_back(trio: TrioSnapshot) -> Step | None:

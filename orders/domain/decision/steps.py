@@ -19,6 +19,7 @@ class Plan:
     order: NewOrder
     again: bool = False
     for_move: bool = False  # at a level that is wished for, not agreed yet
+    number: int = 0  # of the part target, or of the wish for another size, it is for
 
 
 @dataclass(frozen=True, slots=True)

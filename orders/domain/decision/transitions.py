@@ -37,7 +37,7 @@ from orders.domain.decision.rules import first_that_applies
 from orders.domain.enums import ENDS, Cause, Form, LegState, Role, TargetPolicy
 from orders.domain.enums import TrioState as S
 from orders.domain.fitting import entry_misfit
-from orders.domain.snapshot import LEGS_A_TRIO, LegView, TrioSnapshot
+from orders.domain.snapshot import LegView, TrioSnapshot
 
 CONDITIONALS_KEPT_FREE: Final = (
     5  # of an account, for a stop that is placed anew while the old one still rests
@@ -165,13 +165,14 @@ def _ready(trio: TrioSnapshot) -> bool:
 
 def _legs_trouble(trio: TrioSnapshot) -> str:
     """Say why this trio's legs do not fit beside the account's other conditional orders, or nothing."""
-    ours, theirs = trio.conditionals, trio.stranger_conditionals
-    if trio.spec.entry_only or ours + theirs + LEGS_A_TRIO <= CONDITIONALS_MAX - CONDITIONALS_KEPT_FREE:
+    ours, theirs, wanted = trio.conditionals, trio.stranger_conditionals, trio.spec.legs_wanted
+    if trio.spec.entry_only or ours + theirs + wanted <= CONDITIONALS_MAX - CONDITIONALS_KEPT_FREE:
         return ""
+    legs = "the stop-loss and the take-profit" if not trio.spec.part_targets else f"its {wanted} legs"
     return (
         f"The exchange takes {CONDITIONALS_MAX} conditional orders of an account, and {CONDITIONALS_KEPT_FREE} are kept "
-        f"free for protection. {ours} belong to other trios or are reserved for their legs, {theirs} are not ours: the "
-        "stop-loss and the take-profit would not fit. Cancel those that are not ours, or wait until a trio has ended, "
+        f"free for protection. {ours} belong to other trios or are reserved for their legs, {theirs} are not ours: "
+        f"{legs} would not fit. Cancel those that are not ours, or wait until a trio has ended, "
         "then place the trio again."
     )
 
@@ -398,12 +399,23 @@ WITHDRAWING: Final[tuple[TransitionRule, ...]] = (first_fill,)
 
 def leg_executed(trio: TrioSnapshot) -> Implied | None:
     """A stop or target executed: whatever is left of the position is exited."""
-    out = [leg for leg in trio.legs if leg.role is not Role.ENTRY and leg.executed]
+    out = [leg for leg in trio.legs if not (leg.role.opens or leg.role.is_part) and leg.executed]
     first = min(out, key=lambda leg: leg.filled_ts or 0, default=None)
     if first is None or first.role is Role.EXIT:
         return None
     cause = Cause.STOP_LOSS if first.role is Role.STOP_LOSS else Cause.TAKE_PROFIT
     return Implied(Transition.EXIT, cause, f"The {first.role.words} executed.")
+
+
+def parts_closed_all(trio: TrioSnapshot) -> Implied | None:
+    """Part targets and part closes have taken off everything: the last of them names the end."""
+    parts = [leg for leg in trio.legs if leg.role.is_part and leg.executed]
+    if not parts or trio.ours > 0 or not trio.flat_believed:
+        return None
+    last = max(parts, key=lambda leg: leg.filled_ts or 0)
+    if last.role is Role.PART_TARGET:
+        return Implied(Transition.EXIT, Cause.TAKE_PROFIT, "Its part targets have taken all of it.")
+    return Implied(Transition.EXIT, Cause.MANUAL, "All of it was taken off in parts.")
 
 
 def closed_by_exchange(trio: TrioSnapshot) -> Implied | None:
@@ -451,6 +463,7 @@ def by_cover(trio: TrioSnapshot) -> Implied | None:
 
 OPEN: Final[tuple[TransitionRule, ...]] = (
     leg_executed,
+    parts_closed_all,
     closed_by_exchange,
     closed_outside,
     panic,
@@ -580,14 +593,14 @@ def named_after_exchange(trio: TrioSnapshot) -> Implied | None:
     if not trio.forced:
         return None
     forced = _forced(trio)
-    ours = [leg.role for leg in trio.legs if leg.role is not Role.ENTRY and leg.executed]
+    ours = [leg.role for leg in trio.legs if not (leg.role.opens or leg.role.is_part) and leg.executed]
     late_to_tell = trio.cause is Cause.OUTSIDE and all(role is Role.EXIT for role in ours)
     return forced if forced.cause is not trio.cause and (late_to_tell or not ours) else None
 
 
 def named_after_person(trio: TrioSnapshot) -> Implied | None:
     """The position could not be covered because it was gone already: somebody had closed it, and the stream was silent."""
-    ours = any(leg.executed for leg in trio.legs if leg.role is not Role.ENTRY)
+    ours = any(leg.executed for leg in trio.legs if not (leg.role.opens or leg.role.is_part))
     if trio.cause is not Cause.UNCOVERED or ours or trio.ours <= 0 or not _gone(trio):
         return None
     return Implied(Transition.EXIT, Cause.OUTSIDE, "The position was closed outside this system, unseen.")

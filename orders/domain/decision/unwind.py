@@ -51,8 +51,7 @@ def position_exited(trio: TrioSnapshot) -> Step | None:
 
 def entry_taken_back(trio: TrioSnapshot) -> Step | None:
     """Then the entry is cancelled, so that nothing can fill any more."""
-    entry = trio.entry
-    return cleared(trio, (entry,)) if entry is not None else None
+    return cleared(trio, trio.entries)
 
 
 def flat_verified(trio: TrioSnapshot) -> Step | None:
@@ -62,7 +61,7 @@ def flat_verified(trio: TrioSnapshot) -> Step | None:
 
 def rest_taken_back(trio: TrioSnapshot) -> Step | None:
     """Stops, targets and exits are cancelled last."""
-    return cleared(trio, tuple(leg for leg in trio.legs if leg.role is not Role.ENTRY))
+    return cleared(trio, tuple(leg for leg in trio.legs if not leg.role.opens))
 
 
 def undone(trio: TrioSnapshot) -> Step:
@@ -84,7 +83,7 @@ def _flat_is_uncertain(trio: TrioSnapshot) -> bool:
     entry = trio.entry
     if entry is None or entry.state is LegState.PLANNED:
         return False
-    after = max(trio.executed_ts, entry.ended_ts or 0)
+    after = max(trio.executed_ts, *(leg.ended_ts or 0 for leg in trio.entries))
     return trio.slot.as_of < after or not trio.flat_believed
 
 
@@ -151,7 +150,7 @@ def _in_the_way(trio: TrioSnapshot, newest: LegView | None) -> Iterator[str]:
 
     Stops stay until the position is gone.
     """
-    for leg in trio.of(Role.ENTRY):
+    for leg in trio.entries:
         if leg.live and leg.cancel is RequestStatus.NONE:
             yield leg.client_id
     if (
@@ -160,7 +159,7 @@ def _in_the_way(trio: TrioSnapshot, newest: LegView | None) -> Iterator[str]:
         or newest.refusal is not Refusal.NOT_WHILE_FLAT
     ):
         return
-    for leg in trio.of(Role.TAKE_PROFIT):
+    for leg in (*trio.of(Role.TAKE_PROFIT), *trio.of(Role.PART_TARGET)):
         if leg.live and leg.form is Form.QUANTITY and leg.cancel is RequestStatus.NONE:
             yield leg.client_id
 
@@ -259,7 +258,7 @@ def _late_exit_answered(trio: TrioSnapshot, exit_order: LegView | None) -> bool:
     """Did an exit sent after the late fill execute, or find the slot flat? One exit is all it gets."""
     if exit_order is None or not exit_order.state.is_final or exit_order.state is LegState.WRITTEN_OFF:
         return False
-    filled_ts = max((leg.filled_ts or 0 for leg in trio.of(Role.ENTRY)), default=0)
+    filled_ts = max((leg.filled_ts or 0 for leg in trio.entries), default=0)
     refused = exit_order.state is LegState.REJECTED and exit_order.refusal is not Refusal.NOT_WHILE_FLAT
     return exit_order.submitted_ts >= filled_ts and not refused and not _is_one_of_several(trio, exit_order)
 

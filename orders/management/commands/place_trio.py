@@ -17,7 +17,9 @@ from orders.cli.commands import (
     QUEUE_SILENT,
     TrioCommand,
     account_get,
+    add_follow,
     add_wait,
+    follow_of,
     number,
     place,
     word,
@@ -27,6 +29,7 @@ from orders.domain.enums import Protection, TargetPolicy
 from orders.domain.errors import TrioRefused
 from orders.models import TrioOrder
 from orders.services import symbol_get, trio_check, trio_draft
+from orders.specs import part_targets_read
 
 ENTRIES = ("MARKET", "LIMIT")
 
@@ -52,6 +55,12 @@ class Command(TrioCommand):
             help="the mark price at which the position is closed",
         )
         add("--take-profit", required=True, metavar="PRICE", help="the last price at which it is closed")
+        add(
+            "--part-targets",
+            metavar="PRICE:PERCENT,…",
+            help="take-profits for a share each, nearest first, such as 62000:50,63000:25; the take-profit takes what they leave",
+        )
+        add_follow(parser)
         add("--entry", metavar="TYPE", help="MARKET (as it is when left out) or LIMIT")
         add("--price", metavar="PRICE", help="of a LIMIT entry")
         add("--time-in-force", metavar="TIF", help="of a LIMIT entry: GTC (when left out), IOC, FOK or GTX")
@@ -112,6 +121,8 @@ def _draft(options: dict[str, Any]) -> TrioOrder:
         quantity=number(options["quantity"], "quantity"),
         stop_loss=number(options["stop_loss"], "stop-loss"),
         take_profit=number(options["take_profit"], "take-profit"),
+        part_targets=part_targets_read(options["part_targets"] or ""),
+        follow=follow_of(options["follow"]) or "",
         entry_type=entry,
         price=number(options["price"], "price"),
         time_in_force=time_in_force or TimeInForce.GTC.value,
