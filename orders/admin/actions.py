@@ -25,11 +25,15 @@ from orders import risk_gates, services
 from orders.admin.forms import (
     LABELS,
     ActionForm,
+    AddForm,
     AnswerForm,
     BreakEvenForm,
+    ClosePartForm,
     MoveStopForm,
     MoveTargetForm,
     PlaceForm,
+    TargetsForm,
+    part_of,
     seen_of,
 )
 from orders.domain.enums import Role, TrioState
@@ -124,6 +128,25 @@ def move_target(trio: TrioOrder, by: str, level: Decimal | str = "") -> str:
 def break_even(trio: TrioOrder, by: str, offset: int | str | None = None) -> str:
     move = services.trio_break_even(trio_id=trio.pk, by=by, offset_ticks=int(offset or 0))
     return _requested(trio, move)
+
+
+def close_part(trio: TrioOrder, by: str, part: str = "") -> str:
+    change = services.trio_close_part(trio_id=trio.pk, by=by, **part_of(part, trio.symbol))
+    return f"{trio}: taking off {plain(change.quantity)} at market requested. What is left keeps its stop-loss and targets."
+
+
+def add(trio: TrioOrder, by: str, quantity: Decimal | str = "") -> str:
+    if not isinstance(quantity, Decimal):
+        raise TrioRefused("Say how much is to be added. Nothing was added.")
+    change = services.trio_add(trio_id=trio.pk, by=by, quantity=quantity)
+    return (
+        f"{trio}: adding {plain(change.quantity)} at market requested, under the same stop-loss and targets."
+    )
+
+
+def set_targets(trio: TrioOrder, by: str, targets: str = "") -> str:
+    services.trio_targets(trio_id=trio.pk, by=by, text=targets)
+    return f"{trio}: part targets set. Their orders follow at once."
 
 
 def _moved(trio: TrioOrder, by: str, role: Role, level: Decimal | str) -> str:
@@ -291,6 +314,44 @@ MOVE_TARGET: Final = TrioAction(
 )
 
 
+CLOSE_PART: Final = TrioAction(
+    name="close_part",
+    perform=close_part,
+    permission="close",
+    label="Close part",
+    icon="content_cut",
+    question="Take part of it off?",
+    explanation="Part of the position is closed at market now. What is left keeps its stop-loss and targets, and stays covered all the while.",
+    button="Take it off",
+    form=ClosePartForm,
+    carries="part",
+)
+ADD: Final = TrioAction(
+    name="add",
+    perform=add,
+    permission="place",
+    label="Add",
+    icon="add",
+    question="Add to the position?",
+    explanation="A further entry at market under the same stop-loss and targets. It is checked like a new trio.",
+    button="Add it",
+    form=AddForm,
+    carries="quantity",
+)
+SET_TARGETS: Final = TrioAction(
+    name="set_targets",
+    perform=set_targets,
+    permission="move",
+    label="Part targets",
+    icon="stairs",
+    question="Set the part targets?",
+    explanation="Each takes a share of what remains of the position; the take-profit takes what they leave. Those that have executed stay spent.",
+    button="Set them",
+    form=TargetsForm,
+    carries="targets",
+)
+
+
 def _carried(offered: TrioAction, sent: Mapping[str, Any], suffix: str = "") -> dict[str, Any]:
     """Return by what a screen says what it showed; nothing where the screen does not say it."""
     return {offered.carries: sent.get(f"{offered.carries}{suffix}", "")} if offered.carries else {}
@@ -334,7 +395,8 @@ class TrioActions(DialogActions, MixinBase):
 
     refusals = (OrdersError,)
     actions_detail: ClassVar = [
-        "place", "validate", "move_stop", "break_even", "move_target", "close", "cancel", "refresh", "answer", "answer_close",
+        "place", "validate", "move_stop", "break_even", "move_target", "close_part", "add", "set_targets", "close", "cancel",
+        "refresh", "answer", "answer_close",
     ]  # fmt: skip
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
 
@@ -345,6 +407,9 @@ class TrioActions(DialogActions, MixinBase):
     move_stop = page_action(MOVE_STOP)
     break_even = page_action(BREAK_EVEN)
     move_target = page_action(MOVE_TARGET)
+    close_part = page_action(CLOSE_PART)
+    add = page_action(ADD)
+    set_targets = page_action(SET_TARGETS)
     refresh = page_action(REFRESH)
     answer = page_action(ANSWER)
     answer_close = page_action(ANSWER_CLOSE)
@@ -399,7 +464,7 @@ class TrioActions(DialogActions, MixinBase):
             return ["place", "validate", "cancel"]
         found = [] if trio.is_over else ["close", "cancel", "refresh"]
         if trio.trio_state is TrioState.OPEN and not trio.is_entry_only:
-            found = ["move_stop", "break_even", "move_target", *found]
+            found = ["move_stop", "break_even", "move_target", "close_part", "add", "set_targets", *found]
         if (question := trio.asked) is None:
             return found
         # The answers may include a close of their own: two buttons for one thing would only confuse.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
@@ -14,11 +16,11 @@ from exchange.types import PositionSide
 from infrastructure.admin_pages import DialogForm
 from orders import selectors, services
 from orders.domain import validation
-from orders.domain.enums import Protection, TargetPolicy
-from orders.domain.errors import TrioRefused
+from orders.domain.enums import Follow, Protection, TargetPolicy
+from orders.domain.errors import RuleBroken, TrioRefused
 from orders.domain.rounding import plain
 from orders.models import Symbol, TrioOrder
-from orders.specs import rules_of, spec_of, spec_shown
+from orders.specs import part_targets_read, part_targets_text, rules_of, spec_of, spec_shown
 from orders.story import question_shown
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 else:
     ModelFormBase = forms.ModelForm
 
+PART: Final = re.compile(r"(?P<number>\d{1,20}(?:\.\d{1,16})?)\s*(?P<unit>%|[A-Za-z]{2,10})?")
 AMOUNTS: Final = ("quantity", "price", "stop_loss", "take_profit")
 LABELS: Final = {
     "stop_loss": "Stop-loss",
@@ -35,6 +38,8 @@ LABELS: Final = {
     "target_policy": "If the take-profit is refused",
     "good_till": "Good till (UTC)",
     "hold_seconds": "Holding time in seconds",
+    "part_targets": "Part targets",
+    "follow": "Stop follows the targets",
 }
 HELPS: Final = {
     "account": "The exchange account that trades.",
@@ -46,6 +51,8 @@ HELPS: Final = {
     "time_in_force": "For LIMIT entries: GTC rests until filled, IOC and FOK fill at once or end, GTX only rests.",
     "stop_loss": "Closes the position at market when the mark price reaches this level. Required.",
     "take_profit": "Closes the position at market when the last price reaches this level. Required.",
+    "part_targets": "Take-profits for a share each, nearest first: price and percent, like 62000:50, 63000:25. The take-profit takes what they leave. Empty: none.",
+    "follow": "Moves the stop-loss when a part target has executed.",
     "good_till": "Cancels what is unfilled at this time. Empty: no limit.",
     "hold_seconds": "Closes the position at market this long after its first fill. Empty: no limit.",
 }
@@ -64,6 +71,27 @@ def _amount_field(name: str, *, required: bool) -> forms.DecimalField:
     )
 
 
+class PartTargetsField(forms.CharField):
+    """Part targets as a person writes them; what it gives is what the row keeps."""
+
+    def __init__(self, **words: Any) -> None:
+        super().__init__(
+            label=LABELS["part_targets"],
+            required=False,
+            max_length=400,
+            help_text=HELPS["part_targets"],
+            widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+            **words,
+        )
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        try:
+            return part_targets_read(text)
+        except RuleBroken as problem:
+            raise forms.ValidationError(str(problem)) from None
+
+
 class TrioOrderForm(ModelFormBase):
     """A draft, checked against every rule that needs no network. The rest is checked when it is placed."""
 
@@ -71,6 +99,18 @@ class TrioOrderForm(ModelFormBase):
     price = _amount_field("price", required=False)
     stop_loss = _amount_field("stop_loss", required=True)
     take_profit = _amount_field("take_profit", required=True)
+    part_targets = PartTargetsField()
+    follow = forms.ChoiceField(
+        label=LABELS["follow"],
+        required=False,
+        choices=[
+            (Follow.NOTHING.value, "No: it stays where it is"),
+            (Follow.BREAK_EVEN.value, "To break-even after the first"),
+            (Follow.TARGETS.value, "To break-even after the first, then to the target before"),
+        ],
+        widget=UnfoldAdminSelectWidget(),
+        help_text=HELPS["follow"],
+    )
     position_side = forms.ChoiceField(
         required=False,
         choices=[("", "By the account's position mode"), *((s.value, s.value) for s in PositionSide)],
@@ -110,6 +150,8 @@ class TrioOrderForm(ModelFormBase):
             value = getattr(self.instance, name)
             if value is not None:
                 self.initial[name] = plain(value)
+        if self.instance.pk:
+            self.initial["part_targets"] = part_targets_text(self.instance)
         if "account" not in self.fields:
             return  # somebody who may only look: no field can be changed
         if self.instance.pk is None:
@@ -237,6 +279,42 @@ class BreakEvenForm(ActionForm):
     )
 
 
+class ClosePartForm(ActionForm):
+    """Asks how much is to be taken off."""
+
+    part = forms.CharField(
+        label="How much",
+        max_length=40,
+        initial="50 %",
+        help_text="A share like 50 %, a quantity like 0.010, or a value with its asset like 250 USDT.",
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+    )
+
+
+class AddForm(ActionForm):
+    """Asks how much is to be added."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["quantity"] = _amount_field("quantity", required=True)
+
+
+class TargetsForm(ActionForm):
+    """Asks for the part targets; it begins with those that are agreed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        trio = _trio_of(kwargs.get("object_id"))
+        self.fields["targets"] = forms.CharField(
+            label=LABELS["part_targets"],
+            required=False,
+            max_length=400,
+            help_text=HELPS["part_targets"],
+            initial="" if trio is None else part_targets_text(trio),
+            widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        )
+
+
 class AnswerForm(ActionForm):
     """Carries the number of the question it shows: what is answered is what was read."""
 
@@ -250,6 +328,24 @@ class AnswerForm(ActionForm):
 
     def get_before_template_context(self, request: Any, object_id: Any = None) -> dict[str, Any]:
         return {"trio": self._trio, "question": self._trio.question if self._trio is not None else ""}
+
+
+def part_of(text: str, symbol: Symbol) -> dict[str, Decimal]:
+    """Read how much is to be taken off: “50 %”, “0.010”, or “250 USDT”. Raises TrioRefused."""
+    written = PART.fullmatch(text.strip())
+    if written is None:
+        raise TrioRefused(
+            f"“{text.strip()}” does not say how much: write a share like 50 %, a quantity like 0.010, or a value like 250 USDT. "
+            "Nothing was taken off."
+        )
+    unit = (written["unit"] or symbol.base_asset).upper()
+    kinds = {"%": "percent", symbol.quote_asset: "notional", symbol.base_asset: "quantity"}
+    if unit not in kinds:
+        raise TrioRefused(
+            f"“{written['unit']}” is no asset of {symbol.symbol}: write a share like 50 %, a quantity in {symbol.base_asset}, or a "
+            f"value in {symbol.quote_asset}. Nothing was taken off."
+        )
+    return {kinds[unit]: Decimal(written["number"])}
 
 
 def seen_of(text: str) -> dict[str, str]:

@@ -37,7 +37,7 @@ STOP_POLLING = 286  # htmx's own status: swap this in, then ask no more
 DRAFT_FIELDSETS: Any = (
     ("What", {"fields": (("account", "symbol"), ("side", "quantity"))}),
     ("Entry", {"fields": ("entry_type", ("price", "time_in_force"))}),
-    ("Protection", {"fields": (("stop_loss", "take_profit"),)}),
+    ("Protection", {"fields": (("stop_loss", "take_profit"), ("part_targets", "follow"))}),
     (
         "Details",
         {"fields": (("position_side", "protection"), "target_policy", ("good_till", "hold_seconds"))},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from simulator.engine.exchange import Exchange
 from simulator.engine.records import STOPS
 
 EXCUSABLE_MS: Final = 5_000
+ENTRIES: Final = "ea"  # roles of a stem that open a position
 
 
 @dataclass(slots=True)
@@ -18,15 +20,22 @@ class StemHistory:
 
     open_entries: int = 0
     entry_ended: int | None = None  # when the last entry did; None: no entry was ever accepted
-    last_order: int = 0  # when the newest order of any role was placed
+    last_order: int = 0  # when the newest order of any role was placed, or its entry was asked for
 
 
 def orphans(
-    ex: Exchange, cover: CoverHistory, now: int, *, recv_window: int = 5_000, absence_margin: int = 10_000
+    ex: Exchange,
+    cover: CoverHistory,
+    now: int,
+    asked: Mapping[tuple[str, str], int],
+    *,
+    recv_window: int = 5_000,
+    absence_margin: int = 10_000,
 ) -> list[dict[str, Any]]:
     """Conditional orders open on a flat side, with no open entry of their stem, for longer than is excusable.
 
-    Where no entry was ever accepted, the client may still be waiting for the proof that its entry is absent. Cheap
+    Where no entry was ever accepted, the client may still be waiting for the proof that its entry is absent; ``asked``:
+    when an entry of an account's stem was last asked for, whatever became of it. Cheap
     enough to be asked for all along: the history of a stem is read only where an order is suspect.
     """
     suspects = [
@@ -44,8 +53,9 @@ def orphans(
             continue
         flat_since = cover.flat_since.get(algo.slot, 0)
         if history.entry_ended is None:
+            asked_for = asked.get((name, stem), 0) if stem else 0
             since, excusable_ms = (
-                max(history.last_order, flat_since),
+                max(history.last_order, flat_since, asked_for),
                 recv_window + absence_margin + EXCUSABLE_MS,
             )
         else:
@@ -69,7 +79,7 @@ def _histories(ex: Exchange, stems: set[tuple[str, str]]) -> dict[tuple[str, str
                 continue
             order = ex.orders[order_id]
             history.last_order = max(history.last_order, order.created)
-            if parts[1] == "e":
+            if parts[1] in ENTRIES:
                 history.open_entries += order.is_open
                 history.entry_ended = max(history.entry_ended or 0, order.updated)
         for client_id, algo_id in book.last_algo_ids.items():

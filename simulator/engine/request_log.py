@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import takewhile
 from typing import Any, Final
 
+from simulator.engine.cover import stem_of
+
 MINUTE_MS: Final = 60_000
 MINUTES_KEPT: Final = 240
 Answered = tuple[int, int, str, str]  # status, code, method, path
@@ -75,6 +77,7 @@ class RequestLog:
     weight: Counter[str] = field(default_factory=Counter)
     answers: Counter[Answered] = field(default_factory=Counter)
     minutes: dict[int, Minute] = field(default_factory=dict)  # the newest, by the ms they begin at
+    entries_asked: dict[tuple[str, str], int] = field(default_factory=dict)  # by account and stem: when last
     hashing: bool = False
     digest: str = ""
 
@@ -86,6 +89,8 @@ class RequestLog:
         self.weight[account] += entry.weight
         self.answers[entry.status, entry.code, entry.method, entry.path] += 1
         self._minute(entry.ms).add(entry, account)
+        if entry.method == "POST" and (parts := stem_of(entry.client_id)) is not None and parts[1] == "e":
+            self.entries_asked[entry.account, parts[0]] = entry.ms
         if save:
             self.unsaved.append(entry)
         if self.hashing:

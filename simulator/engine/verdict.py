@@ -7,7 +7,7 @@ from typing import Any
 from simulator.engine.cover import CoverHistory, stem_of
 from simulator.engine.decimals import ZERO, plain
 from simulator.engine.exchange import Exchange
-from simulator.engine.orphans import orphans
+from simulator.engine.orphans import ENTRIES, orphans
 from simulator.engine.records import UncoveredInterval
 from simulator.engine.request_log import RequestLog
 
@@ -24,7 +24,7 @@ def verdict(
         "uncovered_ms_max": max((row["ms"] for row in by_client), default=0),
         "uncovered_refused_by_us": [row for row in intervals if row["refused_by_us"]],
         "entries": _entries(ex),
-        "orphans": orphans(ex, cover, now, **client_times),
+        "orphans": orphans(ex, cover, now, request_log.entries_asked, **client_times),
         "reversed": [*cover.reversals, *ex.stray_fills],
         "open_positions": [
             {"account": name, "symbol": p.symbol, "side": p.side, "quantity": plain(p.amount)}
@@ -61,7 +61,7 @@ def _entries(ex: Exchange) -> list[dict[str, Any]]:
             {"account": order.account, "stem": stem, "symbol": order.symbol, "entered": ZERO, "exited": ZERO,
              "orders": 0},
         )  # fmt: skip
-        if role == "e":
+        if role in ENTRIES:
             row["orders"] += 1
             row["entered"] += order.executed
         else:

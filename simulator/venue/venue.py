@@ -194,7 +194,7 @@ class Venue:
 
     def orphans(self, now: int, **client_times: int) -> list[dict[str, Any]]:
         """The protective orders that are orphans now."""
-        return orphans(self.ex, self.cover, now, **client_times)
+        return orphans(self.ex, self.cover, now, self.request_log.entries_asked, **client_times)
 
 
 def open_venue(

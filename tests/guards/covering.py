@@ -265,7 +265,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "return cleared(trio, tuple(leg for leg in trio.legs if leg.role is not Role.ENTRY))",
+                "return cleared(trio, tuple(leg for leg in trio.legs if not leg.role.opens))",
                 "return None",
             ),
         ),
@@ -278,8 +278,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "    for leg in trio.of(Role.ENTRY):\n        if leg.live and leg.cancel is RequestStatus.NONE:",
-                "    for leg in trio.of(Role.ENTRY):\n        if False:",
+                "    for leg in trio.entries:\n        if leg.live and leg.cancel is RequestStatus.NONE:",
+                "    for leg in trio.entries:\n        if False:",
             ),
         ),
         (f"{STEPS}::test_close_wanted_exits_the_whole_slot_and_withdraws_the_rest_of_the_entry",),
@@ -344,7 +344,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/leg_updates.py",
-                "return role is Role.ENTRY or trio in (TrioState.PLACING, TrioState.QUEUED)",
+                "return role.opens or trio in (TrioState.PLACING, TrioState.QUEUED)",
                 "return True",
             ),
         ),
@@ -383,8 +383,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/unwind.py",
-                "    for leg in trio.of(Role.TAKE_PROFIT):\n        if leg.live and",
-                "    for leg in trio.of(Role.TAKE_PROFIT):\n        if not leg.live and",
+                "    for leg in (*trio.of(Role.TAKE_PROFIT), *trio.of(Role.PART_TARGET)):\n        if leg.live and",
+                "    for leg in (*trio.of(Role.TAKE_PROFIT), *trio.of(Role.PART_TARGET)):\n        if not leg.live and",
             ),
         ),
         (f"{WAYS_OUT}::test_targets_that_use_up_the_reduce_only_allowance_go_with_the_next_exit",),

@@ -14,6 +14,7 @@ from tests.guards import (
     limits,
     mechanism,
     moves,
+    parts,
     placing,
     signals,
     strategies,
@@ -27,6 +28,7 @@ from tests.guards.guard import Guard
 GUARDS: Final[tuple[Guard, ...]] = (
     *mechanism.GUARDS,
     *moves.GUARDS,
+    *parts.GUARDS,
     *turns.GUARDS,
     *journal.GUARDS,
     *placing.GUARDS,

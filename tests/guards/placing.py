@@ -86,7 +86,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/place.py",
-                "return cleared(trio, trio.of(Role.ENTRY))",
+                "return cleared(trio, trio.entries)",
                 "return cleared(trio, trio.protective_legs)",
             ),
         ),

@@ -95,7 +95,7 @@ def _soak(seed: int, options: argparse.Namespace, folder: Path) -> int:
     for line in [*soaked.verdict.left, *soaked.broken]:
         print(f"BESIDE {line}")
     for line in sorted(set(complaints))[:20]:
-        print(f"log: {line[:600]}")
+        print(f"log: {line[:300]} … {line[-500:]}" if len(line) > 800 else f"log: {line}")
     short = [] if alone else missed(soaked, planned=options.trios)
     bugs = [line for line in complaints if DECIDING in line]
     for line in bugs[:5]:

@@ -63,6 +63,10 @@ def snapshot_key(trio: TrioSnapshot) -> Hashable:
         trio.forced,
         against(slot.flat_event_ts or None, ts, as_of),
         trio.flat_contradicted,
+        tuple([(move.role, move.level) for move in trio.moves]),
+        tuple([(wish.role, wish.quantity) for wish in trio.sizes]),
+        trio.spec.stop_loss,
+        trio.spec.take_profit,
         tuple(
             [
                 (
@@ -112,6 +116,9 @@ def world_key(world: World) -> Hashable:
             bool(world.refusal),
             bool(world.question),
             world.forced,
+            _wishes_key(world, now),
+            world.undisturbed,
+            world.held,
             away(_hold_until(world), ts),
             away(world.observing_since, now),
             away(world.uncovered_known_at, now),
@@ -174,6 +181,20 @@ def world_key(world: World) -> Hashable:
     )
 
 
+def _wishes_key(world: World, now: int) -> Hashable:
+    if not world.wishes and not world.followed:
+        return None
+    return (
+        world.agreed.stop_loss,
+        world.agreed.take_profit,
+        tuple([(move.role, move.level, away(move.since, now)) for move in world.level_moves]),
+        tuple([(wish.role, wish.quantity, away(wish.since, now)) for wish in world.sizes]),
+        tuple(sorted(world.moved)),
+        world.followed,
+        world.wishes,
+    )
+
+
 def _hold_until(world: World) -> int | None:
     filled = [leg.facts.filled_ts for leg in world.legs if leg.role is Role.ENTRY and leg.facts.filled_ts]
     return None if world.setting.hold_for is None or not filled else min(filled) + world.setting.hold_for
@@ -203,6 +224,8 @@ def _leg_key(world: World, leg: LegRow, now: int, ts: int, as_of: int) -> Hashab
         )
         return (
             leg.role,
+            leg.number,
+            facts.trigger_price,
             facts.state,
             facts.form,
             facts.filled,
@@ -223,6 +246,8 @@ def _leg_key(world: World, leg: LegRow, now: int, ts: int, as_of: int) -> Hashab
         asked = newest.verdict if facts.acknowledged else (newest.verdict, seconds(newest.timestamp, ts))
     return (
         leg.role,
+        leg.number,
+        facts.trigger_price,
         facts.state,
         facts.form,
         facts.quantity,

@@ -52,7 +52,7 @@ def _record_submit(world: World, client_id: str, answer: Answer) -> None:
             facts = replace(leg.facts, state=LegState.PLANNED)
             world.put_leg(replace(leg, facts=facts, retry_at=world.now + BACK_OFF))
         case Verdict.KEY_REFUSED if pending:
-            if world.state in PLACING or leg.role is Role.ENTRY:
+            if world.state in PLACING or leg.role.opens:
                 world.put_leg(_rejected(world, leg, answer))
             else:
                 facts = replace(leg.facts, state=LegState.PLANNED, refused_text="key")
@@ -119,7 +119,7 @@ def _proved_absent(world: World, leg: LegRow, call: Call) -> bool:
         return call.at > (leg.facts.seen_ts or 0) + RULES.absence_margin
     if newest is None or call.at <= newest.timestamp + RECV_WINDOW + RULES.absence_margin:
         return False
-    return leg.role is not Role.ENTRY or call.witness
+    return not leg.role.opens or call.witness
 
 
 # --- facts ------------------------------------------------------------------------------------

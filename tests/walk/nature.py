@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 
 from exchange.types import PositionMode
 from orders.domain.enums import Role, TrioState
+from orders.domain.snapshot import Move as LevelMove
+from orders.domain.snapshot import SizeWish
 from tests.walk import service, venue
 from tests.walk.network import SWEEP, Move, pay
 from tests.walk.world import LATENCY, POLL, Event, World, XOrder
@@ -68,9 +71,12 @@ def environment(world: World) -> Iterator[Move]:
             yield "the price reaches the stop's level", partial(_price, zone=-1)
             yield "the price reaches the stop's level and is heard", partial(_price, zone=-1, heard=True)
             yield "the price reaches the target's level", partial(_price, zone=1)
+            if world.setting.spec.part_targets:
+                yield "the price gaps over both targets", partial(_price, zone=2)
         else:
             yield "the price comes back", partial(_price, zone=0)
     yield from _wishes(world)
+    yield from _verbs(world)
     yield from _gates(world)
     yield from _people(world)
     if world.faults:
@@ -119,6 +125,47 @@ def _wish(world: World, *, wish: str) -> None:
     pay(world, "acts")
     setattr(world, f"{wish}_wanted", True)
     service.turn(world)
+
+
+def _verbs(world: World) -> Iterator[Move]:
+    """What a person may do to an open trio; the services refuse it in any other state."""
+    if not world.acts or world.state is not TrioState.OPEN or world.close_wanted or world.panic_wanted:
+        return
+    seen = service.snapshot(world)
+    if not all(leg.state.is_final for leg in seen.entries) or seen.position <= 0:
+        return
+    for verb in world.setting.verbs:
+        role = {"stop": Role.STOP_LOSS, "target": Role.TAKE_PROFIT}.get(verb)
+        if role is not None and not any(move.role is role for move in world.level_moves):
+            yield f"a person moves the {role.words}", partial(_move_level, role=role)
+        elif verb == "part" and not world.sizes and seen.position > 1:
+            yield "a person takes one lot off", partial(_size, role=Role.PART_CLOSE)
+        elif verb == "add" and not world.sizes and not world.level_moves and not world.cancel_wanted:
+            yield "a person adds one lot", partial(_size, role=Role.ADD)
+
+
+def _move_level(world: World, *, role: Role) -> None:
+    _wished(world)
+    spec = world.agreed
+    level = spec.stop_loss if role is Role.STOP_LOSS else spec.take_profit
+    assert level is not None
+    nearer = level + (1 if level < 100 else -1)
+    world.level_moves = (*world.level_moves, LevelMove(world.wishes, role, nearer, world.now))
+    service.turn(world)
+
+
+def _size(world: World, *, role: Role) -> None:
+    _wished(world)
+    world.sizes = (*world.sizes, SizeWish(world.wishes, role, Decimal(1), world.now))
+    service.turn(world)
+
+
+def _wished(world: World) -> None:
+    """Pay for a verb of ours: it disturbs nothing."""
+    undisturbed = world.undisturbed
+    pay(world, "acts")
+    world.undisturbed = undisturbed
+    world.wishes += 1
 
 
 def _people(world: World) -> Iterator[Move]:

@@ -35,7 +35,10 @@ REFUSALS: dict[Role, tuple[tuple[int, Verdict], ...]] = {
         (-2015, Verdict.KEY_REFUSED),
     ),
 }
-REFUSALS[Role.TAKE_PROFIT] = REFUSALS[Role.STOP_LOSS]
+REFUSALS[Role.TAKE_PROFIT] = REFUSALS[Role.PART_TARGET] = REFUSALS[Role.STOP_LOSS]
+REFUSALS[Role.PART_CLOSE] = REFUSALS[Role.EXIT]
+REFUSALS[Role.ADD] = REFUSALS[Role.ENTRY]
+AT_MARKET = (Role.ENTRY, Role.EXIT, Role.PART_CLOSE, Role.ADD)
 
 
 def faults(world: World) -> Iterator[Move]:
@@ -69,7 +72,7 @@ def _call_faults(world: World, place: int, call: Call) -> Iterator[Move]:
     yield f"{name}: lost on its way, fate unknown", partial(lose, place=place)
     yield f"{name}: executed, its answer lost", partial(execute, place=place, lost=True)
     yield f"{name}: its process dies before sending", partial(lose, place=place, dead=True)
-    if call.plan is None or call.plan.role not in (Role.ENTRY, Role.EXIT):
+    if call.plan is None or call.plan.role not in AT_MARKET:
         yield f"{name}: executed, its process dies", partial(execute, place=place, dead=True)
     yield f"{name}: its process hangs before sending", partial(pause, place=place)
     yield f"{name}: adrift in the network", partial(lose, place=place, adrift=True)
@@ -117,6 +120,7 @@ def _death(world: World) -> None:
 def pay(world: World, what: str) -> None:
     """Take one fault or act from what may still happen; both also count as trouble."""
     setattr(world, what, getattr(world, what) - 1)
+    world.undisturbed = False
     world.trouble -= 1
     if world.trouble <= 0:
         world.faults = world.acts = 0
@@ -153,7 +157,7 @@ def execute(
     if lost:
         _fault(world)
         answer = Answer(Verdict.UNKNOWN)
-    if lost or (call.plan is not None and call.plan.role in (Role.ENTRY, Role.EXIT)):
+    if lost or (call.plan is not None and call.plan.role in AT_MARKET):
         world.answers = (*world.answers, (call, answer))  # what it did may be told before it is answered
         return
     quiet_acks(world, told, answer)

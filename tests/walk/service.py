@@ -26,9 +26,10 @@ from orders.domain.decision.steps import (
 )
 from orders.domain.enums import LegState, RequestKind, Role, TrioState, Verdict
 from orders.domain.leg_updates import LegFacts
-from orders.domain.snapshot import LegView, RequestStatus, SlotView, TrioSnapshot
+from orders.domain.snapshot import LegView, Move, RequestStatus, SlotView, TrioSnapshot
 from tests.walk import rows
 from tests.walk.world import (
+    LOT,
     LOTS,
     RECV_WINDOW,
     RULES,
@@ -58,7 +59,12 @@ def snapshot(world: World) -> TrioSnapshot:
     placing = world.state in PLACING
     sighted = world.now >= world.blind_until
     return TrioSnapshot(
-        spec=setting.spec,
+        spec=world.agreed,
+        rules=LOT,
+        moves=world.level_moves,
+        moved=world.moved,
+        sizes=world.sizes,
+        followed=world.followed,
         state=world.state,
         now=OurMs(world.now),
         now_ts=ExchangeMs(world.now_ts),
@@ -128,6 +134,10 @@ def _leg_view(world: World, leg: LegRow) -> LegView:
         state=facts.state,
         quantity=facts.quantity,
         filled=facts.filled,
+        trigger_price=facts.trigger_price,
+        number=leg.number,
+        for_move=leg.for_move,
+        average_price=facts.average_price,
         acknowledged=facts.acknowledged,
         submit=_status(world, newest) if newest else RequestStatus.NONE,
         submitted_at=newest.begun_at if newest else 0,
@@ -221,6 +231,15 @@ def _settle(world: World, decision: Decision) -> None:
         if after.is_end:
             world.question = None
     world.uncovered_known_at = settled.uncovered_known_at if decision.uncovered else None
+    if settled.ended_moves or settled.moves != world.level_moves:
+        world.spec, world.moved = settled.spec, settled.moved
+        world.level_moves = tuple(move if move.number else _numbered(world, move) for move in settled.moves)
+    world.sizes, world.followed = settled.sizes, settled.followed
+
+
+def _numbered(world: World, move: Move) -> Move:
+    world.wishes += 1
+    return replace(move, number=world.wishes)
 
 
 def _begin(world: World, decision: Decision) -> None:
@@ -247,6 +266,11 @@ def _begin(world: World, decision: Decision) -> None:
 def _submit(world: World, plan: Plan, *, test: bool) -> None:
     order = plan.order
     sendable(order)
+    if plan.role in (Role.ADD, Role.PART_CLOSE) and any(
+        leg.role is plan.role and leg.number == plan.number and leg.client_id != order.client_id
+        for leg in world.legs
+    ):
+        raise Violation(f"{order.client_id}: a second order for one wish")
     if plan.role is Role.ENTRY and plan.generation != 1:
         raise Violation("a second entry: an entry found absent is never sent again")
     if order.quantity is not None and order.quantity <= 0:
@@ -254,15 +278,23 @@ def _submit(world: World, plan: Plan, *, test: bool) -> None:
     row = next((leg for leg in world.legs if leg.client_id == order.client_id), None)
     state = LegState.PLANNED if test else LegState.SUBMITTED
     if row is None:
-        facts = LegFacts(order.type.is_conditional, plan.form, state, quantity=order.quantity or ZERO)
-        row = LegRow(order.client_id, plan.role, plan.generation, facts)
+        facts = LegFacts(
+            order.type.is_conditional,
+            plan.form,
+            state,
+            quantity=order.quantity or ZERO,
+            trigger_price=order.trigger_price,
+        )
+        row = LegRow(order.client_id, plan.role, plan.generation, facts, plan.number, plan.for_move)
     else:
         newest = world.newest_request(order.client_id, RequestKind.SUBMIT)
         if not plan.again:
             raise Violation(f"{order.client_id} would be sent twice")
         if newest is not None and newest.verdict not in (Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED):
             raise Violation(f"{order.client_id} would be sent again after {newest.verdict}")
-        facts = replace(row.facts, state=state, quantity=order.quantity or ZERO)
+        facts = replace(
+            row.facts, state=state, quantity=order.quantity or ZERO, trigger_price=order.trigger_price
+        )
         row = replace(row, facts=facts, retry_at=None, look_at=None, looks=0)
     world.put_leg(row)
     _commit(world, order.client_id, "TEST" if test else "SUBMIT", plan)
@@ -296,7 +328,7 @@ def _look(world: World, client_id: str) -> None:
     world.put_leg(leg)
     newest = world.newest_request(client_id, RequestKind.SUBMIT)
     witness = False
-    if newest is not None and leg.role is Role.ENTRY and not leg.facts.acknowledged:
+    if newest is not None and leg.role.opens and not leg.facts.acknowledged:
         witness = world.now_ts > newest.timestamp + RECV_WINDOW + RULES.absence_margin
     world.calls = (*world.calls, Call("LOOK", world.now_ts, client_id, witness=witness))
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Final
 
 from exchange.types import OrderType, PositionMode, PositionSide, Side
-from orders.domain.enums import Protection, TargetPolicy
-from orders.domain.snapshot import Spec
+from orders.domain.enums import Follow, Protection, TargetPolicy
+from orders.domain.snapshot import PartTarget, Spec
 from tests.walk.world import WHOLE, Bound, Setting
 
 LONG: Final = Spec(
@@ -50,6 +50,22 @@ def kinds() -> dict[str, Spec]:
 
 def settings(bound: Bound) -> list[Setting]:
     return [Setting(name, spec, bound) for name, spec in kinds().items()]
+
+
+def living(bound: Bound) -> list[Setting]:
+    """Return the trios that a person changes while they are open, and those with a part target; each mode, each side."""
+    found = kinds()
+    one_way, hedge = found["MARKET ON_FIRST_FILL ONE_WAY"], found["MARKET PRE_ARMED HEDGE"]
+    settings = []
+    for mode, spec in (("ONE_WAY", one_way), ("HEDGE", hedge)):
+        level = Decimal(105) if spec.side is Side.BUY else Decimal(95)
+        parted = replace(spec, part_targets=(PartTarget(1, level, Decimal(34)),), follow=Follow.BREAK_EVEN)
+        settings += [
+            Setting(f"moved {mode}", spec, bound, verbs=("stop", "target")),
+            Setting(f"changed in size {mode}", spec, bound, verbs=("part", "add")),
+            Setting(f"part target {mode}", parted, bound, verbs=("stop", "part")),
+        ]
+    return settings
 
 
 def variants(bound: Bound) -> list[Setting]:

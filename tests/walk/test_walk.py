@@ -19,7 +19,7 @@ from orders.domain.decision.steps import Rest, Step, Submit
 from orders.domain.enums import Form, Role
 from orders.domain.snapshot import TrioSnapshot
 from tests.walk import rows
-from tests.walk.settings import settings, variants
+from tests.walk.settings import living, settings, variants
 from tests.walk.walker import Walk, roam, walk
 from tests.walk.world import Bound, Setting
 
@@ -37,6 +37,9 @@ ONE_TROUBLE = Bound(fills=2, faults=1, acts=1, moves=0, trouble=1)
 # Searched whole for one kind each: what a person wants, and a price that moves, meeting a fault.
 WISH_AND_FAULT = Bound(fills=1, faults=1, acts=1, moves=0, trouble=2)
 MOVE_AND_FAULT = Bound(fills=1, faults=1, acts=0, moves=1, trouble=1)
+# What a person changes on an open trio, and part targets, while the price moves; searched whole.
+LIVING = Bound(fills=1, faults=0, acts=1, moves=1, trouble=1)
+LIVING_APART = {"moved ONE_WAY", "changed in size HEDGE", "part target ONE_WAY"}
 # The bound of docs/explanation/how-we-know.md and more, too large to be searched: visited at random.
 WHOLE = Bound(fills=3, faults=2, acts=2, moves=2, races=2, trouble=4)
 # Where the position mode makes little difference, one of the two is walked further than the other.
@@ -67,6 +70,11 @@ def searches() -> Iterator[Walk]:
         yield walk(replace(setting, bound=bound), worlds_max=UNCAPPED)
     for setting in variants(replace(ONE_TROUBLE, fills=1)):
         yield walk(setting, worlds_max=UNCAPPED)
+    for setting in living(LIVING):
+        if setting.name in LIVING_APART:
+            yield walk(setting, worlds_max=UNCAPPED)
+    for setting in living(WHOLE):
+        yield roam(setting, seed=SEED, paths=PATHS)
     for setting in settings(WISH_AND_FAULT):
         if setting.name == "MARKET PRE_ARMED ONE_WAY":
             yield walk(setting, worlds_max=UNCAPPED)
@@ -76,6 +84,8 @@ def searches() -> Iterator[Walk]:
     for setting in settings(WHOLE):
         yield roam(setting, seed=SEED, paths=PATHS)
     if WIDER == "2":
+        for setting in living(WISH_AND_FAULT):
+            yield walk(setting, worlds_max=WORLDS)
         for bound in WIDE:
             for setting in settings(bound):
                 yield walk(setting, worlds_max=WORLDS)

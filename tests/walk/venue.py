@@ -82,20 +82,20 @@ def submit(world: World, order: NewOrder, role: Role, at: int, *, take: int | No
     open_one = world.order(order.client_id)
     if open_one is not None and open_one.live:
         return Answer(Verdict.UNKNOWN, -4116)
-    if role is Role.ENTRY:
-        return _enter(world, order, take)
+    if role.opens:
+        return _enter(world, order, take, role)
     _check_flags(world, order)
-    if role is Role.EXIT:
+    if role is Role.EXIT or order.type is OrderType.MARKET:
         if order.type is OrderType.LIMIT and (
             order.price is None or order.time_in_force is not TimeInForce.IOC
         ):
             raise Violation(f"{order.client_id} could rest: an exit at a limit must be IOC")
-        return _exit(world, order, take)
+        return _exit(world, order, take, role)
     stop = order.type is OrderType.STOP_MARKET
     until, code = world.bar
     if stop and world.now_ts < until:
         return Answer(Verdict.NOT_EXECUTED if code == -1008 else Verdict.REFUSED, code)
-    if world.zone == (-1 if stop else 1):
+    if role in reached(world, world.zone):
         return Answer(Verdict.REFUSED, -2021)
     if order.close_position:
         if world.position <= 0:
@@ -131,13 +131,15 @@ def _check_flags(world: World, order: NewOrder) -> None:
         raise Violation(f"{order.client_id} carries the wrong flags for hedge mode")
 
 
-def _enter(world: World, order: NewOrder, take: int | None) -> Answer:
+def _enter(world: World, order: NewOrder, take: int | None, role: Role) -> Answer:
     world.entries_taken += 1
-    if world.entries_taken > 1:
+    if world.entries_taken > 1 + world.setting.verbs.count("add") * world.wishes:
         raise Violation("the exchange took a second entry: the order is doubled")
+    if role is Role.ADD and any(o.role is Role.ADD for o in world.orders) and world.wishes < 2:
+        raise Violation("the exchange took an add twice")
     whole = int(order.quantity or 0)
     placed = XOrder(
-        order.client_id, Role.ENTRY, False, False, whole, "NEW", placed=world.now_ts, updated=world.now_ts
+        order.client_id, role, False, False, whole, "NEW", placed=world.now_ts, updated=world.now_ts
     )
     world.put_order(placed)
     if order.type is OrderType.MARKET and take != 0:
@@ -153,7 +155,7 @@ def _enter(world: World, order: NewOrder, take: int | None) -> Answer:
     return Answer(Verdict.ACCEPTED, view=shown(placed))
 
 
-def _exit(world: World, order: NewOrder, take: int | None) -> Answer:
+def _exit(world: World, order: NewOrder, take: int | None, role: Role) -> Answer:
     quantity = int(order.quantity or 0)
     hedge = world.setting.spec.mode is PositionMode.HEDGE
     if world.position <= 0 or (hedge and quantity > world.position):
@@ -163,7 +165,7 @@ def _exit(world: World, order: NewOrder, take: int | None) -> Answer:
     status = "FILLED" if filled == quantity else "EXPIRED"
     done = XOrder(
         order.client_id,
-        Role.EXIT,
+        role,
         False,
         False,
         quantity,
@@ -209,8 +211,25 @@ def observe(world: World, *, stale: bool = False) -> Answer:
 def mark(world: World) -> Decimal:
     """Return the mark price of the present zone, on the trio's own scale."""
     spec = world.setting.spec
-    levels = {-1: spec.stop_loss, 0: None, 1: spec.take_profit}
+    parts = spec.part_targets
+    levels = {
+        -1: spec.stop_loss,
+        0: None,
+        1: parts[0].level if parts else spec.take_profit,
+        2: spec.take_profit,
+    }
     return levels[world.zone] or Decimal(100)
+
+
+def reached(world: World, zone: int) -> tuple[Role, ...]:
+    """Return whose levels the price has reached. With part targets it meets theirs first."""
+    parts = bool(world.setting.spec.part_targets)
+    return {
+        -1: (Role.STOP_LOSS,),
+        0: (),
+        1: (Role.PART_TARGET,) if parts else (Role.TAKE_PROFIT,),
+        2: (Role.PART_TARGET, Role.TAKE_PROFIT),
+    }[zone]
 
 
 # --- what happens by itself -------------------------------------------------------------------
@@ -237,9 +256,9 @@ def end(world: World, order: XOrder, status: str, reason: str = "") -> None:
 def trigger(world: World, zone: int) -> None:
     """Move the price to a level: every waiting leg of that level is triggered."""
     world.zone = zone
-    role = {-1: Role.STOP_LOSS, 1: Role.TAKE_PROFIT}.get(zone)
+    roles = reached(world, zone)
     for order in world.orders:
-        if order.role is role and order.status == "NEW":
+        if order.role in roles and order.conditional and order.status == "NEW":
             order = replace(order, status="TRIGGERING", triggered=world.now_ts, updated=world.now_ts)
             world.put_order(order)
             _tell(world, order)
@@ -313,6 +332,8 @@ def refresh(world: World) -> None:
         world.naked_since = _lapsed(world) or world.now_ts
     elif not naked:
         world.naked_since = None
+        entered = [order for order in world.orders if order.role.opens]
+        world.held = world.position > 0 and all(not order.live for order in entered)
 
 
 def _lapsed(world: World) -> int | None:

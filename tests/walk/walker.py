@@ -10,9 +10,12 @@ from typing import Any
 
 from exchange.binance.errors import refusal_of
 from exchange.refusals import Refusal
+from exchange.types import PositionMode
+from orders.domain.decision import parts
 from orders.domain.enums import Protection, Role, TrioState
 from tests.walk import adversary, finish, network, venue
 from tests.walk.canon import world_key
+from tests.walk.service import snapshot
 from tests.walk.world import POLL, RULES, START, Setting, Violation, World, first_world
 
 Line = tuple[str, int, Any]  # what happened, when, and the decision that followed
@@ -148,6 +151,8 @@ def judge(world: World, result: Walk) -> None:
     """Hold a world against P4: nobody uncovered for longer than the bound."""
     if world.naked_since is None:
         return
+    if world.held and world.undisturbed and not (_stop_at_work(world) or _bridge_outgrown(world)):
+        raise Violation("uncovered by our own doing: nothing but the market and our verbs has happened")
     gap = world.now_ts - world.naked_since
     result.longest_naked = max(result.longest_naked, gap)
     since = max(world.naked_since, world.disturbed, world.unseen)
@@ -157,6 +162,18 @@ def judge(world: World, result: Walk) -> None:
         raise Violation(
             f"uncovered for {gap} ms, {world.now_ts - since} ms of it undisturbed (allowed {allowed})"
         )
+
+
+def _stop_at_work(world: World) -> bool:
+    """Was a stop triggered? Then its order closes the position, and cover is not what it was."""
+    return any(o.role is Role.STOP_LOSS and o.triggered is not None for o in world.orders)
+
+
+def _bridge_outgrown(world: World) -> bool:
+    """Did a hedge target execute while only the quantity bridge of a move rests? That gap has its bound, like others."""
+    hedge = world.setting.spec.mode is PositionMode.HEDGE
+    parts_done = any(o.role is Role.PART_TARGET and o.filled for o in world.orders)
+    return hedge and parts_done and Role.STOP_LOSS in world.moved
 
 
 class _Unfair(Exception):
@@ -229,6 +246,9 @@ def settled(world: World) -> None:
     covered = world.position > 0 and venue.covered(world) == world.position
     entry = next((order for order in world.orders if order.role is Role.ENTRY), None)
     if world.state is TrioState.OPEN and covered:
+        if world.level_moves or world.sizes:
+            raise Violation("rests OPEN with a wish that nobody follows any more")
+        levels(world)
         target = any(o.role is Role.TAKE_PROFIT and o.live for o in world.orders)
         if target or world.question or world.setting.spec.target_policy == "KEEP_STOP":
             return
@@ -243,6 +263,24 @@ def settled(world: World) -> None:
             return
         raise Violation("rests WORKING without the stop it was to be armed with")
     raise Violation(f"rests {world.state} for good, position {world.position}, on the exchange {live}")
+
+
+def levels(world: World) -> None:
+    """Hold an open trio's resting orders against what was agreed."""
+    spec = world.agreed
+    for role, level in ((Role.STOP_LOSS, spec.stop_loss), (Role.TAKE_PROFIT, spec.take_profit)):
+        for order in world.orders:
+            if order.role is role and order.live and world.leg(order.client_id).facts.trigger_price != level:
+                raise Violation(f"{order.client_id} rests at a level that is not the agreed one")
+    live = [order for order in world.orders if order.role is Role.PART_TARGET and order.live]
+    if len({world.leg(order.client_id).number for order in live}) < len(live):
+        raise Violation("two orders rest for one part target")
+    if sum(order.quantity for order in live) > world.position:
+        raise Violation("the part targets come to more than the position")
+    wanted_now = {target.number: quantity for target, quantity in parts.wanted(snapshot(world)) if quantity}
+    resting = {world.leg(order.client_id).number: order.quantity for order in live if order.triggered is None}
+    if not world.question and any(resting.get(number) != quantity for number, quantity in wanted_now.items()):
+        raise Violation(f"part targets rest as {resting}, wanted are {wanted_now}")
 
 
 # --- the story --------------------------------------------------------------------------------

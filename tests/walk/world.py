@@ -16,7 +16,7 @@ from orders.domain.decision.steps import Plan
 from orders.domain.enums import Cause, LegState, RequestKind, Role, TrioState, Verdict
 from orders.domain.leg_updates import LegFacts
 from orders.domain.operator_questions import Question
-from orders.domain.snapshot import Policies, Spec
+from orders.domain.snapshot import Move, Policies, Rules, SizeWish, Spec
 
 START: Final = 1_000_000
 OFFSET: Final = 4_000_000
@@ -25,6 +25,7 @@ POLL: Final = 250  # how late the worker's poll may serve a wake-up
 RULES: Final = Policies()
 RECV_WINDOW: Final = 5000
 WHOLE: Final = 3  # lots of the planned entry
+LOT: Final = Rules(step_size=Decimal(1))
 LOTS: Final = tuple(Decimal(n) for n in range(12))
 
 
@@ -62,6 +63,7 @@ class Setting:
     place_before: int = 60_000
     dry_run: bool = False
     hold_for: int | None = None  # ms after the first fill
+    verbs: tuple[str, ...] = ()  # what a person may do to it while it is open: stop, target, part, add
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class LegRow:
     role: Role
     generation: int
     facts: LegFacts
+    number: int = 0
+    for_move: bool = False
     refused_code: int = 0
     retry_at: int | None = None
     look_at: int | None = None
@@ -184,6 +188,12 @@ class World:
     refusal: str = ""
     question: Question | None = None
     forced: str = ""
+    spec: Spec | None = None  # with the levels that are agreed by now
+    level_moves: tuple[Move, ...] = ()
+    moved: frozenset[Role] = frozenset()
+    sizes: tuple[SizeWish, ...] = ()
+    followed: int = 0
+    wishes: int = 0  # how many a person, or a target that executed, has made
     observing_since: int | None = None
     uncovered_known_at: int | None = None
     wake_at: int | None = START
@@ -199,6 +209,8 @@ class World:
     bar: tuple[int, int] = (0, 0)  # until when (exchange ms) every stop is refused, and with which code
     zone: int = 0  # the price: -1 at the stop's level, 1 at the target's
     meddled: bool = False  # a person changed the position
+    held: bool = False  # all of what the ended entry filled was covered once
+    undisturbed: bool = True  # nothing but the market and our own verbs has happened
     # under way
     calls: tuple[Call, ...] = ()
     answers: tuple[tuple[Call, Answer], ...] = ()
@@ -221,6 +233,10 @@ class World:
     @property
     def now_ts(self) -> int:
         return self.now + OFFSET
+
+    @property
+    def agreed(self) -> Spec:
+        return self.spec or self.setting.spec
 
     def copy(self) -> World:
         twin = World.__new__(World)

@@ -30,6 +30,7 @@ ROLES: Final = (Role.STOP_LOSS, Role.TAKE_PROFIT)
 MARK_AWAITED_MS: Final = (
     2000  # for the mark price of after a refusal, which says what the nearest valid level is
 )
+REFUSED_PAUSE_MS: Final = 5000
 WAITS: Final = frozenset({S.DRAFT, S.QUEUED, S.PLACING, S.WORKING})
 
 
@@ -68,12 +69,12 @@ def _ended(trio: TrioSnapshot, move: Move) -> EndedMove | None:
         return EndedMove(move, MoveEnd.DROPPED)
     if order is None or not order.state.is_final or _other_form_is_left(order):
         return None
-    if _mark_awaited_ms(trio, order) or _flat_is_asked(trio, order):
+    if _mark_awaited_ms(trio, order) or flat_is_asked(trio, order):
         return None
     return EndedMove(move, MoveEnd.REFUSED, order)
 
 
-def _flat_is_asked(trio: TrioSnapshot, order: LegView) -> bool:
+def flat_is_asked(trio: TrioSnapshot, order: LegView) -> bool:
     """Was an order refused because no position is there, and is that not known better yet?"""
     refused = order.state is LegState.REJECTED and order.refusal is Refusal.NOT_WHILE_FLAT
     return refused and not (position_read_since(trio, order) and trio.slot.quantity > 0)
@@ -113,13 +114,15 @@ def _agreed(trio: TrioSnapshot, move: Move) -> Spec:
 def _move_sent(trio: TrioSnapshot, move: Move) -> Step | None:
     """The order at the new level goes out, as a bridge where the whole-position order of the old level still rests."""
     order = _order_for(trio, move)
+    if trio.position <= 0:
+        return None  # there is nothing to stand for: whether that is so is asked elsewhere
     if order is None:
         form = Form.QUANTITY if _whole(trio, move.role) else _form(trio, move.role)
         return Submit((leg_plan(trio, move.role, form, trio.position, move=move),))
     if pause := _mark_awaited_ms(trio, order):
         return Rest(trio.now + pause)
-    if _flat_is_asked(trio, order):
-        return _position_read(trio, order)
+    if flat_is_asked(trio, order):
+        return position_read_after(trio, order)
     if order.state is LegState.REJECTED:
         return Submit((leg_plan(trio, move.role, Form.QUANTITY, trio.position, move=move),))
     if order.state is not LegState.PLANNED:
@@ -129,7 +132,7 @@ def _move_sent(trio: TrioSnapshot, move: Move) -> Step | None:
     return Submit((leg_plan(trio, move.role, order.form, trio.position, again=order, move=move),))
 
 
-def _position_read(trio: TrioSnapshot, order: LegView) -> Step:
+def position_read_after(trio: TrioSnapshot, order: LegView) -> Step:
     """Read the position after this order; while it reads flat and that is not believed yet, look again."""
     if position_read_since(trio, order) and trio.slot.quantity == 0:
         return Rest(trio.now + trio.policies.look_again)
@@ -164,9 +167,35 @@ def position_doubted(trio: TrioSnapshot, role: Role) -> Step | None:
     legs = trio.every(role)
     expired = [leg for leg in legs if leg.state is LegState.EXPIRED and leg.form is Form.CLOSE_POSITION]
     if unread := [leg for leg in expired if leg.acknowledged and not position_read_since(trio, leg)]:
-        return _position_read(trio, unread[-1])
+        return position_read_after(trio, unread[-1])
     newest = trio.newest(role)
-    return _position_read(trio, newest) if newest is not None and _flat_is_asked(trio, newest) else None
+    return position_read_after(trio, newest) if newest is not None and flat_is_asked(trio, newest) else None
+
+
+def bridge_completed(trio: TrioSnapshot, role: Role) -> Step | None:
+    """What the bridge does not stand for, because the position has grown or the bridge has ended, gets one more; until then
+    the old order stands for all of it.
+    """
+    at_level = _at_level(trio, role)
+    if not _whole(trio, role) or _whole_at(at_level) or (role is Role.TAKE_PROFIT and at_level):
+        return None
+    missing = trio.position - sum((leg_covers(leg, trio) for leg in at_level), ZERO)
+    newest = trio.newest(role)
+    if missing <= 0 or newest is None or newest.pending:
+        return None
+    again = newest if newest.state is LegState.PLANNED else None
+    if again is not None and must_wait(trio, again):
+        return Rest(again.retry_at)
+    if pause := max(vain_pause_ms(trio, role), _refused_lately_ms(trio, newest)):
+        return Rest(trio.now + pause)
+    return Submit((leg_plan(trio, role, Form.QUANTITY, missing, again=again),))
+
+
+def _refused_lately_ms(trio: TrioSnapshot, newest: LegView) -> int:
+    """Return how long to wait after an order at the agreed level was refused, while the old one stands."""
+    if newest.state is not LegState.REJECTED or newest.acknowledged:
+        return 0
+    return max(0, (newest.ended_ts or newest.submitted_ts) + REFUSED_PAUSE_MS - trio.now_ts)
 
 
 def bridge_replaced(trio: TrioSnapshot, role: Role) -> Step | None:
@@ -192,9 +221,14 @@ def bridge_taken_down(trio: TrioSnapshot, role: Role) -> Step | None:
 
 CARRY: Final = (
     position_doubted,
+    bridge_completed,
     bridge_replaced,
     bridge_taken_down,
 )
+
+
+def _whole_at(at_level: Iterable[LegView]) -> list[LegView]:
+    return [leg for leg in at_level if leg.form is Form.CLOSE_POSITION]
 
 
 def _at_level(trio: TrioSnapshot, role: Role) -> list[LegView]:

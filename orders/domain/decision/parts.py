@@ -29,6 +29,7 @@ from orders.domain.decision.lookups import (
     position_read_since,
     read_position,
 )
+from orders.domain.decision.moves import flat_is_asked, position_read_after
 from orders.domain.decision.order_plans import leg_plan, market_plan, part_target_plan
 from orders.domain.decision.rules import LegRule, first_that_applies, soonest
 from orders.domain.decision.steps import Rest, Step, Submit
@@ -201,6 +202,8 @@ def whole_stop_first(trio: TrioSnapshot, *, grows: bool = False) -> Step | None:
     if under_way := [leg for leg in stops if leg.pending]:
         return awaited(trio, under_way[-1])
     newest = trio.newest(Role.STOP_LOSS)
+    if newest is not None and flat_is_asked(trio, newest):
+        return position_read_after(trio, newest)
     again = newest if newest is not None and newest.state is LegState.PLANNED else None
     if again is not None and must_wait(trio, again):
         return Rest(again.retry_at)
@@ -338,6 +341,8 @@ def stop_follows(trio: TrioSnapshot) -> TrioSnapshot:
         if any(leg.executed and leg.state.is_final for leg in orders_for(trio, part.number))
     ]
     if spec.follow is Follow.NOTHING or trio.state is not S.OPEN or len(hit) <= trio.followed:
+        return trio
+    if trio.position <= 0:
         return trio
     if not all(leg.state.is_final for leg in trio.entries):
         return trio  # a level moves once the entry has ended

@@ -21,7 +21,7 @@ from infrastructure import job_queue
 from orders import services
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import db_now
-from orders.models import Heartbeat, Symbol, TrioOrder
+from orders.models import Heartbeat, Slot, Symbol, TrioOrder
 from orders.story import question_ask
 from tests.builders import Desk, story, the, until
 from tests.unit.orders.operators import (
@@ -122,6 +122,9 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
         ("move_stop", "place"),
         ("break_even", "place"),
         ("move_target", "place"),
+        ("close_part", "close"),
+        ("add", "place"),
+        ("set_targets", "place"),
         ("close", "close"),
         ("cancel", "cancel"),
         ("refresh", "change"),
@@ -138,7 +141,8 @@ def test_a_verb_wants_its_own_permission(desk: Desk, verb: str, permission: str)
 
     lacking = a_clerk(*others, name="lacking")
     before = everything(trio)
-    sent = SUBMITTED | {"level": "96000"}  # for the verbs that ask for one
+    # For the verbs that ask for something.
+    sent = SUBMITTED | {"level": "96000", "part": "50 %", "quantity": "0.01", "targets": "104000:50"}
     assert lacking.post(verb_url(verb, trio), sent).status_code == 403
     assert everything(trio) == before
 
@@ -158,6 +162,9 @@ def test_a_page_offers_only_what_one_may_do_and_what_makes_sense(desk: Desk, ope
         "move_stop",
         "break_even",
         "move_target",
+        "close_part",
+        "add",
+        "set_targets",
         "close",
         "cancel",
         "refresh",
@@ -471,6 +478,40 @@ def test_a_stop_is_moved_from_the_trios_page(desk: Desk, operator: Client) -> No
     assert "Stop-loss moved from 95000 to 96000." in page
     assert "is at 96000 already" in do(operator, "move_stop", trio, level="96000")[0]
     assert "must be below the take-profit" in do(operator, "move_stop", trio, level="110500")[0]
+
+
+def test_a_part_is_taken_off_and_added_and_targets_are_set_from_the_trios_page(
+    desk: Desk, operator: Client
+) -> None:
+    trio = desk.placed(desk.a_trio(protection="ON_FIRST_FILL", quantity=Decimal("0.400")))
+    desk.carry()
+
+    def worked(holds: Any) -> None:
+        def done() -> bool:
+            desk.carry()
+            return bool(holds())
+
+        until(done, why=lambda: story(trio))
+
+    # A share, a quantity, or a value
+    assert "taking off 0.2 at market requested" in do(operator, "close_part", trio, part="50 %")[0]
+    worked(lambda: trio.legs.filter(role="PART_CLOSE", state="FILLED").exists())
+    assert "taking off 0.05 at market requested" in do(operator, "close_part", trio, part="0.05")[0]
+    worked(lambda: trio.legs.filter(role="PART_CLOSE", state="FILLED").count() == 2)
+    Slot.objects.filter(pk=trio.slot_id).update(mark_price=Decimal("100000"))
+    assert "taking off 0.05 at market requested" in do(operator, "close_part", trio, part="5000.01 USDT")[0]
+    worked(lambda: trio.legs.filter(role="PART_CLOSE", state="FILLED").count() == 3)
+    assert "no asset of BTCUSDT" in do(operator, "close_part", trio, part="5 ETH")[0]
+    assert "does not say how much" in do(operator, "close_part", trio, part="half")[0]
+
+    # More of it, and targets
+    assert "adding 0.1 at market requested" in do(operator, "add", trio, quantity="0.1")[0]
+    worked(lambda: trio.legs.filter(role="ADD", state="FILLED").exists())
+    assert "part targets set" in do(operator, "set_targets", trio, targets="104000:50")[0]
+    worked(lambda: trio.legs.filter(role="PART_TARGET", state="ACCEPTED", quantity="0.1").exists())
+    assert 'value="104000:50"' in operator.get(verb_url("set_targets", trio)).content.decode()
+    assert "is no part target" in do(operator, "set_targets", trio, targets="104000")[0]
+    assert "0.05 of 0.05 taken off." in operator.get(page_of(trio)).content.decode()
 
 
 @pytest.mark.parametrize("typed", ["", "many", "-5", "1e400", "NaN"])

@@ -410,6 +410,37 @@ def test_a_script_moves_a_stop_and_is_told_why_a_target_stays(world: World) -> N
     assert run("move_stop", "999999", "96000", "--json").code == 2
 
 
+def test_a_script_takes_a_part_off_adds_and_sets_targets(world: World) -> None:
+    parts = ["--part-targets", "104000:50", "--follow", "BREAK_EVEN"]
+    placed = run(*PLACE, *LEVELS, *parts, "--wait", "20", "--json")
+    trio = str(placed.document["trio"])
+    assert [target["share"] for target in placed.document["targets"]] == ["50", "50"]
+
+    closed = run("close_part", trio, "--percent", "50", "--wait", "20", "--json")
+    assert closed.code == 0, closed
+    (change,) = closed.document["size_changes"]
+    assert (change["kind"], change["end"], change["filled"]) == ("PART_CLOSE", "DONE", change["quantity"])
+
+    added = run("add", trio, "--quantity", "0.002", "--wait", "20", "--json")
+    assert added.code == 0, added
+    assert [change["kind"] for change in added.document["size_changes"]] == ["PART_CLOSE", "ADD"]
+
+    changed = run("set_targets", trio, "105000:25", "--follow", "NONE", "--wait", "20", "--json")
+    assert changed.code == 0, changed
+    assert [(t["level"], t["share"]) for t in changed.document["targets"]] == [
+        ("105000.0", "25"),
+        ("110000.0", "75"),
+    ]
+
+    assert "less than 100" in run("close_part", trio, "--percent", "100", "--json").document["error"]
+    assert "is no part target" in run("set_targets", trio, "many", "--json").document["error"]
+    assert (
+        "not a valid way to follow"
+        in run("set_targets", trio, "none", "--follow", "X", "--json").document["error"]
+    )
+    assert run("add", "999999", "--quantity", "1", "--json").code == 2
+
+
 def test_panic_without_anybody_to_ask_closes_nothing(
     unwatched: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

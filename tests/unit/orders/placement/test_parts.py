@@ -12,8 +12,7 @@ from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
 from orders.domain.snapshot import SizeEnd
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
-from orders.models import SizeChange, TrioOrder
-from orders.selectors import net_pnl
+from orders.models import RiskLimit, SizeChange, TrioOrder
 from tests.builders import Desk, story, the, until
 
 
@@ -73,7 +72,7 @@ def is_sound(desk: Desk, trio: TrioOrder) -> bool:
     return True
 
 
-ETH = {"symbol": "ETHUSDT", "stop_loss": D("1900"), "take_profit": D("2080")}
+ETH: dict[str, Any] = {"symbol": "ETHUSDT", "stop_loss": D("1900"), "take_profit": D("2080")}
 
 
 @pytest.fixture
@@ -321,3 +320,37 @@ def test_a_part_target_that_the_exchange_ends_is_placed_again(eth: Desk) -> None
     eth.simulator.expire(leg.client_id)
     worked(eth, trio, lambda: trio.legs.filter(role="PART_TARGET", state="ACCEPTED").count() == 1)
     assert len(targets(eth)) == 2
+
+
+def test_what_is_added_meets_the_limits_again_when_it_is_sent(eth: Desk) -> None:
+    # Given a wish that passed every check
+    trio = eth.placed(eth.a_trio(**ETH, quantity=D("0.400"), protection="ON_FIRST_FILL"))
+    worked(eth, trio, lambda: len(targets(eth)) == 1 and len(stops(eth)) == 1)
+    change = services.trio_add(trio_id=trio.pk, by="test", quantity=D("0.100"))
+
+    # When a limit is set before it is sent
+    RiskLimit.objects.create(account=eth.account, notional_open=D("900"))
+    worked(eth, trio, lambda: SizeChange.objects.get(pk=change.pk).end)
+
+    # Then it never goes out, and says which limit
+    change.refresh_from_db()
+    assert change.end == SizeEnd.REFUSED
+    assert "would be open, 900.00 are allowed" in change.refused_text
+    assert not trio.legs.filter(role="ADD").exists()
+    with pytest.raises(TrioRefused, match="900.00 are allowed"):
+        services.trio_add(trio_id=trio.pk, by="test", quantity=D("0.100"))
+    # And what reduces is not asked
+    part = services.trio_close_part(trio_id=trio.pk, by="test", quantity=D("0.100"))
+    worked(eth, trio, lambda: SizeChange.objects.get(pk=part.pk).end == SizeEnd.DONE)
+
+
+def test_a_part_target_whose_level_is_passed_takes_its_share_at_market(eth: Desk) -> None:
+    words = ETH | {"quantity": D("0.400"), "part_targets": part_targets(("2040", "50"))}
+    eth.simulator.refuses("TAKE_PROFIT_MARKET", code=-2021, closePosition="false")
+    trio = eth.placed(eth.a_trio(protection="ON_FIRST_FILL", **words))
+    worked(eth, trio, lambda: trio.legs.filter(role="PART_TARGET", type="MARKET", state="FILLED").exists())
+    worked(eth, trio, lambda: the(trio).wake_at is None)
+    assert the(trio).state == "OPEN", story(trio)
+    assert abs(eth.simulator.position("ETHUSDT", side=trio.position_side).quantity) == D("0.200")
+    assert targets(eth) == [(D("2080"), None)]
+    assert is_sound(eth, trio)
