@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from orders import services
+from orders.domain import client_ids
+from orders.domain.enums import Role
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
 from orders.domain.snapshot import SizeEnd
+from orders.installation import install_row
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
 from orders.models import RiskLimit, SizeChange, TrioOrder
@@ -346,8 +349,10 @@ def test_what_is_added_meets_the_limits_again_when_it_is_sent(eth: Desk) -> None
 
 def test_a_part_target_whose_level_is_passed_takes_its_share_at_market(eth: Desk) -> None:
     words = ETH | {"quantity": D("0.400"), "part_targets": part_targets(("2040", "50"))}
-    eth.simulator.refuses("TAKE_PROFIT_MARKET", code=-2021, closePosition="false")
-    trio = eth.placed(eth.a_trio(protection="ON_FIRST_FILL", **words))
+    draft = eth.a_trio(protection="ON_FIRST_FILL", **words)
+    first = client_ids.client_id(client_ids.stem(install_row().token, draft.pk), Role.PART_TARGET, 1)
+    eth.simulator.refuses("TAKE_PROFIT_MARKET", code=-2021, client_id=first)
+    trio = eth.placed(draft)
     worked(eth, trio, lambda: trio.legs.filter(role="PART_TARGET", type="MARKET", state="FILLED").exists())
     worked(eth, trio, lambda: the(trio).wake_at is None)
     assert the(trio).state == "OPEN", story(trio)
