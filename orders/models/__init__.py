@@ -13,10 +13,11 @@ from orders.models.journal import (
 from orders.models.liveness import Clock, Heartbeat, Install, Watch
 from orders.models.risk_limit import RiskLimit
 from orders.models.symbols import Symbol
-from orders.models.trio import Leg, LevelMove, TrioOrder
+from orders.models.trio import BreakEvenTrigger, Leg, LevelMove, Trail, TrioOrder
 
 __all__ = [
     "AnchoredHead",
+    "BreakEvenTrigger",
     "Clock",
     "Fill",
     "Heartbeat",
@@ -30,6 +31,7 @@ __all__ = [
     "Sighting",
     "Slot",
     "Symbol",
+    "Trail",
     "TrioEvent",
     "TrioOrder",
     "Watch",

@@ -23,6 +23,7 @@ from orders.domain.level_moves import nearest_level
 from orders.domain.operator_questions import OVER_WHEN_ACCEPTED, Question, QuestionKind
 from orders.domain.snapshot import MoveEnd, TrioSnapshot
 from orders.exchange_data.clock import from_ms, to_exchange_ms
+from orders.followers import followers_end
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
 from orders.models import Leg, LevelMove, Outcome, Request, Sighting, Slot, TrioOrder
@@ -291,6 +292,8 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
     if not trio.is_over:  # whatever is in its slot after its end is not its own
         changes |= _uncovered(trio, settled, rows)
     changes |= _moves_ended(trio, settled, now=now)
+    if after != before and after.is_end and followers_end(trio, now=now):
+        changes["moves"] = trio.moves
     for name, value in changes.items():
         setattr(trio, name, value)
     if after != before:
