@@ -108,9 +108,6 @@ class _Market:
     trails: dict[int, _Trailing] = field(default_factory=dict)
     awaited: dict[int, _Waiting] = field(default_factory=dict)
     mark: PriceTick | None = None
-    recent: dict[PriceKind, deque[PriceTick]] = field(
-        default_factory=lambda: {kind: deque(maxlen=RECENT_MAX) for kind in PriceKind}
-    )
     heard_ts: int = 0  # up to when prices were heard (exchange ms)
     missing_from: int | None = None  # since when some may be missing
     gaps: int = 0
@@ -128,8 +125,8 @@ class _Market:
 
     @property
     def kinds(self) -> set[PriceKind]:
-        found = {trailing.row.terms.watches for trailing in self.trails.values()}
-        return found | {PriceKind.MARK} if self.awaited else found
+        """Return which prices are followed here; the mark price always is, for it triggers the stops."""
+        return {PriceKind.MARK} | {trailing.row.terms.watches for trailing in self.trails.values()}
 
     def miss(self, since_ts: int) -> None:
         self.missing_from = since_ts if self.missing_from is None else min(self.missing_from, since_ts)
@@ -157,6 +154,8 @@ class TrailWatch:
         self._clock = clock
         self._lock = threading.RLock()
         self._markets: dict[str, _Market] = {}
+        # The newest prices of every symbol: a trail is asked for a moment before it is found here.
+        self._recent: dict[tuple[str, PriceKind], deque[PriceTick]] = {}
         self._paces: dict[int, MovePace] = {}
         self._refresh_at = 0.0
         self._save_at = 0.0
@@ -165,11 +164,11 @@ class TrailWatch:
 
     def hear(self, tick: PriceTick) -> bool:
         """Take a price in; return whether there may be something to do."""
-        market = self._markets.get(tick.symbol)
-        if market is None:
-            return False
         with self._lock:
-            market.recent[tick.kind].append(tick)
+            self._recent.setdefault((tick.symbol, tick.kind), deque(maxlen=RECENT_MAX)).append(tick)
+            market = self._markets.get(tick.symbol)
+            if market is None:
+                return False
             if tick.kind is PriceKind.MARK:
                 self._beat(market, tick)
             is_due = market.missing_from is not None
@@ -232,9 +231,8 @@ class TrailWatch:
             return
         trailing = _Trailing(row, row.stop, row.best, row.best_ts or row.since_ts, row.best)
         market.trails[row.pk] = trailing
-        for tick in market.recent[row.terms.watches]:
-            if tick.time >= row.since_ts:
-                trailing.hear(tick.price, tick.time)
+        for tick in self._heard_since(row.symbol, row.terms.watches, row.since_ts):
+            trailing.hear(tick.price, tick.time)
         self._begin_at(market, row.heard_ts, now_ts)
 
     def _take_awaited(self, market: _Market, row: AwaitedPrice, now_ts: int) -> None:
@@ -242,19 +240,22 @@ class TrailWatch:
             return
         waiting = _Waiting(row, row.reached_ts)
         market.awaited[row.pk] = waiting
-        for tick in market.recent[PriceKind.MARK]:
-            if tick.time >= row.since_ts:
-                waiting.hear(tick.price, tick.time)
+        for tick in self._heard_since(row.symbol, PriceKind.MARK, row.since_ts):
+            waiting.hear(tick.price, tick.time)
         self._begin_at(market, row.heard_ts, now_ts)
+
+    def _heard_since(self, symbol: str, kind: PriceKind, since_ts: int) -> list[PriceTick]:
+        return [tick for tick in self._recent.get((symbol, kind), ()) if tick.time >= since_ts]
 
     def _begin_at(self, market: _Market, heard_ts: int, now_ts: int) -> None:
         """What nobody has heard since ``heard_ts`` is to be read."""
-        recent = market.recent[PriceKind.MARK]
-        listening_since = recent[0].time if recent else now_ts
-        if listening_since - heard_ts > GAP_MS:
+        recent = self._recent.get((market.symbol, PriceKind.MARK))
+        if (recent[0].time if recent else now_ts) - heard_ts > GAP_MS:
             market.miss(heard_ts)
         if not market.heard_ts:
             market.heard_ts = heard_ts
+            for tick in recent or ():
+                self._beat(market, tick)
 
     # --- what is to be done -----------------------------------------------------------------------
 
@@ -403,7 +404,9 @@ class TrailWatch:
             since, gaps, kinds = market.accounted_ts, market.gaps, market.kinds
         try:
             for kind in sorted(kinds):
-                self._take_bars(market, kind, self._bars(market.symbol, kind, since - since % MINUTE_MS))
+                asked_ts = exchange_now_ms(self._environment)
+                bars = self._bars(market.symbol, kind, since - since % MINUTE_MS, asked_ts)
+                self._take_bars(market, kind, bars, asked_ts)
         except (ExchangeError, OperationalError, InterfaceError) as error:
             logger.warning(
                 "%s: prices that were missed could not be read (%s)", market.symbol, error_line(error)
@@ -417,11 +420,11 @@ class TrailWatch:
                 market.missing_from = None
         self.act()
 
-    def _bars(self, symbol: str, kind: PriceKind, since: int) -> list[Kline]:
+    def _bars(self, symbol: str, kind: PriceKind, since: int, now_ts: int) -> list[Kline]:
         exchange = public_exchange(self._environment)
         read = exchange.mark_klines if kind is PriceKind.MARK else exchange.klines
         found: list[Kline] = []
-        missing = max(0, exchange_now_ms(self._environment) - since) // MINUTE_MS + 2
+        missing = max(0, now_ts - since) // MINUTE_MS + 2
         while True:
             with spending(Priority.WATCH):
                 rows = read(symbol, "1m", since=since, limit=99 if missing < 99 else BARS_MAX)
@@ -430,12 +433,14 @@ class TrailWatch:
                 return found
             since = rows[-1].open_time + 1
 
-    def _take_bars(self, market: _Market, kind: PriceKind, bars: list[Kline]) -> None:
+    def _take_bars(self, market: _Market, kind: PriceKind, bars: list[Kline], asked_ts: int) -> None:
         if not bars:
             return
         spans = [PriceSpan(bar.open_time, bar.high, bar.low) for bar in bars]
         newest = bars[-1].open_time
         with self._lock:
+            if kind is PriceKind.MARK and (market.mark is None or market.mark.time < asked_ts):
+                market.mark = PriceTick(market.symbol, kind, bars[-1].close, asked_ts)
             for trailing in market.trails.values():
                 terms, row = trailing.row.terms, trailing.row
                 best = best_in(terms.side, spans, since_ts=row.since_ts)
