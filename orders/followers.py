@@ -12,6 +12,7 @@ from django.db import connection
 
 from exchange.types import PriceKind, Side
 from infrastructure.rows import fetch_all
+from orders.domain.rounding import plain
 from orders.domain.trailing import FollowEnd, TrailTerms, TrailUnit
 from orders.models import BreakEvenTrigger, Trail, TrioOrder
 
@@ -127,6 +128,19 @@ def best_save(best: Mapping[int, tuple[Decimal, int]]) -> None:
     values = list(best.values())
     with connection.cursor() as cursor:
         cursor.execute(BEST, [list(best), [price for price, _ in values], [ts for _, ts in values]])
+
+
+def following(trio: TrioOrder) -> list[str]:
+    """Say what follows the price for a trio now: a sentence each."""
+    if not trio.is_followed:
+        return []
+    found = []
+    for trail in trio.trails.filter(end=""):
+        terms = trail.terms(side=trio.side, tick=trio.symbol.tick_size or TINY)
+        best = f"; best so far {plain(trail.best)}" if trail.best is not None else "; not active yet"
+        found.append(f"Its stop-loss follows the price, by us and not by the exchange: {terms.words}{best}.")
+    found += [f"Break-even waits for {waiting.words}." for waiting in trio.break_evens.filter(end="")]
+    return found
 
 
 def followers_end(trio: TrioOrder, *, now: datetime) -> bool:

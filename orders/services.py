@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from orders.domain.level_moves import (
     stands_alone,
 )
 from orders.domain.operator_questions import Choice
-from orders.domain.rounding import plain, shown
+from orders.domain.rounding import on_grid, plain, shown, to_grid
 from orders.domain.snapshot import Move, MoveEnd, TrioSnapshot
 from orders.domain.trailing import (
     FollowEnd,
@@ -399,6 +399,10 @@ def trio_break_even_arm(
         trio, seen = _seen(trio_id, now)
         standing_check(seen, Role.STOP_LOSS)
         level = _break_even(trio, offset_ticks=offset_ticks)
+        if at_r is not None and at_r <= 0:
+            raise RuleBroken(
+                "at_r", f"So many R must be won, not {plain(at_r)}: a number above zero, such as 1."
+            )
         if at_r is not None:
             at_price = _price_at_r(trio, at_r)
         if at_price is not None:
@@ -559,6 +563,9 @@ def _awaited_check(seen: TrioSnapshot, price: Decimal, level: Decimal, field: st
     """Raise RuleBroken for a price that was reached, or at which a stop at ``level`` would trigger at once."""
     side, tick = seen.spec.side, seen.rules.tick_size or TINY
     one = tick if side is Side.BUY else -tick
+    if not on_grid(price, tick):
+        near = to_grid(price, tick, ROUND_CEILING if side is Side.BUY else ROUND_FLOOR)
+        raise RuleBroken(field, f"The price must be in ticks of {plain(tick)}: {plain(near)} would be.")
     mark = _fresh_mark(seen)
     if mark is not None and reached(side, price, mark):
         raise RuleBroken(

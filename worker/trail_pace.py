@@ -21,8 +21,10 @@ WINDOWS: Final = (10.0, 60.0)
 
 
 def every_seconds(trails: int, moves: Limits) -> float:
-    """Return how often each of so many trails may move, so that all together stay within what is theirs."""
-    return max(EVERY_SECONDS, trails * ORDERS_A_MOVE * WINDOWS[1] / max(1.0, OTHERS_PART * moves.orders_1m))
+    """Return how often each of so many trails may move, so that all together stay within what the nearest leaves them."""
+    nearest = ORDERS_A_MOVE * WINDOWS[1] / EVERY_SECONDS
+    theirs = max(1.0, OTHERS_PART * moves.orders_1m - nearest)
+    return max(EVERY_SECONDS, trails * ORDERS_A_MOVE * WINDOWS[1] / theirs)
 
 
 @dataclass(slots=True)
