@@ -24,7 +24,8 @@ TINY: Final = Decimal("1E-16")  # the tick of a symbol that states none: what ta
 TRAILS = """
     SELECT trail.id, trail.trio_id, trio.account_id, symbol.symbol, trio.side, trail.since_ts, trail.heard_ts,
         trio.stop_loss, symbol.tick_size, trail.distance, trail.unit, trail.watches, trail.activation, trail.step,
-        trail.best, trail.best_ts
+        trail.best, trail.best_ts,
+        (SELECT max(generation) FROM orders_leg WHERE trio_id = trio.id AND role = 'STOP_LOSS')
     FROM orders_trail trail
     JOIN orders_trioorder trio ON trio.id = trail.trio_id
     JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
@@ -68,6 +69,7 @@ class FollowedTrail:
     terms: TrailTerms
     best: Decimal | None
     best_ts: int | None
+    orders: int = 1  # how many stops its trio has had
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def trails_followed(account_ids: Iterable[int]) -> list[FollowedTrail]:
 def _followed(
     pk: int, trio: int, account: int, symbol: str, side: str, since: int, heard: int, stop: Decimal, tick: Decimal | None,
     distance: Decimal, unit: str, watches: str, activation: Decimal | None, step: Decimal,
-    best: Decimal | None, best_ts: int | None,
+    best: Decimal | None, best_ts: int | None, orders: int | None,
 ) -> FollowedTrail:  # fmt: skip
     terms = TrailTerms(
         side=Side(side),
@@ -104,7 +106,7 @@ def _followed(
         activation=activation,
         watches=PriceKind(watches),
     )
-    return FollowedTrail(pk, trio, account, symbol, since, heard, stop, terms, best, best_ts)
+    return FollowedTrail(pk, trio, account, symbol, since, heard, stop, terms, best, best_ts, orders or 1)
 
 
 def prices_awaited(account_ids: Iterable[int]) -> list[AwaitedPrice]:

@@ -542,7 +542,7 @@ def _refused_lately(trio: TrioOrder, *, now: datetime) -> bool:
     last = trio.level_moves.filter(role=Role.STOP_LOSS).order_by("-id").first()
     if last is None or last.end != MoveEnd.REFUSED or last.ended_at is None:
         return False
-    passed = refusal_of(last.refused_code) is Refusal.LEVEL_PASSED
+    passed = bool(last.refused_code) and refusal_of(last.refused_code) is Refusal.LEVEL_PASSED
     return now - last.ended_at < timedelta(seconds=ASK_AGAIN_SECONDS[passed])
 
 

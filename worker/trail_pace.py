@@ -16,6 +16,9 @@ from exchange.rate_limits import Limits
 
 EVERY_SECONDS: Final = 2.0  # so often one trio's stop moves at most
 ORDERS_A_MOVE: Final = 2
+ORDERS_MANY: Final = (
+    40  # every turn of a trio reads all its orders: with each so many more, its stop moves more seldom
+)
 OTHERS_PART: Final = 0.75
 WINDOWS: Final = (10.0, 60.0)
 
@@ -34,10 +37,21 @@ class MovePace:
     moved: deque[float] = field(default_factory=deque)
 
     def may_move(
-        self, now: float, *, is_nearest: bool, last: float | None, trails: int, moves: Limits
+        self,
+        now: float,
+        *,
+        is_nearest: bool,
+        last: float | None,
+        trails: int,
+        moves: Limits,
+        orders: int = 1,
     ) -> bool:
-        """May a stop move now? ``last``: when it moved last; ``trails``: of the account; ``moves``: orders they may use."""
+        """May a stop move now? ``last``: when it moved last; ``orders``: how many stops its trio has had.
+
+        ``trails``: of the account; ``moves``: orders they may use together.
+        """
         pause = EVERY_SECONDS if is_nearest else every_seconds(trails, moves)
+        pause = max(pause, EVERY_SECONDS * (1 + orders // ORDERS_MANY))
         if last is not None and now - last < pause:
             return False
         part = 1.0 if is_nearest else OTHERS_PART

@@ -226,6 +226,7 @@ class TrailWatch:
     def _take_trail(self, market: _Market, row: FollowedTrail, now_ts: int) -> None:
         known = market.trails.get(row.pk)
         if known is not None:
+            known.row = row
             if not known.moving:
                 known.stop = row.stop
             return
@@ -289,7 +290,12 @@ class TrailWatch:
                         found.append(self._step(market, trailing, trailing.moved_at))
                     continue
                 if pace.may_move(
-                    now, is_nearest=rank == 0, last=trailing.moved_at, trails=len(places), moves=moves
+                    now,
+                    is_nearest=rank == 0,
+                    last=trailing.moved_at,
+                    trails=len(places),
+                    moves=moves,
+                    orders=trailing.row.orders,
                 ):
                     before, trailing.moved_at = trailing.moved_at, now
                     pace.note(now)

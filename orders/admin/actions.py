@@ -38,7 +38,6 @@ from orders.domain.enums import Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
-from orders.followers import TRAIL as TRAIL_KIND
 from orders.followers import following
 from orders.models import LevelMove, TrioOrder
 from orders.specs import spec_shown
@@ -472,7 +471,7 @@ class TrioActions(DialogActions, MixinBase):
             return ["place", "validate", "cancel"]
         found = [] if trio.is_over else ["close", "cancel", "refresh"]
         if trio.trio_state is TrioState.OPEN and not trio.is_entry_only:
-            off = ["trail_off"] if TRAIL_KIND in trio.moves.get("follows", ()) else []
+            off = ["trail_off"] if trio.is_trailing else []
             found = ["move_stop", "break_even", "trail", *off, "move_target", *found]
         if (question := trio.asked) is None:
             return found

@@ -227,6 +227,11 @@ class TrioOrder(models.Model):
         """Does its stop follow the price, or wait for one?"""
         return bool(self.moves.get("follows"))
 
+    @property
+    def is_trailing(self) -> bool:
+        """Does its stop follow the price?"""
+        return "trail" in self.moves.get("follows", ())
+
     def follows_put(self, kind: str, follows: bool) -> None:
         """Put into the row that a trail (or break-even at a price) has begun, or ended."""
         others = {known for known in self.moves.get("follows", ()) if known != kind}

@@ -229,7 +229,7 @@ class _Beginning:
         """Is this a stop that follows the price, while another one covers all of the position?"""
         is_stop = role is Role.STOP_LOSS and kind is RequestKind.SUBMIT
         held = self.decision.trio.state is TrioState.OPEN and not self.decision.uncovered
-        return is_stop and held and self.trio.is_followed
+        return is_stop and held and self.trio.is_trailing
 
     def _pledge(self, role: Role, kind: RequestKind) -> int:
         """Return how many legs must still find room in the account's order windows once the entry fills."""

@@ -17,6 +17,7 @@ from tests.guards import (
     placing,
     signals,
     strategies,
+    trails,
     turns,
     unknown,
     wire,
@@ -27,6 +28,7 @@ from tests.guards.guard import Guard
 GUARDS: Final[tuple[Guard, ...]] = (
     *mechanism.GUARDS,
     *moves.GUARDS,
+    *trails.GUARDS,
     *turns.GUARDS,
     *journal.GUARDS,
     *placing.GUARDS,

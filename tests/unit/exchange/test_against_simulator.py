@@ -77,6 +77,10 @@ def test_public_questions(simulator: Simulator) -> None:
     bars = public.klines("BTCUSDT", "1m", limit=3)
     assert [bar.open_time for bar in bars[1:]] == [bar.close_time + 1 for bar in bars[:-1]]
     assert public.klines("BTCUSDT", "1m", since=bars[1].open_time, limit=2) == bars[1:]
+    marks = public.mark_klines("BTCUSDT", "1m", limit=2)
+    assert [bar.open_time for bar in marks] == [bar.open_time for bar in bars[1:]]
+    assert {bar.volume for bar in marks} == {0}
+    assert public.mark_klines("BTCUSDT", "1m", since=marks[1].open_time) == marks[1:]
 
 
 def test_a_limit_order_lives_and_is_cancelled(exchange: BinanceExchange) -> None:

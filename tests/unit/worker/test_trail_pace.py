@@ -63,6 +63,14 @@ def test_a_few_stops_move_every_other_second() -> None:
     assert pace.may_move(2.0, is_nearest=True, last=0.0, trails=1, moves=THIRD)
 
 
+def test_a_stop_that_has_moved_for_hours_moves_more_seldom() -> None:
+    pace = MovePace()
+    said = {"is_nearest": True, "trails": 1, "moves": THIRD}
+    assert pace.may_move(2.0, last=0.0, orders=39, **said)  # type: ignore[arg-type]
+    assert not pace.may_move(21.9, last=0.0, orders=400, **said)  # type: ignore[arg-type]
+    assert pace.may_move(22.0, last=0.0, orders=400, **said)  # type: ignore[arg-type]
+
+
 def test_what_others_use_up_leaves_a_quarter_to_the_nearest() -> None:
     pace = MovePace()
     while pace.may_move(0.0, is_nearest=False, last=None, trails=TRAILS, moves=THIRD):
