@@ -41,6 +41,13 @@ BREAK_EVENS = """
     WHERE waiting."end" = '' AND waiting.at_price IS NOT NULL AND trio.account_id = ANY (%s) AND trio.state = 'OPEN'
     ORDER BY waiting.id
 """
+TARGETS_FILLED = """
+    SELECT waiting.trio_id FROM orders_breakeventrigger waiting
+    JOIN orders_trioorder trio ON trio.id = waiting.trio_id
+    WHERE waiting."end" = '' AND waiting.after_first_target AND trio.account_id = ANY (%s) AND trio.state = 'OPEN'
+      AND EXISTS (SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'TAKE_PROFIT' AND state = 'FILLED')
+    ORDER BY waiting.id
+"""
 # Several workers may have followed the same trail one after the other: what is accounted for never goes back.
 HEARD = """
     UPDATE {table} follower SET heard_ts = GREATEST(follower.heard_ts, heard.ts)
@@ -117,6 +124,11 @@ def prices_awaited(account_ids: Iterable[int]) -> list[AwaitedPrice]:
             BREAK_EVENS, list(account_ids)
         )
     ]
+
+
+def targets_filled(account_ids: Iterable[int]) -> list[int]:
+    """Return the open trios of these accounts whose break-even waits for their first target, which has filled."""
+    return [trio_id for (trio_id,) in fetch_all(TARGETS_FILLED, list(account_ids))]
 
 
 def heard_save(kind: Kind, heard: Mapping[int, int]) -> None:

@@ -35,6 +35,7 @@ from orders.followers import (
     best_save,
     heard_save,
     prices_awaited,
+    targets_filled,
     trails_followed,
 )
 from worker.trail_pace import MovePace
@@ -198,6 +199,9 @@ class TrailWatch:
             self._refresh_at = self._clock() + REFRESH_SECONDS
             accounts = list(self._accounts())
             self._take_in(trails_followed(accounts), prices_awaited(accounts))
+            for trio_id in targets_filled(accounts):
+                moved = partial(services.break_even_after_target, trio_id)
+                self._submit(trio_id, partial(self._run, moved))
         return set(self._markets)
 
     def _take_in(self, trails: list[FollowedTrail], awaited: list[AwaitedPrice]) -> None:

@@ -19,6 +19,7 @@ from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.snapshot import MoveEnd
 from orders.domain.trailing import FollowEnd
 from orders.exchange_data.clock import exchange_now_ms
+from orders.followers import targets_filled
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
 from orders.models import RiskLimit, Slot, Trail, TrioOrder
@@ -110,8 +111,8 @@ def opened(market: Market, side: str = "BUY", **fields: Any) -> TrioOrder:
     """A position of 0.500 ETH at 2000, its stop 40 away and its target 200."""
     desk, long = market.desk, side == "BUY"
     levels = {"stop_loss": D("1960" if long else "2040"), "take_profit": D("2200" if long else "1800")}
-    words = {"symbol": "ETHUSDT", "side": side, "quantity": D("0.500"), "protection": "ON_FIRST_FILL"}
-    trio = desk.placed(desk.a_trio(**(words | levels | fields)))
+    words: dict[str, Any] = {"symbol": "ETHUSDT", "side": side, "quantity": D("0.500"), **levels}
+    trio = desk.placed(desk.a_trio(**(words | {"protection": "ON_FIRST_FILL"} | fields)))
 
     def rests() -> bool:
         desk.carry()
@@ -342,7 +343,7 @@ def test_a_later_trail_replaces_the_first_and_one_that_is_off_moves_nothing(mark
 
 # It was bought at 2000.01, so that R is 40.01.
 @pytest.mark.parametrize("terms", [{"at_r": D("1")}, {"at_price": D("2040.02")}], ids=["R", "price"])
-def test_break_even_waits_for_its_price(market: Market, terms: dict[str, D]) -> None:
+def test_break_even_waits_for_its_price(market: Market, terms: dict[str, Any]) -> None:
     trio = opened(market)
     before = uncovered_ms(market.desk)
     waiting = services.trio_break_even_arm(trio_id=trio.pk, by="ann", **terms)
@@ -378,6 +379,16 @@ def test_break_even_after_the_first_target_is_asked_for_by_whoever_sees_it(marke
     assert trio.level_moves.count() == 0
     assert services.break_even_after_target(trio.pk) is not None
     market.stop_at("2002.02", trio)
+
+
+def test_a_worker_sees_that_the_first_target_has_filled(market: Market) -> None:
+    trio = opened(market)
+    services.trio_break_even_arm(trio_id=trio.pk, by="ann", after_first_target=True)
+    account = [market.desk.account.pk]
+    assert targets_filled(account) == []
+    trio.legs.filter(role=Role.TAKE_PROFIT).update(state="FILLED")
+    assert targets_filled(account) == [trio.pk]
+    trio.legs.filter(role=Role.TAKE_PROFIT).update(state="ACCEPTED")
 
 
 def test_break_even_that_cannot_wait_is_refused_with_what_can(market: Market) -> None:

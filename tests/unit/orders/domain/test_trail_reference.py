@@ -154,6 +154,7 @@ def test_prices_that_were_missed_are_made_up_for_by_their_bars(number: int, side
     ]
     missed = best_in(side, spans, since_ts=0)
     assert missed is not None
-    for price in (missed, *(ticks * TICK for ticks in walked(bars[3 * quarter :]))):
-        made_up = best_of(trail, made_up, price)
+    made_up = best_of(trail, made_up, missed)
+    for price in walked(bars[3 * quarter :]):
+        made_up = best_of(trail, made_up, price * TICK)
     assert made_up == heard

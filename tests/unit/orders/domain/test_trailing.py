@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal as D
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from orders.domain.enums import Form, LegState, Role
 from orders.domain.enums import TrioState as S
 from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.level_moves import standing_check, stands_alone
-from orders.domain.snapshot import Move, RequestStatus
+from orders.domain.snapshot import LegView, Move, RequestStatus
 from orders.domain.trailing import (
     PriceSpan,
     TrailTerms,
@@ -183,10 +184,9 @@ def test_a_stop_stands_alone_only_when_nothing_of_a_move_is_left() -> None:
         generation=2, form=Form.QUANTITY, quantity=D("0.010"), trigger_price=D("1990"), for_move=True
     )
 
-    def alone(*legs: object, **said: object) -> bool:
-        return stands_alone(
-            trio(S.OPEN, BOUGHT, *legs, target(), spec=SPEC, slot=holding(), **said), Role.STOP_LOSS
-        )  # type: ignore[arg-type]
+    def alone(*legs: LegView, **said: Any) -> bool:
+        seen = trio(S.OPEN, BOUGHT, *legs, target(), spec=SPEC, slot=holding(), **said)
+        return stands_alone(seen, Role.STOP_LOSS)
 
     assert alone(whole)
     assert not alone(whole, bridge)
@@ -201,8 +201,8 @@ def test_a_stop_stands_alone_only_when_nothing_of_a_move_is_left() -> None:
 
 
 def test_r_counts_from_the_average_by_the_first_stop() -> None:
-    args = {"average": D("2000"), "tick": TICK}
-    assert r_level(Side.BUY, first_stop=D("1960"), multiple=D("1.5"), **args) == D("2060.00")  # type: ignore[arg-type]
-    assert r_level(Side.SELL, first_stop=D("2040"), multiple=D("1"), **args) == D("1960.00")  # type: ignore[arg-type]
+    args: dict[str, Any] = {"average": D("2000"), "tick": TICK}
+    assert r_level(Side.BUY, first_stop=D("1960"), multiple=D("1.5"), **args) == D("2060.00")
+    assert r_level(Side.SELL, first_stop=D("2040"), multiple=D("1"), **args) == D("1960.00")
     with pytest.raises(RuleBroken, match="no R"):
-        r_level(Side.BUY, first_stop=D("2000"), multiple=D("1"), **args)  # type: ignore[arg-type]
+        r_level(Side.BUY, first_stop=D("2000"), multiple=D("1"), **args)
