@@ -317,20 +317,20 @@ class TrailWatch:
         with self._lock:
             best, best_ts, mark = trailing.best, trailing.best_ts, market.mark
         assert best is not None
-        row, move = trailing.row, None
+        row, move, saved = trailing.row, None, trailing.saved
         try:
             move = services.trail_step(
                 trail_id=row.pk, trio_id=row.trio_id, best=best, best_ts=best_ts, mark=mark
             )
+            saved = best
         finally:
             with self._lock:
-                trailing.moving = False
+                trailing.moving, trailing.saved = False, saved
                 if move is not None:
                     trailing.stop = move.level
                 else:
                     trailing.not_before = self._clock() + AGAIN_SECONDS
                     self._not_moved(trailing, moved_at)
-                trailing.saved = trailing.saved or best
 
     def _not_moved(self, trailing: _Trailing, moved_at: float | None) -> None:
         """What was reckoned for a move that was not made is free again."""
@@ -369,8 +369,19 @@ class TrailWatch:
         self._save_at = self._clock() + SAVE_SECONDS
         with self._lock:
             markets = [market for market in self._markets.values() if market.heard_ts]
-            heard = {pk: market.accounted_ts for market in markets for pk in market.trails}
-            waiting = {pk: market.accounted_ts for market in markets for pk in market.awaited}
+            # What a price has begun, and is not in the rows yet, is to be found again by who goes on.
+            heard = {
+                pk: market.accounted_ts
+                for market in markets
+                for pk, trailing in market.trails.items()
+                if trailing.best is None or trailing.saved is not None
+            }
+            waiting = {
+                pk: market.accounted_ts
+                for market in markets
+                for pk, awaited in market.awaited.items()
+                if awaited.reached_ts is None
+            }
             better = {
                 pk: (trailing.best, trailing.best_ts)
                 for market in markets
