@@ -92,6 +92,7 @@ class PriceWatch:
 
     def stop(self) -> None:
         """Close the stream and finish what is under way."""
+        self._trails.stop()
         cancelled = asyncio.run_coroutine_threadsafe(self._cancel(), self._loop)
         with contextlib.suppress(TimeoutError):
             cancelled.result(timeout=5)

@@ -160,6 +160,11 @@ class TrailWatch:
         self._paces: dict[int, MovePace] = {}
         self._refresh_at = 0.0
         self._save_at = 0.0
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Begin nothing more; what is under way is finished."""
+        self._is_stopped = True
 
     # --- prices -----------------------------------------------------------------------------------
 
@@ -266,7 +271,7 @@ class TrailWatch:
 
     def act(self) -> None:
         """Have missed prices read, keep what is known, and let stops follow: the nearest to the price first."""
-        if not self._markets:
+        if self._is_stopped or not self._markets:
             return
         self._read_missing()
         self._save_when_due()

@@ -63,7 +63,8 @@ def stands_alone(trio: TrioSnapshot, role: Role) -> bool:
         return False
     (leg,) = legs
     leaves = leg.cancel in (RequestStatus.IN_FLIGHT, RequestStatus.IN_DOUBT, RequestStatus.ACCEPTED)
-    return leg.live and leg.acknowledged and leg.trigger_price == trio.level(role) and not leaves
+    rests = leg.live and leg.acknowledged and leg.triggered_ts is None and not leaves
+    return rests and leg.trigger_price == trio.level(role)
 
 
 def standing_check(trio: TrioSnapshot, role: Role) -> None:

@@ -192,6 +192,7 @@ def test_a_stop_stands_alone_only_when_nothing_of_a_move_is_left() -> None:
     assert not alone(whole, bridge)
     assert not alone(whole, moves=(Move(1, Role.STOP_LOSS, D("1990"), NOW),))
     assert not alone(replace(whole, cancel=RequestStatus.IN_FLIGHT))
+    assert not alone(replace(whole, state=LegState.TRIGGERED, triggered_ts=NOW_TS))
     assert not alone(replace(whole, state=LegState.SUBMITTED, acknowledged=False))
     assert not alone(replace(bridge, trigger_price=D("1990")))
     assert alone(replace(whole, state=LegState.CANCELLED), stop(generation=3, trigger_price=D("1960.00")))
