@@ -29,7 +29,7 @@ from accounts.endpoints import stream_endpoints
 from accounts.models import EgressLimits
 from exchange.errors import ExchangeUnavailable
 from exchange.rate_limits import Cost, Limits, OpenGate, Priority, RateGate, Usage
-from exchange.rate_meter import Held, Meter, limits_for
+from exchange.rate_meter import Held, Meter, limits_for, moves_for
 from exchange.refusals import Refusal
 from infrastructure import valkey
 
@@ -42,7 +42,8 @@ AFTER_MS: Final = 400  # after a closure, before watchers and pages go on: what 
 PROCESS: Final = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 # KEYS: address, account, processes. ARGV: process, weight, orders, pledge, protects (1 or 0), allowed weight, orders in
-# 10 s and in 60 s, and the exchange's last figures with their age in ms: weight, its age, 10 s, 60 s, their age (-1: none).
+# 10 s and in 60 s, and the exchange's last figures with their age in ms: weight, its age, 10 s, 60 s, their age (-1: none);
+# what moves may use of 10 s and of 60 s by themselves (-1: this is no move).
 # Returns how it ended (0: counted), ms to wait, living processes, the closure's cause.
 ENTER: Final = """
 local clock = redis.call('TIME')
@@ -114,6 +115,13 @@ if orders > 0 or tonumber(ARGV[11]) >= 0 then
         wanted = wanted + pledge + math.max(0, left)
       end
       if wanted > window[2] then return {3, 1000, processes, ''} end
+    end
+    if tonumber(ARGV[14]) >= 0 then
+      for _, window in ipairs({{10, tonumber(ARGV[14])}, {60, tonumber(ARGV[15])}}) do
+        local moved = within(account, 'm:', second - window[1]) + orders
+        if moved > window[2] then return {3, 1000, processes, ''} end
+      end
+      redis.call('HINCRBY', KEYS[2], 'm:' .. second, orders)
     end
     redis.call('HINCRBY', KEYS[2], 'o:' .. second, orders)
     if pledge > 0 then redis.call('HINCRBY', KEYS[2], 'p:' .. second, pledge) end
@@ -237,6 +245,8 @@ class Budget:
     def _shared(self, account: str, cost: Cost, priority: Priority) -> Held | None:
         """Count the request in Valkey; nothing when that does not answer."""
         allowed = limits_for(self.limits, priority)
+        moves = moves_for(self.limits)
+        own = (moves.orders_10s, moves.orders_1m) if priority is Priority.MOVE else (-1, -1)
         now = time.monotonic()
         with self._lock:
             weight, self._weight = self._weight, None
@@ -257,6 +267,7 @@ class Budget:
                     allowed.orders_1m,
                     *figures,
                     *windows,
+                    *own,
                 ],
             )
         except RedisError as error:
@@ -282,14 +293,20 @@ class Budget:
 
     def _alone(self, account: str, cost: Cost, priority: Priority) -> Held:
         """Count the request for this process alone, against its share of the limits."""
-        if cost.orders and priority is not Priority.PROTECT:
+        if cost.orders and priority > Priority.MOVE:  # a stop that follows the price goes on, too
             return Held(Refusal.RATE_ORDERS, _ms(AGAIN_SECONDS))
         processes = 1 if priority is Priority.PROTECT else self.processes  # what protects goes on
         allowed = limits_for(self.limits, priority, processes=processes)
         ceiling = limits_for(self.limits, Priority.PROTECT).weight_1m
         with self._lock:
             held = self._meter.enter(
-                account, cost, allowed, priority, now_ms=_ms(time.monotonic()), ceiling=ceiling
+                account,
+                cost,
+                allowed,
+                priority,
+                now_ms=_ms(time.monotonic()),
+                ceiling=ceiling,
+                moves=moves_for(self.limits, processes=processes),
             )
         return held or Held(Refusal.RATE_WEIGHT, 0)
 

@@ -55,6 +55,12 @@ class PublicExchange(Protocol):
         """
         ...
 
+    def mark_klines(
+        self, symbol: str, timeframe: str, *, since: int | None = None, limit: int = 500
+    ) -> Sequence[Kline]:
+        """Bars of the mark price, as ``klines``; nothing is traded at one, so they have no volume."""
+        ...
+
 
 class Exchange(PublicExchange, Protocol):
     """One account's way to its exchange. Safe to use from several threads."""

@@ -22,9 +22,10 @@ class Priority(enum.IntEnum):
     """Who may use the limits first; a class may use what the classes below it leave."""
 
     PROTECT = 0  # stops, exits, cancels, look-ups of what may be uncovered
-    PLACE = 1  # entries, the legs that rest before them, and what placing has to read
-    WATCH = 2  # sweeps, streams, clocks, settings
-    PAGE = 3  # what a person looks at
+    MOVE = 1  # stops that follow the price, while another one covers
+    PLACE = 2  # entries, the legs that rest before them, and what placing has to read
+    WATCH = 3  # sweeps, streams, clocks, settings
+    PAGE = 4  # what a person looks at
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,16 +20,20 @@ BUCKET_MS: Final = 1000
 # How much of the weight a class may bring the address to, and of the order windows the account, in percent.
 WEIGHT_SHARES: Final[Mapping[Priority, int]] = {
     Priority.PROTECT: 97,
+    Priority.MOVE: 85,
     Priority.PLACE: 80,
     Priority.WATCH: 65,
     Priority.PAGE: 55,
 }
 ORDER_SHARES: Final[Mapping[Priority, int]] = {
     Priority.PROTECT: 100,
+    Priority.MOVE: 95,
     Priority.PLACE: 90,
     Priority.WATCH: 90,
     Priority.PAGE: 90,
 }
+# Of the order windows, moves by themselves: a third. What follows the price never takes the room of what is opened.
+MOVES_PART: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,12 @@ def limits_for(limits: Limits, priority: Priority, *, processes: int = 1) -> Lim
         orders_10s=limits.orders_10s * ORDER_SHARES[priority] // (100 * parts),
         orders_1m=limits.orders_1m * ORDER_SHARES[priority] // (100 * parts),
     )
+
+
+def moves_for(limits: Limits, *, processes: int = 1) -> Limits:
+    """Return how many orders of moves an account may send in each window; a ``processes``-th of it where nothing is shared."""
+    parts = MOVES_PART * max(1, processes)
+    return Limits(limits.weight_1m, limits.orders_10s // parts, limits.orders_1m // parts)
 
 
 @dataclass(slots=True)
@@ -92,11 +102,12 @@ class Others:
 
 @dataclass(slots=True)
 class AccountMeter:
-    """One account's orders; those that protect apart, and what entries have pledged to them."""
+    """One account's orders; those that protect and those that move apart, and what entries have pledged to the first."""
 
     orders: Count = field(default_factory=Count)
     pledged: Count = field(default_factory=Count)
     protecting: Count = field(default_factory=Count)
+    moving: Count = field(default_factory=Count)
     others_10s: Others = field(default_factory=lambda: Others(TEN_SECONDS_MS))
     others_1m: Others = field(default_factory=lambda: Others(MINUTE_MS))
     closed_until: int = 0
@@ -133,17 +144,19 @@ class Meter:
         *,
         now_ms: int,
         ceiling: int | None = None,
+        moves: Limits | None = None,
     ) -> Held | None:
         """Count a request if it fits into what its class is ``allowed``; return why not otherwise.
 
-        ``ceiling``: what others use counts against this weight alone; ``allowed`` is a part that is ours.
+        ``ceiling``: what others use counts against this weight alone; ``allowed`` is a part that is ours. ``moves``: what
+        moves by themselves may use of the order windows.
         """
         ours, others = self.weight.within(MINUTE_MS, now_ms) + cost.weight, self.others.at(now_ms)
         whole = allowed.weight_1m if ceiling is None else ceiling
         if cost.weight and (ours > allowed.weight_1m or ours + others > whole):
             return Held(Refusal.RATE_WEIGHT, BUCKET_MS)
         if cost.orders:
-            held = _orders_held(self.account(name), cost, allowed, priority, now_ms)
+            held = _orders_held(self.account(name), cost, allowed, priority, now_ms, moves)
             if held is not None:
                 return held
         self.count(name, cost, priority, now_ms=now_ms)
@@ -158,6 +171,8 @@ class Meter:
             account.pledged.add(cost.pledge, now_ms)
             if priority is Priority.PROTECT:
                 account.protecting.add(cost.orders, now_ms)
+            elif priority is Priority.MOVE:
+                account.moving.add(cost.orders, now_ms)
 
     def leave(self, name: str, usage: Usage, *, now_ms: int) -> None:
         """Note the exchange's own figures."""
@@ -172,7 +187,12 @@ class Meter:
 
 
 def _orders_held(
-    account: AccountMeter, cost: Cost, allowed: Limits, priority: Priority, now_ms: int
+    account: AccountMeter,
+    cost: Cost,
+    allowed: Limits,
+    priority: Priority,
+    now_ms: int,
+    moves: Limits | None,
 ) -> Held | None:
     protects = priority is Priority.PROTECT
     if not protects and account.closed_until > now_ms:
@@ -186,4 +206,8 @@ def _orders_held(
             wanted += cost.pledge + account.still_pledged(window_ms, now_ms)
         if wanted > limit:
             return Held(Refusal.RATE_ORDERS, BUCKET_MS)
+    if priority is Priority.MOVE and moves is not None:
+        for window_ms, limit in ((TEN_SECONDS_MS, moves.orders_10s), (MINUTE_MS, moves.orders_1m)):
+            if account.moving.within(window_ms, now_ms) + cost.orders > limit:
+                return Held(Refusal.RATE_ORDERS, BUCKET_MS)
     return None

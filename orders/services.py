@@ -4,27 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
-from decimal import Decimal
+from datetime import datetime, timedelta
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+from accounts.gateways import refusal_of
 from accounts.models import Environment, ExchangeAccount
-from exchange.types import OrderType, PositionMode, PositionSide, Side
+from exchange.refusals import Refusal
+from exchange.types import OrderType, PositionMode, PositionSide, PriceKind, PriceTick, Side
 from infrastructure import job_queue
 from orders import jobs, risk_gates
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.enums import Protection, Role, TrioState
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
-from orders.domain.level_moves import break_even_level, is_looser, level_check, standing_check
+from orders.domain.level_moves import (
+    MARK_AGE_MS,
+    break_even_level,
+    is_looser,
+    level_check,
+    standing_check,
+    stands_alone,
+)
 from orders.domain.operator_questions import Choice
-from orders.domain.rounding import plain, shown
+from orders.domain.rounding import on_grid, plain, shown, to_grid
 from orders.domain.shares import part_targets_problems
 from orders.domain.size_changes import add_standing_check, part_close_quantity, size_standing_check
 from orders.domain.snapshot import Move, MoveEnd, SizeWish, TrioSnapshot
+from orders.domain.trailing import (
+    FollowEnd,
+    TrailTerms,
+    TrailUnit,
+    best_of,
+    next_stop,
+    r_level,
+    reached,
+    trail_check,
+)
 from orders.exchange_data.clock import to_ms
+from orders.followers import BREAK_EVEN, TINY, TRAIL, Kind
 from orders.installation import install_row
-from orders.models import Clock, LevelMove, SizeChange, Symbol, TrioOrder
+from orders.models import BreakEvenTrigger, Clock, LevelMove, SizeChange, Symbol, Trail, TrioOrder
 from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import rows_read
 from orders.queueing.check import add_check, margin_needed, trio_check, trios_check
@@ -35,7 +55,7 @@ from orders.specs import part_targets_of, part_targets_read, part_targets_text
 from orders.story import move_sentence, note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
 
-TINY = Decimal("1E-16")  # the tick of a symbol that states none: what tables keep
+_Follower = TypeVar("_Follower", Trail, BreakEvenTrigger)
 
 __all__ = [  # what else callers of the verbs need; its rooms are below
     "PLACE_BEFORE_SECONDS",
@@ -242,7 +262,7 @@ def _level_wish(trio_id: int, role: Role, level_of: Callable[[TrioOrder], Decima
 
 
 def _seen(trio_id: int, now: datetime) -> tuple[TrioOrder, TrioSnapshot]:
-    """Return a trio, whose row is locked, as a decision would see it."""
+    """Return a trio whose row is locked, and what a decision about it would see."""
     trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
     clock = Clock.objects.filter(environment=trio.account.environment).first()
     offset = clock.offset_ms if clock else 0
@@ -375,3 +395,310 @@ def _wish(trio_id: int, field: str, *, by: str, verb: str) -> TrioOrder:
         note(trio, "wish", f"{verb} requested by {by}.", at=now, by=by, verb=verb)
         job_queue.ring(jobs.advance, trio_id)
     return trio
+
+
+# --- what follows the price -------------------------------------------------------------------
+
+# After a refusal the trail asks again, soon where only the price was in the way.
+ASK_AGAIN_SECONDS = {True: 1, False: 30}
+
+
+def trio_trail(
+    *,
+    trio_id: int,
+    by: str,
+    distance: Decimal | None = None,
+    percent: Decimal | None = None,
+    activation: Decimal | None = None,
+    step: Decimal | None = None,
+    watches: PriceKind = PriceKind.MARK,
+) -> Trail:
+    """Have a trio's stop follow the price, at a ``distance`` in the quote asset or in ``percent`` of the best price.
+
+    From the moment on at which the price has reached ``activation`` (``None``: at once), in moves of at least ``step`` (one
+    tick). The stop only ever becomes tighter, so no switch and no limit on new risk stops it. It takes the place of the
+    trail there is. Raises IllegalTransition when the stop of this trio cannot be moved now, RuleBroken for terms that
+    cannot be, with the nearest that can.
+    """
+    if (distance is None) == (percent is None):
+        raise RuleBroken(
+            "distance", "Say how far behind the price: by a distance or by a percentage, one of them."
+        )
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio, seen = _seen(trio_id, now)
+        standing_check(seen, Role.STOP_LOSS)
+        tick = trio.symbol.tick_size or TINY
+        away = distance if percent is None else percent
+        assert away is not None
+        terms = TrailTerms(
+            side=Side(trio.side),
+            distance=away,
+            tick=tick,
+            step=tick if step is None else step,
+            unit=TrailUnit.PRICE if percent is None else TrailUnit.PERCENT,
+            activation=activation,
+            watches=watches,
+        )
+        trail_check(seen, terms)
+        before = _follower_ended(trio, TRAIL, FollowEnd.REPLACED, by=by, now=now)
+        trail = Trail.objects.create(
+            trio=trio,
+            distance=terms.distance,
+            unit=terms.unit,
+            watches=terms.watches,
+            activation=terms.activation,
+            step=terms.step,
+            since_ts=seen.now_ts,
+            heard_ts=seen.now_ts,
+            wanted_at=now,
+            wanted_by=by,
+        )
+        _follows(trio, TRAIL, True)
+        text = f"Trailing stop: {terms.words}, requested by {by}."
+        note(trio, "wish", text, at=now, by=by, trail=terms.words, before=before)
+    return trail
+
+
+def trio_trail_off(*, trio_id: int, by: str) -> Trail:
+    """End a trio's trail; its stop stays where it is. Raises IllegalTransition when there is none."""
+    return _follower_off(trio_id, TRAIL, Trail, "Its stop follows no price", by=by)
+
+
+def trio_break_even_arm(
+    *,
+    trio_id: int,
+    by: str,
+    at_price: Decimal | None = None,
+    at_r: Decimal | None = None,
+    after_first_target: bool = False,
+    offset_ticks: int = 0,
+) -> BreakEvenTrigger:
+    """Have a trio's stop go to break-even when the mark price reaches ``at_price``, or so many R, or its first target fills.
+
+    R is the way from the entry's average to where the stop was first. It takes the place of the break-even that waits
+    already. Raises as ``trio_break_even``, and RuleBroken for a price that was reached, or at which the stop would
+    trigger at once, with the nearest that will do.
+    """
+    if (at_price is not None) + (at_r is not None) + after_first_target != 1:
+        raise RuleBroken(
+            "at_price", "Say when: at a price, at a multiple of R, or after the first target; one of them."
+        )
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio, seen = _seen(trio_id, now)
+        standing_check(seen, Role.STOP_LOSS)
+        level = _break_even(trio, offset_ticks=offset_ticks)
+        if at_r is not None and at_r <= 0:
+            raise RuleBroken(
+                "at_r", f"So many R must be won, not {plain(at_r)}: a number above zero, such as 1."
+            )
+        if at_r is not None:
+            at_price = _price_at_r(trio, at_r)
+        if at_price is not None:
+            _awaited_check(seen, at_price, level, "at_price" if at_r is None else "at_r")
+        before = _follower_ended(trio, BREAK_EVEN, FollowEnd.REPLACED, by=by, now=now)
+        waiting = BreakEvenTrigger.objects.create(
+            trio=trio,
+            at_price=at_price,
+            at_r=at_r,
+            after_first_target=after_first_target,
+            offset_ticks=offset_ticks,
+            since_ts=seen.now_ts,
+            heard_ts=seen.now_ts,
+            wanted_at=now,
+            wanted_by=by,
+        )
+        _follows(trio, BREAK_EVEN, True)
+        text = f"Break-even at {plain(level)} waits for {waiting.words}, requested by {by}."
+        note(trio, "wish", text, at=now, by=by, break_even=waiting.words, before=before)
+    return waiting
+
+
+def trio_break_even_off(*, trio_id: int, by: str) -> BreakEvenTrigger:
+    """Have break-even wait for nothing any more. Raises IllegalTransition when it does not."""
+    return _follower_off(trio_id, BREAK_EVEN, BreakEvenTrigger, "No break-even of it waits", by=by)
+
+
+def trail_step(
+    *, trail_id: int, trio_id: int, best: Decimal, best_ts: int, mark: PriceTick | None = None
+) -> LevelMove | None:
+    """Wish for the next level of a trail whose best price is known to be ``best``; ``None``: not now.
+
+    One move of a trio at a time: while its stop is on the way to the last level, nothing is wished. ``mark``: the newest
+    mark price, which may be younger than the one that is stored.
+    """
+    with short_transaction(trio_id=trio_id) as now:
+        trail = Trail.objects.filter(pk=trail_id, trio_id=trio_id, end="").first()
+        if trail is None:
+            return None
+        trio, seen = _seen(trio_id, now)
+        terms = trail.terms(side=trio.side, tick=trio.symbol.tick_size or TINY)
+        _best_kept(trio, trail, terms, best, best_ts, now=now)
+        seen = _with_mark(seen, mark)
+        agreed = seen.level(Role.STOP_LOSS)
+        if agreed is None or not stands_alone(seen, Role.STOP_LOSS) or _refused_lately(trio, now=now):
+            return None
+        level = next_stop(terms, best=trail.best, stop=agreed, price=_fresh_mark(seen))
+        if level is None:
+            return None
+        try:
+            standing_check(seen, Role.STOP_LOSS)
+            level_check(seen, Role.STOP_LOSS, level)
+        except (IllegalTransition, RuleBroken):
+            return None  # it is on its way out, or the price has just passed: the next price decides
+        move = _move_recorded(trio, Role.STOP_LOSS, level, before=agreed, by="trail", now=now)
+        job_queue.ring(jobs.advance, trio_id)
+    return move
+
+
+def break_even_reached(
+    *, waiting_id: int, trio_id: int, reached_ts: int, mark: PriceTick | None = None
+) -> LevelMove | None:
+    """Wish for break-even, whose price was reached at ``reached_ts``; ``None``: not now, or not needed any more."""
+    with short_transaction(trio_id=trio_id) as now:
+        waiting = BreakEvenTrigger.objects.filter(pk=waiting_id, trio_id=trio_id, end="").first()
+        if waiting is None:
+            return None
+        trio, seen = _seen(trio_id, now)
+        return _break_even_now(trio, _with_mark(seen, mark), waiting, reached_ts, now=now)
+
+
+def break_even_after_target(trio_id: int) -> LevelMove | None:
+    """Wish for break-even where it waits for the first target, which has filled. For whoever notices that."""
+    with short_transaction(trio_id=trio_id) as now:
+        waiting = BreakEvenTrigger.objects.filter(trio_id=trio_id, after_first_target=True, end="").first()
+        if waiting is None:
+            return None
+        trio, seen = _seen(trio_id, now)
+        return _break_even_now(trio, seen, waiting, seen.now_ts, now=now)
+
+
+def _break_even_now(
+    trio: TrioOrder, seen: TrioSnapshot, waiting: BreakEvenTrigger, reached_ts: int, *, now: datetime
+) -> LevelMove | None:
+    if waiting.reached_ts is None:
+        waiting.reached_ts = reached_ts
+        waiting.save(update_fields=["reached_ts"])
+        note(trio, "follow", f"Break-even: {waiting.words} was reached.", at=now)
+    agreed = seen.level(Role.STOP_LOSS)
+    if agreed is None or not stands_alone(seen, Role.STOP_LOSS) or _refused_lately(trio, now=now):
+        return None
+    try:
+        standing_check(seen, Role.STOP_LOSS)
+        level = shown(_break_even(trio, offset_ticks=waiting.offset_ticks), trio.symbol.tick_size)
+        level_check(seen, Role.STOP_LOSS, level)
+    except RuleBroken:
+        return None  # the price has come back below it: it is asked for again when it is not
+    except IllegalTransition as reason:
+        if trio.trio_state is TrioState.OPEN and not trio.close_wanted_at:
+            _follower_ended(trio, BREAK_EVEN, FollowEnd.DONE, by="", now=now)
+            _follows(trio, BREAK_EVEN, False)
+            note(trio, "follow", f"Break-even: {reason}", at=now)
+        return None
+    move = _move_recorded(trio, Role.STOP_LOSS, level, before=agreed, by="break_even", now=now)
+    _follower_ended(trio, BREAK_EVEN, FollowEnd.DONE, by="", now=now)
+    _follows(trio, BREAK_EVEN, False)
+    job_queue.ring(jobs.advance, trio.pk)
+    return move
+
+
+def _best_kept(
+    trio: TrioOrder, trail: Trail, terms: TrailTerms, best: Decimal, best_ts: int, *, now: datetime
+) -> None:
+    """Keep the best price in the trail's row; that it became active is part of the story."""
+    known = best_of(terms, trail.best, best)
+    if known is None or known == trail.best:
+        return
+    if trail.active_ts is None:
+        trail.active_ts = best_ts
+        note(trio, "follow", f"Trailing stop: active at {plain(best)}.", at=now)
+    trail.best, trail.best_ts = known, best_ts
+    trail.save(update_fields=["best", "best_ts", "active_ts"])
+
+
+def _with_mark(seen: TrioSnapshot, mark: PriceTick | None) -> TrioSnapshot:
+    if mark is None or mark.time <= seen.slot.mark_as_of:
+        return seen
+    return replace(seen, slot=replace(seen.slot, mark_price=mark.price, mark_as_of=mark.time))
+
+
+def _fresh_mark(seen: TrioSnapshot) -> Decimal | None:
+    return seen.slot.mark_price if abs(seen.now_ts - seen.slot.mark_as_of) <= MARK_AGE_MS else None
+
+
+def _refused_lately(trio: TrioOrder, *, now: datetime) -> bool:
+    """Was the last move of the stop refused, and is it too soon to ask again?"""
+    last = trio.level_moves.filter(role=Role.STOP_LOSS).order_by("-id").first()
+    if last is None or last.end != MoveEnd.REFUSED or last.ended_at is None:
+        return False
+    passed = bool(last.refused_code) and refusal_of(last.refused_code) is Refusal.LEVEL_PASSED
+    return now - last.ended_at < timedelta(seconds=ASK_AGAIN_SECONDS[passed])
+
+
+def _price_at_r(trio: TrioOrder, multiple: Decimal) -> Decimal:
+    entry = trio.legs.filter(role=Role.ENTRY).order_by("-generation").first()
+    assert entry is not None  # what it cost is known by now
+    assert entry.average_price is not None
+    first_move = trio.level_moves.filter(role=Role.STOP_LOSS).order_by("id").first()
+    first = trio.stop_loss if first_move is None else first_move.level_before
+    assert first is not None
+    tick = trio.symbol.tick_size or TINY
+    return r_level(
+        Side(trio.side), average=entry.average_price, first_stop=first, multiple=multiple, tick=tick
+    )
+
+
+def _awaited_check(seen: TrioSnapshot, price: Decimal, level: Decimal, field: str) -> None:
+    """Raise RuleBroken for a price that was reached, or at which a stop at ``level`` would trigger at once."""
+    side, tick = seen.spec.side, seen.rules.tick_size or TINY
+    one = tick if side is Side.BUY else -tick
+    if not on_grid(price, tick):
+        near = to_grid(price, tick, ROUND_CEILING if side is Side.BUY else ROUND_FLOOR)
+        raise RuleBroken(field, f"The price must be in ticks of {plain(tick)}: {plain(near)} would be.")
+    mark = _fresh_mark(seen)
+    if mark is not None and reached(side, price, mark):
+        raise RuleBroken(
+            field,
+            f"The mark price {plain(mark)} has reached {plain(price)} already: leave it out to move the stop now, or name a "
+            f"price {'above' if side is Side.BUY else 'below'} it.",
+        )
+    if not reached(side, level + one, price):
+        raise RuleBroken(
+            field,
+            f"At {plain(price)} a stop at break-even ({plain(level)}) would trigger at once: {plain(level + one)} is the "
+            "nearest valid level.",
+        )
+
+
+_FOLLOWERS: dict[Kind, type[Trail] | type[BreakEvenTrigger]] = {TRAIL: Trail, BREAK_EVEN: BreakEvenTrigger}
+
+
+def _follower_ended(trio: TrioOrder, kind: Kind, end: FollowEnd, *, by: str, now: datetime) -> str:
+    """End what follows the price, if anything; return its terms in words."""
+    found = _FOLLOWERS[kind].objects.filter(trio=trio, end="").first()
+    if found is None:
+        return ""
+    found.end, found.ended_at, found.ended_by = end, now, by
+    found.save(update_fields=["end", "ended_at", "ended_by"])
+    if isinstance(found, BreakEvenTrigger):
+        return found.words
+    return found.terms(side=trio.side, tick=trio.symbol.tick_size or TINY).words
+
+
+def _follows(trio: TrioOrder, kind: Kind, follows: bool) -> None:
+    trio.follows_put(kind, follows)
+    trio.save(update_fields=["moves", "updated_at"])
+
+
+def _follower_off(trio_id: int, kind: Kind, model: type[_Follower], none: str, *, by: str) -> _Follower:
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio = TrioOrder.objects.select_related("symbol").get(pk=trio_id)
+        found = model._default_manager.filter(trio=trio, end="").first()
+        if found is None:
+            ended = f" The trio has ended ({trio.state})." if trio.is_over else ""
+            raise IllegalTransition(f"{none}: there is nothing to end.{ended}")
+        before = _follower_ended(trio, kind, FollowEnd.OFF, by=by, now=now)
+        _follows(trio, kind, False)
+        what = "Trailing stop" if kind == TRAIL else "Break-even"
+        note(trio, "wish", f"{what} ended by {by}; the stop stays where it is.", at=now, by=by, before=before)
+        found.refresh_from_db()
+    return found

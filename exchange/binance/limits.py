@@ -50,6 +50,7 @@ _WEIGHTS: Final[Mapping[tuple[str, str], int | Callable[[Mapping[str, str]], int
     ("GET", "/fapi/v1/accountConfig"): 5,
     ("GET", "/fapi/v1/symbolConfig"): 5,
     ("GET", "/fapi/v1/klines"): _by_limit,
+    ("GET", "/fapi/v1/markPriceKlines"): _by_limit,
     ("GET", "/fapi/v1/premiumIndex"): _with_symbol(1, 10),
     ("GET", "/sapi/v1/account/apiRestrictions"): 0,  # another pool than the futures'
 }

@@ -83,10 +83,19 @@ class BinancePublic:
         self, symbol: str, timeframe: str, *, since: int | None = None, limit: int = 500
     ) -> Sequence[Kline]:
         """Return bars, oldest first: the newest ``limit``, or those that opened from ``since`` on."""
+        return self._bars("/fapi/v1/klines", symbol, timeframe, since, limit)
+
+    def mark_klines(
+        self, symbol: str, timeframe: str, *, since: int | None = None, limit: int = 500
+    ) -> Sequence[Kline]:
+        """Return bars of the mark price, as ``klines``."""
+        return self._bars("/fapi/v1/markPriceKlines", symbol, timeframe, since, limit)
+
+    def _bars(self, path: str, symbol: str, timeframe: str, since: int | None, limit: int) -> Sequence[Kline]:
         params = {"symbol": symbol, "interval": timeframe, "limit": str(limit)}
         if since is not None:
             params["startTime"] = str(since)
-        return self._public("/fapi/v1/klines", params, read_klines(symbol, timeframe))
+        return self._public(path, params, read_klines(symbol, timeframe))
 
     def _public(self, path: str, params: Mapping[str, str], read: Callable[[Any], _T]) -> _T:
         return self._wire.ask("GET", path, params, timeout_ms=self._timeout_ms, reading=True, read=read)

@@ -19,6 +19,7 @@ from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from exchange.types import PriceKind
 from infrastructure import job_queue
 from infrastructure.admin_pages import DialogActions, dialog
 from orders import risk_gates, services
@@ -33,6 +34,7 @@ from orders.admin.forms import (
     MoveTargetForm,
     PlaceForm,
     TargetsForm,
+    TrailForm,
     part_of,
     seen_of,
 )
@@ -40,6 +42,7 @@ from orders.domain.enums import Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
+from orders.followers import following
 from orders.models import LevelMove, TrioOrder
 from orders.specs import spec_shown
 
@@ -125,7 +128,22 @@ def move_target(trio: TrioOrder, by: str, level: Decimal | str = "") -> str:
     return _moved(trio, by, Role.TAKE_PROFIT, level)
 
 
-def break_even(trio: TrioOrder, by: str, offset: int | str | None = None) -> str:
+def break_even(
+    trio: TrioOrder,
+    by: str,
+    offset: int | str | None = None,
+    at_r: Decimal | str | None = None,
+    at_price: Decimal | str | None = None,
+) -> str:
+    if isinstance(at_r, Decimal) or isinstance(at_price, Decimal):
+        waiting = services.trio_break_even_arm(
+            trio_id=trio.pk,
+            by=by,
+            at_r=_amount(at_r),
+            at_price=_amount(at_price),
+            offset_ticks=int(offset or 0),
+        )
+        return f"{trio}: break-even waits for {waiting.words}."
     move = services.trio_break_even(trio_id=trio.pk, by=by, offset_ticks=int(offset or 0))
     return _requested(trio, move)
 
@@ -147,6 +165,36 @@ def add(trio: TrioOrder, by: str, quantity: Decimal | str = "") -> str:
 def set_targets(trio: TrioOrder, by: str, targets: str = "") -> str:
     services.trio_targets(trio_id=trio.pk, by=by, text=targets)
     return f"{trio}: part targets set. Their orders follow at once."
+
+
+def trail(
+    trio: TrioOrder,
+    by: str,
+    distance: Decimal | str | None = None,
+    percent: Decimal | str | None = None,
+    activation: Decimal | str | None = None,
+    step: Decimal | str | None = None,
+    watches: str = "",
+) -> str:
+    wanted = services.trio_trail(
+        trio_id=trio.pk,
+        by=by,
+        distance=_amount(distance),
+        percent=_amount(percent),
+        activation=_amount(activation),
+        step=_amount(step),
+        watches=PriceKind(watches or PriceKind.MARK),
+    )
+    return f"{trio}: {' '.join(following(wanted.trio))}"
+
+
+def trail_off(trio: TrioOrder, by: str) -> str:
+    services.trio_trail_off(trio_id=trio.pk, by=by)
+    return f"{trio}: its stop-loss follows the price no more and stays where it is."
+
+
+def _amount(value: Decimal | str | None) -> Decimal | None:
+    return value if isinstance(value, Decimal) else None
 
 
 def _moved(trio: TrioOrder, by: str, role: Role, level: Decimal | str) -> str:
@@ -179,7 +227,7 @@ class TrioAction:
     button: str
     variant: ActionVariant = ActionVariant.DEFAULT
     form: type[ActionForm] = ActionForm
-    carries: str = ""  # the field by which the screen says what it showed; without it the service refuses
+    carries: str = ""  # the fields by which the screen says what it showed; without them the service refuses
     on_selection: str = ""  # "Cancel what is unfilled of" 3 trios?
 
     @property
@@ -298,7 +346,29 @@ BREAK_EVEN: Final = TrioAction(
     explanation="To the first price at which the stop loses nothing, the fees of the entry and its own included. The old stop leaves when the exchange has acknowledged the new one.",
     button="Move it",
     form=BreakEvenForm,
-    carries="offset",
+    carries="offset at_r at_price",
+)
+TRAIL: Final = TrioAction(
+    name="trail",
+    perform=trail,
+    permission="move",
+    label="Trail",
+    icon="trending_up",
+    question="Have the stop-loss follow the price?",
+    explanation="It stays so far behind the best price and is only ever moved nearer. Each time the new stop goes out first; the old one leaves when the exchange has acknowledged it. It is moved by a worker of ours, not by the exchange: while none runs, the stop stays where it is.",
+    button="Follow",
+    form=TrailForm,
+    carries="distance percent activation step watches",
+)
+TRAIL_OFF: Final = TrioAction(
+    name="trail_off",
+    perform=trail_off,
+    permission="move",
+    label="End the trail",
+    icon="trending_flat",
+    question="Follow the price no more?",
+    explanation="The stop-loss stays where it is.",
+    button="End it",
 )
 MOVE_TARGET: Final = TrioAction(
     name="move_target",
@@ -354,7 +424,7 @@ SET_TARGETS: Final = TrioAction(
 
 def _carried(offered: TrioAction, sent: Mapping[str, Any], suffix: str = "") -> dict[str, Any]:
     """Return by what a screen says what it showed; nothing where the screen does not say it."""
-    return {offered.carries: sent.get(f"{offered.carries}{suffix}", "")} if offered.carries else {}
+    return {name: sent.get(f"{name}{suffix}", "") for name in offered.carries.split()}
 
 
 def page_action(offered: TrioAction) -> Any:
@@ -395,8 +465,8 @@ class TrioActions(DialogActions, MixinBase):
 
     refusals = (OrdersError,)
     actions_detail: ClassVar = [
-        "place", "validate", "move_stop", "break_even", "move_target", "close_part", "add", "set_targets", "close", "cancel",
-        "refresh", "answer", "answer_close",
+        "place", "validate", "move_stop", "break_even", "trail", "trail_off", "move_target", "close_part", "add", "set_targets", "close",
+        "cancel", "refresh", "answer", "answer_close",
     ]  # fmt: skip
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
 
@@ -406,6 +476,8 @@ class TrioActions(DialogActions, MixinBase):
     cancel = page_action(CANCEL)
     move_stop = page_action(MOVE_STOP)
     break_even = page_action(BREAK_EVEN)
+    trail = page_action(TRAIL)
+    trail_off = page_action(TRAIL_OFF)
     move_target = page_action(MOVE_TARGET)
     close_part = page_action(CLOSE_PART)
     add = page_action(ADD)
@@ -464,7 +536,9 @@ class TrioActions(DialogActions, MixinBase):
             return ["place", "validate", "cancel"]
         found = [] if trio.is_over else ["close", "cancel", "refresh"]
         if trio.trio_state is TrioState.OPEN and not trio.is_entry_only:
-            found = ["move_stop", "break_even", "move_target", "close_part", "add", "set_targets", *found]
+            off = ["trail_off"] if trio.is_trailing else []
+            levels = ["move_stop", "break_even", "trail", *off, "move_target"]
+            found = [*levels, "close_part", "add", "set_targets", *found]
         if (question := trio.asked) is None:
             return found
         # The answers may include a close of their own: two buttons for one thing would only confuse.

@@ -40,6 +40,10 @@ LABELS: Final = {
     "hold_seconds": "Holding time in seconds",
     "part_targets": "Part targets",
     "follow": "Stop follows the targets",
+    "percent": "Or percent",
+    "step": "Smallest move",
+    "at_r": "When it has won, in R",
+    "at_price": "Or when the mark price is",
 }
 HELPS: Final = {
     "account": "The exchange account that trades.",
@@ -55,6 +59,12 @@ HELPS: Final = {
     "follow": "Moves the stop-loss when a part target has executed.",
     "good_till": "Cancels what is unfilled at this time. Empty: no limit.",
     "hold_seconds": "Closes the position at market this long after its first fill. Empty: no limit.",
+    "distance": "How far behind the best price, in the quote asset.",
+    "percent": "How far behind the best price, in percent of it.",
+    "activation": "The price from which on it is followed. Empty: at once.",
+    "step": "In the quote asset. Empty: one tick.",
+    "at_r": "R is the way from the entry to where the stop was first. Both empty: now.",
+    "at_price": "Both empty: now.",
 }
 
 
@@ -277,6 +287,26 @@ class BreakEvenForm(ActionForm):
         widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric", "autocomplete": "off"}),
         error_messages={"invalid": "Enter a whole number of ticks, like 2."},
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("at_r", "at_price"):
+            self.fields[name] = _amount_field(name, required=False)
+
+
+class TrailForm(ActionForm):
+    """Asks how a stop is to follow the price."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("distance", "percent", "activation", "step"):
+            self.fields[name] = _amount_field(name, required=False)
+        self.fields["watches"] = forms.ChoiceField(
+            label="Behind the",
+            required=False,
+            choices=[("MARK", "mark price"), ("LAST", "last price")],
+            widget=UnfoldAdminSelectWidget(),
+        )
 
 
 class ClosePartForm(ActionForm):

@@ -15,6 +15,7 @@ from orders.domain.coverage import Gaps
 from orders.domain.enums import LegState, RequestKind, Role, TrioState
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import db_now, from_ms
+from orders.followers import following
 from orders.models import Fill, Leg, Request, Slot, TrioEvent, TrioOrder, Watch
 from orders.placement.uncovered import uncovered_now
 from orders.selectors import ENDED, NetPnl, net_pnl, watch_is_kept
@@ -93,6 +94,7 @@ class TrioPage:
     slot_as_of: datetime | None = None
     uncovered: Gaps = field(default_factory=lambda: Gaps(0, 0))  # up to this moment
     wishes: Sequence[str] = field(default_factory=tuple)
+    following: Sequence[str] = field(default_factory=tuple)  # what follows the price, a sentence each
 
     @property
     def is_live(self) -> bool:
@@ -131,6 +133,7 @@ def trio_page(trio_id: int) -> TrioPage:
         slot_as_of=from_ms(slot.as_of) if slot and slot.as_of else None,
         uncovered=uncovered_now(trio),
         wishes=wishes(trio),
+        following=following(trio),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +11,11 @@ from exchange.types import ZERO
 from orders.domain.enums import Role, TrioState
 from orders.domain.rounding import on_grid, plain, shown, signed
 from orders.domain.shares import last_share
-from orders.models import Leg, LevelMove, SizeChange, TrioOrder
+from orders.domain.trailing import TrailUnit
+from orders.exchange_data.clock import from_ms
+from orders.followers import following
+from orders.models import BreakEvenTrigger, Leg, LevelMove, SizeChange, Trail, TrioOrder
+from orders.models.trio import PriceFollower
 from orders.placement.uncovered import uncovered_now
 from orders.selectors import NetPnl, net_pnl
 from orders.specs import part_targets_of
@@ -34,6 +39,8 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "targets": _targets_document(trio, legs, step=step, tick=tick),
         "size_changes": [_size_document(change, step=step, tick=tick) for change in trio.size_changes.all()],
         "moves": [_move_document(move, tick=tick) for move in trio.level_moves.all()],
+        "trail": _trail_document(trio.trails.last(), tick=tick),
+        "break_even": _break_even_document(trio.break_evens.last(), tick=tick),
     }
 
 
@@ -63,6 +70,7 @@ def trio_sentence(trio: TrioOrder) -> str:
     if (gaps := uncovered_now(trio)).total:
         refused = f", {gaps.refused} ms of it while the exchange refused or lost a stop or exit"
         words.append(f"Uncovered for {gaps.total} ms in all{refused if gaps.refused else ''}.")
+    words += following(trio)
     if trio.asked is not None:
         words.append(f"It asks a person: {trio.question}")
     elif trio.trio_state is TrioState.QUEUED:
@@ -149,6 +157,52 @@ def _targets_document(
             "filled": decimals(last, step),
         },
     ]
+
+
+def _trail_document(trail: Trail | None, *, tick: Decimal | None) -> dict[str, Any] | None:
+    """The newest trail: its terms, what it has seen, and how it ended (``null``: it goes on)."""
+    if trail is None:
+        return None
+    by_price = trail.unit == TrailUnit.PRICE
+    return {
+        "distance": plain(trail.distance) if by_price else None,
+        "percent": None if by_price else plain(trail.distance),
+        "by": trail.watches.lower(),
+        "activation": None if trail.activation is None else decimals(trail.activation, tick),
+        "step": decimals(trail.step, tick),
+        "active_since": None if trail.active_ts is None else _iso(from_ms(trail.active_ts)),
+        "best": None if trail.best is None else decimals(trail.best, tick),
+        "best_at": None if trail.best_ts is None else _iso(from_ms(trail.best_ts)),
+        **_follower_document(trail),
+    }
+
+
+def _break_even_document(waiting: BreakEvenTrigger | None, *, tick: Decimal | None) -> dict[str, Any] | None:
+    """The newest break-even that waits, or has: for what, and how it ended (``null``: it waits)."""
+    if waiting is None:
+        return None
+    return {
+        "at_price": None if waiting.at_price is None else decimals(waiting.at_price, tick),
+        "at_r": None if waiting.at_r is None else plain(waiting.at_r),
+        "after_first_target": waiting.after_first_target,
+        "offset_ticks": waiting.offset_ticks,
+        "reached_at": None if waiting.reached_ts is None else _iso(from_ms(waiting.reached_ts)),
+        **_follower_document(waiting),
+    }
+
+
+def _follower_document(follower: PriceFollower) -> dict[str, Any]:
+    return {
+        "wanted_by": follower.wanted_by,
+        "at": _iso(follower.wanted_at),
+        "end": follower.end or None,
+        "ended_at": None if follower.ended_at is None else _iso(follower.ended_at),
+        "ended_by": follower.ended_by or None,
+    }
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
 
 
 def _leg_document(leg: Leg, *, step: Decimal | None, tick: Decimal | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from orders.domain.enums import TrioState as S
 from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.fitting import lot_of
 from orders.domain.rounding import on_grid, plain, to_grid
-from orders.domain.snapshot import TrioSnapshot
+from orders.domain.snapshot import RequestStatus, TrioSnapshot
 from orders.domain.validation import TAKER_FEE
 
 FIELDS = {Role.STOP_LOSS: "stop_loss", Role.TAKE_PROFIT: "take_profit"}
@@ -54,6 +54,17 @@ def nearest_level(trio: TrioSnapshot, role: Role) -> Decimal | None:
 def _is_below(trio: TrioSnapshot, role: Role) -> bool:
     """Does a leg of this role wait below the price: a long's stop, a short's target?"""
     return (trio.spec.exit_side is Side.SELL) == (role is Role.STOP_LOSS)
+
+
+def stands_alone(trio: TrioSnapshot, role: Role) -> bool:
+    """Is nothing of a move of this level under way: no wish, and one acknowledged order at the agreed level?"""
+    legs = [leg for leg in trio.every(role) if not leg.state.is_final]
+    if len(legs) != 1 or any(move.role is role for move in trio.moves):
+        return False
+    (leg,) = legs
+    leaves = leg.cancel in (RequestStatus.IN_FLIGHT, RequestStatus.IN_DOUBT, RequestStatus.ACCEPTED)
+    rests = leg.live and leg.acknowledged and leg.triggered_ts is None and not leaves
+    return rests and leg.trigger_price == trio.level(role)
 
 
 def standing_check(trio: TrioSnapshot, role: Role) -> None:

@@ -13,10 +13,11 @@ from orders.models.journal import (
 from orders.models.liveness import Clock, Heartbeat, Install, Watch
 from orders.models.risk_limit import RiskLimit
 from orders.models.symbols import Symbol
-from orders.models.trio import Leg, LevelMove, SizeChange, TrioOrder
+from orders.models.trio import BreakEvenTrigger, Leg, LevelMove, SizeChange, Trail, TrioOrder
 
 __all__ = [
     "AnchoredHead",
+    "BreakEvenTrigger",
     "Clock",
     "Fill",
     "Heartbeat",
@@ -31,6 +32,7 @@ __all__ = [
     "SizeChange",
     "Slot",
     "Symbol",
+    "Trail",
     "TrioEvent",
     "TrioOrder",
     "Watch",

@@ -12,10 +12,12 @@ from django.core.validators import MinValueValidator
 from django.db import models
 
 from accounts.models import ExchangeAccount
-from exchange.types import OrderType, PositionSide, Side, TimeInForce
+from exchange.types import OrderType, PositionSide, PriceKind, Side, TimeInForce
 from orders.domain.enums import Follow, Form, LegState, Protection, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Kept, Question, QuestionKind
+from orders.domain.rounding import plain
 from orders.domain.snapshot import Move, MoveEnd, SizeEnd, SizeWish
+from orders.domain.trailing import FollowEnd, TrailTerms, TrailUnit
 from orders.models.book import Slot
 from orders.models.fields import amount
 from orders.models.symbols import Symbol
@@ -250,6 +252,21 @@ class TrioOrder(models.Model):
         return int(self.moves.get("followed", 0))
 
     @property
+    def is_followed(self) -> bool:
+        """Does its stop follow the price, or wait for one?"""
+        return bool(self.moves.get("follows"))
+
+    @property
+    def is_trailing(self) -> bool:
+        """Does its stop follow the price?"""
+        return "trail" in self.moves.get("follows", ())
+
+    def follows_put(self, kind: str, follows: bool) -> None:
+        """Put into the row that a trail (or break-even at a price) has begun, or ended."""
+        others = {known for known in self.moves.get("follows", ()) if known != kind}
+        self.moves = self.moves | {"follows": sorted(others | {kind} if follows else others)}
+
+    @property
     def is_entry_only(self) -> bool:
         return self.stop_loss is None and self.take_profit is None
 
@@ -313,6 +330,90 @@ class SizeChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} of {self.quantity}, trio {self.trio_id}"
+
+
+class PriceFollower(models.Model):
+    """What was asked about a trio's stop that hangs on the price. Times suffixed ``_ts`` are exchange milliseconds."""
+
+    wanted_at = models.DateTimeField()
+    wanted_by = models.CharField(max_length=150)
+    since_ts = models.BigIntegerField()
+    heard_ts = models.BigIntegerField(help_text="Up to when every price is accounted for.")
+    end = models.CharField(max_length=10, blank=True, choices=[(e.value, e.value) for e in FollowEnd])
+    ended_at = models.DateTimeField(null=True)
+    ended_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class Trail(PriceFollower):
+    """A trio's stop that follows the price: its terms, the best price so far, and how it ended."""
+
+    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="trails")
+    distance = amount(validators=POSITIVE)
+    unit = models.CharField(max_length=7, choices=[(u.value, u.value) for u in TrailUnit])
+    watches = models.CharField(max_length=4, choices=[(k.value, k.value) for k in PriceKind])
+    activation = amount(null=True, validators=POSITIVE)
+    step = amount(validators=POSITIVE)
+    active_ts = models.BigIntegerField(null=True)
+    best = amount(null=True)
+    best_ts = models.BigIntegerField(null=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=("trio",), condition=models.Q(end=""), name="one_trail_a_trio"),
+        )
+
+    def __str__(self) -> str:
+        return f"Trail of trio {self.trio_id}"
+
+    def terms(self, *, side: str, tick: Decimal) -> TrailTerms:
+        """Return its terms, on today's tick."""
+        return TrailTerms(
+            side=Side(side),
+            distance=self.distance,
+            tick=tick,
+            step=self.step,
+            unit=TrailUnit(self.unit),
+            activation=self.activation,
+            watches=PriceKind(self.watches),
+        )
+
+
+class BreakEvenTrigger(PriceFollower):
+    """Break-even that waits: for a mark price (named, or so many R from the entry), or for the first target."""
+
+    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="break_evens")
+    at_price = amount(null=True, validators=POSITIVE)
+    at_r = amount(null=True, validators=POSITIVE)
+    after_first_target = models.BooleanField(default=False)
+    offset_ticks = models.IntegerField(default=0)
+    reached_ts = models.BigIntegerField(null=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("trio",), condition=models.Q(end=""), name="one_break_even_a_trio"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(at_price__isnull=False) | models.Q(after_first_target=True),
+                name="break_even_waits_for_something",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Break-even of trio {self.trio_id}"
+
+    @property
+    def words(self) -> str:
+        """Say what it waits for."""
+        if self.at_price is None:
+            return "the first target"
+        r = "" if self.at_r is None else f" ({plain(self.at_r)} R)"
+        return f"a mark price of {plain(self.at_price)}{r}"
 
 
 class Leg(models.Model):

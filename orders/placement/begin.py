@@ -217,11 +217,22 @@ class _Beginning:
         )
 
     def _priority(self, role: Role, kind: RequestKind) -> Priority:
-        """Entries, and the legs that rest before them, take what is left by what protects a position."""
+        """Entries, and the legs that rest before them, take what is left by what protects a position.
+
+        A stop that follows the price waits for its own share: what it replaces covers as long as that takes.
+        """
         before = self.decision.trio.state in (TrioState.QUEUED, TrioState.PLACING)
+        if self._only_follows(role, kind):
+            return Priority.MOVE
         if kind is RequestKind.CANCEL or not (role.opens or before):
             return Priority.PROTECT
         return Priority.PLACE
+
+    def _only_follows(self, role: Role, kind: RequestKind) -> bool:
+        """Is this a stop that follows the price, while another one covers all of the position?"""
+        is_stop = role is Role.STOP_LOSS and kind is RequestKind.SUBMIT
+        held = self.decision.trio.state is TrioState.OPEN and not self.decision.uncovered
+        return is_stop and held and self.trio.is_trailing
 
     def _pledge(self, role: Role, kind: RequestKind) -> int:
         """Return how many legs must still find room in the account's order windows once the entry fills."""

@@ -24,6 +24,7 @@ from orders.domain.operator_questions import OVER_WHEN_ACCEPTED, Question, Quest
 from orders.domain.rounding import plain
 from orders.domain.snapshot import Move, MoveEnd, SizeEnd, TrioSnapshot
 from orders.exchange_data.clock import from_ms, to_exchange_ms
+from orders.followers import followers_end
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
 from orders.models import Leg, LevelMove, Outcome, Request, Sighting, SizeChange, Slot, TrioOrder
@@ -294,6 +295,8 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
         changes |= _uncovered(trio, settled, rows)
     changes |= _moves_ended(trio, settled, now=now)
     changes |= _sizes_ended(trio, settled, now=now)
+    if after != before and after.is_end and followers_end(trio, now=now):
+        changes["moves"] = trio.moves
     for name, value in changes.items():
         setattr(trio, name, value)
     if after != before:

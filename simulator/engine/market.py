@@ -70,6 +70,7 @@ class Market:
     taken: dict[tuple[str, Decimal], Decimal] = field(default_factory=dict)
     recent_trades: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=1000))
     bars: deque[Bar] = field(default_factory=lambda: deque(maxlen=3000))
+    mark_bars: deque[Bar] = field(default_factory=lambda: deque(maxlen=3000))
     trades: int = 0
     updates: int = 0
 
@@ -132,12 +133,17 @@ class Market:
         return row
 
     def record_price(self, market_ms: int, volume: Decimal = ZERO) -> None:
-        """Add the last price to the bar of this minute."""
+        """Add the last price to the bar of this minute, and the mark price to its own."""
         start = market_ms - market_ms % MINUTE
-        if self.bars and self.bars[-1].start >= start:
-            self.bars[-1].extend(self.last, volume)
-        else:
-            self.bars.append(Bar(start, self.last, self.last, self.last, self.last, volume, 1))
+        _recorded(self.bars, start, self.last, volume)
+        _recorded(self.mark_bars, start, self.mark, ZERO)
+
+
+def _recorded(bars: deque[Bar], start: int, price: Decimal, volume: Decimal) -> None:
+    if bars and bars[-1].start >= start:
+        bars[-1].extend(price, volume)
+    else:
+        bars.append(Bar(start, price, price, price, price, volume, 1))
 
 
 def depth_for(rules: Rules, price: Decimal) -> Depth:

@@ -22,14 +22,24 @@ class History:
         self._seed = seed
         self._cached: dict[tuple[str, str], list[Bar]] = {}
 
-    def bars(self, ex: Exchange, market: Market, interval: str, *, since: int | None = None) -> list[Bar]:
-        """All bars of this interval up to the market's now; with ``since``, only the live ones from there on."""
+    def bars(
+        self, ex: Exchange, market: Market, interval: str, *, since: int | None = None, mark: bool = False
+    ) -> list[Bar]:
+        """All bars of this interval up to the market's now; with ``since``, only the live ones from there on.
+
+        ``mark``: of the mark price. What was before the live ones is guessed, and the same for both.
+        """
         length = INTERVALS[interval]
         if not market.bars:
             market.record_price(ex.market_ms)
         minutes = list(market.bars) if since is None else _newest(market, length.start_of(since))
         live = _merged(minutes, length, length.start_of(ex.market_ms))
-        return live if since is not None else [*self._past(market, interval, length, live[0]), *live]
+        if since is not None:
+            return live
+        past = self._past(market, interval, length, live[0])
+        if mark:
+            live = _merged(list(market.mark_bars), length, length.start_of(ex.market_ms))
+        return [*past, *live]
 
     def day(self, ex: Exchange, market: Market) -> Bar:
         """The last 24 hours as one bar: what was traded here, and before that a seeded guess."""

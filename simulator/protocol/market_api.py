@@ -52,21 +52,21 @@ def klines(ctx: RequestContext) -> list[list[Any]]:
 
 
 def mark_klines(ctx: RequestContext) -> list[list[Any]]:
-    return _klines(ctx, ctx.market(), volumes=False)
+    return _klines(ctx, ctx.market(), volumes=False, mark=True)
 
 
 def index_klines(ctx: RequestContext) -> list[list[Any]]:
     return _klines(ctx, ctx.market("pair"), volumes=False)
 
 
-def _klines(ctx: RequestContext, market: Market, *, volumes: bool) -> list[list[Any]]:
+def _klines(ctx: RequestContext, market: Market, *, volumes: bool, mark: bool = False) -> list[list[Any]]:
     interval = ctx.params.need("interval")
     if interval not in INTERVALS:
         raise refusal(-1120)
     limit = ctx.params.limit(500, 1500)
     start, stop = ctx.params.span()
     length = INTERVALS[interval]
-    bars = ctx.history.bars(ctx.ex, market, interval)
+    bars = ctx.history.bars(ctx.ex, market, interval, mark=mark)
     if start is not None:
         bars = [bar for bar in bars if bar.start >= start]
     if stop is not None:
@@ -76,6 +76,9 @@ def _klines(ctx: RequestContext, market: Market, *, volumes: bool) -> list[list[
     if not volumes:
         for row in rows:
             row[5], row[7], row[9], row[10] = "0", "0", "0", "0"
+    if mark:
+        for row, bar in zip(rows, bars, strict=True):  # a mark price has more decimals than the tick
+            row[1:5] = map(eight, (bar.open, bar.high, bar.low, bar.close))
     return rows
 
 

@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 
 from accounts.models import Credential, ExchangeAccount
@@ -122,6 +123,40 @@ def test_a_killed_runworker_is_replaced_and_a_fill_meanwhile_is_covered(manned: 
     assert covered - to_ms(second.started_at) <= 5000
     stack.price("BTCUSDT", "94000")
     assert reaches(trio, "CLOSED").result == "STOP_LOSS", story(trio)
+
+
+def test_a_trail_goes_on_where_a_killed_runworker_left_it(manned: Manned) -> None:
+    stack, account = manned
+    trio = draft(account)
+    queue(trio)
+    reaches(trio, "OPEN")
+    until(lambda: armed(trio), why=lambda: story(trio))
+
+    # Given a stop that follows the price, asked for some minutes ago
+    services.trio_trail(trio_id=trio.pk, by="test", distance=D("1000"), step=D("100"))
+    stack.price("BTCUSDT", "101000")
+    until(lambda: the(trio).stop_loss == D("100000"), seconds=20, why=lambda: story(trio))
+    until(lambda: whole_stops(stack) == ["100000.0"], why=lambda: str(whole_stops(stack)))
+    trio.trails.update(since_ts=F("since_ts") - 180_000)
+
+    # When its worker dies, the price rises and comes back, and another worker is started
+    stack.stop("runworker", kill=True)
+    stack.price("BTCUSDT", "103000")
+    stack.price("BTCUSDT", "102500")
+    stack.start_worker("second")
+
+    # Then the stop stands behind the best price, which nobody had heard, and closes the position there
+    until(lambda: whole_stops(stack) == ["102000.0"], seconds=30, why=lambda: story(trio) + stack.logs())
+    assert the(trio).uncovered_longest_ms <= 2000, story(trio)
+    stack.price("BTCUSDT", "101900")
+    assert reaches(trio, "CLOSED").result == "STOP_LOSS", story(trio)
+
+
+def whole_stops(stack: Stack) -> list[str]:
+    """Return the triggers of the whole-position stops that rest; of what else rests as a stop, a question mark."""
+    accounts = stack.ask("GET", "/sim/state")["accounts"]
+    orders = [o for row in accounts for o in row["algo_orders"] if o["orderType"] == "STOP_MARKET"]
+    return [o["triggerPrice"] if o["closePosition"] else "?" for o in orders]
 
 
 def test_a_killed_exchange_comes_back_with_everything_it_had_answered(manned: Manned) -> None:

@@ -124,7 +124,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "accounts/rate_budget.py",
-                "if cost.orders and priority is not Priority.PROTECT:",
+                "if cost.orders and priority > Priority.MOVE:  # a stop that follows the price goes on, too",
                 "if False:",
             ),
         ),

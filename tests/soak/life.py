@@ -22,7 +22,7 @@ from tests.crash.life import Levels, on_tick
 from tests.crash.stage import Venue
 from tests.crash.verdict import Claim
 from tests.soak.crew import now_ms
-from tests.soak.plan import AMEND, DROP_STOP, KINDS, MOVE_STOP, MOVE_TARGET, NARROW, Trio
+from tests.soak.plan import AMEND, DROP_STOP, KINDS, MOVE_STOP, MOVE_TARGET, NARROW, TRAIL, Trio
 
 BY: Final = "soak"
 OPEN_SECONDS: Final = 3.0  # for the legs to stand; then the market moves all the same
@@ -162,6 +162,8 @@ class Life:
             return self._once("narrow", self._narrow)
         if self.plan.act in (MOVE_STOP, MOVE_TARGET) and "level" not in self._moved:
             return self._once("level", self._move_level)
+        if self.plan.act == TRAIL and "trail" not in self._moved:
+            return self._once("trail", self._trail)
         levels = self.levels
         match self.plan.ending:
             case "target":
@@ -210,6 +212,13 @@ class Life:
                 trio_id=self.trio_id, role=Role.STOP_LOSS if stop else Role.TAKE_PROFIT, level=level, by=BY
             )
             self.acted = self.plan.act
+
+    def _trail(self) -> None:
+        """Have the stop follow the price at half the way; the trio's end is not waited with."""
+        distance = on_tick(abs(self.levels.price - self.levels.stop) / 2, self.symbol.tick_size)
+        with contextlib.suppress(OrdersError):  # it ended meanwhile, or its entry still fills
+            services.trio_trail(trio_id=self.trio_id, distance=distance, by=BY)
+            self.acted = TRAIL
 
     def _widen(self) -> None:
         self._lot("", self.symbol.market_quantity_max or self.levels.quantity * 1000)

@@ -79,14 +79,15 @@ ABSENT: Final = frozenset(
 )
 
 # What a person does, here or in the exchange's app, or the exchange itself does, to a trio that stands.
-AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET = (
+AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET, TRAIL = (
     "entry amended in the app",
     "stop dropped by the exchange",
     "market lot made smaller",
     "stop moved",
     "target moved",
+    "stop trailed",
 )
-ACTS: Final = (AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET)
+ACTS: Final = (AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET, TRAIL)
 ACT_SHARE: Final = 40  # percent of the trios that could meet one
 
 KILL, PAUSE, BAN, WATCHER, CARRIER, ADDRESS = "kill", "pause", "ban", "runworker", "rqworker", "address"
@@ -171,6 +172,7 @@ def _act(seed: int, number: int, life: str) -> str:
         NARROW: ending == "close",
         MOVE_STOP: stands,
         MOVE_TARGET: stands,
+        TRAIL: stands,
     }
     acts = [act for act, meets_it in possible.items() if meets_it]
     return rng.choice(acts) if acts and rng.randrange(100) < ACT_SHARE else ""

@@ -5,10 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from orders.cli.commands import MoveCommand
+from accounts.cli import CommandResult
+from accounts.operators import os_operator
+from orders.cli.commands import MoveCommand, number, trio_get
+from orders.cli.wait import Baseline
 from orders.domain.enums import Role
+from orders.domain.errors import TrioRefused
 from orders.models import LevelMove
-from orders.services import trio_break_even
+from orders.services import trio_break_even, trio_break_even_arm, trio_break_even_off
 
 
 class Command(MoveCommand):
@@ -16,7 +20,8 @@ class Command(MoveCommand):
     asks_level = False
     help = (
         "Move the stop-loss of an open trio to where it loses nothing, the fees of the entry and of the stop included."
-        " --offset: so many ticks better than that. The old order stays until the exchange has acknowledged the new one."
+        " --offset: so many ticks better than that. With --at-r or --at-price it waits until the price has come so far."
+        " The old order stays until the exchange has acknowledged the new one."
         " Example: manage.py break_even 12 --offset 2 --wait 10"
     )
 
@@ -25,6 +30,33 @@ class Command(MoveCommand):
         parser.add_argument(
             "--offset", metavar="TICKS", type=int, default=0, help="so many ticks better (default 0)"
         )
+
+        parser.add_argument(
+            "--at-r", metavar="R", help="wait until it has won so many times what its first stop risked"
+        )
+        parser.add_argument("--at-price", metavar="PRICE", help="wait until the mark price has reached this")
+        parser.add_argument("--off", action="store_true", help="wait no more; the stop stays where it is")
+
+    def run(self, **options: Any) -> CommandResult:
+        at_r, at_price, off = options["at_r"], options["at_price"], options["off"]
+        if (at_r is not None) + (at_price is not None) + off > 1:
+            raise TrioRefused("--at-r, --at-price and --off exclude each other: give one of them.")
+        if not off and at_r is None and at_price is None:
+            return super().run(**options)
+        self.refuse_on_a_copy()
+        since = Baseline.of(trio_get(options["trio"]))
+        if off:
+            trio_break_even_off(trio_id=options["trio"], by=os_operator())
+        else:
+            trio_break_even_arm(
+                trio_id=options["trio"],
+                by=os_operator(),
+                at_r=number(at_r, "multiple of R"),
+                at_price=number(at_price, "price"),
+                offset_ticks=options["offset"],
+            )
+            self.warn_if_nobody_acts()
+        return self.outcome(options["trio"], options, since=since)
 
     def move(self, by: str, **options: Any) -> LevelMove:
         return trio_break_even(trio_id=options["trio"], by=by, offset_ticks=options["offset"])

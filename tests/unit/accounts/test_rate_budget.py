@@ -20,7 +20,7 @@ from accounts.models import EgressLimits
 from accounts.rate_budget import CLOSE, ENTER, AccountGate, Budget
 from exchange.errors import ExchangeUnavailable
 from exchange.rate_limits import Cost, Limits, Priority, Usage
-from exchange.rate_meter import Meter, limits_for
+from exchange.rate_meter import Meter, limits_for, moves_for
 from exchange.refusals import Refusal
 from infrastructure import valkey
 
@@ -85,7 +85,32 @@ def test_what_matters_more_may_use_what_matters_less_may_not(store: redis.Redis)
 
     spent_by = {priority: spent(budget, Cost(weight=1), priority) for priority in reversed(Priority)}
 
-    assert spent_by == {Priority.PAGE: 55, Priority.WATCH: 10, Priority.PLACE: 15, Priority.PROTECT: 17}
+    assert spent_by == {
+        Priority.PAGE: 55,
+        Priority.WATCH: 10,
+        Priority.PLACE: 15,
+        Priority.MOVE: 5,
+        Priority.PROTECT: 12,
+    }
+
+
+def test_moves_take_a_third_of_the_order_windows_and_leave_the_rest(store: redis.Redis) -> None:
+    budget = a_process()
+
+    assert spent(budget, ORDER, Priority.MOVE) == SMALL.orders_10s // 3
+    assert passes(budget, ORDER, Priority.PLACE)
+    assert passes(budget, ORDER, Priority.PROTECT)
+    assert not passes(budget, ORDER, Priority.MOVE)
+
+
+def test_moves_stop_before_what_protects_runs_out_of_room(store: redis.Redis) -> None:
+    budget = a_process()
+    used = SMALL.orders_10s * 95 // 100
+    for _ in range(used):
+        assert passes(budget, ORDER, Priority.PROTECT)
+
+    assert not passes(budget, ORDER, Priority.MOVE)
+    assert passes(budget, ORDER, Priority.PROTECT)
 
 
 def test_entries_leave_room_for_their_legs_and_for_exits(store: redis.Redis) -> None:
@@ -146,7 +171,7 @@ actions = st.lists(
 @given(actions=actions)
 def test_valkey_counts_as_a_process_alone_does(store: redis.Redis, actions: list[Any]) -> None:
     _empty(store)
-    script = store.register_script(ENTER.replace("redis.call('TIME')", "{ARGV[14], ARGV[15]}"))
+    script = store.register_script(ENTER.replace("redis.call('TIME')", "{ARGV[16], ARGV[17]}"))
     meter, now = Meter(), 1_795_780_800_000
     for gap, priority, weight, orders, pledge, account, header in actions:
         now += gap
@@ -155,12 +180,15 @@ def test_valkey_counts_as_a_process_alone_does(store: redis.Redis, actions: list
         figures = (-1, 0) if header is None else (header, 0)
         if header is not None:
             meter.leave(account, Usage(weight_1m=header), now_ms=now)
-        alone = meter.enter(account, cost, allowed, priority, now_ms=now)
+        moves = moves_for(SMALL)
+        own = (moves.orders_10s, moves.orders_1m) if priority is Priority.MOVE else (-1, -1)
+        alone = meter.enter(account, cost, allowed, priority, now_ms=now, moves=moves)
         how, wait_ms, _, _ = script(
             keys=["rate:t", f"rate:t:{account}", "rate:t:processes"],
             args=[
                 *("p", cost.weight, cost.orders, cost.pledge, int(priority is Priority.PROTECT)),
                 *(allowed.weight_1m, allowed.orders_10s, allowed.orders_1m, *figures, -1, -1, 0),
+                *own,
                 *(now // 1000, now % 1000 * 1000),
             ],
         )
@@ -184,6 +212,7 @@ def test_without_valkey_a_process_keeps_to_its_share_and_opens_nothing(
     assert spent(alone, Cost(weight=1), Priority.WATCH) == 65 // 4
     assert passes(alone, ENTRY, Priority.PLACE) is False
     assert passes(alone, ORDER, Priority.PROTECT) is True
+    assert spent(alone, ORDER, Priority.MOVE) == SMALL.orders_10s // 3 // 4
 
 
 def test_without_valkey_what_other_processes_use_is_no_part_of_a_share(

@@ -77,6 +77,14 @@ def test_public_questions(simulator: Simulator) -> None:
     bars = public.klines("BTCUSDT", "1m", limit=3)
     assert [bar.open_time for bar in bars[1:]] == [bar.close_time + 1 for bar in bars[:-1]]
     assert public.klines("BTCUSDT", "1m", since=bars[1].open_time, limit=2) == bars[1:]
+    marks = public.mark_klines("BTCUSDT", "1m", limit=2)
+    assert [bar.open_time for bar in marks] == [bar.open_time for bar in bars[1:]]
+    assert {bar.volume for bar in marks} == {0}
+    simulator.set_price("BTCUSDT", "63100.0", mark="63050.123")
+    simulator.set_price("BTCUSDT", "63000.0", mark="63010")
+    (*_, traded), (*_, marked) = public.klines("BTCUSDT", "1m"), public.mark_klines("BTCUSDT", "1m")
+    assert (traded.high, traded.close) == (D("63100"), D("63000"))
+    assert (marked.high, marked.close) == (D("63050.123"), D("63010"))
 
 
 def test_a_limit_order_lives_and_is_cancelled(exchange: BinanceExchange) -> None:

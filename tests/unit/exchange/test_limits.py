@@ -33,7 +33,8 @@ def banned(until: int) -> str:
         ("GET", "/fapi/v1/openAlgoOrders", {"symbol": "BTCUSDT"}, Cost(1, 0, 0)),
         ("GET", "/fapi/v3/positionRisk", {}, Cost(5, 0, 0)),
         *(
-            ("GET", "/fapi/v1/klines", {"limit": limit}, Cost(weight, 0, 0))
+            ("GET", path, {"limit": limit}, Cost(weight, 0, 0))
+            for path in ("/fapi/v1/klines", "/fapi/v1/markPriceKlines")
             for limit, weight in (("99", 1), ("100", 2), ("500", 5), ("1000", 5), ("1001", 10))
         ),
         ("GET", "/fapi/v1/klines", {}, Cost(5, 0, 0)),

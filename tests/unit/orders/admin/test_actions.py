@@ -121,6 +121,8 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
         ("place", "place"),
         ("move_stop", "place"),
         ("break_even", "place"),
+        ("trail", "place"),
+        ("trail_off", "place"),
         ("move_target", "place"),
         ("close_part", "close"),
         ("add", "place"),
@@ -161,6 +163,7 @@ def test_a_page_offers_only_what_one_may_do_and_what_makes_sense(desk: Desk, ope
     assert offered(operator, standing) == {
         "move_stop",
         "break_even",
+        "trail",
         "move_target",
         "close_part",
         "add",
@@ -498,6 +501,7 @@ def test_a_part_is_taken_off_and_added_and_targets_are_set_from_the_trios_page(
     worked(lambda: trio.legs.filter(role="PART_CLOSE", state="FILLED").exists())
     assert "taking off 0.05 at market requested" in do(operator, "close_part", trio, part="0.05")[0]
     worked(lambda: trio.legs.filter(role="PART_CLOSE", state="FILLED").count() == 2)
+    assert trio.slot_id is not None
     Slot.objects.filter(pk=trio.slot_id).update(mark_price=Decimal("100000"))
     assert "taking off 0.05 at market requested" in do(operator, "close_part", trio, part="5000.01 USDT")[0]
     worked(lambda: trio.legs.filter(role="PART_CLOSE", state="FILLED").count() == 3)
@@ -512,6 +516,38 @@ def test_a_part_is_taken_off_and_added_and_targets_are_set_from_the_trios_page(
     assert 'value="104000:50"' in operator.get(verb_url("set_targets", trio)).content.decode()
     assert "is no part target" in do(operator, "set_targets", trio, targets="104000")[0]
     assert "0.05 of 0.05 taken off." in operator.get(page_of(trio)).content.decode()
+
+
+def test_a_stop_follows_the_price_from_the_trios_page(desk: Desk, operator: Client) -> None:
+    trio = desk.placed(desk.a_trio(protection="ON_FIRST_FILL"))
+    desk.carry()
+
+    # When a trail is asked for
+    assert "one of them" in do(operator, "trail", trio)[0]
+    assert "0.1 is the nearest valid distance" in do(operator, "trail", trio, distance="0.01")[0]
+    sentences = do(operator, "trail", trio, distance="2000", activation="101000", step="50", watches="LAST")
+    assert "2000 behind the last price, from 101000 on, in moves of at least 50" in sentences[0]
+
+    # Then the page says so, who moves it, and offers to end it
+    page = operator.get(page_of(trio)).content.decode()
+    assert (
+        "Its stop-loss follows the price, by us and not by the exchange: 2000 behind the last price" in page
+    )
+    assert "requested by operator" in page
+    assert f'href="{verb_url("trail_off", trio)}"' in page
+    assert "follows the price no more" in do(operator, "trail_off", trio)[0]
+    assert "there is nothing to end" in do(operator, "trail_off", trio)[0]
+    assert not the(trio).is_followed
+
+
+def test_break_even_waits_from_the_trios_page(desk: Desk, operator: Client) -> None:
+    trio = desk.placed(desk.a_trio(protection="ON_FIRST_FILL"))
+    desk.carry()
+    assert "above zero" in do(operator, "break_even", trio, at_r="0")[0]
+    assert "waits for a mark price of 105" in do(operator, "break_even", trio, at_r="1")[0]
+    assert "waits for a mark price of 104000" in do(operator, "break_even", trio, at_price="104000")[0]
+    assert [waiting.end for waiting in trio.break_evens.all()] == ["REPLACED", ""]
+    assert "Break-even waits for a mark price of 104000" in operator.get(page_of(trio)).content.decode()
 
 
 @pytest.mark.parametrize("typed", ["", "many", "-5", "1e400", "NaN"])

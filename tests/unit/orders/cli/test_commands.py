@@ -441,6 +441,38 @@ def test_a_script_takes_a_part_off_adds_and_sets_targets(world: World) -> None:
     assert run("add", "999999", "--quantity", "1", "--json").code == 2
 
 
+def test_a_script_has_a_stop_follow_the_price_and_break_even_wait(world: World) -> None:
+    trio = str(run(*PLACE, *LEVELS, "--wait", "20", "--json").document["trio"])
+
+    followed = run("trail", trio, "--distance", "2000", "--activation", "109000", "--step", "50", "--json")
+    assert followed.code == 0, followed
+    trail = followed.document["trail"]
+    terms = ("distance", "percent", "by", "activation", "step", "best", "end")
+    assert [trail[name] for name in terms] == ["2000", None, "mark", "109000.0", "50.0", None, None]
+    assert "follows the price, by us" in run("show_trio", trio).out
+    again = run("trail", trio, "--percent", "1.5", "--by", "last", "--json").document["trail"]
+    assert [again[name] for name in terms[:3]] == [None, "1.5", "last"]
+
+    waiting = run("break_even", trio, "--at-r", "1", "--offset", "2", "--json").document["break_even"]
+    assert (waiting["at_r"], waiting["offset_ticks"], waiting["end"]) == ("1", 2, None)
+    assert run("break_even", trio, "--off", "--json").document["break_even"]["end"] == "OFF"
+    assert run("trail_off", trio, "--json").document["trail"]["end"] == "OFF"
+
+    for refused, said in (
+        (("trail", trio, "--distance", "0.01"), "0.1 is the nearest valid distance"),
+        (("trail", trio, "--distance", "2000", "--percent", "1"), "one of them"),
+        (("trail", trio, "--distance", "13,75"), "not a valid distance"),
+        (("trail", trio, "--distance", "5", "--by", "index"), "choose one of"),
+        (("trail", trio, "--distance", "5", "--activation", "120000"), "109999.9 is the nearest valid level"),
+        (("trail_off", trio), "there is nothing to end"),
+        (("break_even", trio, "--off"), "there is nothing to end"),
+        (("break_even", trio, "--at-r", "1", "--at-price", "109000"), "exclude each other"),
+    ):
+        answer = run(*refused, "--json")
+        assert answer.code == 2, answer
+        assert said in answer.document["error"], answer
+
+
 def test_panic_without_anybody_to_ask_closes_nothing(
     unwatched: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

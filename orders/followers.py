@@ -1,0 +1,168 @@
+"""The rows of what follows the price: trails, and break-even that waits. Read by workers, ended with their trio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final, Literal, TypeAlias
+
+from django.db import connection
+
+from exchange.types import PriceKind, Side
+from infrastructure.rows import fetch_all
+from orders.domain.rounding import plain
+from orders.domain.trailing import FollowEnd, TrailTerms, TrailUnit
+from orders.models import BreakEvenTrigger, Trail, TrioOrder
+
+TRAIL: Final = "trail"
+BREAK_EVEN: Final = "break_even"
+Kind: TypeAlias = Literal["trail", "break_even"]
+TINY: Final = Decimal("1E-16")  # the tick of a symbol that states none: what tables keep
+
+TRAILS = """
+    SELECT trail.id, trail.trio_id, trio.account_id, symbol.symbol, trio.side, trail.since_ts, trail.heard_ts,
+        trio.stop_loss, symbol.tick_size, trail.distance, trail.unit, trail.watches, trail.activation, trail.step,
+        trail.best, trail.best_ts,
+        (SELECT max(generation) FROM orders_leg WHERE trio_id = trio.id AND role = 'STOP_LOSS')
+    FROM orders_trail trail
+    JOIN orders_trioorder trio ON trio.id = trail.trio_id
+    JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    WHERE trail."end" = '' AND trio.account_id = ANY (%s) AND trio.state = 'OPEN'
+    ORDER BY trail.id
+"""
+BREAK_EVENS = """
+    SELECT waiting.id, waiting.trio_id, trio.account_id, symbol.symbol, trio.side, waiting.since_ts, waiting.heard_ts,
+        waiting.at_price, waiting.reached_ts
+    FROM orders_breakeventrigger waiting
+    JOIN orders_trioorder trio ON trio.id = waiting.trio_id
+    JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    WHERE waiting."end" = '' AND waiting.at_price IS NOT NULL AND trio.account_id = ANY (%s) AND trio.state = 'OPEN'
+    ORDER BY waiting.id
+"""
+TARGETS_FILLED = """
+    SELECT waiting.trio_id FROM orders_breakeventrigger waiting
+    JOIN orders_trioorder trio ON trio.id = waiting.trio_id
+    WHERE waiting."end" = '' AND waiting.after_first_target AND trio.account_id = ANY (%s) AND trio.state = 'OPEN'
+      AND EXISTS (SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'TAKE_PROFIT' AND state = 'FILLED')
+    ORDER BY waiting.id
+"""
+# Several workers may have followed the same trail one after the other: what is accounted for never goes back.
+HEARD = """
+    UPDATE {table} follower SET heard_ts = GREATEST(follower.heard_ts, heard.ts)
+    FROM unnest(%s::bigint[], %s::bigint[]) AS heard (id, ts) WHERE follower.id = heard.id AND follower."end" = ''
+"""
+BEST = """
+    UPDATE orders_trail trail SET best = known.best, best_ts = known.ts, active_ts = coalesce(trail.active_ts, known.ts)
+    FROM unnest(%s::bigint[], %s::numeric[], %s::bigint[]) AS known (id, best, ts), orders_trioorder trio
+    WHERE trail.id = known.id AND trail."end" = '' AND trio.id = trail.trio_id
+      AND (trail.best IS NULL OR CASE trio.side WHEN 'BUY' THEN known.best > trail.best ELSE known.best < trail.best END)
+"""
+TABLES: Final[Mapping[Kind, str]] = {TRAIL: "orders_trail", BREAK_EVEN: "orders_breakeventrigger"}
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedTrail:
+    """A trail as a worker finds it. ``stop``: the agreed stop-loss; times are exchange milliseconds."""
+
+    pk: int
+    trio_id: int
+    account_id: int
+    symbol: str
+    since_ts: int
+    heard_ts: int
+    stop: Decimal
+    terms: TrailTerms
+    best: Decimal | None
+    best_ts: int | None
+    orders: int = 1  # how many stops its trio has had
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitedPrice:
+    """A price at which a stop goes to break-even."""
+
+    pk: int
+    trio_id: int
+    account_id: int
+    symbol: str
+    side: Side
+    since_ts: int
+    heard_ts: int
+    price: Decimal
+    reached_ts: int | None
+
+
+def trails_followed(account_ids: Iterable[int]) -> list[FollowedTrail]:
+    """Return the trails of open trios of these accounts."""
+    return [_followed(*row) for row in fetch_all(TRAILS, list(account_ids))]
+
+
+def _followed(
+    pk: int, trio: int, account: int, symbol: str, side: str, since: int, heard: int, stop: Decimal, tick: Decimal | None,
+    distance: Decimal, unit: str, watches: str, activation: Decimal | None, step: Decimal,
+    best: Decimal | None, best_ts: int | None, orders: int | None,
+) -> FollowedTrail:  # fmt: skip
+    terms = TrailTerms(
+        side=Side(side),
+        distance=distance,
+        tick=tick or TINY,
+        step=step,
+        unit=TrailUnit(unit),
+        activation=activation,
+        watches=PriceKind(watches),
+    )
+    return FollowedTrail(pk, trio, account, symbol, since, heard, stop, terms, best, best_ts, orders or 1)
+
+
+def prices_awaited(account_ids: Iterable[int]) -> list[AwaitedPrice]:
+    """Return the prices that break-even of open trios of these accounts waits for."""
+    return [
+        AwaitedPrice(pk, trio, account, symbol, Side(side), since, heard, price, reached_ts)
+        for pk, trio, account, symbol, side, since, heard, price, reached_ts in fetch_all(
+            BREAK_EVENS, list(account_ids)
+        )
+    ]
+
+
+def targets_filled(account_ids: Iterable[int]) -> list[int]:
+    """Return the open trios of these accounts whose break-even waits for their first target, which has filled."""
+    return [trio_id for (trio_id,) in fetch_all(TARGETS_FILLED, list(account_ids))]
+
+
+def heard_save(kind: Kind, heard: Mapping[int, int]) -> None:
+    """Keep up to when every price is accounted for, by row: who follows on begins there."""
+    with connection.cursor() as cursor:
+        cursor.execute(HEARD.format(table=TABLES[kind]), [list(heard), list(heard.values())])
+
+
+def best_save(best: Mapping[int, tuple[Decimal, int]]) -> None:
+    """Keep the best prices of these trails, and when they were; one that is no better than what is kept changes nothing."""
+    values = list(best.values())
+    with connection.cursor() as cursor:
+        cursor.execute(BEST, [list(best), [price for price, _ in values], [ts for _, ts in values]])
+
+
+def following(trio: TrioOrder) -> list[str]:
+    """Say what follows the price for a trio now: a sentence each."""
+    if not trio.is_followed:
+        return []
+    found = []
+    for trail in trio.trails.filter(end=""):
+        terms = trail.terms(side=trio.side, tick=trio.symbol.tick_size or TINY)
+        best = f"; best so far {plain(trail.best)}" if trail.best is not None else "; not active yet"
+        found.append(f"Its stop-loss follows the price, by us and not by the exchange: {terms.words}{best}.")
+    found += [f"Break-even waits for {waiting.words}." for waiting in trio.break_evens.filter(end="")]
+    return found
+
+
+def followers_end(trio: TrioOrder, *, now: datetime) -> bool:
+    """End what follows the price for a trio that has ended; return whether its row is to be saved. Its lock is held."""
+    if not trio.is_followed:
+        return False
+    for model in (Trail, BreakEvenTrigger):
+        model.objects.filter(trio=trio, end="").update(end=FollowEnd.TRIO_ENDED, ended_at=now)
+    for kind in (TRAIL, BREAK_EVEN):
+        trio.follows_put(kind, False)
+    return True

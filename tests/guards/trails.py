@@ -1,0 +1,133 @@
+"""Guards of stops that follow the price."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.guards.guard import Guard, Removal
+
+DECIDED: Final = "tests/unit/orders/domain/test_trailing.py"
+FOLLOWED: Final = "tests/unit/worker/test_trail_watch.py"
+PACE: Final = "tests/unit/worker/test_trail_pace.py"
+BUDGET: Final = "tests/unit/accounts/test_rate_budget.py"
+TRAILING: Final = "orders/domain/trailing.py"
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "a trail never loosens",
+        "P4, P10",
+        "the stop goes back when the price does, or by less than the smallest move",
+        (
+            Removal(
+                TRAILING,
+                "return level if level > 0 and gain > 0 and gain >= trail.step else None",
+                "return level if level > 0 and gain else None",
+            ),
+        ),
+        (f"{DECIDED}::test_a_trail_from_an_activation_level_in_moves_of_five",),
+    ),
+    Guard(
+        "a trail never goes beyond the price",
+        "P4",
+        "a stop is asked for where it would trigger at once, and the position keeps the old one",
+        (
+            Removal(
+                TRAILING,
+                "    if price is not None:\n        level = _not_beyond(trail, level, price)\n",
+                "",
+            ),
+        ),
+        (f"{DECIDED}::test_a_level_that_was_passed_becomes_the_nearest_that_does_not_trigger",),
+    ),
+    Guard(
+        "nothing is followed before the activation",
+        "P10",
+        "the stop is drawn up to the price from the start, and the trade is closed by its first breath",
+        (
+            Removal(
+                TRAILING,
+                "return price if trail.activation is None or reached(trail.side, trail.activation, price) else None",
+                "return price",
+            ),
+        ),
+        (f"{DECIDED}::test_a_trail_from_an_activation_level_in_moves_of_five",),
+    ),
+    Guard(
+        "a trail takes no older price for its best",
+        "P10",
+        "a high from before the trail was asked for draws the stop up",
+        (
+            Removal(
+                TRAILING,
+                "for span in spans if span.since_ts >= since_ts]",
+                "for span in spans if span.since_ts or since_ts]",
+            ),
+        ),
+        (f"{DECIDED}::test_the_same_prices_in_whatever_pieces_give_the_same_best",),
+    ),
+    Guard(
+        "one move of a stop at a time",
+        "P4",
+        "a trail sends the next order while the last one is still under way",
+        (
+            Removal(
+                "orders/domain/level_moves.py",
+                "    if len(legs) != 1 or any(move.role is role for move in trio.moves):\n        return False\n    (leg,) = legs\n",
+                "    leg = legs[-1]\n",
+            ),
+        ),
+        (f"{DECIDED}::test_a_stop_stands_alone_only_when_nothing_of_a_move_is_left",),
+    ),
+    Guard(
+        "what a trail missed is read",
+        "P4",
+        "after a restart the stop stays where the last process left it, however far the price has gone",
+        (
+            Removal(
+                "worker/trail_watch.py",
+                "        self._read_missing()\n        self._save",
+                "        self._save",
+            ),
+        ),
+        (f"{FOLLOWED}::test_another_process_goes_on_from_the_best_price_and_reads_what_it_missed",),
+    ),
+    Guard(
+        "moves leave what protects its room",
+        "P4",
+        "stops that follow the price use up the account's order windows",
+        (
+            Removal(
+                "accounts/rate_budget.py",
+                "        if moved > window[2] then return {3, 1000, processes, ''} end\n",
+                "",
+            ),
+        ),
+        (f"{BUDGET}::test_moves_take_a_third_of_the_order_windows_and_leave_the_rest",),
+    ),
+    Guard(
+        "a stop that covers anew waits for no move",
+        "P4",
+        "a trailing trio's new stop is held back as one of many moves while nothing covers",
+        (
+            Removal(
+                "orders/placement/begin.py",
+                "held = self.decision.trio.state is TrioState.OPEN and not self.decision.uncovered",
+                "held = self.decision.trio.state is TrioState.OPEN",
+            ),
+        ),
+        (f"{FOLLOWED}::test_its_orders_wait_for_their_own_share_and_what_covers_anew_does_not",),
+    ),
+    Guard(
+        "the nearest stop never waits",
+        "P4",
+        "stops far away use up what moves may use, and the one that is reached next stays behind",
+        (
+            Removal(
+                "worker/trail_pace.py",
+                "part = 1.0 if is_nearest else OTHERS_PART",
+                "part = 1.0",
+            ),
+        ),
+        (f"{PACE}::test_what_others_use_up_leaves_a_quarter_to_the_nearest",),
+    ),
+)
