@@ -207,6 +207,18 @@ class EndedMove:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreign:
+    """Somebody else's order beside an adopted position, which a person named to be cancelled, and which is not gone yet."""
+
+    client_id: str
+    cancel: RequestStatus = RequestStatus.NONE
+    cancel_at: int = 0
+    again_at: int = 0  # not asked to be cancelled again before
+    look_at: int = 0  # not looked up (again) before
+    looking_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TrioSnapshot:
     spec: Spec
     state: TrioState
@@ -242,6 +254,9 @@ class TrioSnapshot:
     moves: tuple[Move, ...] = ()  # wished for, one a role at most
     moved: frozenset[Role] = frozenset()  # whose level is another than it was placed with
     ended_moves: tuple[EndedMove, ...] = ()  # by this decision
+    adopted: bool = False  # its entry is a position that was opened elsewhere
+    occupied: frozenset[Role] = frozenset()  # where somebody else's closePosition order was left
+    foreign: tuple[Foreign, ...] = ()  # somebody else's orders, to be cancelled
 
     # --- legs by role -----------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from orders.models.journal import (
 from orders.models.liveness import Clock, Heartbeat, Install, Watch
 from orders.models.risk_limit import RiskLimit
 from orders.models.symbols import Symbol
-from orders.models.trio import Leg, LevelMove, TrioOrder
+from orders.models.trio import Leg, LevelMove, Reversal, TrioOrder
 
 __all__ = [
     "AnchoredHead",
@@ -26,6 +26,7 @@ __all__ = [
     "LevelMove",
     "Outcome",
     "Request",
+    "Reversal",
     "RiskLimit",
     "Sighting",
     "Slot",

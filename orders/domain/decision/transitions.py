@@ -472,8 +472,8 @@ def _forced(trio: TrioSnapshot) -> Implied:
 
 
 def _way_out(trio: TrioSnapshot) -> Transition:
-    """A trio that never stood with both legs is undone, not closed."""
-    return Transition.EXIT if protected_once(trio) else Transition.UNDO
+    """A trio that never stood with both legs is undone, not closed. A position that was there before us is no trio's to undo."""
+    return Transition.EXIT if trio.adopted or protected_once(trio) else Transition.UNDO
 
 
 # --- with a position that is covered ----------------------------------------------------------
