@@ -202,7 +202,6 @@ def position_adopt(
     """
     found = position_find(account=account, symbol=symbol, position_side=position_side)
     trio = _trio_of(found, stop, target)
-    _gates(trio)
     occupied = occupied_by(found)
     if quantity is not None and quantity != found.quantity:
         raise RuleBroken(
@@ -243,6 +242,8 @@ def position_adopt(
     }
     try:
         with short_transaction(wait_seconds=PERSON_WAITS_SECONDS) as now:
+            trio.account = ExchangeAccount.objects.get(pk=account.pk)  # as it is now, whoever asked
+            _gates(trio)
             if risk_gates.is_dry_run(trio):
                 return _rehearsed(trio, found, by=by, now=now)
             _written(trio, found, by=by, now=now)

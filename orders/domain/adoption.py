@@ -59,15 +59,15 @@ def adoption_check(
     assert spec.stop_loss is not None
     assert spec.take_profit is not None
     seen = TrioSnapshot(
-        spec=spec,
+        spec=replace(spec, stop_loss=None, take_profit=None),  # neither is agreed yet
         state=S.OPEN,
         now=OurMs(0),
         now_ts=ExchangeMs(0),
         rules=rules,
         slot=SlotView(quantity=spec.quantity, mark_price=mark),
     )
-    level_check(replace(seen, spec=replace(spec, stop_loss=None)), Role.STOP_LOSS, spec.stop_loss)
-    level_check(replace(seen, spec=replace(spec, take_profit=None)), Role.TAKE_PROFIT, spec.take_profit)
+    level_check(seen, Role.STOP_LOSS, spec.stop_loss)
+    level_check(seen, Role.TAKE_PROFIT, spec.take_profit)
     _liquidation_check(spec, rules, liquidation)
     if not split(spec.quantity, lot_of(rules, OrderType.MARKET)):
         smallest = lot_of(rules, OrderType.MARKET).smallest

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal as D
 from typing import Any
 
 import pytest
 
 from accounts.gateways import exchange_for
+from accounts.models import ExchangeAccount
 from exchange.types import (
     NewOrder,
     OrderType,
@@ -26,9 +29,11 @@ from orders.domain.adoption import Level
 from orders.domain.enums import Role
 from orders.domain.errors import MarketUnread, RuleBroken, SlotTaken, TrioRefused
 from orders.exchange_data.clock import exchange_now_ms
+from orders.installation import install_row
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
-from orders.models import Heartbeat, Install, Request, Slot, TrioOrder
+from orders.models import Heartbeat, Install, LevelMove, Request, RiskLimit, Slot, TrioOrder, Watch
+from orders.placement.perform import perform_all
 from orders.selectors import net_pnl
 from simulator import Simulator
 from tests.builders import Desk, story, the, until
@@ -224,4 +229,281 @@ def test_every_adoption_is_protected_and_touches_only_what_was_chosen(
     assert trio.result == "STOP_LOSS"
     assert desk.simulator.position("XRPUSDT", side=trio.position_side).is_flat
     until(lambda: desk.carry() or not resting(desk), why=lambda: f"{resting(desk)} {story(trio)}")
+    assert not trio_replay(trio).differences
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+def refused(desk: Desk, error: type[Exception], sentence: str, **words: Any) -> None:
+    """Try to adopt; nothing is written or sent."""
+    changing = [entry for entry in desk.simulator.log if entry.method != "GET"]
+    with pytest.raises(error, match=sentence):
+        adopt(desk, **words)
+    assert TrioOrder.objects.exclude(state__in=("CLOSED", "OPEN")).count() == 0
+    assert [entry for entry in desk.simulator.log if entry.method != "GET"] == changing
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"stop": Level(D("0.5200"))}, "0.5119 is the nearest valid level"),
+        ({"stop": Level(D("0.5120"))}, "0.5119 is the nearest valid level"),
+        ({"stop": Level(D("0.50185"))}, "0.5019 would be"),
+        ({"target": Level(D("0.5000"))}, "0.5121 is the nearest valid level"),
+        ({"stop": Level(D(100), is_percent=True)}, "takes no stop-loss at 0"),
+        ({"quantity": D("400")}, "The position is 500 now, not 400"),
+    ],
+)
+def test_a_level_that_cannot_be_is_refused_with_the_nearest_that_can(
+    desk: Desk, words: dict[str, Any], sentence: str
+) -> None:
+    opened_by_hand(desk)
+    refused(desk, RuleBroken, sentence.replace(".", r"\."), **words)
+
+
+def test_a_stop_beyond_the_liquidation_price_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened_by_hand(desk)
+    found = adoption.position_find(account=desk.account, symbol=services.symbol_get("PAPER", "XRPUSDT"))
+    near = replace(found, view=replace(found.view, liquidation_price=D("0.50555")))
+    monkeypatch.setattr(adoption, "position_find", lambda **_: near)
+    refused(desk, RuleBroken, r"0\.5056 is the nearest valid level")
+
+
+def test_where_nothing_is_there_nothing_is_adopted(any_desk: Desk) -> None:
+    refused(any_desk, TrioRefused, "there is nothing to adopt")
+
+
+def test_a_side_must_be_named_where_both_are_held(hedge_desk: Desk) -> None:
+    opened_by_hand(hedge_desk)
+    opened_by_hand(hedge_desk, side=Side.SELL)
+    refused(hedge_desk, RuleBroken, "LONG or SHORT")
+    refused(hedge_desk, RuleBroken, "must be LONG or SHORT, not BOTH", position_side="BOTH")
+    trio = adopt(hedge_desk, position_side="SHORT")
+    assert (trio.side, trio.position_side) == ("SELL", "SHORT")
+    carried_until(hedge_desk, trio, lambda: protected(hedge_desk, trio))
+
+
+def test_what_a_trio_holds_is_not_adopted(desk: Desk) -> None:
+    opened_by_hand(desk)
+    first = adopt(desk)
+    refused(desk, SlotTaken, f"held by trio {first.pk}")
+
+
+def test_an_account_that_may_send_nothing_adopts_nothing(desk: Desk) -> None:
+    opened_by_hand(desk)
+    accounts = ExchangeAccount.objects.filter(pk=desk.account.pk)
+    accounts.update(is_active=False)
+    refused(desk, TrioRefused, "switched off")
+    accounts.update(is_active=True, restriction="REDUCE_ONLY")
+    refused(desk, TrioRefused, "The exchange refused")
+    accounts.update(restriction="")
+    Heartbeat.objects.all().delete()
+    refused(desk, TrioRefused, "No runworker is alive")
+    desk.beat()
+    Watch.objects.update(stream_since=None)
+    refused(desk, TrioRefused, "event stream is not connected")
+    install_row()
+    Install.objects.update(system_identifier="another server")
+    refused(desk, TrioRefused, "adopt_install")
+
+
+def test_an_exchange_that_cannot_be_asked_adopts_nothing(desk: Desk) -> None:
+    opened_by_hand(desk)
+    desk.simulator.fault(
+        {"method": "GET", "path": "/fapi/v3/positionRisk"}, {"do": "answer", "status": 503, "body": {}}
+    )
+    refused(desk, MarketUnread, "could not be asked about")
+
+
+def test_a_position_that_changes_in_the_meantime_is_not_adopted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a position that was read, and an event since that says it is smaller
+    opened_by_hand(desk)
+    found = adoption.position_find(account=desk.account, symbol=services.symbol_get("PAPER", "XRPUSDT"))
+    monkeypatch.setattr(adoption, "position_find", lambda **_: found)
+    desk.sweep()
+    Slot.objects.filter(symbol="XRPUSDT").update(quantity=D("300"), as_of=found.at + 10)
+    refused(desk, RuleBroken, "just changed to 300")
+
+
+def test_limits_on_new_risk_do_not_hold_up_an_adoption(desk: Desk) -> None:
+    RiskLimit.objects.create(account=desk.account, notional_order=D(1), trios_open=0, symbols="BTCUSDT")
+    opened_by_hand(desk)
+    trio = adopt(desk)
+    carried_until(desk, trio, lambda: protected(desk, trio))
+
+
+def test_a_dry_run_says_what_would_go_out_and_sends_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened_by_hand(desk)
+    theirs = beside(desk, OrderType.STOP_MARKET, "0.4900")
+    monkeypatch.setattr("orders.adoption.risk_gates.is_dry_run", lambda trio: True)
+    trio = adopt(desk, foreign=ForeignOrders.CANCEL)
+    desk.carry()
+    assert (the(trio).state, trio.holds_slot, trio.legs.count()) == ("DRY_RUN", False, 0)
+    assert "Stop-loss for 500 at 0.5018" in trio.reason
+    assert (
+        f"Cancelled once ours stand: SELL the whole position stop market at 0.49, id {theirs}" in trio.reason
+    )
+    assert list(resting(desk)) == [theirs]
+
+
+# --- whatever happens meanwhile ---------------------------------------------------------------------
+
+
+def test_only_the_orders_that_were_named_are_cancelled(desk: Desk) -> None:
+    opened_by_hand(desk)
+    stop = beside(desk, OrderType.STOP_MARKET, "0.4900")
+    target = beside(desk, OrderType.TAKE_PROFIT_MARKET, "0.5500")
+    trio = adopt(desk, foreign=ForeignOrders.CANCEL, named={stop})
+    later = by_hand(
+        desk,
+        NewOrder(
+            client_id="web_later", symbol="XRPUSDT", side=Side.SELL, type=OrderType.LIMIT, quantity=D(100),
+            price=D("0.5300"), time_in_force=TimeInForce.GTC, reduce_only=True,
+        ),
+    )  # fmt: skip
+    carried_until(desk, trio, lambda: protected(desk, trio))
+    assert {target, later} <= set(resting(desk))
+    assert stop not in resting(desk)
+    assert f"Gone from the exchange: SELL the whole position stop market at 0.49, id {stop}" in story(trio)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"do": "lose_answer"},
+        {"do": "lose_before"},
+        {"do": "refuse", "code": -2011},
+        {"do": "answer", "status": 503, "body": {"code": -1008, "msg": "Throttled."}},
+        {"do": "answer", "status": 503, "body": {"code": -1000, "msg": "Unknown error."}},
+    ],
+    ids=lambda fault: f"{fault['do']} {fault.get('code', fault.get('body', {}).get('code', ''))}".strip(),
+)
+def test_whatever_a_cancel_is_answered_the_order_goes_and_cover_stays(
+    desk: Desk, fault: dict[str, Any]
+) -> None:
+    opened_by_hand(desk)
+    theirs = beside(desk, OrderType.STOP_MARKET, "0.4900")
+    desk.simulator.fault({"method": "DELETE"}, fault, [1])
+    trio = adopt(desk, foreign=ForeignOrders.CANCEL)
+    carried_until(desk, trio, lambda: protected(desk, trio))
+    assert theirs not in resting(desk)
+    assert trio.state == "OPEN"
+    assert len(trio.legs.all()) == 3, story(trio)
+    assert not journal_verify(trio_id=trio.pk).breaks
+    assert not trio_replay(trio).differences
+
+
+@pytest.mark.parametrize("role", ["STOP_MARKET", "TAKE_PROFIT_MARKET"])
+@pytest.mark.parametrize(
+    "fault", [{"do": "lose_answer"}, {"do": "lose_before"}, {"do": "refuse", "code": -4130}], ids=str
+)
+def test_whatever_our_orders_are_answered_the_position_stays_and_is_protected(
+    any_desk: Desk, role: str, fault: dict[str, Any]
+) -> None:
+    desk = any_desk
+    opened_by_hand(desk)
+    desk.simulator.fault({"method": "POST", "type": role}, fault, [1])
+    trio = adopt(desk)
+    carried_until(desk, trio, lambda: protected(desk, trio))
+    assert trio.state == "OPEN", story(trio)
+    assert not desk.simulator.position("XRPUSDT", side=trio.position_side).is_flat
+
+
+def test_a_target_that_is_refused_for_good_leaves_the_position_and_its_stop(desk: Desk) -> None:
+    opened_by_hand(desk)
+    desk.simulator.fault({"method": "POST", "type": "TAKE_PROFIT_MARKET"}, {"do": "refuse", "code": -4045})
+    trio = adopt(desk)
+    carried_until(desk, trio, lambda: trio.question_kind == "TARGET_REFUSED")
+    assert trio.state == "OPEN"
+    assert [o["orderType"] for o in resting(desk).values()] == ["STOP_MARKET"]
+
+
+def test_a_process_that_dies_at_any_point_of_an_adoption_is_followed_by_another(
+    any_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a service of which each turn's requests are sent by a process that dies before it records an answer
+    desk = any_desk
+    opened_by_hand(desk)
+    theirs = [
+        beside(desk, OrderType.STOP_MARKET, "0.4900"),
+        beside(desk, OrderType.TAKE_PROFIT_MARKET, "0.5500"),
+    ]
+    sent = perform_all
+    deaths: list[int] = []
+
+    def dying(calls: Any, exchange: Any, later: Any) -> set[Any]:
+        futures = sent(calls, exchange, later)
+        if futures and len(deaths) < 8:
+            deaths.append(len(futures))
+            for future in futures:
+                future.result()
+            return set()
+        return futures
+
+    monkeypatch.setattr("orders.placement.service.perform_all", dying)
+    trio = adopt(desk, foreign=ForeignOrders.CANCEL)
+    carried_until(desk, trio, lambda: protected(desk, trio) and len(deaths) > 5)
+    assert trio.state == "OPEN", story(trio)
+    assert not set(theirs) & set(resting(desk))
+    assert len(resting(desk)) == 2, story(trio)
+    assert not trio_replay(trio).differences
+
+
+def test_time_without_cover_counts_from_the_adoption(desk: Desk) -> None:
+    opened_by_hand(desk)
+    time.sleep(0.3)
+    trio = adopt(desk)
+    at = (trio.adoption or {})["at"]
+    carried_until(desk, trio, lambda: protected(desk, trio))
+    covered_ts = trio.legs.get(role=Role.STOP_LOSS).accepted_ts
+    assert trio.uncovered_ms == (covered_ts or 0) - at < 300
+
+
+@pytest.mark.parametrize("act", ["closes", "reduces", "increases"])
+def test_what_a_person_does_afterwards_is_handled_as_with_any_trio(any_desk: Desk, act: str) -> None:
+    desk = any_desk
+    opened_by_hand(desk)
+    trio = adopt(desk)
+    carried_until(desk, trio, lambda: protected(desk, trio))
+    side = Side.BUY if act == "increases" else Side.SELL
+    hedge = desk.account.position_mode == PositionMode.HEDGE
+    quantity = {"closes": "500", "reduces": "200", "increases": "300"}[act]
+    order = NewOrder(
+        client_id="web_later", symbol="XRPUSDT", side=side, type=OrderType.MARKET, quantity=D(quantity),
+        position_side=PositionSide.LONG if hedge else PositionSide.BOTH,
+    )  # fmt: skip
+    by_hand(desk, order)
+    if act == "closes":
+        desk.carry_until(trio, "CLOSED")
+        assert trio.result == "OUTSIDE"
+        assert resting(desk) == {}
+        return
+    desk.sweep()
+    is_asked = "POSITION_ENLARGED" if act == "increases" else ""
+    carried_until(desk, trio, lambda: protected(desk, trio) and trio.question_kind == is_asked)
+    services.trio_close(trio_id=trio.pk, by="test")
+    desk.carry_until(trio, "CLOSED")
+    assert desk.simulator.position("XRPUSDT", side=trio.position_side).is_flat
+
+
+def test_the_levels_of_an_adopted_trio_move_like_any_other(any_desk: Desk) -> None:
+    desk = any_desk
+    opened_by_hand(desk)
+    theirs = beside(desk, OrderType.STOP_MARKET, "0.4900")
+    trio = adopt(desk)
+    carried_until(desk, trio, lambda: protected(desk, trio))
+    for role, level in ((Role.STOP_LOSS, "0.5050"), (Role.TAKE_PROFIT, "0.5300")):
+        move = services.trio_move(trio_id=trio.pk, role=role, level=D(level), by="test")
+        carried_until(
+            desk, trio, lambda move=move: LevelMove.objects.get(pk=move.pk).end and protected(desk, trio)
+        )
+        assert LevelMove.objects.get(pk=move.pk).end == "DONE", story(trio)
+    ours = {D(o["triggerPrice"]) for name, o in resting(desk).items() if name != theirs}
+    assert ours == {D("0.5050"), D("0.5300")}
+    assert theirs in resting(desk)
     assert not trio_replay(trio).differences
