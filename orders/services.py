@@ -28,7 +28,7 @@ from orders.placement.turn_rows import rows_read
 from orders.queueing.check import margin_needed, trio_check, trios_check
 from orders.queueing.market import Funds, Reading, funds_read, market_read, marks_read
 from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
-from orders.reversal import reversals_drop, trio_reverse
+from orders.reversal import reversal_sentence, reversals_drop, trio_reverse
 from orders.selectors import entry_fee_each
 from orders.story import move_sentence, note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
@@ -47,6 +47,7 @@ __all__ = [  # what else callers of the verbs need; its rooms are below
     "marks_read",
     "position_adopt",
     "position_find",
+    "reversal_sentence",
     "reversals_drop",
     "trio_check",
     "trio_reverse",

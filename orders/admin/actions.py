@@ -30,6 +30,7 @@ from orders.admin.forms import (
     MoveStopForm,
     MoveTargetForm,
     PlaceForm,
+    ReverseForm,
     seen_of,
 )
 from orders.domain.enums import Role, TrioState
@@ -126,6 +127,27 @@ def break_even(trio: TrioOrder, by: str, offset: int | str | None = None) -> str
     return _requested(trio, move)
 
 
+def reverse_trio(
+    trio: TrioOrder,
+    by: str,
+    stop: Decimal | str = "",
+    target: Decimal | str = "",
+    quantity: Decimal | str | None = None,
+) -> str:
+    if not isinstance(stop, Decimal) or not isinstance(target, Decimal):
+        raise TrioRefused(
+            "Say where the second trio's stop-loss and take-profit are to be. Nothing was closed."
+        )
+    size = quantity if isinstance(quantity, Decimal) else None
+    wish = services.trio_reverse(trio_id=trio.pk, stop_loss=stop, take_profit=target, quantity=size, by=by)
+    return f"{trio}: close at market requested. {services.reversal_sentence(wish)}"
+
+
+def place_again(trio: TrioOrder, by: str) -> str:
+    draft = services.trio_place_again(trio_id=trio.pk, by=by)
+    return f"Draft #{draft.pk} has the terms of {trio}: look at it, then place it."
+
+
 def _moved(trio: TrioOrder, by: str, role: Role, level: Decimal | str) -> str:
     if not isinstance(level, Decimal):
         raise TrioRefused(f"Say where the {role.words} is to go. Nothing was moved.")
@@ -156,6 +178,7 @@ class TrioAction:
     button: str
     variant: ActionVariant = ActionVariant.DEFAULT
     form: type[ActionForm] = ActionForm
+    also: tuple[str, ...] = ()  # more fields that it hands over
     carries: str = ""  # the field by which the screen says what it showed; without it the service refuses
     on_selection: str = ""  # "Cancel what is unfilled of" 3 trios?
 
@@ -291,9 +314,36 @@ MOVE_TARGET: Final = TrioAction(
 )
 
 
+REVERSE: Final = TrioAction(
+    name="reverse",
+    perform=reverse_trio,
+    permission="reverse",
+    label="Reverse",
+    icon="swap_horiz",
+    variant=ActionVariant.DANGER,
+    question="Close it, and open a trio the other way?",
+    explanation="The position is closed at market now. Once its side is verified flat, the second trio is checked as new risk and placed at market; if it is refused, or a minute has passed, the close stays and nothing follows.",
+    button="Reverse now",
+    form=ReverseForm,
+    carries="stop",
+    also=("target", "quantity"),
+)
+PLACE_AGAIN: Final = TrioAction(
+    name="place_again",
+    perform=place_again,
+    permission="again",
+    label="Place again",
+    icon="content_copy",
+    question="Make a draft with its terms?",
+    explanation="A new draft gets the terms with which this trio was placed. Nothing is placed: look at the draft, then place it.",
+    button="Make the draft",
+)
+
+
 def _carried(offered: TrioAction, sent: Mapping[str, Any], suffix: str = "") -> dict[str, Any]:
     """Return by what a screen says what it showed; nothing where the screen does not say it."""
-    return {offered.carries: sent.get(f"{offered.carries}{suffix}", "")} if offered.carries else {}
+    names = (offered.carries, *offered.also) if offered.carries else ()
+    return {name: sent.get(f"{name}{suffix}", "") for name in names}
 
 
 def page_action(offered: TrioAction) -> Any:
@@ -334,7 +384,8 @@ class TrioActions(DialogActions, MixinBase):
 
     refusals = (OrdersError,)
     actions_detail: ClassVar = [
-        "place", "validate", "move_stop", "break_even", "move_target", "close", "cancel", "refresh", "answer", "answer_close",
+        "place", "validate", "move_stop", "break_even", "move_target", "reverse", "close", "cancel", "refresh", "place_again",
+        "answer", "answer_close",
     ]  # fmt: skip
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
 
@@ -345,6 +396,8 @@ class TrioActions(DialogActions, MixinBase):
     move_stop = page_action(MOVE_STOP)
     break_even = page_action(BREAK_EVEN)
     move_target = page_action(MOVE_TARGET)
+    reverse = page_action(REVERSE)
+    place_again = page_action(PLACE_AGAIN)
     refresh = page_action(REFRESH)
     answer = page_action(ANSWER)
     answer_close = page_action(ANSWER_CLOSE)
@@ -367,6 +420,12 @@ class TrioActions(DialogActions, MixinBase):
 
     def has_move_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("orders.place_trioorder")
+
+    def has_reverse_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_close_permission(request) and self.has_place_permission(request)
+
+    def has_again_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("orders.add_trioorder")
 
     def has_refresh_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("orders.change_trioorder")
@@ -399,7 +458,9 @@ class TrioActions(DialogActions, MixinBase):
             return ["place", "validate", "cancel"]
         found = [] if trio.is_over else ["close", "cancel", "refresh"]
         if trio.trio_state is TrioState.OPEN and not trio.is_entry_only:
-            found = ["move_stop", "break_even", "move_target", *found]
+            found = ["move_stop", "break_even", "move_target", "reverse", *found]
+        if not trio.is_entry_only:
+            found = [*found, "place_again"]
         if (question := trio.asked) is None:
             return found
         # The answers may include a close of their own: two buttons for one thing would only confuse.

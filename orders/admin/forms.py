@@ -35,6 +35,7 @@ LABELS: Final = {
     "target_policy": "If the take-profit is refused",
     "good_till": "Good till (UTC)",
     "hold_seconds": "Holding time in seconds",
+    "flat_at": "Flat by (UTC)",
 }
 HELPS: Final = {
     "account": "The exchange account that trades.",
@@ -48,6 +49,7 @@ HELPS: Final = {
     "take_profit": "Closes the position at market when the last price reaches this level. Required.",
     "good_till": "Cancels what is unfilled at this time. Empty: no limit.",
     "hold_seconds": "Closes the position at market this long after its first fill. Empty: no limit.",
+    "flat_at": "Closes the position at market at this time, and cancels what is unfilled: before funding, say. Empty: no limit.",
 }
 
 
@@ -138,6 +140,14 @@ class TrioOrderForm(ModelFormBase):
 
     def clean_good_till(self) -> Any:
         moment = self.cleaned_data["good_till"]
+        if moment is not None and moment <= timezone.now():
+            raise forms.ValidationError(
+                "This time has passed already: choose a later one, or leave it empty."
+            )
+        return moment
+
+    def clean_flat_at(self) -> Any:
+        moment = self.cleaned_data["flat_at"]
         if moment is not None and moment <= timezone.now():
             raise forms.ValidationError(
                 "This time has passed already: choose a later one, or leave it empty."
@@ -235,6 +245,19 @@ class BreakEvenForm(ActionForm):
         widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric", "autocomplete": "off"}),
         error_messages={"invalid": "Enter a whole number of ticks, like 2."},
     )
+
+
+class ReverseForm(ActionForm):
+    """Asks for the second trio's levels and size; it begins as large as the first."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        trio = _trio_of(kwargs.get("object_id"))
+        for name, field in (("stop", "stop_loss"), ("target", "take_profit"), ("quantity", "quantity")):
+            self.fields[name] = _amount_field(field, required=name != "quantity")
+        self.fields["quantity"].help_text = "In the base asset. Empty: as large as this trio's position."
+        if trio is not None:
+            self.fields["quantity"].initial = plain(getattr(trio, "entry_filled", None) or trio.quantity)
 
 
 class AnswerForm(ActionForm):

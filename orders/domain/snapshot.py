@@ -248,6 +248,7 @@ class TrioSnapshot:
     observing_since: int | None = None
     uncovered_known_at: int | None = None
     hold_until_ts: int | None = None  # when the holding time is over, once there is something to hold
+    flat_ts: int | None = None  # by when it is to be flat, whenever it was filled
     silence: Silence | None = None
     rules: Rules = field(default_factory=Rules)  # the symbol's, as they are now; ``spec`` fits their tick
     forced: str = ""  # how the exchange itself closed position of this slot, in a word or two

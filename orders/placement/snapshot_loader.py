@@ -168,6 +168,9 @@ def snapshot_of(
         observing_since=_ms(trio.observing_since),
         uncovered_known_at=_ms(trio.uncovered_known_at),
         hold_until_ts=_hold_until_ts(trio, rows, legs),
+        flat_ts=_ms(
+            trio.flat_at
+        ),  # the exchange's clock is UTC, and it is the exchange that pays and takes funding
         silence=silence_of(trio, closure, now_ms=now_ms),
         rules=filters,
         forced=trio.forced,

@@ -240,10 +240,9 @@ def enlargement_gone(trio: TrioSnapshot) -> Step | None:
 
 
 def holding_time(trio: TrioSnapshot) -> Step | None:
-    """The trio is decided about again when its holding time is over."""
-    if trio.hold_until_ts is None:
-        return None
-    return Rest(trio.now + max(1, trio.hold_until_ts - trio.now_ts))
+    """The trio is decided about again when its holding time is over, or it is to be flat."""
+    moments = [moment for moment in (trio.hold_until_ts, trio.flat_ts) if moment is not None]
+    return Rest(trio.now + max(1, min(moments) - trio.now_ts)) if moments else None
 
 
 def good_till(trio: TrioSnapshot) -> Step | None:
