@@ -16,7 +16,7 @@ from orders.domain.level_moves import FIELDS, level_check
 from orders.domain.rounding import plain, to_grid
 from orders.domain.snapshot import Rules, SlotView, Spec, TrioSnapshot
 
-LEVEL: Final = re.compile(r"(?P<number>\d{1,20}(?:\.\d{1,16})?)\s*(?P<percent>%?)")
+LEVEL: Final = re.compile(r"(?P<number>[0-9]{1,20}(?:\.[0-9]{1,16})?)\s*(?P<percent>%?)")
 HUNDRED: Final = Decimal(100)
 
 
