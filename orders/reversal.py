@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from accounts.errors import AccountsError
+from exchange.errors import ExchangeError
 from exchange.types import PositionMode, PositionSide, Side
 from infrastructure import job_queue
 from infrastructure.rows import fetch_all
@@ -19,7 +21,6 @@ from orders.domain import validation
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.enums import ReversalEnd, TrioState
 from orders.domain.errors import IllegalTransition, MarketUnread, OrdersError, TrioRefused
-from orders.domain.level_moves import MARK_AGE_MS
 from orders.domain.reversal import FirstTrio, Follow, follow
 from orders.domain.rounding import plain
 from orders.domain.snapshot import TrioSnapshot
@@ -27,6 +28,7 @@ from orders.installation import install_row
 from orders.models import Clock, Reversal, TrioOrder
 from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import rows_read
+from orders.queueing.market import marks_read
 from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, trios_queue
 from orders.specs import rules_of, spec_of
 from orders.story import note
@@ -49,9 +51,10 @@ def trio_reverse(
 
     What already says that the second could not be placed refuses the wish, and nothing is closed: its levels, by a mark
     price of now, and the gates of new risk. Everything is checked again, limits and margin too, when the first is
-    closed; a refusal then leaves it closed. Raises IllegalTransition when this trio cannot be reversed now, RuleBroken or
+    closed; a refusal then leaves it closed. Raises MarketUnread, IllegalTransition when this trio cannot be reversed now, RuleBroken or
     TrioRefused.
     """
+    mark = _mark_read(TrioOrder.objects.select_related("account", "symbol").get(pk=trio_id))
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
         clock = Clock.objects.filter(environment=trio.account.environment).first()
@@ -67,7 +70,7 @@ def trio_reverse(
             wanted_by=by,
             place_before=now + timedelta(seconds=PLACE_BEFORE_SECONDS),
         )
-        _wish_check(wish, seen)
+        _wish_check(wish, mark)
         wish.save()
         trio.close_wanted_at = trio.wake_at = now
         trio.save(update_fields=["close_wanted_at", "wake_at", "updated_at"])
@@ -95,14 +98,23 @@ def _standing_check(trio: TrioOrder, seen: TrioSnapshot) -> None:
         )
 
 
-def _wish_check(wish: Reversal, seen: TrioSnapshot) -> None:
+def _mark_read(trio: TrioOrder) -> Decimal | None:
+    """Return the mark price of now, by which the second trio's levels are judged; none for a trio that has ended."""
+    if trio.is_over:
+        return None
+    name = trio.symbol.symbol
+    try:
+        return marks_read(trio.account.environment, {name}).get(name)
+    except (ExchangeError, AccountsError) as error:
+        raise MarketUnread(f"{name} could not be asked about: {error} Nothing was closed.") from error
+
+
+def _wish_check(wish: Reversal, mark: Decimal | None) -> None:
     """Raise RuleBroken or TrioRefused when the second trio certainly could not be placed."""
     draft = _successor(wish)
     if refusal := risk_gates.new_risk_refusal(draft, settings_as_wanted=False):
         raise TrioRefused(f"The trio the other way would be refused: {refusal} Nothing was closed.")
-    is_known = abs(seen.now_ts - seen.slot.mark_as_of) <= MARK_AGE_MS
-    market = validation.Market(mark_price=seen.slot.mark_price if is_known else None)
-    validation.check(spec_of(draft), rules_of(draft.symbol), market)
+    validation.check(spec_of(draft), rules_of(draft.symbol), validation.Market(mark_price=mark))
 
 
 def _successor(wish: Reversal) -> TrioOrder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.guards import (
+    adopting,
     around,
     asking,
     covering,
@@ -27,6 +28,7 @@ from tests.guards.guard import Guard
 GUARDS: Final[tuple[Guard, ...]] = (
     *mechanism.GUARDS,
     *moves.GUARDS,
+    *adopting.GUARDS,
     *turns.GUARDS,
     *journal.GUARDS,
     *placing.GUARDS,

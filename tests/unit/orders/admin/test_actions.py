@@ -122,6 +122,9 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
         ("move_stop", "place"),
         ("break_even", "place"),
         ("move_target", "place"),
+        ("reverse", "close"),
+        ("reverse", "place"),
+        ("place_again", "add"),
         ("close", "close"),
         ("cancel", "cancel"),
         ("refresh", "change"),
@@ -158,9 +161,11 @@ def test_a_page_offers_only_what_one_may_do_and_what_makes_sense(desk: Desk, ope
         "move_stop",
         "break_even",
         "move_target",
+        "reverse",
         "close",
         "cancel",
         "refresh",
+        "place_again",
     }
     assert offered(a_clerk("view", "cancel"), standing) == {"cancel"}
     TrioOrder.objects.filter(pk=standing.pk).update(

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from orders import reversal, services
+from orders.domain.enums import Role
 from orders.domain.errors import IllegalTransition, MarketUnread, RuleBroken, TrioRefused
-from orders.exchange_data.clock import db_now, exchange_now_ms
-from orders.models import Fill, Reversal, RiskLimit, Slot, TrioOrder
+from orders.exchange_data.clock import db_now
+from orders.models import Fill, Reversal, RiskLimit, TrioOrder
 from tests.builders import Desk, story, the, until
 
 SHORT = {"stop_loss": D("105000"), "take_profit": D("90000")}
@@ -98,7 +99,6 @@ def test_what_could_not_be_placed_closes_nothing(
     desk: Desk, words: dict[str, Any], error: type[Exception], sentence: str
 ) -> None:
     trio = opened(desk)
-    Slot.objects.update(mark_price=D(100000), mark_as_of=exchange_now_ms("PAPER"))
     with pytest.raises(error, match=sentence):
         reversed_by(trio, **words)
     assert (the(trio).close_wanted_at, Reversal.objects.count()) == (None, 0)
@@ -243,3 +243,43 @@ def test_processes_at_once_make_one(desk: Desk) -> None:
     assert wish.successor is not None
     desk.carry_until(wish.successor, "OPEN")
     assert (len(entries(desk)), TrioOrder.objects.count()) == (2, 2)
+
+
+def test_an_exchange_that_cannot_be_asked_closes_nothing(desk: Desk) -> None:
+    trio = opened(desk)
+    desk.simulator.fault(
+        {"method": "GET", "path": "/fapi/v1/premiumIndex"}, {"do": "answer", "status": 503, "body": {}}
+    )
+    with pytest.raises(MarketUnread, match="Nothing was closed"):
+        reversed_by(trio)
+    assert the(trio).close_wanted_at is None
+
+
+def test_a_draft_takes_the_terms_with_which_a_trio_was_placed(desk: Desk) -> None:
+    # Given a trio whose stop was moved, with a time that has passed and one that has not
+    later = db_now() + timedelta(hours=1)
+    trio = opened(desk, flat_at=later)
+    TrioOrder.objects.filter(pk=trio.pk).update(good_till=db_now())
+    move = services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
+    until(lambda: desk.carry() or not the(trio).moves_wanted)
+    move.refresh_from_db()
+    assert (move.end, trio.stop_loss) == ("DONE", D("96000"))
+
+    draft = services.trio_place_again(trio_id=trio.pk, by="test")
+    assert (draft.state, draft.stop_loss, draft.take_profit) == ("DRAFT", D("95000"), D("110000"))
+    assert (draft.quantity, draft.good_till, draft.flat_at, draft.holds_slot) == (
+        trio.quantity,
+        None,
+        later,
+        False,
+    )
+    assert f"the terms of trio {trio.pk}" in story(draft)
+    with pytest.raises(IllegalTransition, match="is a draft"):
+        services.trio_place_again(trio_id=draft.pk, by="test")
+
+
+def test_a_trio_is_flat_by_its_time(desk: Desk) -> None:
+    trio = opened(desk, flat_at=db_now() + timedelta(seconds=3))
+    desk.carry_until(trio, "CLOSED")
+    assert trio.result == "TIME"
+    assert db_now() >= trio.flat_at  # type: ignore[operator]
