@@ -492,7 +492,12 @@ def test_a_script_reverses_a_trio_and_makes_a_draft_of_one(world: World) -> None
 
     again = run("place_again", first, "--json").document
     draft = TrioOrder.objects.get(pk=again["trio"])
-    assert (again["state"], draft.side, draft.stop_loss, draft.take_profit) == ("DRAFT", "BUY", 95000, 110000)
+    assert (again["state"], draft.side, draft.stop_loss, draft.take_profit) == (
+        "DRAFT",
+        "BUY",
+        Decimal(95000),
+        Decimal(110000),
+    )
     assert run("place_again", str(draft.pk)).code == 2
 
 
@@ -500,7 +505,7 @@ def test_panic_leaves_nothing_that_would_follow(world: World) -> None:
     first = run(*PLACE, *LEVELS, "--wait", "20", "--json").document["trio"]
     trio = TrioOrder.objects.get(pk=first)
     wish = Reversal.objects.create(
-        trio=trio, quantity=trio.quantity, stop_loss=105000, take_profit=90000, wanted_at=db_now(), wanted_by="test",
+        trio=trio, quantity=trio.quantity, stop_loss=Decimal(105000), take_profit=Decimal(90000), wanted_at=db_now(), wanted_by="test",
         place_before=db_now() + timedelta(seconds=60),
     )  # fmt: skip
     assert run("panic", "--yes", "--json").code == 0

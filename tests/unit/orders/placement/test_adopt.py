@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
@@ -150,6 +152,9 @@ def test_a_position_with_a_persons_own_stop_is_adopted_as_it_is(desk: Desk) -> N
     # Then the entry is what is there, at the entry price
     entry = trio.legs.get(role=Role.ENTRY)
     assert (entry.filled, entry.average_price, trio.quantity) == (D("500"), D("0.5120"), D("500"))
+    assert entry.average_price is not None
+    assert trio.stop_loss is not None
+    assert trio.take_profit is not None
     assert entry.filled * entry.average_price == D("256")
     assert (trio.state, trio.stop_loss, trio.take_profit) == ("OPEN", D("0.5018"), D("0.5376"))
     # … the stop is for the quantity, the target for the whole position, and the foreign stop as it was
@@ -228,7 +233,7 @@ def test_every_adoption_is_protected_and_touches_only_what_was_chosen(
     desk.carry_until(trio, "CLOSED")
     assert trio.result == "STOP_LOSS"
     assert desk.simulator.position("XRPUSDT", side=trio.position_side).is_flat
-    until(lambda: desk.carry() or not resting(desk), why=lambda: f"{resting(desk)} {story(trio)}")
+    until(lambda: (desk.carry(), not resting(desk))[1], why=lambda: f"{resting(desk)} {story(trio)}")
     assert not trio_replay(trio).differences
 
 
@@ -507,3 +512,26 @@ def test_the_levels_of_an_adopted_trio_move_like_any_other(any_desk: Desk) -> No
     assert ours == {D("0.5050"), D("0.5300")}
     assert theirs in resting(desk)
     assert not trio_replay(trio).differences
+
+
+def test_two_people_at_once_make_one_trio(desk: Desk) -> None:
+    opened_by_hand(desk)
+    barrier, outcomes = threading.Barrier(3), []
+
+    def one() -> None:
+        barrier.wait()
+        try:
+            outcomes.append(adopt(desk))
+        except SlotTaken as error:
+            outcomes.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=one) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["SlotTaken", "SlotTaken", "TrioOrder"]
+    trio = TrioOrder.objects.get()
+    carried_until(desk, trio, lambda: protected(desk, trio))

@@ -67,7 +67,7 @@ def test_a_long_becomes_a_short_once_it_is_flat(any_desk: Desk) -> None:
     assert (the(first).state, first.result) == ("CLOSED", "MANUAL")
     assert (second.side, second.quantity, second.source) == ("SELL", first.quantity, "reverse")
     assert (second.stop_loss, second.take_profit) == (D("105000"), D("90000"))
-    until(lambda: desk.carry() or second.fills.exists())
+    until(lambda: (work(desk), second.fills.exists())[1])
     closed_ts = max(Fill.objects.filter(trio=first).values_list("time_ts", flat=True))
     opened_ts = min(Fill.objects.filter(trio=second).values_list("time_ts", flat=True))
     assert closed_ts <= opened_ts
@@ -149,7 +149,7 @@ def test_past_its_time_nothing_follows(desk: Desk, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(
             reversal, "trios_queue", lambda ids, **_: [services.QueueResult(ids[0], error=MarketUnread("x"))]
         )
-        until(lambda: work(desk) or Reversal.objects.get(pk=wish.pk).successor_id)
+        until(lambda: (work(desk), Reversal.objects.get(pk=wish.pk).successor_id)[1])
         monkeypatch.undo()
     Reversal.objects.update(place_before=db_now() - timedelta(seconds=1))
     carried_until(desk, wish, "DROPPED")
@@ -261,7 +261,7 @@ def test_a_draft_takes_the_terms_with_which_a_trio_was_placed(desk: Desk) -> Non
     trio = opened(desk, flat_at=later)
     TrioOrder.objects.filter(pk=trio.pk).update(good_till=db_now())
     move = services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
-    until(lambda: desk.carry() or not the(trio).moves_wanted)
+    until(lambda: (work(desk), not the(trio).moves_wanted)[1])
     move.refresh_from_db()
     assert (move.end, trio.stop_loss) == ("DONE", D("96000"))
 
