@@ -65,7 +65,12 @@ def test_a_position_is_adopted_as_it_was_shown(desk: Desk, operator: Client) -> 
     trio = TrioOrder.objects.get()
     assert response.headers["HX-Redirect"] == page_of(trio)
     assert told(response) == [f"{trio}: adopted."]
-    until(lambda: (desk.carry(), trio.legs.filter(state="ACCEPTED").count() == 2)[1], why=lambda: story(trio))
+
+    def stands() -> bool:
+        desk.carry()
+        return trio.legs.filter(state="ACCEPTED").count() == 2
+
+    until(stands, why=lambda: story(trio))
     assert "Adopted by operator" in operator.get(page_of(trio)).content.decode()
 
     # And sent once more it is refused: the slot is held

@@ -233,7 +233,7 @@ def test_every_adoption_is_protected_and_touches_only_what_was_chosen(
     desk.carry_until(trio, "CLOSED")
     assert trio.result == "STOP_LOSS"
     assert desk.simulator.position("XRPUSDT", side=trio.position_side).is_flat
-    until(lambda: (desk.carry(), not resting(desk))[1], why=lambda: f"{resting(desk)} {story(trio)}")
+    carried_until(desk, trio, lambda: not resting(desk))
     assert not trio_replay(trio).differences
 
 
@@ -516,7 +516,8 @@ def test_the_levels_of_an_adopted_trio_move_like_any_other(any_desk: Desk) -> No
 
 def test_two_people_at_once_make_one_trio(desk: Desk) -> None:
     opened_by_hand(desk)
-    barrier, outcomes = threading.Barrier(3), []
+    barrier = threading.Barrier(3)
+    outcomes: list[TrioOrder | SlotTaken] = []
 
     def one() -> None:
         barrier.wait()

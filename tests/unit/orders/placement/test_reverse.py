@@ -26,11 +26,12 @@ def opened(desk: Desk, **words: Any) -> TrioOrder:
     return trio
 
 
-def work(desk: Desk) -> None:
-    """Do what a runworker does in one pass."""
+def work(desk: Desk) -> bool:
+    """Do what a runworker does in one pass; it has no answer of its own."""
     desk.carry()
     for trio_id in reversal.reversals_due():
         reversal.reversal_carry(trio_id)
+    return False
 
 
 def reversed_by(trio: TrioOrder, **words: Any) -> Reversal:
@@ -67,7 +68,7 @@ def test_a_long_becomes_a_short_once_it_is_flat(any_desk: Desk) -> None:
     assert (the(first).state, first.result) == ("CLOSED", "MANUAL")
     assert (second.side, second.quantity, second.source) == ("SELL", first.quantity, "reverse")
     assert (second.stop_loss, second.take_profit) == (D("105000"), D("90000"))
-    until(lambda: (work(desk), second.fills.exists())[1])
+    until(lambda: work(desk) or second.fills.exists())
     closed_ts = max(Fill.objects.filter(trio=first).values_list("time_ts", flat=True))
     opened_ts = min(Fill.objects.filter(trio=second).values_list("time_ts", flat=True))
     assert closed_ts <= opened_ts
@@ -149,7 +150,7 @@ def test_past_its_time_nothing_follows(desk: Desk, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(
             reversal, "trios_queue", lambda ids, **_: [services.QueueResult(ids[0], error=MarketUnread("x"))]
         )
-        until(lambda: (work(desk), Reversal.objects.get(pk=wish.pk).successor_id)[1])
+        until(lambda: work(desk) or Reversal.objects.get(pk=wish.pk).successor_id)
         monkeypatch.undo()
     Reversal.objects.update(place_before=db_now() - timedelta(seconds=1))
     carried_until(desk, wish, "DROPPED")
@@ -261,7 +262,7 @@ def test_a_draft_takes_the_terms_with_which_a_trio_was_placed(desk: Desk) -> Non
     trio = opened(desk, flat_at=later)
     TrioOrder.objects.filter(pk=trio.pk).update(good_till=db_now())
     move = services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
-    until(lambda: (work(desk), not the(trio).moves_wanted)[1])
+    until(lambda: work(desk) or not the(trio).moves_wanted)
     move.refresh_from_db()
     assert (move.end, trio.stop_loss) == ("DONE", D("96000"))
 
