@@ -122,8 +122,6 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
         ("move_stop", "place"),
         ("break_even", "place"),
         ("move_target", "place"),
-        ("reverse", "close"),
-        ("reverse", "place"),
         ("place_again", "add"),
         ("close", "close"),
         ("cancel", "cancel"),

@@ -16,7 +16,7 @@ from exchange.types import NewOrder, OrderType, Side, Stamp
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import Reversal, Slot, TrioOrder
 from tests.builders import Desk, story, the, until
-from tests.unit.orders.operators import SUBMITTED, a_clerk, a_superuser, do, page_of, told
+from tests.unit.orders.operators import SUBMITTED, a_clerk, a_superuser, do, page_of, told, verb_url
 
 
 @pytest.fixture
@@ -116,3 +116,16 @@ def test_a_trio_is_reversed_and_placed_again_from_its_page(desk: Desk, operator:
     draft = TrioOrder.objects.get(state="DRAFT")
     assert f"Draft #{draft.pk} has the terms" in again
     assert (draft.quantity, draft.stop_loss) == (trio.quantity, trio.stop_loss)
+
+
+def test_reversing_wants_the_permissions_to_close_and_to_place(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio())
+    typed = SUBMITTED | {"stop": "105000", "target": "90000"}
+    for lacking in ("close", "place"):
+        others = {"view", "add", "change", "cancel", "close", "place"} - {lacking}
+        clerk = a_clerk(*others, name=f"without-{lacking}")
+        assert clerk.post(verb_url("reverse", trio), typed, headers=HTMX).status_code == 403
+    assert the(trio).close_wanted_at is None
+    both = a_clerk("view", "close", "place", name="both")
+    assert both.post(verb_url("reverse", trio), typed, headers=HTMX).status_code == 200
+    assert the(trio).close_wanted_at is not None
