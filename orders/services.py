@@ -15,6 +15,7 @@ from exchange.refusals import Refusal
 from exchange.types import OrderType, PositionMode, PositionSide, PriceKind, PriceTick, Side
 from infrastructure import job_queue
 from orders import jobs, risk_gates
+from orders.adoption import ForeignOrders, position_adopt, position_find
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.enums import Protection, Role, TrioState
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
@@ -50,6 +51,7 @@ from orders.placement.turn_rows import rows_read
 from orders.queueing.check import add_check, margin_needed, trio_check, trios_check
 from orders.queueing.market import Funds, Reading, funds_read, market_read, marks_read
 from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
+from orders.reversal import reversal_sentence, reversals_drop, trio_reverse
 from orders.selectors import entry_cost
 from orders.specs import part_targets_of, part_targets_read, part_targets_text
 from orders.story import move_sentence, note, question_number, question_over, question_shown
@@ -59,6 +61,7 @@ _Follower = TypeVar("_Follower", Trail, BreakEvenTrigger)
 
 __all__ = [  # what else callers of the verbs need; its rooms are below
     "PLACE_BEFORE_SECONDS",
+    "ForeignOrders",
     "Funds",
     "QueueResult",
     "Reading",
@@ -66,7 +69,12 @@ __all__ = [  # what else callers of the verbs need; its rooms are below
     "margin_needed",
     "market_read",
     "marks_read",
+    "position_adopt",
+    "position_find",
+    "reversal_sentence",
+    "reversals_drop",
     "trio_check",
+    "trio_reverse",
     "trios_check",
     "trios_queue",
 ]
@@ -205,6 +213,37 @@ def trio_answer(
         trio.save(update_fields=[*TrioOrder.QUESTION_FIELDS, "wake_at", "close_wanted_at", "updated_at"])
         job_queue.ring(jobs.advance, trio_id)
     return trio
+
+
+def trio_place_again(*, trio_id: int, by: str) -> TrioOrder:
+    """Return a new draft with the terms with which a trio, living or ended, was placed. Raises IllegalTransition for a draft.
+
+    Levels that were moved since are the first ones again, and a time that has passed is left out. Nothing is placed.
+    """
+    with short_transaction() as now:
+        trio = TrioOrder.objects.select_related("account", "symbol").get(pk=trio_id)
+        if trio.trio_state is TrioState.DRAFT:
+            raise IllegalTransition(f"Trio {trio_id} is a draft: place it, it was not placed yet.")
+        if trio.is_entry_only:
+            raise IllegalTransition(
+                f"Trio {trio_id} was an entry-only check, which “manage.py smoke_order” makes anew."
+            )
+        terms = {name: getattr(trio, name) for name in TrioOrder.SPEC_FIELDS}
+        for moved in trio.level_moves.order_by("-id"):
+            terms[Role(moved.role).value.lower()] = moved.level_before
+        for name in ("good_till", "flat_at"):
+            terms[name] = terms[name] if terms[name] and terms[name] > now else None
+        draft = TrioOrder(**terms, source="place_again")
+        draft.save()
+        note(
+            draft,
+            "again",
+            f"A draft with the terms of trio {trio_id}, made by {by}.",
+            at=now,
+            by=by,
+            again=trio_id,
+        )
+    return draft
 
 
 def trio_move(*, trio_id: int, role: Role, level: Decimal, by: str) -> LevelMove:

@@ -1,4 +1,4 @@
-"""Looks for signals that wait longer than they should: a lost job, a process that died. Holds up no pass."""
+"""Looks for signals and reversals that wait for something: a lost job, a process that died, a close. Holds up no pass."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from infrastructure.connections import connection_look_after
+from orders.reversal import reversal_carry, reversals_due
 from signals.services import signals_waiting
 from worker.signal_execution import signals_execute
 
@@ -19,8 +20,10 @@ HEAD_START_SECONDS = 1.0  # for the job, or the strategy's thread, that is at it
 class SignalPoll:
     """One thread of its own, so that protection never waits for a signal."""
 
+    name = "signal-poll"
+
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="signal-poll")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=self.name)
         self._at = 0.0
         self._looking: Future[None] | None = None
 
@@ -42,3 +45,17 @@ class SignalPoll:
                 signals_execute(waiting)
         except Exception:
             logger.exception("signals could not be looked for; tried again")
+
+
+class ReversalPoll(SignalPoll):
+    """The same for reversals, whose second trio goes once the first is closed."""
+
+    name = "reversal-poll"
+
+    def _look(self) -> None:
+        connection_look_after()
+        try:
+            for trio_id in reversals_due():
+                reversal_carry(trio_id)
+        except Exception:
+            logger.exception("a reversal could not be carried out; tried again")

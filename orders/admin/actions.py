@@ -33,6 +33,7 @@ from orders.admin.forms import (
     MoveStopForm,
     MoveTargetForm,
     PlaceForm,
+    ReverseForm,
     TargetsForm,
     TrailForm,
     part_of,
@@ -195,6 +196,27 @@ def trail_off(trio: TrioOrder, by: str) -> str:
 
 def _amount(value: Decimal | str | None) -> Decimal | None:
     return value if isinstance(value, Decimal) else None
+
+
+def reverse_trio(
+    trio: TrioOrder,
+    by: str,
+    stop: Decimal | str = "",
+    target: Decimal | str = "",
+    quantity: Decimal | str | None = None,
+) -> str:
+    if not isinstance(stop, Decimal) or not isinstance(target, Decimal):
+        raise TrioRefused(
+            "Say where the second trio's stop-loss and take-profit are to be. Nothing was closed."
+        )
+    size = quantity if isinstance(quantity, Decimal) else None
+    wish = services.trio_reverse(trio_id=trio.pk, stop_loss=stop, take_profit=target, quantity=size, by=by)
+    return f"{trio}: close at market requested. {services.reversal_sentence(wish)}"
+
+
+def place_again(trio: TrioOrder, by: str) -> str:
+    draft = services.trio_place_again(trio_id=trio.pk, by=by)
+    return f"Draft #{draft.pk} has the terms of {trio}: look at it, then place it."
 
 
 def _moved(trio: TrioOrder, by: str, role: Role, level: Decimal | str) -> str:
@@ -420,6 +442,29 @@ SET_TARGETS: Final = TrioAction(
     form=TargetsForm,
     carries="targets",
 )
+REVERSE: Final = TrioAction(
+    name="reverse",
+    perform=reverse_trio,
+    permission="reverse",
+    label="Reverse",
+    icon="swap_horiz",
+    variant=ActionVariant.DANGER,
+    question="Close it, and open a trio the other way?",
+    explanation="The position is closed at market now. Once its side is verified flat, the second trio is checked as new risk and placed at market; if it is refused, or a minute has passed, the close stays and nothing follows.",
+    button="Reverse now",
+    form=ReverseForm,
+    carries="stop target quantity",
+)
+PLACE_AGAIN: Final = TrioAction(
+    name="place_again",
+    perform=place_again,
+    permission="again",
+    label="Place again",
+    icon="content_copy",
+    question="Make a draft with its terms?",
+    explanation="A new draft gets the terms with which this trio was placed. Nothing is placed: look at the draft, then place it.",
+    button="Make the draft",
+)
 
 
 def _carried(offered: TrioAction, sent: Mapping[str, Any], suffix: str = "") -> dict[str, Any]:
@@ -465,8 +510,8 @@ class TrioActions(DialogActions, MixinBase):
 
     refusals = (OrdersError,)
     actions_detail: ClassVar = [
-        "place", "validate", "move_stop", "break_even", "trail", "trail_off", "move_target", "close_part", "add", "set_targets", "close",
-        "cancel", "refresh", "answer", "answer_close",
+        "place", "validate", "move_stop", "break_even", "trail", "trail_off", "move_target", "close_part", "add", "set_targets",
+        "reverse", "close", "cancel", "refresh", "place_again", "answer", "answer_close",
     ]  # fmt: skip
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
 
@@ -482,6 +527,8 @@ class TrioActions(DialogActions, MixinBase):
     close_part = page_action(CLOSE_PART)
     add = page_action(ADD)
     set_targets = page_action(SET_TARGETS)
+    reverse = page_action(REVERSE)
+    place_again = page_action(PLACE_AGAIN)
     refresh = page_action(REFRESH)
     answer = page_action(ANSWER)
     answer_close = page_action(ANSWER_CLOSE)
@@ -504,6 +551,12 @@ class TrioActions(DialogActions, MixinBase):
 
     def has_move_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("orders.place_trioorder")
+
+    def has_reverse_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_close_permission(request) and self.has_place_permission(request)
+
+    def has_again_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("orders.add_trioorder")
 
     def has_refresh_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("orders.change_trioorder")
@@ -538,7 +591,9 @@ class TrioActions(DialogActions, MixinBase):
         if trio.trio_state is TrioState.OPEN and not trio.is_entry_only:
             off = ["trail_off"] if trio.is_trailing else []
             levels = ["move_stop", "break_even", "trail", *off, "move_target"]
-            found = [*levels, "close_part", "add", "set_targets", *found]
+            found = [*levels, "close_part", "add", "set_targets", "reverse", *found]
+        if not trio.is_entry_only:
+            found = [*found, "place_again"]
         if (question := trio.asked) is None:
             return found
         # The answers may include a close of their own: two buttons for one thing would only confuse.

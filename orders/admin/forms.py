@@ -44,6 +44,7 @@ LABELS: Final = {
     "step": "Smallest move",
     "at_r": "When it has won, in R",
     "at_price": "Or when the mark price is",
+    "flat_at": "Flat by (UTC)",
 }
 HELPS: Final = {
     "account": "The exchange account that trades.",
@@ -65,6 +66,7 @@ HELPS: Final = {
     "step": "In the quote asset. Empty: one tick.",
     "at_r": "R is the way from the entry to where the stop was first. Both empty: now.",
     "at_price": "Both empty: now.",
+    "flat_at": "Closes the position at market at this time, and cancels what is unfilled: before funding, say. Empty: no limit.",
 }
 
 
@@ -190,6 +192,14 @@ class TrioOrderForm(ModelFormBase):
 
     def clean_good_till(self) -> Any:
         moment = self.cleaned_data["good_till"]
+        if moment is not None and moment <= timezone.now():
+            raise forms.ValidationError(
+                "This time has passed already: choose a later one, or leave it empty."
+            )
+        return moment
+
+    def clean_flat_at(self) -> Any:
+        moment = self.cleaned_data["flat_at"]
         if moment is not None and moment <= timezone.now():
             raise forms.ValidationError(
                 "This time has passed already: choose a later one, or leave it empty."
@@ -343,6 +353,19 @@ class TargetsForm(ActionForm):
             initial="" if trio is None else part_targets_text(trio),
             widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
         )
+
+
+class ReverseForm(ActionForm):
+    """Asks for the second trio's levels and size; it begins as large as the first."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        trio = _trio_of(kwargs.get("object_id"))
+        for name, field in (("stop", "stop_loss"), ("target", "take_profit"), ("quantity", "quantity")):
+            self.fields[name] = _amount_field(field, required=name != "quantity")
+        self.fields["quantity"].help_text = "In the base asset. Empty: as large as this trio's position."
+        if trio is not None:
+            self.fields["quantity"].initial = plain(getattr(trio, "entry_filled", None) or trio.quantity)
 
 
 class AnswerForm(ActionForm):

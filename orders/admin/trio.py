@@ -40,7 +40,13 @@ DRAFT_FIELDSETS: Any = (
     ("Protection", {"fields": (("stop_loss", "take_profit"), ("part_targets", "follow"))}),
     (
         "Details",
-        {"fields": (("position_side", "protection"), "target_policy", ("good_till", "hold_seconds"))},
+        {
+            "fields": (
+                ("position_side", "protection"),
+                "target_policy",
+                ("good_till", "hold_seconds", "flat_at"),
+            )
+        },
     ),
 )
 

@@ -16,8 +16,9 @@ from orders.domain.enums import LegState, RequestKind, Role, TrioState
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import db_now, from_ms
 from orders.followers import following
-from orders.models import Fill, Leg, Request, Slot, TrioEvent, TrioOrder, Watch
+from orders.models import Fill, Leg, Request, Reversal, Slot, TrioEvent, TrioOrder, Watch
 from orders.placement.uncovered import uncovered_now
+from orders.reversal import reversal_sentence
 from orders.selectors import ENDED, NetPnl, net_pnl, watch_is_kept
 
 BUSY: Final = frozenset(
@@ -193,10 +194,29 @@ def wishes(trio: TrioOrder) -> tuple[str, ...]:
     by: dict[str, str] = {}
     for data in trio.events.filter(kind="wish").order_by("id").values_list("data", flat=True):
         by.setdefault(data.get("verb", ""), data.get("by", ""))
-    return tuple(
+    found = [
         f"{label} asked for{_at(at)}{f' by {by[verb]}' if by.get(verb) else ''}"
         for verb, label, at in asked
         if at
+    ]
+    if trio.adoption is not None:
+        found.append(adoption_sentence(trio.adoption))
+    wish = Reversal.objects.filter(trio=trio).first()
+    if wish is not None:
+        found.append(reversal_sentence(wish))
+    first = Reversal.objects.filter(successor=trio).values_list("trio_id", flat=True).first()
+    if first is not None:
+        found.append(f"It reverses trio {first}.")
+    return tuple(found)
+
+
+def adoption_sentence(adoption: dict[str, Any]) -> str:
+    """Say whose position a trio was made of, and what became of the orders beside it that are not ours."""
+    words = {"LEFT": "left", "GONE": "cancelled, gone", "": "being cancelled"}
+    beside = "; ".join(f"{order['text']} ({words[order['end']]})" for order in adoption["orders"])
+    return (
+        f"Adopted by {adoption['by']}{_at(from_ms(adoption['at']))}: {adoption['quantity']} at {adoption['entry_price']}, "
+        f"whose fee is in no figure here. Orders beside it that are not ours: {beside or 'none'}."
     )
 
 

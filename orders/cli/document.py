@@ -8,15 +8,17 @@ from decimal import Decimal
 from typing import Any
 
 from exchange.types import ZERO
+from orders.adoption import FoundPosition, order_text
 from orders.domain.enums import Role, TrioState
 from orders.domain.rounding import on_grid, plain, shown, signed
 from orders.domain.shares import last_share
 from orders.domain.trailing import TrailUnit
 from orders.exchange_data.clock import from_ms
 from orders.followers import following
-from orders.models import BreakEvenTrigger, Leg, LevelMove, SizeChange, Trail, TrioOrder
+from orders.models import BreakEvenTrigger, Leg, LevelMove, Reversal, SizeChange, Trail, TrioOrder
 from orders.models.trio import PriceFollower
 from orders.placement.uncovered import uncovered_now
+from orders.reversal import reversal_sentence
 from orders.selectors import NetPnl, net_pnl
 from orders.specs import part_targets_of
 from orders.story import move_sentence, size_sentence
@@ -38,10 +40,62 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "legs": [_leg_document(leg, step=step, tick=tick) for leg in legs],
         "targets": _targets_document(trio, legs, step=step, tick=tick),
         "size_changes": [_size_document(change, step=step, tick=tick) for change in trio.size_changes.all()],
+        "adopted": None if trio.adoption is None else _adoption_document(trio.adoption),
+        "reversal": _reversal_document(trio),
+        "reverses": _reverses(trio),
         "moves": [_move_document(move, tick=tick) for move in trio.level_moves.all()],
         "trail": _trail_document(trio.trails.last(), tick=tick),
         "break_even": _break_even_document(trio.break_evens.last(), tick=tick),
     }
+
+
+def _adoption_document(adoption: dict[str, Any]) -> dict[str, Any]:
+    """Who adopted the position, what it was, and what became of somebody else's orders (``end`` null: not gone yet)."""
+    return {
+        "by": adoption["by"],
+        "at": from_ms(adoption["at"]).isoformat(timespec="milliseconds"),
+        "quantity": adoption["quantity"],
+        "entry_price": adoption["entry_price"],
+        "foreign": [
+            {"client_id": order["client_id"], "order": order["text"], "end": order["end"] or None}
+            for order in adoption["orders"]
+        ],
+    }
+
+
+def found_document(found: FoundPosition) -> dict[str, Any]:
+    """Return a position as the exchange shows it, and the orders beside it that are not ours."""
+    view, tick = found.view, found.symbol.tick_size
+    return {
+        "account": found.account.name,
+        "symbol": found.symbol.symbol,
+        "position_side": view.position_side.value,
+        "side": found.side.value,
+        "quantity": decimals(found.quantity, found.symbol.step_size),
+        "entry_price": plain(view.entry_price),
+        "mark_price": plain(view.mark_price) if view.mark_price else None,
+        "liquidation_price": decimals(view.liquidation_price, tick) if view.liquidation_price else None,
+        "foreign": [{"client_id": order.client_id, "order": order_text(order)} for order in found.orders],
+    }
+
+
+def _reversal_document(trio: TrioOrder) -> dict[str, Any] | None:
+    """The wish to open a trio the other way once this one is closed, and what became of it (``end`` null: open)."""
+    wish = Reversal.objects.filter(trio=trio).first()
+    if wish is None:
+        return None
+    return {
+        "trio": wish.successor_id,
+        "by": wish.wanted_by,
+        "at": wish.wanted_at.isoformat(timespec="milliseconds"),
+        "place_before": wish.place_before.isoformat(timespec="milliseconds"),
+        "end": wish.end or None,
+        "reason": reversal_sentence(wish),
+    }
+
+
+def _reverses(trio: TrioOrder) -> int | None:
+    return Reversal.objects.filter(successor=trio).values_list("trio_id", flat=True).first()
 
 
 def _pnl_document(result: NetPnl) -> dict[str, str]:
@@ -66,6 +120,10 @@ def trio_sentence(trio: TrioOrder) -> str:
     ]
     if trio.reason:
         words.append(trio.reason)
+    if trio.is_adopted:
+        words.append("Its entry was adopted: what that cost in fees is in no figure here.")
+    if (wish := Reversal.objects.filter(trio=trio).first()) is not None:
+        words.append(reversal_sentence(wish))
     words += [pnl_sentence(result) for result in net_pnl([trio.pk]).get(trio.pk, ())]
     if (gaps := uncovered_now(trio)).total:
         refused = f", {gaps.refused} ms of it while the exchange refused or lost a stop or exit"

@@ -112,7 +112,7 @@ def _in_flight(leg: LegView) -> bool:
 def _wish_outstanding(trio: TrioSnapshot) -> bool:
     if trio.close_wanted or trio.panic_wanted:
         return True  # fulfilled only by the end
-    if trio.moves:
+    if trio.moves or trio.foreign:
         return True
     entry = trio.entry
     return trio.cancel_wanted and entry is not None and (entry.live or entry.pending)

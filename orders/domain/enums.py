@@ -168,10 +168,19 @@ class Cause(enum.StrEnum):
     TARGET_REFUSED = "TARGET_REFUSED"
 
 
+class ReversalEnd(enum.StrEnum):
+    """What became of a wish to reverse, once the trio was closed or could not be."""
+
+    QUEUED = "QUEUED"  # the trio the other way was accepted for placement
+    REFUSED = "REFUSED"  # it did not pass the checks of new risk; the close stays
+    DROPPED = "DROPPED"  # its time was over, or the first trio did not end as wished; the close stays
+
+
 class RequestKind(enum.StrEnum):
     SUBMIT = "SUBMIT"
     CANCEL = "CANCEL"
     TEST = "TEST"
+    FOREIGN = "FOREIGN"  # cancels somebody else's order, which a person named when adopting its position
 
 
 class Verdict(enum.StrEnum):
@@ -192,4 +201,5 @@ class Source(enum.StrEnum):
     LIST = "LIST"  # of resting orders, read by a sweep
     LOOK_UP = "LOOK_UP"  # by client order id
     ABSENCE = "ABSENCE"  # proved by a look-up
+    ADOPTED = "ADOPTED"  # a position opened elsewhere: it stands for an entry that was no request of ours
     BOOKS = "BOOKS"  # our own, once: when the journal began to keep sightings

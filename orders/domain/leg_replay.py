@@ -10,7 +10,7 @@ from typing import Any
 from exchange.types import ZERO, OrderType, OrderView
 from orders.domain.client_ids import part
 from orders.domain.enums import Form, LegState, RequestKind, Role, TrioState, Verdict
-from orders.domain.leg_updates import LegFacts, answered, merge, sent, written_off
+from orders.domain.leg_updates import LegFacts, adopted, answered, merge, sent, written_off
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Replay:
 
     def requested(self, kind: RequestKind, payload: Mapping[str, str]) -> str:
         """A request was committed; return the client id it is about."""
-        if kind is RequestKind.CANCEL:
+        if kind in (RequestKind.CANCEL, RequestKind.FOREIGN):
             return payload.get("origClientOrderId") or payload["clientAlgoId"]
         client_id = payload.get("newClientOrderId") or payload["clientAlgoId"]
         quantity = _number(payload.get("quantity")) or ZERO
@@ -62,6 +62,8 @@ class Replay:
         at: int,
     ) -> None:
         """A request was answered. What the answer showed of the order, if anything, is a sighting of its own."""
+        if kind is RequestKind.FOREIGN:
+            return  # about no order of ours
         leg = self.legs[client_id]
         leg.facts = answered(
             leg.facts,
@@ -77,6 +79,14 @@ class Replay:
     def seen(self, client_id: str, view: OrderView, *, certain: bool) -> None:
         leg = self.legs[client_id]
         leg.facts, _ = merge(leg.facts, view, certain=certain)
+
+    def adopted(self, client_id: str, facts: Mapping[str, Any]) -> None:
+        """A position opened elsewhere stands for the entry, as of when it was read."""
+        role, generation = part(client_id)
+        found = adopted(
+            quantity=Decimal(facts["quantity"]), average=Decimal(facts["entry_price"]), at=facts["at"]
+        )
+        self.legs[client_id] = Rebuilt(client_id, role, generation, OrderType.MARKET, facts["side"], found)
 
     def absent(self, client_id: str, *, at: int) -> None:
         leg = self.legs[client_id]

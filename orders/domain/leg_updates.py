@@ -225,6 +225,23 @@ def gives_up(role: Role, trio: TrioState) -> bool:
     return role.opens or trio in (TrioState.PLACING, TrioState.QUEUED)
 
 
+def adopted(*, quantity: Decimal, average: Decimal, at: int) -> LegFacts:
+    """Return the entry that a position opened elsewhere stands for: filled, as of when that was read (exchange ms)."""
+    return LegFacts(
+        conditional=False,
+        form=Form.QUANTITY,
+        state=LegState.FILLED,
+        quantity=quantity,
+        filled=quantity,
+        average_price=average,
+        acknowledged=True,
+        accepted_ts=at,
+        filled_ts=at,
+        ended_ts=at,
+        seen_ts=at,
+    )
+
+
 def written_off(leg: LegFacts, *, at: int) -> LegFacts:
     """Return the leg once it is proved absent by a look-up asked at ``at``."""
     return replace(leg, state=LegState.WRITTEN_OFF, ended_ts=at)

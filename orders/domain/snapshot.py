@@ -256,6 +256,18 @@ class EndedSize:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreign:
+    """Somebody else's order beside an adopted position, which a person named to be cancelled, and which is not gone yet."""
+
+    client_id: str
+    cancel: RequestStatus = RequestStatus.NONE
+    cancel_at: int = 0
+    again_at: int = 0  # not asked to be cancelled again before
+    look_at: int = 0  # not looked up (again) before
+    looking_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TrioSnapshot:
     spec: Spec
     state: TrioState
@@ -285,6 +297,7 @@ class TrioSnapshot:
     observing_since: int | None = None
     uncovered_known_at: int | None = None
     hold_until_ts: int | None = None  # when the holding time is over, once there is something to hold
+    flat_ts: int | None = None  # by when it is to be flat, whenever it was filled
     silence: Silence | None = None
     rules: Rules = field(default_factory=Rules)  # the symbol's, as they are now; ``spec`` fits their tick
     forced: str = ""  # how the exchange itself closed position of this slot, in a word or two
@@ -295,6 +308,9 @@ class TrioSnapshot:
     ended_sizes: tuple[EndedSize, ...] = ()  # by this decision
     size_refusal: str = ""  # a limit or setting that forbids to add, in words
     followed: int = 0  # how many part targets the stop has followed already
+    adopted: bool = False  # its entry is a position that was opened elsewhere
+    occupied: frozenset[Role] = frozenset()  # where somebody else's closePosition order was left
+    foreign: tuple[Foreign, ...] = ()  # somebody else's orders, to be cancelled
 
     # --- legs by role -----------------------------------------------------------------------
 

@@ -116,6 +116,8 @@ def _sighted(replay: Replay, row: Sighting) -> None:
     match Source(row.source):
         case Source.ABSENCE:
             replay.absent(client_id, at=row.facts["at"])
+        case Source.ADOPTED:
+            replay.adopted(client_id, row.facts)
         case Source.BOOKS:
             replay.taken_over(
                 client_id, row.facts | {"refused_text": booked_words(row.facts["refused_text"])}
@@ -153,6 +155,10 @@ def _executions(replayed: Replayed, leg: Rebuilt, fills: list[Fill], trio: TrioO
     if booked > leg.facts.filled and trio.is_over:
         replayed.differences.append(
             f"{leg.client_id}: executions of {plain(booked)} are booked, the journal knows of {plain(leg.facts.filled)}."
+        )
+    elif trio.is_adopted and leg.role is Role.ENTRY and not booked:
+        replayed.remarks.append(
+            f"{leg.client_id}: a position of {plain(leg.facts.filled)} was adopted; its executions are not in the books."
         )
     elif booked != leg.facts.filled:
         replayed.remarks.append(

@@ -13,7 +13,7 @@ from orders.models.journal import (
 from orders.models.liveness import Clock, Heartbeat, Install, Watch
 from orders.models.risk_limit import RiskLimit
 from orders.models.symbols import Symbol
-from orders.models.trio import BreakEvenTrigger, Leg, LevelMove, SizeChange, Trail, TrioOrder
+from orders.models.trio import BreakEvenTrigger, Leg, LevelMove, Reversal, SizeChange, Trail, TrioOrder
 
 __all__ = [
     "AnchoredHead",
@@ -27,6 +27,7 @@ __all__ = [
     "LevelMove",
     "Outcome",
     "Request",
+    "Reversal",
     "RiskLimit",
     "Sighting",
     "SizeChange",

@@ -38,7 +38,7 @@ class Request(Line):
 
     trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="requests")
     leg = models.ForeignKey(Leg, on_delete=models.PROTECT, related_name="requests")
-    kind = models.CharField(max_length=6, choices=[(k.value, k.value) for k in RequestKind])
+    kind = models.CharField(max_length=8, choices=[(k.value, k.value) for k in RequestKind])
     method = models.CharField(max_length=6)
     path = models.CharField(max_length=60)
     payload = models.JSONField()
@@ -84,7 +84,8 @@ class Sighting(Line):
     """What the exchange showed of one order, where that changed what we know of it.
 
     ``facts`` are the order as it was shown. For ABSENCE they say when the look-up was asked; for BOOKS
-    they are the leg as the books had it when the journal began to keep sightings.
+    they are the leg as the books had it when the journal began to keep sightings; for ADOPTED the position
+    that stands for the entry.
     """
 
     trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="sightings")

@@ -13,7 +13,7 @@ from django.db import models
 
 from accounts.models import ExchangeAccount
 from exchange.types import OrderType, PositionSide, PriceKind, Side, TimeInForce
-from orders.domain.enums import Follow, Form, LegState, Protection, Role, TargetPolicy, TrioState
+from orders.domain.enums import Follow, Form, LegState, Protection, ReversalEnd, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Kept, Question, QuestionKind
 from orders.domain.rounding import plain
 from orders.domain.snapshot import Move, MoveEnd, SizeEnd, SizeWish
@@ -60,6 +60,7 @@ class TrioOrder(models.Model):
     )
     good_till = models.DateTimeField(null=True, blank=True)
     hold_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    flat_at = models.DateTimeField(null=True, blank=True)
 
     state = models.CharField(
         max_length=12, choices=[(s.value, s.value) for s in TrioState], default=TrioState.DRAFT.value
@@ -81,6 +82,10 @@ class TrioOrder(models.Model):
     # Of ``LevelMove`` and ``SizeChange``, what a decision needs: levels that are wished for, by role, the roles whose level
     # was moved, how many part targets the stop has followed, and the sizes that are wished for.
     moves = models.JSONField(default=dict, blank=True)
+
+    # A position that was opened elsewhere and adopted: who did, what it was, and somebody else's orders beside it
+    # (``orders.placement.adoption`` says in which form). Empty: the entry is an order of ours.
+    adoption = models.JSONField(null=True, blank=True)
 
     margin_promised = amount(
         default=Decimal(0), help_text="Margin and fee that its entry needs, as checked when it was queued."
@@ -147,6 +152,7 @@ class TrioOrder(models.Model):
         "target_policy",
         "good_till",
         "hold_seconds",
+        "flat_at",
     )
 
     class Meta:
@@ -265,6 +271,10 @@ class TrioOrder(models.Model):
         """Put into the row that a trail (or break-even at a price) has begun, or ended."""
         others = {known for known in self.moves.get("follows", ()) if known != kind}
         self.moves = self.moves | {"follows": sorted(others | {kind} if follows else others)}
+
+    @property
+    def is_adopted(self) -> bool:
+        return self.adoption is not None
 
     @property
     def is_entry_only(self) -> bool:
@@ -414,6 +424,39 @@ class BreakEvenTrigger(PriceFollower):
             return "the first target"
         r = "" if self.at_r is None else f" ({plain(self.at_r)} R)"
         return f"a mark price of {plain(self.at_price)}{r}"
+
+
+class Reversal(models.Model):
+    """A wish to close a trio and then, once its side is flat, to open another the other way; and what came of it.
+
+    ``successor`` is written in the transaction that makes it, so that there is one at most, whoever carries the wish out.
+    Past ``place_before`` none is made any more. Prices are in the quote asset, the quantity in the base asset.
+    """
+
+    trio = models.OneToOneField(TrioOrder, on_delete=models.PROTECT, related_name="reversal")
+    successor = models.OneToOneField(
+        TrioOrder,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="reverses",
+        help_text="The trio that follows.",
+    )
+    quantity = amount(validators=POSITIVE)
+    stop_loss = amount(validators=POSITIVE)
+    take_profit = amount(validators=POSITIVE)
+    wanted_at = models.DateTimeField()
+    wanted_by = models.CharField(max_length=150)
+    place_before = models.DateTimeField()
+    end = models.CharField(max_length=8, blank=True, choices=[(e.value, e.value) for e in ReversalEnd])
+    ended_at = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("id",)
+        indexes = (models.Index(fields=("id",), condition=models.Q(end=""), name="reversal_open"),)
+
+    def __str__(self) -> str:
+        return f"reversal of trio {self.trio_id}"
 
 
 class Leg(models.Model):

@@ -14,16 +14,26 @@ from exchange.types import ZERO, ExchangeMs, NewOrder, OrderRef, Stamp, WireRequ
 from infrastructure.rows import row_insert, row_update
 from orders.domain.decision.conditions import cover_deadline_ts
 from orders.domain.decision.decide import Decision
-from orders.domain.decision.steps import Cancel, Confirm, Exit, Observe, Plan, Submit
+from orders.domain.decision.steps import (
+    Cancel,
+    CancelForeign,
+    Confirm,
+    ConfirmForeign,
+    Exit,
+    Observe,
+    Plan,
+    Submit,
+)
 from orders.domain.enums import LegState, RequestKind, Role, TrioState
 from orders.domain.hash_chain import payload_digest
 from orders.domain.leg_updates import LegFacts, sent
 from orders.domain.rounding import plain, shown
-from orders.exchange_data.clock import to_exchange_ms
+from orders.exchange_data.clock import to_exchange_ms, to_ms
 from orders.journal.append import JOURNAL_HEAD, journal_append
 from orders.leg_facts import facts_of, facts_put
 from orders.models import Leg, Request, TrioOrder
-from orders.placement.perform import Call, LookCall, ObserveCall, SendCall
+from orders.placement.adoption import foreign_named, foreign_put
+from orders.placement.perform import Call, LookCall, LookForeignCall, ObserveCall, SendCall
 from orders.placement.turn_rows import TurnRows
 from orders.story import note
 
@@ -49,7 +59,8 @@ def begin(
     beginning = _Beginning(trio, rows, decision, exchange, now, at, asked_by)
     calls = list(beginning.calls())
     trio.wake_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)
-    row_update(trio, *changed, "wake_at", "observing_since", *JOURNAL_HEAD, "updated_at")
+    named = ("adoption",) if trio.is_adopted else ()
+    row_update(trio, *changed, *named, "wake_at", "observing_since", *JOURNAL_HEAD, "updated_at")
     return calls
 
 
@@ -77,6 +88,10 @@ class _Beginning:
                     yield self._cancel(client_id)
             case Confirm(client_id):
                 yield self._look(client_id)
+            case CancelForeign(client_id):
+                yield self._cancel_foreign(client_id)
+            case ConfirmForeign(client_id):
+                yield self._look_foreign(client_id)
             case Observe():
                 self.trio.observing_since = self.now
                 yield ObserveCall(self.trio.symbol.symbol, self.at, settings.PROTECT_TIMEOUT_MS)
@@ -172,6 +187,36 @@ class _Beginning:
         )
         return self._commit(leg, RequestKind.CANCEL, self.exchange.cancel_request(self._ref(leg)))
 
+    def _cancel_foreign(self, client_id: str) -> SendCall:
+        """Commit the cancel of somebody else's order; its line hangs on the entry, which is that person's as well."""
+        order = foreign_named(self.trio, client_id)
+        note(
+            self.trio,
+            "request",
+            f"Cancelling an order that is not ours, as asked: {order['text']}.",
+            at=self.now,
+            client_id=client_id,
+        )
+        wire = self.exchange.cancel_request(self._foreign_ref(client_id))
+        call = self._commit(self.rows.adopted_entry, RequestKind.FOREIGN, wire)
+        foreign_put(
+            self.trio,
+            client_id,
+            request=call.request_id,
+            asked_at=to_ms(self.now),
+            looking_since=None,
+            look_at=0,
+        )
+        return call
+
+    def _look_foreign(self, client_id: str) -> LookForeignCall:
+        foreign_put(self.trio, client_id, looking_since=to_ms(self.now))
+        return LookForeignCall(self._foreign_ref(client_id), self.at, settings.PROTECT_TIMEOUT_MS)
+
+    def _foreign_ref(self, client_id: str) -> OrderRef:
+        order = foreign_named(self.trio, client_id)
+        return OrderRef(self.trio.symbol.symbol, client_id, order["conditional"])
+
     def _look(self, client_id: str) -> LookCall:
         leg = self.rows.leg_named(client_id)
         leg.looking_since = self.now
@@ -224,7 +269,7 @@ class _Beginning:
         before = self.decision.trio.state in (TrioState.QUEUED, TrioState.PLACING)
         if self._only_follows(role, kind):
             return Priority.MOVE
-        if kind is RequestKind.CANCEL or not (role.opens or before):
+        if kind in (RequestKind.CANCEL, RequestKind.FOREIGN) or not (role.opens or before):
             return Priority.PROTECT
         return Priority.PLACE
 
@@ -244,7 +289,7 @@ class _Beginning:
 
     def _timeout(self, role: Role, kind: RequestKind) -> int:
         """The entry may take its time; everything else protects, so its timeout is short and never past the deadline for cover."""
-        if role.opens and kind is not RequestKind.CANCEL:
+        if role.opens and kind not in (RequestKind.CANCEL, RequestKind.FOREIGN):
             return int(settings.BINANCE_TIMEOUT_MS)
         timeout = int(settings.PROTECT_TIMEOUT_MS)
         if role is Role.STOP_LOSS and self.decision.uncovered and self.decision.trio.state is TrioState.OPEN:

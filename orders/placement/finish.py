@@ -23,13 +23,14 @@ from orders.domain.level_moves import nearest_level
 from orders.domain.operator_questions import OVER_WHEN_ACCEPTED, Question, QuestionKind
 from orders.domain.rounding import plain
 from orders.domain.snapshot import Move, MoveEnd, SizeEnd, TrioSnapshot
-from orders.exchange_data.clock import from_ms, to_exchange_ms
+from orders.exchange_data.clock import from_ms, to_exchange_ms, to_ms
 from orders.followers import followers_end
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
 from orders.models import Leg, LevelMove, Outcome, Request, Sighting, SizeChange, Slot, TrioOrder
+from orders.placement.adoption import foreign_named, foreign_put
 from orders.placement.ingest import flat_view, leg_take_in, slot_take_in
-from orders.placement.perform import Answer, LookCall, ObserveCall, SendCall
+from orders.placement.perform import Answer, LookCall, LookForeignCall, ObserveCall, SendCall
 from orders.placement.turn_rows import TrioRows, TurnRows
 from orders.placement.uncovered import measure
 from orders.story import answers_forget, move_sentence, note, question_ask, question_over, size_sentence
@@ -55,6 +56,8 @@ def record(rows: TurnRows, answer: Answer, *, offset_ms: int) -> None:
             _record_sent(trio, request, call, answer, now=now, now_ts=to_exchange_ms(now, offset_ms))
         case LookCall() as call:
             _record_look(trio, rows.leg(call.leg_id), call, answer, now=now)
+        case LookForeignCall() as call:
+            _record_foreign_look(trio, call, answer, now=now)
         case ObserveCall() as call:
             _record_observed(trio, call, answer)
 
@@ -78,10 +81,15 @@ def _record_sent(
     journal_append(trio, outcome)
     if verdict is not Verdict.ACCEPTED:
         what = Role(leg.role).words + (" cancel" if call.kind is RequestKind.CANCEL else "")
+        if call.kind is RequestKind.FOREIGN:
+            what = "cancel of an order that is not ours"
         code = f", code {outcome.code}" if outcome.code else ""
         words = _verdict_words(verdict, error)
         text = f"{what.capitalize()}: {words} ({outcome.message.rstrip('.')}{code})."
         note(trio, "answer", text, at=now)
+    if call.kind is RequestKind.FOREIGN:
+        _record_foreign_cancel(trio, request, answer, now=now)
+        return
     before = facts_of(leg)
     facts_put(
         leg,
@@ -234,9 +242,47 @@ def _proved_absent(leg: Leg, call: LookCall, answer: Answer) -> bool:
 
 def _newest_cancel(leg: Leg) -> Verdict | None:
     """Return the verdict on the newest cancel of this order; nothing if none was sent or answered."""
-    newest = leg.requests.filter(kind=RequestKind.CANCEL).select_related("outcome").order_by("-id").first()
-    outcome = getattr(newest, "outcome", None)
+    return _verdict_of(
+        leg.requests.filter(kind=RequestKind.CANCEL).select_related("outcome").order_by("-id").first()
+    )
+
+
+def _verdict_of(request: Request | None) -> Verdict | None:
+    outcome = getattr(request, "outcome", None)
     return None if outcome is None else Verdict(outcome.verdict)
+
+
+def _record_foreign_cancel(trio: TrioOrder, request: Request, answer: Answer, *, now: datetime) -> None:
+    """Set when a cancel of somebody else's order that did not get through goes out again; any other is looked up."""
+    order = next(order for order in (trio.adoption or {})["orders"] if order["request"] == request.pk)
+    if answer.verdict in (Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED) and answer.error is not None:
+        again_at = now + _pause(answer.error)
+        foreign_put(trio, order["client_id"], request=None, again_at=to_ms(again_at))
+        row_update(trio, "adoption", "updated_at")
+
+
+def _record_foreign_look(trio: TrioOrder, call: LookForeignCall, answer: Answer, *, now: datetime) -> None:
+    """An order that the exchange shows no longer, or as ended, is gone; one that still rests is cancelled again."""
+    client_id, order = call.ref.client_id, foreign_named(trio, call.ref.client_id)
+    look_again = to_ms(now) + LOOK_AGAIN_MS
+    changes: dict[str, Any] = {"looking_since": None, "look_at": look_again}
+    if answer.error is None and not answer.bug:
+        request = Request.objects.select_related("outcome").filter(pk=order["request"]).first()
+        accepted = _verdict_of(request) is Verdict.ACCEPTED
+        if answer.view is not None and answer.view.state.is_final:
+            changes |= {"end": "GONE"}
+        elif answer.view is None and request is not None:
+            # An order that rested and is not shown is gone, at the latest when its cancel can do nothing any more.
+            over_ts = request.timestamp + request.recv_window + settings.ABSENCE_MARGIN_MS
+            changes |= {"end": "GONE"} if accepted or call.at > over_ts else {}
+        elif not accepted:
+            tries = order["tries"] + 1
+            pause = min(LOOK_AGAIN_MS << min(tries, 10), CANCEL_PAUSE_MAX_MS)
+            changes |= {"request": None, "tries": tries, "again_at": to_ms(now) + pause}
+    foreign_put(trio, client_id, **changes)
+    row_update(trio, "adoption", "updated_at")
+    if changes.get("end"):
+        note(trio, "outside", f"Gone from the exchange: {order['text']}.", at=now, client_id=client_id)
 
 
 def _record_observed(trio: TrioOrder, call: ObserveCall, answer: Answer) -> None:

@@ -56,7 +56,16 @@ class ObserveCall:
     timeout_ms: int
 
 
-Call = SendCall | LookCall | ObserveCall
+@dataclass(frozen=True, slots=True)
+class LookForeignCall:
+    """Look up somebody else's order, which was cancelled on request."""
+
+    ref: OrderRef
+    at: ExchangeMs
+    timeout_ms: int
+
+
+Call = SendCall | LookCall | ObserveCall | LookForeignCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +149,11 @@ def _asked(call: Call, exchange: Exchange) -> Answer:
         case LookCall():
             with spending(Priority.PROTECT):
                 return _looked_up(call, exchange)
+        case LookForeignCall():
+            with spending(Priority.PROTECT):
+                return Answer(
+                    call, view=exchange.find_order(call.ref, at=call.at, timeout_ms=call.timeout_ms)
+                )
         case ObserveCall():
             with spending(Priority.PROTECT):
                 positions = exchange.positions(call.symbol, at=call.at, timeout_ms=call.timeout_ms)

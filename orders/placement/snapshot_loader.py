@@ -40,6 +40,7 @@ from orders.domain.stepped_clock import brought_back
 from orders.exchange_data.clock import to_exchange_ms, to_ms
 from orders.models import Install, Leg, Request, TrioOrder, Watch
 from orders.placement.admission import Admission
+from orders.placement.adoption import foreign_of, occupied_of
 from orders.placement.turn_rows import TrioRows, TurnRows
 from orders.specs import rules_of, spec_of
 
@@ -122,7 +123,7 @@ def snapshot_of(
     dry_run = risk_gates.is_dry_run(trio)
     conditionals = (0, 0)
     if trio.trio_state is TrioState.QUEUED and not dry_run and admission.may_go:
-        conditionals = _conditionals(trio)
+        conditionals = conditionals_beside(trio)
     refusal = _refusal(trio, rows, install) if placing else ""
     if placing and trio.trio_state is TrioState.PLACING and dry_run and not refusal:
         refusal = "DRY_RUN_MODE is on: nothing new is opened."
@@ -168,6 +169,9 @@ def snapshot_of(
         observing_since=_ms(trio.observing_since),
         uncovered_known_at=_ms(trio.uncovered_known_at),
         hold_until_ts=_hold_until_ts(trio, rows, legs),
+        flat_ts=_ms(
+            trio.flat_at
+        ),  # the exchange's clock is UTC, and it is the exchange that pays and takes funding
         silence=silence_of(trio, closure, now_ms=now_ms),
         rules=filters,
         forced=trio.forced,
@@ -178,6 +182,16 @@ def snapshot_of(
         sizes=trio.sizes_wanted,
         size_refusal=_add_refusal(trio, rows, install, slot, now_ts=now_ts),
         followed=trio.targets_followed,
+        adopted=trio.is_adopted,
+        occupied=occupied_of(trio),
+        foreign=foreign_of(
+            trio,
+            {
+                request.pk: request_status(request, now=now_ms, patience=rules.patience)
+                for request in requests
+                if request.kind == RequestKind.FOREIGN
+            },
+        ),
     )
     return brought_back(snapshot, stepped_ts)
 
@@ -253,8 +267,8 @@ def leg_view(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) 
     """Return one order with where its placing and its cancelling stand."""
     submits = [r for r in requests if r.kind == RequestKind.SUBMIT]
     cancels = [r for r in requests if r.kind == RequestKind.CANCEL]
-    submit = _status(submits[-1], now=now, patience=rules.patience) if submits else RequestStatus.NONE
-    cancel = _status(cancels[-1], now=now, patience=rules.patience) if cancels else RequestStatus.NONE
+    submit = request_status(submits[-1], now=now, patience=rules.patience) if submits else RequestStatus.NONE
+    cancel = request_status(cancels[-1], now=now, patience=rules.patience) if cancels else RequestStatus.NONE
     if (
         cancels
         and leg.looked_ts is not None
@@ -322,7 +336,7 @@ def slot_view(
     why = "" if alive else risk_gates.NO_WORKER
     why = why or NOT_ADMITTED.get(admission, "")
     if placing:
-        why = why or _watch_trouble(watch, now=now)
+        why = why or watch_trouble(watch, now=now)
     if not why and now_ts - as_of > _book_age_max(watch, rules):
         why = "What the exchange holds was not read recently enough; the next sweep will do it."
     return SlotView(
@@ -349,7 +363,7 @@ def _book_age_max(watch: Watch | None, rules: Policies) -> int:
     return max(rules.slot_age_max, 2 * watch.interval_ms) if watch is not None else rules.slot_age_max
 
 
-def _conditionals(trio: TrioOrder) -> tuple[int, int]:
+def conditionals_beside(trio: TrioOrder) -> tuple[int, int]:
     """Return how many conditional orders the account's other trios have or may come to have, and strangers'."""
     account, own = trio.account_id, trio.pk
     row: tuple[int, int] = fetch_first(
@@ -358,7 +372,7 @@ def _conditionals(trio: TrioOrder) -> tuple[int, int]:
     return row
 
 
-def _watch_trouble(watch: Watch | None, *, now: datetime) -> str:
+def watch_trouble(watch: Watch | None, *, now: datetime) -> str:
     takeover = timedelta(milliseconds=settings.TAKEOVER_MS)
     if watch is None or watch.beat is None or now - watch.beat > takeover:
         return "Nobody watches the account yet: wait for a runworker to take it."
@@ -369,7 +383,7 @@ def _watch_trouble(watch: Watch | None, *, now: datetime) -> str:
     return ""
 
 
-def _status(request: Request, *, now: OurMs, patience: int) -> RequestStatus:
+def request_status(request: Request, *, now: OurMs, patience: int) -> RequestStatus:
     outcome = getattr(request, "outcome", None)
     if outcome is None:
         return RequestStatus.IN_FLIGHT if now < to_ms(request.begun_at) + patience else RequestStatus.IN_DOUBT

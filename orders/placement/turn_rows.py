@@ -105,6 +105,11 @@ class TrioRows:
     def leg_named(self, client_id: str) -> Leg:
         return next(leg for leg in self.legs if leg.client_id == client_id)
 
+    @property
+    def adopted_entry(self) -> Leg:
+        """The entry that an adopted position stands for."""
+        return self.legs[0]
+
     def request(self, request_id: int) -> Request:
         return next(request for request in self.requests if request.pk == request_id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.guards import (
+    adopting,
     around,
     asking,
     covering,
@@ -31,6 +32,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     *moves.GUARDS,
     *parts.GUARDS,
     *trails.GUARDS,
+    *adopting.GUARDS,
     *turns.GUARDS,
     *journal.GUARDS,
     *placing.GUARDS,

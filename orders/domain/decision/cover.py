@@ -36,6 +36,7 @@ from orders.domain.decision.parts import (
 )
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit, WithdrawQuestion
+from orders.domain.decision.strangers import strangers_taken_back
 from orders.domain.decision.unwind import cleared
 from orders.domain.enums import Form, LegState, Role
 from orders.domain.fitting import lot_of
@@ -158,11 +159,12 @@ def _stop_quantity(trio: TrioSnapshot) -> Decimal:
 
 
 def _stop_form(trio: TrioSnapshot) -> Form:
-    """closePosition grows with later fills; the other form when that one is refused or still in doubt."""
+    """closePosition grows with later fills; the other form when that one is refused, still in doubt, or a stranger's."""
     refused = refused_forms(trio, Role.STOP_LOSS)
     taken = any(
         leg.form is Form.CLOSE_POSITION and (leg.pending or leg.live) for leg in trio.of(Role.STOP_LOSS)
     )
+    taken = taken or Role.STOP_LOSS in trio.occupied
     if Form.CLOSE_POSITION in refused or (taken and Form.QUANTITY not in refused):
         return Form.QUANTITY
     return Form.CLOSE_POSITION
@@ -244,10 +246,9 @@ def enlargement_gone(trio: TrioSnapshot) -> Step | None:
 
 
 def holding_time(trio: TrioSnapshot) -> Step | None:
-    """The trio is decided about again when its holding time is over."""
-    if trio.hold_until_ts is None:
-        return None
-    return Rest(trio.now + max(1, trio.hold_until_ts - trio.now_ts))
+    """The trio is decided about again when its holding time is over, or it is to be flat."""
+    moments = [moment for moment in (trio.hold_until_ts, trio.flat_ts) if moment is not None]
+    return Rest(trio.now + max(1, min(moments) - trio.now_ts)) if moments else None
 
 
 def good_till(trio: TrioSnapshot) -> Step | None:
@@ -265,6 +266,7 @@ HOLD: Final[tuple[Rule, ...]] = (
     target_completed,
     part_targets_completed,
     spare_legs_taken_back,
+    strangers_taken_back,
     legs_followed,
     entry_read,
     flat_doubted,
@@ -372,6 +374,12 @@ def target_ended_by_exchange(trio: TrioSnapshot, target: LegView) -> Step | None
     return _submit_target(trio) if trio.slot.quantity > 0 else Rest(trio.now + trio.policies.look_again)
 
 
+def target_beside_strangers(trio: TrioSnapshot, target: LegView) -> Step | None:
+    """Beside somebody else's closePosition target, left where it is, an adopted position's goes out for the quantity."""
+    taken = target.state is LegState.REJECTED and target.refusal is Refusal.CLOSE_EXISTS
+    return _submit_target(trio) if trio.adopted and taken and _target_form(trio) is not target.form else None
+
+
 def target_refused_for_good(trio: TrioSnapshot, target: LegView) -> Step | None:
     """A target that the exchange refuses for good is put to a person, once for each refusal. The stop stays."""
     refused = target.state is LegState.REJECTED and target.refusal is not Refusal.LEVEL_PASSED
@@ -390,6 +398,7 @@ TARGET: Final[tuple[LegRule, ...]] = (
     target_gone,
     target_refused_by_old_rules,
     target_ended_by_exchange,
+    target_beside_strangers,
     target_refused_for_good,
 )
 
@@ -399,4 +408,11 @@ def _submit_target(trio: TrioSnapshot) -> Step:
 
 
 def _target_plan(trio: TrioSnapshot) -> Plan:
-    return leg_plan(trio, Role.TAKE_PROFIT, Form.CLOSE_POSITION, trio.position)
+    return leg_plan(trio, Role.TAKE_PROFIT, _target_form(trio), trio.position)
+
+
+def _target_form(trio: TrioSnapshot) -> Form:
+    """For the whole position, unless a stranger's order has that place beside an adopted one."""
+    refused = refused_forms(trio, Role.TAKE_PROFIT) if trio.adopted else frozenset()
+    taken = Role.TAKE_PROFIT in trio.occupied or Form.CLOSE_POSITION in refused
+    return Form.QUANTITY if taken and Form.QUANTITY not in refused else Form.CLOSE_POSITION

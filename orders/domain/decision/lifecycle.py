@@ -24,6 +24,7 @@ class Transition(enum.StrEnum):
     UNDO = "UNDO"
     EXIT = "EXIT"
     TURNED_UP = "TURNED_UP"
+    ADOPTED = "ADOPTED"
     FLAT_AND_EMPTY = "FLAT_AND_EMPTY"
 
 
@@ -32,6 +33,8 @@ E = Transition
 TRANSITIONS: Final = {
     (S.DRAFT,        E.QUEUED):         S.QUEUED,
     (S.DRAFT,        E.WITHDRAWN):      S.CANCELLED,
+    (S.DRAFT,        E.ADOPTED):        S.OPEN,          # or, in a dry run, TESTED
+    (S.DRAFT,        E.TESTED):         S.DRY_RUN,
     (S.QUEUED,       E.WITHDRAWN):      S.CANCELLED,
     (S.QUEUED,       E.REFUSED):        S.REFUSED,
     (S.QUEUED,       E.OVERDUE):        S.EXPIRED,

@@ -181,8 +181,9 @@ def requests_in_doubt(trio: TrioSnapshot) -> Step | None:
 
 
 def good_till_awaited(trio: TrioSnapshot) -> Step:
-    """Otherwise the trio rests until ``good_till``."""
-    return Rest(trio.good_till)
+    """Otherwise the trio rests until ``good_till``, or until it is to be flat."""
+    flat_at = None if trio.flat_ts is None else trio.now + trio.flat_ts - trio.now_ts
+    return Rest(earliest(trio.good_till, flat_at, after=trio.now))
 
 
 WORK: Final[tuple[Rule, ...]] = (

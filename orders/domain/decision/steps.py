@@ -43,6 +43,20 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelForeign:
+    """Cancel somebody else's order, which a person named when adopting its position."""
+
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmForeign:
+    """Look up whether such an order is gone."""
+
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     """Close the slot's position at market; ``cancels`` go out with it and are not waited for."""
 
@@ -81,4 +95,16 @@ class WithdrawQuestion:
     question: Question
 
 
-Step = Submit | Confirm | Cancel | Exit | Observe | Rest | Done | AskPerson | WithdrawQuestion
+Step = (
+    Submit
+    | Confirm
+    | Cancel
+    | CancelForeign
+    | ConfirmForeign
+    | Exit
+    | Observe
+    | Rest
+    | Done
+    | AskPerson
+    | WithdrawQuestion
+)

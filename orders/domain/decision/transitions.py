@@ -97,6 +97,15 @@ def overdue(trio: TrioSnapshot) -> Implied | None:
     return None
 
 
+def flat_before_placing(trio: TrioSnapshot) -> Implied | None:
+    """The moment by which it was to be flat has come already: it is not opened."""
+    if trio.flat_ts is not None and trio.now_ts >= trio.flat_ts:
+        return Implied(
+            Transition.OVERDUE, Cause.PLACE_BEFORE, "The time by which it was to be flat has come."
+        )
+    return None
+
+
 def dry_run_passed(trio: TrioSnapshot) -> Implied | None:
     """The exchange checked the entry of a dry run and would have accepted it."""
     if trio.dry_run_passed:
@@ -148,6 +157,7 @@ def begun(trio: TrioSnapshot) -> Implied | None:
 QUEUED: Final[tuple[TransitionRule, ...]] = (
     withdrawn_unsent,
     overdue,
+    flat_before_placing,
     dry_run_passed,
     limit_refuses,
     dry_run_refused,
@@ -263,6 +273,14 @@ def good_till_passed(trio: TrioSnapshot) -> Implied | None:
     return None
 
 
+def flat_before_fill(trio: TrioSnapshot) -> Implied | None:
+    """The moment by which it was to be flat has come without a fill: nothing is to fill any more."""
+    if trio.flat_ts is not None and trio.now_ts >= trio.flat_ts:
+        reason = "The time by which it was to be flat came before anything was filled."
+        return Implied(Transition.WITHDRAW, Cause.GOOD_TILL, reason)
+    return None
+
+
 def entry_cancelled(trio: TrioSnapshot) -> Implied | None:
     """Somebody cancelled the entry in the exchange's app: it is not placed again."""
     if _entry_is(trio, LegState.CANCELLED):
@@ -313,6 +331,7 @@ WITHDRAW: Final[tuple[TransitionRule, ...]] = (
     limit_refuses_entry,
     rules_refuse_entry,
     good_till_passed,
+    flat_before_fill,
     entry_cancelled,
     entry_expired,
     entry_gone,
@@ -456,6 +475,13 @@ def holding_time_over(trio: TrioSnapshot) -> Implied | None:
     return None
 
 
+def flat_moment_reached(trio: TrioSnapshot) -> Implied | None:
+    """The moment by which it was to be flat has come."""
+    if trio.flat_ts is not None and trio.now_ts >= trio.flat_ts:
+        return Implied(Transition.EXIT, Cause.TIME, "The time by which it was to be flat has come.")
+    return None
+
+
 def by_cover(trio: TrioSnapshot) -> Implied | None:
     """What else ends an open trio depends on whether its position is covered."""
     return first_that_applies(UNCOVERED if is_uncovered(trio) else COVERED, trio)
@@ -470,6 +496,7 @@ OPEN: Final[tuple[TransitionRule, ...]] = (
     close,
     entry_only,
     holding_time_over,
+    flat_moment_reached,
     by_cover,
 )
 
@@ -485,8 +512,8 @@ def _forced(trio: TrioSnapshot) -> Implied:
 
 
 def _way_out(trio: TrioSnapshot) -> Transition:
-    """A trio that never stood with both legs is undone, not closed."""
-    return Transition.EXIT if protected_once(trio) else Transition.UNDO
+    """A trio that never stood with both legs is undone, not closed. A position that was there before us is no trio's to undo."""
+    return Transition.EXIT if trio.adopted or protected_once(trio) else Transition.UNDO
 
 
 # --- with a position that is covered ----------------------------------------------------------

@@ -12,7 +12,7 @@ from orders.cli.commands import TrioCommand, account_get
 from orders.domain.enums import ENDS, TrioState
 from orders.domain.errors import IllegalTransition, TrioRefused
 from orders.models import TrioOrder
-from orders.services import trio_panic
+from orders.services import reversals_drop, trio_panic
 
 
 class Command(TrioCommand):
@@ -34,10 +34,12 @@ class Command(TrioCommand):
             living, where = living.filter(account=account), f"“{account.name}”"
         found = list(living.select_related("account", "symbol"))
         if not found:
+            reversals_drop(by=os_operator(), account_id=None if options["account"] is None else account.pk)
             return CommandResult({"trios": []}, f"No trio is open on {where}: there is nothing to close.")
         self.refuse_on_a_copy()
         if not options["yes"]:
             self._ask(found)
+        reversals_drop(by=os_operator(), account_id=None if options["account"] is None else account.pk)
         closed = [trio for trio in found if _panicked(trio)]
         self.warn_if_nobody_acts()
         closing = "; ".join(

@@ -86,6 +86,11 @@ class Command(TrioCommand):
             metavar="SECONDS",
             help="close the position at market so many seconds after its first fill",
         )
+        add(
+            "--flat-at",
+            metavar="TIME",
+            help="close the position at market then, and cancel what is unfilled, such as 2030-01-31T07:59:00Z",
+        )
         add_wait(parser)
 
     def run(self, **options: Any) -> CommandResult:
@@ -130,7 +135,8 @@ def _draft(options: dict[str, Any]) -> TrioOrder:
         protection=word(options["protection"], list(Protection), "protection"),
         target_policy=word(options["target_policy"], list(TargetPolicy), "target policy")
         or TargetPolicy.ROLL_BACK.value,
-        good_till=_moment(options["good_till"]),
+        good_till=_moment(options["good_till"], "good-till time"),
+        flat_at=_moment(options["flat_at"], "time to be flat"),
         hold_seconds=_seconds(options["hold_for"]),
         source="place_trio",
     )
@@ -146,7 +152,7 @@ def _seconds(text: str | None) -> int | None:
     return int(text)
 
 
-def _moment(text: str | None) -> datetime | None:
+def _moment(text: str | None, what: str) -> datetime | None:
     if text is None:
         return None
     try:
@@ -158,5 +164,5 @@ def _moment(text: str | None) -> datetime | None:
             f"“{text}” is not a valid time: write it with its time zone, such as 2030-01-31T12:00:00Z."
         )
     if moment <= timezone.now():
-        raise TrioRefused(f"The good-till time {text} has passed already: choose a later one.")
+        raise TrioRefused(f"The {what} {text} has passed already: choose a later one.")
     return moment

@@ -127,6 +127,7 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
         ("close_part", "close"),
         ("add", "place"),
         ("set_targets", "place"),
+        ("place_again", "add"),
         ("close", "close"),
         ("cancel", "cancel"),
         ("refresh", "change"),
@@ -168,9 +169,11 @@ def test_a_page_offers_only_what_one_may_do_and_what_makes_sense(desk: Desk, ope
         "close_part",
         "add",
         "set_targets",
+        "reverse",
         "close",
         "cancel",
         "refresh",
+        "place_again",
     }
     assert offered(a_clerk("view", "cancel"), standing) == {"cancel"}
     TrioOrder.objects.filter(pk=standing.pk).update(

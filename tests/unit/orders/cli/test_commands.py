@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -23,15 +25,16 @@ import requests
 from django.core.management import call_command
 from django.db import OperationalError, connection
 
+from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
 from accounts.services import account_add
 from demo.smoke import watching
-from exchange.types import Endpoints
+from exchange.types import Endpoints, NewOrder, OrderType, Side, Stamp
 from local_servers.manager import CHECKOUT
 from orders.admin.trio_page import wishes
-from orders.exchange_data.clock import db_now
+from orders.exchange_data.clock import db_now, exchange_now_ms
 from orders.exchange_data.symbol_sync import symbols_sync
-from orders.models import Heartbeat, Install, TrioEvent, TrioOrder
+from orders.models import Heartbeat, Install, Reversal, TrioEvent, TrioOrder
 from tests.builders import story, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_queue")]
@@ -144,6 +147,9 @@ def test_a_script_places_looks_cancels_and_closes() -> None:
         "uncovered_ms": 0,
         "question": None,
         "net_pnl": [{"asset": "USDT", "net": "-0.5000005", "realized": "0", "fees": "0.5000005"}],
+        "adopted": None,
+        "reversal": None,
+        "reverses": None,
         "moves": [],
     }
     assert legs == {
@@ -471,6 +477,103 @@ def test_a_script_has_a_stop_follow_the_price_and_break_even_wait(world: World) 
         answer = run(*refused, "--json")
         assert answer.code == 2, answer
         assert said in answer.document["error"], answer
+
+
+def test_a_script_adopts_what_was_opened_elsewhere(world: World) -> None:
+    account = ExchangeAccount.objects.get(name="desk")
+    nothing = run("adopt", "desk", "BTCUSDT", "--stop", "2%", "--target", "5%", "--json")
+    assert (nothing.code, "nothing to adopt" in nothing.document["error"]) == (2, True)
+    exchange, side = exchange_for(account.pk), Side.BUY
+    order = NewOrder("web_1", "BTCUSDT", side, OrderType.MARKET, quantity=Decimal("0.010"))
+    theirs = NewOrder(
+        "web_2",
+        "BTCUSDT",
+        side.opposite,
+        OrderType.STOP_MARKET,
+        trigger_price=Decimal("90000"),
+        close_position=True,
+    )
+    for sent in (order, theirs):
+        exchange.send(exchange.submit_request(sent), stamp=Stamp(exchange_now_ms("PAPER"), 5000))
+
+    shown = run("adopt", "desk", "BTCUSDT", "--show", "--json").document
+    assert (shown["side"], shown["quantity"], shown["foreign"]) == (
+        "BUY",
+        "0.010",
+        [{"client_id": "web_2", "order": "SELL the whole position stop market at 90000, id web_2"}],
+    )
+    for words, sentence in (
+        (("--stop", "2%"), "Say where the take-profit is to be"),
+        (("--stop", "two", "--target", "5%"), "write a percentage"),
+        (("--stop", "2%", "--target", "5%", "--quantity", "0.02"), "is 0.01 now"),
+        (("--stop", "2%", "--target", "5%", "--order", "web_2"), "add --foreign cancel"),
+        (("--stop", "2%", "--target", "5%", "--foreign", "keep"), "choose one of LEAVE, CANCEL"),
+        (("--stop", "2%", "--target", "5%", "--position-side", "LONG"), "must be BOTH"),
+    ):
+        refused = run("adopt", "desk", "BTCUSDT", *words, "--json")
+        assert (refused.code, sentence in refused.document["error"]) == (2, True), refused
+    assert not TrioOrder.objects.exists()
+
+    adopted = run(
+        "adopt",
+        "desk",
+        "BTCUSDT",
+        "--stop",
+        "2%",
+        "--target",
+        "5%",
+        "--foreign",
+        "cancel",
+        "--wait",
+        "20",
+        "--json",
+    )
+    assert adopted.code == 0, adopted
+    document = adopted.document
+    assert (document["state"], document["filled"], document["adopted"]["quantity"]) == (
+        "OPEN",
+        "0.010",
+        "0.01",
+    )
+    assert [order["end"] for order in document["adopted"]["foreign"]] == ["GONE"]
+    assert "what that cost in fees" in run("show_trio", str(document["trio"])).out
+    assert run("replay_trio", str(document["trio"]), "--json").document["equal"] is True
+
+
+def test_a_script_reverses_a_trio_and_makes_a_draft_of_one(world: World) -> None:
+    first = str(run(*PLACE, *LEVELS, "--wait", "20", "--json").document["trio"])
+    wrong = run("reverse", first, "--stop", "95000", "--target", "90000", "--json")
+    assert (wrong.code, "wrong side" in wrong.document["error"]) == (2, True), wrong
+
+    done = run("reverse", first, "--stop", "105000", "--target", "90000", "--wait", "30", "--json")
+    assert done.code == 0, done
+    assert (done.document["state"], done.document["reverses"]) == ("OPEN", int(first))
+    closed = run("show_trio", first, "--json").document
+    assert (closed["state"], closed["result"]) == ("CLOSED", "MANUAL")
+    assert (closed["reversal"]["end"], closed["reversal"]["trio"]) == ("QUEUED", done.document["trio"])
+    assert run("reverse", first, "--stop", "105000", "--target", "90000").code == 2
+
+    again = run("place_again", first, "--json").document
+    draft = TrioOrder.objects.get(pk=again["trio"])
+    assert (again["state"], draft.side, draft.stop_loss, draft.take_profit) == (
+        "DRAFT",
+        "BUY",
+        Decimal(95000),
+        Decimal(110000),
+    )
+    assert run("place_again", str(draft.pk)).code == 2
+
+
+def test_panic_leaves_nothing_that_would_follow(world: World) -> None:
+    first = run(*PLACE, *LEVELS, "--wait", "20", "--json").document["trio"]
+    trio = TrioOrder.objects.get(pk=first)
+    wish = Reversal.objects.create(
+        trio=trio, quantity=trio.quantity, stop_loss=Decimal(105000), take_profit=Decimal(90000), wanted_at=db_now(), wanted_by="test",
+        place_before=db_now() + timedelta(seconds=60),
+    )  # fmt: skip
+    assert run("panic", "--yes", "--json").code == 0
+    wish.refresh_from_db()
+    assert (wish.end, wish.successor) == ("DROPPED", None)
 
 
 def test_panic_without_anybody_to_ask_closes_nothing(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from orders.domain.decision import cover, place, silence, transitions, unwind
+from orders.domain.decision import cover, place, silence, strangers, transitions, unwind
 
 CHECKOUT: Final = Path(__file__).resolve().parents[4]
 PAGE: Final = "docs/reference/rules.md"
@@ -91,6 +91,13 @@ PARTS: Final[tuple[tuple[str, tuple[Section, ...]], ...]] = (
             Section("Hold", "The trio is OPEN and covered.", cover, "HOLD", SOONEST),
             Section("Stops and targets", "Used by `legs_followed`.", cover, "PROTECTION", EACH),
             Section("Target", "Used by `target_completed` for the newest target.", cover, "TARGET"),
+            Section(
+                "Orders that are not ours",
+                "Used by `strangers_taken_back`, for those beside an adopted position that a person named.",
+                strangers,
+                "FOREIGN",
+                EACH,
+            ),
             Section("Undo", "The trio is ROLLING_BACK or EXITING.", unwind, "UNDO"),
             Section("Exit", "Used by `position_exited`.", unwind, "EXIT"),
             Section("The last exit", "Used by `last_exit_resolved`.", unwind, "LAST_EXIT"),

@@ -601,3 +601,23 @@ def test_an_exit_is_named_after_the_first_order_of_ours_that_executed() -> None:
     ours_first = exit_order(filled_ts=NOW_TS - 700)
     closing = trio(S.EXITING, entry(), told_late, ours_first, cause=Cause.MANUAL, slot=flat())
     assert decide(closing).trio.cause is Cause.MANUAL
+
+
+# --- flat by a moment -----------------------------------------------------------------------------
+
+
+def test_a_trio_that_is_to_be_flat_by_a_moment_is_closed_then_and_rests_until_then() -> None:
+    held = (entry(LegState.FILLED), stop(), target())
+    early = trio(S.OPEN, *held, slot=holding(), flat_ts=NOW_TS + 5000, hold_until_ts=NOW_TS + 9000)
+    assert decide(early).step == Rest(NOW + 5000)
+    due = decide(replace(early, flat_ts=NOW_TS))
+    assert (due.trio.state, due.trio.cause) == (S.EXITING, Cause.TIME)
+
+
+def test_nothing_fills_or_opens_past_the_moment_by_which_it_is_to_be_flat() -> None:
+    working = trio(S.WORKING, entry(LegState.ACCEPTED), spec=LIMIT, flat_ts=NOW_TS + 5000)
+    assert decide(working).step == Rest(NOW + 5000)
+    due = decide(replace(working, flat_ts=NOW_TS))
+    assert (due.trio.state, due.trio.cause) == (S.WITHDRAWING, Cause.GOOD_TILL)
+    queued = decide(trio(S.QUEUED, flat_ts=NOW_TS))
+    assert queued.step == Done(S.EXPIRED)

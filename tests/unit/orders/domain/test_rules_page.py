@@ -8,12 +8,23 @@ from types import FunctionType, ModuleType
 
 import pytest
 
-from orders.domain.decision import cover, place, transitions, unwind
+from orders.domain.decision import cover, place, strangers, transitions, unwind
 from tests.unit.orders.domain.rules_page import CHECKOUT, PAGE, page, reason, sections
 
-ROOMS = (place, cover, unwind, transitions)
+ROOMS = (place, cover, strangers, unwind, transitions)
 # What is no rule: it goes through a list, or is asked by others.
-ENTRANCES = {"queue", "place", "work", "withdraw", "cover", "hold", "undo", "tidy_late", "apply_transitions"}
+ENTRANCES = {
+    "queue",
+    "place",
+    "work",
+    "withdraw",
+    "cover",
+    "hold",
+    "undo",
+    "tidy_late",
+    "apply_transitions",
+    "strangers_taken_back",
+}
 ASKED_BY_OTHERS = {"cleared", "slot_trouble"}
 
 
