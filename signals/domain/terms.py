@@ -6,7 +6,6 @@ distance between entry and stop (R). A size is a quantity, a notional, a part of
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -14,6 +13,20 @@ from typing import Any, Final
 
 from exchange.types import OrderType, TimeInForce
 from orders.domain.rounding import plain
+from orders.domain.sizing import Level, LevelKind, Size, SizeKind
+
+__all__ = [
+    "Level",
+    "LevelKind",
+    "Size",
+    "SizeKind",
+    "Terms",
+    "TermsError",
+    "decimal",
+    "positive",
+    "size_as_json",
+    "size_from_json",
+]
 
 
 class TermsError(ValueError):
@@ -22,36 +35,6 @@ class TermsError(ValueError):
     def __init__(self, field: str, sentence: str) -> None:
         super().__init__(sentence)
         self.field = field
-
-
-class LevelKind(enum.StrEnum):
-    PRICE = "PRICE"
-    PERCENT = "PERCENT"  # of the entry price
-    ATR = "ATR"  # multiples of the average true range that the signal brings
-    R = "R"  # multiples of the distance between entry and stop; for targets
-
-
-class SizeKind(enum.StrEnum):
-    QUANTITY = "QUANTITY"  # of the base asset
-    NOTIONAL = "NOTIONAL"  # of the quote asset
-    EQUITY = "EQUITY"  # percent of the equity, as notional
-    RISK = "RISK"  # percent of the equity, lost at the stop with fees and slippage
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    kind: LevelKind
-    value: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much. ``cap``: made smaller where the free margin does not suffice. ``slippage``: percent, each way."""
-
-    kind: SizeKind
-    value: Decimal
-    cap: bool = False
-    slippage: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
