@@ -81,10 +81,25 @@ def breach_of(
     if not limited:
         return without_limits(trio)
     symbol = trio.symbol
+    rows = _rows(trio, now_ts=now_ts, lock=lock, saved=adds is None)  # what is added counts on top of it
+    if not rows:  # of other sources alone
+        return without_limits(trio)
+    entry = Entry(symbol.symbol, Side(trio.side), trio.quantity, OrderType(trio.entry_type), trio.price, mark)
+    if adds is not None:
+        entry = Entry(symbol.symbol, Side(trio.side), adds, OrderType.MARKET, None, mark, is_add=True)
+    return breach(entry, (_read(trio, row) for row in rows))
+
+
+def standing(trio: TrioOrder, *, now_ts: ExchangeMs) -> list[tuple[Limits, Usage]]:
+    """Return the limits that apply to a trio, saved or not, with what others use of them. Locks nothing."""
+    return [_read(trio, row) for row in _rows(trio, now_ts=now_ts, lock=False, saved=True)]
+
+
+def _rows(trio: TrioOrder, *, now_ts: ExchangeMs, lock: bool, saved: bool) -> list[Any]:
     values: dict[str, Any] = {
         "account": trio.account_id,
         "source": trio.source,
-        "trio": 0 if adds is not None else trio.pk or 0,  # what is added counts on top of it
+        "trio": (saved and trio.pk) or 0,
         "symbol": trio.symbol_id,
         "side": trio.side,
         "quantity": trio.quantity,
@@ -96,13 +111,8 @@ def breach_of(
     }
     with connection.cursor() as cursor:
         cursor.execute((LOCK if lock else "") + USAGE, values)
-        rows = cursor.fetchall()
-    if not rows:  # of other sources alone
-        return without_limits(trio)
-    entry = Entry(symbol.symbol, Side(trio.side), trio.quantity, OrderType(trio.entry_type), trio.price, mark)
-    if adds is not None:
-        entry = Entry(symbol.symbol, Side(trio.side), adds, OrderType.MARKET, None, mark, is_add=True)
-    return breach(entry, (_read(trio, row) for row in rows))
+        rows: list[Any] = cursor.fetchall()
+    return rows
 
 
 def is_limited(account_id: int) -> bool:

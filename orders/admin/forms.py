@@ -15,6 +15,7 @@ from accounts.models import Environment, ExchangeAccount
 from exchange.types import PositionSide
 from infrastructure.admin_pages import DialogForm
 from orders import selectors, services
+from orders.admin.written_fields import WrittenField, WrittenForm
 from orders.domain import validation
 from orders.domain.enums import Follow, Protection, TargetPolicy
 from orders.domain.errors import RuleBroken, TrioRefused
@@ -104,13 +105,16 @@ class PartTargetsField(forms.CharField):
             raise forms.ValidationError(str(problem)) from None
 
 
-class TrioOrderForm(ModelFormBase):
-    """A draft, checked against every rule that needs no network. The rest is checked when it is placed."""
+class TrioOrderForm(WrittenForm, ModelFormBase):
+    """A draft, checked against every rule that needs no network. The rest is checked when it is placed.
 
-    quantity = _amount_field("quantity", required=True)
+    The market is asked where a level or the size is written as something that depends on it, like “2%”.
+    """
+
+    quantity = WrittenField("quantity", label="Quantity")
     price = _amount_field("price", required=False)
-    stop_loss = _amount_field("stop_loss", required=True)
-    take_profit = _amount_field("take_profit", required=True)
+    stop_loss = WrittenField("stop_loss", label=LABELS["stop_loss"])
+    take_profit = WrittenField("take_profit", label=LABELS["take_profit"])
     part_targets = PartTargetsField()
     follow = forms.ChoiceField(
         label=LABELS["follow"],
@@ -214,6 +218,7 @@ class TrioOrderForm(ModelFormBase):
         if symbol.environment != account.environment:
             self.add_error("symbol", _mismatch(account, symbol))
             return cleaned
+        self.understand(cleaned)
         if self.errors:
             return cleaned  # first what is missing or not a number
         trio = TrioOrder(**{name: cleaned[name] for name in TrioOrder.SPEC_FIELDS})
@@ -225,6 +230,14 @@ class TrioOrderForm(ModelFormBase):
             elif problem.field not in self.fields:
                 self.add_error(None, str(problem))
         return cleaned
+
+    def _post_clean(self) -> None:
+        self._not_understood = self.drop_written()
+        super()._post_clean()  # type: ignore[misc]  # Django's own hook
+
+    def _get_validation_exclusions(self) -> set[str]:
+        found: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        return found | self._not_understood
 
 
 def _mismatch(account: ExchangeAccount, symbol: Symbol) -> str:

@@ -63,6 +63,7 @@ CONDITIONALS = """
     FROM orders_trioorder trio
     WHERE trio.account_id = %s AND trio.holds_slot AND trio.id <> %s AND (trio.state <> 'QUEUED' OR trio.id < %s)
 """
+NOT_SAVED = 2**62  # comes after every trio that waits
 MAY_REST = [state.value for state in LegState if state is LegState.SUBMITTED or state.is_live]
 CONDITIONAL_TYPES = [kind.value for kind in OrderType if kind.is_conditional]
 # Legs may rest before an entry as long as it may take to prove it absent, and some more: with the usual settings
@@ -365,7 +366,7 @@ def _book_age_max(watch: Watch | None, rules: Policies) -> int:
 
 def conditionals_beside(trio: TrioOrder) -> tuple[int, int]:
     """Return how many conditional orders the account's other trios have or may come to have, and strangers'."""
-    account, own = trio.account_id, trio.pk
+    account, own = trio.account_id, trio.pk or NOT_SAVED
     row: tuple[int, int] = fetch_first(
         CONDITIONALS, LEGS_A_TRIO, MAY_REST, CONDITIONAL_TYPES, account, account, own, own
     )

@@ -79,9 +79,13 @@ def test_what_is_no_more_than_a_number_is_left_to_the_number(text: str) -> None:
 )
 def test_a_size_that_could_mean_two_things_is_refused(text: str, words: str) -> None:
     with pytest.raises(RuleBroken, match=words):
-        written = size_read(text)
-        assert written is not None
-        written.size(base="BTC", quote="USDT")
+        _size(text)
+
+
+def _size(text: str) -> Size:
+    written = size_read(text)
+    assert written is not None
+    return written.size(base="BTC", quote="USDT")
 
 
 def test_it_is_shown_back_as_it_was_understood() -> None:
