@@ -20,6 +20,7 @@ from orders import selectors
 from orders.admin import trio_page
 from orders.admin.actions import TrioActions
 from orders.admin.forms import TrioOrderForm
+from orders.admin.ticket import SentAlready, TicketAdmin
 from orders.badges import RESULT_COLOURS, SIDE_COLOURS, STATE_COLOURS, age
 from orders.domain.enums import TrioState
 from orders.domain.rounding import plain, signed
@@ -75,7 +76,7 @@ class LifeFilter(admin.SimpleListFilter):
 
 
 @admin.register(TrioOrder)
-class TrioOrderAdmin(TrioActions, Base):
+class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
     form = TrioOrderForm
     fieldsets = DRAFT_FIELDSETS
     autocomplete_fields = ("symbol",)
@@ -110,7 +111,7 @@ class TrioOrderAdmin(TrioActions, Base):
 
     class Media:
         css: ClassVar = {"all": ("orders/trio.css",)}
-        js = ("orders/dialogs.js", "orders/trio_form.js", "orders/age.js")
+        js = ("orders/dialogs.js", "orders/trio_form.js", "orders/ticket.js", "orders/age.js")
 
     # --- what may be done ---
 
@@ -162,7 +163,7 @@ class TrioOrderAdmin(TrioActions, Base):
         """Save a draft and nothing but its fields: its state belongs to the verbs."""
         if not change:
             obj.source, obj.created_by = "admin", request.user  # type: ignore[assignment]
-            obj.save()
+            self.save_once(request, obj)
             return
         now = TrioOrder.objects.select_for_update().get(pk=obj.pk)
         if now.trio_state is not TrioState.DRAFT:
@@ -181,12 +182,18 @@ class TrioOrderAdmin(TrioActions, Base):
     ) -> Any:
         # Saving stays on the page anyway.
         context = {"show_save_and_continue": False, **(extra_context or {})}
+        if object_id is None:
+            context["ticket"] = self.ticket_of(request)
         if object_id is not None and object_id.isdigit():
             trio = self.get_object(request, object_id)
             if trio is not None and self.has_view_permission(request, trio):
                 context["panel"] = self._panel(request, trio)
+                if self.has_change_permission(request, trio):
+                    context["ticket"] = self.ticket_of(request)
         try:
             return super().changeform_view(request, object_id, form_url, context)
+        except SentAlready as error:
+            return self.sent_already(request, error.trio_id)
         except NotADraft as error:
             messages.error(request, str(error))
             return HttpResponseRedirect(reverse("admin:orders_trioorder_change", args=[object_id]))
@@ -208,7 +215,7 @@ class TrioOrderAdmin(TrioActions, Base):
 
     def get_urls(self) -> list[URLPattern]:
         live = path("<int:trio_id>/live/", self.live_view, name="orders_trioorder_live")
-        return [live, *super().get_urls()]
+        return [live, *self.ticket_urls(), *super().get_urls()]
 
     @property
     def live_view(self) -> Callable[..., HttpResponse]:

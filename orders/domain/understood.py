@@ -97,17 +97,16 @@ def _level(
     stop = found.stop_loss
     risk = abs(entry - stop) if entry is not None and stop is not None else None
     try:
-        if entry is None:
-            raise SizingRefused(SizingProblem.LEVEL_UNKNOWN, level=what, missing=_missing_entry(written))
+        reference = _known(entry, SizingProblem.LEVEL_UNKNOWN, _entry_name(written), level=what)
         price = level_placed(
-            what, level, side=written.side, entry=entry, atr=None, risk=risk, grid=around.grid,
+            what, level, side=written.side, entry=reference, atr=None, risk=risk, grid=around.grid,
             adverse=name == "stop_loss",
         )  # fmt: skip
     except SizingRefused as error:
         found.problems.append(RuleBroken(name, error.sentence))
         return None
     found.words[name] = (
-        f"{own(price, around.grid.tick)}: {level_words(level)} ({own(entry, around.grid.tick)})."
+        f"{own(price, around.grid.tick)}: {level_words(level)} ({own(reference, around.grid.tick)})."
         if level.kind is LevelKind.PERCENT
         else f"{own(price, around.grid.tick)}: {level_words(level)}."
     )
@@ -124,13 +123,17 @@ def _quantity(
         size = wanted.size(base=around.base, quote=around.quote)
         if size.kind is SizeKind.QUANTITY:
             return size.value
-        missing = _missing_entry(written) if entry is None else "the stop-loss"
-        needs_stop = size.kind is SizeKind.RISK
-        if entry is None or (needs_stop and found.stop_loss is None):
-            raise SizingRefused(SizingProblem.SIZE_UNKNOWN, missing=missing)
-        stop = entry if found.stop_loss is None else found.stop_loss
+        price = _known(entry, SizingProblem.SIZE_UNKNOWN, _entry_name(written))
+        stop = found.stop_loss
+        if size.kind is SizeKind.RISK:
+            stop = _known(stop, SizingProblem.SIZE_UNKNOWN, "the stop-loss")
         quantity = quantity_of(
-            size, side=written.side, entry=entry, stop=stop, grid=around.grid, means=around.means
+            size,
+            side=written.side,
+            entry=price,
+            stop=price if stop is None else stop,
+            grid=around.grid,
+            means=around.means,
         )
     except SizingRefused as error:
         found.problems.append(RuleBroken("quantity", error.sentence))
@@ -146,7 +149,13 @@ def _quantity(
     return quantity
 
 
-def _missing_entry(written: Written) -> str:
+def _known(value: Decimal | None, problem: SizingProblem, missing: str, **facts: str) -> Decimal:
+    if value is None:
+        raise SizingRefused(problem, missing=missing, **facts)
+    return value
+
+
+def _entry_name(written: Written) -> str:
     return "the entry price" if written.entry_type is OrderType.LIMIT else "the mark price"
 
 
