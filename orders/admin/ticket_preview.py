@@ -76,7 +76,8 @@ def ticket_context(form: Any, *, number: str) -> dict[str, Any]:
 
 def _context(form: Any) -> dict[str, Any]:
     cleaned = getattr(form, "read", None)
-    if cleaned is None:  # no account and symbol that go together
+    if cleaned is None or not (cleaned.get("side") and cleaned.get("entry_type")):
+        # No account and symbol that go together, or a choice that the page does not offer.
         wanted = [name for name in ("account", "symbol") if not form.data.get(name)]
         return {
             "wanted": " and ".join(wanted),

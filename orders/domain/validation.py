@@ -278,7 +278,7 @@ def liquidation_price(spec: Spec, market: Market, price: Decimal | None) -> Deci
 
     Isolated: the initial margin carries it alone. Crossed: the whole wallet does. Fees are left out.
     """
-    if price is None or not market.leverage or not market.brackets or price <= 0:
+    if price is None or not market.leverage or not market.brackets or price <= 0 or spec.quantity <= 0:
         return None
     notional = price * spec.quantity
     bracket = next((b for b in market.brackets if notional <= b.cap), market.brackets[-1])
