@@ -113,15 +113,15 @@ def test_two_clicks_and_a_second_tab_make_one_trio(desk: Desk, signed_in: Page, 
     page.click(".trio-verb:has-text('Place')")
     button = page.locator("#modal-content button[type=submit]")
     held: list[Any] = []
-    page.route("**/place/**", held.append)
+    page.route("**/place/**", lambda route: held.append(route))
     button.click()
     expect(button).to_contain_text("Placing…")
     button.click(force=True)
     page.keyboard.press("Enter")
     page.wait_for_timeout(300)
     assert len(held) == 1
-    page.unroute("**/place/**")
     held[0].continue_()
+    page.unroute("**/place/**")
     expect(page.locator("body")).to_contain_text("queued for placement")
     desk.carry_until(trio, "OPEN")
     entries = [e for e in desk.requests("POST", "/fapi/v1/order") if e.path == "/fapi/v1/order"]
