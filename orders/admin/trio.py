@@ -45,7 +45,8 @@ DRAFT_FIELDSETS: Any = (
             "fields": (
                 ("position_side", "protection"),
                 "target_policy",
-                ("good_till", "flat_at"),
+                "good_till",
+                "flat_at",
                 "hold_seconds",
             )
         },

@@ -65,6 +65,15 @@ def test_the_figures_follow_what_is_typed(
     page.emulate_media(color_scheme="dark")
     picture("43-ticket-390-dark")
 
+    # And a draft's own page shows the same
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.click("button[name=_save]")
+    expect(page.locator("#content")).to_contain_text("not placed")
+    expect(figures).to_contain_text("What will be sent")
+    assert page.input_value("#id_take_profit") == "102999.8"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+    picture("44-ticket-draft-dark")
+
 
 def test_an_older_answer_never_replaces_a_newer_one(
     desk: Desk, signed_in: Page, live_server: Any, complaints: list[str]
