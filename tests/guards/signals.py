@@ -135,8 +135,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a risk too small for the exchange's minimum is taken as the minimum, many times what was asked for",
         (
             Removal(
-                "signals/domain/sizing.py",
-                "    if quantity < least:\n        raise SignalRefused(\n            RefusalKind.SIZE_TOO_SMALL, quantity=plain(quantity), symbol=grid.symbol, least=plain(least)\n        )\n    return quantity\n",
+                "orders/domain/sizing.py",
+                "    if quantity < least:\n        raise SizingRefused(\n            SizingProblem.SIZE_TOO_SMALL, quantity=plain(quantity), symbol=grid.symbol, least=plain(least)\n        )\n    return quantity\n",
                 "    return max(quantity, least)\n",
             ),
         ),
