@@ -122,7 +122,7 @@ def _problems(form: WrittenForm, spec: Spec, rules: Rules, hand: AtHand) -> Iter
     """Yield one problem for each field: what could not be read, else the first rule that is broken."""
     told: set[str] = set()
     for name, errors in form.unread.items():
-        if _is_filled(form, name) or name in form.words:
+        if _is_filled(form, name):
             told.add(name)
             yield Problem(name, errors[0], label=_label(form, name))
     for problem in problems(spec, rules, hand.market):

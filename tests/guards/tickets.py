@@ -26,7 +26,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
             Removal(
                 "orders/admin/ticket.py",
                 '"SELECT pg_advisory_xact_lock(%s, %s)"',
-                '"SELECT %s, %s, pg_sleep(0.2)"',
+                '"SELECT %s, %s"',
             ),
         ),
         (f"{TICKET}::test_the_same_form_sent_at_once_makes_one_trio",),

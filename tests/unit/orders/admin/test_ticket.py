@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal as D
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
@@ -13,9 +15,11 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
+from orders.admin import ticket
 from orders.exchange_data.clock import db_now, to_exchange_ms
 from orders.models import Clock, RiskLimit, Slot, Symbol, TrioEvent, TrioOrder
 from orders.queueing import at_hand
+from orders.story import note
 from tests.builders import Desk, the
 from tests.unit.orders.operators import a_clerk, a_superuser, draft_form, page_of, told
 
@@ -257,7 +261,18 @@ def test_the_same_form_sent_again_shows_the_trio_it_made(desk: Desk, operator: C
     assert TrioOrder.objects.count() == 2
 
 
-def test_the_same_form_sent_at_once_makes_one_trio(desk: Desk, operator: Client) -> None:
+def test_the_same_form_sent_at_once_makes_one_trio(
+    desk: Desk, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given that the first has saved and not committed while the others look whether there is one
+    together = Barrier(2)
+
+    def noted(*what: Any, **more: Any) -> None:
+        with contextlib.suppress(BrokenBarrierError):
+            together.wait(timeout=1)
+        note(*what, **more)
+
+    monkeypatch.setattr(ticket, "note", noted)
     form = typed(desk, _ticket=token_of(operator.get(reverse(ADD)).content.decode()))
 
     def send(_: int) -> str:
@@ -270,6 +285,7 @@ def test_the_same_form_sent_at_once_makes_one_trio(desk: Desk, operator: Client)
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         pages = set(pool.map(send, range(4)))
+    assert TrioOrder.objects.count() == 1
     assert pages == {page_of(TrioOrder.objects.get())}
 
 
