@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from exchange.types import ZERO
 from orders.domain.enums import Role, TrioState
 from orders.domain.rounding import on_grid, plain, shown, signed
-from orders.models import Leg, LevelMove, TrioOrder
+from orders.models import EntryChangeWish, Leg, LevelMove, TrioOrder
 from orders.placement.uncovered import uncovered_now
 from orders.selectors import NetPnl, net_pnl
-from orders.story import move_sentence
+from orders.story import change_sentence, move_sentence
 
 
 def trio_document(trio: TrioOrder) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "net_pnl": [_pnl_document(result) for result in net_pnl([trio.pk]).get(trio.pk, ())],
         "legs": [_leg_document(leg, step=step, tick=tick) for leg in legs],
         "moves": [_move_document(move, tick=tick) for move in trio.level_moves.all()],
+        "changes": [_change_document(change, tick=tick, step=step) for change in trio.entry_changes.all()],
     }
 
 
@@ -94,6 +96,29 @@ def _move_document(move: LevelMove, *, tick: Decimal | None) -> dict[str, Any]:
         "reason": move_sentence(move) if move.end else None,
         "nearest": None if move.nearest is None else decimals(move.nearest, tick),
     }
+
+
+def _change_document(
+    change: EntryChangeWish, *, tick: Decimal | None, step: Decimal | None
+) -> dict[str, Any]:
+    """One wish for other terms of the entry, and how it ended (``null``: it has not yet)."""
+    return {
+        "quantity": decimals(change.quantity, step),
+        "quantity_before": decimals(change.quantity_before, step),
+        "price": decimals(change.price, tick),
+        "price_before": decimals(change.price_before, tick),
+        "good_till": _moment(change.good_till),
+        "good_till_before": _moment(change.good_till_before),
+        "by": change.wanted_by,
+        "at": _moment(change.wanted_at),
+        "end": change.end or None,
+        "ended_at": _moment(change.ended_at),
+        "reason": change_sentence(change) if change.end else None,
+    }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="milliseconds")
 
 
 def _leg_document(leg: Leg, *, step: Decimal | None, tick: Decimal | None) -> dict[str, Any]:

@@ -137,6 +137,7 @@ class Cause(enum.StrEnum):
 class RequestKind(enum.StrEnum):
     SUBMIT = "SUBMIT"
     CANCEL = "CANCEL"
+    AMEND = "AMEND"  # of a resting order: another price, another quantity
     TEST = "TEST"
 
 

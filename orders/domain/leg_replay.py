@@ -33,7 +33,10 @@ class Replay:
 
     def requested(self, kind: RequestKind, payload: Mapping[str, str]) -> str:
         """A request was committed; return the client id it is about."""
-        if kind is RequestKind.CANCEL:
+        if kind in (
+            RequestKind.CANCEL,
+            RequestKind.AMEND,
+        ):  # what becomes of the order is a sighting of its own
             return payload.get("origClientOrderId") or payload["clientAlgoId"]
         client_id = payload.get("newClientOrderId") or payload["clientAlgoId"]
         quantity = _number(payload.get("quantity")) or ZERO

@@ -13,11 +13,12 @@ from orders.models.journal import (
 from orders.models.liveness import Clock, Heartbeat, Install, Watch
 from orders.models.risk_limit import RiskLimit
 from orders.models.symbols import Symbol
-from orders.models.trio import Leg, LevelMove, TrioOrder
+from orders.models.trio import EntryChangeWish, Leg, LevelMove, TrioOrder
 
 __all__ = [
     "AnchoredHead",
     "Clock",
+    "EntryChangeWish",
     "Fill",
     "Heartbeat",
     "Install",

@@ -15,7 +15,7 @@ from accounts.models import ExchangeAccount
 from exchange.types import OrderType, PositionSide, Side, TimeInForce
 from orders.domain.enums import Form, LegState, Protection, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Kept, Question, QuestionKind
-from orders.domain.snapshot import Move, MoveEnd
+from orders.domain.snapshot import ChangeEnd, EntryChange, Move, MoveEnd
 from orders.models.book import Slot
 from orders.models.fields import amount
 from orders.models.symbols import Symbol
@@ -73,6 +73,12 @@ class TrioOrder(models.Model):
 
     # Levels that are wished for, by role, and the roles whose level was moved: of ``LevelMove``, what a decision needs.
     moves = models.JSONField(default=dict, blank=True)
+
+    # The terms that are wished for of its resting entry: of ``EntryChangeWish``, what a decision needs.
+    entry_change = models.JSONField(null=True, blank=True)
+    amending_notional = amount(
+        null=True, help_text="What its entry may come to by a change whose fate is not known yet."
+    )
 
     margin_promised = amount(
         default=Decimal(0), help_text="Margin and fee that its entry needs, as checked when it was queued."
@@ -221,6 +227,30 @@ class TrioOrder(models.Model):
         }
 
     @property
+    def change_wanted(self) -> EntryChange | None:
+        """Return the terms that are wished for of the resting entry, if any."""
+        wish = self.entry_change
+        if not wish:
+            return None
+        return EntryChange(
+            wish["number"], Decimal(wish["quantity"]), Decimal(wish["price"]), wish["since"], wish["opens"]
+        )
+
+    @change_wanted.setter
+    def change_wanted(self, change: EntryChange | None) -> None:
+        self.entry_change = (
+            None
+            if change is None
+            else {
+                "number": change.number,
+                "quantity": str(change.quantity),
+                "price": str(change.price),
+                "since": change.since,
+                "opens": change.opens,
+            }
+        )
+
+    @property
     def is_entry_only(self) -> bool:
         return self.stop_loss is None and self.take_profit is None
 
@@ -259,6 +289,41 @@ class LevelMove(models.Model):
         return f"{self.role} of trio {self.trio_id} to {self.level}"
 
 
+class EntryChangeWish(models.Model):
+    """A wish to have a trio's resting entry at other terms, and how it ended. ``price`` is in the quote asset."""
+
+    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="entry_changes")
+    quantity = amount(validators=POSITIVE)
+    quantity_before = amount()
+    price = amount(validators=POSITIVE)
+    price_before = amount()
+    good_till = models.DateTimeField(null=True)
+    good_till_before = models.DateTimeField(null=True)
+    wanted_at = models.DateTimeField()
+    wanted_by = models.CharField(max_length=150)
+    end = models.CharField(max_length=9, blank=True, choices=[(e.value, e.value) for e in ChangeEnd])
+    ended_at = models.DateTimeField(null=True)
+    # Why it was refused: by the exchange, with its code, or by a rule or limit here.
+    refused_code = models.IntegerField(default=0)
+    refused_text = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("trio",), condition=models.Q(end=""), name="one_open_change_a_trio"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Entry of trio {self.trio_id} to {self.quantity} at {self.price}"
+
+    @property
+    def is_about_time_alone(self) -> bool:
+        """Is nothing but ``good_till`` another than before?"""
+        return (self.quantity, self.price) == (self.quantity_before, self.price_before)
+
+
 class Leg(models.Model):
     """One order of a trio, each generation its own row. Times suffixed ``_ts`` are exchange milliseconds."""
 
@@ -281,6 +346,9 @@ class Leg(models.Model):
     acknowledged = models.BooleanField(default=False)
     late = models.BooleanField(default=False, help_text="Was written off, then turned up.")
     for_move = models.BooleanField(default=False, help_text="Sent for a level that was wished for.")
+    # What the newest request for other terms of this order asked for.
+    amend_quantity = amount(null=True)
+    amend_price = amount(null=True)
     order_id = models.BigIntegerField(null=True)
     algo_id = models.BigIntegerField(null=True)
     refused_code = models.IntegerField(default=0)

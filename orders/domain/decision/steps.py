@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from exchange.types import NewOrder
 from orders.domain.enums import Form, Role, TrioState
@@ -18,7 +19,7 @@ class Plan:
     form: Form
     order: NewOrder
     again: bool = False
-    for_move: bool = False  # at a level that is wished for, not agreed yet
+    for_move: bool = False  # for a wish that is not agreed yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,15 @@ class Confirm:
 @dataclass(frozen=True, slots=True)
 class Cancel:
     client_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Amend:
+    """Give a resting order another price and quantity: the whole quantity, never the rest."""
+
+    client_id: str
+    quantity: Decimal
+    price: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +90,4 @@ class WithdrawQuestion:
     question: Question
 
 
-Step = Submit | Confirm | Cancel | Exit | Observe | Rest | Done | AskPerson | WithdrawQuestion
+Step = Submit | Confirm | Cancel | Amend | Exit | Observe | Rest | Done | AskPerson | WithdrawQuestion
