@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -19,6 +20,7 @@ from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from exchange.types import OrderType
 from infrastructure import job_queue
 from infrastructure.admin_pages import DialogActions, dialog
 from orders import risk_gates, services
@@ -27,17 +29,19 @@ from orders.admin.forms import (
     ActionForm,
     AnswerForm,
     BreakEvenForm,
+    ChangeEntryForm,
     MoveStopForm,
     MoveTargetForm,
     PlaceForm,
     seen_of,
 )
-from orders.domain.enums import Role, TrioState
+from orders.domain.enums import LegState, Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
 from orders.models import LevelMove, TrioOrder
 from orders.specs import spec_shown
+from orders.story import change_sentence
 
 if TYPE_CHECKING:
     MixinBase = admin.ModelAdmin[TrioOrder]
@@ -126,6 +130,28 @@ def break_even(trio: TrioOrder, by: str, offset: int | str | None = None) -> str
     return _requested(trio, move)
 
 
+def change_entry(
+    trio: TrioOrder,
+    by: str,
+    price: Decimal | str | None = None,
+    quantity: Decimal | str | None = None,
+    good_till: datetime | str | None = None,
+) -> str:
+    change = services.trio_change_entry(
+        trio_id=trio.pk,
+        by=by,
+        price=price if isinstance(price, Decimal) else None,
+        quantity=quantity if isinstance(quantity, Decimal) else None,
+        good_till=good_till if isinstance(good_till, datetime) else None,
+    )
+    if change.end:
+        return f"{trio}: {change_sentence(change)}"
+    return (
+        f"{trio}: change of the entry from {plain(change.quantity_before)} at {plain(change.price_before)} to "
+        f"{plain(change.quantity)} at {plain(change.price)} requested."
+    )
+
+
 def _moved(trio: TrioOrder, by: str, role: Role, level: Decimal | str) -> str:
     if not isinstance(level, Decimal):
         raise TrioRefused(f"Say where the {role.words} is to go. Nothing was moved.")
@@ -156,6 +182,7 @@ class TrioAction:
     button: str
     variant: ActionVariant = ActionVariant.DEFAULT
     form: type[ActionForm] = ActionForm
+    fields: tuple[str, ...] = ()  # what its dialog asks for besides
     carries: str = ""  # the field by which the screen says what it showed; without it the service refuses
     on_selection: str = ""  # "Cancel what is unfilled of" 3 trios?
 
@@ -291,9 +318,24 @@ MOVE_TARGET: Final = TrioAction(
 )
 
 
+CHANGE_ENTRY: Final = TrioAction(
+    name="change_entry",
+    perform=change_entry,
+    permission="move",
+    label="Change entry",
+    icon="edit",
+    question="Change the entry that rests?",
+    explanation="Its price, its whole quantity (what is filled included), or until when it rests. It keeps its id and loses its place in the queue. A larger quantity is covered first; one that has filled already cancels the rest.",
+    button="Change it",
+    form=ChangeEntryForm,
+    fields=("price", "quantity", "good_till"),
+)
+
+
 def _carried(offered: TrioAction, sent: Mapping[str, Any], suffix: str = "") -> dict[str, Any]:
     """Return by what a screen says what it showed; nothing where the screen does not say it."""
-    return {offered.carries: sent.get(f"{offered.carries}{suffix}", "")} if offered.carries else {}
+    asked = {name: sent.get(f"{name}{suffix}") for name in offered.fields}
+    return asked | ({offered.carries: sent.get(f"{offered.carries}{suffix}", "")} if offered.carries else {})
 
 
 def page_action(offered: TrioAction) -> Any:
@@ -329,12 +371,20 @@ def list_action(offered: TrioAction, label: str) -> Any:
     return perform
 
 
+def _entry_rests(trio: TrioOrder) -> bool:
+    """May its entry still be changed?"""
+    if trio.trio_state not in (TrioState.WORKING, TrioState.OPEN) or trio.entry_type != OrderType.LIMIT:
+        return False
+    return trio.legs.filter(role=Role.ENTRY, state__in=[s.value for s in LegState if s.is_live]).exists()
+
+
 class TrioActions(DialogActions, MixinBase):
     """Dialogs on the page, and the same actions on a selection of the list."""
 
     refusals = (OrdersError,)
     actions_detail: ClassVar = [
-        "place", "validate", "move_stop", "break_even", "move_target", "close", "cancel", "refresh", "answer", "answer_close",
+        "place", "validate", "change_entry", "move_stop", "break_even", "move_target", "close", "cancel", "refresh", "answer",
+        "answer_close",
     ]  # fmt: skip
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
 
@@ -342,6 +392,7 @@ class TrioActions(DialogActions, MixinBase):
     validate = page_action(VALIDATE)
     close = page_action(CLOSE)
     cancel = page_action(CANCEL)
+    change_entry = page_action(CHANGE_ENTRY)
     move_stop = page_action(MOVE_STOP)
     break_even = page_action(BREAK_EVEN)
     move_target = page_action(MOVE_TARGET)
@@ -400,6 +451,10 @@ class TrioActions(DialogActions, MixinBase):
         found = [] if trio.is_over else ["close", "cancel", "refresh"]
         if trio.trio_state is TrioState.OPEN and not trio.is_entry_only:
             found = ["move_stop", "break_even", "move_target", *found]
+        if trio.trio_state is TrioState.WORKING and not trio.is_entry_only:
+            found = ["move_stop", "move_target", *found]
+        if _entry_rests(trio):
+            found = ["change_entry", *found]
         if (question := trio.asked) is None:
             return found
         # The answers may include a close of their own: two buttons for one thing would only confuse.

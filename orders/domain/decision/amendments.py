@@ -7,10 +7,11 @@ terms that it has. Only a look-up that was asked after the request could no long
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Final
 
 from exchange.refusals import Refusal
-from exchange.types import ZERO
-from orders.domain.enums import TrioState
+from exchange.types import ZERO, TimeInForce
+from orders.domain.enums import LegState, TrioState
 from orders.domain.snapshot import Amendment, EntryChange, LegView, RequestStatus, TrioSnapshot
 
 SENT = (RequestStatus.IN_FLIGHT, RequestStatus.IN_DOUBT)
@@ -44,6 +45,21 @@ def asked_for(trio: TrioSnapshot, change: EntryChange) -> Amendment | None:
     if asked is None or asked.asked_at < change.since:
         return None
     return asked if (asked.quantity, asked.price) == (change.quantity, change.price) else None
+
+
+TAKEN_OFF: Final = "At that price the entry, which is post-only (GTX), would have traded at once, so the exchange took it off the book."
+
+
+def taken_off(trio: TrioSnapshot) -> bool:
+    """Did the exchange take a post-only entry off the book because of the price that we asked for?"""
+    entry = trio.entry
+    asked = None if entry is None else entry.amend
+    if entry is None or asked is None or asked.status not in (RequestStatus.ACCEPTED, *SENT):
+        return False
+    ended = (
+        entry.state is LegState.CANCELLED and entry.cancel is RequestStatus.NONE and not shows(entry, asked)
+    )
+    return ended and trio.spec.time_in_force is TimeInForce.GTX and asked.quantity > entry.filled
 
 
 def rests(trio: TrioSnapshot) -> bool:

@@ -11,14 +11,15 @@ from dataclasses import replace
 from typing import Final
 
 from exchange.refusals import Refusal
-from exchange.types import TimeInForce
 from orders.domain.coverage import would_cover
 from orders.domain.decision.amendments import (
+    TAKEN_OFF,
     amend_open,
     asked_for,
     is_said_to_be_so,
     rests,
     shows,
+    taken_off,
 )
 from orders.domain.decision.conditions import armed_roles, from_outside, refused_forms
 from orders.domain.decision.lookups import earliest, look_up, must_wait
@@ -104,14 +105,9 @@ def _ended_with_entry(trio: TrioSnapshot, entry: LegView, change: EntryChange) -
     """The entry has ended with other terms: filled before that, cancelled by us, or by the exchange for the change."""
     if change.quantity <= entry.filled and entry.state is not LegState.FILLED:
         return EndedChange(change, ChangeEnd.CANCELLED)
-    asked = asked_for(trio, change)
-    taken = asked is not None and asked.status is RequestStatus.ACCEPTED
-    if taken and entry.state is LegState.CANCELLED and trio.spec.time_in_force is TimeInForce.GTX:
+    if asked_for(trio, change) is not None and taken_off(trio):
         return EndedChange(change, ChangeEnd.REFUSED, TAKEN_OFF)
     return EndedChange(change, ChangeEnd.DROPPED)
-
-
-TAKEN_OFF: Final = "At that price the entry, which is post-only (GTX), would have traded at once, so the exchange took it off the book."
 
 
 def _refused(trio: TrioSnapshot, change: EntryChange) -> EndedChange | None:

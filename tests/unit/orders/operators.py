@@ -17,7 +17,7 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 LIST = "admin:orders_trioorder_changelist"
 SUBMITTED: dict[str, str] = {"_form_submitted": "True"}
 VERBS = (
-    "place", "validate", "move_stop", "break_even", "move_target", "close", "cancel", "refresh", "answer", "answer_close",
+    "place", "validate", "change_entry", "move_stop", "break_even", "move_target", "close", "cancel", "refresh", "answer", "answer_close",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal as D
 from typing import Any
 
@@ -11,6 +12,7 @@ from orders import services
 from orders.domain.enums import RequestKind, Role
 from orders.domain.errors import IllegalTransition, LimitBroken, RuleBroken, TrioRefused
 from orders.domain.snapshot import ChangeEnd, MoveEnd
+from orders.exchange_data.clock import db_now
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
 from orders.models import EntryChangeWish, Request, RiskLimit, Slot, TrioOrder
@@ -214,7 +216,7 @@ def test_a_partly_filled_entry_is_made_larger_under_a_stop_that_grows_with_it(
 def test_a_refused_stop_for_the_larger_quantity_changes_nothing(any_desk: Desk) -> None:
     desk = any_desk
     trio = working(desk, protection="PRE_ARMED")
-    desk.simulator.refuses("STOP_MARKET", code=-2021)
+    desk.simulator.fault({"method": "POST", "type": "STOP_MARKET"}, {"do": "refuse", "code": -2021}, [1])
 
     change = changed(desk, trio, quantity=D("0.020"))
 
@@ -408,14 +410,14 @@ def test_a_process_that_dies_before_it_sends_is_followed_by_another(
 
 def test_a_later_wish_waits_for_the_request_of_the_one_it_replaces(desk: Desk) -> None:
     trio = working(desk)
-    desk.simulator.fault({"method": "PUT"}, {"do": "lose_answer"}, [1])
+    desk.simulator.fault({"method": "PUT"}, {"do": "execute_late", "ms": 1500}, [1])
     first = services.trio_change_entry(trio_id=trio.pk, by="test", price=D("99100"))
     desk.advance(trio)
     second = changed(desk, trio, price=D("99200"))
     first.refresh_from_db()
     assert (first.end, second.end) == (ChangeEnd.REPLACED, ChangeEnd.DONE), story(trio)
     assert D(entry_of(desk, trio)["price"]) == D("99200")
-    assert len(puts(desk)) == 2
+    assert Request.objects.filter(trio=trio, kind=RequestKind.AMEND).count() == 2
     assert the(trio).question == ""  # nobody is asked about what we changed ourselves
     sound(desk, trio)
 
@@ -442,10 +444,6 @@ def test_a_change_by_a_person_in_the_app_is_still_asked_about(desk: Desk) -> Non
 
 
 def test_good_till_alone_changes_at_once_and_asks_the_exchange_nothing(desk: Desk) -> None:
-    from datetime import timedelta
-
-    from orders.exchange_data.clock import db_now
-
     trio = working(desk)
     asked = len(desk.simulator.log)
     moment = db_now() + timedelta(milliseconds=900)
@@ -473,7 +471,7 @@ def test_good_till_alone_changes_at_once_and_asks_the_exchange_nothing(desk: Des
     ids=str,
 )
 def test_terms_that_cannot_be_are_refused_with_the_nearest_that_can(
-    desk: Desk, words: dict[str, D], sentence: str
+    desk: Desk, words: dict[str, Any], sentence: str
 ) -> None:
     trio = working(desk)
     with pytest.raises(RuleBroken, match=sentence.replace(".", r"\.")):
@@ -502,7 +500,8 @@ def test_more_is_new_risk_and_less_at_the_same_price_always_passes(desk: Desk) -
     trio = working(desk)
     desk.account.is_active = False
     desk.account.save()
-    for words in ({"quantity": D("0.011")}, {"price": D("99100")}):
+    more: list[dict[str, Any]] = [{"quantity": D("0.011")}, {"price": D("99100")}]
+    for words in more:
         with pytest.raises(TrioRefused, match="new risk"):
             services.trio_change_entry(trio_id=trio.pk, by="test", **words)
     assert changed(desk, trio, quantity=D("0.006")).end == ChangeEnd.DONE, story(trio)
@@ -540,7 +539,7 @@ def test_while_its_fate_is_open_the_larger_entry_counts_against_the_limit(desk: 
 
 def test_a_stranger_in_the_slot_forbids_more(desk: Desk) -> None:
     trio = working(desk)
-    Slot.objects.filter(pk=trio.slot_id).update(strangers=["app-1"])
+    Slot.objects.filter(account=desk.account).update(strangers=["app-1"])
     with pytest.raises(TrioRefused, match="order that is not ours"):
         services.trio_change_entry(trio_id=trio.pk, by="test", quantity=D("0.011"))
 
@@ -593,11 +592,10 @@ def test_what_does_not_rest_yet_is_only_agreed(any_desk: Desk, role: Role, level
     asked = len(desk.requests())
     assert level_moved(desk, trio, role, level) == MoveEnd.DONE
     assert len(desk.requests()) == asked
-    desk.simulator.fill(trio.legs.get(role=Role.ENTRY).client_id, "0.010")
+    desk.simulator.set_price("BTCUSDT", "98990")
     desk.carry_until(trio, "OPEN")
-    if role is Role.STOP_LOSS:
-        until(lambda: carried(desk) or resting(desk, role), why=lambda: story(trio))
-        assert D(resting(desk, role)[0]["triggerPrice"]) == level
+    until(lambda: carried(desk) or resting(desk, role), why=lambda: story(trio))
+    assert D(resting(desk, role)[0]["triggerPrice"]) == level
 
 
 @pytest.mark.parametrize("protection", ["ON_FIRST_FILL", "PRE_ARMED"])
