@@ -9,6 +9,7 @@ from tests.guards import (
     asking,
     covering,
     doors,
+    entry_changes,
     fitting,
     journal,
     limits,
@@ -27,6 +28,7 @@ from tests.guards.guard import Guard
 GUARDS: Final[tuple[Guard, ...]] = (
     *mechanism.GUARDS,
     *moves.GUARDS,
+    *entry_changes.GUARDS,
     *turns.GUARDS,
     *journal.GUARDS,
     *placing.GUARDS,

@@ -181,10 +181,13 @@ def _stop_ready(trio: TrioSnapshot, change: EntryChange) -> Step | None:
     """Before more may fill, an acknowledged stop stands for all of it; an entry that nothing waits for needs none yet."""
     if trio.spec.entry_only or (trio.state is S.WORKING and not _is_armed(trio)):
         return None
+    over = change.since + SENT_WITHIN_MS
     if any(move.role is Role.STOP_LOSS for move in trio.moves):
-        return Rest(change.since + SENT_WITHIN_MS)  # its level is settled first
+        return Rest(over)  # its level is settled first
     if would_cover(trio, _at_level(trio), change.quantity):
         return None
+    if any(leg.pending for leg in trio.of(Role.STOP_LOSS)):
+        return Rest(over)  # it may be what is wanted
     stop = _stop_sent(trio, change)
     if stop is None:
         return Submit((leg_plan(trio, Role.STOP_LOSS, _form(trio), change.quantity, for_wish=True),))
@@ -195,7 +198,7 @@ def _stop_ready(trio: TrioSnapshot, change: EntryChange) -> Step | None:
             (leg_plan(trio, Role.STOP_LOSS, stop.form, change.quantity, again=stop, for_wish=True),)
         )
     waits = stop.retry_at if stop.state is LegState.PLANNED else None
-    return Rest(earliest(waits, change.since + SENT_WITHIN_MS, after=trio.now))
+    return Rest(earliest(waits, over, after=trio.now))
 
 
 def _is_armed(trio: TrioSnapshot) -> bool:
