@@ -260,7 +260,9 @@ def test_only_a_trio_that_waits_or_is_open_is_moved(desk: Desk) -> None:
 
     draft = desk.a_trio()
     refused(draft, "edit its stop-loss")
-    queued = desk.queued(desk.a_trio(symbol="ETHUSDT", quantity=D("1"), stop_loss=D("2000"), take_profit=D("3000")))
+    queued = desk.queued(
+        desk.a_trio(symbol="ETHUSDT", quantity=D("1"), stop_loss=D("2000"), take_profit=D("3000"))
+    )
     refused(queued, "It is being placed")
     working = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
     desk.simulator.fill(working.legs.get(role=Role.ENTRY).client_id, "0.004")
