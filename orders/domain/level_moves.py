@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from exchange.types import ZERO, OrderType, PositionMode, Side
+from exchange.types import ZERO, OrderType, Side
 from orders.domain.decision.amendments import position_to_come
-from orders.domain.enums import Role
+from orders.domain.enums import Form, Role
 from orders.domain.enums import TrioState as S
 from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.fitting import lot_of
@@ -81,10 +81,12 @@ def standing_check(trio: TrioSnapshot, role: Role) -> None:
     if trio.state is S.OPEN and entry is not None and not entry.state.is_final:
         if not entry.live:
             raise IllegalTransition("What its entry did is not known yet: try again in a moment.")
-        if role is Role.STOP_LOSS and trio.spec.mode is PositionMode.HEDGE:
+        if role is Role.STOP_LOSS and any(
+            leg.form is Form.CLOSE_POSITION and (leg.live or leg.pending) for leg in trio.every(role)
+        ):
             raise IllegalTransition(
-                "Its entry still fills, and in hedge mode no order for a quantity covers a position that grows meanwhile: "
-                f"cancel what is unfilled, then move the {what}."
+                "Its entry still fills, and no order for a quantity would cover a position that grows while its stop-loss is "
+                "moved. Cancel what is unfilled, then move it."
             )
     largest = lot_of(trio.rules, OrderType.STOP_MARKET).largest
     if position_to_come(trio) > largest:

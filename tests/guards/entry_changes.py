@@ -118,22 +118,16 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{CHANGED}::test_more_is_new_risk_and_less_at_the_same_price_always_passes",),
     ),
     Guard(
-        "a stop moves for all that may still fill",
+        "no bridge while the entry fills",
         "P4",
-        "the bridge covers what has filled, and what fills while it stands alone is covered by nothing",
-        (
-            Removal(
-                MOVES,
-                "return trio.position if role is Role.TAKE_PROFIT else position_to_come(trio)",
-                "return trio.position",
-            ),
-        ),
-        (f"{MOVES_DECIDED}::test_while_the_entry_fills_the_bridge_is_for_all_that_may_come",),
+        "a stop is moved over a bridge that the exchange cut to the position, and what fills meanwhile is covered by nothing",
+        (Removal(MOVES, "    return rests(trio) and bool(_whole(trio, role))\n", "    return False\n"),),
+        (f"{MOVES_DECIDED}::test_while_the_entry_fills_a_stop_for_the_whole_position_is_not_bridged",),
     ),
     Guard(
         "an old stop leaves when all that may fill is covered",
         "P4",
-        "the old stop is cancelled under a bridge that is too small for what still fills",
+        "the old stop is cancelled under one that is too small for what still fills",
         (
             Removal(
                 MOVES,
@@ -142,7 +136,20 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         (
-            f"{MOVES_DECIDED}::test_while_the_entry_fills_an_old_stop_stays_until_all_that_may_come_is_covered",
+            f"{MOVES_DECIDED}::test_an_old_stop_stays_until_all_that_may_still_fill_is_covered_and_what_is_missing_joins",
         ),
+    ),
+    Guard(
+        "a stop that waits moves with the whole quantity",
+        "P4",
+        "the stop at the new level is for what has filled, which is nothing",
+        (
+            Removal(
+                MOVES,
+                "return trio.position if role is Role.TAKE_PROFIT else position_to_come(trio)",
+                "return trio.position",
+            ),
+        ),
+        (f"{MOVES_DECIDED}::test_a_stop_that_waits_for_the_entry_is_followed_in_its_own_form",),
     ),
 )

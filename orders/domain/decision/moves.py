@@ -6,7 +6,8 @@ the old order is cancelled, a closePosition order takes its place at the new lev
 these is a rule of its own, so a process that dies in between is followed by any other from the facts alone.
 
 Before anything has filled, a stop that waits for the entry is followed by one of the same form at the new level, and what
-does not rest yet goes there when the entry fills. While the entry still fills, a stop is for all that it may come to.
+does not rest yet goes there when the entry fills. While the entry still fills, no bridge holds for what is to come: a
+closePosition stop goes out where none rests; where one does, the wish waits until the entry has ended.
 """
 
 from __future__ import annotations
@@ -144,15 +145,21 @@ def _move_sent(trio: TrioSnapshot, move: Move) -> Step | None:
 
 
 def _quantity(trio: TrioSnapshot, role: Role) -> Decimal:
-    """A stop is for all that is there and may still fill; a target for what is there."""
+    """Before any fill a stop is for all that the entry may come to; else it is for what is there."""
     return trio.position if role is Role.TAKE_PROFIT else position_to_come(trio)
 
 
 def _size_is_open(trio: TrioSnapshot, role: Role) -> bool:
-    """In hedge mode a stop for more than the position covers nothing: it waits until it is known how large that gets."""
-    if role is Role.TAKE_PROFIT or trio.spec.mode is not PositionMode.HEDGE:
+    """Is it not known yet for how much a stop must stand that takes the place of the one there?
+
+    The exchange cuts a reduce-only quantity to the position when it takes it, and in hedge mode one for more than the
+    position covers nothing: while the entry still fills, no bridge holds for what is to come.
+    """
+    if role is Role.TAKE_PROFIT:
         return False
-    return amend_open(trio.entry) if trio.state is S.WORKING else rests(trio)
+    if trio.state is S.WORKING:
+        return trio.spec.mode is PositionMode.HEDGE and amend_open(trio.entry)
+    return rests(trio) and bool(_whole(trio, role))
 
 
 def _waits(trio: TrioSnapshot, role: Role) -> bool:
@@ -198,7 +205,8 @@ def _stop_completed(trio: TrioSnapshot) -> Step | None:
     """The stop at the agreed level is for less than there is, or was cut by the exchange: another one joins it."""
     level, newest = trio.level(Role.STOP_LOSS), trio.newest(Role.STOP_LOSS)
     at_level = _at_level(trio, Role.STOP_LOSS)
-    if not at_level or newest is None or newest.pending or _size_is_open(trio, Role.STOP_LOSS):
+    still_fills = trio.state is S.OPEN and rests(trio)
+    if not at_level or newest is None or newest.pending or still_fills or _size_is_open(trio, Role.STOP_LOSS):
         return None
     refused = [leg for leg in trio.every(Role.STOP_LOSS) if leg.for_move and leg.trigger_price == level]
     if refused and refused[-1].state is LegState.REJECTED:

@@ -166,28 +166,41 @@ RESTS = entry(LegState.ACCEPTED, price=D("99000"))
 ARMED_STOP = stop(form=Form.QUANTITY, quantity=D("0.010"), trigger_price=OLD)
 
 
-def test_while_the_entry_fills_the_bridge_is_for_all_that_may_come() -> None:
-    step = decide(trio(S.OPEN, PART, WHOLE, target(), spec=LIMIT, slot=holding("0.004"), moves=(WISH,))).step
+def test_while_the_entry_fills_a_stop_for_the_whole_position_follows_one_for_a_quantity() -> None:
+    legs = ARMED_STOP, PART, target()
+    step = decide(trio(S.OPEN, *legs, spec=ARMED_LIMIT, slot=holding("0.004"), moves=(WISH,))).step
     assert isinstance(step, Submit)
-    assert [(plan.form, plan.order.quantity) for plan in step.plans] == [(Form.QUANTITY, D("0.010"))]
+    assert [(plan.form, plan.for_move) for plan in step.plans] == [(Form.CLOSE_POSITION, True)]
+    there = stop(generation=2, trigger_price=NEW, for_move=True)
+    decision = decide(trio(S.OPEN, *legs, there, spec=ARMED_LIMIT, slot=holding("0.004"), moves=(WISH,)))
+    assert (decision.step, decision.trio.spec.stop_loss) == (Cancel(("test-1-s1",)), NEW)
 
 
-def test_while_the_entry_fills_an_old_stop_stays_until_all_that_may_come_is_covered() -> None:
-    agreed = replace(LIMIT, stop_loss=NEW)
-
-    def step(there: str) -> object:
-        legs = PART, WHOLE, bridge(quantity=D(there)), target()
-        return decide(trio(S.OPEN, *legs, spec=agreed, slot=holding("0.004"))).step
-
-    more = step("0.004")
-    assert isinstance(more, Submit)  # what is missing joins it
-    assert [(plan.form, plan.order.quantity) for plan in more.plans] == [(Form.QUANTITY, D("0.006"))]
-    assert step("0.010") == Cancel(("test-1-s1",))
-
-
-def test_in_hedge_mode_a_stop_waits_until_its_entry_has_ended() -> None:
-    decision = decide(trio(S.OPEN, PART, WHOLE, target(), spec=HEDGE, slot=holding("0.004"), moves=(WISH,)))
+@pytest.mark.parametrize("spec", [LIMIT, HEDGE], ids=["one-way", "hedge"])
+def test_while_the_entry_fills_a_stop_for_the_whole_position_is_not_bridged(spec: Spec) -> None:
+    decision = decide(trio(S.OPEN, PART, WHOLE, target(), spec=spec, slot=holding("0.004"), moves=(WISH,)))
     assert (decision.step, decision.trio.moves) == (Rest(None), (WISH,))
+    # It goes on once the entry has ended
+    over = replace(PART, state=LegState.CANCELLED, ended_ts=NOW_TS - 700)
+    step = decide(trio(S.OPEN, over, WHOLE, target(), spec=spec, slot=holding("0.004"), moves=(WISH,))).step
+    assert isinstance(step, Submit)
+    assert [(plan.form, plan.order.quantity) for plan in step.plans] == [(Form.QUANTITY, D("0.004"))]
+
+
+def test_an_old_stop_stays_until_all_that_may_still_fill_is_covered_and_what_is_missing_joins() -> None:
+    agreed = replace(LIMIT, stop_loss=NEW)
+    cut = bridge(quantity=D("0.004"))  # to the position, when it was taken
+
+    def step(entry_leg: LegView, position: str, there: LegView = cut) -> object:
+        return decide(
+            trio(S.OPEN, entry_leg, WHOLE, there, target(), spec=agreed, slot=holding(position))
+        ).step
+
+    assert not isinstance(step(PART, "0.004"), Cancel | Submit)
+    more = step(BOUGHT, "0.010")
+    assert isinstance(more, Submit)
+    assert [(plan.form, plan.order.quantity) for plan in more.plans] == [(Form.QUANTITY, D("0.006"))]
+    assert step(BOUGHT, "0.010", bridge()) == Cancel(("test-1-s1",))
 
 
 @pytest.mark.parametrize("spec", [ARMED_LIMIT, HEDGE_ARMED], ids=["one-way", "hedge"])

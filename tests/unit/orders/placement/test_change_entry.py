@@ -532,8 +532,8 @@ def test_while_its_fate_is_open_the_larger_entry_counts_against_the_limit(desk: 
     services.trio_change_entry(trio_id=trio.pk, by="test", quantity=D("0.020"))
     desk.advance(trio)
     assert the(trio).amending_notional == D("1980")
-    other = desk.a_trio(symbol="ETHUSDT", quantity=D("0.5"), stop_loss=D("1"), take_profit=D("9000000"))
-    with pytest.raises(TrioRefused):
+    other = desk.a_trio(symbol="ETHUSDT", quantity=D("0.6"), stop_loss=D("2000"), take_profit=D("3000"))
+    with pytest.raises(LimitBroken, match="would be open"):
         desk.queued(other)
 
 
@@ -598,9 +598,10 @@ def test_what_does_not_rest_yet_is_only_agreed(any_desk: Desk, role: Role, level
     assert D(resting(desk, role)[0]["triggerPrice"]) == level
 
 
-@pytest.mark.parametrize("protection", ["ON_FIRST_FILL", "PRE_ARMED"])
-def test_while_the_entry_fills_its_stop_moves_for_all_that_may_come(desk: Desk, protection: str) -> None:
-    trio = working(desk, protection=protection)
+def test_while_the_entry_fills_a_stop_for_the_whole_position_takes_the_place_of_the_armed_one(
+    desk: Desk,
+) -> None:
+    trio = working(desk, protection="PRE_ARMED")
     client_id = trio.legs.get(role=Role.ENTRY).client_id
     desk.simulator.fill(client_id, "0.004")
     desk.carry_until(trio, "OPEN")
@@ -627,6 +628,33 @@ def test_while_the_entry_fills_its_stop_moves_for_all_that_may_come(desk: Desk, 
     sound(desk, trio)
 
 
+@pytest.mark.parametrize("protection", ["ON_FIRST_FILL", "PRE_ARMED"])
+def test_a_wish_from_before_the_first_fill_waits_for_the_entrys_end_where_it_must(
+    any_desk: Desk, protection: str
+) -> None:
+    # Given a wish whose order is lost, and a part that fills meanwhile
+    desk = any_desk
+    trio = working(desk, protection=protection)
+    desk.simulator.fault({"method": "POST", "type": "STOP_MARKET"}, {"do": "execute_late", "ms": 700}, [1])
+    services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
+    desk.simulator.fill(trio.legs.get(role=Role.ENTRY).client_id, "0.004")
+    desk.carry_until(trio, "OPEN")
+    services.trio_cancel(trio_id=trio.pk, by="test")
+
+    # Then one stop at the wished level covers what has filled
+    def done() -> bool:
+        desk.carry()
+        stops = [D(o["triggerPrice"]) for o in resting(desk, Role.STOP_LOSS)]
+        return not the(trio).moves_wanted and stops == [D("96000")]
+
+    until(done, why=lambda: story(trio), seconds=20)
+    assert trio.stop_loss == D("96000")
+    services.trio_close(trio_id=trio.pk, by="test")
+    desk.carry_until(trio, "CLOSED")
+    assert desk.resting == []
+    sound(desk, trio)
+
+
 def test_levels_keep_to_their_side_of_the_entry_that_rests(desk: Desk) -> None:
     trio = working(desk)
     with pytest.raises(RuleBroken, match=r"98999\.9 is the nearest valid level"):
@@ -635,12 +663,17 @@ def test_levels_keep_to_their_side_of_the_entry_that_rests(desk: Desk) -> None:
         services.trio_move(trio_id=trio.pk, role=Role.TAKE_PROFIT, level=D("98000"), by="test")
 
 
-def test_in_hedge_mode_a_stop_is_not_moved_while_its_entry_fills(any_desk: Desk) -> None:
+def test_a_stop_for_the_whole_position_is_not_moved_while_the_entry_fills(any_desk: Desk) -> None:
     desk = any_desk
-    if desk.account.position_mode != "HEDGE":
-        return
-    trio = working(desk)
+    trio = working(desk, protection="ON_FIRST_FILL")
     desk.simulator.fill(trio.legs.get(role=Role.ENTRY).client_id, "0.004")
     desk.carry_until(trio, "OPEN")
-    with pytest.raises(IllegalTransition, match="cancel what is unfilled"):
+    until(lambda: carried(desk) or resting(desk, Role.TAKE_PROFIT), why=lambda: story(trio))
+    with pytest.raises(IllegalTransition, match="Cancel what is unfilled"):
         services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
+
+    # Its target is, and its stop once the entry has ended
+    assert level_moved(desk, trio, Role.TAKE_PROFIT, D("111000")) == MoveEnd.DONE
+    services.trio_cancel(trio_id=trio.pk, by="test")
+    until(lambda: carried(desk) or quiet(trio), why=lambda: story(trio))
+    assert level_moved(desk, trio, Role.STOP_LOSS, D("96000")) == MoveEnd.DONE
