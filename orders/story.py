@@ -67,6 +67,8 @@ def change_sentence(change: EntryChangeWish) -> str:
     match ChangeEnd(change.end):
         case ChangeEnd.DONE if change.is_about_time_alone:
             return f"Good-till changed from {_till(change.good_till_before)} to {_till(change.good_till)}."
+        case ChangeEnd.DONE if wanted == before:
+            return f"Entry stays {wanted}."
         case ChangeEnd.DONE:
             return f"Entry changed from {before} to {wanted}."
         case ChangeEnd.CANCELLED:

@@ -321,7 +321,8 @@ class EntryChangeWish(models.Model):
     @property
     def is_about_time_alone(self) -> bool:
         """Is nothing but ``good_till`` another than before?"""
-        return (self.quantity, self.price) == (self.quantity_before, self.price_before)
+        same = (self.quantity, self.price) == (self.quantity_before, self.price_before)
+        return same and self.good_till != self.good_till_before
 
 
 class Leg(models.Model):

@@ -92,10 +92,10 @@ def _ended(trio: TrioSnapshot, change: EntryChange) -> EndedChange | None:
     entry = trio.entry
     if entry is None:
         return EndedChange(change, ChangeEnd.DROPPED)
+    if amend_open(entry):
+        return None  # also where it has these terms now: an earlier request may still take them away
     if shows(entry, change):
         return EndedChange(change, ChangeEnd.DONE)
-    if amend_open(entry):
-        return None
     if entry.state.is_final:
         return _ended_with_entry(trio, entry, change)
     return _refused(trio, change) or _given_up(trio, change)

@@ -151,6 +151,14 @@ def test_a_request_in_doubt_is_read_back_and_not_repeated() -> None:
     assert decide(working(read)).step == Rest(NOW + 600)
 
 
+def test_a_wish_for_what_is_there_waits_for_an_earlier_request_that_may_take_it_away() -> None:
+    back = replace(WISH, price=D("99000"), since=NOW - 1000)
+    found = decide(working(rests(amend=asked()), change=back))
+    assert (ended(found), found.step) == (None, Confirm("test-1-e1"))
+    taken = decide(working(rests(amend=asked(), price=WISH.price), change=back))
+    assert taken.step == Amend("test-1-e1", D("0.010"), D("99000"))
+
+
 def test_only_what_certainly_was_not_executed_goes_out_again() -> None:
     late = asked(certain_ts=NOW_TS - 500)
     before, after = rests(amend=late, looked_ts=NOW_TS - 1500), rests(amend=late, looked_ts=NOW_TS - 400)
