@@ -81,5 +81,11 @@ def most_entry(trio: TrioSnapshot) -> Decimal:
 def position_to_come(trio: TrioSnapshot) -> Decimal:
     """Return the position for which a stop must stand: what is there, and what the entry may still add."""
     if trio.state is TrioState.WORKING or (trio.state is TrioState.OPEN and rests(trio)):
-        return max(trio.position, most_entry(trio) - trio.exit_filled)
+        return position_with(trio, most_entry(trio))
     return trio.position
+
+
+def position_with(trio: TrioSnapshot, quantity: Decimal) -> Decimal:
+    """Return the position once an entry of this quantity has filled: what is there already, and what of it is missing."""
+    filled = trio.entry.filled if trio.entry is not None else ZERO
+    return trio.position + max(ZERO, quantity - filled)

@@ -17,7 +17,8 @@ from orders.domain.decision.amendments import (
     amend_open,
     asked_for,
     is_said_to_be_so,
-    rests,
+    position_to_come,
+    position_with,
     shows,
     taken_off,
 )
@@ -184,19 +185,18 @@ def _stop_ready(trio: TrioSnapshot, change: EntryChange) -> Step | None:
     over = change.since + SENT_WITHIN_MS
     if any(move.role is Role.STOP_LOSS for move in trio.moves):
         return Rest(over)  # its level is settled first
-    if would_cover(trio, _at_level(trio), change.quantity):
+    wanted = position_with(trio, change.quantity)
+    if would_cover(trio, _at_level(trio), wanted):
         return None
     if any(leg.pending for leg in trio.of(Role.STOP_LOSS)):
         return Rest(over)  # it may be what is wanted
     stop = _stop_sent(trio, change)
     if stop is None:
-        return Submit((leg_plan(trio, Role.STOP_LOSS, _form(trio), change.quantity, for_wish=True),))
+        return Submit((leg_plan(trio, Role.STOP_LOSS, _form(trio), wanted, for_wish=True),))
     if stop.state is LegState.REJECTED:
-        return Submit((leg_plan(trio, Role.STOP_LOSS, Form.QUANTITY, change.quantity, for_wish=True),))
+        return Submit((leg_plan(trio, Role.STOP_LOSS, Form.QUANTITY, wanted, for_wish=True),))
     if stop.state is LegState.PLANNED and not must_wait(trio, stop):
-        return Submit(
-            (leg_plan(trio, Role.STOP_LOSS, stop.form, change.quantity, again=stop, for_wish=True),)
-        )
+        return Submit((leg_plan(trio, Role.STOP_LOSS, stop.form, wanted, again=stop, for_wish=True),))
     waits = stop.retry_at if stop.state is LegState.PLANNED else None
     return Rest(earliest(waits, over, after=trio.now))
 
@@ -242,5 +242,5 @@ def _is_right(trio: TrioSnapshot, leg: LegView) -> bool:
     """Does this stop stand by itself for all that is there and may come, and for no more?"""
     if leg.form is Form.CLOSE_POSITION:
         return trio.position > 0 and would_cover(trio, (leg,), trio.position)
-    wanted = trio.spec.quantity if rests(trio) else trio.position
+    wanted = position_to_come(trio)
     return leg.quantity == wanted and would_cover(trio, (leg,), wanted)
