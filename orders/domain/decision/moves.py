@@ -126,7 +126,7 @@ def _agreed(trio: TrioSnapshot, move: Move) -> Spec:
 def _move_sent(trio: TrioSnapshot, move: Move) -> Step | None:
     """The order at the new level goes out, as a bridge where the whole-position order of the old level still rests."""
     order = _order_for(trio, move)
-    if trio.position <= 0:
+    if trio.state is S.OPEN and trio.position <= 0:
         return None  # there is nothing to stand for: whether that is so is asked elsewhere
     if order is None:
         if _size_is_open(trio, move.role):
