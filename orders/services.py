@@ -457,25 +457,41 @@ def trio_close_part(
     quantity: Decimal | None = None,
     percent: Decimal | None = None,
     notional: Decimal | None = None,
+    reference: str | None = None,
 ) -> SizeChange:
     """Wish to take part of a position off at market: so much in the base asset, in percent of it, or in the quote asset.
 
-    What is rounded is rounded down. Raises IllegalTransition when nothing of this trio can be taken off now, RuleBroken
-    when not so much (with the nearest that can).
+    What is rounded is rounded down. ``reference``: names the wish; asked for again, the one that is known is returned. Raises
+    IllegalTransition when nothing of this trio can be taken off now, RuleBroken when not so much (with the nearest that can).
     """
+    if (known := _size_known(reference)) is not None:
+        return known
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio, seen = _seen(trio_id, now)
         size_standing_check(seen)
         wanted = part_close_quantity(seen, quantity=quantity, percent=percent, notional=notional)
-        return _size_recorded(trio, Role.PART_CLOSE, wanted, by=by, now=now)
+        return _size_recorded(trio, Role.PART_CLOSE, wanted, by=by, now=now, reference=reference)
 
 
-def trio_add(*, trio_id: int, by: str, quantity: Decimal) -> SizeChange:
+def position_of(trio_id: int) -> Decimal:
+    """Return how much of a trio is open, as far as anybody knows, in the base asset."""
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        _, seen = _seen(trio_id, now)
+    return seen.position
+
+
+def _size_known(reference: str | None) -> SizeChange | None:
+    return None if reference is None else SizeChange.objects.filter(reference=reference).first()
+
+
+def trio_add(*, trio_id: int, by: str, quantity: Decimal, reference: str | None = None) -> SizeChange:
     """Wish to add to an open position at market, under the same stop and targets. It is checked as new risk.
 
-    Raises IllegalTransition when nothing can be added to this trio now, TrioRefused (RuleBroken, LimitBroken) when not
+    ``reference``: names the wish; asked for again, the one that is known is returned. Raises IllegalTransition when nothing can be added to this trio now, TrioRefused (RuleBroken, LimitBroken) when not
     so much.
     """
+    if (known := _size_known(reference)) is not None:
+        return known
     trio = TrioOrder.objects.select_related("account", "symbol").get(pk=trio_id)
     if trio.trio_state is TrioState.OPEN:
         add_check(trio, quantity)  # asks the exchange, so before the row is locked
@@ -483,11 +499,15 @@ def trio_add(*, trio_id: int, by: str, quantity: Decimal) -> SizeChange:
         trio, seen = _seen(trio_id, now)
         size_standing_check(seen)
         add_standing_check(seen)
-        return _size_recorded(trio, Role.ADD, quantity, by=by, now=now)
+        return _size_recorded(trio, Role.ADD, quantity, by=by, now=now, reference=reference)
 
 
-def _size_recorded(trio: TrioOrder, role: Role, quantity: Decimal, *, by: str, now: datetime) -> SizeChange:
-    change = SizeChange.objects.create(trio=trio, role=role, quantity=quantity, wanted_at=now, wanted_by=by)
+def _size_recorded(
+    trio: TrioOrder, role: Role, quantity: Decimal, *, by: str, now: datetime, reference: str | None
+) -> SizeChange:
+    change = SizeChange.objects.create(
+        trio=trio, role=role, quantity=quantity, wanted_at=now, wanted_by=by, reference=reference
+    )
     trio.sizes_put([*trio.sizes_wanted, SizeWish(change.pk, role, quantity, to_ms(now))])
     trio.wake_at = now
     trio.save(update_fields=["moves", "wake_at", "updated_at"])

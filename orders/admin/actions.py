@@ -153,7 +153,14 @@ def break_even(
 
 
 def close_part(trio: TrioOrder, by: str, part: str = "") -> str:
-    change = services.trio_close_part(trio_id=trio.pk, by=by, **part_of(part, trio.symbol))
+    said = part_of(part, trio.symbol)
+    change = services.trio_close_part(
+        trio_id=trio.pk,
+        by=by,
+        quantity=said.get("quantity"),
+        percent=said.get("percent"),
+        notional=said.get("notional"),
+    )
     return f"{trio}: taking off {plain(change.quantity)} at market requested. What is left keeps its stop-loss and targets."
 
 

@@ -355,6 +355,12 @@ class SizeChange(models.Model):
     end = models.CharField(max_length=8, blank=True, choices=[(e.value, e.value) for e in SizeEnd])
     ended_at = models.DateTimeField(null=True)
     filled = amount(default=Decimal(0))
+    reference = models.CharField(
+        max_length=64,
+        null=True,
+        unique=True,
+        help_text="By which who wished it knows it: a wish is made once.",
+    )
     # Why nothing of it executed: what the exchange said, or a refusal of our own.
     refused_code = models.IntegerField(default=0)
     refused_text = models.TextField(blank=True)

@@ -33,7 +33,7 @@ from tests.soak.plan import (
     MOVE_TARGET,
     NARROW,
     PART,
-    TARGETS,
+    SPLIT,
     TRAIL,
     Trio,
 )
@@ -180,7 +180,7 @@ class Life:
             return self._once("level", self._move_level)
         if self.plan.act == TRAIL and "trail" not in self._moved:
             return self._once("trail", self._trail)
-        sizes = {PART: self._take_off, ADD: self._add, TARGETS: self._set_targets}
+        sizes = {PART: self._take_off, ADD: self._add, SPLIT: self._set_targets}
         if self.plan.act in sizes and "size" not in self._moved:
             return self._once("size", sizes[self.plan.act])
         levels = self.levels
@@ -260,7 +260,7 @@ class Life:
             services.trio_targets(
                 trio_id=self.trio_id, text=f"{_plain(half_way)}:50", follow="BREAK_EVEN", by=BY
             )
-            self.acted = TARGETS
+            self.acted = SPLIT
 
     def _change_entry(self) -> None:
         """Move the resting entry nearer, by a verb of ours."""

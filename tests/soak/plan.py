@@ -79,7 +79,7 @@ ABSENT: Final = frozenset(
 )
 
 # What a person does, here or in the exchange's app, or the exchange itself does, to a trio that stands.
-AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET, TRAIL, PART, ADD, TARGETS, CHANGE = (
+AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET, TRAIL, PART, ADD, SPLIT, CHANGE = (
     "entry amended in the app",
     "stop dropped by the exchange",
     "market lot made smaller",
@@ -91,7 +91,7 @@ AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET, TRAIL, PART, ADD, TARGETS, CHA
     "part target set",
     "entry changed here",
 )
-ACTS: Final = (AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET, TRAIL, PART, ADD, TARGETS, CHANGE)
+ACTS: Final = (AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET, TRAIL, PART, ADD, SPLIT, CHANGE)
 ACT_SHARE: Final = 40  # percent of the trios that could meet one
 
 KILL, PAUSE, BAN, WATCHER, CARRIER, ADDRESS = "kill", "pause", "ban", "runworker", "rqworker", "address"
@@ -179,7 +179,7 @@ def _act(seed: int, number: int, life: str) -> str:
         TRAIL: stands,
         PART: stands,
         ADD: stands,
-        TARGETS: stands,
+        SPLIT: stands,
         CHANGE: entry == LIMIT,
     }
     acts = [act for act, meets_it in possible.items() if meets_it]
