@@ -63,7 +63,7 @@ from orders.queueing.market import Funds, Reading, funds_read, market_read, mark
 from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
 from orders.queueing.surroundings import surroundings
 from orders.reversal import reversal_sentence, reversals_drop, trio_reverse
-from orders.selectors import entry_cost
+from orders.selectors import entry_cost, trio_cost
 from orders.specs import part_targets_of, part_targets_read, part_targets_text
 from orders.story import change_sentence, move_sentence, note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
@@ -267,17 +267,18 @@ def trio_move(*, trio_id: int, role: Role, level: Decimal, by: str) -> LevelMove
     return _level_wish(trio_id, role, lambda trio: level, by=by)
 
 
-def trio_break_even(*, trio_id: int, by: str, offset_ticks: int = 0) -> LevelMove:
+def trio_break_even(*, trio_id: int, by: str, offset_ticks: int = 0, of_trio: bool = False) -> LevelMove:
     """Wish for the stop where it loses nothing, the entry's fees and its own included, or ``offset_ticks`` better.
 
-    Of the whole trio: what its entry cost, and nothing it has earned meanwhile. Raises as ``trio_move``, and IllegalTransition
-    when the stop is there already or better, or what the entry cost is not known yet.
+    Of what is open alone, or with ``of_trio`` of the whole trio, what its parts have earned counted. Raises as ``trio_move``,
+    and IllegalTransition when the stop is there already or better, or what the entry cost is not known yet.
     """
-    return _level_wish(trio_id, Role.STOP_LOSS, partial(_break_even, offset_ticks=offset_ticks), by=by)
+    level_of = partial(_break_even, offset_ticks=offset_ticks, of_trio=of_trio)
+    return _level_wish(trio_id, Role.STOP_LOSS, level_of, by=by)
 
 
-def _break_even(trio: TrioOrder, *, offset_ticks: int) -> Decimal:
-    cost = entry_cost(trio)
+def _break_even(trio: TrioOrder, *, offset_ticks: int, of_trio: bool = False) -> Decimal:
+    cost = trio_cost(trio) if of_trio else entry_cost(trio)
     if cost is None:
         raise IllegalTransition(
             "What its entry cost is not known yet: try again in a moment. Nothing was moved."

@@ -261,6 +261,24 @@ def test_the_stop_follows_the_targets(eth: Desk) -> None:
     assert is_sound(eth, trio)
 
 
+def test_break_even_of_the_rest_and_of_the_trio_are_two_prices(desk: Desk) -> None:
+    # Case 28: long 0.500 at 2000.00, 0.200 taken off at 2030.00
+    desk.simulator.set_price("ETHUSDT", "1999.99")  # a market order takes the other side of the spread
+    words = ETH | {"quantity": D("0.500"), "protection": "ON_FIRST_FILL"}
+    trio = desk.placed(desk.a_trio(**words))
+    worked(desk, trio, lambda: len(targets(desk)) == 1 and len(stops(desk)) == 1)
+    desk.simulator.set_price("ETHUSDT", "2030")
+    services.trio_close_part(trio_id=trio.pk, by="test", quantity=D("0.200"))
+    worked(desk, trio, lambda: not SizeChange.objects.filter(end="").exists())
+    worked(desk, trio, lambda: trio.fills.count() == 2)
+    assert [fill.price for fill in trio.fills.order_by("pk")] == [D("2000.00"), D("2030.00")]
+
+    services.trio_break_even(trio_id=trio.pk, by="test", of_trio=True)
+    worked(desk, trio, lambda: stops(desk) == [(D("1983.34"), None)])
+    services.trio_break_even(trio_id=trio.pk, by="test")
+    worked(desk, trio, lambda: stops(desk) == [(D("2002.01"), None)])
+
+
 def test_two_targets_gapped_over_at_once_close_the_position_once(eth: Desk) -> None:
     words = ETH | {"quantity": D("0.400"), "part_targets": part_targets(("2040", "50"))}
     trio = opened(eth, [("2040", "0.200"), ("2080", None)], protection="ON_FIRST_FILL", **words)
