@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from exchange.types import OrderType, PositionMode
-from orders.domain.enums import LegState, Protection, Role, TrioState
 from orders.domain.entry_terms import resting_entry
+from orders.domain.enums import LegState, Protection, Role, TrioState
 from orders.domain.errors import IllegalTransition
 from orders.domain.level_moves import standing_check
 from orders.domain.size_changes import add_standing_check, size_standing_check
@@ -74,7 +74,12 @@ def moments(spec: Spec) -> Iterator[tuple[str, TrioSnapshot]]:
 
 
 def specs() -> Iterator[tuple[str, Spec]]:
-    kinds = (("MARKET", LONG), ("LIMIT", LIMIT), ("MARKET, PRE_ARMED", ARMED), ("LIMIT, PRE_ARMED", ARMED_LIMIT))
+    kinds = (
+        ("MARKET", LONG),
+        ("LIMIT", LIMIT),
+        ("MARKET, PRE_ARMED", ARMED),
+        ("LIMIT, PRE_ARMED", ARMED_LIMIT),
+    )
     for name, spec in kinds:
         yield f"{name}, one-way", spec
         yield f"{name}, hedge", replace(spec, mode=PositionMode.HEDGE, position_side=HEDGE.position_side)

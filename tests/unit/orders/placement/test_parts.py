@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from accounts.gateways import exchange_for
+from exchange.types import NewOrder, OrderType, PositionSide, Side, Stamp
 from orders import services
 from orders.domain import client_ids
 from orders.domain.enums import Role
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
 from orders.domain.snapshot import SizeEnd
+from orders.exchange_data.clock import exchange_now_ms
 from orders.installation import install_row
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
@@ -377,3 +380,24 @@ def test_a_part_target_whose_level_is_passed_takes_its_share_at_market(eth: Desk
     assert abs(eth.simulator.position("ETHUSDT", side=trio.position_side).quantity) == D("0.200")
     assert targets(eth) == [(D("2080"), None)]
     assert is_sound(eth, trio)
+
+
+def test_a_hedge_stop_that_a_person_has_made_too_large_leaves(hedge_desk: Desk) -> None:
+    # Given an armed trio whose legs are for all of it
+    desk = hedge_desk
+    trio = desk.placed(desk.a_trio(quantity=D("0.170"), protection="PRE_ARMED"))
+    worked(desk, trio, lambda: the(trio).wake_at is None)
+    assert stops(desk) == [(D("95000"), D("0.170"))]
+
+    # When a person sells half of it in the app
+    exchange = exchange_for(desk.account.pk)
+    sold = NewOrder(
+        "web_1", "BTCUSDT", Side.SELL, OrderType.MARKET, position_side=PositionSide.LONG, quantity=D("0.090")
+    )
+    exchange.send(exchange.submit_request(sold), stamp=Stamp(exchange_now_ms("PAPER"), 5000))
+
+    # Then a stop for whatever is left stands, and what is larger than that is gone
+    worked(desk, trio, lambda: stops(desk) == [(D("95000"), None)])
+    worked(desk, trio, lambda: targets(desk) == [(D("110000"), None)])
+    assert the(trio).state == "OPEN", story(trio)
+    assert is_sound(desk, trio)
