@@ -17,6 +17,8 @@ from exchange.types import (
     Connected,
     Disconnected,
     ExchangeMs,
+    FundingRate,
+    IncomeView,
     Kline,
     LeverageBracket,
     MarginType,
@@ -61,6 +63,10 @@ class PublicExchange(Protocol):
         """Bars of the mark price, as ``klines``; nothing is traded at one, so they have no volume."""
         ...
 
+    def funding_rates(self, symbol: str, *, since: int, until: int) -> Sequence[FundingRate]:
+        """The fundings of a symbol within a span of time, oldest first."""
+        ...
+
 
 class Exchange(PublicExchange, Protocol):
     """One account's way to its exchange. Safe to use from several threads."""
@@ -100,6 +106,10 @@ class Exchange(PublicExchange, Protocol):
     def trades(
         self, symbol: str, *, since: int, at: ExchangeMs, order_id: int | None = None
     ) -> Sequence[TradeView]: ...
+
+    def income(self, *, since: int, at: ExchangeMs) -> Sequence[IncomeView]:
+        """Every line of the account's income from ``since`` on, oldest first; the exchange knows three months."""
+        ...
 
     def positions(
         self, symbol: str | None = None, *, at: ExchangeMs, timeout_ms: int | None = None
