@@ -99,12 +99,13 @@ def _reverses(trio: TrioOrder) -> int | None:
 
 
 def _pnl_document(result: NetPnl) -> dict[str, str]:
-    """One asset's part of what a trio brought. ``net`` is the figure: realised less fees."""
+    """One asset's part of what a trio brought. ``net`` is the figure: realised less fees, plus funding."""
     return {
         "asset": result.asset,
         "net": plain(result.net),
         "realized": plain(result.realized),
         "fees": plain(result.fees),
+        "funding": plain(result.funding),
     }
 
 
@@ -138,7 +139,10 @@ def trio_sentence(trio: TrioOrder) -> str:
 
 def pnl_sentence(result: NetPnl) -> str:
     """Say what came of a trio in one asset: the net, and its parts."""
-    return f"Net PnL {signed(result.net)} {result.asset} (realised {signed(result.realized)}, fees {plain(result.fees)})."
+    parts = f"realised {signed(result.realized)}, fees {plain(result.fees)}"
+    if result.funding:
+        parts += f", funding {signed(result.funding)}"
+    return f"Net PnL {signed(result.net)} {result.asset} ({parts})."
 
 
 def decimals(value: Decimal | None, grid: Decimal | None) -> str:

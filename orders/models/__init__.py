@@ -1,6 +1,7 @@
 """Tables of the trading core. The database is the truth; the queue only a nudge."""
 
 from orders.models.book import Slot
+from orders.models.income import Income, IncomeReading, IncomeShare
 from orders.models.journal import (
     AnchoredHead,
     Fill,
@@ -21,6 +22,9 @@ __all__ = [
     "Clock",
     "Fill",
     "Heartbeat",
+    "Income",
+    "IncomeReading",
+    "IncomeShare",
     "Install",
     "JournalAnchor",
     "Leg",
