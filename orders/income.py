@@ -20,7 +20,7 @@ from exchange.port import Exchange
 from exchange.types import ZERO, ExchangeMs, IncomeView
 from infrastructure.rows import fetch_all, fetch_first
 from orders.domain.income_shares import shares_of
-from orders.domain.rounding import plain
+from orders.domain.rounding import plain, signed
 from orders.exchange_data.clock import db_now, exchange_now_ms, from_ms
 from orders.models import Fill, Income, IncomeReading, IncomeShare, TrioOrder
 
@@ -36,6 +36,7 @@ RATE_MS: Final = 60_000  # a funding lies so near to the line about it
 FUNDING: Final = ("FUNDING_FEE", "SPECIAL_FUNDING_FEE")
 SHARED: Final = (*FUNDING, "INSURANCE_CLEAR")
 BATCH: Final = 500
+TRIOS_NAMED: Final = 10
 
 # Signed positions by trio at a moment: what their executions add up to, and what was adopted. Trios that had ended are out.
 HELD = """
@@ -259,3 +260,13 @@ def differences(account: ExchangeAccount, reading: IncomeReading, *, at: Exchang
 def income_sums(account_id: int, *, since: int, until: int) -> list[IncomeSum]:
     """Return the account's income by asset and kind between two moments (exchange ms); assets are never added up."""
     return [IncomeSum(*row) for row in fetch_all(SUMS, account_id, since, until)]
+
+
+def difference_sentences(reading: IncomeReading) -> list[str]:
+    """Say where the exchange booked otherwise than our executions say, an asset at a time; nothing where all is equal."""
+    return [
+        f"In {asset} the exchange booked {signed(Decimal(found['realized']))} realised and {signed(Decimal(found['fees']))}"
+        f" fees more than our executions say (trios {', '.join(map(str, found['trios'][:TRIOS_NAMED]))}"
+        f"{' …' if len(found['trios']) > TRIOS_NAMED else ''})."
+        for asset, found in sorted(reading.differences.items())
+    ]

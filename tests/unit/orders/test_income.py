@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.urls import reverse
 
 from accounts.gateways import exchange_for
 from exchange.types import NewOrder, OrderType, Side, Stamp
@@ -17,6 +20,7 @@ from orders.exchange_data.clock import exchange_now_ms
 from orders.income import LATE_MS, SETTLED_MS, differences, income_read, income_sums
 from orders.models import Fill, Income, IncomeReading, IncomeShare, TrioOrder
 from tests.builders import Desk, story, the, until
+from tests.unit.orders.operators import a_superuser
 
 EIGHT_HOURS_MS = 8 * 3_600_000
 
@@ -188,3 +192,34 @@ def test_an_adopted_position_has_its_funding_too(desk: Desk) -> None:
     funded(desk)
     income_read(desk.account)
     assert funding_of(trio) == D("-0.1")
+
+
+def test_the_command_and_the_page_show_sums_by_asset_and_differences(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given an account whose income differs on one execution
+    trio = opened(desk)
+    funded(desk)
+    closed(desk, trio)
+    Fill.objects.filter(trio=trio, side="SELL").update(realized_pnl=D(7))
+
+    # When it is read by the command
+    call_command("income", "--read", "--json")
+    (found,) = json.loads(capsys.readouterr().out)["accounts"]
+
+    # Then sums are by asset and kind, and the difference names the trio
+    parts = {(part["asset"], part["kind"]): part for part in found["income"]}
+    assert parts["USDT", "FUNDING_FEE"] == {
+        "asset": "USDT", "kind": "FUNDING_FEE", "lines": 1, "total": "-0.1", "of_trios": "-0.1", "of_account": "0",
+    }  # fmt: skip
+    assert parts["USDT", "COMMISSION"]["of_account"] == "0"
+    assert parts["USDT", "TRANSFER"]["of_trios"] == "0"
+    assert found["differences"]["USDT"]["trios"] == [trio.pk]
+
+    # And without --json, and on the account's page, it is a sentence
+    call_command("income", "--account", "desk")
+    assert f"fees more than our executions say (trios {trio.pk})" in capsys.readouterr().out
+    reading = IncomeReading.objects.get()
+    page = a_superuser().get(reverse("admin:orders_incomereading_change", args=[reading.pk])).content.decode()
+    assert "more than our executions say" in page
+    assert "FUNDING_FEE: <b>-0.1</b> USDT" in page.replace("−", "-")
