@@ -36,7 +36,7 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "filled": decimals(_filled(legs), step),
         "uncovered_ms": uncovered_now(trio).total,
         "question": trio.question or None,
-        "net_pnl": [_pnl_document(result) for result in net_pnl([trio.pk]).get(trio.pk, ())],
+        "net_pnl": [pnl_document(result) for result in net_pnl([trio.pk]).get(trio.pk, ())],
         "legs": [_leg_document(leg, step=step, tick=tick) for leg in legs],
         "targets": _targets_document(trio, legs, step=step, tick=tick),
         "size_changes": [_size_document(change, step=step, tick=tick) for change in trio.size_changes.all()],
@@ -98,7 +98,7 @@ def _reverses(trio: TrioOrder) -> int | None:
     return Reversal.objects.filter(successor=trio).values_list("trio_id", flat=True).first()
 
 
-def _pnl_document(result: NetPnl) -> dict[str, str]:
+def pnl_document(result: NetPnl) -> dict[str, str]:
     """One asset's part of what a trio brought. ``net`` is the figure: realised less fees, plus funding."""
     return {
         "asset": result.asset,
