@@ -190,7 +190,7 @@ def test_a_stop_that_was_gapped_over_through_the_exchange(
 
     # the daily loss counts all of it, and new risk is refused
     RiskLimit.objects.create(account=desk.account, daily_loss=D(200))
-    refused_trio = desk.a_trio(quantity=D("0.001"), stop_loss=D("50000"), take_profit=D("70000"))
+    refused_trio = desk.a_trio(quantity=D("0.010"), stop_loss=D("50000"), take_profit=D("70000"))
     with pytest.raises(TrioRefused, match=f"{-trade.net:.2f} of 200"):
         desk.queued(refused_trio)
 
