@@ -13,16 +13,18 @@ from itertools import groupby
 from typing import Any, Final
 
 from django.db import connection, transaction
+from django.db.models import F
 
 from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
+from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from exchange.types import ZERO, ExchangeMs, IncomeView
 from infrastructure.rows import fetch_all, fetch_first
 from orders.domain.income_shares import shares_of
 from orders.domain.rounding import plain, signed
 from orders.exchange_data.clock import db_now, exchange_now_ms, from_ms
-from orders.models import Fill, Income, IncomeReading, IncomeShare, TrioOrder
+from orders.models import FeePrice, Fill, Income, IncomeReading, IncomeShare, TrioOrder
 
 DAY_MS: Final = 24 * 3600 * 1000
 KEPT_MS: Final = 89 * DAY_MS  # the exchange knows three months
@@ -36,6 +38,8 @@ RATE_MS: Final = 60_000  # a funding lies so near to the line about it
 FUNDING: Final = ("FUNDING_FEE", "SPECIAL_FUNDING_FEE")
 SHARED: Final = (*FUNDING, "INSURANCE_CLEAR")
 BATCH: Final = 500
+MINUTE_MS: Final = 60_000
+FEES_MAX: Final = 200  # priced in one reading
 TRIOS_NAMED: Final = 10
 
 # Signed positions by trio at a moment: what their executions add up to, and what was adopted. Trios that had ended are out.
@@ -139,6 +143,7 @@ def income_read(account: ExchangeAccount) -> IncomeReading:
             create_defaults={"since_ts": since, "read_ts": at, "read_at": db_now()},
         )
     income_allot(account, exchange, at=at)
+    fee_prices_read(account, exchange, at=at)
     reading.differences = {
         asset: {"realized": plain(found.realized), "fees": plain(found.fees), "trios": found.trios}
         for asset, found in differences(account, reading, at=at).items()
@@ -188,6 +193,33 @@ def income_allot(account: ExchangeAccount, exchange: Exchange, *, at: ExchangeMs
             ],
             ignore_conflicts=True,
         )
+
+
+def fee_prices_read(account: ExchangeAccount, exchange: Exchange, *, at: ExchangeMs) -> None:
+    """Read what fees that were paid in another asset were worth: the close of the minute they were paid in.
+
+    What the exchange shows no bar for stays not yet known; the next reading asks again.
+    """
+    unpriced = Fill.objects.filter(
+        account=account, fee_price=None, time_ts__range=(at - COMPARED_MS, at - MINUTE_MS), commission__gt=0
+    ).exclude(commission_asset__in=("", F("trio__symbol__margin_asset")))
+    closes: dict[tuple[str, int], Decimal | None] = {}
+    for fill in unpriced.select_related("trio__symbol").order_by("-time_ts")[:FEES_MAX]:
+        pair, minute = fill.commission_asset + fill.trio.symbol.margin_asset, fill.time_ts // MINUTE_MS
+        if (pair, minute) not in closes:
+            closes[pair, minute] = _close_of(exchange, pair, minute * MINUTE_MS)
+        price = closes[pair, minute]
+        if price is not None:
+            FeePrice.objects.get_or_create(fill=fill, defaults={"price": price})
+
+
+def _close_of(exchange: Exchange, pair: str, since: int) -> Decimal | None:
+    """Return the close of the one-minute bar that opened then; ``None`` where the exchange shows none."""
+    try:
+        bars = exchange.klines(pair, "1m", since=since, limit=1)
+    except ExchangeError:
+        return None
+    return bars[0].close if bars and bars[0].open_time == since else None
 
 
 def _together(lines: Iterable[Income]) -> Iterator[list[Income]]:

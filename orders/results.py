@@ -14,7 +14,7 @@ from orders.domain.enums import ENDS, Role, TrioState
 from orders.domain.statistics import Trade, planned_risk, stop_slippage
 from orders.exchange_data.clock import from_ms, to_ms
 from orders.models import Fill, Leg, LevelMove, Slot, TrioOrder
-from orders.selectors import NetPnl, net_pnl, trios_listed
+from orders.selectors import NetConverted, NetPnl, net_converted, net_pnl, trios_listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,17 @@ def trades_of(trios: Iterable[TrioOrder]) -> TradesFound:
     """Return the trades of these trios, which have ended."""
     trios = list(trios)
     results = net_pnl([trio.pk for trio in trios])
+    converted = net_converted([trio.pk for trio in trios])
     found = TradesFound()
     for trio in trios:
         parts = results.get(trio.pk, ())
         legs, fills = list(trio.legs.all()), list(trio.fills.all())
-        if why := _not_known(legs, fills, parts):
+        in_one = converted.get(trio.pk)
+        if why := _not_known(legs, fills, in_one):
             found.not_known[trio.pk] = why
         else:
-            found.trades.setdefault(parts[0].asset, []).append(_trade(trio, legs, fills, parts[0]))
+            trade = _trade(trio, legs, fills, _in_one_asset(parts, in_one))
+            found.trades.setdefault(trio.symbol.margin_asset, []).append(trade)
     return found
 
 
@@ -108,13 +111,21 @@ def _filtered(wanted: Wanted) -> QuerySet[TrioOrder]:
     return trios_listed().filter(**{name: value for name, value in terms.items() if value})
 
 
-def _not_known(legs: Sequence[Leg], fills: Sequence[Fill], parts: Sequence[NetPnl]) -> str:
+def _not_known(legs: Sequence[Leg], fills: Sequence[Fill], converted: NetConverted | None) -> str:
     """Say why the result of a trio is not known; nothing where it is."""
     if sum((fill.quantity for fill in fills), ZERO) < _executed(legs):
         return "executions of it are still to be booked"
-    if len(parts) > 1:
-        return f"fees of it were paid in {parts[1].asset}, which no price here turns into {parts[0].asset}"
+    if converted is not None and converted.net is None:
+        return f"what a fee of it was worth in {converted.asset} is not yet known"
     return ""
+
+
+def _in_one_asset(parts: Sequence[NetPnl], converted: NetConverted | None) -> NetPnl:
+    """Return the result in the margin asset, which comes first, with all fees in it."""
+    own = parts[0]
+    if converted is None or converted.fees is None:
+        return own
+    return NetPnl(own.asset, own.realized, converted.fees, own.funding)
 
 
 def _executed(legs: Iterable[Leg]) -> Decimal:

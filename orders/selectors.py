@@ -18,7 +18,7 @@ from accounts.gateways import limits_of
 from exchange.types import ZERO
 from orders.domain.average import running_average
 from orders.domain.enums import ENDS, OPENING, Form, Role, TrioState
-from orders.domain.rounding import plain
+from orders.domain.rounding import plain, signed
 from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
 from orders.domain.validation import TAKER_FEE
 from orders.models import Clock, Leg, TrioOrder, Watch
@@ -63,6 +63,17 @@ NET_PNL = """
     WHERE share.trio_id = ANY (%(trios)s)
     ) part
     GROUP BY part.trio_id, part.asset ORDER BY part.trio_id, min(part.place), part.asset
+"""
+# Fees in other assets than the margin asset, at what they were worth; and how many of them have no price yet.
+CONVERTED = """
+    SELECT fill.trio_id, symbol.margin_asset, coalesce(sum(fill.commission * fee.price), 0), count(*) - count(fee.price)
+    FROM orders_fill fill
+    JOIN orders_trioorder trio ON trio.id = fill.trio_id
+    JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    LEFT JOIN orders_feeprice fee ON fee.fill_id = fill.id
+    WHERE fill.trio_id = ANY (%s) AND fill.commission <> 0
+      AND fill.commission_asset NOT IN ('', symbol.margin_asset)
+    GROUP BY fill.trio_id, symbol.margin_asset
 """
 
 
@@ -169,6 +180,44 @@ def net_pnl(trio_ids: Collection[int]) -> dict[int, tuple[NetPnl, ...]]:
     found: dict[int, tuple[NetPnl, ...]] = {}
     for trio_id, asset, realized, fees, funding in rows:
         found[trio_id] = (*found.get(trio_id, ()), NetPnl(asset, realized, fees, funding))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class NetConverted:
+    """A trio's net in its symbol's margin asset, fees in other assets converted at what they were worth when paid.
+
+    ``fees``: all of them, converted. ``None``: not yet known, as there is no price for one of them.
+    """
+
+    asset: str
+    fees: Decimal | None
+    net: Decimal | None
+
+    @property
+    def sentence(self) -> str:
+        """Say the figure, and that fees were converted."""
+        if self.net is None:
+            return f"Together in {self.asset}: not yet known, as there is no price yet for a fee in another asset."
+        return f"Together {signed(self.net)} {self.asset}, fees in other assets converted at what they were worth when paid."
+
+
+def net_converted(trio_ids: Collection[int]) -> dict[int, NetConverted]:
+    """Return the converted net of those of these trios that paid fees in other assets."""
+    if not trio_ids:
+        return {}
+    parts = net_pnl(trio_ids)
+    with connection.cursor() as cursor:
+        cursor.execute(CONVERTED, [list(trio_ids)])
+        rows = cursor.fetchall()
+    found: dict[int, NetConverted] = {}
+    for trio_id, asset, foreign, unpriced in rows:
+        own = next((part for part in parts[trio_id] if part.asset == asset), NetPnl(asset, ZERO, ZERO))
+        found[trio_id] = (
+            NetConverted(asset, None, None)
+            if unpriced
+            else NetConverted(asset, own.fees + foreign, own.net - foreign)
+        )
     return found
 
 

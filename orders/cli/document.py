@@ -19,7 +19,7 @@ from orders.models import BreakEvenTrigger, Leg, LevelMove, Reversal, SizeChange
 from orders.models.trio import PriceFollower
 from orders.placement.uncovered import uncovered_now
 from orders.reversal import reversal_sentence
-from orders.selectors import NetPnl, net_pnl
+from orders.selectors import NetPnl, net_converted, net_pnl
 from orders.specs import part_targets_of
 from orders.story import move_sentence, size_sentence
 
@@ -37,6 +37,7 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "uncovered_ms": uncovered_now(trio).total,
         "question": trio.question or None,
         "net_pnl": [pnl_document(result) for result in net_pnl([trio.pk]).get(trio.pk, ())],
+        "net_converted": _converted_document(trio),
         "legs": [_leg_document(leg, step=step, tick=tick) for leg in legs],
         "targets": _targets_document(trio, legs, step=step, tick=tick),
         "size_changes": [_size_document(change, step=step, tick=tick) for change in trio.size_changes.all()],
@@ -109,6 +110,14 @@ def pnl_document(result: NetPnl) -> dict[str, str]:
     }
 
 
+def _converted_document(trio: TrioOrder) -> dict[str, str | None] | None:
+    """The net in one asset where fees were paid in others, at what those were worth then; ``net`` null: not yet known."""
+    found = net_converted([trio.pk]).get(trio.pk)
+    if found is None:
+        return None
+    return {"asset": found.asset, "net": None if found.net is None else plain(found.net)}
+
+
 def trio_sentence(trio: TrioOrder) -> str:
     """Say in one or two sentences what a trio is and where it stands."""
     step = trio.symbol.step_size
@@ -126,6 +135,7 @@ def trio_sentence(trio: TrioOrder) -> str:
     if (wish := Reversal.objects.filter(trio=trio).first()) is not None:
         words.append(reversal_sentence(wish))
     words += [pnl_sentence(result) for result in net_pnl([trio.pk]).get(trio.pk, ())]
+    words += [found.sentence for found in net_converted([trio.pk]).values()]
     if (gaps := uncovered_now(trio)).total:
         refused = f", {gaps.refused} ms of it while the exchange refused or lost a stop or exit"
         words.append(f"Uncovered for {gaps.total} ms in all{refused if gaps.refused else ''}.")

@@ -1,7 +1,7 @@
 """Tables of the trading core. The database is the truth; the queue only a nudge."""
 
 from orders.models.book import Slot
-from orders.models.income import Income, IncomeReading, IncomeShare
+from orders.models.income import FeePrice, Income, IncomeReading, IncomeShare
 from orders.models.journal import (
     AnchoredHead,
     Fill,
@@ -20,6 +20,7 @@ __all__ = [
     "AnchoredHead",
     "BreakEvenTrigger",
     "Clock",
+    "FeePrice",
     "Fill",
     "Heartbeat",
     "Income",

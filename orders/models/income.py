@@ -6,6 +6,7 @@ from django.db import models
 
 from accounts.models import ExchangeAccount
 from orders.models.fields import amount
+from orders.models.journal import Fill
 from orders.models.trio import TrioOrder
 
 
@@ -57,6 +58,19 @@ class IncomeShare(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount.normalize():f} of {self.income}, trio {self.trio_id}"
+
+
+class FeePrice(models.Model):
+    """What one unit of an execution's fee was worth in the symbol's margin asset when it was paid.
+
+    Only of executions whose fee was paid in another asset. Without a row: not yet known.
+    """
+
+    fill = models.OneToOneField(Fill, on_delete=models.PROTECT, primary_key=True, related_name="fee_price")
+    price = amount()
+
+    def __str__(self) -> str:
+        return f"{self.price.normalize():f} for the fee of {self.fill}"
 
 
 class IncomeReading(models.Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal as D
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,14 +12,15 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from accounts.gateways import exchange_for
-from exchange.types import NewOrder, OrderType, Side, Stamp
+from exchange.types import ExchangeMs, NewOrder, OrderType, Side, Stamp
 from orders import selectors, services
 from orders.adoption import position_adopt
 from orders.cli.document import trio_document, trio_sentence
 from orders.domain.adoption import Level
 from orders.exchange_data.clock import exchange_now_ms
-from orders.income import LATE_MS, SETTLED_MS, differences, income_read, income_sums
+from orders.income import LATE_MS, SETTLED_MS, differences, fee_prices_read, income_read, income_sums
 from orders.models import Fill, Income, IncomeReading, IncomeShare, TrioOrder
+from orders.results import Wanted, trades_wanted
 from tests.builders import Desk, story, the, until
 from tests.unit.orders.operators import a_superuser
 
@@ -223,3 +225,55 @@ def test_the_command_and_the_page_show_sums_by_asset_and_differences(
     page = a_superuser().get(reverse("admin:orders_incomereading_change", args=[reading.pk])).content.decode()
     assert "more than our executions say" in page
     assert "FUNDING_FEE: <b>-0.1</b> USDT" in page.replace("−", "-")
+
+
+class Bars:
+    """An exchange that shows one-minute bars of BNBUSDT at 600, or none."""
+
+    def __init__(self, price: str | None) -> None:
+        self.price = price
+        self.asked: list[tuple[str, int]] = []
+
+    def klines(self, symbol: str, timeframe: str, *, since: int, limit: int) -> list[Any]:
+        self.asked.append((symbol, since))
+        if self.price is None:
+            return []
+        return [SimpleNamespace(open_time=since, close=D(self.price))]
+
+
+def test_fees_in_bnb_stay_apart_and_are_converted_at_their_own_price(desk: Desk) -> None:
+    # Given ETHUSDT long 0.500 @ 2000.00, closed @ 2006.00, fees of 0.045 % in BNB
+    trio = closed(desk, opened(desk))
+    for side, price, fee, gain in (("BUY", "2000", "0.00075", "0"), ("SELL", "2006", "0.00075225", "3")):
+        Fill.objects.filter(trio=trio, side=side).update(
+            quantity=D("0.500"),
+            price=D(price),
+            commission=D(fee),
+            commission_asset="BNB",
+            realized_pnl=D(gain),
+        )
+    trio.legs.filter(filled__gt=0).update(filled=D("0.500"))
+
+    def parts() -> dict[str, D]:
+        return {part.asset: part.net for part in selectors.net_pnl([trio.pk])[trio.pk]}
+
+    # While there is no price of BNB both parts are shown, the net is not yet known, and nothing waits for it
+    later = ExchangeMs(exchange_now_ms("PAPER") + 120_000)
+    fee_prices_read(desk.account, Bars(None), at=later)  # type: ignore[arg-type]
+    assert parts() == {"USDT": D("3"), "BNB": D("-0.00150225")}
+    assert trio_document(trio)["net_converted"] == {"asset": "USDT", "net": None}
+    assert "not yet known" in trio_sentence(the(trio))
+    assert list(trades_wanted(Wanted()).not_known) == [trio.pk]
+
+    # Once there is, it is filled in, and says that it was converted
+    fee_prices_read(desk.account, Bars("600.00"), at=later)  # type: ignore[arg-type]
+    assert parts() == {"USDT": D("3"), "BNB": D("-0.00150225")}
+    assert trio_document(trio)["net_converted"] == {"asset": "USDT", "net": "2.09865"}
+    assert "Together +2.09865 USDT" in trio_sentence(the(trio))
+    (trade,) = trades_wanted(Wanted()).trades["USDT"]
+    assert (trade.net, trade.fees) == (D("2.09865"), D("0.90135"))
+
+    # And it is asked for once
+    asked = Bars("601.00")
+    fee_prices_read(desk.account, asked, at=later)  # type: ignore[arg-type]
+    assert asked.asked == []

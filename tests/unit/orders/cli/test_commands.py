@@ -149,6 +149,7 @@ def test_a_script_places_looks_cancels_and_closes() -> None:
         "net_pnl": [
             {"asset": "USDT", "net": "-0.5000005", "realized": "0", "fees": "0.5000005", "funding": "0"}
         ],
+        "net_converted": None,
         "adopted": None,
         "reversal": None,
         "reverses": None,

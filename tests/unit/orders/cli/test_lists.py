@@ -208,9 +208,9 @@ def test_only_trades_are_counted_and_what_is_not_known_says_so(
     assert [(asset["trades"], asset["no_losses"]) for asset in found["assets"]] == [(1, False)]
     assert found["not_known"] == []
 
-    # When a fee of it was paid in another asset, its result is not known; nothing else waits for it
+    # When a fee of it was paid in another asset without a price, its result is not known; nothing else waits for it
     Fill.objects.filter(trio=trade, side="SELL").update(commission=D("0.0007"), commission_asset="BNB")
     found = told(capsys, "statistics")
     assert found["assets"] == []
     assert found["not_known"][0]["trio"] == trade.pk
-    assert "BNB" in found["not_known"][0]["reason"]
+    assert "not yet known" in found["not_known"][0]["reason"]
