@@ -28,7 +28,7 @@ from orders.models import FeePrice, Fill, Income, IncomeReading, IncomeShare, Tr
 
 DAY_MS: Final = 24 * 3600 * 1000
 KEPT_MS: Final = 89 * DAY_MS  # the exchange knows three months
-FIRST_MS: Final = 7 * DAY_MS  # read of an account that has traded nothing yet
+FIRST_MS: Final = 7 * DAY_MS - 1000  # read of an account that has traded nothing yet: one question
 OVERLAP_MS: Final = 3600 * 1000  # lines may appear late
 SETTLED_MS: Final = 30_000  # younger ones are not judged: what belongs to them may still be under way
 LATE_MS: Final = 20_000  # funding is taken up to 15 s after the hour, from who held the position on it
