@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from decimal import Decimal as D
 from types import SimpleNamespace
 from typing import Any
@@ -277,3 +278,35 @@ def test_fees_in_bnb_stay_apart_and_are_converted_at_their_own_price(desk: Desk)
     asked = Bars("601.00")
     fee_prices_read(desk.account, asked, at=later)  # type: ignore[arg-type]
     assert asked.asked == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_all_trios_and_the_account_add_up_to_the_exchanges_wallet(hedge_desk: Desk, seed: int) -> None:
+    """Longs and shorts that come and go through fundings."""
+    desk, chance = hedge_desk, random.Random(seed)
+    before = desk.simulator.wallet()
+    living: dict[str, TrioOrder] = {}
+    trios: list[TrioOrder] = []
+    for _ in range(8):
+        side = chance.choice(["BUY", "SELL"])
+        if side in living:
+            closed(desk, living.pop(side))
+        else:
+            living[side] = opened(desk, side=side, quantity=D(chance.choice(["0.010", "0.010", "0.020"])))
+            trios.append(living[side])
+        if chance.random() < 0.7:
+            funded(desk)
+        if chance.random() < 0.3:
+            income_read(desk.account)  # in between, as a worker does
+        desk.simulator.set_price("BTCUSDT", str(100_000 + chance.randrange(-900, 900)))
+    for trio in living.values():
+        closed(desk, trio)
+
+    reading = income_read(desk.account)
+
+    assert reading.differences == {}
+    results = [part for parts in selectors.net_pnl([trio.pk for trio in trios]).values() for part in parts]
+    assert sum((part.net for part in results), D(0)) == desk.simulator.wallet() - before
+    sums = income_sums(desk.account.pk, since=0, until=exchange_now_ms("PAPER"))
+    assert {found.kind for found in sums if found.of_account} == {"TRANSFER"}
+    assert any(part.funding for part in results)
