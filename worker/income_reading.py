@@ -17,7 +17,7 @@ from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
 from exchange.rate_limits import Priority, spending
 from orders.income import income_read
-from worker.income_schedule import IncomeSchedule
+from worker.income_schedule import IncomeSchedule, stagger_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class IncomeReader:
         self._account = account
         self._pool = pool
         self._lock = threading.Lock()
-        self._schedule = IncomeSchedule(time.monotonic())
+        self._schedule = IncomeSchedule(time.monotonic(), stagger=stagger_of(account.pk))
         self._reading: Future[None] | None = None
 
     def want(self) -> None:

@@ -14,7 +14,7 @@ from orders.exchange_data.clock import from_ms
 from orders.income import IncomeSum, difference_sentences, income_read, income_sums
 from orders.models import IncomeReading
 
-NOT_READ = "not read yet: “runworker” reads it half a minute after it has begun to watch the account."
+NOT_READ = "not read yet: “runworker” reads it soon after it has begun to watch the account."
 
 
 class Command(TrioCommand):

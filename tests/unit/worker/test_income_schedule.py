@@ -9,6 +9,7 @@ from worker.income_schedule import (
     RETRY_SECONDS,
     SOON_SECONDS,
     IncomeSchedule,
+    stagger_of,
 )
 
 START = 1000.0
@@ -68,3 +69,17 @@ def test_after_a_failure_it_waits_ever_longer_or_as_long_as_it_was_asked() -> No
     for _ in range(20):
         schedule.failed(START, 0.0)
     assert schedule.failed(START, 0.0) == HOURLY_SECONDS
+
+
+def test_accounts_that_are_funded_together_read_one_after_the_other() -> None:
+    staggers = [stagger_of(account_id) for account_id in range(1, 51)]
+    assert len(set(staggers)) == 50
+    for minute in range(8):
+        within = [s for s in staggers if 60 * minute <= s < 60 * (minute + 1)]
+        assert 30 * len(within) <= 300  # of 2400 of weight
+    schedule = IncomeSchedule(START, stagger=70.0)
+    assert not schedule.is_due(START + FIRST_SECONDS + 69)
+    schedule.begun(START)
+    schedule.wanted(START + 600)
+    assert not schedule.is_due(START + 600 + SOON_SECONDS + 69)
+    assert schedule.is_due(START + 600 + SOON_SECONDS + 70)

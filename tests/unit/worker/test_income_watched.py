@@ -24,7 +24,9 @@ def watched(desk: Desk, manager: WatchManager) -> Watched:
 
 
 def schedule(watched: Watched) -> IncomeSchedule:
-    return watched.watch._income._schedule
+    found = watched.watch._income._schedule
+    found._stagger = 0.0  # of this account
+    return found
 
 
 def read(watched: Watched) -> int:
