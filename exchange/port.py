@@ -8,6 +8,7 @@ the errors of ``exchange.errors``.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 from exchange.types import (
@@ -29,6 +30,7 @@ from exchange.types import (
     Permissions,
     PositionView,
     PriceTick,
+    Side,
     Stamp,
     StreamEvent,
     SymbolConfig,
@@ -79,6 +81,13 @@ class Exchange(PublicExchange, Protocol):
         ...
 
     def cancel_request(self, ref: OrderRef) -> WireRequest: ...
+
+    def amend_request(self, ref: OrderRef, side: Side, *, quantity: Decimal, price: Decimal) -> WireRequest:
+        """Give a resting LIMIT order another price and quantity: the whole quantity, never the rest.
+
+        The exchange takes it off the book where the quantity has filled already, or a post-only order would trade at once.
+        """
+        ...
 
     def send(self, request: WireRequest, *, stamp: Stamp, timeout_ms: int | None = None) -> OrderView | None:
         """Send one committed order request, once. ``None``: accepted without an order (test).

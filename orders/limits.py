@@ -12,8 +12,10 @@ from django.db import connection
 
 from accounts.models import Environment
 from exchange.types import ZERO, ExchangeMs, OrderType, Side
-from orders.domain.limits import Breach, Entry, LimitRule, Limits, Usage, breach, is_automatic
+from orders.domain.limits import Breach, Entry, LimitRule, Limits, Usage, breach, for_change, is_automatic
 from orders.models import RiskLimit, TrioOrder
+
+Terms = tuple[Decimal, Decimal]  # quantity and price of an entry
 
 DAY_MS: Final = 24 * 60 * 60 * 1000
 MARK_AGE_MS: Final = 5000  # a stream's mark price that is older is not better than the one it was queued at
@@ -31,9 +33,9 @@ USAGE = """
         coalesce(living.notional, 0), coalesce(living.trios, 0), coalesce(minute.begun, 0), coalesce(day.result, 0), twin.id
     FROM orders_risklimit rule
     LEFT JOIN LATERAL (
-        SELECT count(*) AS trios, sum(trio.quantity * CASE
+        SELECT count(*) AS trios, sum(greatest(trio.amending_notional, trio.quantity * CASE
             WHEN trio.entry_type <> 'LIMIT' THEN coalesce(trio.checked_mark, slot.mark_price)
-            WHEN trio.side = 'SELL' THEN greatest(trio.price, trio.checked_mark) ELSE trio.price END) AS notional
+            WHEN trio.side = 'SELL' THEN greatest(trio.price, trio.checked_mark) ELSE trio.price END)) AS notional
         FROM orders_trioorder trio LEFT JOIN orders_slot slot ON slot.id = trio.slot_id
         WHERE trio.account_id = rule.account_id AND (trio.holds_slot AND trio.state <> 'QUEUED' OR trio.state = 'LATE')
           AND trio.id <> %(trio)s AND rule.source IN ('', trio.source)
@@ -72,11 +74,13 @@ def breach_of(
     now_ts: ExchangeMs,
     lock: bool,
     adds: Decimal | None = None,
+    terms: Terms | None = None,
 ) -> Breach | None:
     """Return the limit that opening this trio would break, if any; with ``adds``, adding so much to it at market.
 
     ``limited``: whether its account has limits at all; without them nothing is read. ``lock``: keep others who begin on
-    the account waiting until the transaction ends. ``now_ts`` says which day it is (UTC).
+    the account waiting until the transaction ends. ``now_ts`` says which day it is (UTC). ``terms``: those that its entry,
+    which rests already, is to have: it is no further trio and no further entry, and everything else is asked of it.
     """
     if not limited:
         return without_limits(trio)
@@ -99,10 +103,12 @@ def breach_of(
         rows = cursor.fetchall()
     if not rows:  # of other sources alone
         return without_limits(trio)
-    entry = Entry(symbol.symbol, Side(trio.side), trio.quantity, OrderType(trio.entry_type), trio.price, mark)
+    quantity, price = terms or (trio.quantity, trio.price)
+    entry = Entry(symbol.symbol, Side(trio.side), quantity, OrderType(trio.entry_type), price, mark)
     if adds is not None:
         entry = Entry(symbol.symbol, Side(trio.side), adds, OrderType.MARKET, None, mark, is_add=True)
-    return breach(entry, (_read(trio, row) for row in rows))
+    limited_by = (_read(trio, row) for row in rows)
+    return breach(entry, limited_by if terms is None else map(for_change, limited_by))
 
 
 def is_limited(account_id: int) -> bool:

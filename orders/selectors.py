@@ -229,6 +229,24 @@ class EntryCost:
     fee_each: Decimal
 
 
+def trio_cost(trio: TrioOrder) -> EntryCost | None:
+    """Return what a trio's open position cost when what the trio has earned and paid so far is counted on it.
+
+    ``None`` while not every execution is booked, or where a fee was paid in another asset.
+    """
+    cost, fills = entry_cost(trio), list(trio.fills.select_related("leg"))
+    legs = list(trio.legs.all())
+    signs = {leg.pk: 1 if Role(leg.role).opens else -1 for leg in legs}
+    left = sum((signs[leg.pk] * leg.filled for leg in legs), ZERO)
+    booked = sum((signs[fill.leg_id] * fill.quantity for fill in fills), ZERO)
+    if cost is None or left <= 0 or booked != left:
+        return None
+    if any(fill.commission_asset != trio.symbol.margin_asset for fill in fills):
+        return None
+    paid = sum((fill.commission - fill.realized_pnl for fill in fills), ZERO)
+    return EntryCost(cost.average, paid / left)
+
+
 def entry_cost(trio: TrioOrder) -> EntryCost | None:
     """Return what a trio's position cost, what was added included; ``None`` while that is not known.
 

@@ -7,18 +7,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from accounts.gateways import refusal_of
 from accounts.models import Environment, ExchangeAccount
 from exchange.refusals import Refusal
 from exchange.types import OrderType, PositionMode, PositionSide, PriceKind, PriceTick, Side
 from infrastructure import job_queue
-from orders import jobs, risk_gates
+from orders import jobs, limits, risk_gates
 from orders.adoption import ForeignOrders, position_adopt, position_find
 from orders.domain.decision.lifecycle import Transition, next_state
+from orders.domain.entry_terms import new_risk_check, opens_more, resting_entry, terms_check
 from orders.domain.enums import Protection, Role, TrioState
-from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
+from orders.domain.errors import IllegalTransition, LimitBroken, RuleBroken, TrioRefused
 from orders.domain.level_moves import (
     MARK_AGE_MS,
     break_even_level,
@@ -31,7 +32,7 @@ from orders.domain.operator_questions import Choice
 from orders.domain.rounding import on_grid, plain, shown, to_grid
 from orders.domain.shares import part_targets_problems
 from orders.domain.size_changes import add_standing_check, part_close_quantity, size_standing_check
-from orders.domain.snapshot import Move, MoveEnd, SizeWish, TrioSnapshot
+from orders.domain.snapshot import ChangeEnd, EntryChange, LegView, Move, MoveEnd, SizeWish, TrioSnapshot
 from orders.domain.trailing import (
     FollowEnd,
     TrailTerms,
@@ -45,16 +46,26 @@ from orders.domain.trailing import (
 from orders.exchange_data.clock import to_ms
 from orders.followers import BREAK_EVEN, TINY, TRAIL, Kind
 from orders.installation import install_row
-from orders.models import BreakEvenTrigger, Clock, LevelMove, SizeChange, Symbol, Trail, TrioOrder
+from orders.models import (
+    BreakEvenTrigger,
+    Clock,
+    EntryChangeWish,
+    LevelMove,
+    SizeChange,
+    Symbol,
+    Trail,
+    TrioOrder,
+)
 from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import rows_read
-from orders.queueing.check import add_check, margin_needed, trio_check, trios_check
+from orders.queueing.check import add_check, margin_needed, market_of, trio_check, trios_check
 from orders.queueing.market import Funds, Reading, funds_read, market_read, marks_read
 from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
+from orders.queueing.surroundings import surroundings
 from orders.reversal import reversal_sentence, reversals_drop, trio_reverse
-from orders.selectors import entry_cost
+from orders.selectors import entry_cost, trio_cost
 from orders.specs import part_targets_of, part_targets_read, part_targets_text
-from orders.story import move_sentence, note, question_number, question_over, question_shown
+from orders.story import change_sentence, move_sentence, note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
 
 _Follower = TypeVar("_Follower", Trail, BreakEvenTrigger)
@@ -256,17 +267,18 @@ def trio_move(*, trio_id: int, role: Role, level: Decimal, by: str) -> LevelMove
     return _level_wish(trio_id, role, lambda trio: level, by=by)
 
 
-def trio_break_even(*, trio_id: int, by: str, offset_ticks: int = 0) -> LevelMove:
+def trio_break_even(*, trio_id: int, by: str, offset_ticks: int = 0, of_trio: bool = False) -> LevelMove:
     """Wish for the stop where it loses nothing, the entry's fees and its own included, or ``offset_ticks`` better.
 
-    Of the whole trio: what its entry cost, and nothing it has earned meanwhile. Raises as ``trio_move``, and IllegalTransition
-    when the stop is there already or better, or what the entry cost is not known yet.
+    Of what is open alone, or with ``of_trio`` of the whole trio, what its parts have earned counted. Raises as ``trio_move``,
+    and IllegalTransition when the stop is there already or better, or what the entry cost is not known yet.
     """
-    return _level_wish(trio_id, Role.STOP_LOSS, partial(_break_even, offset_ticks=offset_ticks), by=by)
+    level_of = partial(_break_even, offset_ticks=offset_ticks, of_trio=of_trio)
+    return _level_wish(trio_id, Role.STOP_LOSS, level_of, by=by)
 
 
-def _break_even(trio: TrioOrder, *, offset_ticks: int) -> Decimal:
-    cost = entry_cost(trio)
+def _break_even(trio: TrioOrder, *, offset_ticks: int, of_trio: bool = False) -> Decimal:
+    cost = trio_cost(trio) if of_trio else entry_cost(trio)
     if cost is None:
         raise IllegalTransition(
             "What its entry cost is not known yet: try again in a moment. Nothing was moved."
@@ -284,6 +296,137 @@ def _break_even(trio: TrioOrder, *, offset_ticks: int) -> Decimal:
             f"The stop-loss at {plain(agreed)} loses nothing already: break-even is {plain(level)}. It was not moved."
         )
     return level
+
+
+def trio_change_entry(
+    *,
+    trio_id: int,
+    by: str,
+    price: Decimal | None = None,
+    quantity: Decimal | None = None,
+    good_till: datetime | None = None,
+) -> EntryChangeWish:
+    """Wish for other terms of the entry that rests; what is left out stays. It keeps its id, and loses its place in the queue.
+
+    A larger quantity is covered before it goes out. A quantity that has filled already cancels the rest. ``good_till`` is
+    ours alone: it changes at once. A later wish takes the place of one that is not fulfilled yet. Raises IllegalTransition
+    when no entry rests, RuleBroken when it may not have these terms (with the nearest that it may), TrioRefused when new risk
+    meets a switch, a limit (LimitBroken) or a stranger's position.
+    """
+    if price is None and quantity is None and good_till is None:
+        raise RuleBroken("price", "Say what is to change: the price, the quantity or the good-till time.")
+    reading = None
+    if price is not None or quantity is not None:
+        asked = TrioOrder.objects.select_related("account", "symbol").get(pk=trio_id)
+        reading = market_read(asked.account, asked.symbol)
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
+        if good_till is not None and good_till <= now:
+            raise RuleBroken("good_till", "This time has passed already: choose a later one.")
+        clock = Clock.objects.filter(environment=trio.account.environment).first()
+        offset = clock.offset_ms if clock else 0
+        seen = snapshot_of(trio, rows_read(trio), now=now, offset_ms=offset, install=install_row())
+        entry = resting_entry(seen)
+        assert entry.price is not None  # a LIMIT entry that rests has one
+        terms = EntryTerms(
+            shown(entry.quantity if quantity is None else quantity, trio.symbol.step_size),
+            shown(entry.price if price is None else price, trio.symbol.tick_size),
+        )
+        wish = _change_row(trio, entry, terms, good_till, by=by, now=now)
+        if reading is None:
+            _good_till_changed(trio, wish, now=now)
+        elif terms.quantity <= entry.filled:
+            _rest_cancelled(trio, wish, now=now)
+        else:
+            _change_checked(trio, seen, entry, terms, reading)
+            _change_recorded(
+                trio, wish, opens=opens_more(entry, quantity=terms.quantity, price=terms.price), now=now
+            )
+        job_queue.ring(jobs.advance, trio_id)
+    return wish
+
+
+class EntryTerms(NamedTuple):
+    """What an entry is to have; the price is in the quote asset."""
+
+    quantity: Decimal
+    price: Decimal
+
+
+def _change_checked(
+    trio: TrioOrder, seen: TrioSnapshot, entry: LegView, terms: EntryTerms, reading: Reading
+) -> None:
+    """Raise what forbids these terms. Gates and limits are asked once more in the transaction that commits the request."""
+    quantity, price = terms
+    if (quantity, price) == (entry.quantity, entry.price) and seen.change is None:
+        raise RuleBroken("price", f"The entry is for {plain(quantity)} at {plain(price)} already.")
+    (around,) = surroundings([trio])
+    terms_check(seen, entry, market_of(trio, around, reading), quantity=quantity, price=price)
+    if not opens_more(entry, quantity=quantity, price=price):
+        return
+    dry_run = "DRY_RUN_MODE is on: nothing new is opened." if risk_gates.is_dry_run(trio) else ""
+    new_risk_check(seen, risk_gates.new_risk_refusal(trio) or dry_run)
+    now_ts = around.exchange_ms(trio.account.environment)
+    found = limits.breach_of(
+        trio, limited=around.is_limited, mark=reading.mark_price, now_ts=now_ts, lock=False, terms=terms
+    )
+    if found is not None:
+        raise LimitBroken(found)
+
+
+def _change_row(
+    trio: TrioOrder, entry: LegView, terms: EntryTerms, good_till: datetime | None, *, by: str, now: datetime
+) -> EntryChangeWish:
+    """Return the wish as it is written, unsaved."""
+    return EntryChangeWish(
+        trio=trio,
+        quantity=terms.quantity,
+        quantity_before=entry.quantity,
+        price=terms.price,
+        price_before=entry.price or terms.price,
+        good_till=good_till or trio.good_till,
+        good_till_before=trio.good_till,
+        wanted_at=now,
+        wanted_by=by,
+    )
+
+
+def _good_till_changed(trio: TrioOrder, wish: EntryChangeWish, *, now: datetime) -> None:
+    """Nothing on the exchange changes with it: the wish is done as it is written."""
+    wish.end, wish.ended_at = ChangeEnd.DONE, now
+    wish.save()
+    trio.good_till, trio.wake_at = wish.good_till, now
+    trio.save(update_fields=["good_till", "wake_at", "updated_at"])
+    note(trio, "wish", change_sentence(wish)[:-1] + f" by {wish.wanted_by}.", at=now, by=wish.wanted_by)
+
+
+def _rest_cancelled(trio: TrioOrder, wish: EntryChangeWish, *, now: datetime) -> None:
+    """So much has filled already: what is unfilled is cancelled, as by the verb."""
+    wish.end, wish.ended_at = ChangeEnd.CANCELLED, now
+    wish.save()
+    trio.cancel_wanted_at, trio.wake_at = trio.cancel_wanted_at or now, now
+    trio.save(update_fields=["cancel_wanted_at", "wake_at", "updated_at"])
+    by = wish.wanted_by
+    text = f"Change of the entry to {plain(wish.quantity)} requested by {by}. {change_sentence(wish)}"
+    note(trio, "wish", text, at=now, by=by, verb="Cancel")
+
+
+def _change_recorded(trio: TrioOrder, wish: EntryChangeWish, *, opens: bool, now: datetime) -> None:
+    """Write the wish, and the end of the one it replaces."""
+    for replaced in trio.entry_changes.filter(end=""):
+        replaced.end, replaced.ended_at = ChangeEnd.REPLACED, now
+        replaced.save(update_fields=["end", "ended_at"])
+        note(trio, "change", change_sentence(replaced), at=now, end=replaced.end)
+    wish.save()
+    trio.change_wanted = EntryChange(wish.pk, wish.quantity, wish.price, to_ms(now), opens)
+    trio.good_till, trio.wake_at = wish.good_till, now
+    trio.save(update_fields=["entry_change", "good_till", "wake_at", "updated_at"])
+    before = f"{plain(wish.quantity_before)} at {plain(wish.price_before)}"
+    text = f"Change of the entry from {before} to {plain(wish.quantity)} at {plain(wish.price)} requested by {wish.wanted_by}."
+    note(
+        trio, "wish", text, at=now, by=wish.wanted_by, quantity=plain(wish.quantity), price=plain(wish.price),
+        quantity_before=plain(wish.quantity_before), price_before=plain(wish.price_before),
+    )  # fmt: skip
 
 
 def _level_wish(trio_id: int, role: Role, level_of: Callable[[TrioOrder], Decimal], *, by: str) -> LevelMove:
@@ -315,25 +458,41 @@ def trio_close_part(
     quantity: Decimal | None = None,
     percent: Decimal | None = None,
     notional: Decimal | None = None,
+    reference: str | None = None,
 ) -> SizeChange:
     """Wish to take part of a position off at market: so much in the base asset, in percent of it, or in the quote asset.
 
-    What is rounded is rounded down. Raises IllegalTransition when nothing of this trio can be taken off now, RuleBroken
-    when not so much (with the nearest that can).
+    What is rounded is rounded down. ``reference``: names the wish; asked for again, the one that is known is returned. Raises
+    IllegalTransition when nothing of this trio can be taken off now, RuleBroken when not so much (with the nearest that can).
     """
+    if (known := _size_known(reference)) is not None:
+        return known
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio, seen = _seen(trio_id, now)
         size_standing_check(seen)
         wanted = part_close_quantity(seen, quantity=quantity, percent=percent, notional=notional)
-        return _size_recorded(trio, Role.PART_CLOSE, wanted, by=by, now=now)
+        return _size_recorded(trio, Role.PART_CLOSE, wanted, by=by, now=now, reference=reference)
 
 
-def trio_add(*, trio_id: int, by: str, quantity: Decimal) -> SizeChange:
+def position_of(trio_id: int) -> Decimal:
+    """Return how much of a trio is open, as far as anybody knows, in the base asset."""
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        _, seen = _seen(trio_id, now)
+    return seen.position
+
+
+def _size_known(reference: str | None) -> SizeChange | None:
+    return None if reference is None else SizeChange.objects.filter(reference=reference).first()
+
+
+def trio_add(*, trio_id: int, by: str, quantity: Decimal, reference: str | None = None) -> SizeChange:
     """Wish to add to an open position at market, under the same stop and targets. It is checked as new risk.
 
-    Raises IllegalTransition when nothing can be added to this trio now, TrioRefused (RuleBroken, LimitBroken) when not
+    ``reference``: names the wish; asked for again, the one that is known is returned. Raises IllegalTransition when nothing can be added to this trio now, TrioRefused (RuleBroken, LimitBroken) when not
     so much.
     """
+    if (known := _size_known(reference)) is not None:
+        return known
     trio = TrioOrder.objects.select_related("account", "symbol").get(pk=trio_id)
     if trio.trio_state is TrioState.OPEN:
         add_check(trio, quantity)  # asks the exchange, so before the row is locked
@@ -341,11 +500,15 @@ def trio_add(*, trio_id: int, by: str, quantity: Decimal) -> SizeChange:
         trio, seen = _seen(trio_id, now)
         size_standing_check(seen)
         add_standing_check(seen)
-        return _size_recorded(trio, Role.ADD, quantity, by=by, now=now)
+        return _size_recorded(trio, Role.ADD, quantity, by=by, now=now, reference=reference)
 
 
-def _size_recorded(trio: TrioOrder, role: Role, quantity: Decimal, *, by: str, now: datetime) -> SizeChange:
-    change = SizeChange.objects.create(trio=trio, role=role, quantity=quantity, wanted_at=now, wanted_by=by)
+def _size_recorded(
+    trio: TrioOrder, role: Role, quantity: Decimal, *, by: str, now: datetime, reference: str | None
+) -> SizeChange:
+    change = SizeChange.objects.create(
+        trio=trio, role=role, quantity=quantity, wanted_at=now, wanted_by=by, reference=reference
+    )
     trio.sizes_put([*trio.sizes_wanted, SizeWish(change.pk, role, quantity, to_ms(now))])
     trio.wake_at = now
     trio.save(update_fields=["moves", "wake_at", "updated_at"])

@@ -13,9 +13,9 @@ from infrastructure.rows import row_append, row_insert, row_update
 from orders.domain.enums import Role
 from orders.domain.operator_questions import ASKED_ONCE, Kept, Question, QuestionKind
 from orders.domain.rounding import plain
-from orders.domain.snapshot import MoveEnd, SizeEnd
+from orders.domain.snapshot import ChangeEnd, MoveEnd, SizeEnd
 from orders.exchange_data.clock import db_now
-from orders.models import LevelMove, SizeChange, TrioEvent, TrioOrder
+from orders.models import EntryChangeWish, LevelMove, SizeChange, TrioEvent, TrioOrder
 from orders.trio_lock import locked
 
 WAKE = "UPDATE orders_trioorder SET wake_at = %s WHERE id = %s"
@@ -73,6 +73,37 @@ def size_sentence(change: SizeChange) -> str:
             code = f" (code {change.refused_code})" if change.refused_code else ""
             why = change.refused_text.rstrip(".") or "no reason given"
             return f"{quantity} not {verb}: {why}{code}."
+
+
+def change_sentence(change: EntryChangeWish) -> str:
+    """Say how a wish for other terms of the entry ended."""
+    before = f"{plain(change.quantity_before)} at {plain(change.price_before)}"
+    wanted = f"{plain(change.quantity)} at {plain(change.price)}"
+    match ChangeEnd(change.end):
+        case ChangeEnd.DONE if change.is_about_time_alone:
+            return f"Good-till changed from {_till(change.good_till_before)} to {_till(change.good_till)}."
+        case ChangeEnd.DONE if wanted == before:
+            return f"Entry stays {wanted}."
+        case ChangeEnd.DONE:
+            return f"Entry changed from {before} to {wanted}."
+        case ChangeEnd.CANCELLED:
+            return f"Entry: {plain(change.quantity)} or more of it has filled, so what was unfilled is cancelled instead."
+        case ChangeEnd.REPLACED:
+            return f"Entry: the change to {wanted} was replaced by a later one."
+        case ChangeEnd.DROPPED:
+            return f"Entry: not changed to {wanted}, it has ended or is being taken back."
+        case ChangeEnd.OVERDUE:
+            why = f" {change.refused_text}" if change.refused_text else ""
+            return f"Entry: not changed to {wanted}, it could not be sent in time.{why}"
+        case ChangeEnd.REFUSED:
+            code = f" (code {change.refused_code})" if change.refused_code else ""
+            return (
+                f"Entry: not changed from {before} to {wanted}; it was refused{code}: {change.refused_text}"
+            )
+
+
+def _till(moment: datetime | None) -> str:
+    return "none" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 class Put(enum.Enum):

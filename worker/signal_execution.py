@@ -14,11 +14,14 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
+from accounts.errors import AccountsError
 from accounts.models import ExchangeAccount
+from exchange.errors import ExchangeError
 from exchange.types import Side
 from orders import services
-from orders.domain.enums import TrioState
-from orders.domain.errors import IllegalTransition
+from orders.domain.enums import Role, TrioState
+from orders.domain.errors import IllegalTransition, OrdersError
+from orders.domain.rounding import plain
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
 from orders.placement.service import service
@@ -33,8 +36,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE_MAX = 8  # accounts
 BY = "signal"  # who queues, as a trio's story says it
-OPENS = frozenset({Verb.ENTER, Verb.REVERSE})
-UNBUILT = frozenset({Verb.ADD, Verb.REDUCE, Verb.MOVE})
+OPENS = frozenset({Verb.ENTER, Verb.REVERSE, Verb.ADD})
+CHANGES = frozenset({Verb.ADD, Verb.REDUCE, Verb.MOVE})
 
 
 def signals_execute(signal_ids: Collection[int]) -> None:
@@ -84,8 +87,10 @@ class _Share:
                 self._end_too_late(result, now)
             elif result.trio is not None:  # whoever drafted it is gone, or at it
                 self._carry_on(result)
-            elif verb in UNBUILT:
-                self._end_unbuilt(result)
+            elif verb in CHANGES:
+                self._enter(entering)
+                entering = []
+                self._change(result, verb)
             elif verb in OPENS:
                 if self._may_enter(result):
                     entering.append(result)
@@ -120,23 +125,75 @@ class _Share:
                 services.trio_cancel(trio_id=trio.pk, by=by)
         except IllegalTransition:  # it has ended meanwhile
             return False
+        self._advance(trio)
+        return True
+
+    def _advance(self, trio: TrioOrder) -> None:
         try:
             service().advance(trio.pk)
         except Exception:  # the wish is recorded: runworker carries it out
             logger.exception("trio %s: carrying out a wish raised", trio.pk)
-        return True
 
     def _end_nothing(self, result: SignalResult) -> None:
         facts = {"verb": result.signal.verb, "symbol": result.signal.symbol}
         result_end(result.pk, Outcome.NOTHING_TO_DO, kind=RefusalKind.NOTHING_THERE, facts=facts)
 
-    def _end_unbuilt(self, result: SignalResult) -> None:
-        """Adding, reducing and moving do nothing (yet), and say so; without anything there they never would."""
-        if not own_trios(result):
+    # --- changing what is there -----------------------------------------------------------------------
+
+    def _change(self, result: SignalResult, verb: Verb) -> None:
+        """Add to, reduce or move the newest open trio of the source on the symbol, on the side that the signal names."""
+        signal = result.signal
+        found = [
+            trio
+            for trio in own_trios(result)
+            if trio.trio_state is TrioState.OPEN and signal.side in ("", trio.side)
+        ]
+        if not found:
             self._end_nothing(result)
             return
-        facts = {"verb": result.signal.verb}
-        result_end(result.pk, Outcome.NOT_SUPPORTED, kind=RefusalKind.NOT_SUPPORTED, facts=facts)
+        trio = found[-1]
+        if signal.dry_run:
+            result_end(result.pk, Outcome.DRY_RUN, facts={"trios": str(trio.pk)})
+            return
+        try:
+            self._wish(trio, verb, result)
+        except SignalRefused as refused:
+            result_end(result.pk, Outcome.REFUSED, kind=refused.kind, facts=refused.facts)
+            return
+        except (OrdersError, ExchangeError, AccountsError) as error:
+            facts = {"text": str(error)}
+            result_end(result.pk, Outcome.REFUSED, kind=RefusalKind.CHANGE_REFUSED, facts=facts)
+            return
+        self._advance(trio)
+        outcome = Outcome.CLOSING if verb is Verb.REDUCE and the_close_wanted(trio) else Outcome.CHANGING
+        result_end(result.pk, outcome, facts={"trios": str(trio.pk)})
+
+    def _wish(self, trio: TrioOrder, verb: Verb, result: SignalResult) -> None:
+        """Record the wish, once: it bears the result's number. Raises SignalRefused, OrdersError."""
+        terms, by = Terms.from_json(result.signal.terms), result.signal.trio_source
+        reference = f"signal {result.pk}"
+        if verb is Verb.MOVE:
+            self._move(trio, terms, by=by)
+            return
+        assert terms.size is not None  # a post without one is refused at the door
+        quantity = terms.size.value
+        if verb is Verb.ADD:
+            services.trio_add(trio_id=trio.pk, quantity=quantity, by=by, reference=reference)
+        elif quantity >= services.position_of(trio.pk):
+            services.trio_close(trio_id=trio.pk, by=by)
+        else:
+            services.trio_close_part(trio_id=trio.pk, quantity=quantity, by=by, reference=reference)
+
+    def _move(self, trio: TrioOrder, terms: Terms, *, by: str) -> None:
+        """Move its levels; a stop-loss only nearer."""
+        if terms.stop is not None:
+            agreed, level = trio.stop_loss, terms.stop.value
+            if agreed is not None and (level < agreed if trio.side == Side.BUY else level > agreed):
+                raise SignalRefused(RefusalKind.LOOSER, trio=str(trio.pk), agreed=plain(agreed))
+            if level != agreed:
+                services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=level, by=by)
+        if terms.target is not None and terms.target.value != trio.take_profit:
+            services.trio_move(trio_id=trio.pk, role=Role.TAKE_PROFIT, level=terms.target.value, by=by)
 
     # --- entering -------------------------------------------------------------------------------------
 
@@ -202,6 +259,10 @@ class _Share:
         late_ms = (now - until) // timedelta(milliseconds=1)
         facts = {"until": f"{until:%Y-%m-%d %H:%M:%S} UTC", "late_ms": str(late_ms)}
         result_end(result.pk, Outcome.TOO_LATE, kind=RefusalKind.TOO_LATE, facts=facts)
+
+
+def the_close_wanted(trio: TrioOrder) -> bool:
+    return TrioOrder.objects.filter(pk=trio.pk, close_wanted_at__isnull=False).exists()
 
 
 CANCELLABLE = frozenset({TrioState.QUEUED, TrioState.PLACING, TrioState.WORKING, TrioState.OPEN})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from exchange.binance import order_params
@@ -46,6 +47,7 @@ from exchange.types import (
     OrderView,
     Permissions,
     PositionView,
+    Side,
     Stamp,
     SymbolConfig,
     TradeView,
@@ -102,6 +104,10 @@ class BinanceExchange(BinancePublic):
     def cancel_request(self, ref: OrderRef) -> WireRequest:
         """Make the request that cancels one order by our client id."""
         return order_params.cancel_request(ref)
+
+    def amend_request(self, ref: OrderRef, side: Side, *, quantity: Decimal, price: Decimal) -> WireRequest:
+        """Make the request that gives a resting LIMIT order another price and quantity. Raises ValueError for a conditional one."""
+        return order_params.amend_request(ref, side, quantity=quantity, price=price)
 
     def send(self, request: WireRequest, *, stamp: Stamp, timeout_ms: int | None = None) -> OrderView | None:
         """Send one committed order request, once. ``None``: accepted without an order (test).

@@ -25,6 +25,7 @@ _SENDABLE: Final = frozenset(
         ("POST", ORDER),
         ("POST", ORDER_TEST),
         ("DELETE", ORDER),
+        ("PUT", ORDER),
         ("POST", ALGO_ORDER),
         ("DELETE", ALGO_ORDER),
     }
@@ -64,6 +65,28 @@ def cancel_request(ref: OrderRef) -> WireRequest:
         return WireRequest("DELETE", ALGO_ORDER, {"clientAlgoId": ref.client_id})
     _check_symbol(ref.symbol)
     return WireRequest("DELETE", ORDER, {"symbol": ref.symbol, "origClientOrderId": ref.client_id})
+
+
+def amend_request(ref: OrderRef, side: Side, *, quantity: Decimal, price: Decimal) -> WireRequest:
+    """Make the request that gives a resting LIMIT order another price and quantity: the whole quantity, never the rest.
+
+    All five are mandatory. Raises ValueError for a conditional order: none can be changed while it waits.
+    """
+    _check_client_id(ref.client_id)
+    _check_symbol(ref.symbol)
+    if ref.conditional:
+        raise ValueError(f"Order {ref.client_id}: a conditional order cannot be changed, only replaced.")
+    for name, value in (("quantity", quantity), ("price", price)):
+        if not (isinstance(value, Decimal) and value.is_finite() and value > 0):
+            raise ValueError(f"The {name} of {ref.client_id} must be a positive Decimal, not {value!r}.")
+    params = {
+        "symbol": ref.symbol,
+        "side": side.value,
+        "quantity": number(quantity),
+        "price": number(price),
+        "origClientOrderId": ref.client_id,
+    }
+    return WireRequest("PUT", ORDER, params)
 
 
 def order_params(order: NewOrder) -> Mapping[str, str]:
@@ -114,6 +137,7 @@ def check_sendable(request: WireRequest) -> None:
         ("POST", ORDER): "newClientOrderId",
         ("POST", ORDER_TEST): "newClientOrderId",
         ("DELETE", ORDER): "origClientOrderId",
+        ("PUT", ORDER): "origClientOrderId",
     }.get((request.method, request.path), "clientAlgoId")
     _check_client_id(request.params.get(wanted, ""))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -19,7 +20,7 @@ from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from exchange.types import PriceKind
+from exchange.types import OrderType, PriceKind
 from infrastructure import job_queue
 from infrastructure.admin_pages import DialogActions, dialog
 from orders import risk_gates, services
@@ -29,6 +30,7 @@ from orders.admin.forms import (
     AddForm,
     AnswerForm,
     BreakEvenForm,
+    ChangeEntryForm,
     ClosePartForm,
     MoveStopForm,
     MoveTargetForm,
@@ -39,13 +41,14 @@ from orders.admin.forms import (
     part_of,
     seen_of,
 )
-from orders.domain.enums import Role, TrioState
+from orders.domain.enums import LegState, Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
 from orders.followers import following
 from orders.models import LevelMove, TrioOrder
 from orders.specs import spec_shown
+from orders.story import change_sentence
 
 if TYPE_CHECKING:
     MixinBase = admin.ModelAdmin[TrioOrder]
@@ -150,7 +153,14 @@ def break_even(
 
 
 def close_part(trio: TrioOrder, by: str, part: str = "") -> str:
-    change = services.trio_close_part(trio_id=trio.pk, by=by, **part_of(part, trio.symbol))
+    said = part_of(part, trio.symbol)
+    change = services.trio_close_part(
+        trio_id=trio.pk,
+        by=by,
+        quantity=said.get("quantity"),
+        percent=said.get("percent"),
+        notional=said.get("notional"),
+    )
     return f"{trio}: taking off {plain(change.quantity)} at market requested. What is left keeps its stop-loss and targets."
 
 
@@ -217,6 +227,28 @@ def reverse_trio(
 def place_again(trio: TrioOrder, by: str) -> str:
     draft = services.trio_place_again(trio_id=trio.pk, by=by)
     return f"Draft #{draft.pk} has the terms of {trio}: look at it, then place it."
+
+
+def change_entry(
+    trio: TrioOrder,
+    by: str,
+    price: Decimal | str | None = None,
+    quantity: Decimal | str | None = None,
+    good_till: datetime | str | None = None,
+) -> str:
+    change = services.trio_change_entry(
+        trio_id=trio.pk,
+        by=by,
+        price=price if isinstance(price, Decimal) else None,
+        quantity=quantity if isinstance(quantity, Decimal) else None,
+        good_till=good_till if isinstance(good_till, datetime) else None,
+    )
+    if change.end:
+        return f"{trio}: {change_sentence(change)}"
+    return (
+        f"{trio}: change of the entry from {plain(change.quantity_before)} at {plain(change.price_before)} to "
+        f"{plain(change.quantity)} at {plain(change.price)} requested."
+    )
 
 
 def _moved(trio: TrioOrder, by: str, role: Role, level: Decimal | str) -> str:
@@ -465,6 +497,18 @@ PLACE_AGAIN: Final = TrioAction(
     explanation="A new draft gets the terms with which this trio was placed. Nothing is placed: look at the draft, then place it.",
     button="Make the draft",
 )
+CHANGE_ENTRY: Final = TrioAction(
+    name="change_entry",
+    perform=change_entry,
+    permission="move",
+    label="Change entry",
+    icon="edit",
+    question="Change the entry that rests?",
+    explanation="Its price, its whole quantity (what is filled included), or until when it rests. It keeps its id and loses its place in the queue. A larger quantity is covered first; one that has filled already cancels the rest.",
+    button="Change it",
+    form=ChangeEntryForm,
+    carries="price quantity good_till",
+)
 
 
 def _carried(offered: TrioAction, sent: Mapping[str, Any], suffix: str = "") -> dict[str, Any]:
@@ -505,12 +549,19 @@ def list_action(offered: TrioAction, label: str) -> Any:
     return perform
 
 
+def _entry_rests(trio: TrioOrder) -> bool:
+    """May its entry still be changed?"""
+    if trio.trio_state not in (TrioState.WORKING, TrioState.OPEN) or trio.entry_type != OrderType.LIMIT:
+        return False
+    return trio.legs.filter(role=Role.ENTRY, state__in=[s.value for s in LegState if s.is_live]).exists()
+
+
 class TrioActions(DialogActions, MixinBase):
     """Dialogs on the page, and the same actions on a selection of the list."""
 
     refusals = (OrdersError,)
     actions_detail: ClassVar = [
-        "place", "validate", "move_stop", "break_even", "trail", "trail_off", "move_target", "close_part", "add", "set_targets",
+        "place", "validate", "change_entry", "move_stop", "break_even", "trail", "trail_off", "move_target", "close_part", "add", "set_targets",
         "reverse", "close", "cancel", "refresh", "place_again", "answer", "answer_close",
     ]  # fmt: skip
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
@@ -519,6 +570,7 @@ class TrioActions(DialogActions, MixinBase):
     validate = page_action(VALIDATE)
     close = page_action(CLOSE)
     cancel = page_action(CANCEL)
+    change_entry = page_action(CHANGE_ENTRY)
     move_stop = page_action(MOVE_STOP)
     break_even = page_action(BREAK_EVEN)
     trail = page_action(TRAIL)
@@ -592,6 +644,10 @@ class TrioActions(DialogActions, MixinBase):
             off = ["trail_off"] if trio.is_trailing else []
             levels = ["move_stop", "break_even", "trail", *off, "move_target"]
             found = [*levels, "close_part", "add", "set_targets", "reverse", *found]
+        if trio.trio_state is TrioState.WORKING and not trio.is_entry_only:
+            found = ["move_stop", "move_target", *found]
+        if _entry_rests(trio):
+            found = ["change_entry", *found]
         if not trio.is_entry_only:
             found = [*found, "place_again"]
         if (question := trio.asked) is None:

@@ -16,10 +16,10 @@ from exchange.types import PositionSide
 from infrastructure.admin_pages import DialogForm
 from orders import selectors, services
 from orders.domain import validation
-from orders.domain.enums import Follow, Protection, TargetPolicy
+from orders.domain.enums import Follow, Protection, Role, TargetPolicy
 from orders.domain.errors import RuleBroken, TrioRefused
 from orders.domain.rounding import plain
-from orders.models import Symbol, TrioOrder
+from orders.models import Leg, Symbol, TrioOrder
 from orders.specs import part_targets_read, part_targets_text, rules_of, spec_of, spec_shown
 from orders.story import question_shown
 
@@ -285,6 +285,30 @@ class MoveTargetForm(MoveForm):
     field = "take_profit"
 
 
+class ChangeEntryForm(ActionForm):
+    """Asks for the terms of an entry that rests; it begins with those it has. What is left empty stays."""
+
+    good_till = forms.DateTimeField(
+        label=LABELS["good_till"],
+        required=False,
+        help_text="Cancels what is unfilled at this time. Empty: as it is.",
+        widget=UnfoldAdminTextInputWidget(
+            attrs={"autocomplete": "off", "placeholder": "2030-01-31 12:00:00"}
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        entry = _entry_of(kwargs.get("object_id"))
+        for name in ("quantity", "price"):
+            self.fields[name] = _amount_field(name, required=False)
+            if entry is not None:
+                self.fields[name].initial = plain(getattr(entry, name))
+        self.fields["price"].help_text = "Empty: as it is."
+        self.fields["quantity"].help_text = "All of it, what is filled included. Empty: as it is."
+        self.order_fields(("price", "quantity", "good_till"))
+
+
 class BreakEvenForm(ActionForm):
     """Asks how many ticks better than break-even."""
 
@@ -417,6 +441,12 @@ def seen_of(text: str) -> dict[str, str]:
 
 def _trio_of(object_id: Any) -> TrioOrder | None:
     return selectors.trios_listed().filter(pk=object_id).first() if str(object_id).isdigit() else None
+
+
+def _entry_of(object_id: Any) -> Leg | None:
+    if not str(object_id).isdigit():
+        return None
+    return Leg.objects.filter(trio=object_id, role=Role.ENTRY).order_by("-generation").first()
 
 
 class SyncSymbolsForm(DialogForm):

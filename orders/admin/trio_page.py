@@ -270,7 +270,8 @@ def _unanswered(request: Request) -> bool:
         return False
     state = LegState(request.leg.state)
     # A look-up may have answered what the request itself never did.
-    return not state.is_final if request.kind == RequestKind.CANCEL else state is LegState.SUBMITTED
+    of_one_that_rests = request.kind in (RequestKind.CANCEL, RequestKind.AMEND)
+    return not state.is_final if of_one_that_rests else state is LegState.SUBMITTED
 
 
 def _at(moment: datetime | None, word: str = "at") -> str:

@@ -6,11 +6,12 @@ import re
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 from django.db import transaction
+from django.utils import timezone
 
 from accounts.cli import CommandResult, ScriptCommand
 from accounts.errors import AccountsError
@@ -24,11 +25,11 @@ from orders.cli.document import trio_document, trio_sentence
 from orders.cli.wait import OTHER_END, Baseline, wait_for
 from orders.domain.enums import Follow, Role
 from orders.domain.errors import OrdersError, TrioRefused
-from orders.domain.snapshot import MoveEnd, SizeEnd
+from orders.domain.snapshot import ChangeEnd, MoveEnd, SizeEnd
 from orders.installation import install_refusal
-from orders.models import LevelMove, SizeChange, TrioEvent, TrioOrder
+from orders.models import EntryChangeWish, LevelMove, SizeChange, TrioEvent, TrioOrder
 from orders.services import Reading, trio_move, trio_queue
-from orders.story import move_sentence, size_sentence
+from orders.story import change_sentence, move_sentence, size_sentence
 
 WAIT_MAX: Final = 7 * 86_400
 NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
@@ -131,6 +132,25 @@ class SizeCommand(VerbCommand):
         return replace(result, sentence=sentence, exit_code=max(result.exit_code, OTHER_END))
 
 
+class ChangeCommand(VerbCommand):
+    """A verb that changes the entry of a trio while it rests."""
+
+    def change(self, by: str, **options: Any) -> EntryChangeWish:
+        raise NotImplementedError
+
+    def run(self, **options: Any) -> CommandResult:
+        self.refuse_on_a_copy()
+        since = Baseline.of(trio_get(options["trio"]))
+        change = self.change(os_operator(), **options)
+        self.warn_if_nobody_acts()
+        result = self.outcome(options["trio"], options, since=since)
+        change.refresh_from_db()
+        if options["wait"] is None or change.end in ("", ChangeEnd.DONE, ChangeEnd.CANCELLED):
+            return result
+        sentence = f"{change_sentence(change)} {result.sentence}"
+        return replace(result, sentence=sentence, exit_code=max(result.exit_code, OTHER_END))
+
+
 def add_wait(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--wait",
@@ -188,6 +208,23 @@ def number(text: str | None, what: str) -> Decimal | None:
             f"The {what} {text} is out of range: at most 22 digits before and 16 after the point."
         )
     return value
+
+
+def moment(text: str | None, what: str = "good-till time") -> datetime | None:
+    """Read a time, with its zone; ``what`` it is. Raises TrioRefused."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise TrioRefused(
+            f"“{text}” is not a valid time: write it with its time zone, such as 2030-01-31T12:00:00Z."
+        )
+    if found <= timezone.now():
+        raise TrioRefused(f"The {what} {text} has passed already: choose a later one.")
+    return found
 
 
 def word(text: str | None, words: Sequence[str], what: str) -> str:

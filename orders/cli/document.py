@@ -15,13 +15,22 @@ from orders.domain.shares import last_share
 from orders.domain.trailing import TrailUnit
 from orders.exchange_data.clock import from_ms
 from orders.followers import following
-from orders.models import BreakEvenTrigger, Leg, LevelMove, Reversal, SizeChange, Trail, TrioOrder
+from orders.models import (
+    BreakEvenTrigger,
+    EntryChangeWish,
+    Leg,
+    LevelMove,
+    Reversal,
+    SizeChange,
+    Trail,
+    TrioOrder,
+)
 from orders.models.trio import PriceFollower
 from orders.placement.uncovered import uncovered_now
 from orders.reversal import reversal_sentence
 from orders.selectors import NetPnl, net_converted, net_pnl
 from orders.specs import part_targets_of
-from orders.story import move_sentence, size_sentence
+from orders.story import change_sentence, move_sentence, size_sentence
 
 
 def trio_document(trio: TrioOrder) -> dict[str, Any]:
@@ -47,6 +56,7 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "moves": [_move_document(move, tick=tick) for move in trio.level_moves.all()],
         "trail": _trail_document(trio.trails.last(), tick=tick),
         "break_even": _break_even_document(trio.break_evens.last(), tick=tick),
+        "changes": [_change_document(change, tick=tick, step=step) for change in trio.entry_changes.all()],
     }
 
 
@@ -275,6 +285,29 @@ def _follower_document(follower: PriceFollower) -> dict[str, Any]:
 
 def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
+
+
+def _change_document(
+    change: EntryChangeWish, *, tick: Decimal | None, step: Decimal | None
+) -> dict[str, Any]:
+    """One wish for other terms of the entry, and how it ended (``null``: it has not yet)."""
+    return {
+        "quantity": decimals(change.quantity, step),
+        "quantity_before": decimals(change.quantity_before, step),
+        "price": decimals(change.price, tick),
+        "price_before": decimals(change.price_before, tick),
+        "good_till": _moment(change.good_till),
+        "good_till_before": _moment(change.good_till_before),
+        "by": change.wanted_by,
+        "at": _moment(change.wanted_at),
+        "end": change.end or None,
+        "ended_at": _moment(change.ended_at),
+        "reason": change_sentence(change) if change.end else None,
+    }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="milliseconds")
 
 
 def _leg_document(leg: Leg, *, step: Decimal | None, tick: Decimal | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 
 from infrastructure.connections import UNANSWERED
 from orders.domain.coverage import is_uncovered
+from orders.domain.decision.amendments import amend_open
 from orders.domain.decision.decide import decide
 from orders.domain.decision.steps import Rest
 from orders.domain.enums import Cause, LegState, Role, TrioState
@@ -101,6 +102,7 @@ def _in_flight(leg: LegView) -> bool:
     if (
         leg.pending
         or leg.look_at is not None
+        or amend_open(leg)
         or (leg.cancel in (RequestStatus.IN_FLIGHT, RequestStatus.IN_DOUBT) and leg.live)
     ):
         return True
@@ -112,7 +114,7 @@ def _in_flight(leg: LegView) -> bool:
 def _wish_outstanding(trio: TrioSnapshot) -> bool:
     if trio.close_wanted or trio.panic_wanted:
         return True  # fulfilled only by the end
-    if trio.moves or trio.foreign:
+    if trio.moves or trio.foreign or trio.sizes or trio.change is not None:
         return True
     entry = trio.entry
     return trio.cancel_wanted and entry is not None and (entry.live or entry.pending)

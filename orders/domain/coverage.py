@@ -12,14 +12,14 @@ from orders.domain.enums import Form, LegState, Role
 from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
 
 
-def leg_covers(leg: LegView, trio: TrioSnapshot) -> Decimal:
-    """Return how much of the position this stop covers now.
+def leg_covers(leg: LegView, trio: TrioSnapshot, position: Decimal | None = None) -> Decimal:
+    """Return how much of the position this stop covers now, or would cover of one of that size.
 
     Only an acknowledged stop covers. closePosition covers all; a one-way reduce-only quantity is cut to
     the position by the exchange; a hedge quantity above the position may be refused whole at trigger,
     so it counts for nothing.
     """
-    position = trio.position
+    position = trio.position if position is None else position
     if leg.role is not Role.STOP_LOSS or not leg.live or not leg.acknowledged:
         return ZERO
     if leg.cancel in (RequestStatus.IN_FLIGHT, RequestStatus.IN_DOUBT):
@@ -34,6 +34,12 @@ def leg_covers(leg: LegView, trio: TrioSnapshot) -> Decimal:
     if trio.spec.mode is PositionMode.HEDGE:
         return open_quantity if open_quantity <= position else ZERO
     return min(open_quantity, position)
+
+
+def would_cover(trio: TrioSnapshot, legs: Iterable[LegView], position: Decimal) -> bool:
+    """Would these stops cover all of a position of that size?"""
+    total: Decimal = sum((leg_covers(leg, trio, position) for leg in legs), ZERO)
+    return total >= position > 0
 
 
 def covered(trio: TrioSnapshot) -> Decimal:

@@ -179,6 +179,7 @@ class ReversalEnd(enum.StrEnum):
 class RequestKind(enum.StrEnum):
     SUBMIT = "SUBMIT"
     CANCEL = "CANCEL"
+    AMEND = "AMEND"  # of a resting order: another price, another quantity
     TEST = "TEST"
     FOREIGN = "FOREIGN"  # cancels somebody else's order, which a person named when adopting its position
 

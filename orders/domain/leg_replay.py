@@ -33,7 +33,11 @@ class Replay:
 
     def requested(self, kind: RequestKind, payload: Mapping[str, str]) -> str:
         """A request was committed; return the client id it is about."""
-        if kind in (RequestKind.CANCEL, RequestKind.FOREIGN):
+        if kind in (
+            RequestKind.CANCEL,
+            RequestKind.AMEND,
+            RequestKind.FOREIGN,
+        ):  # what becomes of the order is a sighting of its own
             return payload.get("origClientOrderId") or payload["clientAlgoId"]
         client_id = payload.get("newClientOrderId") or payload["clientAlgoId"]
         quantity = _number(payload.get("quantity")) or ZERO

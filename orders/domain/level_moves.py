@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from exchange.types import ZERO, OrderType, Side
-from orders.domain.enums import Role
+from orders.domain.decision.amendments import position_to_come
+from orders.domain.enums import Form, Role
 from orders.domain.enums import TrioState as S
 from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.fitting import lot_of
@@ -15,7 +16,7 @@ from orders.domain.validation import TAKER_FEE
 
 FIELDS = {Role.STOP_LOSS: "stop_loss", Role.TAKE_PROFIT: "take_profit"}
 MARK_AGE_MS = 5000
-NOT_YET = frozenset({S.QUEUED, S.PLACING, S.WORKING})
+NOT_YET = frozenset({S.QUEUED, S.PLACING})
 
 
 def is_looser(trio: TrioSnapshot, role: Role, level: Decimal) -> bool:
@@ -76,21 +77,36 @@ def standing_check(trio: TrioSnapshot, role: Role) -> None:
         raise IllegalTransition("An entry-only order has no levels: it is closed as soon as it fills.")
     if trio.state in NOT_YET:
         raise IllegalTransition(
-            f"Nothing of it is filled yet ({trio.state}). Its {what} can be moved once it is open; until then cancel it and "
-            "place it with the other level."
+            f"It is being placed ({trio.state}). Its {what} can be moved once its entry rests or has filled: try again in "
+            "a moment."
         )
     if trio.state.is_end:
         raise IllegalTransition(f"The trio has ended ({trio.state}): there is no {what} to move.")
-    if trio.state is not S.OPEN or trio.close_wanted or trio.panic_wanted:
+    if trio.state not in (S.OPEN, S.WORKING) or trio.close_wanted or trio.panic_wanted:
         raise IllegalTransition(f"The trio is being closed ({trio.state}): its {what} is not moved any more.")
-    if not all(entry.state.is_final for entry in trio.entries):
+    if trio.state is S.WORKING and trio.cancel_wanted:
         raise IllegalTransition(
-            f"Its entry still fills: a {what} can be moved when that has ended. Cancel what is unfilled, then move it."
+            f"The trio is being cancelled ({trio.state}): its {what} is not moved any more."
         )
-    largest = lot_of(trio.rules, OrderType.STOP_MARKET).largest
-    if trio.position > largest:
+    if not all(leg.state.is_final for leg in trio.every(Role.ADD)):
         raise IllegalTransition(
-            f"The position of {plain(trio.position)} is larger than one order may be ({plain(largest)}), so no single order "
+            f"Something is being added to it: its {what} can be moved when that has ended."
+        )
+    entry = trio.entry
+    if trio.state is S.OPEN and entry is not None and not entry.state.is_final:
+        if not entry.live:
+            raise IllegalTransition("What its entry did is not known yet: try again in a moment.")
+        if role is Role.STOP_LOSS and any(
+            leg.form is Form.CLOSE_POSITION and (leg.live or leg.pending) for leg in trio.every(role)
+        ):
+            raise IllegalTransition(
+                "Its entry still fills, and no order for a quantity would cover a position that grows while its stop-loss is "
+                "moved. Cancel what is unfilled, then move it."
+            )
+    largest = lot_of(trio.rules, OrderType.STOP_MARKET).largest
+    if position_to_come(trio) > largest:
+        raise IllegalTransition(
+            f"The position of {plain(position_to_come(trio))} is larger than one order may be ({plain(largest)}), so no single order "
             f"could stand for it while the {what} is moved."
         )
 
@@ -121,7 +137,10 @@ def level_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
         )
     if level == trio.level(role) and not any(move.role is role for move in trio.moves):
         raise RuleBroken(field, f"The {what} is at {plain(level)} already.")
+    _entry_side_check(trio, role, level)
     is_known = abs(trio.now_ts - trio.slot.mark_as_of) <= MARK_AGE_MS
+    if role is Role.TAKE_PROFIT and trio.state is S.WORKING:
+        is_known = False  # one between the market and a resting entry is sound: it goes out when that fills
     nearest = nearest_level(trio, role) if is_known else None
     if nearest is not None and (level > nearest if below else level < nearest):
         side = "below" if below else "above"
@@ -134,3 +153,19 @@ def level_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
         side = "below" if below else "above"
         name = (Role.TAKE_PROFIT if role is Role.STOP_LOSS else Role.STOP_LOSS).words
         raise RuleBroken(field, f"The {what} must be {side} the {name}, which is at {plain(other)}.")
+
+
+def _entry_side_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
+    """Raise RuleBroken when an entry that still rests would fill beyond its own stop or target."""
+    entry, tick = trio.entry, trio.rules.tick_size or ZERO
+    if entry is None or not entry.live or entry.price is None:
+        return
+    below = _is_below(trio, role)
+    if level < entry.price if below else level > entry.price:
+        return
+    side, near = ("below", entry.price - tick) if below else ("above", entry.price + tick)
+    raise RuleBroken(
+        FIELDS[role],
+        f"The {role.words} must be {side} the price of the entry that still rests, {plain(entry.price)}: {plain(near)} is the "
+        "nearest valid level.",
+    )

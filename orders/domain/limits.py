@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -128,6 +128,12 @@ _SENTENCES: Final[Mapping[LimitRule, str]] = {
     "next midnight UTC.",
     LimitRule.DUPLICATE: "Limit of {whose}: trio {value} is the same and was placed within the last {limit} s.",
 }
+
+
+def for_change(limited: tuple[Limits, Usage]) -> tuple[Limits, Usage]:
+    """Return the limits that a change of a resting entry is asked about: it is no further trio and no further entry."""
+    limits, usage = limited
+    return replace(limits, trios_open=None, orders_minute=None, duplicate_seconds=None), usage
 
 
 def breach(entry: Entry, limited: Iterable[tuple[Limits, Usage]]) -> Breach | None:

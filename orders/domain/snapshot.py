@@ -123,6 +123,24 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
+class Amendment:
+    """The newest request of ours for other terms of a resting order, and where it stands.
+
+    ``certain_ts``: what a look-up that is asked later than that does not show was never executed.
+    """
+
+    quantity: Decimal
+    price: Decimal
+    status: RequestStatus
+    asked_at: int = 0
+    asked_ts: int = 0
+    certain_ts: int = 0
+    refusal: Refusal | None = None
+    code: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LegView:
     """One order of the trio. ``submit`` is the request that places it, ``cancel`` the one that takes it back."""
 
@@ -133,6 +151,7 @@ class LegView:
     state: LegState
     quantity: Decimal = ZERO
     filled: Decimal = ZERO
+    price: Decimal | None = None
     trigger_price: Decimal | None = None
     acknowledged: bool = False
     submit: RequestStatus = RequestStatus.NONE
@@ -153,9 +172,10 @@ class LegView:
     looked_ts: int | None = None  # when it was last looked up and answered
     looks: int = 0
     late: bool = False  # was written off, then turned up
-    for_move: bool = False  # sent for a wish for another level
     number: int = 0  # of the part target, or of the wish for another size, it was sent for
     average_price: Decimal | None = None
+    for_move: bool = False  # sent for a wish: for another level, or for a larger entry
+    amend: Amendment | None = None
 
     @property
     def live(self) -> bool:
@@ -267,6 +287,39 @@ class Foreign:
     looking_since: int | None = None
 
 
+class ChangeEnd(enum.StrEnum):
+    """How a wish for other terms of the resting entry ended."""
+
+    DONE = "DONE"  # the exchange has the entry with these terms
+    CANCELLED = "CANCELLED"  # so much had filled by then: what was unfilled is cancelled
+    REFUSED = "REFUSED"  # by the exchange, or by a rule or limit when it was to be sent
+    DROPPED = "DROPPED"  # the entry had ended, or the trio is on its way out
+    REPLACED = "REPLACED"  # by a later wish
+    OVERDUE = "OVERDUE"  # it could not be sent in time
+
+
+@dataclass(frozen=True, slots=True)
+class EntryChange:
+    """A wish to have the resting entry at other terms. ``since``: when it was made (our clock); ``opens``: it is new risk."""
+
+    number: int
+    quantity: Decimal
+    price: Decimal
+    since: int
+    opens: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndedChange:
+    """A wish that this decision ends, and why, in words where there is more to say."""
+
+    change: EntryChange
+    end: ChangeEnd
+    reason: str = ""
+    code: int = 0
+    breach: Breach | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TrioSnapshot:
     spec: Spec
@@ -311,6 +364,9 @@ class TrioSnapshot:
     adopted: bool = False  # its entry is a position that was opened elsewhere
     occupied: frozenset[Role] = frozenset()  # where somebody else's closePosition order was left
     foreign: tuple[Foreign, ...] = ()  # somebody else's orders, to be cancelled
+    change: EntryChange | None = None  # of the resting entry, wished for
+    ended_change: EndedChange | None = None  # by this decision
+    agreed: bool = False  # by this decision the entry's terms are those that we asked for
 
     # --- legs by role -----------------------------------------------------------------------
 
@@ -322,10 +378,12 @@ class TrioSnapshot:
         return tuple(leg for leg in self.legs if leg.role is role)
 
     def of(self, role: Role) -> tuple[LegView, ...]:
-        """Return the orders of a role, without those that were sent for a level that is not agreed."""
-        return tuple(
-            leg for leg in self.every(role) if not leg.for_move or leg.trigger_price == self.level(role)
-        )
+        """Return the orders of a role, without those that were sent for a wish and are not at the agreed level, or were refused."""
+        return tuple(leg for leg in self.every(role) if not leg.for_move or self._is_agreed(leg))
+
+    def _is_agreed(self, leg: LegView) -> bool:
+        refused = leg.state is LegState.REJECTED and not leg.acknowledged
+        return leg.trigger_price == self.level(leg.role) and not refused
 
     def newest(self, role: Role) -> LegView | None:
         legs = self.of(role)

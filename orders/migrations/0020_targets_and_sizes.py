@@ -44,6 +44,7 @@ class Migration(migrations.Migration):
                 ('end', models.CharField(blank=True, choices=[('DONE', 'DONE'), ('REFUSED', 'REFUSED'), ('DROPPED', 'DROPPED')], max_length=8)),
                 ('ended_at', models.DateTimeField(null=True)),
                 ('filled', models.DecimalField(decimal_places=16, default=Decimal('0'), max_digits=38)),
+                ('reference', models.CharField(help_text='By which who wished it knows it: a wish is made once.', max_length=64, null=True, unique=True)),
                 ('refused_code', models.IntegerField(default=0)),
                 ('refused_text', models.TextField(blank=True)),
                 ('trio', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='size_changes', to='orders.trioorder')),

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0009_leverage_brackets'),
-        ('orders', '0022_adopt'),
+        ('orders', '0023_entry_change'),
     ]
 
     operations = [

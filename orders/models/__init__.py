@@ -14,12 +14,22 @@ from orders.models.journal import (
 from orders.models.liveness import Clock, Heartbeat, Install, Watch
 from orders.models.risk_limit import RiskLimit
 from orders.models.symbols import Symbol
-from orders.models.trio import BreakEvenTrigger, Leg, LevelMove, Reversal, SizeChange, Trail, TrioOrder
+from orders.models.trio import (
+    BreakEvenTrigger,
+    EntryChangeWish,
+    Leg,
+    LevelMove,
+    Reversal,
+    SizeChange,
+    Trail,
+    TrioOrder,
+)
 
 __all__ = [
     "AnchoredHead",
     "BreakEvenTrigger",
     "Clock",
+    "EntryChangeWish",
     "FeePrice",
     "Fill",
     "Heartbeat",

@@ -16,7 +16,7 @@ from exchange.types import OrderType, PositionSide, PriceKind, Side, TimeInForce
 from orders.domain.enums import Follow, Form, LegState, Protection, ReversalEnd, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Kept, Question, QuestionKind
 from orders.domain.rounding import plain
-from orders.domain.snapshot import Move, MoveEnd, SizeEnd, SizeWish
+from orders.domain.snapshot import ChangeEnd, EntryChange, Move, MoveEnd, SizeEnd, SizeWish
 from orders.domain.trailing import FollowEnd, TrailTerms, TrailUnit
 from orders.models.book import Slot
 from orders.models.fields import amount
@@ -86,6 +86,11 @@ class TrioOrder(models.Model):
     # A position that was opened elsewhere and adopted: who did, what it was, and somebody else's orders beside it
     # (``orders.placement.adoption`` says in which form). Empty: the entry is an order of ours.
     adoption = models.JSONField(null=True, blank=True)
+    # The terms that are wished for of its resting entry: of ``EntryChangeWish``, what a decision needs.
+    entry_change = models.JSONField(null=True, blank=True)
+    amending_notional = amount(
+        null=True, help_text="What its entry may come to by a change whose fate is not known yet."
+    )
 
     margin_promised = amount(
         default=Decimal(0), help_text="Margin and fee that its entry needs, as checked when it was queued."
@@ -277,6 +282,30 @@ class TrioOrder(models.Model):
         return self.adoption is not None
 
     @property
+    def change_wanted(self) -> EntryChange | None:
+        """Return the terms that are wished for of the resting entry, if any."""
+        wish = self.entry_change
+        if not wish:
+            return None
+        return EntryChange(
+            wish["number"], Decimal(wish["quantity"]), Decimal(wish["price"]), wish["since"], wish["opens"]
+        )
+
+    @change_wanted.setter
+    def change_wanted(self, change: EntryChange | None) -> None:
+        self.entry_change = (
+            None
+            if change is None
+            else {
+                "number": change.number,
+                "quantity": str(change.quantity),
+                "price": str(change.price),
+                "since": change.since,
+                "opens": change.opens,
+            }
+        )
+
+    @property
     def is_entry_only(self) -> bool:
         return self.stop_loss is None and self.take_profit is None
 
@@ -326,6 +355,12 @@ class SizeChange(models.Model):
     end = models.CharField(max_length=8, blank=True, choices=[(e.value, e.value) for e in SizeEnd])
     ended_at = models.DateTimeField(null=True)
     filled = amount(default=Decimal(0))
+    reference = models.CharField(
+        max_length=64,
+        null=True,
+        unique=True,
+        help_text="By which who wished it knows it: a wish is made once.",
+    )
     # Why nothing of it executed: what the exchange said, or a refusal of our own.
     refused_code = models.IntegerField(default=0)
     refused_text = models.TextField(blank=True)
@@ -340,6 +375,42 @@ class SizeChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} of {self.quantity}, trio {self.trio_id}"
+
+
+class EntryChangeWish(models.Model):
+    """A wish to have a trio's resting entry at other terms, and how it ended. ``price`` is in the quote asset."""
+
+    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="entry_changes")
+    quantity = amount(validators=POSITIVE)
+    quantity_before = amount()
+    price = amount(validators=POSITIVE)
+    price_before = amount()
+    good_till = models.DateTimeField(null=True)
+    good_till_before = models.DateTimeField(null=True)
+    wanted_at = models.DateTimeField()
+    wanted_by = models.CharField(max_length=150)
+    end = models.CharField(max_length=9, blank=True, choices=[(e.value, e.value) for e in ChangeEnd])
+    ended_at = models.DateTimeField(null=True)
+    # Why it was refused: by the exchange, with its code, or by a rule or limit here.
+    refused_code = models.IntegerField(default=0)
+    refused_text = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("trio",), condition=models.Q(end=""), name="one_open_change_a_trio"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Entry of trio {self.trio_id} to {self.quantity} at {self.price}"
+
+    @property
+    def is_about_time_alone(self) -> bool:
+        """Is nothing but ``good_till`` another than before?"""
+        same = (self.quantity, self.price) == (self.quantity_before, self.price_before)
+        return same and self.good_till != self.good_till_before
 
 
 class PriceFollower(models.Model):
@@ -484,6 +555,9 @@ class Leg(models.Model):
     number = models.BigIntegerField(
         default=0, help_text="Of the part target, or of the wish for another size, it was sent for."
     )
+    # What the newest request for other terms of this order asked for.
+    amend_quantity = amount(null=True)
+    amend_price = amount(null=True)
     order_id = models.BigIntegerField(null=True)
     algo_id = models.BigIntegerField(null=True)
     refused_code = models.IntegerField(default=0)

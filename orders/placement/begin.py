@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.conf import settings
 
 from exchange.port import Exchange
 from exchange.rate_limits import Priority
-from exchange.types import ZERO, ExchangeMs, NewOrder, OrderRef, Stamp, WireRequest
+from exchange.types import ZERO, ExchangeMs, NewOrder, OrderRef, Side, Stamp, WireRequest
 from infrastructure.rows import row_insert, row_update
 from orders.domain.decision.conditions import cover_deadline_ts
 from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import (
+    Amend,
     Cancel,
     CancelForeign,
     Confirm,
@@ -86,6 +88,8 @@ class _Beginning:
             case Cancel(client_ids):
                 for client_id in client_ids:
                     yield self._cancel(client_id)
+            case Amend(client_id, quantity, price):
+                yield self._amend(client_id, quantity, price)
             case Confirm(client_id):
                 yield self._look(client_id)
             case CancelForeign(client_id):
@@ -217,6 +221,18 @@ class _Beginning:
         order = foreign_named(self.trio, client_id)
         return OrderRef(self.trio.symbol.symbol, client_id, order["conditional"])
 
+    def _amend(self, client_id: str, quantity: Decimal, price: Decimal) -> SendCall:
+        """What the order is asked to become is kept with it: when it shows that, the change was ours."""
+        leg, trio = self.rows.leg_named(client_id), self.trio
+        leg.amend_quantity, leg.amend_price = quantity, price
+        row_update(leg, "amend_quantity", "amend_price")
+        trio.amending_notional = quantity * price
+        row_update(trio, "amending_notional")
+        text = f"Changing the {Role(leg.role).words} to {plain(quantity)} at {plain(price)}."
+        note(trio, "request", text, at=self.now, client_id=client_id)
+        wire = self.exchange.amend_request(self._ref(leg), Side(leg.side), quantity=quantity, price=price)
+        return self._commit(leg, RequestKind.AMEND, wire)
+
     def _look(self, client_id: str) -> LookCall:
         leg = self.rows.leg_named(client_id)
         leg.looking_since = self.now
@@ -281,7 +297,7 @@ class _Beginning:
 
     def _pledge(self, role: Role, kind: RequestKind) -> int:
         """Return how many legs must still find room in the account's order windows once the entry fills."""
-        if role is not Role.ENTRY or kind is not RequestKind.SUBMIT:
+        if role is not Role.ENTRY or kind not in (RequestKind.SUBMIT, RequestKind.AMEND):
             return 0
         spec, legs = self.decision.trio.spec, self.decision.trio.protective_legs
         wanted = (spec.stop_loss is not None) + (spec.take_profit is not None) + len(spec.part_targets)

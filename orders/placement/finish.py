@@ -15,6 +15,7 @@ from exchange.refusals import KEY_TROUBLE, RESTRICTIONS, SENTENCES
 from exchange.types import ExchangeMs, PositionSide
 from infrastructure.rows import row_update
 from orders.domain.coverage import Gaps, gone_ts
+from orders.domain.decision.amendments import amend_open
 from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import Done
 from orders.domain.enums import Cause, LegState, RequestKind, Role, Source, TrioState, Verdict
@@ -27,13 +28,31 @@ from orders.exchange_data.clock import from_ms, to_exchange_ms, to_ms
 from orders.followers import followers_end
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
-from orders.models import Leg, LevelMove, Outcome, Request, Sighting, SizeChange, Slot, TrioOrder
+from orders.models import (
+    EntryChangeWish,
+    Leg,
+    LevelMove,
+    Outcome,
+    Request,
+    Sighting,
+    SizeChange,
+    Slot,
+    TrioOrder,
+)
 from orders.placement.adoption import foreign_named, foreign_put
 from orders.placement.ingest import flat_view, leg_take_in, slot_take_in
 from orders.placement.perform import Answer, LookCall, LookForeignCall, ObserveCall, SendCall
 from orders.placement.turn_rows import TrioRows, TurnRows
 from orders.placement.uncovered import measure
-from orders.story import answers_forget, move_sentence, note, question_ask, question_over, size_sentence
+from orders.story import (
+    answers_forget,
+    change_sentence,
+    move_sentence,
+    note,
+    question_ask,
+    question_over,
+    size_sentence,
+)
 
 BACK_OFF_MS = 200
 BY_TARGETS = "targets"  # who wished it: no person, but what the trio says about its targets
@@ -45,6 +64,7 @@ CANCEL_AGAIN_MS = {
     Verdict.KEY_REFUSED: KEY_BACK_OFF_MS,
 }
 CANCEL_PAUSE_MAX_MS = 30_000
+WHAT_OF_IT = {RequestKind.CANCEL: " cancel", RequestKind.AMEND: " change"}
 
 
 def record(rows: TurnRows, answer: Answer, *, offset_ms: int) -> None:
@@ -80,9 +100,7 @@ def _record_sent(
     )
     journal_append(trio, outcome)
     if verdict is not Verdict.ACCEPTED:
-        what = Role(leg.role).words + (" cancel" if call.kind is RequestKind.CANCEL else "")
-        if call.kind is RequestKind.FOREIGN:
-            what = "cancel of an order that is not ours"
+        what = Role(leg.role).words + WHAT_OF_IT.get(call.kind, "")
         code = f", code {outcome.code}" if outcome.code else ""
         words = _verdict_words(verdict, error)
         text = f"{what.capitalize()}: {words} ({outcome.message.rstrip('.')}{code})."
@@ -108,6 +126,8 @@ def _record_sent(
         _record_cancel(leg, call, answer, now=now)
     elif call.kind is RequestKind.TEST:
         _record_test(leg, answer, now=now)
+    elif call.kind is RequestKind.AMEND:
+        _record_amend(trio, leg, answer, now=now)
     elif verdict is Verdict.ACCEPTED:
         _record_accepted(trio, leg, answer, now=now)
     elif before.state is LegState.SUBMITTED and error is not None:
@@ -170,6 +190,18 @@ def _record_cancel(leg: Leg, call: SendCall, answer: Answer, *, now: datetime) -
         row_update(leg, "retry_at")
     elif not LegState(leg.state).is_final:
         leg.look_at = leg.look_at or now  # gone, triggered or never there: read it
+        row_update(leg, "look_at")
+
+
+def _record_amend(trio: TrioOrder, leg: Leg, answer: Answer, *, now: datetime) -> None:
+    """Take over what the order has become. What an answer leaves open, the order's look-up says."""
+    error = answer.error
+    if answer.verdict is Verdict.ACCEPTED:
+        _record_accepted(trio, leg, answer, now=now)
+    elif answer.verdict is Verdict.KEY_REFUSED and error is not None:
+        restriction_note(trio.account_id, error, at=now)
+    elif not LegState(leg.state).is_final and answer.verdict in (Verdict.UNKNOWN, Verdict.REFUSED):
+        leg.look_at = leg.look_at or now
         row_update(leg, "look_at")
 
 
@@ -343,6 +375,7 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
     changes |= _sizes_ended(trio, settled, now=now)
     if after != before and after.is_end and followers_end(trio, now=now):
         changes["moves"] = trio.moves
+    changes |= _entry_changed(trio, settled, now=now)
     for name, value in changes.items():
         setattr(trio, name, value)
     if after != before:
@@ -427,6 +460,26 @@ def _sizes_ended(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> di
         note(trio, "size", size_sentence(row), at=now, role=wish.role, end=ended.end)
     trio.sizes_put(settled.sizes)
     return changes | {"moves": trio.moves}
+
+
+def _entry_changed(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> dict[str, Any]:
+    """Write the terms that the entry has come to, and how a wish for other ones ended; return the columns that change."""
+    changes: dict[str, Any] = {}
+    if settled.agreed:
+        terms = {"quantity": settled.spec.quantity, "price": settled.spec.price}
+        changes |= {name: value for name, value in terms.items() if value != getattr(trio, name)}
+    if trio.amending_notional is not None and not amend_open(settled.entry):
+        changes["amending_notional"] = None
+    if (ended := settled.ended_change) is None:
+        return changes
+    row = EntryChangeWish.objects.get(pk=ended.change.number)
+    row.end, row.ended_at = ended.end, now
+    row.refused_code, row.refused_text = ended.code, ended.reason
+    row.save(update_fields=["end", "ended_at", "refused_code", "refused_text"])
+    facts = ended.breach.facts if ended.breach is not None else {}
+    note(trio, "change", change_sentence(row), at=now, end=ended.end, **facts)
+    trio.change_wanted = None
+    return changes | {"entry_change": None}
 
 
 def words_of(error: ExchangeError) -> str:

@@ -101,6 +101,8 @@ def _amended(leg: Leg, before: LegFacts, after: LegFacts) -> str:
     """
     if not before.acknowledged and leg.role != Role.ENTRY:
         return ""
+    if (after.quantity, after.price) == (leg.amend_quantity, leg.amend_price):
+        return ""  # as we asked for
     terms = ("quantity", "price", "trigger_price")
     return ", ".join(
         f"{name.replace('_', ' ')} {plain(was)} → {plain(now)}"

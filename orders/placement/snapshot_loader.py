@@ -29,6 +29,8 @@ from orders.domain.limits import Breach
 from orders.domain.rounding import shown
 from orders.domain.snapshot import (
     LEGS_A_TRIO,
+    Amendment,
+    EntryChange,
     LegView,
     Policies,
     RequestStatus,
@@ -117,15 +119,17 @@ def snapshot_of(
         for leg in rows.legs
     )
     placing = trio.trio_state in (TrioState.QUEUED, TrioState.PLACING)
+    change = _change_of(trio)
+    opens = placing or (change is not None and change.opens)
     alive = True
-    if placing:
+    if opens:
         alive = rows.worker_alive if isinstance(rows, TurnRows) else risk_gates.worker_alive()
     dry_run = risk_gates.is_dry_run(trio)
     conditionals = (0, 0)
     if trio.trio_state is TrioState.QUEUED and not dry_run and admission.may_go:
         conditionals = conditionals_beside(trio)
-    refusal = _refusal(trio, rows, install) if placing else ""
-    if placing and trio.trio_state is TrioState.PLACING and dry_run and not refusal:
+    refusal = _refusal(trio, rows, install) if opens else ""
+    if opens and trio.trio_state is not TrioState.QUEUED and dry_run and not refusal:
         refusal = "DRY_RUN_MODE is on: nothing new is opened."
     slot = slot_view(
         trio,
@@ -134,12 +138,15 @@ def snapshot_of(
         rules=rules,
         admission=admission,
         alive=alive,
-        watch=_watch_of(trio, rows) if placing or (trio.slot is not None and not trio.slot.as_of) else None,
-        placing=placing,
+        watch=_watch_of(trio, rows) if opens or (trio.slot is not None and not trio.slot.as_of) else None,
+        placing=opens,
     )
     breach = None
-    if placing and not refusal and isinstance(rows, TurnRows) and _begins(trio, slot, legs, dry_run=dry_run):
-        breach = _breach(trio, rows, slot, now_ts=now_ts)
+    if opens and not refusal and isinstance(rows, TurnRows):
+        if placing and _begins(trio, slot, legs, dry_run=dry_run):
+            breach = _breach(trio, rows, slot, now_ts=now_ts)
+        elif change is not None and slot.placeable:
+            breach = _breach(trio, rows, slot, now_ts=now_ts, terms=(change.quantity, change.price))
     snapshot = TrioSnapshot(
         spec=fitted(spec_of(trio), filters),
         state=trio.trio_state,
@@ -192,6 +199,7 @@ def snapshot_of(
                 if request.kind == RequestKind.FOREIGN
             },
         ),
+        change=change,
     )
     return brought_back(snapshot, stepped_ts)
 
@@ -250,13 +258,28 @@ def _begins(trio: TrioOrder, slot: SlotView, legs: Iterable[LegView], *, dry_run
     return not any(leg.role is Role.ENTRY and leg.state is not LegState.PLANNED for leg in legs)
 
 
-def _breach(trio: TrioOrder, rows: TurnRows, slot: SlotView, *, now_ts: ExchangeMs) -> Breach | None:
-    """Return the limit that the entry would break; from now on others who begin on the account wait for this turn."""
+def _breach(
+    trio: TrioOrder, rows: TurnRows, slot: SlotView, *, now_ts: ExchangeMs, terms: limits.Terms | None = None
+) -> Breach | None:
+    """Return the limit that the entry would break; from now on others who begin on the account wait for this turn.
+
+    ``terms``: that it rests already and is to have.
+    """
     fresh = slot.mark_price is not None and abs(now_ts - slot.mark_as_of) <= limits.MARK_AGE_MS
     mark = slot.mark_price if fresh else trio.checked_mark
-    found = limits.breach_of(trio, limited=rows.limited, mark=mark, now_ts=now_ts, lock=True)
-    trio.checked_mark = mark
+    found = limits.breach_of(trio, limited=rows.limited, mark=mark, now_ts=now_ts, lock=True, terms=terms)
+    if terms is None:
+        trio.checked_mark = mark
     return found
+
+
+def _change_of(trio: TrioOrder) -> EntryChange | None:
+    """Return the wish for other terms of the entry, in the symbol's own decimals."""
+    change, symbol = trio.change_wanted, trio.symbol
+    if change is None:
+        return None
+    quantity, price = shown(change.quantity, symbol.step_size), shown(change.price, symbol.tick_size)
+    return replace(change, quantity=quantity, price=price)
 
 
 def _watch_of(trio: TrioOrder, rows: TrioRows) -> Watch | None:
@@ -284,6 +307,7 @@ def leg_view(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) 
         state=LegState(leg.state),
         quantity=leg.quantity,
         filled=leg.filled,
+        price=leg.price,
         trigger_price=leg.trigger_price,
         acknowledged=leg.acknowledged,
         submit=submit,
@@ -307,6 +331,27 @@ def leg_view(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) 
         for_move=leg.for_move,
         number=leg.number,
         average_price=leg.average_price,
+        amend=_amendment(leg, requests, now=now, rules=rules),
+    )
+
+
+def _amendment(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) -> Amendment | None:
+    """Return the newest request for other terms of this order, with where it stands."""
+    asked = [r for r in requests if r.kind == RequestKind.AMEND]
+    if not asked or leg.amend_quantity is None or leg.amend_price is None:
+        return None
+    newest, outcome = asked[-1], getattr(asked[-1], "outcome", None)
+    code = 0 if outcome is None else outcome.code
+    return Amendment(
+        quantity=leg.amend_quantity,
+        price=leg.amend_price,
+        status=request_status(newest, now=now, patience=rules.patience),
+        asked_at=to_ms(newest.begun_at),
+        asked_ts=newest.timestamp,
+        certain_ts=newest.timestamp + newest.recv_window + rules.absence_margin,
+        refusal=refusal_of(code) if code else None,
+        code=code,
+        text="" if outcome is None else outcome.message,
     )
 
 

@@ -65,6 +65,7 @@ class Outcome(enum.StrEnum):
     NOTHING_TO_DO = "NOTHING_TO_DO"
     CLOSING = "CLOSING"
     CANCELLING = "CANCELLING"
+    CHANGING = "CHANGING"  # a trio that is there: added to, reduced, or moved
 
     @property
     def is_final(self) -> bool:

@@ -143,6 +143,18 @@ def symbol_named(text: str) -> str:
 
 
 def _terms(said: Mapping[str, Any], verb: Verb, defaults: Defaults) -> Terms:
+    if verb is Verb.MOVE:
+        moved = Terms(stop=_one_price(said, "stop"), target=_one_price(said, "target"))
+        if moved.stop is None and moved.target is None:
+            raise TermsError("stop", "A move says where to: stop, target, or both, as prices.")
+        return moved
+    if verb is Verb.REDUCE:
+        return Terms(size=_quantity(said, "what is to be taken off"))
+    if verb is Verb.ADD:
+        size = (
+            defaults.size if defaults.size is not None and defaults.size.kind is SizeKind.QUANTITY else None
+        )
+        return Terms(size=size or _quantity(said, "what is to be added"))
     if verb not in (Verb.ENTER, Verb.REVERSE):
         return Terms()
     price = positive("price", said["price"]) if "price" in said else None
@@ -153,6 +165,18 @@ def _terms(said: Mapping[str, Any], verb: Verb, defaults: Defaults) -> Terms:
         entry_type=OrderType.MARKET if price is None else OrderType.LIMIT,
         price=price,
     )
+
+
+def _one_price(said: Mapping[str, Any], what: str) -> Level | None:
+    return Level(LevelKind.PRICE, positive(what, said[what])) if what in said else None
+
+
+def _quantity(said: Mapping[str, Any], what: str) -> Size:
+    if "quantity" not in said:
+        raise TermsError(
+            "quantity", f"The post does not say how much is {what}: a quantity in the base asset."
+        )
+    return Size(SizeKind.QUANTITY, positive("quantity", _unsigned(said["quantity"])))
 
 
 def _one_level(said: Mapping[str, Any], kinds: Mapping[str, LevelKind], what: str) -> Level | None:

@@ -37,6 +37,8 @@ class RefusalKind(enum.StrEnum):
     # What is there
     NOTHING_THERE = "NOTHING_THERE"
     POLICY = "POLICY"
+    CHANGE_REFUSED = "CHANGE_REFUSED"
+    LOOSER = "LOOSER"
     # The signal itself
     TOO_LATE = "TOO_LATE"
     CLAIMED = "CLAIMED"
@@ -94,6 +96,10 @@ _SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
     ),
     RefusalKind.POLICY: lambda f: (
         f"Trio {f['trio']} of this source holds the slot on the other side; the policy of this source is “{f['policy']}”."
+    ),
+    RefusalKind.CHANGE_REFUSED: lambda f: f["text"],
+    RefusalKind.LOOSER: lambda f: (
+        f"A source moves a stop-loss nearer and never away: that of trio {f['trio']} is at {f['agreed']}. It stays there."
     ),
     RefusalKind.TOO_LATE: lambda f: (
         f"It could act until {f['until']} and was looked at {f['late_ms']} ms later: nothing was placed."

@@ -53,11 +53,11 @@ def test_order(ctx: RequestContext) -> dict[str, Any]:
 
 
 def put_order(ctx: RequestContext) -> dict[str, Any]:
-    return amend(ctx, ctx.params)
+    return amend(ctx, ctx.params, all_read=True)
 
 
-def amend(ctx: RequestContext, params: Params) -> dict[str, Any]:
-    """Amend an open order."""
+def amend(ctx: RequestContext, params: Params, *, all_read: bool = False) -> dict[str, Any]:
+    """Amend an open order. ``all_read``: as with placing, a parameter that nobody understands is refused."""
     symbol = params.need("symbol")
     ctx.ex.rules(symbol)
     side = params.need("side")
@@ -73,6 +73,8 @@ def amend(ctx: RequestContext, params: Params) -> dict[str, Any]:
     reduce_only = params.boolean("reduceOnly")
     modify_id = params.integer("modifyId") or 0
     found = _find(ctx, params, symbol)
+    if all_read:
+        params.forbid_unread()
     amendment = Amendment(side, quantity, price, reduce_only, modify_id)
     order = amend_order(ctx.ex, ctx.book, found, amendment, ctx.now)
     return order_views.order_ack(ctx.ex, order) | {"pair": order.symbol, "modifyId": order.modify_id}

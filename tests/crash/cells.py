@@ -13,7 +13,8 @@ INSIDE_BEGIN, AFTER_BEGIN = "inside begin", "after begin"
 BEFORE_ACT, AFTER_ACT = "perform, before the exchange acted", "perform, after it acted"
 INSIDE_FINISH, AFTER_FINISH = "inside finish", "after finish"
 BOUNDARIES: Final = (INSIDE_BEGIN, AFTER_BEGIN, BEFORE_ACT, AFTER_ACT, INSIDE_FINISH, AFTER_FINISH)
-REQUESTS: Final = ("entry", "stop", "target", "exit", "cancel")
+NEXT_STOP, PART, ADD, PART_TARGET, AMEND = "next stop", "part close", "add", "part target", "amend"
+REQUESTS: Final = ("entry", "stop", "target", "exit", "cancel", NEXT_STOP, PART, ADD, PART_TARGET, AMEND)
 KILL, STOP, TIME_OUT = "SIGKILL", "SIGSTOP", "job's time-out"
 DEATHS: Final = (KILL, STOP, TIME_OUT)
 PROTECTIONS: Final = ("PRE_ARMED", "ON_FIRST_FILL")
@@ -21,7 +22,22 @@ MODES: Final = ("ONE_WAY", "HEDGE")
 
 MARKET, LIMIT, PARTIAL, CANCELLED = "MARKET", "LIMIT", "LIMIT in two parts", "LIMIT, cancelled"
 ENDINGS: Final = ("target", "stop", "close")
+# What a person does to a trio while it lives, and the request of its own that each is made by.
+VERBS: Final = {
+    "stop moved": NEXT_STOP,
+    "part off": PART,
+    "added": ADD,
+    "part target set": PART_TARGET,
+    "entry changed": AMEND,
+}
 LIVES: Final = (*(f"{e} → {end}" for e in (MARKET, LIMIT, PARTIAL) for end in ENDINGS), CANCELLED)
+LIVING: Final = (
+    *(
+        f"{LIMIT if verb == 'entry changed' else MARKET} + {verb} → {end}"
+        for verb in VERBS
+        for end in ("target", "stop")
+    ),
+)
 
 ENTRY: Final = {"method": "POST", "path": "/fapi/v1/order", "client_id": r"-e\d+$"}
 STOPS: Final = {"method": "POST", "client_id": r"-s\d+$"}
@@ -44,11 +60,7 @@ FAULTS: Final[dict[str, tuple[dict[str, Any], Any, dict[str, Any]] | None]] = {
     "target: refused": (TARGETS, 1, {"do": "refuse", "code": -2010}),
     "target: answer lost": (TARGETS, 1, {"do": "lose_answer"}),
     "cancel: answer lost": ({"method": "DELETE"}, 1, {"do": "lose_answer"}),
-    "stream silent for 3 s": (
-        {"method": "GET", "path": "/fapi/v1/leverageBracket"},
-        1,
-        {"do": "silence_stream", "ms": 3000},
-    ),
+    "stream silent for 3 s": (ENTRY, 1, {"do": "silence_stream", "ms": 3000}),
 }
 
 
@@ -69,7 +81,12 @@ class Cell:
 
     @property
     def entry(self) -> str:
-        return self.life.split(" → ")[0]
+        return self.life.split(" → ")[0].split(" + ")[0]
+
+    @property
+    def verb(self) -> str:
+        """What a person does to it, if anything."""
+        return self.life.split(" → ")[0].partition(" + ")[2]
 
     @property
     def ending(self) -> str:
@@ -85,7 +102,7 @@ AXES: Final[dict[str, tuple[str, ...]]] = {
     "request": REQUESTS,
     "death": DEATHS,
     "fault": tuple(FAULTS),
-    "life": LIVES,
+    "life": (*LIVES, *LIVING),
     "protection": PROTECTIONS,
     "mode": MODES,
 }
@@ -110,6 +127,10 @@ def possible(cell: Cell) -> bool:
         asked.add("exit")
     if armed or (cell.entry == CANCELLED and entry_goes_out):
         asked.add("cancel")
+    if cell.verb == "entry changed" and entry_goes_out and cell.fault != "entry: 503 unknown, not executed":
+        asked.add(AMEND)
+    elif cell.verb and fills:
+        asked.add(VERBS[cell.verb])
     if cell.request not in asked:
         return False
     subject = cell.fault.split(":")[0]

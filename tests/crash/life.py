@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any
 
 from accounts.models import ExchangeAccount
+from exchange.errors import ExchangeError
 from orders import services
 from orders.domain.enums import ENDS, LegState, Role
+from orders.domain.errors import OrdersError
 from orders.models import Symbol, TrioOrder
 from orders.placement import admission
 from tests.crash.cells import CANCELLED, FAULTS, MARKET, PARTIAL, STOP, Cell
@@ -25,6 +29,8 @@ D0 = Decimal(0)
 LIFE_SECONDS = 45.0
 ASLEEP_SECONDS = 6.0  # a stopped victim is woken when others have acted, and after so long in any case
 OPEN_SECONDS = 3.0
+VERB_SECONDS = 8.0  # a wish is not waited for longer: the market goes on
+BY = "crash matrix"
 STEP_SECONDS = 0.03
 
 
@@ -97,6 +103,7 @@ class Life:
         self.mark = Path(stage.folder / f"cell-{number}.hit")
         self.moved: set[str] = set()
         self.since_open: float | None = None
+        self.since_verb: float | None = None
         self.hit_at: float | None = None
         self.awake = cell.death != STOP
         self.woken_ms = 0
@@ -202,13 +209,70 @@ class Life:
             self._once("end", lambda: services.trio_cancel(trio_id=trio.pk, by="crash matrix"))
         elif self.cell.entry == PARTIAL:
             self._once("half", lambda: self._fill(trio))
+        elif self.cell.verb == "entry changed":
+            self._verb(trio, lambda: services.trio_change_entry(trio_id=trio.pk, price=self._nearer, by=BY))
+            if self._is_over(trio.entry_changes):
+                self._once("fill", lambda: self._move(self.levels.below))
         else:
             self._once("fill", lambda: self._move(self.levels.below))
+
+    @property
+    def _nearer(self) -> Decimal:
+        return on_tick((self.levels.entry + self.levels.below) / 2, self.symbol.tick_size)
+
+    def _verb(self, trio: TrioOrder, wish: Callable[[], Any]) -> None:
+        """Do, once, what a person does to this life; refused is refused."""
+
+        def wished() -> None:
+            self.since_verb = time.monotonic()
+            with contextlib.suppress(OrdersError, ExchangeError):
+                wish()
+
+        self._once("verb", wished)
+
+    def _is_over(self, wishes: Any) -> bool:
+        """Has what was wished come to its end, or had its time?"""
+        return self._verb_is_late or not wishes.filter(end="").exists()
+
+    def _living(self, trio: TrioOrder) -> bool:
+        """Do to an open trio what its life has next; return whether that is over."""
+        levels = self.levels
+        match self.cell.verb:
+            case "stop moved":
+                level = on_tick((levels.stop + levels.price) / 2, self.symbol.tick_size)
+                self._verb(
+                    trio,
+                    lambda: services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=level, by=BY),
+                )
+                return self._is_over(trio.level_moves)
+            case "part off":
+                self._verb(
+                    trio, lambda: services.trio_close_part(trio_id=trio.pk, quantity=levels.half, by=BY)
+                )
+                return self._is_over(trio.size_changes)
+            case "added":
+                self._verb(trio, lambda: services.trio_add(trio_id=trio.pk, quantity=levels.half, by=BY))
+                return self._is_over(trio.size_changes)
+            case "part target set":
+                level = on_tick((levels.target + levels.price) / 2, self.symbol.tick_size)
+                self._verb(
+                    trio,
+                    lambda: services.trio_targets(trio_id=trio.pk, text=f"{level:f}:50", by=BY),
+                )
+                rests = trio.legs.filter(role=Role.PART_TARGET, state=LegState.ACCEPTED).exists()
+                return rests or self._verb_is_late
+        return True
+
+    @property
+    def _verb_is_late(self) -> bool:
+        return self.since_verb is not None and time.monotonic() - self.since_verb > VERB_SECONDS
 
     def _open(self, trio: TrioOrder) -> None:
         entry = trio.legs.filter(role=Role.ENTRY).first()
         if entry is not None and entry.filled < trio.quantity and entry.state == LegState.PARTIALLY_FILLED:
             self._once("fill", lambda: self._move(self.levels.below))
+            return
+        if not self._living(trio):
             return
         match self.cell.ending:
             case "target":
@@ -250,8 +314,8 @@ class Life:
 
     def _tell(self, trio: TrioOrder, *, fired: bool, seconds: float) -> Lived:
         legs = list(trio.legs.all())
-        entered = sum((leg.filled for leg in legs if leg.role == Role.ENTRY), Decimal(0))
-        exited = sum((leg.filled for leg in legs if leg.role != Role.ENTRY), Decimal(0))
+        entered = sum((leg.filled for leg in legs if Role(leg.role).opens), Decimal(0))
+        exited = sum((leg.filled for leg in legs if not Role(leg.role).opens), Decimal(0))
         claim = Claim(
             account=self.account.name,
             symbol=self.symbol.symbol,
@@ -261,6 +325,7 @@ class Life:
             entered=entered,
             exited=exited,
             over=trio.state in ENDS,
+            entries=1 + sum(leg.role == Role.ADD for leg in legs),
             began_ms=self.began_ms,
             ended_ms=time.time_ns() // 10**6,
         )

@@ -28,6 +28,7 @@ class Claim:
     entered: Decimal
     exited: Decimal
     over: bool
+    entries: int = 1  # with what was added
     began_ms: int = 0
     ended_ms: int = 1 << 60  # another life may use the same account and symbol after this one
 
@@ -95,7 +96,7 @@ def judge(
             found.lost.append(f"{order['clientOrderId']} rests at the end")
     if entered > claim.quantity:
         found.doubled.append(f"{entered} was entered, {claim.quantity} was planned")
-    if entries > 1:
+    if entries > claim.entries:
         found.doubled.append(f"{entries} entries reached the exchange")
     found.doubled += [f"the position was reversed: {row}" for row in filter(meanwhile, verdict["reversed"])]
     resting = {order["clientAlgoId"] for order in account["algo_orders"] if order["symbol"] == claim.symbol}

@@ -29,19 +29,24 @@ from orders.placement import perform as sending
 from orders.placement.perform import Answer, Call, SendCall
 from orders.placement.service import OrderPlacementService, TurnResult
 from tests.crash.cells import (
+    ADD,
     AFTER_ACT,
     AFTER_BEGIN,
     AFTER_FINISH,
+    AMEND,
     BEFORE_ACT,
     INSIDE_BEGIN,
     INSIDE_FINISH,
     KILL,
+    NEXT_STOP,
+    PART,
+    PART_TARGET,
     STOP,
 )
 from tests.crash.stage import die_with_parent
 
 POLL_SECONDS = 0.008
-ROLES = {"e": "entry", "s": "stop", "p": "target", "x": "exit"}
+ROLES = {"e": "entry", "s": "stop", "p": "target", "x": "exit", "t": PART_TARGET, "c": PART, "a": ADD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +132,12 @@ def asked(call: Call) -> str:
         return ""
     if call.kind is RequestKind.CANCEL:
         return "cancel"
+    if call.kind is RequestKind.AMEND:
+        return AMEND
     words = dict(call.wire.params)
     client_id = str(words.get("newClientOrderId") or words.get("clientAlgoId") or "")
-    return ROLES.get(client_id.rsplit("-", 1)[-1][:1], "")
+    part = client_id.rsplit("-", 1)[-1]
+    return NEXT_STOP if part[:1] == "s" and part[1:] != "1" else ROLES.get(part[:1], "")
 
 
 def work(errand: Errand) -> None:

@@ -31,8 +31,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 MOVES,
-                "return cleared(trio, old) if old and _stands(trio, role, _at_level(trio, role)) else None",
-                "return cleared(trio, old) if old else None",
+                "    if old and not _stands(trio, role, _at_level(trio, role)):\n",
+                "    if old and False:\n",
             ),
         ),
         (f"{DECIDED}::test_an_old_stop_stays_while_nothing_at_the_agreed_level_covers_all",),
@@ -62,7 +62,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/snapshot.py",
-                "leg for leg in self.every(role) if not leg.for_move or leg.trigger_price == self.level(role)",
+                "leg for leg in self.every(role) if not leg.for_move or self._is_agreed(leg)",
                 "leg for leg in self.every(role)",
             ),
         ),

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from accounts.errors import AccountsError
 from accounts.models import ExchangeAccount
+from exchange.errors import ExchangeError
 from orders import services
 from orders.domain.client_ids import stem
 from orders.domain.enums import ENDS, LegState, Role
@@ -22,7 +23,20 @@ from tests.crash.life import Levels, on_tick
 from tests.crash.stage import Venue
 from tests.crash.verdict import Claim
 from tests.soak.crew import now_ms
-from tests.soak.plan import AMEND, DROP_STOP, KINDS, MOVE_STOP, MOVE_TARGET, NARROW, TRAIL, Trio
+from tests.soak.plan import (
+    ADD,
+    AMEND,
+    CHANGE,
+    DROP_STOP,
+    KINDS,
+    MOVE_STOP,
+    MOVE_TARGET,
+    NARROW,
+    PART,
+    SPLIT,
+    TRAIL,
+    Trio,
+)
 
 BY: Final = "soak"
 OPEN_SECONDS: Final = 3.0  # for the legs to stand; then the market moves all the same
@@ -147,6 +161,8 @@ class Life:
         if self.plan.act == AMEND and "amend" not in self._moved:
             entry = next(leg for leg in legs if leg["role"] == Role.ENTRY)
             return self._once("amend", lambda: self._amend(entry["client_id"]))
+        if self.plan.act == CHANGE and "change" not in self._moved:
+            return self._once("change", self._change_entry)
         return self._once("fill", lambda: self._move(self.levels.below))
 
     def _open(self, legs: Sequence[Leg]) -> Callable[[], None] | None:
@@ -164,6 +180,9 @@ class Life:
             return self._once("level", self._move_level)
         if self.plan.act == TRAIL and "trail" not in self._moved:
             return self._once("trail", self._trail)
+        sizes = {PART: self._take_off, ADD: self._add, SPLIT: self._set_targets}
+        if self.plan.act in sizes and "size" not in self._moved:
+            return self._once("size", sizes[self.plan.act])
         levels = self.levels
         match self.plan.ending:
             case "target":
@@ -220,6 +239,36 @@ class Life:
             services.trio_trail(trio_id=self.trio_id, distance=distance, by=BY)
             self.acted = TRAIL
 
+    def _take_off(self) -> None:
+        """Take half of the position off; the trio's end is not waited with."""
+        with contextlib.suppress(OrdersError):  # it ended meanwhile, or half of it is too little
+            services.trio_close_part(trio_id=self.trio_id, percent=Decimal(50), by=BY)
+            self.acted = PART
+
+    def _add(self) -> None:
+        """Add as much again; the trio's end is not waited with."""
+        with contextlib.suppress(
+            OrdersError, ExchangeError
+        ):  # it ended meanwhile, or nothing may be opened now
+            services.trio_add(trio_id=self.trio_id, quantity=self.levels.quantity, by=BY)
+            self.acted = ADD
+
+    def _set_targets(self) -> None:
+        """Have half of it taken off half of the way to the target, and the stop follow."""
+        half_way = on_tick((self.levels.target + self.levels.price) / 2, self.symbol.tick_size)
+        with contextlib.suppress(OrdersError):  # it ended meanwhile, or half of it is too little
+            services.trio_targets(
+                trio_id=self.trio_id, text=f"{_plain(half_way)}:50", follow="BREAK_EVEN", by=BY
+            )
+            self.acted = SPLIT
+
+    def _change_entry(self) -> None:
+        """Move the resting entry nearer, by a verb of ours."""
+        price = on_tick((self.levels.entry + self.levels.below) / 2, self.symbol.tick_size)
+        with contextlib.suppress(OrdersError, ExchangeError):  # it fills meanwhile
+            services.trio_change_entry(trio_id=self.trio_id, price=price, by=BY)
+            self.acted = CHANGE
+
     def _widen(self) -> None:
         self._lot("", self.symbol.market_quantity_max or self.levels.quantity * 1000)
         for _ in range(TRIES):  # or the next trio would be refused
@@ -254,8 +303,9 @@ class Life:
 
     def claim(self, trio: Mapping[str, Any], legs: Sequence[Leg]) -> Claim:
         """Return what the books say came of it."""
-        entered = sum((leg["filled"] for leg in legs if leg["role"] == Role.ENTRY), Decimal(0))
-        exited = sum((leg["filled"] for leg in legs if leg["role"] != Role.ENTRY), Decimal(0))
+        opening = [leg for leg in legs if Role(leg["role"]).opens]
+        entered = sum((leg["filled"] for leg in opening), Decimal(0))
+        exited = sum((leg["filled"] for leg in legs if not Role(leg["role"]).opens), Decimal(0))
         return Claim(
             account=self.account.name,
             symbol=self.symbol.symbol,
@@ -265,6 +315,7 @@ class Life:
             entered=entered,
             exited=exited,
             over=trio["state"] in ENDS,
+            entries=1 + sum(leg["role"] == Role.ADD for leg in legs),
             began_ms=self.began_ms,
             ended_ms=self.ended_ms,
         )

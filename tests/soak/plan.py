@@ -79,15 +79,19 @@ ABSENT: Final = frozenset(
 )
 
 # What a person does, here or in the exchange's app, or the exchange itself does, to a trio that stands.
-AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET, TRAIL = (
+AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET, TRAIL, PART, ADD, SPLIT, CHANGE = (
     "entry amended in the app",
     "stop dropped by the exchange",
     "market lot made smaller",
     "stop moved",
     "target moved",
     "stop trailed",
+    "part taken off",
+    "added to",
+    "part target set",
+    "entry changed here",
 )
-ACTS: Final = (AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET, TRAIL)
+ACTS: Final = (AMEND, DROP_STOP, NARROW, MOVE_STOP, MOVE_TARGET, TRAIL, PART, ADD, SPLIT, CHANGE)
 ACT_SHARE: Final = 40  # percent of the trios that could meet one
 
 KILL, PAUSE, BAN, WATCHER, CARRIER, ADDRESS = "kill", "pause", "ban", "runworker", "rqworker", "address"
@@ -173,6 +177,10 @@ def _act(seed: int, number: int, life: str) -> str:
         MOVE_STOP: stands,
         MOVE_TARGET: stands,
         TRAIL: stands,
+        PART: stands,
+        ADD: stands,
+        SPLIT: stands,
+        CHANGE: entry == LIMIT,
     }
     acts = [act for act, meets_it in possible.items() if meets_it]
     return rng.choice(acts) if acts and rng.randrange(100) < ACT_SHARE else ""

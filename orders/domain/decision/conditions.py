@@ -67,10 +67,10 @@ def armed_stop_gone(trio: TrioSnapshot) -> LegView | None:
 
 def armed_level_passed(trio: TrioSnapshot) -> bool:
     """Has the mark price passed the waiting stop's level since it was placed?"""
-    stop = trio.newest(Role.STOP_LOSS)
-    if Role.STOP_LOSS not in armed_roles(trio) or stop is None or not stop.live:
+    if Role.STOP_LOSS not in armed_roles(trio):
         return False
-    return trio.slot.mark_as_of > (stop.accepted_ts or 0) and _mark_beyond_stop(trio)
+    accepted = [leg.accepted_ts or 0 for leg in trio.of(Role.STOP_LOSS) if leg.live]
+    return bool(accepted) and trio.slot.mark_as_of > min(accepted) and _mark_beyond_stop(trio)
 
 
 def armed_leg_refused(trio: TrioSnapshot) -> LegView | None:

@@ -17,6 +17,7 @@ from orders.domain.decision.conditions import (
     refused_forms,
     vain_pause_ms,
 )
+from orders.domain.decision.entry_changes import entry_changed, spare_stops_taken_back
 from orders.domain.decision.lookups import (
     awaited,
     earliest,
@@ -263,6 +264,8 @@ HOLD: Final[tuple[Rule, ...]] = (
     entry_in_doubt,
     levels_moved,
     sizes_wished,
+    entry_changed,
+    spare_stops_taken_back,
     target_completed,
     part_targets_completed,
     spare_legs_taken_back,

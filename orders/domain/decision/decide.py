@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.conditions import wants_cover_while_leaving
 from orders.domain.decision.cover import cover, hold
+from orders.domain.decision.entry_changes import change_ended
 from orders.domain.decision.moves import moves_ended
 from orders.domain.decision.parts import sizes_ended, stop_follows
 from orders.domain.decision.place import place, queue, withdraw, work
@@ -38,8 +39,13 @@ def decide(trio: TrioSnapshot) -> Decision:
     """Take the trio through the transitions its facts imply, then choose the next step."""
     if trio.uncovered_known_at is None and is_uncovered(trio):
         trio = replace(trio, uncovered_known_at=trio.now)
-    trio = sizes_ended(moves_ended(apply_transitions(stop_follows(moves_ended(trio)))))
+    trio = sizes_ended(wishes_ended(apply_transitions(stop_follows(wishes_ended(trio)))))
     return Decision(trio, next_step(trio))
+
+
+def wishes_ended(trio: TrioSnapshot) -> TrioSnapshot:
+    """End every wish whose fate is known."""
+    return moves_ended(change_ended(trio))
 
 
 def next_step(trio: TrioSnapshot) -> Step:

@@ -4,6 +4,10 @@ The exchange takes one closePosition order for each direction and class. Where o
 the quantity of the position goes to the new level first (the bridge). Once it is acknowledged, the new level is agreed:
 the old order is cancelled, a closePosition order takes its place at the new level, and the bridge is taken down. Each of
 these is a rule of its own, so a process that dies in between is followed by any other from the facts alone.
+
+Before anything has filled, a stop that waits for the entry is followed by one of the same form at the new level, and what
+does not rest yet goes there when the entry fills. While the entry still fills, no bridge holds for what is to come: a
+closePosition stop goes out where none rests; where one does, the wish waits until the entry has ended.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ from decimal import Decimal
 from typing import Final
 
 from exchange.refusals import Refusal
-from exchange.types import ZERO
-from orders.domain.coverage import leg_covers
+from exchange.types import ZERO, PositionMode
+from orders.domain.coverage import leg_covers, would_cover
+from orders.domain.decision.amendments import amend_open, position_to_come, rests
 from orders.domain.decision.conditions import refused_forms, vain_pause_ms
 from orders.domain.decision.lookups import must_wait, position_read_since, read_position
 from orders.domain.decision.order_plans import leg_plan
@@ -46,7 +51,8 @@ def moves_ended(trio: TrioSnapshot) -> TrioSnapshot:
             ended_moves=(*trio.ended_moves, ended),
         )
         if ended.end is MoveEnd.DONE:
-            trio = replace(trio, spec=_agreed(trio, move), moved=trio.moved | {move.role})
+            moved = trio.moved | {move.role} if trio.state is S.OPEN else trio.moved
+            trio = replace(trio, spec=_agreed(trio, move), moved=moved)
     return trio
 
 
@@ -65,6 +71,10 @@ def _ended(trio: TrioSnapshot, move: Move) -> EndedMove | None:
     order = _order_for(trio, move)
     if order is not None and order.acknowledged and (order.live or order.executed):
         return EndedMove(move, MoveEnd.DONE)
+    if trio.state is S.WORKING and not _waits(trio, move.role):
+        return EndedMove(
+            move, MoveEnd.DONE
+        )  # nothing of it is on the exchange: it goes out there when the entry fills
     if trio.state is not S.OPEN and trio.state not in WAITS:
         return EndedMove(move, MoveEnd.DROPPED)
     if order is None or not order.state.is_final or _other_form_is_left(order):
@@ -77,6 +87,8 @@ def _ended(trio: TrioSnapshot, move: Move) -> EndedMove | None:
 def flat_is_asked(trio: TrioSnapshot, order: LegView) -> bool:
     """Was an order refused because no position is there, and is that not known better yet?"""
     refused = order.state is LegState.REJECTED and order.refusal is Refusal.NOT_WHILE_FLAT
+    if trio.state is S.WORKING:
+        return False  # it is flat indeed
     return refused and not (position_read_since(trio, order) and trio.slot.quantity > 0)
 
 
@@ -114,22 +126,48 @@ def _agreed(trio: TrioSnapshot, move: Move) -> Spec:
 def _move_sent(trio: TrioSnapshot, move: Move) -> Step | None:
     """The order at the new level goes out, as a bridge where the whole-position order of the old level still rests."""
     order = _order_for(trio, move)
-    if trio.position <= 0:
+    if trio.state is S.OPEN and trio.position <= 0:
         return None  # there is nothing to stand for: whether that is so is asked elsewhere
     if order is None:
+        if _size_is_open(trio, move.role):
+            return None
         form = Form.QUANTITY if _whole(trio, move.role) else _form(trio, move.role)
-        return Submit((leg_plan(trio, move.role, form, trio.position, move=move),))
+        return Submit((leg_plan(trio, move.role, form, _quantity(trio, move.role), move=move),))
     if pause := _mark_awaited_ms(trio, order):
         return Rest(trio.now + pause)
     if flat_is_asked(trio, order):
         return position_read_after(trio, order)
     if order.state is LegState.REJECTED:
-        return Submit((leg_plan(trio, move.role, Form.QUANTITY, trio.position, move=move),))
+        return Submit((leg_plan(trio, move.role, Form.QUANTITY, _quantity(trio, move.role), move=move),))
     if order.state is not LegState.PLANNED:
         return None  # it is followed like any other order
     if must_wait(trio, order):
         return Rest(order.retry_at)
-    return Submit((leg_plan(trio, move.role, order.form, trio.position, again=order, move=move),))
+    plan = leg_plan(trio, move.role, order.form, _quantity(trio, move.role), again=order, move=move)
+    return Submit((plan,))
+
+
+def _quantity(trio: TrioSnapshot, role: Role) -> Decimal:
+    """Before any fill a stop is for all that the entry may come to; else it is for what is there."""
+    return trio.position if role is Role.TAKE_PROFIT else position_to_come(trio)
+
+
+def _size_is_open(trio: TrioSnapshot, role: Role) -> bool:
+    """Is it not known yet for how much a stop must stand that takes the place of the one there?
+
+    The exchange cuts a reduce-only quantity to the position when it takes it, and in hedge mode one for more than the
+    position covers nothing: while the entry still fills, no bridge holds for what is to come.
+    """
+    if role is Role.TAKE_PROFIT:
+        return False
+    if trio.state is S.WORKING:
+        return trio.spec.mode is PositionMode.HEDGE and amend_open(trio.entry)
+    return rests(trio) and bool(_whole(trio, role))
+
+
+def _waits(trio: TrioSnapshot, role: Role) -> bool:
+    """Does an order of this role wait on the exchange before the entry has filled?"""
+    return any(leg.live or leg.pending for leg in trio.every(role))
 
 
 def position_read_after(trio: TrioSnapshot, order: LegView) -> Step:
@@ -140,6 +178,8 @@ def position_read_after(trio: TrioSnapshot, order: LegView) -> Step:
 
 
 def _form(trio: TrioSnapshot, role: Role) -> Form:
+    if trio.state is S.WORKING:
+        return Form.QUANTITY  # as it was armed: closePosition needs a position
     return Form.QUANTITY if Form.CLOSE_POSITION in refused_forms(trio, role) else Form.CLOSE_POSITION
 
 
@@ -159,7 +199,27 @@ def old_level_taken_back(trio: TrioSnapshot, role: Role) -> Step | None:
         for leg in trio.every(role)
         if leg.live and leg.trigger_price != trio.level(role) and leg.trigger_price not in wished
     ]
-    return cleared(trio, old) if old and _stands(trio, role, _at_level(trio, role)) else None
+    if old and not _stands(trio, role, _at_level(trio, role)):
+        return _stop_completed(trio) if role is Role.STOP_LOSS else None
+    return cleared(trio, old) if old else None
+
+
+def _stop_completed(trio: TrioSnapshot) -> Step | None:
+    """The stop at the agreed level is for less than there is, or was cut by the exchange: another one joins it."""
+    level, newest = trio.level(Role.STOP_LOSS), trio.newest(Role.STOP_LOSS)
+    at_level = _at_level(trio, Role.STOP_LOSS)
+    still_fills = trio.state is S.OPEN and rests(trio)
+    if not at_level or newest is None or newest.pending or still_fills or _size_is_open(trio, Role.STOP_LOSS):
+        return None
+    refused = [leg for leg in trio.every(Role.STOP_LOSS) if leg.for_move and leg.trigger_price == level]
+    if refused and refused[-1].state is LegState.REJECTED:
+        return None
+    wanted = position_to_come(trio)
+    missing = wanted - sum((leg_covers(leg, trio, wanted) for leg in at_level), ZERO)
+    again = newest if newest.state is LegState.PLANNED and newest.for_move else None
+    if missing <= 0 or (again is not None and must_wait(trio, again)):
+        return None
+    return Submit((leg_plan(trio, Role.STOP_LOSS, Form.QUANTITY, missing, again=again, for_wish=True),))
 
 
 def position_doubted(trio: TrioSnapshot, role: Role) -> Step | None:
@@ -241,8 +301,9 @@ def _at_level(trio: TrioSnapshot, role: Role) -> list[LegView]:
 
 
 def _stands(trio: TrioSnapshot, role: Role, legs: Iterable[LegView]) -> bool:
-    """Would these hold by themselves: for a stop, is all of the position covered?"""
+    """Would these hold by themselves: for a stop, is all of the position covered, with what may still fill?"""
     if role is Role.TAKE_PROFIT:
         return any(True for _ in legs)
-    total: Decimal = sum((leg_covers(leg, trio) for leg in legs), ZERO)
-    return total >= trio.position > 0
+    legs = tuple(legs)
+    now = trio.position == 0 or would_cover(trio, legs, trio.position)
+    return now and would_cover(trio, legs, position_to_come(trio))

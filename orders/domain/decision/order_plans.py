@@ -139,8 +139,12 @@ def leg_plan(
     *,
     again: LegView | None = None,
     move: Move | None = None,
+    for_wish: bool = False,
 ) -> Plan:
-    """Plan a stop or a target at its agreed level, or at the one that is wished for."""
+    """Plan a stop or a target at its agreed level, or at the one that is wished for (``move``).
+
+    ``for_wish``: at the agreed level, for what the entry is wished to become.
+    """
     spec = trio.spec
     stop = role is Role.STOP_LOSS
     if again is not None:
@@ -160,4 +164,6 @@ def leg_plan(
         reduce_only=not closing and spec.mode is PositionMode.ONE_WAY,
         close_position=closing,
     )
-    return Plan(role, generation(trio, role, again), form, order, again is not None, move is not None)
+    return Plan(
+        role, generation(trio, role, again), form, order, again is not None, for_wish or move is not None
+    )

@@ -229,9 +229,9 @@ def changes_in_size(trio: TrioSnapshot) -> bool:
 
 
 def spare_legs_taken_back(trio: TrioSnapshot) -> Step | None:
-    """Where the position changes in size, a quantity leg leaves once a closePosition one stands at its level."""
-    if not changes_in_size(trio):
-        return None
+    """A quantity leg leaves once a closePosition one stands at its level: where the position changes in size by orders of
+    ours, and where somebody else has made it smaller than a hedge leg may be.
+    """
     spare: list[LegView] = []
     for role in (Role.STOP_LOSS, Role.TAKE_PROFIT):
         at_level = [
@@ -239,9 +239,17 @@ def spare_legs_taken_back(trio: TrioSnapshot) -> Step | None:
             for leg in trio.of(role)
             if leg.live and leg.acknowledged and leg.trigger_price == trio.level(role)
         ]
-        if any(leg.form is Form.CLOSE_POSITION and leg.look_at is None for leg in at_level):
-            spare += [leg for leg in at_level if leg.form is Form.QUANTITY and not at_work(leg)]
+        whole = [leg for leg in at_level if leg.form is Form.CLOSE_POSITION]
+        if any(leg.look_at is None and leg.cancel is RequestStatus.NONE for leg in whole):
+            spare += [leg for leg in at_level if _is_spare(trio, leg)]
     return cleared(trio, spare) if spare else None
+
+
+def _is_spare(trio: TrioSnapshot, leg: LegView) -> bool:
+    if leg.form is not Form.QUANTITY or at_work(leg):
+        return False
+    hedge = trio.spec.mode is PositionMode.HEDGE and all(entry.state.is_final for entry in trio.entries)
+    return changes_in_size(trio) or (hedge and leg.quantity > trio.position > 0)
 
 
 # --- wishes for another size --------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Final
 
 from exchange.refusals import Refusal
 from orders.domain.decision.conditions import armed_roles, armed_until
+from orders.domain.decision.entry_changes import entry_changed, spare_stops_taken_back
 from orders.domain.decision.lifecycle import ending
 from orders.domain.decision.lookups import (
     awaited,
@@ -15,6 +16,7 @@ from orders.domain.decision.lookups import (
     position_read_since,
     read_position,
 )
+from orders.domain.decision.moves import levels_moved
 from orders.domain.decision.order_plans import entry_plan, leg_plan
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import Done, Plan, Rest, Step, Submit
@@ -189,6 +191,9 @@ def good_till_awaited(trio: TrioSnapshot) -> Step:
 WORK: Final[tuple[Rule, ...]] = (
     orders_read,
     requests_in_doubt,
+    levels_moved,
+    entry_changed,
+    spare_stops_taken_back,
     good_till_awaited,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from exchange.types import NewOrder
 from orders.domain.enums import Form, Role, TrioState
@@ -57,6 +58,15 @@ class ConfirmForeign:
 
 
 @dataclass(frozen=True, slots=True)
+class Amend:
+    """Give a resting order another price and quantity: the whole quantity, never the rest."""
+
+    client_id: str
+    quantity: Decimal
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     """Close the slot's position at market; ``cancels`` go out with it and are not waited for."""
 
@@ -99,6 +109,7 @@ Step = (
     Submit
     | Confirm
     | Cancel
+    | Amend
     | CancelForeign
     | ConfirmForeign
     | Exit

@@ -14,6 +14,7 @@ from exchange.rate_limits import CONDITIONALS_MAX
 from exchange.refusals import RESTRICTIONS, SENTENCES, Refusal
 from exchange.types import ClosedBy
 from orders.domain.coverage import is_uncovered
+from orders.domain.decision.amendments import TAKEN_OFF, taken_off
 from orders.domain.decision.conditions import (
     armed_leg_refused,
     armed_level_passed,
@@ -281,6 +282,11 @@ def flat_before_fill(trio: TrioSnapshot) -> Implied | None:
     return None
 
 
+def entry_taken_off(trio: TrioSnapshot) -> Implied | None:
+    """A post-only entry would have traded at once at the price it was changed to: the exchange took it off the book."""
+    return Implied(Transition.WITHDRAW, Cause.ENTRY_ENDED, TAKEN_OFF) if taken_off(trio) else None
+
+
 def entry_cancelled(trio: TrioSnapshot) -> Implied | None:
     """Somebody cancelled the entry in the exchange's app: it is not placed again."""
     if _entry_is(trio, LegState.CANCELLED):
@@ -332,6 +338,7 @@ WITHDRAW: Final[tuple[TransitionRule, ...]] = (
     rules_refuse_entry,
     good_till_passed,
     flat_before_fill,
+    entry_taken_off,
     entry_cancelled,
     entry_expired,
     entry_gone,

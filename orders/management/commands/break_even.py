@@ -7,7 +7,7 @@ from typing import Any
 
 from accounts.cli import CommandResult
 from accounts.operators import os_operator
-from orders.cli.commands import MoveCommand, number, trio_get
+from orders.cli.commands import MoveCommand, number, trio_get, word
 from orders.cli.wait import Baseline
 from orders.domain.enums import Role
 from orders.domain.errors import TrioRefused
@@ -35,6 +35,11 @@ class Command(MoveCommand):
             "--at-r", metavar="R", help="wait until it has won so many times what its first stop risked"
         )
         parser.add_argument("--at-price", metavar="PRICE", help="wait until the mark price has reached this")
+        parser.add_argument(
+            "--of",
+            metavar="WHAT",
+            help="REST: of what is open (as it is when left out); TRIO: with what its parts have earned counted",
+        )
         parser.add_argument("--off", action="store_true", help="wait no more; the stop stays where it is")
 
     def run(self, **options: Any) -> CommandResult:
@@ -59,4 +64,7 @@ class Command(MoveCommand):
         return self.outcome(options["trio"], options, since=since)
 
     def move(self, by: str, **options: Any) -> LevelMove:
-        return trio_break_even(trio_id=options["trio"], by=by, offset_ticks=options["offset"])
+        of_trio = word(options["of"], ("REST", "TRIO"), "way to count") == "TRIO"
+        return trio_break_even(
+            trio_id=options["trio"], by=by, offset_ticks=options["offset"], of_trio=of_trio
+        )

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from datetime import datetime
 from typing import Any
-
-from django.utils import timezone
 
 from accounts.cli import CommandResult
 from accounts.operators import os_operator
@@ -20,6 +17,7 @@ from orders.cli.commands import (
     add_follow,
     add_wait,
     follow_of,
+    moment,
     number,
     place,
     word,
@@ -135,8 +133,8 @@ def _draft(options: dict[str, Any]) -> TrioOrder:
         protection=word(options["protection"], list(Protection), "protection"),
         target_policy=word(options["target_policy"], list(TargetPolicy), "target policy")
         or TargetPolicy.ROLL_BACK.value,
-        good_till=_moment(options["good_till"], "good-till time"),
-        flat_at=_moment(options["flat_at"], "time to be flat"),
+        good_till=moment(options["good_till"]),
+        flat_at=moment(options["flat_at"], "time to be flat"),
         hold_seconds=_seconds(options["hold_for"]),
         source="place_trio",
     )
@@ -150,19 +148,3 @@ def _seconds(text: str | None) -> int | None:
             f"“{text}” is not a valid holding time: give whole seconds, 1 or more, such as 3600."
         )
     return int(text)
-
-
-def _moment(text: str | None, what: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise TrioRefused(
-            f"“{text}” is not a valid time: write it with its time zone, such as 2030-01-31T12:00:00Z."
-        )
-    if moment <= timezone.now():
-        raise TrioRefused(f"The {what} {text} has passed already: choose a later one.")
-    return moment

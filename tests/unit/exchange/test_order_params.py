@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -163,3 +164,23 @@ def test_numbers_are_plain_text(value: str, text: str) -> None:
 def test_ids_as_we_make_them_are_valid() -> None:
     for client_id in ("a1b2-zik0zj-s12", "A.b:c/d_e-f", "t" * 36):
         order_params.cancel_request(OrderRef("BTCUSDT", client_id, conditional=False))
+
+
+def test_an_amendment_carries_the_whole_quantity_the_side_and_our_own_id() -> None:
+    ref = OrderRef("BTCUSDT", "rcf8-l-e1", conditional=False)
+    request = order_params.amend_request(ref, Side.BUY, quantity=Decimal("0.100"), price=Decimal("59850.0"))
+    assert (request.method, request.path) == ("PUT", "/fapi/v1/order")
+    assert dict(request.params) == {
+        "symbol": "BTCUSDT",
+        "side": "BUY",
+        "quantity": "0.100",
+        "price": "59850.0",
+        "origClientOrderId": "rcf8-l-e1",
+    }
+    order_params.check_sendable(request)
+    with pytest.raises(ValueError, match="only replaced"):
+        order_params.amend_request(
+            replace(ref, conditional=True), Side.BUY, quantity=Decimal(1), price=Decimal(1)
+        )
+    with pytest.raises(ValueError, match="positive Decimal"):
+        order_params.amend_request(ref, Side.BUY, quantity=Decimal(0), price=Decimal(1))

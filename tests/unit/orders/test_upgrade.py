@@ -161,6 +161,15 @@ GOES_ON: Final[dict[str, tuple[str, str, str]]] = {
 NAMES: Final = {pk: name for name, pk in TRIOS.items()}
 
 
+OURS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user"
+
+
+def drop(cursor: Any, name: str) -> None:
+    """Drop a database whose sessions may still be open. Only ours may be ended; vacuum ends by itself when it is dropped."""
+    cursor.execute(OURS, [name])
+    cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
+
+
 # --- restored and migrated ------------------------------------------------------------------------
 
 
@@ -184,11 +193,11 @@ def database(name: str) -> Iterator[None]:
 def made(name: str, template: str) -> Iterator[str]:
     """Make a database, and drop it in the end."""
     with connection._nodb_cursor() as cursor:
-        cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        drop(cursor, name)
         cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     yield name
     with connection._nodb_cursor() as cursor:
-        cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        drop(cursor, name)
 
 
 @dataclass(frozen=True)

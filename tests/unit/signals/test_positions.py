@@ -10,6 +10,7 @@ import pytest
 
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
+from signals.domain.refusals import sentence
 from signals.models import HookSource, Signal, SignalResult
 from tests.builders import Desk, the, until
 from tests.unit.signals.hooks import BUY, Sender, a_sender
@@ -100,17 +101,69 @@ def test_two_posts_in_the_wrong_order_leave_neither_a_short_nor_a_long(desk: Des
     assert TrioOrder.objects.count() == 1
 
 
-def test_what_is_not_built_yet_is_recorded_and_does_nothing(desk: Desk, sender: Sender) -> None:
-    trio = opened(desk, sender)
-    for body in (
-        {**SELL, "market_position": "long"},
-        {**BUY, "market_position": "long", "prev_market_position": "long"},
-        {"symbol": "BTCUSDT", "action": "move"},
-    ):
-        result = sender.sends(body)
-        assert (result.outcome, result.refusal) == ("NOT_SUPPORTED", "NOT_SUPPORTED")
+def test_two_posts_in_the_right_order_take_a_part_off_and_then_the_rest(desk: Desk) -> None:
+    # Case 19 the other way round: long 3540, first 1539 are sold, then 2001
+    desk.simulator.set_price("ADAUSDT", "0.4500")
+    desk.sweep()
+    sender = a_sender(desk, policy="REVERSE", size_kind="", size_value=None)
+    trio = opened(desk, sender, {"symbol": "ADAUSDT.P", "action": "buy", "quantity": "3540"})
+    sells = {"symbol": "ADAUSDT.P", "action": "sell"}
+    part = sender.sends({**sells, "quantity": "1539", "market_position": "long", "position_size": "2001"})
+    assert part.outcome == "CHANGING", part.facts
+    until(lambda: carried(desk) or desk.simulator.position("ADAUSDT").quantity == D("2001"))
     assert the(trio).state == "OPEN"
-    assert desk.simulator.position("BTCUSDT").quantity == D("0.010")
+    rest = sender.sends(
+        {**sells, "quantity": "2001", "market_position": "flat", "prev_market_position": "long"}
+    )
+    assert rest.outcome == "CLOSING"
+    desk.carry_until(trio, "CLOSED")
+    assert desk.simulator.position("ADAUSDT").is_flat
+
+
+def test_a_post_adds_reduces_and_moves_what_its_source_holds(desk: Desk, sender: Sender) -> None:
+    trio = opened(desk, sender)
+    long = {"market_position": "long"}
+
+    # More of it, once, whoever carries the signal out how often
+    added = sender.sends({**BUY, **long, "prev_market_position": "long", "quantity": "0.010"})
+    assert added.outcome == "CHANGING", added.facts
+    SignalResult.objects.filter(pk=added.pk).update(outcome="PENDING")
+    signals_execute([added.signal_id])
+    until(lambda: carried(desk) or desk.simulator.position("BTCUSDT").quantity == D("0.020"))
+
+    # Less of it
+    reduced = sender.sends({**SELL, **long, "quantity": "0.005"})
+    assert reduced.outcome == "CHANGING", reduced.facts
+    until(lambda: carried(desk) or desk.simulator.position("BTCUSDT").quantity == D("0.015"))
+
+    # A nearer stop, never one that is further away
+    moved = sender.sends({"symbol": "BTCUSDT", "action": "move", "stop": "98000"})
+    assert moved.outcome == "CHANGING", moved.facts
+    until(lambda: carried(desk) or the(trio).stop_loss == D("98000"))
+    looser = sender.sends({"symbol": "BTCUSDT", "action": "move", "stop": "90000"})
+    assert (looser.outcome, looser.refusal) == ("REFUSED", "LOOSER")
+    assert "nearer and never away" in sentence(looser.refusal, looser.facts)
+
+    # All that is left, or more, is a close
+    closing = sender.sends({**SELL, **long, "quantity": "5"})
+    assert closing.outcome == "CLOSING"
+    desk.carry_until(trio, "CLOSED")
+
+
+def test_a_change_that_does_not_say_what_is_refused_at_the_door(desk: Desk, sender: Sender) -> None:
+    trio = opened(desk, sender)
+    for body, field in (
+        ({"symbol": "BTCUSDT", "action": "move"}, "stop"),
+        ({"symbol": "BTCUSDT", "action": "reduce"}, "quantity"),
+    ):
+        answer = sender.post(body)
+        assert (answer.status_code, answer.json()["kind"]) == (422, "FIELD_WRONG"), field
+    assert the(trio).state == "OPEN"
+
+
+def carried(desk: Desk) -> bool:
+    desk.carry()
+    return False
 
 
 def test_ignore_leaves_what_is_there(desk: Desk, sender: Sender) -> None:

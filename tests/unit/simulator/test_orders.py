@@ -257,6 +257,74 @@ def test_amending_moves_a_limit_order_and_keeps_its_id(desk: Desk) -> None:
     assert str(desk.simulator.position("BTCUSDT").quantity) == "0.020"
 
 
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"symbol": None}, -1102),
+        ({"side": None}, -1102),
+        ({"side": "SELL"}, -1117),
+        ({"quantity": None}, -1102),
+        ({"price": None}, -1102),
+        ({"origClientOrderId": None}, -1102),
+        ({"origClientOrderId": "another"}, -2013),
+        ({"quantity": "0.0101"}, -1111),
+        ({"quantity": "0"}, -4003),
+        ({"price": "60000.05"}, -4014),
+        ({"price": "100"}, -4013),
+        ({"price": "70000"}, -4016),
+        ({"quantity": "0.001", "price": "40000"}, -5029),
+        ({"quantity": "0.010", "price": "60000"}, -5027),
+        ({"type": "LIMIT"}, -1104),
+    ],
+    ids=str,
+)
+def test_a_bad_amendment_is_refused_and_the_order_stays_as_it_was(
+    desk: Desk, changed: dict[str, Any], code: int
+) -> None:
+    desk.order("BUY", "LIMIT", "0.010", price="60000", newClientOrderId="mine")
+    right = {
+        "symbol": "BTCUSDT",
+        "side": "BUY",
+        "quantity": "0.020",
+        "price": "61000",
+        "origClientOrderId": "mine",
+    }
+    words = {name: value for name, value in (right | changed).items() if value is not None}
+    with pytest.raises(Refused, match=str(code)):
+        desk.ask("PUT", "/fapi/v1/order", **words)
+    (order,) = desk.ask("GET", "/fapi/v1/openOrders", symbol="BTCUSDT")
+    assert (order["origQty"], order["price"], order["status"]) == ("0.010", "60000.0", "NEW")
+
+
+def test_an_amendment_to_what_has_filled_cancels_the_rest_and_one_of_an_ended_order_finds_none(
+    desk: Desk,
+) -> None:
+    desk.order("BUY", "LIMIT", "0.010", price="60000", newClientOrderId="mine")
+    desk.simulator.fill("mine", "0.004")
+    params = {"symbol": "BTCUSDT", "side": "BUY", "price": "60500", "origClientOrderId": "mine"}
+
+    # The whole quantity counts: what is filled is not bought once more
+    larger = desk.ask("PUT", "/fapi/v1/order", quantity="0.008", **params)
+    assert (larger["executedQty"], larger["origQty"], larger["status"]) == (
+        "0.004",
+        "0.008",
+        "PARTIALLY_FILLED",
+    )
+
+    ended = desk.ask("PUT", "/fapi/v1/order", quantity="0.004", **params)
+    assert (ended["executedQty"], ended["status"]) == ("0.004", "CANCELED")
+    with pytest.raises(Refused, match="-2013"):
+        desk.ask("PUT", "/fapi/v1/order", quantity="0.010", **params)
+
+
+def test_a_post_only_order_whose_new_price_would_take_is_cancelled(desk: Desk) -> None:
+    desk.order("BUY", "LIMIT", "0.010", price="60000", timeInForce="GTX", newClientOrderId="mine")
+    params = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010", "origClientOrderId": "mine"}
+    assert desk.ask("PUT", "/fapi/v1/order", price="61000", **params)["status"] == "NEW"
+    assert desk.ask("PUT", "/fapi/v1/order", price="64000", **params)["status"] == "CANCELED"
+    assert desk.simulator.position("BTCUSDT").is_flat
+
+
 def test_an_order_good_till_a_date_ends_then(desk: Desk, clock: Clock) -> None:
     until = clock() + 700_000
     desk.order("BUY", "LIMIT", "0.010", price="60000", timeInForce="GTD", goodTillDate=until)

@@ -119,6 +119,7 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
     ("verb", "permission"),
     [
         ("place", "place"),
+        ("change_entry", "place"),
         ("move_stop", "place"),
         ("break_even", "place"),
         ("trail", "place"),
@@ -637,3 +638,31 @@ def test_an_answer_is_to_the_question_that_was_shown(desk: Desk, operator: Clien
     # And the question that stands now is answered by its own dialog
     do(operator, verb, trio)
     assert the(trio).asked != another
+
+
+# --- an entry that is changed while it rests --------------------------------------------------------
+
+
+def test_a_resting_entry_is_changed_through_its_dialog(desk: Desk, operator: Client) -> None:
+    # Given an entry that rests, whose dialog begins with its terms
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=Decimal("99000")))
+    page = operator.get(verb_url("change_entry", trio)).content.decode()
+    assert 'value="99000"' in page
+    assert 'value="0.01"' in page
+
+    # When another price is typed, the other fields left empty
+    sentences = do(operator, "change_entry", trio, price="99100", quantity="", good_till="")
+    assert sentences == [f"{trio}: change of the entry from 0.01 at 99000 to 0.01 at 99100 requested."]
+    desk.carry()
+    desk.carry()
+    assert the(trio).price == Decimal("99100")
+    assert (
+        "Entry changed from 0.01 at 99000 to 0.01 at 99100." in operator.get(live_url(trio)).content.decode()
+    )
+
+    # Then a price that cannot be is refused with one that can, and good-till changes by itself
+    assert "on the wrong side" in do(operator, "change_entry", trio, price="94000")[0]
+    assert "Good-till changed from none to 2099-01-31" in do(
+        operator, "change_entry", trio, good_till="2099-01-31 12:00:00"
+    )[0]  # fmt: skip
+    assert "Say what is to change" in do(operator, "change_entry", trio)[0]

@@ -579,6 +579,32 @@ def test_panic_leaves_nothing_that_would_follow(world: World) -> None:
     assert (wish.end, wish.successor) == ("DROPPED", None)
 
 
+def test_change_entry_changes_an_entry_that_rests(world: World) -> None:
+    placed = run(*PLACE, *LEVELS, "--entry", "LIMIT", "--price", "99000", "--wait", "20", "--json")
+    assert placed.code == 0, placed
+    trio = str(placed.document["trio"])
+
+    changed = run("change_entry", trio, "--price", "99100", "--quantity", "0.011", "--wait", "20", "--json")
+    assert changed.code == 0, changed
+    (change,) = changed.document["changes"]
+    shown = {name: change[name] for name in ("quantity_before", "quantity", "price_before", "price", "end")}
+    assert shown == {
+        "quantity_before": "0.010",
+        "quantity": "0.011",
+        "price_before": "99000.0",
+        "price": "99100.0",
+        "end": "DONE",
+    }
+    (entry,) = [leg for leg in changed.document["legs"] if leg["role"] == "ENTRY"]
+    assert (entry["price"], entry["quantity"]) == ("99100.0", "0.011")
+
+    assert run("change_entry", trio, "--price", "99100", "--json").code == 2
+    assert "not a valid time" in run("change_entry", trio, "--good-till", "soon", "--json").document["error"]
+    assert run("change_entry", trio, "--good-till", "2099-01-31T12:00:00Z", "--json").code == 0
+    refused = run("change_entry", trio, "--price", "94000", "--json")
+    assert "on the wrong side" in refused.document["error"]
+
+
 def test_panic_without_anybody_to_ask_closes_nothing(
     unwatched: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,9 +15,22 @@ from orders.domain.decision.steps import Cancel, Observe, Rest, Submit
 from orders.domain.enums import Form, LegState, Role
 from orders.domain.enums import TrioState as S
 from orders.domain.level_moves import break_even_level
-from orders.domain.snapshot import LegView, Move, MoveEnd
-from tests.unit.orders.domain.snapshots import HEDGE, LONG, NOW, NOW_TS, entry, holding, stop, target, trio
+from orders.domain.snapshot import LegView, Move, MoveEnd, Spec
+from tests.unit.orders.domain.snapshots import (
+    ARMED_LIMIT,
+    HEDGE,
+    LIMIT,
+    LONG,
+    NOW,
+    NOW_TS,
+    entry,
+    holding,
+    stop,
+    target,
+    trio,
+)
 
+HEDGE_ARMED = replace(ARMED_LIMIT, mode=HEDGE.mode, position_side=HEDGE.position_side)
 OLD, NEW = D("95000"), D("96000")
 WISH = Move(number=1, role=Role.STOP_LOSS, level=NEW, since=NOW - 5000)
 BOUGHT = entry(LegState.FILLED, filled=D("0.010"), filled_ts=NOW_TS - 9000)
@@ -142,6 +155,83 @@ def test_in_hedge_mode_the_bridge_is_as_large_as_the_position_and_carries_no_fla
 def test_a_wish_is_dropped_on_the_way_out() -> None:
     decision = decide(trio(S.OPEN, BOUGHT, WHOLE, target(), slot=holding(), moves=(WISH,), close_wanted=True))
     assert [ended.end for ended in decision.trio.ended_moves] == [MoveEnd.DROPPED]
+
+
+# --- before the entry has ended -----------------------------------------------------------------
+
+PART = entry(
+    LegState.PARTIALLY_FILLED, filled=D("0.004"), filled_ts=NOW_TS - 900, price=D("99000")
+)  # of 0.010
+RESTS = entry(LegState.ACCEPTED, price=D("99000"))
+ARMED_STOP = stop(form=Form.QUANTITY, quantity=D("0.010"), trigger_price=OLD)
+
+
+def test_while_the_entry_fills_a_stop_for_the_whole_position_follows_one_for_a_quantity() -> None:
+    legs = ARMED_STOP, PART, target()
+    step = decide(trio(S.OPEN, *legs, spec=ARMED_LIMIT, slot=holding("0.004"), moves=(WISH,))).step
+    assert isinstance(step, Submit)
+    assert [(plan.form, plan.for_move) for plan in step.plans] == [(Form.CLOSE_POSITION, True)]
+    there = stop(generation=2, trigger_price=NEW, for_move=True)
+    decision = decide(trio(S.OPEN, *legs, there, spec=ARMED_LIMIT, slot=holding("0.004"), moves=(WISH,)))
+    assert (decision.step, decision.trio.spec.stop_loss) == (Cancel(("test-1-s1",)), NEW)
+
+
+@pytest.mark.parametrize("spec", [LIMIT, HEDGE], ids=["one-way", "hedge"])
+def test_while_the_entry_fills_a_stop_for_the_whole_position_is_not_bridged(spec: Spec) -> None:
+    decision = decide(trio(S.OPEN, PART, WHOLE, target(), spec=spec, slot=holding("0.004"), moves=(WISH,)))
+    assert (decision.step, decision.trio.moves) == (Rest(None), (WISH,))
+    # It goes on once the entry has ended
+    over = replace(PART, state=LegState.CANCELLED, ended_ts=NOW_TS - 700)
+    step = decide(trio(S.OPEN, over, WHOLE, target(), spec=spec, slot=holding("0.004"), moves=(WISH,))).step
+    assert isinstance(step, Submit)
+    assert [(plan.form, plan.order.quantity) for plan in step.plans] == [(Form.QUANTITY, D("0.004"))]
+
+
+def test_an_old_stop_stays_until_all_that_may_still_fill_is_covered_and_what_is_missing_joins() -> None:
+    agreed = replace(LIMIT, stop_loss=NEW)
+    cut = bridge(quantity=D("0.004"))  # to the position, when it was taken
+
+    def step(entry_leg: LegView, position: str, there: LegView = cut) -> object:
+        return decide(
+            trio(S.OPEN, entry_leg, WHOLE, there, target(), spec=agreed, slot=holding(position))
+        ).step
+
+    assert not isinstance(step(PART, "0.004"), Cancel | Submit)
+    more = step(BOUGHT, "0.010")
+    assert isinstance(more, Submit)
+    assert [(plan.form, plan.order.quantity) for plan in more.plans] == [(Form.QUANTITY, D("0.006"))]
+    assert step(BOUGHT, "0.010", bridge()) == Cancel(("test-1-s1",))
+
+
+@pytest.mark.parametrize("spec", [ARMED_LIMIT, HEDGE_ARMED], ids=["one-way", "hedge"])
+def test_a_stop_that_waits_for_the_entry_is_followed_in_its_own_form(spec: Spec) -> None:
+    step = decide(trio(S.WORKING, ARMED_STOP, RESTS, spec=spec, moves=(WISH,))).step
+    assert isinstance(step, Submit)
+    (plan,) = step.plans
+    assert (plan.form, plan.order.quantity, plan.order.trigger_price) == (Form.QUANTITY, D("0.010"), NEW)
+    pending = bridge(LegState.SUBMITTED, submitted_at=NOW - 100, acknowledged=False)
+    assert isinstance(
+        decide(trio(S.WORKING, ARMED_STOP, RESTS, pending, spec=spec, moves=(WISH,))).step, Rest
+    )
+    decision = decide(trio(S.WORKING, ARMED_STOP, RESTS, bridge(), spec=spec, moves=(WISH,)))
+    assert [ended.end for ended in decision.trio.ended_moves] == [MoveEnd.DONE]
+    assert (decision.step, decision.trio.spec.stop_loss) == (Cancel(("test-1-s1",)), NEW)
+
+
+@pytest.mark.parametrize("code", [-2010, -2022, -4509])
+def test_a_stop_refused_before_any_fill_leaves_the_one_that_waits(code: int) -> None:
+    refused = bridge(LegState.REJECTED, refused_code=code, acknowledged=False, ended_ts=NOW_TS - 3000)
+    decision = decide(trio(S.WORKING, ARMED_STOP, RESTS, refused, spec=ARMED_LIMIT, moves=(WISH,)))
+    assert [ended.end for ended in decision.trio.ended_moves] == [MoveEnd.REFUSED]
+    assert (decision.trio.state, decision.step) == (S.WORKING, Rest(None))
+
+
+def test_what_is_not_on_the_exchange_yet_is_agreed_at_once() -> None:
+    wish = Move(number=2, role=Role.TAKE_PROFIT, level=D("111000"), since=OurMs(NOW - 5000))
+    decision = decide(trio(S.WORKING, RESTS, spec=LIMIT, moves=(WISH, wish)))
+    assert [ended.end for ended in decision.trio.ended_moves] == [MoveEnd.DONE, MoveEnd.DONE]
+    assert (decision.trio.spec.stop_loss, decision.trio.spec.take_profit) == (NEW, D("111000"))
+    assert decision.step == Rest(None)
 
 
 @pytest.mark.parametrize(

@@ -253,18 +253,20 @@ def test_a_mark_price_of_long_ago_holds_up_no_move(desk: Desk) -> None:
     assert moved(desk, trio, Role.STOP_LOSS, D("96000")).end == MoveEnd.DONE
 
 
-def test_only_an_open_trio_whose_entry_has_ended_is_moved(desk: Desk) -> None:
+def test_only_a_trio_that_waits_or_is_open_is_moved(desk: Desk) -> None:
     def refused(trio: TrioOrder, sentence: str) -> None:
         with pytest.raises(IllegalTransition, match=sentence):
             services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
 
     draft = desk.a_trio()
     refused(draft, "edit its stop-loss")
+    queued = desk.queued(
+        desk.a_trio(symbol="ETHUSDT", quantity=D("1"), stop_loss=D("2000"), take_profit=D("3000"))
+    )
+    refused(queued, "It is being placed")
     working = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
-    refused(working, "Nothing of it is filled yet")
     desk.simulator.fill(working.legs.get(role=Role.ENTRY).client_id, "0.004")
     desk.carry_until(working, "OPEN")
-    refused(working, "Its entry still fills")
     services.trio_close(trio_id=working.pk, by="test")
     refused(working, "being closed")
     desk.carry_until(working, "CLOSED")

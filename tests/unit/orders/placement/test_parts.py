@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from accounts.gateways import exchange_for
+from exchange.types import NewOrder, OrderType, PositionSide, Side, Stamp
 from orders import services
 from orders.domain import client_ids
 from orders.domain.enums import Role
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
 from orders.domain.snapshot import SizeEnd
+from orders.exchange_data.clock import exchange_now_ms
 from orders.installation import install_row
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
@@ -261,6 +264,24 @@ def test_the_stop_follows_the_targets(eth: Desk) -> None:
     assert is_sound(eth, trio)
 
 
+def test_break_even_of_the_rest_and_of_the_trio_are_two_prices(desk: Desk) -> None:
+    # Case 28: long 0.500 at 2000.00, 0.200 taken off at 2030.00
+    desk.simulator.set_price("ETHUSDT", "1999.99")  # a market order takes the other side of the spread
+    words = ETH | {"quantity": D("0.500"), "protection": "ON_FIRST_FILL"}
+    trio = desk.placed(desk.a_trio(**words))
+    worked(desk, trio, lambda: len(targets(desk)) == 1 and len(stops(desk)) == 1)
+    desk.simulator.set_price("ETHUSDT", "2030")
+    services.trio_close_part(trio_id=trio.pk, by="test", quantity=D("0.200"))
+    worked(desk, trio, lambda: not SizeChange.objects.filter(end="").exists())
+    worked(desk, trio, lambda: trio.fills.count() == 2)
+    assert [fill.price for fill in trio.fills.order_by("pk")] == [D("2000.00"), D("2030.00")]
+
+    services.trio_break_even(trio_id=trio.pk, by="test", of_trio=True)
+    worked(desk, trio, lambda: stops(desk) == [(D("1983.34"), None)])
+    services.trio_break_even(trio_id=trio.pk, by="test")
+    worked(desk, trio, lambda: stops(desk) == [(D("2002.01"), None)])
+
+
 def test_two_targets_gapped_over_at_once_close_the_position_once(eth: Desk) -> None:
     words = ETH | {"quantity": D("0.400"), "part_targets": part_targets(("2040", "50"))}
     trio = opened(eth, [("2040", "0.200"), ("2080", None)], protection="ON_FIRST_FILL", **words)
@@ -359,3 +380,24 @@ def test_a_part_target_whose_level_is_passed_takes_its_share_at_market(eth: Desk
     assert abs(eth.simulator.position("ETHUSDT", side=trio.position_side).quantity) == D("0.200")
     assert targets(eth) == [(D("2080"), None)]
     assert is_sound(eth, trio)
+
+
+def test_a_hedge_stop_that_a_person_has_made_too_large_leaves(hedge_desk: Desk) -> None:
+    # Given an armed trio whose legs are for all of it
+    desk = hedge_desk
+    trio = desk.placed(desk.a_trio(quantity=D("0.170"), protection="PRE_ARMED"))
+    worked(desk, trio, lambda: the(trio).wake_at is None)
+    assert stops(desk) == [(D("95000"), D("0.170"))]
+
+    # When a person sells half of it in the app
+    exchange = exchange_for(desk.account.pk)
+    sold = NewOrder(
+        "web_1", "BTCUSDT", Side.SELL, OrderType.MARKET, position_side=PositionSide.LONG, quantity=D("0.090")
+    )
+    exchange.send(exchange.submit_request(sold), stamp=Stamp(exchange_now_ms("PAPER"), 5000))
+
+    # Then a stop for whatever is left stands, and what is larger than that is gone
+    worked(desk, trio, lambda: stops(desk) == [(D("95000"), None)])
+    worked(desk, trio, lambda: targets(desk) == [(D("110000"), None)])
+    assert the(trio).state == "OPEN", story(trio)
+    assert is_sound(desk, trio)
