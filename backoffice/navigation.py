@@ -12,6 +12,8 @@ ENTRIES: Final = (
     ("Trading", "Trio orders", "account_tree", "orders", "trioorder"),
     ("Trading", "Slots", "grid_view", "orders", "slot"),
     ("Trading", "Fills", "price_check", "orders", "fill"),
+    ("Trading", "Income", "payments", "orders", "income"),
+    ("Trading", "Books", "account_balance", "orders", "incomereading"),
     ("Trading", "Exchange calls", "receipt_long", "orders", "request"),
     ("Trading", "Story", "history_edu", "orders", "trioevent"),
     ("Signals", "Signals", "bolt", "signals", "signal"),

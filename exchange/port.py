@@ -18,6 +18,8 @@ from exchange.types import (
     Connected,
     Disconnected,
     ExchangeMs,
+    FundingRate,
+    IncomeView,
     Kline,
     LeverageBracket,
     MarginType,
@@ -61,6 +63,10 @@ class PublicExchange(Protocol):
         self, symbol: str, timeframe: str, *, since: int | None = None, limit: int = 500
     ) -> Sequence[Kline]:
         """Bars of the mark price, as ``klines``; nothing is traded at one, so they have no volume."""
+        ...
+
+    def funding_rates(self, symbol: str, *, since: int, until: int) -> Sequence[FundingRate]:
+        """The fundings of a symbol within a span of time, oldest first."""
         ...
 
 
@@ -109,6 +115,10 @@ class Exchange(PublicExchange, Protocol):
     def trades(
         self, symbol: str, *, since: int, at: ExchangeMs, order_id: int | None = None
     ) -> Sequence[TradeView]: ...
+
+    def income(self, *, since: int, at: ExchangeMs) -> Sequence[IncomeView]:
+        """Every line of the account's income from ``since`` on, oldest first; the exchange knows three months."""
+        ...
 
     def positions(
         self, symbol: str | None = None, *, at: ExchangeMs, timeout_ms: int | None = None

@@ -225,6 +225,38 @@ class TradeView:
 
 
 @dataclass(frozen=True, slots=True)
+class IncomeView:
+    """One line of the account's income: what a wallet gained (or lost: negative), in ``asset``.
+
+    ``kind`` is Binance's word (REALIZED_PNL, COMMISSION, FUNDING_FEE, TRANSFER, …). It names neither order nor side;
+    ``symbol`` and ``trade_id`` are empty where it is about none. ``tran_id`` is unique for one kind alone.
+    """
+
+    kind: str
+    amount: Decimal
+    asset: str
+    time: int
+    tran_id: int
+    symbol: str = ""
+    trade_id: str = ""
+    info: str = ""
+
+    @property
+    def key(self) -> tuple[int, str, str, str]:
+        """What makes the line one of a kind on its account."""
+        return self.tran_id, self.kind, self.symbol, self.trade_id
+
+
+@dataclass(frozen=True, slots=True)
+class FundingRate:
+    """What longs paid shorts at one funding, for each unit of notional; negative: the shorts paid."""
+
+    symbol: str
+    rate: Decimal
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class PositionView:
     """A position; ``quantity`` is signed (short is negative), flat ones may be missing from lists."""
 

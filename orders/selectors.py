@@ -18,7 +18,7 @@ from accounts.gateways import limits_of
 from exchange.types import ZERO
 from orders.domain.average import running_average
 from orders.domain.enums import ENDS, OPENING, Form, Role, TrioState
-from orders.domain.rounding import plain
+from orders.domain.rounding import plain, signed
 from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
 from orders.domain.validation import TAKER_FEE
 from orders.models import Clock, Leg, TrioOrder, Watch
@@ -42,19 +42,38 @@ LIVING = """
       AND (watch.failures IS NULL OR watch.failures = 0 OR watch.beat IS NOT NULL)
     GROUP BY account.environment, account.id
 """
-# Profit is in the symbol's margin asset, each fee in an asset of its own. The margin asset comes first.
+# Profit is in the symbol's margin asset, each fee in an asset of its own. The margin asset comes first. Income that is about
+# no execution of ours is what the account's income says: funding, and the fee of a liquidation.
 NET_PNL = """
-    SELECT part.trio_id, part.asset, sum(part.realized), sum(part.fee)
-    FROM orders_fill fill
+    SELECT part.trio_id, part.asset, sum(part.realized), sum(part.fee), sum(part.funding) FROM (
+    SELECT part.* FROM orders_fill fill
     JOIN orders_trioorder trio ON trio.id = fill.trio_id
     JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
     CROSS JOIN LATERAL (VALUES
-        (fill.trio_id, symbol.margin_asset, fill.realized_pnl, 0::numeric, 0),
-        (fill.trio_id, coalesce(nullif(fill.commission_asset, ''), symbol.margin_asset), 0, fill.commission,
+        (fill.trio_id, symbol.margin_asset, fill.realized_pnl, 0::numeric, 0::numeric, 0),
+        (fill.trio_id, coalesce(nullif(fill.commission_asset, ''), symbol.margin_asset), 0, fill.commission, 0,
          (fill.commission_asset NOT IN ('', symbol.margin_asset))::int)
-    ) AS part (trio_id, asset, realized, fee, place)
-    WHERE fill.trio_id = ANY (%s)
+    ) AS part (trio_id, asset, realized, fee, funding, place)
+    WHERE fill.trio_id = ANY (%(trios)s)
+    UNION ALL
+    SELECT share.trio_id, income.asset, 0,
+        CASE WHEN income.kind LIKE '%%FUNDING_FEE' THEN 0 ELSE -share.amount END,
+        CASE WHEN income.kind LIKE '%%FUNDING_FEE' THEN share.amount ELSE 0 END, 1
+    FROM orders_incomeshare share JOIN orders_income income ON income.id = share.income_id
+    WHERE share.trio_id = ANY (%(trios)s)
+    ) part
     GROUP BY part.trio_id, part.asset ORDER BY part.trio_id, min(part.place), part.asset
+"""
+# Fees in other assets than the margin asset, at what they were worth; and how many of them have no price yet.
+CONVERTED = """
+    SELECT fill.trio_id, symbol.margin_asset, coalesce(sum(fill.commission * fee.price), 0), count(*) - count(fee.price)
+    FROM orders_fill fill
+    JOIN orders_trioorder trio ON trio.id = fill.trio_id
+    JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    LEFT JOIN orders_feeprice fee ON fee.fill_id = fill.id
+    WHERE fill.trio_id = ANY (%s) AND fill.commission <> 0
+      AND fill.commission_asset NOT IN ('', symbol.margin_asset)
+    GROUP BY fill.trio_id, symbol.margin_asset
 """
 
 
@@ -136,15 +155,19 @@ def clocks() -> list[Clock]:
 
 @dataclass(frozen=True, slots=True)
 class NetPnl:
-    """What trios brought in one asset. ``net`` is the figure; the gross and the fees are its parts."""
+    """What trios brought in one asset. ``net`` is the figure; the gross, the fees and the funding are its parts.
+
+    ``fees`` were paid (a liquidation's too); ``funding`` was received, or paid where it is negative.
+    """
 
     asset: str
     realized: Decimal
     fees: Decimal
+    funding: Decimal = ZERO
 
     @property
     def net(self) -> Decimal:
-        return self.realized - self.fees
+        return self.realized - self.fees + self.funding
 
 
 def net_pnl(trio_ids: Collection[int]) -> dict[int, tuple[NetPnl, ...]]:
@@ -152,11 +175,49 @@ def net_pnl(trio_ids: Collection[int]) -> dict[int, tuple[NetPnl, ...]]:
     if not trio_ids:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(NET_PNL, [list(trio_ids)])
+        cursor.execute(NET_PNL, {"trios": list(trio_ids)})
         rows = cursor.fetchall()
     found: dict[int, tuple[NetPnl, ...]] = {}
-    for trio_id, asset, realized, fees in rows:
-        found[trio_id] = (*found.get(trio_id, ()), NetPnl(asset, realized, fees))
+    for trio_id, asset, realized, fees, funding in rows:
+        found[trio_id] = (*found.get(trio_id, ()), NetPnl(asset, realized, fees, funding))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class NetConverted:
+    """A trio's net in its symbol's margin asset, fees in other assets converted at what they were worth when paid.
+
+    ``fees``: all of them, converted. ``None``: not yet known, as there is no price for one of them.
+    """
+
+    asset: str
+    fees: Decimal | None
+    net: Decimal | None
+
+    @property
+    def sentence(self) -> str:
+        """Say the figure, and that fees were converted."""
+        if self.net is None:
+            return f"Together in {self.asset}: not yet known, as there is no price yet for a fee in another asset."
+        return f"Together {signed(self.net)} {self.asset}, fees in other assets converted at what they were worth when paid."
+
+
+def net_converted(trio_ids: Collection[int]) -> dict[int, NetConverted]:
+    """Return the converted net of those of these trios that paid fees in other assets."""
+    if not trio_ids:
+        return {}
+    parts = net_pnl(trio_ids)
+    with connection.cursor() as cursor:
+        cursor.execute(CONVERTED, [list(trio_ids)])
+        rows = cursor.fetchall()
+    found: dict[int, NetConverted] = {}
+    for trio_id, asset, foreign, unpriced in rows:
+        own = next((part for part in parts[trio_id] if part.asset == asset), NetPnl(asset, ZERO, ZERO))
+        found[trio_id] = (
+            NetConverted(asset, None, None)
+            if unpriced
+            else NetConverted(asset, own.fees + foreign, own.net - foreign)
+        )
     return found
 
 

@@ -44,6 +44,7 @@ from orders.exchange_data.clock import clock_measure, db_now
 from orders.models import Watch
 from orders.placement.ingest import leg_find, order_fact, position_fact
 from orders.placement.news import News, Nothing, order_news, position_news
+from worker.income_reading import IncomeReader
 from worker.pools import WatchPools
 from worker.settings_drift import brackets_look, margins_look, modes_look, symbols_look
 from worker.sweep import sweep, sweep_and_record
@@ -64,6 +65,8 @@ EXTRA_SECONDS = 1.0  # between sweeps for what happens; doubling while it goes o
 FULL_WINDOW_SECONDS = 60.0  # a third full sweep within that waits, so that a stream that flaps costs little
 AT_ONCE_SECONDS = 0.02  # after such a wait, for an account on which trios live
 AFTER_WAIT_SECONDS = (0.3, 1.3)  # after a wait the exchange asked for: what protects goes first
+
+FUNDED = "FUNDING_FEE"  # why a position or a wallet was reported
 
 Event = Connected | Disconnected | StreamEvent
 
@@ -104,6 +107,7 @@ class AccountWatch:
         self._settings_from = float("-inf")  # when the account's own were last read
         self._settings_failures = 0
         self._settings_gap = -1  # the gap after which the settings were read
+        self._income = IncomeReader(account, pools.income)
         self._plan = _plan_alone(account)
         self._shown_ms = 0  # the interval as the row has it
         self._sweeping: Future[None] | None = None
@@ -200,6 +204,8 @@ class AccountWatch:
         """Have an event recorded, after the earlier ones about the same symbol."""
         if self._stopped.is_set():
             return
+        if isinstance(event, PositionEvent) and event.reason == FUNDED:
+            self._income.want()
         for symbol, part in _by_symbol(event):
             self._pools.facts.submit((self.account.pk, symbol), partial(self._record, part))
 
@@ -338,6 +344,11 @@ class AccountWatch:
             self._settings_failures += 1
         return complete
 
+    def read_income_when_due(self) -> None:
+        """Have the account's income read from time to time. Waits for nothing, delays nothing."""
+        if not self._stopped.is_set() and not self.refused and self.swept.is_set():
+            self._income.poll()
+
     # --- sweeps -----------------------------------------------------------------------------------
 
     def follow(self, plan: SweepPlan) -> None:
@@ -349,6 +360,8 @@ class AccountWatch:
         }
         self._left = lingering | dict.fromkeys(before - after, now + LINGER_SECONDS)
         self._plan = plan
+        if before - after:  # a trio has ended
+            self._income.want()
         if fresh and self.swept_before:
             lately = plan.interval_ms / 1000
             unlisted = {s for s in fresh if now - self._listed_from.get(s, self._full_from) > lately}

@@ -20,6 +20,8 @@ class WatchPools:
         self.sweeps = ThreadPoolExecutor(4, thread_name_prefix="sweep")
         # One at a time: trading rules are read once for all accounts of an environment.
         self.settings_checks = ThreadPoolExecutor(1, thread_name_prefix="settings")
+        # One at a time, and in nobody's way.
+        self.income = ThreadPoolExecutor(1, thread_name_prefix="income")
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="streams", daemon=True)
         self._thread.start()
@@ -29,6 +31,7 @@ class WatchPools:
         self.facts.shutdown()
         self.sweeps.shutdown(wait=True)
         self.settings_checks.shutdown(wait=True, cancel_futures=True)
+        self.income.shutdown(wait=True, cancel_futures=True)
         # The loop's helper threads have used the database too; their connections close with them.
         helpers = asyncio.run_coroutine_threadsafe(self.loop.shutdown_default_executor(), self.loop)
         with contextlib.suppress(TimeoutError):

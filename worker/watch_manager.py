@@ -148,6 +148,7 @@ class WatchManager:
         for watch in sorted(self._held.values(), key=lambda watch: not watch.is_active):
             watch.sweep_when_due()
             watch.check_settings_when_due()
+            watch.read_income_when_due()
         self._watch_prices()
 
     def _drop_lost(self) -> None:

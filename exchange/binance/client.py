@@ -24,10 +24,11 @@ from exchange.binance.mapping.account import (
 from exchange.binance.mapping.algo_orders import read_algo_order, with_child, with_children
 from exchange.binance.mapping.body import as_object
 from exchange.binance.mapping.fields import list_of, list_or_single, text
+from exchange.binance.mapping.income import read_income
 from exchange.binance.mapping.orders import read_order
 from exchange.binance.mapping.symbol_settings import read_leverage_brackets, read_symbol_config
 from exchange.binance.order_params import ALGO_ORDER, ORDER
-from exchange.binance.paging import Frame, all_orders, all_trades, time_frames
+from exchange.binance.paging import Frame, all_income, all_orders, all_trades, time_frames
 from exchange.binance.public import BinancePublic, symbol_params
 from exchange.errors import CredentialsRefused, ExchangeUnavailable, OrderRejected
 from exchange.rate_limits import RateGate
@@ -38,6 +39,7 @@ from exchange.types import (
     BalanceView,
     Endpoints,
     ExchangeMs,
+    IncomeView,
     LeverageBracket,
     MarginType,
     NewOrder,
@@ -169,6 +171,14 @@ class BinanceExchange(BinancePublic):
             if order_id in (None, trade.order_id) and trade.time >= since
         )
         return sorted(wanted, key=lambda trade: (trade.time, trade.trade_id))
+
+    def income(self, *, since: int, at: ExchangeMs) -> Sequence[IncomeView]:
+        """Return every line of the account's income from ``since`` on, oldest first."""
+
+        def fetch(frame: Frame) -> list[IncomeView]:
+            return self._signed("/fapi/v1/income", frame, list_of(read_income), at=at)
+
+        return all_income(fetch, since=since, until=at)
 
     def positions(
         self, symbol: str | None = None, *, at: ExchangeMs, timeout_ms: int | None = None

@@ -44,6 +44,8 @@ _WEIGHTS: Final[Mapping[tuple[str, str], int | Callable[[Mapping[str, str]], int
     ("GET", "/fapi/v1/allOrders"): 5,
     ("GET", "/fapi/v1/allAlgoOrders"): 5,
     ("GET", "/fapi/v1/userTrades"): 5,
+    ("GET", "/fapi/v1/income"): 30,
+    ("GET", "/fapi/v1/fundingRate"): 0,  # a pool of its own
     ("GET", "/fapi/v3/positionRisk"): 5,
     ("GET", "/fapi/v3/balance"): 5,
     ("GET", "/fapi/v3/account"): 5,

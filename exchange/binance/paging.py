@@ -6,10 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from exchange.binance.mapping.fields import integer
-from exchange.types import OrderView, TradeView
+from exchange.types import IncomeView, OrderView, TradeView
 
 WINDOW_MS: Final = 7 * 24 * 3600 * 1000 - 1  # no list looks further than a week at once
 PAGE_MAX: Final = 1000
+INCOME_KINDS: Final = (
+    "REALIZED_PNL",
+    "COMMISSION",
+    "FUNDING_FEE",
+    "SPECIAL_FUNDING_FEE",
+    "INSURANCE_CLEAR",
+    "TRANSFER",
+)
 Frame = dict[str, str]  # the parameters that say which part of a list is wanted
 
 
@@ -60,6 +68,32 @@ def _trades_after(fetch: Callable[[Frame], Sequence[TradeView]], newest: int) ->
         if len(page) < PAGE_MAX:
             return found
         newest = max(trade.trade_id for trade in page)
+
+
+def all_income(fetch: Callable[[Frame], Sequence[IncomeView]], *, since: int, until: int) -> list[IncomeView]:
+    """Read every line of income from ``since`` on, oldest first. There is no page to ask for, so time is narrowed."""
+    found: dict[tuple[int, str, str, str], IncomeView] = {}
+    for frame in time_frames(since, until):
+        start, end = int(frame["startTime"]), int(frame["endTime"])
+        while start <= end:
+            page = fetch({**frame, "startTime": str(start), "limit": str(PAGE_MAX)})
+            found |= {line.key: line for line in page}
+            if len(page) < PAGE_MAX:
+                break
+            newest = max(line.time for line in page)
+            if newest <= start:  # more than a page in one millisecond: each kind by itself
+                found |= {line.key: line for line in _income_of(fetch, start, {line.kind for line in page})}
+                newest = start + 1
+            start = newest
+    return sorted(found.values(), key=lambda line: (line.time, line.tran_id, line.kind, line.symbol))
+
+
+def _income_of(
+    fetch: Callable[[Frame], Sequence[IncomeView]], moment: int, seen: Iterable[str]
+) -> Iterator[IncomeView]:
+    at = {"startTime": str(moment), "endTime": str(moment), "limit": str(PAGE_MAX)}
+    for kind in sorted({*seen, *INCOME_KINDS}):
+        yield from fetch({**at, "incomeType": kind})
 
 
 def exchange_id(order: OrderView) -> int | None:

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 from exchange.binance.http import Wire
 from exchange.binance.limits import limits_in
-from exchange.binance.mapping.fields import list_or_single
+from exchange.binance.mapping.fields import list_of, list_or_single
+from exchange.binance.mapping.income import read_funding_rate
 from exchange.binance.mapping.market import read_exchange_info, read_klines, read_mark_price, read_server_time
 from exchange.rate_limits import RateGate
-from exchange.types import Endpoints, ExchangeMs, Kline, MarkPrice
+from exchange.types import Endpoints, ExchangeMs, FundingRate, Kline, MarkPrice
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
@@ -90,6 +91,11 @@ class BinancePublic:
     ) -> Sequence[Kline]:
         """Return bars of the mark price, as ``klines``."""
         return self._bars("/fapi/v1/markPriceKlines", symbol, timeframe, since, limit)
+
+    def funding_rates(self, symbol: str, *, since: int, until: int) -> Sequence[FundingRate]:
+        """Return the fundings of a symbol within a span of time, oldest first."""
+        params = {"symbol": symbol, "startTime": str(since), "endTime": str(until), "limit": "1000"}
+        return self._public("/fapi/v1/fundingRate", params, list_of(read_funding_rate))
 
     def _bars(self, path: str, symbol: str, timeframe: str, since: int | None, limit: int) -> Sequence[Kline]:
         params = {"symbol": symbol, "interval": timeframe, "limit": str(limit)}

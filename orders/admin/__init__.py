@@ -1,5 +1,6 @@
 """What operators see: trios and their actions, and everything else to look at."""
 
+from orders.admin.income import IncomeAdmin, IncomeReadingAdmin
 from orders.admin.journal import FillAdmin, RequestAdmin, TrioEventAdmin
 from orders.admin.limits import RiskLimitAdmin
 from orders.admin.liveness import ClockAdmin, HeartbeatAdmin, WatchAdmin
@@ -11,6 +12,8 @@ __all__ = [
     "ClockAdmin",
     "FillAdmin",
     "HeartbeatAdmin",
+    "IncomeAdmin",
+    "IncomeReadingAdmin",
     "RequestAdmin",
     "RiskLimitAdmin",
     "SlotAdmin",

@@ -19,7 +19,7 @@ from orders.followers import following
 from orders.models import Fill, Leg, Request, Reversal, Slot, TrioEvent, TrioOrder, Watch
 from orders.placement.uncovered import uncovered_now
 from orders.reversal import reversal_sentence
-from orders.selectors import ENDED, NetPnl, net_pnl, watch_is_kept
+from orders.selectors import ENDED, NetPnl, net_converted, net_pnl, watch_is_kept
 
 BUSY: Final = frozenset(
     {
@@ -87,6 +87,7 @@ class TrioPage:
     entry_filled: Decimal
     entry_average: Decimal | None
     results: Sequence[NetPnl]
+    converted: str  # the same in one asset, where fees were paid in others
     worker_alive: bool
     watched: bool
     events_count: int = 0
@@ -128,6 +129,7 @@ def trio_page(trio_id: int) -> TrioPage:
         entry_filled=filled,
         entry_average=average,
         results=net_pnl([trio.pk]).get(trio.pk, ()),
+        converted="".join(found.sentence for found in net_converted([trio.pk]).values()),
         worker_alive=alive,
         watched=watched,
         slot=slot,

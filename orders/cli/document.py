@@ -28,7 +28,7 @@ from orders.models import (
 from orders.models.trio import PriceFollower
 from orders.placement.uncovered import uncovered_now
 from orders.reversal import reversal_sentence
-from orders.selectors import NetPnl, net_pnl
+from orders.selectors import NetPnl, net_converted, net_pnl
 from orders.specs import part_targets_of
 from orders.story import change_sentence, move_sentence, size_sentence
 
@@ -45,7 +45,8 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "filled": decimals(_filled(legs), step),
         "uncovered_ms": uncovered_now(trio).total,
         "question": trio.question or None,
-        "net_pnl": [_pnl_document(result) for result in net_pnl([trio.pk]).get(trio.pk, ())],
+        "net_pnl": [pnl_document(result) for result in net_pnl([trio.pk]).get(trio.pk, ())],
+        "net_converted": _converted_document(trio),
         "legs": [_leg_document(leg, step=step, tick=tick) for leg in legs],
         "targets": _targets_document(trio, legs, step=step, tick=tick),
         "size_changes": [_size_document(change, step=step, tick=tick) for change in trio.size_changes.all()],
@@ -108,14 +109,23 @@ def _reverses(trio: TrioOrder) -> int | None:
     return Reversal.objects.filter(successor=trio).values_list("trio_id", flat=True).first()
 
 
-def _pnl_document(result: NetPnl) -> dict[str, str]:
-    """One asset's part of what a trio brought. ``net`` is the figure: realised less fees."""
+def pnl_document(result: NetPnl) -> dict[str, str]:
+    """One asset's part of what a trio brought. ``net`` is the figure: realised less fees, plus funding."""
     return {
         "asset": result.asset,
         "net": plain(result.net),
         "realized": plain(result.realized),
         "fees": plain(result.fees),
+        "funding": plain(result.funding),
     }
+
+
+def _converted_document(trio: TrioOrder) -> dict[str, str | None] | None:
+    """The net in one asset where fees were paid in others, at what those were worth then; ``net`` null: not yet known."""
+    found = net_converted([trio.pk]).get(trio.pk)
+    if found is None:
+        return None
+    return {"asset": found.asset, "net": None if found.net is None else plain(found.net)}
 
 
 def trio_sentence(trio: TrioOrder) -> str:
@@ -135,6 +145,7 @@ def trio_sentence(trio: TrioOrder) -> str:
     if (wish := Reversal.objects.filter(trio=trio).first()) is not None:
         words.append(reversal_sentence(wish))
     words += [pnl_sentence(result) for result in net_pnl([trio.pk]).get(trio.pk, ())]
+    words += [found.sentence for found in net_converted([trio.pk]).values()]
     if (gaps := uncovered_now(trio)).total:
         refused = f", {gaps.refused} ms of it while the exchange refused or lost a stop or exit"
         words.append(f"Uncovered for {gaps.total} ms in all{refused if gaps.refused else ''}.")
@@ -148,7 +159,10 @@ def trio_sentence(trio: TrioOrder) -> str:
 
 def pnl_sentence(result: NetPnl) -> str:
     """Say what came of a trio in one asset: the net, and its parts."""
-    return f"Net PnL {signed(result.net)} {result.asset} (realised {signed(result.realized)}, fees {plain(result.fees)})."
+    parts = f"realised {signed(result.realized)}, fees {plain(result.fees)}"
+    if result.funding:
+        parts += f", funding {signed(result.funding)}"
+    return f"Net PnL {signed(result.net)} {result.asset} ({parts})."
 
 
 def decimals(value: Decimal | None, grid: Decimal | None) -> str:

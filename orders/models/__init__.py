@@ -1,6 +1,7 @@
 """Tables of the trading core. The database is the truth; the queue only a nudge."""
 
 from orders.models.book import Slot
+from orders.models.income import FeePrice, Income, IncomeReading, IncomeShare
 from orders.models.journal import (
     AnchoredHead,
     Fill,
@@ -29,8 +30,12 @@ __all__ = [
     "BreakEvenTrigger",
     "Clock",
     "EntryChangeWish",
+    "FeePrice",
     "Fill",
     "Heartbeat",
+    "Income",
+    "IncomeReading",
+    "IncomeShare",
     "Install",
     "JournalAnchor",
     "Leg",

@@ -8,6 +8,8 @@ from simulator.engine import account_views
 from simulator.engine.decimals import plain
 from simulator.protocol.context import RequestContext, Route, with_symbol
 
+INCOME_KEPT_MS = 90 * 86_400_000  # "three months"
+
 
 def balance(ctx: RequestContext) -> list[dict[str, Any]]:
     return account_views.balance_rows(ctx.ex, ctx.book, ctx.now)
@@ -84,10 +86,12 @@ def income(ctx: RequestContext) -> list[dict[str, Any]]:
     limit = ctx.params.limit(100, 1000)
     if start is None and stop is None:
         start = ctx.now - 7 * 86_400_000
+    oldest = ctx.now - INCOME_KEPT_MS
     found = [
         line
         for line in ctx.book.income
-        if (symbol is None or line.symbol == symbol)
+        if line.time >= oldest
+        and (symbol is None or line.symbol == symbol)
         and (kind is None or line.type == kind)
         and (start is None or line.time >= start)
         and (stop is None or line.time <= stop)

@@ -159,3 +159,12 @@ def test_an_isolated_position_is_liquidated_alone(desk: Desk) -> None:
     assert desk.simulator.position("BTCUSDT").is_flat
     assert not desk.simulator.position("ETHUSDT").is_flat
     check_conservation(desk.simulator)
+
+
+def test_income_is_known_for_three_months(desk: Desk) -> None:
+    desk.order("BUY", "MARKET", "0.010")
+    transfer, fee = desk.ask("GET", "/fapi/v1/income", startTime="1")
+    assert (transfer["incomeType"], fee["incomeType"]) == ("TRANSFER", "COMMISSION")
+    next(iter(desk.simulator.ex.books.values())).income[0].time -= 91 * 86_400_000
+    (left,) = desk.ask("GET", "/fapi/v1/income", startTime="1")
+    assert left == fee

@@ -18,6 +18,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.models import SymbolSetting
+from orders.income import income_read
 from orders.models import RiskLimit
 from tests.builders import Desk
 
@@ -98,6 +99,7 @@ class World:
         draft = desk.a_trio()
         SymbolSetting.objects.get_or_create(account=desk.account, symbol="BTCUSDT", defaults={"leverage": 5})
         RiskLimit.objects.create(account=desk.account, trios_open=1000)
+        income_read(desk.account)
         from signals.files import file_made
         from signals.models import ReplayRun, SizingRule, Strategy
         from tests.unit.signals.hooks import BUY, a_sender

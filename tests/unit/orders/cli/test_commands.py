@@ -146,7 +146,10 @@ def test_a_script_places_looks_cancels_and_closes() -> None:
         "filled": "0.010",
         "uncovered_ms": 0,
         "question": None,
-        "net_pnl": [{"asset": "USDT", "net": "-0.5000005", "realized": "0", "fees": "0.5000005"}],
+        "net_pnl": [
+            {"asset": "USDT", "net": "-0.5000005", "realized": "0", "fees": "0.5000005", "funding": "0"}
+        ],
+        "net_converted": None,
         "adopted": None,
         "reversal": None,
         "reverses": None,
