@@ -154,6 +154,11 @@ def test_a_script_places_looks_cancels_and_closes() -> None:
         "reversal": None,
         "reverses": None,
         "moves": [],
+        "targets": [{"level": "110000.0", "share": "100", "filled": "0.000"}],
+        "size_changes": [],
+        "changes": [],
+        "trail": None,
+        "break_even": None,
     }
     assert legs == {
         "STOP_LOSS": {
