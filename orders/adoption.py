@@ -304,7 +304,7 @@ def _gates(trio: TrioOrder) -> None:
 
 
 def occupied_by(found: FoundPosition) -> set[Role]:
-    """Return the roles of which somebody else's closePosition order rests: the exchange takes one of each class (-4130)."""
+    """Return the roles of which somebody else's closePosition order rests: the exchange takes one of each class."""
     return {role for order in found.orders if (role := _class_of(order, found)) is not None}
 
 

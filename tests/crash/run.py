@@ -28,7 +28,7 @@ from tests.crash.verdict import NAKED_LIMIT_MS, Judgement, judge
 SETTLE_SECONDS = 8.0  # an order that outlives its trio by so long is an orphan
 LOOK_SECONDS = 2.0
 TRIES = 2
-PURSUED_MAX = 12  # so many cells are lived for a pair of values of which none came about
+PURSUED_MAX = 24  # so many cells are lived for a pair of values of which none came about
 
 
 @dataclass(slots=True)

@@ -124,7 +124,7 @@ def test_a_pair_that_did_not_come_about_is_lived_otherwise() -> None:
         return cell.fault != LOST or (cell.protection, cell.mode) == ("ON_FIRST_FILL", "HEDGE")
 
     # When cells of a cover are lived
-    run = Run(stage=None, cells=cover(500, seed=1), lanes=2, tell=lambda _: None, seconds=600, reap=0)  # type: ignore[arg-type]
+    run = Run(stage=None, cells=cover(1000, seed=1), lanes=2, tell=lambda _: None, seconds=600, reap=0)  # type: ignore[arg-type]
     lived = 0
     while jobs := [job for mode in MODES if (job := run._next(mode)) is not None]:
         for cell, tries in jobs:
@@ -136,7 +136,7 @@ def test_a_pair_that_did_not_come_about_is_lived_otherwise() -> None:
     had = {pair for one in run._lived if one.happened for pair in pairs(one.cell)}
     assert had == {pair for cell in product() if happens(cell) for pair in pairs(cell)}
     assert len(all_pairs() - had) == 2
-    assert 500 <= sum(one.happened for one in run._lived) <= lived < 640
+    assert 1000 <= sum(one.happened for one in run._lived) <= lived < 1280
 
 
 def test_what_cannot_come_about_is_not_counted() -> None:

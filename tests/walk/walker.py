@@ -151,7 +151,7 @@ def judge(world: World, result: Walk) -> None:
     """Hold a world against P4: nobody uncovered for longer than the bound."""
     if world.naked_since is None:
         return
-    if world.held and world.undisturbed and not (_stop_at_work(world) or _bridge_outgrown(world)):
+    if world.held and world.undisturbed and not (_leg_at_work(world) or _bridge_outgrown(world)):
         raise Violation("uncovered by our own doing: nothing but the market and our verbs has happened")
     gap = world.now_ts - world.naked_since
     result.longest_naked = max(result.longest_naked, gap)
@@ -164,9 +164,10 @@ def judge(world: World, result: Walk) -> None:
         )
 
 
-def _stop_at_work(world: World) -> bool:
-    """Was a stop triggered? Then its order closes the position, and cover is not what it was."""
-    return any(o.role is Role.STOP_LOSS and o.triggered is not None for o in world.orders)
+def _leg_at_work(world: World) -> bool:
+    """Is the trio on its way out: a stop or take-profit triggered, an exit sent? Then cover is not what it was."""
+    leaving = (Role.STOP_LOSS, Role.TAKE_PROFIT)
+    return any(o.role is Role.EXIT or (o.role in leaving and o.triggered is not None) for o in world.orders)
 
 
 def _bridge_outgrown(world: World) -> bool:
