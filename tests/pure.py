@@ -20,6 +20,7 @@ FAST: Final = (
     "tests/unit/exchange/test_answer_reader.py",
     "tests/unit/exchange/test_clock_offset.py",
     "tests/unit/exchange/test_errors_table.py",
+    "tests/unit/exchange/test_income.py",
     "tests/unit/exchange/test_limits.py",
     "tests/unit/exchange/test_order_params.py",
     "tests/unit/exchange/test_redaction.py",

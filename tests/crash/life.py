@@ -13,6 +13,8 @@ from decimal import ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any
 
+from django.db import connection
+
 from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
 from orders import services
@@ -334,6 +336,8 @@ class Life:
             marked = json.loads(self.mark.read_text())
             hit = bool(marked["pid"] == self.pid)
         story = "\n".join(f"{event.at:%M:%S.%f} {event.text}" for event in trio.events.order_by("pk"))
+        if claim.over is False:
+            story += f"\n{_stuck(trio)}"
         return Lived(
             cell=self.cell,
             claim=claim,
@@ -351,4 +355,24 @@ class Life:
         rows: list[dict[str, Any]] = self.stage.venue.ask(
             "GET", f"/sim/log?since={self.since}&account={self.account.name}"
         )
-        return [row for row in rows if row["method"] != "GET"]
+        return rows
+
+
+LONG_OPEN: str = """
+    SELECT pid, state, wait_event, clock_timestamp() - xact_start, left(query, 300) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - interval '2 s'
+"""
+
+
+def _stuck(trio: TrioOrder) -> str:
+    """Say of a trio that never came to an end when it was to be looked at, and who holds a transaction open."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT clock_timestamp(), wake_at, observing_since FROM orders_trioorder WHERE id = %s",
+            [trio.pk],
+        )
+        now, wake_at, observing = cursor.fetchone()
+        cursor.execute(LONG_OPEN)
+        held = cursor.fetchall()
+    legs = [(leg.client_id, leg.state, leg.look_at, leg.looks) for leg in trio.legs.all()]
+    return f"now {now}, to be looked at {wake_at}, observing since {observing}; legs {legs}; open for long: {held}"
