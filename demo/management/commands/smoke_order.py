@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, connection
 
 from accounts.cli import INTERRUPTED, CommandResult
 from accounts.errors import AccountsError
@@ -87,10 +87,14 @@ class Command(TrioCommand):
                 error_report, f"Refused: the smallest valid quantity is {error.smallest}.", 2
             )
         except KeyboardInterrupt:
+            connection.close()  # a statement may have been cut off in the middle
             smoke.withdraw()
             sys.exit(INTERRUPTED)
-        except (DatabaseError, OrdersError, ExchangeError, AccountsError):
+        except (DatabaseError, InterfaceError, OrdersError, ExchangeError, AccountsError) as error:
+            connection.close()  # it may be what failed
             smoke.withdraw()  # nothing, when nothing was placed
+            if _was_interrupted(error):
+                sys.exit(INTERRUPTED)
             raise
         smoke.report["ok"] = code == 0
         return CommandResult(
@@ -98,6 +102,14 @@ class Command(TrioCommand):
             "The smoke order went well." if code == 0 else "The smoke order did not go as expected.",
             code,
         )
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    """Did an interruption cut off what then failed: a statement, say, whose connection was lost with it?"""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__context__
+    return cause is not None
 
 
 def _order(options: dict[str, Any]) -> SmokeOrder:
