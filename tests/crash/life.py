@@ -126,7 +126,7 @@ class Life:
                 self._notice(trio)
                 if trio.state in ENDS:
                     break
-                if trio.state == "DRAFT" and gone(self.pid):
+                if trio.state == "DRAFT" and gone(self.pid) and self._was_never_queued(trio):
                     break
                 self._goon_tick(trio)
                 time.sleep(STEP_SECONDS)
@@ -136,6 +136,11 @@ class Life:
         trio = TrioOrder.objects.get(pk=trio.pk)
         fired = fault is None or self._fired(fault)
         return self._tell(trio, fired=fired, seconds=time.monotonic() - began)
+
+    def _was_never_queued(self, trio: TrioOrder) -> bool:
+        """Is it still a draft, read after its victim was gone? It may have been queued and struck since it was read."""
+        trio.refresh_from_db(fields=["state"])
+        return trio.state == "DRAFT"
 
     # --- before -----------------------------------------------------------------------------------
 
