@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from django.db import transaction
 from django.utils import timezone
@@ -25,12 +26,13 @@ from orders.cli.document import trio_document, trio_sentence
 from orders.cli.wait import OTHER_END, Baseline, wait_for
 from orders.domain.enums import Follow, Role
 from orders.domain.errors import OrdersError, TrioRefused
-from orders.domain.snapshot import ChangeEnd, MoveEnd, SizeEnd
+from orders.domain.snapshot import ChangeEnd
 from orders.installation import install_refusal
 from orders.models import EntryChangeWish, LevelMove, SizeChange, TrioEvent, TrioOrder
 from orders.services import Reading, trio_move, trio_queue
 from orders.story import change_sentence, move_sentence, size_sentence
 
+Wish: TypeAlias = LevelMove | SizeChange | EntryChangeWish
 WAIT_MAX: Final = 7 * 86_400
 NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 NOBODY_ACTS: Final = (
@@ -84,7 +86,33 @@ class VerbCommand(TrioCommand):
         add_wait(parser)
 
 
-class MoveCommand(VerbCommand):
+class WishCommand(VerbCommand):
+    """A verb whose wish is a row of its own, with an end."""
+
+    ends_well: tuple[str, ...] = ("DONE",)
+
+    @abstractmethod
+    def wish(self, by: str, **options: Any) -> Wish:
+        """Record the wish and return its row."""
+
+    @abstractmethod
+    def sentence_of(self, wish: Any) -> str:
+        """Say how it ended."""
+
+    def run(self, **options: Any) -> CommandResult:
+        self.refuse_on_a_copy()
+        since = Baseline.of(trio_get(options["trio"]))
+        wish = self.wish(os_operator(), **options)
+        self.warn_if_nobody_acts()
+        result = self.outcome(options["trio"], options, since=since)
+        wish.refresh_from_db()
+        if options["wait"] is None or wish.end in ("", *self.ends_well):
+            return result
+        sentence = f"{self.sentence_of(wish)} {result.sentence}"
+        return replace(result, sentence=sentence, exit_code=max(result.exit_code, OTHER_END))
+
+
+class MoveCommand(WishCommand):
     """A verb that moves one of a trio's levels."""
 
     role: Role
@@ -95,60 +123,29 @@ class MoveCommand(VerbCommand):
         if self.asks_level:
             parser.add_argument("level", metavar="PRICE", help="the new level, in the quote asset")
 
-    def move(self, by: str, **options: Any) -> LevelMove:
+    def wish(self, by: str, **options: Any) -> LevelMove:
         level = number(options["level"], f"{self.role.words} price")
         assert level is not None  # the argument is required
         return trio_move(trio_id=options["trio"], role=self.role, level=level, by=by)
 
-    def run(self, **options: Any) -> CommandResult:
-        self.refuse_on_a_copy()
-        since = Baseline.of(trio_get(options["trio"]))
-        move = self.move(os_operator(), **options)
-        self.warn_if_nobody_acts()
-        result = self.outcome(options["trio"], options, since=since)
-        move.refresh_from_db()
-        if options["wait"] is None or move.end in ("", MoveEnd.DONE):
-            return result
-        sentence = f"{move_sentence(move)} {result.sentence}"
-        return replace(result, sentence=sentence, exit_code=max(result.exit_code, OTHER_END))
+    def sentence_of(self, wish: LevelMove) -> str:
+        return move_sentence(wish)
 
 
-class SizeCommand(VerbCommand):
+class SizeCommand(WishCommand):
     """A verb that changes the size of an open position."""
 
-    def change(self, by: str, **options: Any) -> SizeChange:
-        raise NotImplementedError
-
-    def run(self, **options: Any) -> CommandResult:
-        self.refuse_on_a_copy()
-        since = Baseline.of(trio_get(options["trio"]))
-        change = self.change(os_operator(), **options)
-        self.warn_if_nobody_acts()
-        result = self.outcome(options["trio"], options, since=since)
-        change.refresh_from_db()
-        if options["wait"] is None or change.end in ("", SizeEnd.DONE):
-            return result
-        sentence = f"{size_sentence(change)} {result.sentence}"
-        return replace(result, sentence=sentence, exit_code=max(result.exit_code, OTHER_END))
+    def sentence_of(self, wish: SizeChange) -> str:
+        return size_sentence(wish)
 
 
-class ChangeCommand(VerbCommand):
+class ChangeCommand(WishCommand):
     """A verb that changes the entry of a trio while it rests."""
 
-    def change(self, by: str, **options: Any) -> EntryChangeWish:
-        raise NotImplementedError
+    ends_well = (ChangeEnd.DONE, ChangeEnd.CANCELLED)
 
-    def run(self, **options: Any) -> CommandResult:
-        self.refuse_on_a_copy()
-        since = Baseline.of(trio_get(options["trio"]))
-        change = self.change(os_operator(), **options)
-        self.warn_if_nobody_acts()
-        result = self.outcome(options["trio"], options, since=since)
-        change.refresh_from_db()
-        if options["wait"] is None or change.end in ("", ChangeEnd.DONE, ChangeEnd.CANCELLED):
-            return result
-        sentence = f"{change_sentence(change)} {result.sentence}"
-        return replace(result, sentence=sentence, exit_code=max(result.exit_code, OTHER_END))
+    def sentence_of(self, wish: EntryChangeWish) -> str:
+        return change_sentence(wish)
 
 
 def add_wait(parser: ArgumentParser) -> None:

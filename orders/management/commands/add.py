@@ -20,7 +20,7 @@ class Command(SizeCommand):
         super().add_arguments(parser)
         parser.add_argument("--quantity", metavar="Q", required=True, help="so much, in the base asset")
 
-    def change(self, by: str, **options: Any) -> SizeChange:
+    def wish(self, by: str, **options: Any) -> SizeChange:
         quantity = number(options["quantity"], "quantity")
         assert quantity is not None  # the argument is required
         return trio_add(trio_id=options["trio"], by=by, quantity=quantity)

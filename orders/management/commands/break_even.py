@@ -63,7 +63,7 @@ class Command(MoveCommand):
             self.warn_if_nobody_acts()
         return self.outcome(options["trio"], options, since=since)
 
-    def move(self, by: str, **options: Any) -> LevelMove:
+    def wish(self, by: str, **options: Any) -> LevelMove:
         of_trio = word(options["of"], ("REST", "TRIO"), "way to count") == "TRIO"
         return trio_break_even(
             trio_id=options["trio"], by=by, offset_ticks=options["offset"], of_trio=of_trio

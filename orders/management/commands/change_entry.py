@@ -29,7 +29,7 @@ class Command(ChangeCommand):
             "--good-till", metavar="TIME", help="cancel what is unfilled then, such as 2030-01-31T12:00:00Z"
         )
 
-    def change(self, by: str, **options: Any) -> EntryChangeWish:
+    def wish(self, by: str, **options: Any) -> EntryChangeWish:
         return trio_change_entry(
             trio_id=options["trio"],
             by=by,

@@ -23,7 +23,7 @@ class Command(SizeCommand):
         how.add_argument("--percent", metavar="PERCENT", help="so much of what is open now")
         how.add_argument("--notional", metavar="VALUE", help="so much by the mark price, in the quote asset")
 
-    def change(self, by: str, **options: Any) -> SizeChange:
+    def wish(self, by: str, **options: Any) -> SizeChange:
         return trio_close_part(
             trio_id=options["trio"],
             by=by,
