@@ -376,6 +376,7 @@ class PositionEvent:
     positions: tuple[PositionView, ...]
     reason: str
     time: int
+    is_funding: bool = False  # told because funding was taken or paid
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,6 @@ FULL_WINDOW_SECONDS = 60.0  # a third full sweep within that waits, so that a st
 AT_ONCE_SECONDS = 0.02  # after such a wait, for an account on which trios live
 AFTER_WAIT_SECONDS = (0.3, 1.3)  # after a wait the exchange asked for: what protects goes first
 
-FUNDINGS = frozenset({"FUNDING_FEE"})  # why a position or a wallet was reported
 
 Event = Connected | Disconnected | StreamEvent
 
@@ -204,7 +203,7 @@ class AccountWatch:
         """Have an event recorded, after the earlier ones about the same symbol."""
         if self._stopped.is_set():
             return
-        if isinstance(event, PositionEvent) and FUNDINGS.intersection((event.reason,)):
+        if isinstance(event, PositionEvent) and event.is_funding:
             self._income.want()
         for symbol, part in _by_symbol(event):
             self._pools.facts.submit((self.account.pk, symbol), partial(self._record, part))

@@ -36,6 +36,7 @@ from exchange.types import (
     TradeView,
 )
 
+FUNDING: Final = "FUNDING_FEE"
 EXPIRY_REASONS: Final[Mapping[str, str]] = {
     "1": "self-trade prevention",
     "2": "the rest of an IOC order",
@@ -158,7 +159,8 @@ def _position_event(body: Body, time: int) -> PositionEvent:
     account = as_object(body.get("a"))
     at = integer(body, "T", fallback=time)
     positions = tuple(_position(as_object(row), at) for row in as_list(account.get("P", [])))
-    return PositionEvent(positions=positions, reason=text_or_empty(account, "m"), time=time)
+    reason = text_or_empty(account, "m")
+    return PositionEvent(positions=positions, reason=reason, time=time, is_funding=reason == FUNDING)
 
 
 def _position(fields: Body, at: int) -> PositionView:

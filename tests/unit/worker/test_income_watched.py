@@ -61,7 +61,7 @@ def test_funding_wants_a_reading_soon_though_it_names_no_position(watched: Watch
     assert not schedule(watched).is_due(now + 2 * SOON_SECONDS)
     watched.watch._submit(PositionEvent(positions=(), reason="ORDER", time=1))
     assert not schedule(watched).is_due(now + 2 * SOON_SECONDS)
-    watched.watch._submit(PositionEvent(positions=(), reason="FUNDING_FEE", time=1))
+    watched.watch._submit(PositionEvent(positions=(), reason="FUNDING_FEE", time=1, is_funding=True))
     assert schedule(watched).is_due(now + 2 * SOON_SECONDS)
 
 

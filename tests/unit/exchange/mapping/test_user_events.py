@@ -119,6 +119,13 @@ def test_an_account_update_may_be_empty() -> None:
     assert told == PositionEvent(positions=(), reason="DEPOSIT", time=5)
 
 
+def test_an_account_update_says_whether_it_is_about_funding() -> None:
+    body = {"e": "ACCOUNT_UPDATE", "E": 5, "T": 4, "a": {"m": "FUNDING_FEE", "B": [], "P": []}}
+    told = read_user_event(body)
+    assert isinstance(told, PositionEvent)
+    assert told.is_funding
+
+
 def test_the_other_events() -> None:
     assert read_user_event(
         {"e": "ACCOUNT_CONFIG_UPDATE", "E": 5, "T": 4, "ac": {"s": "BTCUSDT", "l": 25}}
