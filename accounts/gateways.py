@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from django.conf import settings
 
@@ -26,18 +26,34 @@ _exchanges: dict[int, tuple[tuple[Any, ...], Exchange]] = {}
 _publics: dict[str, tuple[tuple[Any, ...], PublicExchange]] = {}
 
 
-def exchange_for(account_id: int) -> Exchange:
-    """Return the account's client, safe to share between threads.
+class KeyMark(NamedTuple):
+    """Which key an account has: by it a client that was made is still the right one."""
+
+    environment: str
+    name: str  # of the account
+    stored_at: datetime.datetime | None  # none: it has no key
+
+
+class Gateway(Protocol):
+    """The way from an account to its exchange."""
+
+    def __call__(self, account_id: int, key: KeyMark | None = None) -> Exchange: ...
+
+
+def exchange_for(account_id: int, key: KeyMark | None = None) -> Exchange:
+    """Return the account's client, safe to share between threads. ``key``: as just read; without, it is read.
 
     Raises CredentialsUnreadable when no key is stored or it cannot be decrypted. Whether the account
     may take new risk (``ALLOW_LIVE``, ``is_active``) is the caller's check: protection is always allowed.
     """
-    row = fetch_planned(MADE_FROM, account_id)
-    if row is None:
+    if key is None:
+        row = fetch_planned(MADE_FROM, account_id)
+        key = KeyMark("", "", None) if row is None else KeyMark(*row)
+    if key.stored_at is None:
         raise CredentialsUnreadable(
             f"Account {account_id} has no stored API key: enter one with “Replace credentials”."
         )
-    environment, name, updated_at = row
+    environment, name, updated_at = key
     made_from = _made_from(environment, updated_at)
     with _lock:
         known = _exchanges.get(account_id)

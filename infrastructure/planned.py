@@ -36,8 +36,11 @@ def planned(sql: str) -> str:
     if name not in known:
         if len(known) >= SHAPES_MAX:
             return sql
+        # Left to itself, PostgreSQL plans anew for each of the first five sets of values. In a bulk that is most of them:
+        # it is spread over many connections.
+        generic = "" if known else "SET plan_cache_mode = force_generic_plan; "
         with connection.cursor() as cursor:
-            cursor.execute(f"PREPARE {name} AS {body}")
+            cursor.execute(f"{generic}PREPARE {name} AS {body}")
         known.add(name)
     return execute
 

@@ -8,19 +8,56 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from string import Formatter
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DEFAULT_DB_ALIAS, connection
-from django.db.models import Field, Model
+from django.db.models import (
+    BigIntegerField,
+    BooleanField,
+    CharField,
+    DateTimeField,
+    DecimalField,
+    Field,
+    ForeignKey,
+    IntegerField,
+    JSONField,
+    Model,
+    OneToOneField,
+    PositiveBigIntegerField,
+    PositiveIntegerField,
+    PositiveSmallIntegerField,
+    TextField,
+)
 
 from infrastructure.writes import Writes, gathering
 
 _Model = TypeVar("_Model", bound=Model)
+_NONE: Final = type(None)
+PLAIN_KINDS: Final[Mapping[type, frozenset[type]]] = {
+    CharField: frozenset({str, _NONE}),
+    TextField: frozenset({str, _NONE}),
+    BooleanField: frozenset({bool, _NONE}),
+    DateTimeField: frozenset({datetime, _NONE}),
+    DecimalField: frozenset({Decimal, _NONE}),
+    ForeignKey: frozenset({int, _NONE}),
+    OneToOneField: frozenset({int, _NONE}),
+    **dict.fromkeys(
+        (
+            IntegerField,
+            BigIntegerField,
+            PositiveIntegerField,
+            PositiveBigIntegerField,
+            PositiveSmallIntegerField,
+        ),
+        frozenset({int, _NONE}),
+    ),
+}
 
 
 class Read(Generic[_Model]):
@@ -151,7 +188,9 @@ class _Table(NamedTuple):
             values = list(values)
             for place, convert in self.converted:
                 values[place] = convert(values[place], None, connection)
-        return self.model.from_db(DEFAULT_DB_ALIAS, self.names, values)
+        found = self.model.from_db(DEFAULT_DB_ALIAS, self.names, values)
+        _note_stored(found)
+        return found
 
 
 def _table(
@@ -245,6 +284,7 @@ def _gather(writes: Writes, row: Model, *, conflict: str = "") -> None:
         columns[_quoted(type(row)._meta.pk.column)] = row.pk
     writes.insert(table, columns, key=row.pk, conflict=conflict)
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+    _note_stored(row)
 
 
 def row_insert_once(row: Model) -> bool:
@@ -261,14 +301,19 @@ def row_insert_once(row: Model) -> bool:
 
 
 def row_update(row: Model, *names: str) -> None:
-    """Write these columns of ``row``, all without names, as ``save(update_fields=…)`` does; no signal is sent.
+    """Write these columns of ``row``, as ``save(update_fields=…)`` does; no signal is sent.
 
-    It is gathered with the other writes of its transaction. Raises ObjectDoesNotExist when the row is gone, then
-    or when they are sent.
+    Without names: those that differ from what was read by this module, or from what was written last. It is
+    gathered with the other writes of its transaction. Raises ObjectDoesNotExist when the row is gone, then or
+    when they are sent.
     """
     writes = gathering()
     if writes is not None:
         table, fields = _fields_of(type(row), names)
+        if not names:
+            fields = _changed(row, fields)
+            if not fields:
+                return
         columns = _by_column(row, fields, add=False)
         writes.update(table, _quoted(type(row)._meta.pk.column), row.pk, columns)
         return
@@ -279,12 +324,69 @@ def row_update(row: Model, *names: str) -> None:
             raise ObjectDoesNotExist(f"{row._meta.object_name} {row.pk} is gone")
 
 
+def _note_stored(row: Model) -> None:
+    """Note what the database has of ``row``, or will have by the end of the transaction."""
+    stored = row.__dict__.copy()
+    for name in _containers(type(row)):
+        if stored.get(name):  # a list or mapping may be changed in place
+            stored[name] = deepcopy(stored[name])
+    state: Any = row._state
+    state.stored = stored
+
+
+@lru_cache
+def _containers(model: type[Model]) -> tuple[str, ...]:
+    return tuple(field.attname for field in model._meta.concrete_fields if isinstance(field, JSONField))
+
+
+def _changed(row: Model, fields: tuple[Field[Any, Any], ...]) -> tuple[Field[Any, Any], ...]:
+    """Return the columns that are to be written, and count them as stored; none when ``row`` is as it is stored."""
+    stored: dict[str, Any] | None = getattr(row._state, "stored", None)
+    if stored is None:
+        return fields
+    values = row.__dict__
+    changed = tuple(
+        field
+        for field in fields
+        if field.attname in values
+        and (field.attname not in stored or values[field.attname] != stored[field.attname])
+    )
+    if not changed:
+        return ()
+    _note_stored(row)
+    filled = (field for field in fields if getattr(field, "auto_now", False) and field not in changed)
+    return (*changed, *filled)
+
+
 def _by_column(row: Model, fields: Sequence[Field[Any, Any]], *, add: bool) -> dict[str, Any]:
     return dict(zip(map(_column_of, fields), _values(row, fields, add=add), strict=True))
 
 
 def _values(row: Model, fields: Sequence[Field[Any, Any]], *, add: bool) -> list[Any]:
-    return [field.get_db_prep_save(field.pre_save(row, add), connection) for field in fields]
+    return [_value(row, field, add=add) for field in fields]
+
+
+def _value(row: Model, field: Field[Any, Any], *, add: bool) -> Any:
+    """Return what the database is given of a column."""
+    value = row.__dict__.get(field.attname, field)
+    if type(value) in _plain_kinds(field) and _is_sound(value):
+        return value
+    return field.get_db_prep_save(field.pre_save(row, add), connection)
+
+
+def _is_sound(value: Any) -> bool:
+    """Is this neither a number that is none nor a time without a zone? Django refuses the one, and warns of the other."""
+    if type(value) is Decimal:
+        return value.is_finite()
+    return type(value) is not datetime or value.tzinfo is not None
+
+
+@lru_cache(maxsize=1000)
+def _plain_kinds(field: Field[Any, Any]) -> frozenset[type]:
+    """Return the types of value of a column that Django would hand on as they are; none where it fills the column in."""
+    if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
+        return frozenset()
+    return PLAIN_KINDS.get(type(field), frozenset())
 
 
 @lru_cache

@@ -62,6 +62,9 @@ LINGER_SECONDS = (
     120.0  # so long a symbol counts as lived on after its trio has ended: news of it may come late
 )
 EXTRA_SECONDS = 1.0  # between sweeps for what happens; doubling while it goes on, up to the regular interval
+FRESH_SECONDS = (
+    3.0  # so long a symbol on which a trio begins to live waits for others: one sweep lists them all
+)
 FULL_WINDOW_SECONDS = 60.0  # a third full sweep within that waits, so that a stream that flaps costs little
 AT_ONCE_SECONDS = 0.02  # after such a wait, for an account on which trios live
 AFTER_WAIT_SECONDS = (0.3, 1.3)  # after a wait the exchange asked for: what protects goes first
@@ -120,7 +123,7 @@ class AccountWatch:
         self._lock = threading.Lock()  # of what the poll, events and sweeps touch alike
         self._left: dict[str, float] = {}  # symbols whose trio has ended: until when they are still listed
         self._wanted: set[str] = set()  # symbols whose orders are to be listed soon
-        self._extra_at = 0.0
+        self._wanted_at = self._extra_at = 0.0
         self._extra_pause = EXTRA_SECONDS
 
     @property
@@ -364,15 +367,18 @@ class AccountWatch:
         if fresh and self.swept_before:
             lately = plan.interval_ms / 1000
             unlisted = {s for s in fresh if now - self._listed_from.get(s, self._full_from) > lately}
-            self._want(unlisted)
+            self._want(unlisted, within=FRESH_SECONDS)
         if plan.interval_ms > self._shown_ms and self.swept_before:
             # A longer interval is promised at once, a shorter one by the first sweep that keeps it.
             self._shown_ms = plan.interval_ms
             self._row().update(interval_ms=plan.interval_ms)
 
-    def _want(self, symbols: Collection[str]) -> None:
-        """Have the orders of these symbols listed soon."""
+    def _want(self, symbols: Collection[str], *, within: float = 0.0) -> None:
+        """Have the orders of these symbols listed soon; ``within`` so many seconds, so that others may join them."""
         with self._lock:
+            if symbols:
+                at = time.monotonic() + within
+                self._wanted_at = min(self._wanted_at, at) if self._wanted else at
             self._wanted |= set(symbols)
 
     def _take_wanted(self) -> set[str]:
@@ -408,7 +414,7 @@ class AccountWatch:
         return self.is_active or bool(self.problem) or now - self._started_at >= CONNECT_SECONDS
 
     def _extra_due(self, now: float) -> bool:
-        return bool(self._wanted) and now >= self._extra_at
+        return bool(self._wanted) and now >= max(self._extra_at, self._wanted_at)
 
     def _sweep(self) -> None:
         close_old_connections()

@@ -7,16 +7,15 @@ releases its reservation, and a failed intent never stops the next one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
 from accounts.errors import AccountsError
-from accounts.gateways import exchange_for
+from accounts.gateways import Gateway, exchange_for
 from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
-from exchange.port import Exchange
 from exchange.refusals import Refusal
 from exchange.types import ZERO, OrderType, Side, TimeInForce
 from orders import services
@@ -127,7 +126,7 @@ class OrderExecutor:
         account: ExchangeAccount,
         *,
         placement: OrderPlacementService | None = None,
-        gateway: Callable[[int], Exchange] = exchange_for,
+        gateway: Gateway = exchange_for,
         by: str = "executor",
     ) -> None:
         self._account = account

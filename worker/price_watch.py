@@ -42,6 +42,8 @@ SILENCE_SHOWN_SECONDS = 5.0  # a stream that connects anew is nothing to alarm a
 SILENT_READ_SECONDS = 1.0
 SILENT_READS_MAX = 10  # each second: a quarter of production's request weight, the rest is for acting
 REFRESH_SECONDS = 0.25
+REFRESH_SECONDS_MAX = 1.0
+REFRESH_SHARE = 10  # it takes at most one part in so many of this thread's time
 # What is dated far ahead of a tick is dated by a clock that was set back since.
 STORE_MARKS = """
     UPDATE orders_slot slot SET mark_price = tick.price, mark_as_of = tick.time, updated_at = clock_timestamp()
@@ -75,6 +77,7 @@ class PriceWatch:
         self._reached: set[LevelKey] = set()
         self._entries: set[LevelKey] = set()  # entries that were read when we first watched them there
         self._refresh_at = 0.0
+        self._refresh_pause = REFRESH_SECONDS
         self._heard_at = clock()
         self._silent_read_at = 0.0
         self._task: asyncio.Future[None] | None = None
@@ -108,7 +111,7 @@ class PriceWatch:
         """Refresh what to watch, and notice silence. Returns at once: everything slow runs elsewhere."""
         now = self._clock()
         if now >= self._refresh_at:
-            self._refresh_at = now + REFRESH_SECONDS
+            self._refresh_at = now + self._refresh_pause
             self._pool.submit(self._run_logged, self._refresh)
         watching = bool(self._levels)
         if watching and now - self._heard_at > SILENCE_SECONDS and now >= self._silent_read_at:
@@ -152,6 +155,7 @@ class PriceWatch:
         return found
 
     def _refresh(self) -> None:
+        began = time.monotonic()
         by_symbol: dict[str, list[PriceLevel]] = {}
         for level in price_levels(self._accounts()):
             by_symbol.setdefault(level.symbol, []).append(level)
@@ -167,6 +171,9 @@ class PriceWatch:
         self._schedule_reads(fresh, in_ms=FIRST_READ_MS)
         self._entries = entries
         self._trails.act()
+        # With thousands of orders this reads for long: it must not take the time of what acts.
+        took = time.monotonic() - began
+        self._refresh_pause = min(REFRESH_SECONDS_MAX, max(REFRESH_SECONDS, REFRESH_SHARE * took))
 
     def _read_some(self) -> None:
         """Read the orders that were read longest ago; entries before stops, stops before targets."""

@@ -22,7 +22,7 @@ from django.db import InterfaceError, OperationalError
 from rq.timeouts import BaseTimeoutException
 
 from accounts.errors import AccountsError
-from accounts.gateways import closure_of, exchange_for
+from accounts.gateways import Gateway, KeyMark, closure_of, exchange_for
 from exchange.errors import ExchangeError
 from exchange.port import Exchange
 from infrastructure.planned import fetch_planned
@@ -59,7 +59,7 @@ ROOM_AWAITED_SECONDS = 0.25  # a job behind this one may be about protection
 ASK_FOR_ROOM_SECONDS = 0.02
 TOGETHER_SECONDS = 0.005  # answers that come so soon after one another are recorded by one turn
 STANDING = """
-    SELECT trio.state, trio.account_id, account.environment, clock.offset_ms, clock.stepped_ts,
+    SELECT trio.state, trio.account_id, account.environment, account.name, credential.updated_at, clock.offset_ms, clock.stepped_ts,
            install.id, install.token, install.system_identifier,
            ceil(extract(epoch FROM trio.wake_at - clock_timestamp()) * 1000)::bigint,
            coalesce(trio.cancel_wanted_at, trio.close_wanted_at, trio.panic_wanted_at) IS NOT NULL
@@ -69,6 +69,7 @@ STANDING = """
            trio.state = 'PLACING' AND EXISTS (
                SELECT FROM orders_leg WHERE trio_id = trio.id AND role <> 'ENTRY' AND state = 'ACCEPTED')
     FROM orders_trioorder trio JOIN accounts_exchangeaccount account ON account.id = trio.account_id
+    LEFT JOIN accounts_credential credential ON credential.account_id = account.id
     LEFT JOIN orders_clock clock ON clock.environment = account.environment
     LEFT JOIN LATERAL (SELECT * FROM orders_install ORDER BY id LIMIT 1) install ON true
     WHERE trio.id = %s
@@ -110,7 +111,7 @@ class TrioStanding(NamedTuple):
 
     state: str
     account_id: int
-    environment: str
+    key: KeyMark
     offset_ms: int | None
     stepped_ts: int | None
     install: Install | None
@@ -118,6 +119,10 @@ class TrioStanding(NamedTuple):
     is_leaving: bool  # a person wants it withdrawn, or ``place_before`` has passed
     is_unsent: bool  # its entry has not been sent yet
     is_armed: bool  # a leg of it rests already, before the entry
+
+    @property
+    def environment(self) -> str:
+        return self.key.environment
 
     @property
     def is_due(self) -> bool:
@@ -128,15 +133,17 @@ def read_standing(trio_id: int) -> TrioStanding:
     row = fetch_planned(STANDING, trio_id)
     if row is None:
         raise TrioOrder.DoesNotExist(f"There is no trio {trio_id}.")
-    state, account_id, environment, offset, stepped, install, token, system, *rest = row
+    state, account_id, environment, name, stored_at, offset, stepped, install, token, system, *rest = row
     mark = None if install is None else Install(pk=install, token=token, system_identifier=system)
-    return TrioStanding(state, account_id, environment, offset, stepped, mark, *rest)
+    return TrioStanding(
+        state, account_id, KeyMark(environment, name, stored_at), offset, stepped, mark, *rest
+    )
 
 
 class OrderPlacementService:
     """Carries trios forward. Holds no state of its own: any process may advance any trio at any time."""
 
-    def __init__(self, *, gateway: Callable[[int], Exchange] = exchange_for, asked_by: str = "") -> None:
+    def __init__(self, *, gateway: Gateway = exchange_for, asked_by: str = "") -> None:
         self._gateway = gateway
         self._asked_by = asked_by or INCARNATION
 
@@ -386,7 +393,7 @@ class OrderPlacementService:
             warn_throttled(refusal)
             return None
         try:
-            exchange = self._gateway(standing.account_id)
+            exchange = self._gateway(standing.account_id, standing.key)
         except (AccountsError, ExchangeError) as error:  # unreadable, or no key the exchange would know
             self._unreachable(trio_id, str(error), type(error).__name__)
             return None

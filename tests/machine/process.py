@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from django.db import connection
 
-from accounts.gateways import exchange_for
+from accounts.gateways import KeyMark, exchange_for
 from exchange.port import Exchange
 from exchange.types import OrderView, Stamp, WireRequest
 from orders.placement.service import OrderPlacementService, TurnResult
@@ -39,8 +39,8 @@ class Process(OrderPlacementService):
         if boundary == self.dies_at:
             raise Died(boundary)
 
-    def _exchange(self, account_id: int) -> Exchange:
-        return cast(Exchange, Wire(self, exchange_for(account_id)))
+    def _exchange(self, account_id: int, key: KeyMark | None = None) -> Exchange:
+        return cast(Exchange, Wire(self, exchange_for(account_id, key)))
 
     def _decide(self, *means: Any, **words: Any) -> TurnResult:
         turn = super()._decide(*means, **words)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist, ValidationError
 from django.db import connection
 from django.db import connections as django_connections
 from django.db.models import Model
@@ -24,6 +24,7 @@ from infrastructure.rows import (
     row_insert_once,
     row_update,
 )
+from infrastructure.writes import gathered
 from orders.exchange_data.clock import db_now
 from orders.models import Clock, Slot, Symbol, TrioOrder
 
@@ -206,3 +207,68 @@ def test_queries_are_seen_by_who_counts_them(three: list[Symbol]) -> None:
         BY_KEYS.all([])
         row_update(three[0], "status")
     assert len(asked) == 2
+
+
+class TestOnlyWhatDiffersIsWritten:
+    def written(self, row: Model) -> list[str]:
+        """Return the statements that writing this row inside a short transaction sends."""
+        with CaptureQueriesContext(connection) as asked, gathered():
+            row_update(row)
+        return [query["sql"] for query in asked.captured_queries]
+
+    def test_a_row_that_is_as_it_was_read_is_not_written(self, three: list[Symbol]) -> None:
+        [row] = BY_KEYS.all([three[0].pk])
+
+        assert self.written(row) == []
+
+    def test_one_column_that_differs_is_written_alone_and_once(self, three: list[Symbol]) -> None:
+        [row] = BY_KEYS.all([three[0].pk])
+
+        row.tick_size = Decimal("0.5")
+
+        [statement] = self.written(row)
+        assert '"tick_size" = ' in statement
+        assert '"status"' not in statement
+        assert BY_KEYS.all([row.pk])[0].tick_size == Decimal("0.5")
+        assert self.written(row) == []
+
+    def test_a_list_that_was_changed_in_place_is_written(self, three: list[Symbol]) -> None:
+        [row] = BY_KEYS.all([three[0].pk])
+
+        row.raw["filters"].append("new")
+
+        assert len(self.written(row)) == 1
+        assert BY_KEYS.all([row.pk])[0].raw["filters"] == ["new"]
+
+    def test_a_change_by_somebody_else_is_not_overwritten(self, three: list[Symbol]) -> None:
+        [row] = BY_KEYS.all([three[0].pk])
+        Symbol.objects.filter(pk=row.pk).update(status="BREAK")
+
+        row.tick_size = Decimal("0.5")
+        self.written(row)
+
+        assert BY_KEYS.all([row.pk])[0].status == "BREAK"
+
+    def test_a_row_that_fills_in_its_own_time_does_so_when_it_is_written(self) -> None:
+        account = ExchangeAccount.objects.create(name="one", environment="PAPER")
+        slot = Slot.objects.create(account=account, symbol="BTCUSDT", position_side="BOTH")
+        read = Read(Slot, "SELECT {slot} FROM orders_slot slot WHERE id = %s")
+        row = read.get(slot.pk)
+
+        row.quantity = Decimal(1)
+        self.written(row)
+
+        assert read.get(slot.pk).updated_at > slot.updated_at
+
+    @pytest.mark.parametrize(
+        ("name", "value", "error"),
+        [("tick_size", Decimal("NaN"), ValidationError), ("price_precision", "two", ValueError)],
+    )
+    def test_what_django_would_refuse_is_refused(
+        self, three: list[Symbol], name: str, value: Any, error: type[Exception]
+    ) -> None:
+        [row] = BY_KEYS.all([three[0].pk])
+        setattr(row, name, value)
+
+        with pytest.raises(error):
+            row_update(row)
