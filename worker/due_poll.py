@@ -17,7 +17,7 @@ from orders.domain.enums import TrioState
 from orders.models import TrioOrder
 from orders.placement.admission import Admission
 from orders.placement.inbox import Inbox
-from orders.placement.news import News
+from orders.placement.news import News, PositionNews
 from orders.placement.perform import Answer
 from orders.placement.service import OrderPlacementService
 from worker.placing_feed import PlacingFeed
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 TIMER_MS_MAX = 1000  # a wake-up further away is left to the poll
 PLACING_THREADS = 8
+# A position is reported together with the execution that changed it, which says what is to be done: one turn takes in both.
+POSITION_WAITS_MS = 15
 # What is queued asks for room first, unless a person takes it back or its time is over: that needs no room.
 DUE = """
     SELECT id FROM orders_trioorder
@@ -84,7 +86,9 @@ class AdvancePool:
         self._busy: dict[int, bool] = {}  # trio → was it submitted again meanwhile?
         self._answers: dict[int, list[Answer]] = {}  # came in, and are not recorded yet
         self._inboxes: dict[int, Inbox] = {}  # of the busy ones
+        self._held: dict[int, list[tuple[News, Callable[[], None]]]] = {}  # of others: it waits for more
         self._in_flight: set[Future[Answer]] = set()
+        self._stopping = False
         self._timer = WakeTimer(self.submit)
         self._feed = PlacingFeed(partial(self.submit, admitted=Admission.ADMITTED))
 
@@ -99,10 +103,9 @@ class AdvancePool:
             if answer is not None:
                 self._answers.setdefault(trio_id, []).append(answer)
             if trio_id in self._busy:
-                self._busy[trio_id] = True
+                self._busy[trio_id] |= answer is None
                 return
-            self._busy[trio_id] = False
-            self._inboxes[trio_id] = Inbox()
+            self._open(trio_id)
         (self._pool if admitted is None else self._placing).submit(self._run, trio_id, admitted)
 
     def tell(self, news: News, lost: Callable[[], None]) -> None:
@@ -115,10 +118,19 @@ class AdvancePool:
             if trio_id in self._busy:
                 self._inboxes[trio_id].put(news, lost)
                 return
-            self._busy[trio_id] = False
-            self._inboxes[trio_id] = Inbox()
-            self._inboxes[trio_id].put(news, lost)
+            self._held.setdefault(trio_id, []).append((news, lost))
+            if isinstance(news, PositionNews) and not self._stopping:
+                self._timer.schedule(trio_id, in_ms=POSITION_WAITS_MS)
+                return
+            self._open(trio_id)
         self._pool.submit(self._run, trio_id, None)
+
+    def _open(self, trio_id: int) -> None:
+        """Note that a thread is about to take turns of it, with what is known of it by now."""
+        self._busy[trio_id] = False
+        self._inboxes[trio_id] = Inbox()
+        for news, lost in self._held.pop(trio_id, ()):
+            self._inboxes[trio_id].put(news, lost)
 
     @property
     def wants_queued(self) -> bool:
@@ -139,7 +151,8 @@ class AdvancePool:
             self._advance(trio_id, answers, inbox, admitted)
             admitted = None  # said of one turn only
             with self._changed:
-                if not self._busy[trio_id] and inbox.is_empty:
+                more = self._busy[trio_id] or trio_id in self._answers
+                if not more and inbox.is_empty:
                     del self._busy[trio_id], self._inboxes[trio_id]
                     self._changed.notify_all()
                     return
@@ -150,6 +163,7 @@ class AdvancePool:
             trio_id,
             answers=answers,
             news=inbox,
+            brought=partial(self._brought, trio_id, answers),
             later=partial(self._await_answer, trio_id),
             again=partial(self.wake_later, trio_id),
             if_due=True,
@@ -169,6 +183,12 @@ class AdvancePool:
         except Exception:  # one trio never holds up another
             logger.exception("trio %s could not be advanced; the poll tries again", trio_id)
             inbox.set_down()
+
+    def _brought(self, trio_id: int, answers: list[Answer]) -> list[Answer]:
+        """Return the answers that came in since they were asked for last; those before are recorded by now."""
+        with self._changed:
+            answers[:] = self._answers.pop(trio_id, [])
+        return list(answers)
 
     def wake_later(self, trio_id: int, in_ms: int) -> None:
         """Serve what is due soon to the millisecond: the poll would come up to 250 ms late."""
@@ -193,12 +213,16 @@ class AdvancePool:
             return self._nothing_left()
 
     def _nothing_left(self) -> bool:
-        return not self._busy and not self._in_flight
+        return not self._busy and not self._in_flight and not self._held
 
     def stop(self) -> None:
         """Let what is under way finish: an answer that is not recorded would have to be looked up."""
         self._timer.stop()
         self._feed.stop()
+        with self._changed:
+            self._stopping, held = True, list(self._held)
+        for trio_id in held:
+            self.submit(trio_id)
         with self._changed:
             self._changed.wait_for(self._nothing_left, timeout=settings.BINANCE_TIMEOUT_MS / 1000 + 2)
         self._placing.shutdown(wait=True)

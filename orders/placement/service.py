@@ -153,6 +153,7 @@ class OrderPlacementService:
         *,
         answers: Sequence[Answer] = (),
         news: Inbox | None = None,
+        brought: Callable[[], Sequence[Answer]] | None = None,
         later: Callable[[Future[Answer]], None] | None = None,
         again: Callable[[int], None] | None = None,
         if_due: bool = False,
@@ -161,7 +162,7 @@ class OrderPlacementService:
         """Carry a trio as far as it will go now. Safe to repeat, at once, from anywhere.
 
         Returns the step it rests on. ``later`` is handed what may take long (an entry), instead of waiting
-        for it; bring its result back in ``answers``. ``news``: what the event stream says of it, recorded by the same
+        for it; bring its result back in ``answers``, or, while this goes on, in what ``brought`` returns. ``news``: what the event stream says of it, recorded by the same
         turn that decides about it, whether it was due or not; what is put in meanwhile interrupts the wait for
         answers. Whatever becomes of the turn, nothing is left in it that was there at the start. ``again`` is called with the ms after which the trio is due again.
         ``if_due``: do nothing unless the trio is still due; another process may have advanced it already.
@@ -193,7 +194,7 @@ class OrderPlacementService:
                 leave(trio_id, None)
             inbox.set_down()
             return Rest(None)
-        turn = self._carry(trio_id, context, answers, inbox, later=later, if_due=if_due)
+        turn = self._carry(trio_id, context, answers, inbox, brought=brought, later=later, if_due=if_due)
         if again is not None and turn.rest_ms is not None:
             again(turn.rest_ms)
         return turn.step
@@ -222,6 +223,7 @@ class OrderPlacementService:
         answers: Sequence[Answer],
         inbox: Inbox,
         *,
+        brought: Callable[[], Sequence[Answer]] | None,
         later: Callable[[Future[Answer]], None] | None,
         if_due: bool,
     ) -> TurnResult:
@@ -243,7 +245,7 @@ class OrderPlacementService:
             if_due = False
             done = _awaited(asked, inbox)
             asked -= done
-            answers = [future.result() for future in done]
+            answers = [*(future.result() for future in done), *(brought() if brought is not None else ())]
 
     # --- one transaction ----------------------------------------------------------------------
 
@@ -445,11 +447,9 @@ class OrderPlacementService:
 
 def _awaited(asked: set[Future[Answer]], inbox: Inbox) -> set[Future[Answer]]:
     """Wait for the first of these answers, or for news; return the answers that are there, and those right behind."""
-    bell = inbox.bell
-    awaited: set[Future[Any]] = {*asked, bell}
+    awaited: set[Future[Any]] = {*asked, inbox.bell}
     wait(awaited, return_when=FIRST_COMPLETED)
-    if not bell.done():
-        wait(asked, timeout=TOGETHER_SECONDS)
+    wait(asked, timeout=TOGETHER_SECONDS)
     return {future for future in asked if future.done()}
 
 

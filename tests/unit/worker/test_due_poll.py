@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.db import OperationalError
 
 from accounts.services import account_add
-from exchange.types import ExchangeMs, OrderRef
+from exchange.types import ExchangeMs, OrderEvent, OrderRef, PositionSide, PositionView
 from orders.domain.decision.steps import Rest
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
+from orders.placement.inbox import Inbox
+from orders.placement.news import OrderNews, PositionNews
 from orders.placement.perform import Answer, LookCall
 from tests.builders import Desk, until
 from worker.due_poll import SOON_MS, AdvancePool, advance_due, due_begun, due_queued, due_soon
@@ -38,6 +41,84 @@ class Service:
         self.recorded += answers
         self.advanced.append(trio_id)
         return Rest(None)
+
+
+class Turns:
+    """A placement service whose turns take as long as the test says, and that notes what each was given."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[list[Any], list[Answer]]] = []
+        self.inside, self.goes_on = threading.Event(), threading.Event()
+        self.goes_on.set()
+
+    def advance(self, trio_id: int, *, answers: list[Answer], news: Inbox, brought: Any, **_: Any) -> Rest:
+        found = news.take()
+        news.recorded()
+        self.taken.append((found, list(answers)))
+        self.inside.set()
+        self.goes_on.wait(10)
+        if more := brought():
+            self.taken.append(([], more))
+        return Rest(None)
+
+
+def position_news(trio_id: int = 7) -> PositionNews:
+    view = PositionView("BTCUSDT", PositionSide.BOTH, D("0.01"), D(100))
+    return PositionNews(trio_id, 1, 1, view, 5)
+
+
+def order_news(trio_id: int = 7) -> OrderNews:
+    return OrderNews(trio_id, 1, 1, cast(OrderEvent, None))
+
+
+def lost() -> None:
+    raise AssertionError("nothing may be lost")
+
+
+class TestWhatComesTogetherIsTakenTogether:
+    def test_a_position_waits_for_the_execution_that_changed_it(self) -> None:
+        turns = Turns()
+        pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
+
+        pool.tell(position_news(), lost)
+        pool.tell(order_news(), lost)
+        until(lambda: pool.is_idle)
+        pool.stop()
+
+        assert turns.taken[0] == ([position_news(), order_news()], [])
+
+    def test_a_position_alone_is_taken_in_soon(self) -> None:
+        turns = Turns()
+        pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
+
+        pool.tell(position_news(), lost)
+        until(lambda: turns.taken)
+        pool.stop()
+
+        assert turns.taken == [([position_news()], [])]
+
+    def test_a_position_that_waits_when_the_worker_stops_is_not_lost(self) -> None:
+        turns = Turns()
+        pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
+
+        pool.tell(position_news(), lost)
+        pool.stop()
+
+        assert [news for news, _ in turns.taken] == [[position_news()]]
+
+    def test_an_answer_that_comes_during_a_turn_is_recorded_by_the_next_one_of_the_same_go(self) -> None:
+        turns, answer = Turns(), an_answer()
+        turns.goes_on.clear()
+        pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
+
+        pool.submit(7)
+        turns.inside.wait(10)
+        pool.submit(7, answer)
+        turns.goes_on.set()
+        until(lambda: pool.is_idle)
+        pool.stop()
+
+        assert turns.taken == [([], []), ([], [answer])]
 
 
 def an_answer() -> Answer:
