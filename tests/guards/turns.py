@@ -7,6 +7,7 @@ from typing import Final
 from tests.guards.guard import Guard, Removal
 
 NEWS: Final = "tests/unit/orders/placement/test_news.py"
+DUE_POLL: Final = "tests/unit/worker/test_due_poll.py"
 BANS: Final = "tests/unit/orders/placement/test_bans.py"
 DECIDE: Final = "tests/unit/orders/domain/test_decide.py"
 WRITES: Final = "tests/unit/infrastructure/test_writes.py"
@@ -84,11 +85,27 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement/service.py",
-                "awaited: set[Future[Any]] = {*asked, bell}",
+                "awaited: set[Future[Any]] = {*asked, inbox.bell}",
                 "awaited: set[Future[Any]] = {*asked}",
             ),
         ),
         (f"{NEWS}::test_news_interrupts_a_turn_that_waits_for_an_answer",),
+    ),
+    Guard(
+        "a position that waits for its execution is recorded when the worker stops",
+        "P6",
+        "what was reported last before a worker stopped is known only after a sweep",
+        (
+            Removal(
+                "worker/due_poll.py",
+                "        for trio_id in held:\n            self.submit(trio_id)\n",
+                "",
+            ),
+        ),
+        (
+            f"{DUE_POLL}::TestWhatComesTogetherIsTakenTogether"
+            "::test_a_position_that_waits_when_the_worker_stops_is_not_lost",
+        ),
     ),
     Guard(
         "news of a transaction that was undone is taken again",
