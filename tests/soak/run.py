@@ -27,7 +27,9 @@ from tests.soak.life import Life
 from tests.soak.plan import ACCOUNTS, KINDS, SYMBOLS, Death, Trio
 from tests.soak.verdict import Verdict, judge_all
 
-SETTLE_SECONDS: Final = 9.0  # an order that outlives its trio by so long is an orphan
+# An order that outlives its trio by so long is an orphan. A leg that was armed before its entry may have to wait for
+# the others for as long as a window of the exchange's order limits lasts, which is 10 s.
+SETTLE_SECONDS: Final = 12.0
 LOOK_SECONDS: Final = 2.0
 STEP_SECONDS: Final = 0.08
 TELL_SECONDS: Final = 5.0
