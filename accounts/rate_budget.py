@@ -36,6 +36,7 @@ from infrastructure import valkey
 logger = logging.getLogger(__name__)
 
 AGAIN_SECONDS: Final = 1.0  # after it did not answer
+FIRST_AGAIN_SECONDS: Final = 0.125  # one answer that is late, on a busy machine, holds up little; doubling
 RELOAD_SECONDS: Final = 30.0
 PROCESSES_UNKNOWN: Final = 8
 AFTER_MS: Final = 400  # after a closure, before watchers and pages go on: what protects goes first
@@ -175,6 +176,7 @@ class Budget:
         self._meter = Meter()  # what this process sent: all there is to go by while Valkey is silent
         self._closure: Closure | None = None
         self._silent_until = self._loaded_at = 0.0
+        self._silences = 0  # in a row
         self._weight: tuple[int, float] | None = None  # the exchange's last figure, not passed on yet
         self._orders: dict[str, tuple[int, int, float]] = {}
         self._enter = valkey.Script(ENTER)
@@ -271,13 +273,16 @@ class Budget:
                 ],
             )
         except RedisError as error:
-            self._silent_until = time.monotonic() + AGAIN_SECONDS
+            pause = min(AGAIN_SECONDS, FIRST_AGAIN_SECONDS * 2.0 ** min(self._silences, 16))
+            self._silences += 1
+            self._silent_until = time.monotonic() + pause
             logger.warning(
                 "The shared request budget does not answer (%s): each process keeps to its share, and nothing new "
                 "is opened.",
                 type(error).__name__,
             )
             return None
+        self._silences = 0
         self.processes = max(1, int(processes))
         if how == 1:
             why = Refusal(cause.decode())
@@ -294,7 +299,7 @@ class Budget:
     def _alone(self, account: str, cost: Cost, priority: Priority) -> Held:
         """Count the request for this process alone, against its share of the limits."""
         if cost.orders and priority > Priority.MOVE:  # a stop that follows the price goes on, too
-            return Held(Refusal.RATE_ORDERS, _ms(AGAIN_SECONDS))
+            return Held(Refusal.RATE_ORDERS, max(1, _ms(self._silent_until - time.monotonic())))
         processes = 1 if priority is Priority.PROTECT else self.processes  # what protects goes on
         allowed = limits_for(self.limits, priority, processes=processes)
         ceiling = limits_for(self.limits, Priority.PROTECT).weight_1m

@@ -33,6 +33,7 @@ from exchange.types import (
     Connected,
     Disconnected,
     OrderEvent,
+    OrderState,
     PositionEvent,
     PositionView,
     SettingsEvent,
@@ -55,6 +56,8 @@ RETRY_SECONDS = 1.0  # after the first failure; doubling
 RETRY_SECONDS_MAX = 30.0
 SETTINGS_RETRY_SECONDS = 60.0
 SETTINGS_AGAIN_SECONDS = 10.0  # however often an event says that a setting of the account has changed
+# That an order rests is what the answer to its request says, too, as a rule a little later: then nothing need be recorded.
+RESTS_WAITS_SECONDS = 0.03
 STALE_SECONDS = 6.0  # an account we have not reached for so long may be reached from elsewhere
 STREAM_STALE_SECONDS = 20.0  # the same where sweeps succeed and only the stream does not
 CONNECT_SECONDS = 2.0  # so long the first sweep of an account without living trios waits for its stream
@@ -197,7 +200,10 @@ class AccountWatch:
                 stream = user_stream(self.account.environment, exchange)
                 async with contextlib.aclosing(stream.events()) as events:
                     async for event in events:
-                        self._submit(event)
+                        if _may_wait(event):
+                            self._pools.loop.call_later(RESTS_WAITS_SECONDS, self._submit, event)
+                        else:
+                            self._submit(event)
                         if isinstance(event, Disconnected) and _is_refused(event.error):
                             self.refused = f"The exchange refuses the account's API key: {event.reason}"
                             return
@@ -364,7 +370,9 @@ class AccountWatch:
         self._plan = plan
         if before - after:  # a trio has ended
             self._income.want()
-        if fresh and self.swept_before:
+        # Where everything was listed, and all that happened since was heard, the next regular sweep is soon enough.
+        all_heard = self._connected and self._full_gap == self._gaps
+        if fresh and self.swept_before and not all_heard:
             lately = plan.interval_ms / 1000
             unlisted = {s for s in fresh if now - self._listed_from.get(s, self._full_from) > lately}
             self._want(unlisted, within=FRESH_SECONDS)
@@ -554,6 +562,11 @@ def _plan_alone(account: ExchangeAccount) -> SweepPlan:
     return plan_sweeps({account.pk: ()}, weight_1m=Limits().weight_1m, sweep_ms=sweep_ms, rules_ms=rules_ms)[
         account.pk
     ]
+
+
+def _may_wait(event: Event) -> bool:
+    """Does an event say no more than that an order rests, so that nothing is to be done about it at once?"""
+    return isinstance(event, OrderEvent) and event.trade is None and event.order.state is OrderState.NEW
 
 
 def _is_refused(error: BaseException | None) -> bool:
