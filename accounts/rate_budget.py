@@ -176,6 +176,9 @@ class Budget:
         self._meter = Meter()  # what this process sent: all there is to go by while Valkey is silent
         self._closure: Closure | None = None
         self._silent_until = self._loaded_at = 0.0
+        self._spared_until = (
+            0.0  # the same for what protects, which finds out for nobody whether it answers again
+        )
         self._silences = 0  # in a row
         self._weight: tuple[int, float] | None = None  # the exchange's last figure, not passed on yet
         self._orders: dict[str, tuple[int, int, float]] = {}
@@ -192,7 +195,8 @@ class Budget:
             raise self._closed(closure)
         if priority >= Priority.WATCH and self._just_closed():
             raise _held(Held(Refusal.RATE_WEIGHT, AFTER_MS))
-        held = self._shared(account, cost, priority) if time.monotonic() >= self._silent_until else None
+        silent_until = self._spared_until if priority is Priority.PROTECT else self._silent_until
+        held = self._shared(account, cost, priority) if time.monotonic() >= silent_until else None
         if held is None:  # Valkey is silent
             held = self._alone(account, cost, priority)
         if held.wait_ms:
@@ -276,13 +280,14 @@ class Budget:
             pause = min(AGAIN_SECONDS, FIRST_AGAIN_SECONDS * 2.0 ** min(self._silences, 16))
             self._silences += 1
             self._silent_until = time.monotonic() + pause
+            self._spared_until = time.monotonic() + AGAIN_SECONDS
             logger.warning(
                 "The shared request budget does not answer (%s): each process keeps to its share, and nothing new "
                 "is opened.",
                 type(error).__name__,
             )
             return None
-        self._silences = 0
+        self._silences, self._spared_until = 0, 0.0
         self.processes = max(1, int(processes))
         if how == 1:
             why = Refusal(cause.decode())

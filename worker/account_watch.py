@@ -57,7 +57,7 @@ RETRY_SECONDS_MAX = 30.0
 SETTINGS_RETRY_SECONDS = 60.0
 SETTINGS_AGAIN_SECONDS = 10.0  # however often an event says that a setting of the account has changed
 # That an order rests is what the answer to its request says, too, as a rule a little later: then nothing need be recorded.
-RESTS_WAITS_SECONDS = 0.03
+RESTS_WAITS_SECONDS = 0.15
 STALE_SECONDS = 6.0  # an account we have not reached for so long may be reached from elsewhere
 STREAM_STALE_SECONDS = 20.0  # the same where sweeps succeed and only the stream does not
 CONNECT_SECONDS = 2.0  # so long the first sweep of an account without living trios waits for its stream

@@ -23,6 +23,7 @@ from exchange.rate_limits import Cost, Limits, Priority, Usage
 from exchange.rate_meter import Meter, limits_for, moves_for
 from exchange.refusals import Refusal
 from infrastructure import valkey
+from tests.builders import until
 
 pytestmark = pytest.mark.django_db
 SMALL = Limits(weight_1m=100, orders_10s=20, orders_1m=60)
@@ -246,6 +247,27 @@ def test_a_valkey_that_hangs_costs_what_protects_a_moment_once(store: redis.Redi
         started = time.monotonic()
         assert all(passes(budget, ORDER, Priority.PROTECT) for _ in range(5))
         assert time.monotonic() - started < 4 * valkey.PATIENCE_SECONDS  # one connects, and tries once more
+
+
+def test_an_answer_that_is_late_once_holds_entries_up_for_a_moment_only(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = a_process()
+    answering, late = budget._enter, iter([True])
+
+    def enter(*words: Any, **named: Any) -> Any:
+        if next(late, False):
+            raise redis.TimeoutError("Timeout reading from socket")
+        return answering(*words, **named)
+
+    monkeypatch.setattr(budget, "_enter", enter)
+    began = time.monotonic()
+    with pytest.raises(ExchangeUnavailable) as held:
+        AccountGate(budget, "1").enter(ENTRY, Priority.PLACE)
+
+    assert held.value.wait_ms <= 125
+    until(lambda: passes(budget, ENTRY, Priority.PLACE))
+    assert time.monotonic() - began < rate_budget.AGAIN_SECONDS
 
 
 def test_after_valkey_was_emptied_the_exchanges_figures_tell_what_is_used(store: redis.Redis) -> None:

@@ -18,7 +18,19 @@ from exchange.binance.mapping.user_events import read_user_event
 from exchange.errors import ExchangeUnavailable
 from exchange.rate_limits import Priority, spending_now
 from exchange.refusals import Refusal
-from exchange.types import Connected, Disconnected, SettingsEvent, Stamp, WireRequest
+from exchange.types import (
+    Connected,
+    Disconnected,
+    OrderEvent,
+    OrderState,
+    OrderView,
+    PositionSide,
+    SettingsEvent,
+    Side,
+    Stamp,
+    TradeView,
+    WireRequest,
+)
 from orders import services
 from orders.domain.sweep_schedule import sweep_weight
 from orders.exchange_data.clock import db_now, exchange_now_ms
@@ -355,3 +367,38 @@ def test_after_a_wait_what_lives_is_looked_at_first_and_ahead_of_all_watching(
     watched.poll()
     assert watched.asked() == [("/fapi/v3/positionRisk", ""), *FULL_LISTING]
     assert spent == [Priority.PROTECT, Priority.WATCH]
+
+
+@pytest.mark.parametrize(
+    ("state", "is_traded", "waits"),
+    [
+        (OrderState.NEW, False, True),
+        (OrderState.PARTIALLY_FILLED, True, False),
+        (OrderState.FILLED, True, False),
+        (OrderState.EXPIRED, False, False),
+        (OrderState.TRIGGERED, False, False),
+    ],
+)
+def test_only_what_says_that_an_order_rests_waits_for_its_answer(
+    state: OrderState, is_traded: bool, waits: bool
+) -> None:
+    order = OrderView("ab12-1-s1", "BTCUSDT", Side.SELL, None, state, PositionSide.BOTH, D(1), D(0), 5, False)
+    trade = TradeView(1, 2, "BTCUSDT", Side.SELL, PositionSide.BOTH, D(1), D(1), D(0), "USDT", D(0), False, 5)
+    event = OrderEvent(order, 5, trade if is_traded else None)
+
+    assert account_watch._may_wait(event) is waits
+
+
+def test_an_event_that_waits_is_recorded_all_the_same(desk: Desk, manager: WatchManager) -> None:
+    # Given a resting entry whose answer was lost
+    Watched(desk, manager).connected()
+    desk.simulator.fault({"method": "POST", "path": "/fapi/v1/order"}, {"do": "lose_answer"}, 1)
+    trio = desk.queued(desk.a_trio(entry_type="LIMIT", price=D(99000), protection="ON_FIRST_FILL"))
+    desk.advance(trio)
+    assert the(trio).legs.get().state == "SUBMITTED"
+
+    # When the stream says that it rests
+    hear(desk)
+
+    # Then that is known
+    until(lambda: the(trio).legs.get().state == "ACCEPTED")
