@@ -133,6 +133,8 @@ def trio_sentence(trio: TrioOrder) -> str:
     step = trio.symbol.step_size
     state = f"{trio.state} by {trio.result}" if trio.result else trio.state
     how = "at market" if trio.price is None else f"at {decimals(trio.price, trio.symbol.tick_size)}"
+    if trio.trigger_price is not None:
+        how = f"stop {how}, trigger {decimals(trio.trigger_price, trio.symbol.tick_size)}"
     filled = _filled(trio.legs.all())
     words = [
         f"Trio {trio.pk} ({trio.side} {decimals(trio.quantity, step)} {trio.symbol.symbol} {how}"

@@ -22,6 +22,7 @@ from orders.models.book import Slot
 from orders.models.fields import amount
 from orders.models.symbols import Symbol
 
+ENTRY_TYPES = (OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.STOP)
 POSITIVE = [MinValueValidator(Decimal("1E-16"), "must be greater than zero")]
 
 
@@ -41,7 +42,10 @@ class TrioOrder(models.Model):
     )
     quantity = amount(validators=POSITIVE)
     entry_type = models.CharField(
-        max_length=6, choices=[("MARKET", "MARKET"), ("LIMIT", "LIMIT")], default="MARKET"
+        max_length=11, choices=[(kind.value, kind.value) for kind in ENTRY_TYPES], default="MARKET"
+    )
+    trigger_price = amount(
+        null=True, blank=True, validators=POSITIVE, help_text="The mark price that a stop entry waits for."
     )
     price = amount(null=True, blank=True, validators=POSITIVE)
     time_in_force = models.CharField(
@@ -147,6 +151,7 @@ class TrioOrder(models.Model):
         "position_side",
         "quantity",
         "entry_type",
+        "trigger_price",
         "price",
         "time_in_force",
         "stop_loss",
@@ -308,6 +313,17 @@ class TrioOrder(models.Model):
     @property
     def is_entry_only(self) -> bool:
         return self.stop_loss is None and self.take_profit is None
+
+    @property
+    def entry_words(self) -> str:
+        """Say how it is entered: “market”, “limit 63000 GTC”, “stop at market, trigger 65000”."""
+        kind, words = OrderType(self.entry_type), "market"
+        if kind.has_price:
+            words = f"limit {plain(self.price)} {self.time_in_force}"
+        if not kind.is_conditional:
+            return words
+        how = words if kind.has_price else "at market"
+        return f"stop {how}, trigger {plain(self.trigger_price)}"
 
     @property
     def is_over(self) -> bool:
