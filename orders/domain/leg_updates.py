@@ -163,8 +163,12 @@ def _state(leg: LegFacts, view: OrderView, *, certain: bool) -> tuple[LegState, 
         return ORDINARY.get(view.state, leg.state), False
     if not view.conditional:
         return _child_state(view, opens=leg.opens), False
+    if leg.opens and view.child_state is not None:
+        return _child_state(view, opens=True, state=view.child_state), False
     if view.state is OrderState.FINISHED and leg.opens:
-        return _entry_finished(leg, view)
+        filled = max(view.executed, leg.filled) >= leg.quantity > 0
+        # How its child ended is not said: where not all of it filled, it is looked up.
+        return (LegState.FILLED, False) if filled else (LegState.TRIGGERED, True)
     if view.state is OrderState.FINISHED:
         if view.executed > 0 or leg.filled > 0:
             return LegState.FILLED, False
@@ -173,28 +177,17 @@ def _state(leg: LegFacts, view: OrderView, *, certain: bool) -> tuple[LegState, 
     return CONDITIONAL[view.state], False
 
 
-def _entry_finished(leg: LegFacts, view: OrderView) -> tuple[LegState, bool]:
-    """An entry whose child has ended: as the child did, where that is known. Filled wholly needs no look-up."""
-    if view.child_state is not None:
-        return ORDINARY.get(view.child_state, leg.state), view.child_state not in ORDINARY
-    if max(view.executed, leg.filled) >= leg.quantity > 0:
-        return LegState.FILLED, False
-    return LegState.TRIGGERED, True
-
-
-def _child_state(view: OrderView, *, opens: bool) -> LegState:
+def _child_state(view: OrderView, *, opens: bool, state: OrderState | None = None) -> LegState:
     """The ordinary order born at a trigger: one that ends with nothing executed has failed as a stop.
 
-    As an entry it has just ended.
+    As an entry it has just ended. ``state``: the child's, where the view is its parent's.
     """
-    if view.state is OrderState.NEW:
+    found = ORDINARY.get(state or view.state, LegState.TRIGGERED)
+    if found is LegState.ACCEPTED:
         return LegState.TRIGGERED
-    state = ORDINARY[view.state]
-    if opens:
-        return state
-    if state in (LegState.CANCELLED, LegState.EXPIRED) and view.executed == 0:
+    if not opens and found in (LegState.CANCELLED, LegState.EXPIRED) and view.executed == 0:
         return LegState.REJECTED
-    return state
+    return found
 
 
 def sent(

@@ -511,7 +511,6 @@ def _sum(values: Iterable[Decimal]) -> Decimal:
 
 PROTECTIVE = (Role.STOP_LOSS, Role.TAKE_PROFIT, Role.PART_TARGET)
 STOP_WORKING_TYPE = WorkingType.MARK_PRICE
-ENTRY_WORKING_TYPE = (
-    WorkingType.MARK_PRICE
-)  # as its stop: a price that triggers the one has not passed the other
+# As its stop: a price that triggers the one has not passed the other.
+ENTRY_WORKING_TYPE = WorkingType.MARK_PRICE
 TARGET_WORKING_TYPE = WorkingType.CONTRACT_PRICE

@@ -193,7 +193,7 @@ def test_a_stop_entry_is_followed_to_its_child_and_cancelled_there(
     assert (cancelled.state, cancelled.order_id) == (OrderState.CANCELED, seen.order_id)
     over = exchange.find_order(ref(waits), at=at(exchange))
     assert over is not None
-    assert (over.state, over.child_state, over.executed) == (OrderState.FINISHED, OrderState.CANCELED, 0)
+    assert (over.state, over.child_state, over.executed) == (OrderState.FINISHED, OrderState.CANCELED, D(0))
 
 
 def test_an_order_is_tried_out_without_a_trace(exchange: BinanceExchange) -> None:

@@ -249,6 +249,11 @@ def child(state: OrderState, executed: str = "0") -> OrderView:
         (child(OrderState.FILLED, "0.010"), LegState.FILLED),
         (view(OrderState.REJECTED), LegState.REJECTED),
         (view(OrderState.FINISHED, "0.010"), LegState.FILLED),
+        (view(OrderState.TRIGGERED, child_state=OrderState.NEW), LegState.TRIGGERED),
+        (
+            view(OrderState.TRIGGERED, "0.004", child_state=OrderState.PARTIALLY_FILLED),
+            LegState.PARTIALLY_FILLED,
+        ),
         (view(OrderState.FINISHED, "0.004", child_state=OrderState.CANCELED), LegState.CANCELLED),
         (view(OrderState.FINISHED, "0", child_state=OrderState.EXPIRED), LegState.EXPIRED),
     ],

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from exchange.binance.mapping.user_events import read_user_event
+from exchange.types import OrderEvent
 from orders import services
 from orders.domain.enums import LegState, Protection, Role
 from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.exchange_data.clock import db_now
 from orders.journal.replay import trio_replay
 from orders.models import Leg, Request, TrioOrder
+from orders.placement.ingest import order_fact
 from orders.placement.snapshot_loader import conditionals_beside
 from tests.builders import Desk, story, the, until
 
@@ -256,6 +259,22 @@ def test_a_fill_is_found_without_events(desk: Desk) -> None:
     until(filled, why=lambda: story(trio))
     assert entry_of(trio).filled == D("0.010")
     assert strangers(trio) == []
+
+
+def test_a_child_at_market_is_looked_up_when_its_fill_is_not_told(desk: Desk) -> None:
+    # Given a stop entry that triggered: that is told, but not what became of it
+    trio = desk.placed(desk.a_trio(**BREAKOUT, protection="ON_FIRST_FILL"))
+    desk.simulator.set_price("BTCUSDT", "101010")
+    told = desk.simulator.drain_events(desk.api_key)
+    triggering = next(e for e in told if e["e"] == "ALGO_UPDATE" and e["o"]["X"] == "TRIGGERING")
+    event = read_user_event(triggering)
+    assert isinstance(event, OrderEvent)
+    order_fact(desk.account.pk, event)
+
+    # Then it is looked up after its patience, without a sweep
+    desk.deaf = True
+    desk.carry_until(trio, "OPEN")
+    assert entry_of(trio).filled == D("0.010")
 
 
 @pytest.mark.parametrize("child_ids", ["same", "own"])
