@@ -64,6 +64,7 @@ HELPS: Final = {
     "good_till": "Cancels what is unfilled at this time. Empty: no limit.",
     "hold_seconds": "Closes the position at market this long after its first fill. Empty: no limit.",
     "distance": "How far behind the best price, in the quote asset.",
+    "bound": "The most to pay (BUY), the least to take (SELL).",
     "percent": "How far behind the best price, in percent of it.",
     "activation": "The price from which on it is followed. Empty: at once.",
     "step": "In the quote asset. Empty: one tick.",
@@ -357,6 +358,19 @@ class TrailForm(ActionForm):
             choices=[("MARK", "mark price"), ("LAST", "last price")],
             widget=UnfoldAdminSelectWidget(),
         )
+
+
+class ChaseForm(ActionForm):
+    """Asks how far an entry is to follow the price."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["bound"] = _amount_field("bound", required=True)
+        self.fields["distance"] = _amount_field("distance", required=False)
+        self.fields[
+            "distance"
+        ].help_text = "How far behind the last price, in the quote asset. Empty: one tick."
+        self.fields["step"] = _amount_field("step", required=False)
 
 
 class ClosePartForm(ActionForm):

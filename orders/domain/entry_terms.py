@@ -58,7 +58,7 @@ def terms_check(
     if market.available is not None and held is not None:
         market = replace(market, available=market.available + held)
     validation.check(to_be, trio.rules, market)
-    _post_only_check(to_be, trio, market)
+    post_only_check(to_be, trio, market.mark_price)
 
 
 def new_risk_check(trio: TrioSnapshot, refusal: str) -> None:
@@ -67,8 +67,9 @@ def new_risk_check(trio: TrioSnapshot, refusal: str) -> None:
         raise TrioRefused(f"A change of the entry's price, or to a larger quantity, is new risk. {why}")
 
 
-def _post_only_check(spec: Spec, trio: TrioSnapshot, market: validation.Market) -> None:
-    mark, tick, price = market.mark_price, trio.rules.tick_size, spec.price
+def post_only_check(spec: Spec, trio: TrioSnapshot, mark: Decimal | None) -> None:
+    """Raise RuleBroken when a post-only entry would trade at once at its price, by the mark price."""
+    tick, price = trio.rules.tick_size, spec.price
     if spec.time_in_force is not TimeInForce.GTX or mark is None or price is None or not tick:
         return
     if price < mark if spec.side is Side.BUY else price > mark:

@@ -13,6 +13,7 @@ from django.db import models
 
 from accounts.models import ExchangeAccount
 from exchange.types import OrderType, PositionSide, PriceKind, Side, TimeInForce
+from orders.domain.chasing import ChaseTerms
 from orders.domain.enums import Follow, Form, LegState, Protection, ReversalEnd, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Kept, Question, QuestionKind
 from orders.domain.rounding import plain
@@ -269,7 +270,7 @@ class TrioOrder(models.Model):
 
     @property
     def is_followed(self) -> bool:
-        """Does its stop follow the price, or wait for one?"""
+        """Does its stop or its entry follow the price, or wait for one?"""
         return bool(self.moves.get("follows"))
 
     @property
@@ -277,8 +278,13 @@ class TrioOrder(models.Model):
         """Does its stop follow the price?"""
         return "trail" in self.moves.get("follows", ())
 
+    @property
+    def is_chasing(self) -> bool:
+        """Does its resting entry follow the price?"""
+        return "chase" in self.moves.get("follows", ())
+
     def follows_put(self, kind: str, follows: bool) -> None:
-        """Put into the row that a trail (or break-even at a price) has begun, or ended."""
+        """Put into the row that a trail (or break-even at a price, or a chase) has begun, or ended."""
         others = {known for known in self.moves.get("follows", ()) if known != kind}
         self.moves = self.moves | {"follows": sorted(others | {kind} if follows else others)}
 
@@ -430,7 +436,7 @@ class EntryChangeWish(models.Model):
 
 
 class PriceFollower(models.Model):
-    """What was asked about a trio's stop that hangs on the price. Times suffixed ``_ts`` are exchange milliseconds."""
+    """What was asked about a trio's stop, or its entry, that hangs on the price. Times suffixed ``_ts`` are exchange milliseconds."""
 
     wanted_at = models.DateTimeField()
     wanted_by = models.CharField(max_length=150)
@@ -477,6 +483,28 @@ class Trail(PriceFollower):
             activation=self.activation,
             watches=PriceKind(self.watches),
         )
+
+
+class Chase(PriceFollower):
+    """A resting entry that follows the last price up to a bound, and how that ended. Prices are in the quote asset."""
+
+    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="chases")
+    bound = amount(validators=POSITIVE)
+    distance = amount(validators=POSITIVE)
+    step = amount(validators=POSITIVE)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=("trio",), condition=models.Q(end=""), name="one_chase_a_trio"),
+        )
+
+    def __str__(self) -> str:
+        return f"Chase of trio {self.trio_id}"
+
+    def terms(self, *, side: str, tick: Decimal) -> ChaseTerms:
+        """Return its terms, on today's tick."""
+        return ChaseTerms(Side(side), self.bound, self.distance, self.step, tick)
 
 
 class BreakEvenTrigger(PriceFollower):

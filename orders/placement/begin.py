@@ -288,6 +288,8 @@ class _Beginning:
         before = self.decision.trio.state in (TrioState.QUEUED, TrioState.PLACING)
         if self._only_follows(role, kind):
             return Priority.MOVE
+        if kind is RequestKind.AMEND and self.trio.is_chasing:
+            return Priority.MOVE  # it rests meanwhile where it is
         if kind in (RequestKind.CANCEL, RequestKind.FOREIGN) or not (role.opens or before):
             return Priority.PROTECT
         return Priority.PLACE

@@ -724,3 +724,24 @@ def test_a_stop_entry_waits_fills_and_is_shown(world: World) -> None:
     assert TrioOrder.objects.get(pk=again.document["trio"]).trigger_price == Decimal("101000")
 
     assert run("cancel_trio", trio, "--wait", "20", "--json").document["state"] == "CANCELLED"
+
+
+def test_chase_follows_with_an_entry_that_rests(world: World) -> None:
+    placed = run(*PLACE, *LEVELS, "--entry", "LIMIT", "--price", "99000", "--wait", "20", "--json")
+    trio = str(placed.document["trio"])
+
+    chased = run("chase", trio, "--bound", "99500", "--distance", "100", "--json")
+    assert chased.code == 0, chased
+    shown = {name: chased.document["chase"][name] for name in ("bound", "distance", "step", "end")}
+    assert shown == {"bound": "99500.0", "distance": "100.0", "step": "0.1", "end": None}
+    assert "Its entry follows the price, by us" in run("show_trio", trio).out
+    ended = run("chase_off", trio, "--json")
+    assert ended.document["chase"]["end"] == "OFF"
+    for words, sentence in {
+        ("chase", trio, "--bound", "98000"): "99000.1 is the nearest",
+        ("chase", trio, "--bound", "abc"): "is not a valid bound",
+        ("chase_off", trio): "there is nothing to end",
+    }.items():
+        refused = run(*words, "--json")
+        assert refused.code == 2, words
+        assert sentence in refused.document["error"], refused
