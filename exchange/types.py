@@ -70,6 +70,11 @@ class OrderType(enum.StrEnum):
         """Conditional orders live on ``/fapi/v1/algoOrder``, with ids and lists of their own."""
         return self not in (OrderType.LIMIT, OrderType.MARKET)
 
+    @property
+    def has_price(self) -> bool:
+        """Does it, or the order born at its trigger, trade at a price of its own or better?"""
+        return self in (OrderType.LIMIT, OrderType.STOP, OrderType.TAKE_PROFIT)
+
 
 class TimeInForce(enum.StrEnum):
     GTC = "GTC"
@@ -147,11 +152,15 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class OrderRef:
-    """How to find one order again. Conditional orders answer to their own endpoints."""
+    """How to find one order again. Conditional orders answer to their own endpoints.
+
+    ``child``: the exchange's number of the ordinary order born at its trigger; a cancel is that order's then.
+    """
 
     symbol: str
     client_id: str
     conditional: bool
+    child: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +211,9 @@ class OrderView:
     reduce_only: bool = False
     reason: str = ""  # conditional: `rm`; ordinary: `er`, in words
     closed_by: ClosedBy | None = None  # set on the exchange's own orders that close a position
+    child_state: OrderState | None = (
+        None  # conditional, looked up: the state of the order born at its trigger
+    )
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

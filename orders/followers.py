@@ -1,4 +1,4 @@
-"""The rows of what follows the price: trails, and break-even that waits. Read by workers, ended with their trio."""
+"""The rows of what follows the price: trails, break-even that waits, and entries that chase it. Read by workers, ended with their trio."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from django.db import connection
 
 from exchange.types import PriceKind, Side
 from infrastructure.rows import fetch_all
+from orders.domain.chasing import ChaseTerms
 from orders.domain.rounding import plain
 from orders.domain.trailing import FollowEnd, TrailTerms, TrailUnit
-from orders.models import BreakEvenTrigger, Trail, TrioOrder
+from orders.models import BreakEvenTrigger, Chase, Trail, TrioOrder
 
 TRAIL: Final = "trail"
 BREAK_EVEN: Final = "break_even"
-Kind: TypeAlias = Literal["trail", "break_even"]
+CHASE: Final = "chase"
+Kind: TypeAlias = Literal["trail", "break_even", "chase"]
 TINY: Final = Decimal("1E-16")  # the tick of a symbol that states none: what tables keep
 
 TRAILS = """
@@ -48,6 +50,19 @@ TARGETS_FILLED = """
       AND EXISTS (SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'TAKE_PROFIT' AND state = 'FILLED')
     ORDER BY waiting.id
 """
+# While its entry rests, what it chases; ``price`` is the entry's. Once that has ended there is nothing to follow any more.
+CHASES = """
+    SELECT chase.id, chase.trio_id, trio.account_id, symbol.symbol, trio.side, chase.bound, chase.distance, chase.step,
+        symbol.tick_size, entry.price, entry.state IN ('ACCEPTED', 'PARTIALLY_FILLED')
+    FROM orders_chase chase
+    JOIN orders_trioorder trio ON trio.id = chase.trio_id
+    JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    JOIN LATERAL (
+        SELECT price, state FROM orders_leg WHERE trio_id = trio.id AND role = 'ENTRY' ORDER BY generation DESC LIMIT 1
+    ) entry ON true
+    WHERE chase."end" = '' AND trio.account_id = ANY (%s) AND entry.state <> 'SUBMITTED'
+    ORDER BY chase.id
+"""
 # Several workers may have followed the same trail one after the other: what is accounted for never goes back.
 HEARD = """
     UPDATE {table} follower SET heard_ts = GREATEST(follower.heard_ts, heard.ts)
@@ -59,7 +74,11 @@ BEST = """
     WHERE trail.id = known.id AND trail."end" = '' AND trio.id = trail.trio_id
       AND (trail.best IS NULL OR CASE trio.side WHEN 'BUY' THEN known.best > trail.best ELSE known.best < trail.best END)
 """
-TABLES: Final[Mapping[Kind, str]] = {TRAIL: "orders_trail", BREAK_EVEN: "orders_breakeventrigger"}
+TABLES: Final[Mapping[Kind, str]] = {
+    TRAIL: "orders_trail",
+    BREAK_EVEN: "orders_breakeventrigger",
+    CHASE: "orders_chase",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +111,37 @@ class AwaitedPrice:
     heard_ts: int
     price: Decimal
     reached_ts: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedChase:
+    """A chase as a worker finds it. ``price``: the entry's; ``rests``: whether that may still fill."""
+
+    pk: int
+    trio_id: int
+    account_id: int
+    symbol: str
+    terms: ChaseTerms
+    price: Decimal
+    rests: bool
+
+
+def chases_followed(account_ids: Iterable[int]) -> list[FollowedChase]:
+    """Return the chases of trios of these accounts, those whose entry has just ended included."""
+    return [
+        FollowedChase(
+            pk,
+            trio,
+            account,
+            symbol,
+            ChaseTerms(Side(side), bound, distance, step, tick or TINY),
+            price,
+            rests,
+        )
+        for pk, trio, account, symbol, side, bound, distance, step, tick, price, rests in fetch_all(
+            CHASES, list(account_ids)
+        )
+    ]
 
 
 def trails_followed(account_ids: Iterable[int]) -> list[FollowedTrail]:
@@ -153,6 +203,9 @@ def following(trio: TrioOrder) -> list[str]:
         terms = trail.terms(side=trio.side, tick=trio.symbol.tick_size or TINY)
         best = f"; best so far {plain(trail.best)}" if trail.best is not None else "; not active yet"
         found.append(f"Its stop-loss follows the price, by us and not by the exchange: {terms.words}{best}.")
+    for chase in trio.chases.filter(end=""):
+        terms_of = chase.terms(side=trio.side, tick=trio.symbol.tick_size or TINY)
+        found.append(f"Its entry follows the price, by us and not by the exchange: {terms_of.words}.")
     found += [f"Break-even waits for {waiting.words}." for waiting in trio.break_evens.filter(end="")]
     return found
 
@@ -161,8 +214,8 @@ def followers_end(trio: TrioOrder, *, now: datetime) -> bool:
     """End what follows the price for a trio that has ended; return whether its row is to be saved. Its lock is held."""
     if not trio.is_followed:
         return False
-    for model in (Trail, BreakEvenTrigger):
+    for model in (Trail, BreakEvenTrigger, Chase):
         model.objects.filter(trio=trio, end="").update(end=FollowEnd.TRIO_ENDED, ended_at=now)
-    for kind in (TRAIL, BREAK_EVEN):
+    for kind in (TRAIL, BREAK_EVEN, CHASE):
         trio.follows_put(kind, False)
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orders.domain.enums import Form, LegState
+from orders.domain.enums import Form, LegState, Role
 from orders.domain.leg_updates import LegFacts
 from orders.models import Leg
 
@@ -30,6 +30,7 @@ def facts_of(leg: Leg) -> LegFacts:
     """Return what we know of an order, as the pure rules take it."""
     return LegFacts(
         conditional=leg.is_conditional,
+        opens=Role(leg.role).opens,
         form=Form(leg.form),
         state=LegState(leg.state),
         **{name: getattr(leg, name) for name in FACT_FIELDS},

@@ -34,7 +34,9 @@ USAGE = """
     FROM orders_risklimit rule
     LEFT JOIN LATERAL (
         SELECT count(*) AS trios, sum(greatest(trio.amending_notional, trio.quantity * CASE
-            WHEN trio.entry_type <> 'LIMIT' THEN coalesce(trio.checked_mark, slot.mark_price)
+            WHEN trio.entry_type = 'MARKET' THEN coalesce(trio.checked_mark, slot.mark_price)
+            WHEN trio.entry_type = 'STOP_MARKET' THEN trio.trigger_price
+            WHEN trio.entry_type = 'STOP' AND trio.side = 'SELL' THEN greatest(trio.price, trio.trigger_price)
             WHEN trio.side = 'SELL' THEN greatest(trio.price, trio.checked_mark) ELSE trio.price END)) AS notional
         FROM orders_trioorder trio LEFT JOIN orders_slot slot ON slot.id = trio.slot_id
         WHERE trio.account_id = rule.account_id AND (trio.holds_slot AND trio.state <> 'QUEUED' OR trio.state = 'LATE')
@@ -58,6 +60,7 @@ USAGE = """
           AND trio.begun_at > clock_timestamp() - rule.duplicate_seconds * interval '1 second'
           AND trio.symbol_id = %(symbol)s AND trio.side = %(side)s AND trio.quantity = %(quantity)s
           AND trio.entry_type = %(entry_type)s AND trio.price IS NOT DISTINCT FROM %(price)s
+          AND trio.trigger_price IS NOT DISTINCT FROM %(trigger)s
           AND trio.stop_loss IS NOT DISTINCT FROM %(stop)s AND trio.take_profit IS NOT DISTINCT FROM %(target)s
         ORDER BY trio.id LIMIT 1
     ) twin ON rule.duplicate_seconds IS NOT NULL
@@ -89,7 +92,8 @@ def breach_of(
     if not rows:  # of other sources alone
         return without_limits(trio)
     quantity, price = terms or (trio.quantity, trio.price)
-    entry = Entry(symbol.symbol, Side(trio.side), quantity, OrderType(trio.entry_type), price, mark)
+    kind = OrderType(trio.entry_type)
+    entry = Entry(symbol.symbol, Side(trio.side), quantity, kind, price, mark, trigger=trio.trigger_price)
     if adds is not None:
         entry = Entry(symbol.symbol, Side(trio.side), adds, OrderType.MARKET, None, mark, is_add=True)
     limited_by = (_read(trio, row) for row in rows)
@@ -111,6 +115,7 @@ def _rows(trio: TrioOrder, *, now_ts: ExchangeMs, lock: bool, saved: bool) -> li
         "quantity": trio.quantity,
         "entry_type": trio.entry_type,
         "price": trio.price,
+        "trigger": trio.trigger_price,
         "stop": trio.stop_loss,
         "target": trio.take_profit,
         "midnight": now_ts - now_ts % DAY_MS,

@@ -16,6 +16,8 @@ from exchange.types import OrderType, PositionMode, PositionSide, PriceKind, Pri
 from infrastructure import job_queue
 from orders import jobs, limits, risk_gates
 from orders.adoption import ForeignOrders, position_adopt, position_find
+from orders.domain.chasing import ChaseTerms, chase_check, next_price, step_check
+from orders.domain.decision.amendments import amend_open
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.entry_terms import new_risk_check, opens_more, resting_entry, terms_check
 from orders.domain.enums import Protection, Role, TrioState
@@ -44,10 +46,11 @@ from orders.domain.trailing import (
     trail_check,
 )
 from orders.exchange_data.clock import to_ms
-from orders.followers import BREAK_EVEN, TINY, TRAIL, Kind
+from orders.followers import BREAK_EVEN, CHASE, TINY, TRAIL, Kind
 from orders.installation import install_row
 from orders.models import (
     BreakEvenTrigger,
+    Chase,
     Clock,
     EntryChangeWish,
     LevelMove,
@@ -68,7 +71,8 @@ from orders.specs import part_targets_of, part_targets_read, part_targets_text
 from orders.story import change_sentence, move_sentence, note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
 
-_Follower = TypeVar("_Follower", Trail, BreakEvenTrigger)
+_Follower = TypeVar("_Follower", Trail, BreakEvenTrigger, Chase)
+BY_CHASE = "chase"  # who wishes for the entry's next price
 
 __all__ = [  # what else callers of the verbs need; its rooms are below
     "PLACE_BEFORE_SECONDS",
@@ -720,6 +724,109 @@ def trio_break_even_off(*, trio_id: int, by: str) -> BreakEvenTrigger:
     return _follower_off(trio_id, BREAK_EVEN, BreakEvenTrigger, "No break-even of it waits", by=by)
 
 
+def trio_chase(
+    *, trio_id: int, by: str, bound: Decimal, distance: Decimal | None = None, step: Decimal | None = None
+) -> Chase:
+    """Have a trio's resting LIMIT entry follow the last price, ``distance`` behind it (one tick), up to ``bound``.
+
+    In changes of at least ``step`` (one tick), each a wish like a person's. It takes the place of the chase there is. Raises
+    IllegalTransition when no entry rests, RuleBroken for terms that cannot be, with the nearest that can, TrioRefused
+    when new risk meets a switch, a limit (at the bound: LimitBroken) or a stranger's position.
+    """
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio, seen = _seen(trio_id, now)
+        entry = resting_entry(seen)
+        tick = trio.symbol.tick_size or TINY
+        terms = ChaseTerms(Side(trio.side), bound, distance or tick, step or tick, tick)
+        chase_check(seen, entry, terms)
+        refusal = risk_gates.new_risk_refusal(trio)
+        if not refusal and risk_gates.is_dry_run(trio):
+            refusal = "DRY_RUN_MODE is on: nothing new is opened."
+        new_risk_check(seen, refusal)
+        found = limits.breach_of(
+            trio,
+            limited=limits.is_limited(trio.account_id),
+            mark=_fresh_mark(seen) or trio.checked_mark,
+            now_ts=seen.now_ts,
+            lock=False,
+            terms=(entry.quantity, bound),
+        )
+        if found is not None:
+            raise LimitBroken(found)
+        before = _follower_ended(trio, CHASE, FollowEnd.REPLACED, by=by, now=now)
+        chase = Chase.objects.create(
+            trio=trio,
+            bound=terms.bound,
+            distance=terms.distance,
+            step=terms.step,
+            since_ts=seen.now_ts,
+            heard_ts=seen.now_ts,
+            wanted_at=now,
+            wanted_by=by,
+        )
+        _follows(trio, CHASE, True)
+        text = f"Entry chases the price: {terms.words}, requested by {by}."
+        note(trio, "wish", text, at=now, by=by, chase=terms.words, before=before)
+    return chase
+
+
+def trio_chase_off(*, trio_id: int, by: str) -> Chase:
+    """End a chase; the entry stays where it is. Raises IllegalTransition when there is none."""
+    return _follower_off(trio_id, CHASE, Chase, "Its entry follows no price", by=by)
+
+
+def chase_step(*, chase_id: int, trio_id: int, last: Decimal) -> EntryChangeWish | None:
+    """Wish for the next price of an entry that chases, the newest trade at ``last``; ``None``: not now, or never again.
+
+    One change at a time: while the fate of the last one is open, nothing is wished. Switches and limits are asked in the
+    transaction that commits the request, like those of any change.
+    """
+    with short_transaction(trio_id=trio_id) as now:
+        chase = Chase.objects.filter(pk=chase_id, trio_id=trio_id, end="").first()
+        if chase is None:
+            return None
+        trio, seen = _seen(trio_id, now)
+        try:
+            entry = resting_entry(seen)
+        except IllegalTransition as reason:
+            _chase_over(trio, seen, str(reason), now=now)
+            return None
+        if seen.change is not None or amend_open(entry) or _change_refused_lately(trio, now=now):
+            return None
+        assert entry.price is not None  # a LIMIT entry that rests has one
+        terms = chase.terms(side=trio.side, tick=trio.symbol.tick_size or TINY)
+        price = next_price(terms, price=entry.price, last=last)
+        if price is None:
+            return None
+        try:
+            step_check(seen, entry, price, mark=_fresh_mark(seen))
+        except RuleBroken:
+            return None  # the next price decides
+        wanted = EntryTerms(shown(entry.quantity, trio.symbol.step_size), shown(price, trio.symbol.tick_size))
+        wish = _change_row(trio, entry, wanted, None, by=BY_CHASE, now=now)
+        _change_recorded(trio, wish, opens=True, now=now)
+        job_queue.ring(jobs.advance, trio_id)
+    return wish
+
+
+def _chase_over(trio: TrioOrder, seen: TrioSnapshot, reason: str, *, now: datetime) -> None:
+    """End a chase whose entry has ended or is taken back."""
+    entry = seen.entry
+    if entry is not None and not entry.state.is_final and not trio.cancel_wanted_at:
+        return  # what it did is not known yet
+    _follower_ended(trio, CHASE, FollowEnd.DONE, by="", now=now)
+    _follows(trio, CHASE, False)
+    note(trio, "follow", f"Chase: {reason}", at=now)
+
+
+def _change_refused_lately(trio: TrioOrder, *, now: datetime) -> bool:
+    """Was the last change of the entry refused, and is it too soon to ask again?"""
+    last = trio.entry_changes.order_by("-id").first()
+    if last is None or last.end not in (ChangeEnd.REFUSED, ChangeEnd.OVERDUE) or last.ended_at is None:
+        return False
+    return now - last.ended_at < timedelta(seconds=ASK_AGAIN_SECONDS[False])
+
+
 def trail_step(
     *, trail_id: int, trio_id: int, best: Decimal, best_ts: int, mark: PriceTick | None = None
 ) -> LevelMove | None:
@@ -871,7 +978,16 @@ def _awaited_check(seen: TrioSnapshot, price: Decimal, level: Decimal, field: st
         )
 
 
-_FOLLOWERS: dict[Kind, type[Trail] | type[BreakEvenTrigger]] = {TRAIL: Trail, BREAK_EVEN: BreakEvenTrigger}
+_FOLLOWERS: dict[Kind, type[Trail] | type[BreakEvenTrigger] | type[Chase]] = {
+    TRAIL: Trail,
+    BREAK_EVEN: BreakEvenTrigger,
+    CHASE: Chase,
+}
+_ENDED_BY_PERSON: dict[Kind, str] = {
+    TRAIL: "Trailing stop ended by {by}; the stop stays where it is.",
+    BREAK_EVEN: "Break-even ended by {by}; the stop stays where it is.",
+    CHASE: "Chase ended by {by}; the entry stays where it is.",
+}
 
 
 def _follower_ended(trio: TrioOrder, kind: Kind, end: FollowEnd, *, by: str, now: datetime) -> str:
@@ -900,7 +1016,6 @@ def _follower_off(trio_id: int, kind: Kind, model: type[_Follower], none: str, *
             raise IllegalTransition(f"{none}: there is nothing to end.{ended}")
         before = _follower_ended(trio, kind, FollowEnd.OFF, by=by, now=now)
         _follows(trio, kind, False)
-        what = "Trailing stop" if kind == TRAIL else "Break-even"
-        note(trio, "wish", f"{what} ended by {by}; the stop stays where it is.", at=now, by=by, before=before)
+        note(trio, "wish", _ENDED_BY_PERSON[kind].format(by=by), at=now, by=by, before=before)
         found.refresh_from_db()
     return found

@@ -45,6 +45,7 @@ def spec_of(trio: TrioOrder) -> Spec:
         entry_type=OrderType(trio.entry_type),
         protection=Protection(trio.protection),
         price=price(trio.price),
+        trigger_price=price(trio.trigger_price),
         time_in_force=TimeInForce(trio.time_in_force),
         stop_loss=price(trio.stop_loss),
         take_profit=price(trio.take_profit),

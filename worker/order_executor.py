@@ -260,6 +260,7 @@ class OrderExecutor:
             quantity=intent.quantity,
             entry_type=intent.entry_type if terms is None else terms.entry_type,
             price=intent.price,
+            trigger_price=None if terms is None else terms.trigger,
             time_in_force=intent.time_in_force if terms is None else terms.time_in_force,
             stop_loss=intent.stop_loss,
             take_profit=intent.take_profit,

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from exchange.types import PriceKind, Side
 from infrastructure.rows import fetch_all
-from orders.domain.enums import Role
+from orders.domain.enums import LegState, Role
 
 LevelKey: TypeAlias = tuple[int, PriceKind, Decimal]
 
@@ -54,16 +54,18 @@ class Resting(NamedTuple):
     role: str
     price: Decimal | None
     trigger_price: Decimal | None
+    state: str = LegState.ACCEPTED
 
 
 RESTING = """
-    SELECT leg.id, leg.trio_id, symbol.symbol, leg.side, leg.role, leg.price, leg.trigger_price
+    SELECT leg.id, leg.trio_id, symbol.symbol, leg.side, leg.role, leg.price, leg.trigger_price, leg.state
     FROM orders_leg leg
     JOIN orders_trioorder trio ON trio.id = leg.trio_id
     JOIN accounts_exchangeaccount account ON account.id = trio.account_id
     JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
     WHERE trio.account_id = ANY (%s) AND trio.holds_slot AND trio.state IN ('PLACING', 'WORKING', 'OPEN')
-      AND leg.state IN ('ACCEPTED', 'PARTIALLY_FILLED') AND leg.role IN ('ENTRY', 'STOP_LOSS', 'TAKE_PROFIT', 'PART_TARGET')
+      AND (leg.state IN ('ACCEPTED', 'PARTIALLY_FILLED') OR leg.state = 'TRIGGERED' AND leg.role = 'ENTRY')
+      AND leg.role IN ('ENTRY', 'STOP_LOSS', 'TAKE_PROFIT', 'PART_TARGET')
       AND NOT (leg.role = 'ENTRY' AND trio.protection = 'PRE_ARMED' AND account.position_mode = 'ONE_WAY')
     ORDER BY leg.id
 """
@@ -96,6 +98,8 @@ def price_level(order: Resting) -> PriceLevel | None:
         price, kind, at_or_above = order.trigger_price, PriceKind.MARK, buys
     elif order.role in (Role.TAKE_PROFIT, Role.PART_TARGET):
         price, kind, at_or_above = order.trigger_price, PriceKind.LAST, not buys
+    elif order.trigger_price is not None and order.state == LegState.ACCEPTED:  # a stop entry that waits
+        price, kind, at_or_above = order.trigger_price, PriceKind.MARK, buys
     else:  # a resting BUY fills when the price falls to it
         price, kind, at_or_above = order.price, PriceKind.LAST, not buys
     if price is None:

@@ -29,6 +29,7 @@ from orders.domain.enums import LegState
 from orders.domain.stepped_clock import STEP_MS
 from orders.models import Leg, TrioOrder
 from orders.trio_lock import locked
+from worker.chase_watch import ChaseWatch
 from worker.keyed_executor import KeyedExecutor
 from worker.price_levels import LevelKey, PriceLevel, price_levels
 from worker.trail_watch import TrailWatch
@@ -73,6 +74,7 @@ class PriceWatch:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prices")
         self._reads = KeyedExecutor(8, name="due-reads")  # a hanging process may hold a trio's row
         self._trails = TrailWatch(environment, accounts=accounts, submit=self._reads.submit, clock=clock)
+        self._chases = ChaseWatch(environment, accounts=accounts, submit=self._reads.submit, clock=clock)
         self._levels: dict[str, list[PriceLevel]] = {}  # by symbol
         self._reached: set[LevelKey] = set()
         self._entries: set[LevelKey] = set()  # entries that were read when we first watched them there
@@ -96,6 +98,7 @@ class PriceWatch:
     def stop(self) -> None:
         """Close the stream and finish what is under way."""
         self._trails.stop()
+        self._chases.stop()
         cancelled = asyncio.run_coroutine_threadsafe(self._cancel(), self._loop)
         with contextlib.suppress(TimeoutError):
             cancelled.result(timeout=5)
@@ -140,6 +143,8 @@ class PriceWatch:
             self._keep_mark_price(event)
         if self._trails.hear(event):
             self._pool.submit(self._run_logged, self._trails.act)
+        if self._chases.hear(event):
+            self._pool.submit(self._run_logged, self._chases.act)
 
     def _newly_reached(self, tick: PriceTick) -> list[PriceLevel]:
         """Return the levels this price reaches that the one before did not."""
@@ -164,13 +169,14 @@ class PriceWatch:
         self._levels = by_symbol
         levels = [level for watched in by_symbol.values() for level in watched]
         self._reached &= {level.key for level in levels}
-        followed = self._trails.refresh()
+        followed = self._trails.refresh() | self._chases.refresh()
         self._loop.call_soon_threadsafe(self._stream.watch, list(followed.union(by_symbol)))
         entries = {level.key for level in levels if level.is_entry}
         fresh = [level for level in levels if level.key in entries - self._entries]
         self._schedule_reads(fresh, in_ms=FIRST_READ_MS)
         self._entries = entries
         self._trails.act()
+        self._chases.act()
         # With thousands of orders this reads for long: it must not take the time of what acts.
         took = time.monotonic() - began
         self._refresh_pause = min(REFRESH_SECONDS_MAX, max(REFRESH_SECONDS, REFRESH_SHARE * took))

@@ -144,7 +144,8 @@ def _misfits_ask(account: ExchangeAccount) -> set[int]:
     resting = TrioOrder.objects.filter(account=account, holds_slot=True, state=TrioState.WORKING)
     for trio in resting.select_related("account", "symbol"):
         rules = rules_of(trio.symbol)
-        rests = replace(fitted(spec_of(trio), rules), price=trio.price)  # on the price that was taken then
+        # On the prices that were taken then.
+        rests = replace(fitted(spec_of(trio), rules), price=trio.price, trigger_price=trio.trigger_price)
         if trouble := misfit(rests, rules):
             facts = {"account": account.name, "symbol": trio.symbol.symbol, "text": trouble}
             asks |= _ask([trio.pk], Question(QuestionKind.RULES_CHANGED, facts))[0]

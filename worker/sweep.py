@@ -245,7 +245,19 @@ def _strangers(account: ExchangeAccount, orders: Iterable[OrderView], *, at: int
             "client_id", flat=True
         )
     )
-    return [order for order in orders if order.client_id not in ours]
+    strange = [order for order in orders if order.client_id not in ours]
+    # The order born at a trigger may have a client id of the exchange's own; numbers count within their symbol.
+    born = set(
+        Leg.objects.filter(
+            lives,
+            trio__account=account,
+            triggered_ts__isnull=False,
+            order_id__in=[order.order_id for order in strange if not order.conditional],
+        ).values_list("trio__symbol__symbol", "order_id")
+        if strange
+        else ()
+    )
+    return [order for order in strange if (order.symbol, order.order_id) not in born]
 
 
 def _by_slot(account: ExchangeAccount, strangers: Iterable[OrderView]) -> dict[SlotKey, list[str]]:
@@ -274,11 +286,17 @@ def _missing_orders(
 
     ``symbols``: those that were listed. An order on another one is not missing.
     """
+    orders = list(orders)
     listed = {order.client_id for order in orders}
-    legs = Leg.objects.filter(trio__account=account, state__in=LIVE, look_at=None).select_related("trio")
+    born = {(order.symbol, order.order_id) for order in orders if not order.conditional}
+    legs = Leg.objects.filter(trio__account=account, state__in=LIVE, look_at=None).select_related(
+        "trio__symbol"
+    )
     if symbols is not None:
         legs = legs.filter(trio__symbol__symbol__in=symbols)
     for leg in legs:
+        if (leg.trio.symbol.symbol, leg.order_id) in born:
+            continue  # the order born at its trigger rests, under whatever client id
         if leg.client_id in listed or (leg.seen_ts or 0) > at - LIST_LAG_MS:
             continue
         with short_transaction(trio_id=leg.trio_id) as now:

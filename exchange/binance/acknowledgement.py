@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from exchange.binance.mapping.algo_orders import read_algo_order, read_cancelled_algo_order
@@ -19,6 +19,8 @@ def acknowledgement(request: WireRequest) -> Callable[[Any], OrderView | None]:
         return _checked_only
     if request.path == ALGO_ORDER and request.method == "DELETE":
         return lambda body: read_cancelled_algo_order(body, client_id=params["clientAlgoId"])
+    if request.method == "DELETE" and "orderId" in params:
+        return lambda body: _numbered(read_order(body), params)
     view = read_algo_order if request.path == ALGO_ORDER else read_order
     client_id = (
         params.get("clientAlgoId") or params.get("newClientOrderId") or params.get("origClientOrderId")
@@ -31,6 +33,13 @@ def acknowledgement(request: WireRequest) -> Callable[[Any], OrderView | None]:
         return order
 
     return read
+
+
+def _numbered(order: OrderView, params: Mapping[str, str]) -> OrderView:
+    """The order born at a trigger may have a client id of its own: its number says which it is."""
+    if order.order_id != int(params["orderId"]) or order.symbol != params["symbol"]:
+        raise ForeignShape("the cancel of another order was answered")
+    return order
 
 
 def _checked_only(body: Any) -> None:

@@ -59,8 +59,14 @@ def test_request(order: NewOrder) -> WireRequest:
 
 
 def cancel_request(ref: OrderRef) -> WireRequest:
-    """Make the request that cancels one order by our client id."""
+    """Make the request that cancels one order by our client id.
+
+    Once a conditional one has triggered there is nothing of it to cancel but the order born then, by its number.
+    """
     _check_client_id(ref.client_id)
+    if ref.conditional and ref.child is not None:
+        _check_symbol(ref.symbol)
+        return WireRequest("DELETE", ORDER, {"symbol": ref.symbol, "orderId": str(ref.child)})
     if ref.conditional:
         return WireRequest("DELETE", ALGO_ORDER, {"clientAlgoId": ref.client_id})
     _check_symbol(ref.symbol)
@@ -133,6 +139,8 @@ def check_sendable(request: WireRequest) -> None:
     for name, value in request.params.items():
         if not isinstance(value, str) or not value:
             raise ValueError(f"{name} must be a text and not be empty, not {value!r}.")
+    if (request.method, request.path) == ("DELETE", ORDER) and request.params.get("orderId", "").isdigit():
+        return
     wanted = {
         ("POST", ORDER): "newClientOrderId",
         ("POST", ORDER_TEST): "newClientOrderId",

@@ -31,6 +31,7 @@ from orders.admin.forms import (
     AnswerForm,
     BreakEvenForm,
     ChangeEntryForm,
+    ChaseForm,
     ClosePartForm,
     MoveStopForm,
     MoveTargetForm,
@@ -197,6 +198,27 @@ def trail(
         watches=PriceKind(watches or PriceKind.MARK),
     )
     return f"{trio}: {' '.join(following(wanted.trio))}"
+
+
+def chase(
+    trio: TrioOrder,
+    by: str,
+    bound: Decimal | str | None = None,
+    distance: Decimal | str | None = None,
+    step: Decimal | str | None = None,
+) -> str:
+    up_to = _amount(bound)
+    if up_to is None:
+        raise RuleBroken("bound", "Say how far it may follow: a bound.")
+    wanted = services.trio_chase(
+        trio_id=trio.pk, by=by, bound=up_to, distance=_amount(distance), step=_amount(step)
+    )
+    return f"{trio}: {' '.join(following(wanted.trio))}"
+
+
+def chase_off(trio: TrioOrder, by: str) -> str:
+    services.trio_chase_off(trio_id=trio.pk, by=by)
+    return f"{trio}: its entry follows the price no more and stays where it is."
 
 
 def trail_off(trio: TrioOrder, by: str) -> str:
@@ -424,6 +446,28 @@ TRAIL_OFF: Final = TrioAction(
     explanation="The stop-loss stays where it is.",
     button="End it",
 )
+CHASE: Final = TrioAction(
+    name="chase",
+    perform=chase,
+    permission="move",
+    label="Chase",
+    icon="directions_run",
+    question="Have the entry follow the price?",
+    explanation="It is changed toward the last price, never away from it and never beyond the bound, and keeps its id and what it has filled. A worker of ours changes it: while none runs, it stays where it is.",
+    button="Follow",
+    form=ChaseForm,
+    carries="bound distance step",
+)
+CHASE_OFF: Final = TrioAction(
+    name="chase_off",
+    perform=chase_off,
+    permission="move",
+    label="End the chase",
+    icon="pause",
+    question="Follow the price no more?",
+    explanation="The entry stays where it is.",
+    button="End it",
+)
 MOVE_TARGET: Final = TrioAction(
     name="move_target",
     perform=move_target,
@@ -561,7 +605,7 @@ class TrioActions(DialogActions, MixinBase):
 
     refusals = (OrdersError,)
     actions_detail: ClassVar = [
-        "place", "validate", "change_entry", "move_stop", "break_even", "trail", "trail_off", "move_target", "close_part", "add", "set_targets",
+        "place", "validate", "change_entry", "chase", "chase_off", "move_stop", "break_even", "trail", "trail_off", "move_target", "close_part", "add", "set_targets",
         "reverse", "close", "cancel", "refresh", "place_again", "answer", "answer_close",
     ]  # fmt: skip
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
@@ -573,6 +617,8 @@ class TrioActions(DialogActions, MixinBase):
     change_entry = page_action(CHANGE_ENTRY)
     move_stop = page_action(MOVE_STOP)
     break_even = page_action(BREAK_EVEN)
+    chase = page_action(CHASE)
+    chase_off = page_action(CHASE_OFF)
     trail = page_action(TRAIL)
     trail_off = page_action(TRAIL_OFF)
     move_target = page_action(MOVE_TARGET)
@@ -647,7 +693,7 @@ class TrioActions(DialogActions, MixinBase):
         if trio.trio_state is TrioState.WORKING and not trio.is_entry_only:
             found = ["move_stop", "move_target", *found]
         if _entry_rests(trio):
-            found = ["change_entry", *found]
+            found = ["change_entry", "chase", *(["chase_off"] if trio.is_chasing else []), *found]
         if not trio.is_entry_only:
             found = [*found, "place_again"]
         if (question := trio.asked) is None:

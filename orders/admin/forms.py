@@ -30,12 +30,13 @@ else:
     ModelFormBase = forms.ModelForm
 
 PART: Final = re.compile(r"(?P<number>\d{1,20}(?:\.\d{1,16})?)\s*(?P<unit>%|[A-Za-z]{2,10})?")
-AMOUNTS: Final = ("quantity", "price", "stop_loss", "take_profit")
+AMOUNTS: Final = ("quantity", "trigger_price", "price", "stop_loss", "take_profit")
 LABELS: Final = {
     "stop_loss": "Stop-loss",
     "take_profit": "Take-profit",
     "entry_type": "Entry",
     "price": "Entry price",
+    "trigger_price": "Entry trigger",
     "target_policy": "If the take-profit is refused",
     "good_till": "Good till (UTC)",
     "hold_seconds": "Holding time in seconds",
@@ -52,9 +53,10 @@ HELPS: Final = {
     "symbol": "Search by name. Only symbols of the account's environment are offered.",
     "side": "BUY opens a long position, SELL a short one.",
     "quantity": "In the base asset (BTC for BTCUSDT).",
-    "entry_type": "MARKET fills at once at the market price, LIMIT at your price or better.",
-    "price": "For LIMIT entries only; leave it empty for MARKET.",
-    "time_in_force": "For LIMIT entries: GTC rests until filled, IOC and FOK fill at once or end, GTX only rests.",
+    "entry_type": "MARKET fills at once at the market price, LIMIT at your price or better. STOP_MARKET and STOP wait for the trigger, then go at market or at your price.",
+    "price": "For LIMIT and STOP entries; leave it empty for the others.",
+    "trigger_price": "For STOP_MARKET and STOP entries: the mark price that they wait for, above the market to buy, below it to sell.",
+    "time_in_force": "For LIMIT and STOP entries: GTC rests until filled, IOC and FOK fill at once or end, GTX only rests.",
     "stop_loss": "Closes the position at market when the mark price reaches this level. Required.",
     "take_profit": "Closes the position at market when the last price reaches this level. Required.",
     "part_targets": "Take-profits for a share each, nearest first: price and percent, like 62000:50, 63000:25. The take-profit takes what they leave. Empty: none.",
@@ -62,6 +64,7 @@ HELPS: Final = {
     "good_till": "Cancels what is unfilled at this time. Empty: no limit.",
     "hold_seconds": "Closes the position at market this long after its first fill. Empty: no limit.",
     "distance": "How far behind the best price, in the quote asset.",
+    "bound": "The most to pay (BUY), the least to take (SELL).",
     "percent": "How far behind the best price, in percent of it.",
     "activation": "The price from which on it is followed. Empty: at once.",
     "step": "In the quote asset. Empty: one tick.",
@@ -112,6 +115,7 @@ class TrioOrderForm(WrittenForm, ModelFormBase):
     """
 
     quantity = WrittenField("quantity", label="Quantity")
+    trigger_price = _amount_field("trigger_price", required=False)
     price = _amount_field("price", required=False)
     stop_loss = WrittenField("stop_loss", label=LABELS["stop_loss"])
     take_profit = WrittenField("take_profit", label=LABELS["take_profit"])
@@ -354,6 +358,19 @@ class TrailForm(ActionForm):
             choices=[("MARK", "mark price"), ("LAST", "last price")],
             widget=UnfoldAdminSelectWidget(),
         )
+
+
+class ChaseForm(ActionForm):
+    """Asks how far an entry is to follow the price."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["bound"] = _amount_field("bound", required=True)
+        self.fields["distance"] = _amount_field("distance", required=False)
+        self.fields[
+            "distance"
+        ].help_text = "How far behind the last price, in the quote asset. Empty: one tick."
+        self.fields["step"] = _amount_field("step", required=False)
 
 
 class ClosePartForm(ActionForm):

@@ -13,7 +13,7 @@ from orders import limits, risk_gates, services
 from orders.admin.written_fields import WrittenForm, trio_of
 from orders.domain.errors import OrdersError, RuleBroken
 from orders.domain.nearest import nearest_value
-from orders.domain.preview import Outcome, Preview, preview
+from orders.domain.preview import Outcome, Preview, preview, stop_judged_at
 from orders.domain.rounding import plain, signed
 from orders.domain.snapshot import Rules, Spec
 from orders.domain.understood import own
@@ -30,6 +30,7 @@ NAMES: Final = {
     "stop_loss": "Stop-loss",
     "take_profit": "Take-profit",
     "price": "Entry price",
+    "trigger_price": "Entry trigger",
     "quantity": "Quantity",
 }
 
@@ -140,8 +141,8 @@ def _problems(form: WrittenForm, spec: Spec, rules: Rules, hand: AtHand) -> Iter
 
 
 def _is_said(form: WrittenForm, problem: RuleBroken) -> bool:
-    """Is it about what somebody wrote? What is still empty is no mistake yet, but for a limit without its price."""
-    if problem.field not in form.fields or problem.field == "price":
+    """Is it about what somebody wrote? What is still empty is no mistake yet, but for a limit or stop without its price."""
+    if problem.field not in form.fields or problem.field in ("price", "trigger_price"):
         return True
     return _is_filled(form, problem.field)
 
@@ -180,12 +181,11 @@ def _limited(trio: TrioOrder, hand: AtHand) -> Iterable[Any]:
 def _figures(found: Preview, trio: TrioOrder, hand: AtHand) -> Iterable[Figure]:
     symbol, market, asset = trio.symbol, hand.market, trio.symbol.margin_asset
     tick = symbol.tick_size
-    limit = found.spec.entry_type is OrderType.LIMIT
     mark = NOT_KNOWN if market.mark_price is None else own(market.mark_price, tick)
     yield Figure(
         "Entry",
         NOT_KNOWN if found.entry is None else own(found.entry, tick),
-        f"limit; mark price {mark}" if limit else "at market; the mark price",
+        f"{_kind_words(found.spec)}; mark price {mark}" if found.spec.rests else "at market; the mark price",
     )
     if found.spec.quantity > 0:
         yield Figure("Quantity", f"{own(found.spec.quantity, symbol.step_size)} {symbol.base_asset}")
@@ -205,7 +205,7 @@ def _figures(found: Preview, trio: TrioOrder, hand: AtHand) -> Iterable[Figure]:
     if found.notional is not None:
         yield _liquidation(found, tick)
     if found.spec.stop_loss is not None:
-        yield _triggers(found, trio, mark)
+        yield _triggers(found, trio, stop_judged_at(found.spec, market))
     if found.legs_left is not None:
         yield Figure(
             "Conditional orders left",
@@ -213,6 +213,13 @@ def _figures(found: Preview, trio: TrioOrder, hand: AtHand) -> Iterable[Figure]:
             f"of the account's 200, after the {found.spec.legs_wanted} of this one",
             is_bad=found.legs_left < 0,
         )
+
+
+def _kind_words(spec: Spec) -> str:
+    return {
+        OrderType.STOP_MARKET: "at market from this trigger on",
+        OrderType.STOP: "limit, once triggered",
+    }.get(spec.entry_type, "limit")
 
 
 def _liquidation(found: Preview, tick: Decimal | None) -> Figure:
@@ -231,13 +238,17 @@ def _liquidation(found: Preview, tick: Decimal | None) -> Figure:
     return Figure("Liquidation", own(found.liquidation, tick), f"estimated; {where}", is_bad=away <= 0)
 
 
-def _triggers(found: Preview, trio: TrioOrder, mark: str) -> Figure:
-    if found.triggers_at_once is None:
+def _triggers(found: Preview, trio: TrioOrder, judged_at: Decimal | None) -> Figure:
+    if found.triggers_at_once is None or judged_at is None:
         return Figure("Stop triggers at once", NOT_KNOWN, "the mark price is not known")
     side = "below" if trio.side == Side.BUY else "above"
+    price = own(judged_at, trio.symbol.tick_size)
+    what = (
+        f"the trigger price {price}" if judged_at == found.spec.trigger_price else f"the mark price {price}"
+    )
     if found.triggers_at_once:
-        return Figure("Stop triggers at once", "yes", f"it must be {side} the mark price {mark}", is_bad=True)
-    return Figure("Stop triggers at once", "no", f"it is {side} the mark price {mark}")
+        return Figure("Stop triggers at once", "yes", f"it must be {side} {what}", is_bad=True)
+    return Figure("Stop triggers at once", "no", f"it is {side} {what}")
 
 
 def _levels(found: Preview, symbol: Symbol) -> Iterable[Level]:

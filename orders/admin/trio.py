@@ -37,7 +37,7 @@ else:
 STOP_POLLING = 286  # htmx's own status: swap this in, then ask no more
 DRAFT_FIELDSETS: Any = (
     ("What", {"fields": (("account", "symbol"), ("side", "quantity"))}),
-    ("Entry", {"fields": ("entry_type", ("price", "time_in_force"))}),
+    ("Entry", {"fields": ("entry_type", ("trigger_price", "price"), "time_in_force")}),
     ("Protection", {"fields": (("stop_loss", "take_profit"), ("part_targets", "follow"))}),
     (
         "Details",
@@ -304,6 +304,8 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
 
     @display(description="Entry", ordering="price")
     def entry_text(self, trio: TrioOrder) -> str:
+        if trio.trigger_price is not None:
+            return f"stop {plain(trio.trigger_price)}"
         return "market" if trio.price is None else plain(trio.price)
 
     @display(description="Stop", ordering="stop_loss")

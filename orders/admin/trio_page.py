@@ -247,7 +247,7 @@ def ladder(
     trio: TrioOrder, *, entry_average: Decimal | None = None, mark: Decimal | None = None
 ) -> tuple[Rung, ...]:
     """Place stop, entry, mark and target on a line, cheapest at the left; empty when there is no line."""
-    entry = entry_average or trio.price
+    entry = entry_average or trio.price or trio.trigger_price
     prices = [
         ("stop", "Stop-loss", trio.stop_loss),
         ("entry", "Entry", entry),

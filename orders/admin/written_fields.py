@@ -106,6 +106,7 @@ def _written(cleaned: dict[str, Any]) -> Written | None:
         side=Side(cleaned["side"]),
         entry_type=OrderType(cleaned["entry_type"]),
         price=cleaned.get("price"),
+        trigger_price=cleaned.get("trigger_price"),
         quantity=cleaned.get("quantity"),
         stop_loss=cleaned.get("stop_loss"),
         take_profit=cleaned.get("take_profit"),

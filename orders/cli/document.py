@@ -17,6 +17,7 @@ from orders.exchange_data.clock import from_ms
 from orders.followers import following
 from orders.models import (
     BreakEvenTrigger,
+    Chase,
     EntryChangeWish,
     Leg,
     LevelMove,
@@ -55,6 +56,7 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "reverses": _reverses(trio),
         "moves": [_move_document(move, tick=tick) for move in trio.level_moves.all()],
         "trail": _trail_document(trio.trails.last(), tick=tick),
+        "chase": _chase_document(trio.chases.last(), tick=tick),
         "break_even": _break_even_document(trio.break_evens.last(), tick=tick),
         "changes": [_change_document(change, tick=tick, step=step) for change in trio.entry_changes.all()],
     }
@@ -133,6 +135,8 @@ def trio_sentence(trio: TrioOrder) -> str:
     step = trio.symbol.step_size
     state = f"{trio.state} by {trio.result}" if trio.result else trio.state
     how = "at market" if trio.price is None else f"at {decimals(trio.price, trio.symbol.tick_size)}"
+    if trio.trigger_price is not None:
+        how = f"stop {how}, trigger {decimals(trio.trigger_price, trio.symbol.tick_size)}"
     filled = _filled(trio.legs.all())
     words = [
         f"Trio {trio.pk} ({trio.side} {decimals(trio.quantity, step)} {trio.symbol.symbol} {how}"
@@ -239,6 +243,18 @@ def _targets_document(
             "filled": decimals(last, step),
         },
     ]
+
+
+def _chase_document(chase: Chase | None, *, tick: Decimal | None) -> dict[str, Any] | None:
+    """The newest chase of the entry: its terms, and how it ended (``null``: it goes on)."""
+    if chase is None:
+        return None
+    return {
+        "bound": decimals(chase.bound, tick),
+        "distance": decimals(chase.distance, tick),
+        "step": decimals(chase.step, tick),
+        **_follower_document(chase),
+    }
 
 
 def _trail_document(trail: Trail | None, *, tick: Decimal | None) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ def resting_entry(trio: TrioSnapshot) -> LegView:
         raise IllegalTransition("A draft has no entry on the exchange yet: edit it.")
     if trio.state.is_end:
         raise IllegalTransition(f"The trio has ended ({trio.state}): there is no entry to change.")
-    if trio.spec.entry_type is not OrderType.LIMIT:
+    if trio.spec.entry_type is OrderType.MARKET:
         raise IllegalTransition("Its entry is at market: only a LIMIT entry that rests can be changed.")
     if trio.state in (S.QUEUED, S.PLACING):
         raise IllegalTransition(f"Its entry is not on the book yet ({trio.state}): try again in a moment.")
@@ -30,6 +30,11 @@ def resting_entry(trio: TrioSnapshot) -> LegView:
     if entry is None or entry.state.is_final:
         what = "has filled" if entry is not None and entry.filled == entry.quantity else "has ended"
         raise IllegalTransition(f"Its entry {what}: there is nothing left of it to change.")
+    if trio.spec.entry_type is not OrderType.LIMIT:
+        raise IllegalTransition(
+            "Its entry is a stop entry, and the exchange changes no order that waits for a trigger: cancel it, then place it "
+            "again with other terms."
+        )
     if not entry.live or entry.price is None:
         raise IllegalTransition("What its entry did is not known yet: try again in a moment.")
     return entry
@@ -53,7 +58,7 @@ def terms_check(
     if market.available is not None and held is not None:
         market = replace(market, available=market.available + held)
     validation.check(to_be, trio.rules, market)
-    _post_only_check(to_be, trio, market)
+    post_only_check(to_be, trio, market.mark_price)
 
 
 def new_risk_check(trio: TrioSnapshot, refusal: str) -> None:
@@ -62,8 +67,9 @@ def new_risk_check(trio: TrioSnapshot, refusal: str) -> None:
         raise TrioRefused(f"A change of the entry's price, or to a larger quantity, is new risk. {why}")
 
 
-def _post_only_check(spec: Spec, trio: TrioSnapshot, market: validation.Market) -> None:
-    mark, tick, price = market.mark_price, trio.rules.tick_size, spec.price
+def post_only_check(spec: Spec, trio: TrioSnapshot, mark: Decimal | None) -> None:
+    """Raise RuleBroken when a post-only entry would trade at once at its price, by the mark price."""
+    tick, price = trio.rules.tick_size, spec.price
     if spec.time_in_force is not TimeInForce.GTX or mark is None or price is None or not tick:
         return
     if price < mark if spec.side is Side.BUY else price > mark:

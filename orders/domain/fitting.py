@@ -37,9 +37,9 @@ class Lot:
 
 
 def lot_of(rules: Rules, kind: OrderType) -> Lot:
-    """Return the lot of an order type. All but LIMIT execute at market, and so do legs at their trigger."""
+    """Return the lot of an order type. All without a price of their own execute at market, legs at their trigger as well."""
     ordinary = Lot(rules.step_size, rules.quantity_min, rules.quantity_max)
-    if kind is OrderType.LIMIT:
+    if kind.has_price:
         return ordinary
     return Lot(
         rules.market_step_size or ordinary.step,
@@ -84,7 +84,8 @@ def first_of(quantity: Decimal, lot: Lot) -> Decimal:
 def fitted(spec: Spec, rules: Rules) -> Spec:
     """Return the trio with its prices on today's tick.
 
-    Towards safety: a long's stop goes up and its target down, a short's the other way; its entry never pays more.
+    Towards safety: a long's stop goes up and its target down, a short's the other way; its entry never pays more, and one
+    that waits for a trigger waits for no less.
     """
     tick = rules.tick_size
     if not tick or all(
@@ -93,6 +94,7 @@ def fitted(spec: Spec, rules: Rules) -> Spec:
             spec.stop_loss,
             spec.take_profit,
             spec.price,
+            spec.trigger_price,
             *(part.level for part in spec.part_targets),
         )
         if price
@@ -105,6 +107,7 @@ def fitted(spec: Spec, rules: Rules) -> Spec:
         stop_loss=None if spec.stop_loss is None else to_grid(spec.stop_loss, tick, nearer),
         take_profit=None if spec.take_profit is None else to_grid(spec.take_profit, tick, safer),
         price=None if spec.price is None else entry_to_tick(spec.price, tick=tick, side=spec.side),
+        trigger_price=None if spec.trigger_price is None else to_grid(spec.trigger_price, tick, nearer),
         part_targets=tuple(
             replace(part, level=to_grid(part.level, tick, safer)) for part in spec.part_targets
         ),
@@ -155,13 +158,11 @@ def _level_misfit(spec: Spec, rules: Rules) -> str:
         low, high = rules.price_min or ZERO, rules.price_max
         if level <= 0 or level < low or (high and level > high):
             return f"The exchange's rules have changed: it takes no {name} at {plain(level)} (tick {tick})."
-        beyond = spec.price if spec.entry_type is OrderType.LIMIT else None
-        if beyond is None:
-            continue
-        is_above, wanted_above = level > beyond, (name == "take-profit") == long
-        if level == beyond or is_above is not wanted_above:
-            return (
-                f"The exchange's rules have changed: with ticks of {tick} the {name} would be {plain(level)}, "
-                f"which is not on its side of the entry's price {plain(beyond)}."
-            )
+        for what, beyond in spec.entry_prices:
+            is_above, wanted_above = level > beyond, (name == "take-profit") == long
+            if level == beyond or is_above is not wanted_above:
+                return (
+                    f"The exchange's rules have changed: with ticks of {tick} the {name} would be {plain(level)}, "
+                    f"which is not on its side of the entry's {what.removeprefix('entry ')} {plain(beyond)}."
+                )
     return ""

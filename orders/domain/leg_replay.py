@@ -38,7 +38,7 @@ class Replay:
             RequestKind.AMEND,
             RequestKind.FOREIGN,
         ):  # what becomes of the order is a sighting of its own
-            return payload.get("origClientOrderId") or payload["clientAlgoId"]
+            return self._named(payload)
         client_id = payload.get("newClientOrderId") or payload["clientAlgoId"]
         quantity = _number(payload.get("quantity")) or ZERO
         if client_id not in self.legs:
@@ -53,6 +53,13 @@ class Replay:
             trigger_price=_number(payload.get("triggerPrice")),
         )
         return client_id
+
+    def _named(self, payload: Mapping[str, str]) -> str:
+        """Return the client id of the order that a cancel or a change is about; the one born at a trigger has a number only."""
+        if "orderId" in payload:
+            number = int(payload["orderId"])
+            return next(name for name, leg in self.legs.items() if leg.facts.order_id == number)
+        return payload.get("origClientOrderId") or payload["clientAlgoId"]
 
     def answered(
         self,
@@ -102,7 +109,9 @@ class Replay:
         numbers = {name: _number(facts[name]) for name in ("quantity", "filled", "average_price")}
         words = {"state": LegState(facts["state"]), "form": Form(facts["form"])}
         asked = {"price": leg.facts.price, "trigger_price": leg.facts.trigger_price}  # not kept in that line
-        leg.facts = LegFacts(conditional=leg.facts.conditional, **{**asked, **facts, **numbers, **words})
+        leg.facts = LegFacts(
+            conditional=leg.facts.conditional, opens=leg.facts.opens, **{**asked, **facts, **numbers, **words}
+        )
 
 
 def _new(client_id: str, payload: Mapping[str, str]) -> Rebuilt:
@@ -118,6 +127,7 @@ def _new(client_id: str, payload: Mapping[str, str]) -> Rebuilt:
             conditional=OrderType(payload["type"]).is_conditional,
             form=Form.CLOSE_POSITION if closes else Form.QUANTITY,
             state=LegState.PLANNED,
+            opens=role.opens,
         ),
     )
 

@@ -78,6 +78,7 @@ class LegFacts:
     filled_ts: int | None = None
     ended_ts: int | None = None
     seen_ts: int | None = None
+    opens: bool = False  # an entry: its child may rest, and its end without a fill is no failure of cover
 
 
 def merge(leg: LegFacts, view: OrderView, *, certain: bool) -> tuple[LegFacts, bool]:
@@ -85,7 +86,13 @@ def merge(leg: LegFacts, view: OrderView, *, certain: bool) -> tuple[LegFacts, b
 
     ``certain``: the view comes from a look-up that followed a triggered order to its child.
     """
-    shown, look = _state(leg, view, certain=certain)
+    if leg.opens and certain and view.state is OrderState.FINISHED and view.child_state is None:
+        view = replace(
+            view, state=OrderState.TRIGGERED, executed=leg.filled
+        )  # what its child did is not visible yet
+        shown, look = LegState.TRIGGERED, True
+    else:
+        shown, look = _state(leg, view, certain=certain)
     at = view.updated_at or leg.seen_ts or 0
     came_back = leg.state is LegState.WRITTEN_OFF
     state = shown if came_back or _outranks(shown, leg.state) else leg.state
@@ -155,7 +162,13 @@ def _state(leg: LegFacts, view: OrderView, *, certain: bool) -> tuple[LegState, 
     if not leg.conditional:
         return ORDINARY.get(view.state, leg.state), False
     if not view.conditional:
-        return _child_state(view), False
+        return _child_state(view, opens=leg.opens), False
+    if leg.opens and view.child_state is not None:
+        return _child_state(view, opens=True, state=view.child_state), False
+    if view.state is OrderState.FINISHED and leg.opens:
+        filled = max(view.executed, leg.filled) >= leg.quantity > 0
+        # How its child ended is not said: where not all of it filled, it is looked up.
+        return (LegState.FILLED, False) if filled else (LegState.TRIGGERED, True)
     if view.state is OrderState.FINISHED:
         if view.executed > 0 or leg.filled > 0:
             return LegState.FILLED, False
@@ -164,14 +177,17 @@ def _state(leg: LegFacts, view: OrderView, *, certain: bool) -> tuple[LegState, 
     return CONDITIONAL[view.state], False
 
 
-def _child_state(view: OrderView) -> LegState:
-    """The ordinary order born at a trigger: one that ends with nothing executed has failed as a stop."""
-    if view.state is OrderState.NEW:
+def _child_state(view: OrderView, *, opens: bool, state: OrderState | None = None) -> LegState:
+    """The ordinary order born at a trigger: one that ends with nothing executed has failed as a stop.
+
+    As an entry it has just ended. ``state``: the child's, where the view is its parent's.
+    """
+    found = ORDINARY.get(state or view.state, LegState.TRIGGERED)
+    if found is LegState.ACCEPTED:
         return LegState.TRIGGERED
-    state = ORDINARY[view.state]
-    if state in (LegState.CANCELLED, LegState.EXPIRED) and view.executed == 0:
+    if not opens and found in (LegState.CANCELLED, LegState.EXPIRED) and view.executed == 0:
         return LegState.REJECTED
-    return state
+    return found
 
 
 def sent(

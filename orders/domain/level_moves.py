@@ -6,7 +6,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from exchange.types import ZERO, OrderType, Side
 from orders.domain.decision.amendments import position_to_come
-from orders.domain.enums import Form, Role
+from orders.domain.enums import Form, Protection, Role
 from orders.domain.enums import TrioState as S
 from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.fitting import lot_of
@@ -139,7 +139,7 @@ def level_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
         raise RuleBroken(field, f"The {what} is at {plain(level)} already.")
     _entry_side_check(trio, role, level)
     is_known = abs(trio.now_ts - trio.slot.mark_as_of) <= MARK_AGE_MS
-    if role is Role.TAKE_PROFIT and trio.state is S.WORKING:
+    if trio.state is S.WORKING and (role is Role.TAKE_PROFIT or _goes_out_at_trigger(trio)):
         is_known = False  # one between the market and a resting entry is sound: it goes out when that fills
     nearest = nearest_level(trio, role) if is_known else None
     if nearest is not None and (level > nearest if below else level < nearest):
@@ -158,14 +158,22 @@ def level_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
 def _entry_side_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
     """Raise RuleBroken when an entry that still rests would fill beyond its own stop or target."""
     entry, tick = trio.entry, trio.rules.tick_size or ZERO
-    if entry is None or not entry.live or entry.price is None:
+    if entry is None or not entry.live:
         return
+    waits = entry.trigger_price if entry.triggered_ts is None else None
+    prices = [(name, price) for name, price in (("trigger price", waits), ("price", entry.price)) if price]
     below = _is_below(trio, role)
-    if level < entry.price if below else level > entry.price:
-        return
-    side, near = ("below", entry.price - tick) if below else ("above", entry.price + tick)
-    raise RuleBroken(
-        FIELDS[role],
-        f"The {role.words} must be {side} the price of the entry that still rests, {plain(entry.price)}: {plain(near)} is the "
-        "nearest valid level.",
-    )
+    for name, price in prices:
+        if level < price if below else level > price:
+            continue
+        side, near = ("below", price - tick) if below else ("above", price + tick)
+        raise RuleBroken(
+            FIELDS[role],
+            f"The {role.words} must be {side} the {name} of the entry that still rests, {plain(price)}: {plain(near)} is the "
+            "nearest valid level.",
+        )
+
+
+def _goes_out_at_trigger(trio: TrioSnapshot) -> bool:
+    """Is the stop of an entry that waits for its trigger to go out no sooner than that? It is judged by the price then."""
+    return trio.spec.entry_type.is_conditional and trio.spec.protection is Protection.ON_FIRST_FILL

@@ -76,16 +76,25 @@ class Entry:
     price: Decimal | None
     mark: Decimal | None
     is_add: bool = False  # to a trio that is open: no further one
+    trigger: Decimal | None = None  # of a stop entry
 
     @property
     def notional(self) -> Decimal | None:
-        """What it may come to: a sale's limit price fills at the market when that is higher. ``None``: not known."""
-        if self.entry_type is not OrderType.LIMIT:
-            return None if self.mark is None else self.quantity * self.mark
-        if self.price is None:
+        """What it may come to: a sale's limit price fills at the market when that is higher. ``None``: not known.
+
+        A stop entry meets the market at its trigger.
+        """
+        price = self.mark if self.entry_type is OrderType.MARKET else self.named_price
+        if price is None:
             return None
-        above = self.side is Side.SELL and self.mark is not None
-        return self.quantity * (max(self.price, self.mark or ZERO) if above else self.price)
+        if self.entry_type.has_price and self.side is Side.SELL:
+            price = max(price, self.trigger or self.mark or ZERO)
+        return self.quantity * price
+
+    @property
+    def named_price(self) -> Decimal | None:
+        """The price that was asked for: the limit, else the trigger; ``None``: none, it is at market."""
+        return self.price if self.entry_type.has_price else self.trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +169,12 @@ def _breaches(entry: Entry, limits: Limits, usage: Usage) -> Iterable[Breach]:
         yield broken(LimitRule.ORDERS_A_MINUTE, usage.begun_minute + 1, limits.orders_minute)
     notional = entry.notional
     wants_notional = limits.notional_order is not None or limits.notional_open is not None
-    wants_mark = limits.collar_percent is not None and entry.entry_type is OrderType.LIMIT
+    wants_mark = limits.collar_percent is not None and entry.entry_type is not OrderType.MARKET
     if (wants_notional and notional is None) or (wants_mark and not entry.mark):
         yield broken(LimitRule.MARK_UNKNOWN, entry.symbol, "")
         return
-    if limits.collar_percent is not None and entry.price is not None and entry.mark:
-        away = abs(entry.price - entry.mark) / entry.mark * HUNDRED
+    if limits.collar_percent is not None and entry.named_price is not None and entry.mark:
+        away = abs(entry.named_price - entry.mark) / entry.mark * HUNDRED
         if away > limits.collar_percent:
             yield broken(LimitRule.COLLAR, plain(away.quantize(CENT)), plain(limits.collar_percent))
     if notional is None:

@@ -10,18 +10,26 @@ from exchange.types import ZERO, OrderType, Side
 from orders.domain.fitting import fitted, lot_of
 from orders.domain.rounding import entry_to_tick, quantity_down, scaled, to_grid
 from orders.domain.snapshot import Rules, Spec
-from orders.domain.validation import Market, liquidation_price, margin_needed, problems, smallest_quantity
+from orders.domain.validation import (
+    Market,
+    liquidation_price,
+    margin_needed,
+    problems,
+    smallest_quantity,
+    trigger_next_to,
+)
 
 
 def nearest_value(spec: Spec, rules: Rules, market: Market, field: str) -> Decimal | None:
     """Return the nearest value of a field that no rule refuses with the others as they are; ``None``: there is none, or
     it is valid as it is.
 
-    ``field``: quantity, price, stop_loss or take_profit. The value is on the grid, with the symbol's own decimals.
+    ``field``: quantity, price, trigger_price, stop_loss or take_profit. The value is on the grid, with the symbol's own decimals.
     """
     candidates = {
         "quantity": _quantities,
         "price": _prices,
+        "trigger_price": _triggers,
         "stop_loss": _stops,
         "take_profit": _targets,
     }.get(field)
@@ -59,8 +67,10 @@ def _quantities(spec: Spec, rules: Rules, market: Market) -> Iterable[Decimal]:
 
 def _prices(spec: Spec, rules: Rules, market: Market) -> Iterable[Decimal]:
     tick, mark = rules.tick_size, market.mark_price
-    if not tick or spec.entry_type is not OrderType.LIMIT:
+    if not tick or not spec.entry_type.has_price:
         return
+    if spec.trigger_price is not None and spec.entry_type.is_conditional:
+        mark = spec.trigger_price  # the band in which it may be priced is around that
     if spec.price is None:
         if mark is not None:
             yield entry_to_tick(mark, tick=tick, side=spec.side)
@@ -73,9 +83,20 @@ def _prices(spec: Spec, rules: Rules, market: Market) -> Iterable[Decimal]:
     yield from _bounds(rules, tick)
 
 
+def _triggers(spec: Spec, rules: Rules, market: Market) -> Iterable[Decimal]:
+    tick, mark = rules.tick_size, market.mark_price
+    if not tick or not spec.entry_type.is_conditional:
+        return
+    if (trigger := fitted(spec, rules).trigger_price) is not None:
+        yield scaled(trigger, tick)
+    if mark is not None:
+        yield trigger_next_to(mark, tick, side=spec.side)
+    yield from _bounds(rules, tick)
+
+
 def _stops(spec: Spec, rules: Rules, market: Market) -> Iterable[Decimal]:
     yield from _levels(spec, rules, market, below=spec.side is Side.BUY, level=fitted(spec, rules).stop_loss)
-    price = spec.price if spec.entry_type is OrderType.LIMIT else market.mark_price
+    price = spec.entry_price if spec.rests else market.mark_price
     liquidation, tick = liquidation_price(spec, market, price), rules.tick_size
     if liquidation is not None and tick:
         long = spec.side is Side.BUY
@@ -101,8 +122,7 @@ def _levels(
         return
     if level is not None:
         yield scaled(level, tick)
-    limit = spec.price if spec.entry_type is OrderType.LIMIT else None
-    for reference in (limit, market.mark_price):
+    for reference in (*(price for _, price in spec.entry_prices), market.mark_price):
         if reference is not None:
             yield (
                 to_grid(reference, tick, ROUND_CEILING) - tick

@@ -71,7 +71,7 @@ class Preview:
     """The figures of one ticket. What depends on something that is not said or known is ``None`` or empty."""
 
     spec: Spec  # as it will be sent: on the tick and in whole steps
-    entry: Decimal | None  # the price it is reckoned at: the limit, or the mark price
+    entry: Decimal | None  # the price it is reckoned at: the limit, the trigger, or the mark price
     notional: Decimal | None = None
     margin: Decimal | None = None  # that the entry needs, its fee included
     free: Decimal | None = None
@@ -114,7 +114,7 @@ def preview(
     """
     costs = costs or Costs()
     spec = on_the_grid(spec, rules)
-    entry = spec.price if spec.entry_type is OrderType.LIMIT else market.mark_price
+    entry = spec.entry_price if spec.rests else market.mark_price
     found = Preview(
         spec=spec,
         entry=entry,
@@ -235,11 +235,17 @@ def _together(targets: Sequence[Outcome]) -> Outcome:
 # --- what stands in the way, and what is left -------------------------------------------------------
 
 
+def stop_judged_at(spec: Spec, market: Market) -> Decimal | None:
+    """Return the mark price at which the exchange judges the stop: today's, or a stop entry's trigger where it goes out then."""
+    waits = spec.entry_type.is_conditional and spec.protection is Protection.ON_FIRST_FILL
+    return spec.trigger_price if waits else market.mark_price
+
+
 def _triggers_at_once(spec: Spec, market: Market) -> bool | None:
-    if spec.stop_loss is None or market.mark_price is None:
+    mark = stop_judged_at(spec, market)
+    if spec.stop_loss is None or mark is None:
         return None
-    long = spec.side is Side.BUY
-    return spec.stop_loss >= market.mark_price if long else spec.stop_loss <= market.mark_price
+    return spec.stop_loss >= mark if spec.side is Side.BUY else spec.stop_loss <= mark
 
 
 def _legs_left(spec: Spec, conditionals: tuple[int, int] | None) -> int | None:
@@ -259,7 +265,15 @@ def _distance(spec: Spec, liquidation: Decimal | None) -> Decimal | None:
 def _headroom(
     spec: Spec, rules: Rules, market: Market, limited: Iterable[tuple[Limits, Usage]]
 ) -> Iterable[Headroom]:
-    entry = Entry(rules.symbol, spec.side, spec.quantity, spec.entry_type, spec.price, market.mark_price)
+    entry = Entry(
+        rules.symbol,
+        spec.side,
+        spec.quantity,
+        spec.entry_type,
+        spec.price,
+        market.mark_price,
+        trigger=spec.trigger_price,
+    )
     notional = entry.notional
     for limits, usage in limited:
         whose = limits.source or limits.account
@@ -298,18 +312,18 @@ def orders_in_words(spec: Spec, rules: Rules) -> Iterable[str]:
     if spec.quantity <= 0 or spec.stop_loss is None or spec.take_profit is None:
         return
     armed = spec.protection is Protection.PRE_ARMED
-    limit = spec.entry_type is OrderType.LIMIT
+    rests = spec.rests
     if armed:
         yield _leg(spec, rules, stop=True, whole=False) + ", before the entry"
-        if not limit:
+        if not rests:
             yield _leg(spec, rules, stop=False, whole=False) + ", before the entry"
-    yield _entry_words(spec, rules, limit=limit)
+    yield _entry_words(spec, rules)
     first = ", with the first fill"
     if not armed:
         yield _leg(spec, rules, stop=True, whole=True) + first
     elif spec.part_targets:
         yield _leg(spec, rules, stop=True, whole=True) + ", once it is filled, in place of the first"
-    if not armed or limit or spec.part_targets:
+    if not armed or rests or spec.part_targets:
         yield _leg(spec, rules, stop=False, whole=True) + (first if not spec.part_targets else ", then")
     lot, least = lot_of(rules, OrderType.TAKE_PROFIT_MARKET), notional_judged(spec, rules)
     if spec.part_targets and last_share(spec.part_targets) > 0:
@@ -324,12 +338,12 @@ def orders_in_words(spec: Spec, rules: Rules) -> Iterable[str]:
                 )
 
 
-def _entry_words(spec: Spec, rules: Rules, *, limit: bool) -> str:
-    at = (
-        f"limit {own(spec.price, rules.tick_size)} {spec.time_in_force}"
-        if limit and spec.price is not None
-        else "at market"
-    )
+def _entry_words(spec: Spec, rules: Rules) -> str:
+    at = "at market"
+    if spec.entry_type.has_price and spec.price is not None:
+        at = f"limit {own(spec.price, rules.tick_size)} {spec.time_in_force}"
+    if spec.entry_type.is_conditional and spec.trigger_price is not None:
+        at = f"stop {at}, trigger {own(spec.trigger_price, rules.tick_size)} (mark price)"
     return (
         f"Entry: {spec.side} {own(spec.quantity, rules.step_size)} {rules.symbol} {at}{_position_side(spec)}"
     )

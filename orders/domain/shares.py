@@ -83,8 +83,9 @@ def _level_problems(spec: Spec, rules: Rules, mark: Decimal | None) -> Iterable[
     assert spec.take_profit is not None
     long = spec.side is Side.BUY
     toward = "above" if long else "below"
-    limit = spec.entry_type is OrderType.LIMIT
-    before, name = (spec.price, "the entry price") if limit else (mark, "the mark price")
+    farthest = max if long else min
+    named = [(price, f"the {what}") for what, price in spec.entry_prices]
+    before, name = farthest(named) if named else (None if spec.rests else mark, "the mark price")
     before, name = (spec.stop_loss, "the stop-loss") if before is None else (before, name)
     for part in spec.part_targets:
         level = part.level

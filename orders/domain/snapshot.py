@@ -97,7 +97,7 @@ class Spec:
     quantity: Decimal
     entry_type: OrderType
     protection: Protection
-    price: Decimal | None = None
+    price: Decimal | None = None  # of a LIMIT or STOP entry
     time_in_force: TimeInForce = TimeInForce.GTC
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
@@ -107,11 +107,39 @@ class Spec:
     multiplier_down: Decimal | None = None
     part_targets: tuple[PartTarget, ...] = ()
     follow: Follow = Follow.NOTHING
+    trigger_price: Decimal | None = None  # of a STOP_MARKET or STOP entry: the mark price it waits for
 
     @property
     def legs_wanted(self) -> int:
-        """Conditional orders that a trio keeps room for: its legs, and where they change in size a second stop."""
-        return LEGS_A_TRIO + len(self.part_targets) + bool(self.part_targets)
+        """Conditional orders that a trio keeps room for: its legs, where they change in size a second stop, and an entry
+        that waits for its trigger."""
+        parts = len(self.part_targets) + bool(self.part_targets)
+        return LEGS_A_TRIO + parts + self.entry_type.is_conditional
+
+    @property
+    def rests(self) -> bool:
+        """May the entry rest on the exchange before anything fills?"""
+        return self.entry_type is not OrderType.MARKET
+
+    @property
+    def entry_price(self) -> Decimal | None:
+        """The price at which the entry is reckoned: its limit, else its trigger; ``None``: at market, at the mark price."""
+        return self.price if self.entry_type.has_price else self.trigger_price
+
+    @property
+    def entry_prices(self) -> tuple[tuple[str, Decimal], ...]:
+        """What the stop and the target must lie on either side of, with the name of each."""
+        trigger = self.trigger_price if self.entry_type.is_conditional else None
+        limit = self.price if self.entry_type.has_price else None
+        named = (("trigger price", trigger), ("entry price", limit))
+        return tuple((name, price) for name, price in named if price is not None)
+
+    def worst_price(self, mark: Decimal | None) -> Decimal | None:
+        """What a unit of the entry may come to; ``None``: not known. A sale's limit fills at the market when that is higher."""
+        price = mark if self.entry_type is OrderType.MARKET else self.entry_price
+        if price is None or self.side is Side.BUY or not self.entry_type.has_price:
+            return price
+        return max(price, self.trigger_price or mark or ZERO)
 
     @property
     def exit_side(self) -> Side:
@@ -483,4 +511,6 @@ def _sum(values: Iterable[Decimal]) -> Decimal:
 
 PROTECTIVE = (Role.STOP_LOSS, Role.TAKE_PROFIT, Role.PART_TARGET)
 STOP_WORKING_TYPE = WorkingType.MARK_PRICE
+# As its stop: a price that triggers the one has not passed the other.
+ENTRY_WORKING_TYPE = WorkingType.MARK_PRICE
 TARGET_WORKING_TYPE = WorkingType.CONTRACT_PRICE

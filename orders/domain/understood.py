@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from exchange.types import OrderType, Side
 from orders.domain.errors import RuleBroken
-from orders.domain.rounding import entry_to_tick, on_grid, plain, scaled
+from orders.domain.rounding import entry_to_tick, on_grid, plain, scaled, to_grid
 from orders.domain.sizing import (
     Grid,
     Level,
@@ -32,6 +32,7 @@ class Written:
     quantity: Decimal | WrittenSize | None = None
     stop_loss: Decimal | Level | None = None
     take_profit: Decimal | Level | None = None
+    trigger_price: Decimal | None = None
 
     @property
     def needs_market(self) -> bool:
@@ -75,11 +76,14 @@ def understood(written: Written, around: Around) -> Understood:
 
 
 def _entry(written: Written, around: Around) -> Decimal | None:
-    if written.entry_type is not OrderType.LIMIT:
+    if written.entry_type is OrderType.MARKET:
         return around.mark
-    if written.price is None or written.price <= 0:
+    price = written.price if written.entry_type.has_price else written.trigger_price
+    if price is None or price <= 0:
         return None
-    return entry_to_tick(written.price, tick=around.grid.tick, side=written.side)
+    if not written.entry_type.has_price:
+        return to_grid(price, around.grid.tick, ROUND_CEILING if written.side is Side.BUY else ROUND_FLOOR)
+    return entry_to_tick(price, tick=around.grid.tick, side=written.side)
 
 
 def _level(
@@ -156,7 +160,9 @@ def _known(value: Decimal | None, problem: SizingProblem, missing: str, **facts:
 
 
 def _entry_name(written: Written) -> str:
-    return "the entry price" if written.entry_type is OrderType.LIMIT else "the mark price"
+    if written.entry_type is OrderType.MARKET:
+        return "the mark price"
+    return "the entry price" if written.entry_type.has_price else "the trigger price"
 
 
 def own(value: Decimal, grid: Decimal | None) -> str:

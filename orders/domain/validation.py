@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from exchange.refusals import Refusal
 from exchange.types import ZERO, LeverageBracket, OrderType, PositionMode, PositionSide, Side
+from orders.domain.enums import Protection
 from orders.domain.errors import RuleBroken
-from orders.domain.rounding import entry_to_tick, on_grid, plain, quantity_down, quantity_up
+from orders.domain.rounding import entry_to_tick, on_grid, plain, quantity_down, quantity_up, to_grid
 from orders.domain.shares import part_targets_problems
 from orders.domain.snapshot import Rules, Spec
 
@@ -113,11 +114,10 @@ def _quantity(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
 
 
 def _prices(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
-    priced = [("price", "entry price", spec.price)] if spec.entry_type is OrderType.LIMIT else []
-    if spec.entry_type is OrderType.LIMIT and spec.price is None:
-        yield RuleBroken("price", "A LIMIT entry needs a price.")
-    if spec.entry_type is OrderType.MARKET and spec.price is not None:
-        yield RuleBroken("price", "A MARKET entry takes no price: leave it empty, or choose LIMIT.")
+    kind = spec.entry_type
+    yield from _entry_terms(spec)
+    priced = [("price", "entry price", spec.price)] if kind.has_price else []
+    priced += [("trigger_price", "trigger price", spec.trigger_price)] if kind.is_conditional else []
     priced += [("stop_loss", "stop-loss", spec.stop_loss), ("take_profit", "take-profit", spec.take_profit)]
     for field, name, price in priced:
         if price is None:
@@ -147,18 +147,36 @@ def _prices(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
             )
 
 
+def _entry_terms(spec: Spec) -> Iterable[RuleBroken]:
+    """What each kind of entry must have, and what it must not."""
+    kind = spec.entry_type
+    if kind.has_price and spec.price is None:
+        yield RuleBroken("price", f"A {kind} entry needs a price.")
+    if not kind.has_price and spec.price is not None:
+        other = "STOP" if kind.is_conditional else "LIMIT"
+        yield RuleBroken("price", f"A {kind} entry takes no price: leave it empty, or choose {other}.")
+    if kind.is_conditional and spec.trigger_price is None:
+        yield RuleBroken("trigger_price", f"A {kind} entry needs a trigger price.")
+    if not kind.is_conditional and spec.trigger_price is not None:
+        other = "STOP" if kind.has_price else "STOP_MARKET"
+        yield RuleBroken(
+            "trigger_price", f"A {kind} entry takes no trigger price: leave it empty, or choose {other}."
+        )
+
+
 def _levels(spec: Spec, market: Market) -> Iterable[RuleBroken]:
     stop, target = spec.stop_loss, spec.take_profit
     if stop is None or target is None:
         return
     long = spec.side is Side.BUY
     below, above = ("below", "above") if long else ("above", "below")
-    limit = spec.entry_type is OrderType.LIMIT
-    references: list[tuple[str, Decimal, bool]] = []
-    if limit and spec.price is not None:
-        references.append(("entry price", spec.price, False))
-    if market.mark_price is not None:
+    references = [(name, price, False) for name, price in spec.entry_prices]
+    if market.mark_price is not None and _stop_meets_mark(spec):
         references.append(("mark price", market.mark_price, True))
+    armed = spec.entry_type.is_conditional
+    until = (
+        " while it waits beside the entry (PRE_ARMED). With ON_FIRST_FILL it goes out when the entry fills"
+    )
     for name, reference, is_mark in references:
         if stop == reference:
             yield RuleBroken("stop_loss", f"The stop-loss lies exactly on the {name} {plain(reference)}.")
@@ -166,10 +184,10 @@ def _levels(spec: Spec, market: Market) -> Iterable[RuleBroken]:
             yield RuleBroken(
                 "stop_loss",
                 f"The stop-loss {plain(stop)} is on the wrong side: for a {spec.side} entry it must lie "
-                f"{below} the {name} {plain(reference)}.",
+                f"{below} the {name} {plain(reference)}{until if is_mark and armed else ''}.",
                 Refusal.LEVEL_PASSED,
             )
-        if is_mark and limit:
+        if is_mark and spec.rests:
             continue  # a target between the market and a resting entry is sound: it goes on first fill
         if target == reference:
             yield RuleBroken("take_profit", f"The take-profit lies exactly on the {name} {plain(reference)}.")
@@ -179,7 +197,7 @@ def _levels(spec: Spec, market: Market) -> Iterable[RuleBroken]:
                 f"The take-profit {plain(target)} is on the wrong side: for a {spec.side} entry it must lie "
                 f"{above} the {name} {plain(reference)}.",
             )
-    price = spec.price if spec.entry_type is OrderType.LIMIT else market.mark_price
+    price = spec.entry_price if spec.rests else market.mark_price
     liquidation = liquidation_price(spec, market, price)
     if liquidation is not None and (stop <= liquidation if long else stop >= liquidation):
         over = ", estimated over the whole portfolio (multi-assets mode)" if market.portfolio else ""
@@ -191,8 +209,56 @@ def _levels(spec: Spec, market: Market) -> Iterable[RuleBroken]:
         )
 
 
+def _stop_meets_mark(spec: Spec) -> bool:
+    """Is the stop judged by today's mark price? One that goes out with a triggered entry is judged by the price then."""
+    return not spec.entry_type.is_conditional or spec.protection is Protection.PRE_ARMED
+
+
+def _trigger(spec: Spec, rules: Rules, mark: Decimal | None) -> Iterable[RuleBroken]:
+    """A stop entry waits above the market to buy, below it to sell; its limit lies within the band around its trigger."""
+    trigger, tick = spec.trigger_price, rules.tick_size
+    if not spec.entry_type.is_conditional or trigger is None:
+        return
+    buys = spec.side is Side.BUY
+    if mark is not None and (trigger <= mark if buys else trigger >= mark):
+        side = "above" if buys else "below"
+        near = trigger_next_to(mark, tick, side=spec.side) if tick else None
+        nearest = "" if near is None else f": {plain(near)} is the nearest valid trigger price"
+        yield RuleBroken(
+            "trigger_price",
+            f"The trigger price {plain(trigger)} has been reached already. A stop entry to {spec.side} waits {side} the mark "
+            f"price {plain(mark)}{nearest}.",
+            Refusal.LEVEL_PASSED,
+        )
+    price = spec.price if spec.entry_type.has_price else None
+    if price is None or not tick:
+        return
+    if buys and rules.multiplier_up and price > trigger * rules.multiplier_up:
+        edge = entry_to_tick(trigger * rules.multiplier_up, tick=tick, side=Side.BUY)
+        word, most = "above", "at most"
+    elif not buys and rules.multiplier_down and price < trigger * rules.multiplier_down:
+        edge = entry_to_tick(trigger * rules.multiplier_down, tick=tick, side=Side.SELL)
+        word, most = "below", "at least"
+    else:
+        return
+    yield RuleBroken(
+        "price",
+        f"Price {plain(price)} is too far {word} the trigger price {plain(trigger)}: the exchange accepts {most} "
+        f"{plain(edge)}.",
+        Refusal.PRICE_OUT_OF_RANGE,
+    )
+
+
+def trigger_next_to(mark: Decimal, tick: Decimal, *, side: Side) -> Decimal:
+    """Return the first trigger price of a stop entry that this mark price has not reached."""
+    if side is Side.BUY:
+        return to_grid(mark, tick, ROUND_FLOOR) + tick
+    return to_grid(mark, tick, ROUND_CEILING) - tick
+
+
 def _market(spec: Spec, rules: Rules, market: Market) -> Iterable[RuleBroken]:
     mark = market.mark_price
+    yield from _trigger(spec, rules, mark)
     limit = spec.entry_type is OrderType.LIMIT
     if limit and spec.price is not None and mark is not None:
         if spec.side is Side.BUY and rules.multiplier_up and spec.price > mark * rules.multiplier_up:
@@ -243,14 +309,11 @@ def margin_needed(spec: Spec, market: Market) -> Decimal | None:
     """Return what the entry takes of the free margin: its initial margin, and its fee as a taker; None: not known.
 
     The exchange takes a limit price as it is, but a sale never below the mark price, and a market order at about
-    that. Without a known leverage the whole notional counts.
+    that; of a stop entry it asks for nothing before the trigger. Without a known leverage the whole notional counts.
     """
-    mark, limit = market.mark_price, spec.entry_type is OrderType.LIMIT
-    price = spec.price if limit else mark
+    price = spec.worst_price(market.mark_price)
     if price is None:
         return None
-    if limit and spec.side is Side.SELL and mark is not None:
-        price = max(price, mark)
     notional = price * spec.quantity
     return notional / (market.leverage or 1) + notional * TAKER_FEE
 
@@ -262,11 +325,11 @@ def _money(value: Decimal) -> str:
 
 def smallest_quantity(spec: Spec, rules: Rules, mark_price: Decimal | None) -> Decimal | None:
     """Return the least quantity that satisfies minimum, step and notional; ``None`` when not knowable."""
-    price = spec.price if spec.entry_type is OrderType.LIMIT else mark_price
+    price = spec.entry_price if spec.rests else mark_price
     least = max(rules.quantity_min or ZERO, rules.market_quantity_min or ZERO)
     step = rules.step_size or least
     if rules.notional_min and price:
-        margin = Decimal(1) if spec.entry_type is OrderType.LIMIT else MARKET_MARGIN
+        margin = Decimal(1) if spec.entry_type.has_price else MARKET_MARGIN
         least = max(least, rules.notional_min * margin / price)
     elif rules.notional_min:
         return None

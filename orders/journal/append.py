@@ -126,6 +126,7 @@ def facts_of_view(view: OrderView) -> dict[str, Any]:
         "order_id": view.order_id,
         "algo_id": view.algo_id,
         "reason": view.reason,
+        **({} if view.child_state is None else {"child_state": view.child_state.value}),
     }
 
 
@@ -137,6 +138,7 @@ def view_of_facts(facts: dict[str, Any]) -> OrderView:
             "side": Side(facts["side"]),
             "type": OrderType(facts["type"]) if facts["type"] else None,
             "state": OrderState(facts["state"]),
+            "child_state": OrderState(facts["child_state"]) if facts.get("child_state") else None,
             "position_side": PositionSide(facts["position_side"]),
             "quantity": Decimal(facts["quantity"]),
             "executed": Decimal(facts["executed"]),

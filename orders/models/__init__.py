@@ -16,6 +16,7 @@ from orders.models.risk_limit import RiskLimit
 from orders.models.symbols import Symbol
 from orders.models.trio import (
     BreakEvenTrigger,
+    Chase,
     EntryChangeWish,
     Leg,
     LevelMove,
@@ -28,6 +29,7 @@ from orders.models.trio import (
 __all__ = [
     "AnchoredHead",
     "BreakEvenTrigger",
+    "Chase",
     "Clock",
     "EntryChangeWish",
     "FeePrice",

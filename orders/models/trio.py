@@ -13,6 +13,7 @@ from django.db import models
 
 from accounts.models import ExchangeAccount
 from exchange.types import OrderType, PositionSide, PriceKind, Side, TimeInForce
+from orders.domain.chasing import ChaseTerms
 from orders.domain.enums import Follow, Form, LegState, Protection, ReversalEnd, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Kept, Question, QuestionKind
 from orders.domain.rounding import plain
@@ -22,6 +23,7 @@ from orders.models.book import Slot
 from orders.models.fields import amount
 from orders.models.symbols import Symbol
 
+ENTRY_TYPES = (OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.STOP)
 POSITIVE = [MinValueValidator(Decimal("1E-16"), "must be greater than zero")]
 
 
@@ -41,7 +43,10 @@ class TrioOrder(models.Model):
     )
     quantity = amount(validators=POSITIVE)
     entry_type = models.CharField(
-        max_length=6, choices=[("MARKET", "MARKET"), ("LIMIT", "LIMIT")], default="MARKET"
+        max_length=11, choices=[(kind.value, kind.value) for kind in ENTRY_TYPES], default="MARKET"
+    )
+    trigger_price = amount(
+        null=True, blank=True, validators=POSITIVE, help_text="The mark price that a stop entry waits for."
     )
     price = amount(null=True, blank=True, validators=POSITIVE)
     time_in_force = models.CharField(
@@ -147,6 +152,7 @@ class TrioOrder(models.Model):
         "position_side",
         "quantity",
         "entry_type",
+        "trigger_price",
         "price",
         "time_in_force",
         "stop_loss",
@@ -264,7 +270,7 @@ class TrioOrder(models.Model):
 
     @property
     def is_followed(self) -> bool:
-        """Does its stop follow the price, or wait for one?"""
+        """Does its stop or its entry follow the price, or wait for one?"""
         return bool(self.moves.get("follows"))
 
     @property
@@ -272,8 +278,13 @@ class TrioOrder(models.Model):
         """Does its stop follow the price?"""
         return "trail" in self.moves.get("follows", ())
 
+    @property
+    def is_chasing(self) -> bool:
+        """Does its resting entry follow the price?"""
+        return "chase" in self.moves.get("follows", ())
+
     def follows_put(self, kind: str, follows: bool) -> None:
-        """Put into the row that a trail (or break-even at a price) has begun, or ended."""
+        """Put into the row that a trail (or break-even at a price, or a chase) has begun, or ended."""
         others = {known for known in self.moves.get("follows", ()) if known != kind}
         self.moves = self.moves | {"follows": sorted(others | {kind} if follows else others)}
 
@@ -308,6 +319,17 @@ class TrioOrder(models.Model):
     @property
     def is_entry_only(self) -> bool:
         return self.stop_loss is None and self.take_profit is None
+
+    @property
+    def entry_words(self) -> str:
+        """Say how it is entered: “market”, “limit 63000 GTC”, “stop at market, trigger 65000”."""
+        kind, words = OrderType(self.entry_type), "market"
+        if kind.has_price:
+            words = f"limit {plain(self.price)} {self.time_in_force}"
+        if not kind.is_conditional:
+            return words
+        how = words if kind.has_price else "at market"
+        return f"stop {how}, trigger {plain(self.trigger_price)}"
 
     @property
     def is_over(self) -> bool:
@@ -414,7 +436,7 @@ class EntryChangeWish(models.Model):
 
 
 class PriceFollower(models.Model):
-    """What was asked about a trio's stop that hangs on the price. Times suffixed ``_ts`` are exchange milliseconds."""
+    """What was asked about a trio's stop, or its entry, that hangs on the price. Times suffixed ``_ts`` are exchange milliseconds."""
 
     wanted_at = models.DateTimeField()
     wanted_by = models.CharField(max_length=150)
@@ -461,6 +483,28 @@ class Trail(PriceFollower):
             activation=self.activation,
             watches=PriceKind(self.watches),
         )
+
+
+class Chase(PriceFollower):
+    """A resting entry that follows the last price up to a bound, and how that ended. Prices are in the quote asset."""
+
+    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="chases")
+    bound = amount(validators=POSITIVE)
+    distance = amount(validators=POSITIVE)
+    step = amount(validators=POSITIVE)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=("trio",), condition=models.Q(end=""), name="one_chase_a_trio"),
+        )
+
+    def __str__(self) -> str:
+        return f"Chase of trio {self.trio_id}"
+
+    def terms(self, *, side: str, tick: Decimal) -> ChaseTerms:
+        """Return its terms, on today's tick."""
+        return ChaseTerms(Side(side), self.bound, self.distance, self.step, tick)
 
 
 class BreakEvenTrigger(PriceFollower):

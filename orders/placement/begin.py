@@ -121,7 +121,7 @@ class _Beginning:
         if plan.for_move:
             return
         asked, sent_at = {
-            Role.ENTRY: (trio.price, order.price),
+            Role.ENTRY: _changed_term((trio.trigger_price, order.trigger_price), (trio.price, order.price)),
             Role.STOP_LOSS: (trio.stop_loss, order.trigger_price),
             Role.TAKE_PROFIT: (trio.take_profit, order.trigger_price),
         }.get(plan.role, (None, None))
@@ -142,7 +142,7 @@ class _Beginning:
             leg.retry_at, leg.look_at, leg.looks = None, None, 0
             row_update(leg)
             return leg
-        facts = LegFacts(order.type.is_conditional, plan.form, LegState.PLANNED)
+        facts = LegFacts(order.type.is_conditional, plan.form, LegState.PLANNED, opens=plan.role.opens)
         first = self._sent(facts, order, kind)
         leg = Leg(
             client_id=order.client_id,
@@ -189,7 +189,10 @@ class _Beginning:
         note(
             self.trio, "request", f"Cancelling the {Role(leg.role).words}.", at=self.now, client_id=client_id
         )
-        return self._commit(leg, RequestKind.CANCEL, self.exchange.cancel_request(self._ref(leg)))
+        ref = self._ref(leg)
+        if leg.is_conditional and Role(leg.role).opens:  # what rests of an entry that triggered is its child
+            ref = replace(ref, child=leg.order_id)
+        return self._commit(leg, RequestKind.CANCEL, self.exchange.cancel_request(ref))
 
     def _cancel_foreign(self, client_id: str) -> SendCall:
         """Commit the cancel of somebody else's order; its line hangs on the entry, which is that person's as well."""
@@ -285,6 +288,8 @@ class _Beginning:
         before = self.decision.trio.state in (TrioState.QUEUED, TrioState.PLACING)
         if self._only_follows(role, kind):
             return Priority.MOVE
+        if kind is RequestKind.AMEND and self.trio.is_chasing:
+            return Priority.MOVE  # it rests meanwhile where it is
         if kind in (RequestKind.CANCEL, RequestKind.FOREIGN) or not (role.opens or before):
             return Priority.PROTECT
         return Priority.PLACE
@@ -312,6 +317,11 @@ class _Beginning:
             left = cover_deadline_ts(self.decision.trio) - self.at
             timeout = max(100, min(timeout, left))
         return timeout
+
+
+def _changed_term(*terms: tuple[Decimal | None, Decimal | None]) -> tuple[Decimal | None, Decimal | None]:
+    """Return the first of these pairs whose two sides differ, else the last."""
+    return next((pair for pair in terms if pair[0] != pair[1]), terms[-1])
 
 
 def _sending(plan: Plan, order: NewOrder) -> str:

@@ -131,7 +131,11 @@ def _ends_at_once(leg: Leg) -> bool:
     """Is this an order that never rests, so that its end can be read even if no event comes?"""
     if leg.type == OrderType.MARKET or leg.role == Role.EXIT:
         return True
-    return leg.role == Role.ENTRY and leg.trio.time_in_force in NEVER_RESTS
+    if leg.role != Role.ENTRY:
+        return False
+    if leg.is_conditional and leg.triggered_ts is None:
+        return False  # it waits for its trigger
+    return leg.type == OrderType.STOP_MARKET or leg.trio.time_in_force in NEVER_RESTS
 
 
 def _leg_line(leg: Leg) -> str:

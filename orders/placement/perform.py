@@ -165,7 +165,9 @@ def _looked_up(call: LookCall, exchange: Exchange) -> Answer:
     if view is not None or call.witness_since is None:
         return Answer(call, view=view)
     history = exchange.order_history(call.ref.symbol, since=call.witness_since, at=call.at)
-    view = next((order for order in history if order.client_id == call.ref.client_id), None)
+    found = [order for order in history if order.client_id == call.ref.client_id]
+    # The order born at a trigger may have its client id: what was sent comes first, with what its child did.
+    view = min(found, key=lambda order: order.conditional is not call.ref.conditional, default=None)
     return Answer(call, view=view, witnessed=True)
 
 

@@ -57,8 +57,8 @@ STATUS = {
 # A trio that lives keeps room for all its legs. Of those that only wait, the ones queued before it come first,
 # so that of two that begin at the same time one counts the other.
 CONDITIONALS = """
-    SELECT coalesce(sum(greatest(%s + CASE WHEN trio.part_targets = '[]' THEN 0
-        ELSE jsonb_array_length(trio.part_targets) + 1 END, (
+    SELECT coalesce(sum(greatest(%s + CASE WHEN trio.entry_type IN ('STOP_MARKET', 'STOP') THEN 1 ELSE 0 END
+        + CASE WHEN trio.part_targets = '[]' THEN 0 ELSE jsonb_array_length(trio.part_targets) + 1 END, (
         SELECT count(*) FROM orders_leg leg
         WHERE leg.trio_id = trio.id AND leg.state = ANY (%s) AND leg.type = ANY (%s)
     ))), 0)::int, coalesce((SELECT stranger_conditionals FROM orders_watch WHERE account_id = %s), 0)

@@ -22,7 +22,8 @@ from orders.risk_gates import HEARTBEAT_SECONDS
 MARK_AGE_MS = 1500  # the stream brings a mark price each second
 MARK_AHEAD_MS = 500  # so wrong our idea of the exchange's time may be
 BRACKETS_AGAIN_SECONDS = 600  # before a symbol that has none is asked about again
-# The margin of entries that the exchange does not know yet is not set apart there: it is promised here.
+# The margin of entries that the exchange does not know yet is not set apart there, nor that of entries which wait for
+# their trigger: it is promised here.
 # Joined as it is written: to plan the order of so many joins takes three times as long as to read the rows.
 AROUND = """
     SET LOCAL join_collapse_limit = 1;
@@ -32,7 +33,8 @@ AROUND = """
     ), promised AS MATERIALIZED (
         SELECT trio.account_id, symbol.margin_asset, sum(trio.margin_promised) AS amount
         FROM orders_trioorder trio JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
-        WHERE trio.state IN ('QUEUED', 'PLACING') AND trio.holds_slot AND trio.account_id = ANY (%(accounts)s)
+        WHERE (trio.state IN ('QUEUED', 'PLACING') OR trio.state = 'WORKING' AND trio.entry_type IN ('STOP_MARKET', 'STOP'))
+          AND trio.holds_slot AND trio.account_id = ANY (%(accounts)s)
           AND trio.id <> ALL (%(counted)s)
         GROUP BY trio.account_id, symbol.margin_asset
     )

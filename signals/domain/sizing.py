@@ -52,9 +52,15 @@ def _figures(
     terms: Terms, *, side: Side, mark: Decimal | None, atr: Decimal | None, grid: Grid, means: Means
 ) -> Figures:
     price = terms.price
-    if terms.entry_type is OrderType.LIMIT and price is not None:
+    if terms.entry_type.has_price and price is not None:
         price = entry_to_tick(price, tick=grid.tick, side=side)
-    entry = price if terms.entry_type is OrderType.LIMIT else mark
+    entry = (
+        mark
+        if terms.entry_type is OrderType.MARKET
+        else price
+        if terms.entry_type.has_price
+        else terms.trigger
+    )
     if entry is None:
         raise SignalRefused(RefusalKind.LEVEL_UNKNOWN, level="entry", missing="the mark price")
     stop = level_placed(

@@ -48,6 +48,7 @@ class Terms:
     price: Decimal | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     protection: str = ""
+    trigger: Decimal | None = None  # of a stop entry
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it is stored: decimals as text, without what is not said."""
@@ -59,7 +60,9 @@ class Terms:
             found["size"] = size_as_json(self.size)
         if self.price is not None:
             found["price"] = plain(self.price)
-        if self.entry_type is OrderType.LIMIT:
+        if self.trigger is not None:
+            found["trigger"] = plain(self.trigger)
+        if self.entry_type.has_price:
             found["time_in_force"] = self.time_in_force.value
         if self.protection:
             found["protection"] = self.protection
@@ -74,6 +77,7 @@ class Terms:
             size=size_from_json(said["size"]) if said.get("size") else None,
             entry_type=_word(OrderType, "entry_type", said.get("entry_type", OrderType.MARKET)),
             price=decimal("price", said["price"]) if said.get("price") is not None else None,
+            trigger=decimal("trigger", said["trigger"]) if said.get("trigger") is not None else None,
             time_in_force=_word(TimeInForce, "time_in_force", said.get("time_in_force", TimeInForce.GTC)),
             protection=str(said.get("protection", "")),
         )

@@ -18,7 +18,13 @@ BYTES_MAX: Final = 256 * 1024
 ROWS_MAX: Final = 500
 CELL_MAX: Final = 200
 REQUIRED: Final = ("account", "symbol", "side", "quantity", "stop_loss", "take_profit")
-COLUMNS: Final = (*REQUIRED[:4], "price", "time_in_force", *REQUIRED[4:], "protection")
+COLUMNS: Final = (*REQUIRED[:4], "trigger_price", "price", "time_in_force", *REQUIRED[4:], "protection")
+ENTRIES: Final = {  # by whether a trigger and a price are named
+    (False, False): OrderType.MARKET,
+    (False, True): OrderType.LIMIT,
+    (True, False): OrderType.STOP_MARKET,
+    (True, True): OrderType.STOP,
+}
 PROTECTIONS: Final = ("", "PRE_ARMED", "ON_FIRST_FILL")
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -131,6 +137,7 @@ def _row(number: int, names: list[str], cells: list[str]) -> Row:
     side = reader.word("side", ("BUY", "SELL"))
     quantity, stop, target = (reader.number(name) for name in ("quantity", "stop_loss", "take_profit"))
     price = reader.number("price") if by_name.get("price") else None
+    trigger = reader.number("trigger_price") if by_name.get("trigger_price") else None
     force = reader.word("time_in_force", (known.value for known in TimeInForce), TimeInForce.GTC.value)
     protection = reader.word("protection", PROTECTIONS)
     if reader.problems or quantity is None or stop is None or target is None:
@@ -139,8 +146,9 @@ def _row(number: int, names: list[str], cells: list[str]) -> Row:
         stop=Level(LevelKind.PRICE, stop),
         target=Level(LevelKind.PRICE, target),
         size=Size(SizeKind.QUANTITY, quantity),
-        entry_type=OrderType.MARKET if price is None else OrderType.LIMIT,
+        entry_type=ENTRIES[trigger is not None, price is not None],
         price=price,
+        trigger=trigger,
         time_in_force=TimeInForce(force),
         protection=protection,
     )

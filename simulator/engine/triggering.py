@@ -12,7 +12,7 @@ from simulator.engine.decimals import ZERO
 from simulator.engine.exchange import Exchange
 from simulator.engine.margin import available_of
 from simulator.engine.market import Market
-from simulator.engine.matching import take_liquidity
+from simulator.engine.matching import takable_quantity, take_liquidity
 from simulator.engine.order_lifecycle import add_order, end_algo, end_order, expire_exits_without_position
 from simulator.engine.records import Algo, Order, is_hedge_exit
 
@@ -48,6 +48,13 @@ def place_child(ex: Exchange, book: AccountBook, algo: Algo, market: Market, now
     user_events.algo_update(ex, algo, now)
     add_order(ex, book, child, now)
     if child.type == "LIMIT" and algo.tif == "GTX" and is_marketable(market, child.side, child.price):
+        end_order(ex, book, child, "EXPIRED", now, reason=8)
+        return
+    if (
+        child.type == "LIMIT"
+        and algo.tif == "FOK"
+        and takable_quantity(market, child.side, child.price) < child.quantity
+    ):
         end_order(ex, book, child, "EXPIRED", now, reason=8)
         return
     take_liquidity(ex, book, child, market, now)

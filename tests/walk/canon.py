@@ -158,7 +158,7 @@ def world_key(world: World) -> Hashable:
             world.zone,
             (world.bar[1], away(world.bar[0], ts)) if world.bar[0] > ts else None,
             world.meddled,
-            tuple([(c.kind, c.client_id, away(c.at, ts), c.witness) for c in world.calls]),
+            tuple([(c.kind, c.client_id, away(c.at, ts), c.witness, c.child) for c in world.calls]),
             tuple(
                 [
                     (c.kind, c.client_id, away(c.at, ts), a.verdict, a.code, a.view, a.failed, a.position)
@@ -254,6 +254,7 @@ def _leg_key(world: World, leg: LegRow, now: int, ts: int, as_of: int) -> Hashab
         facts.filled,
         facts.acknowledged,
         facts.late,
+        facts.order_id,
         leg.refused_code,
         min(leg.looks, 2),
         looked,

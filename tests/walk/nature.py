@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
-from exchange.types import PositionMode
+from exchange.types import OrderType, PositionMode
 from orders.domain.enums import Role, TrioState
 from orders.domain.snapshot import Move as LevelMove
 from orders.domain.snapshot import SizeWish
@@ -29,7 +29,17 @@ def child(world: World, *, client_id: str, take: int | None = None, refuse: str 
     world.fills -= take is not None
     if refuse == "margin":
         pay(world, "faults")
-    venue.child(world, order, take=take, refuse=refuse)
+    if order.role is Role.ENTRY:
+        venue.enter(world, order, take=take, refuse=refuse)
+    else:
+        venue.child(world, order, take=take, refuse=refuse)
+
+
+def _reach(world: World, *, client_id: str) -> None:
+    order = world.order(client_id)
+    assert order is not None
+    world.now += LATENCY
+    venue.reach(world, order)
 
 
 def _stick(world: World, *, client_id: str) -> None:
@@ -43,19 +53,27 @@ def environment(world: World) -> Iterator[Move]:
     for order in children(world):
         name = order.client_id
         yield f"the child of {name} executes", partial(child, client_id=name)
+        entry = order.role is Role.ENTRY
         whole = min(world.position, world.position if order.closing else order.quantity)
+        if entry:
+            whole = 0 if world.setting.spec.entry_type is OrderType.STOP else order.quantity
         if world.fills > 0 and whole > 1:
             yield (
                 f"the child of {name} executes one lot, the rest expires",
                 partial(child, client_id=name, take=1),
             )
         hedge = world.setting.spec.mode is PositionMode.HEDGE
-        if hedge and not order.closing and order.quantity > world.position > 0:
+        if hedge and not entry and not order.closing and order.quantity > world.position > 0:
             yield f"the child of {name} is refused whole", partial(child, client_id=name, refuse="excess")
-        if world.faults and world.position > 0:
+        if world.faults and (world.position > 0 or entry):
             yield f"{name} is rejected at its trigger", partial(child, client_id=name, refuse="margin")
             yield f"{name} is stuck at its trigger", partial(_stick, client_id=name)
     for order in world.orders:
+        if order.role is Role.ENTRY and order.conditional and order.status == "NEW" and not order.born:
+            yield "the price reaches the entry's trigger", partial(_reach, client_id=order.client_id)
+            continue
+        if order.status == "TRIGGERING" and order.role is Role.ENTRY:
+            continue
         if order.role is Role.ENTRY and order.live and world.fills > 0:
             rest = order.quantity - order.filled
             yield f"the entry fills {rest}", partial(_fill, lots=rest)
@@ -81,7 +99,11 @@ def environment(world: World) -> Iterator[Move]:
     yield from _people(world)
     if world.faults:
         for order in world.orders:
-            if order.status == "NEW" and order.conditional and not order.hidden_until > world.now_ts:
+            if (
+                order.status == "NEW"
+                and order.conditional
+                and not (order.born or order.hidden_until > world.now_ts)
+            ):
                 yield f"the exchange forgets {order.client_id}", partial(_forget, client_id=order.client_id)
                 yield (
                     f"{order.client_id} expires by itself",

@@ -181,7 +181,7 @@ def asked(world: World, call: Call, *, take: int | None = None, stale: bool = Fa
     if call.kind == "OBSERVE":
         return venue.observe(world, stale=stale)
     if call.kind == "CANCEL":
-        return venue.cancel(world, call.client_id, call.at)
+        return venue.cancel(world, call.client_id, call.at, child=call.child)
     assert call.plan is not None
     if call.kind == "TEST":
         return Answer(Verdict.ACCEPTED)

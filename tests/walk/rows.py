@@ -281,6 +281,23 @@ ROWS: Final[dict[str, Row]] = {name: _turned(*what) for name, *what in LIFE} | {
     "exit fills wholly": _flat_by_ours,
     "exit ends partly filled": _exit_rest,
     "entry ends partly filled": _entry_partly,
+    "stop entry refused at its trigger: its stop is taken back": lambda t, d: (
+        t.state is S.WORKING and d.trio.state is S.WITHDRAWING and d.trio.cause is Cause.ENTRY_REFUSED
+    ),
+    "stop entry triggered, its limit order rests: withdrawn, that order is cancelled": lambda t, d: (
+        t.spec.entry_type is OrderType.STOP
+        and t.entry is not None
+        and t.entry.triggered_ts is not None
+        and isinstance(d.step, Cancel)
+        and t.entry.client_id in d.step.client_ids
+    ),
+    "stop entry finished, what it filled not said: looked up": lambda t, d: (
+        t.spec.entry_type.is_conditional
+        and isinstance(d.step, Confirm)
+        and t.entry is not None
+        and t.entry.state is LegState.TRIGGERED
+        and d.step.client_id == t.entry.client_id
+    ),
     "hedge: a target above the position is joined by one for all of it": lambda t, d: (
         t.spec.mode is PositionMode.HEDGE
         and t.spec.entry_type is OrderType.MARKET

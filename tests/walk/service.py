@@ -134,6 +134,7 @@ def _leg_view(world: World, leg: LegRow) -> LegView:
         state=facts.state,
         quantity=facts.quantity,
         filled=facts.filled,
+        price=facts.price,
         trigger_price=facts.trigger_price,
         number=leg.number,
         for_move=leg.for_move,
@@ -283,7 +284,9 @@ def _submit(world: World, plan: Plan, *, test: bool) -> None:
             plan.form,
             state,
             quantity=order.quantity or ZERO,
+            price=order.price,
             trigger_price=order.trigger_price,
+            opens=plan.role.opens,
         )
         row = LegRow(order.client_id, plan.role, plan.generation, facts, plan.number, plan.for_move)
     else:
@@ -311,15 +314,17 @@ def sendable(order: NewOrder) -> WireRequest:
 
 def _cancel(world: World, client_id: str) -> None:
     world.put_leg(replace(world.leg(client_id), retry_at=None))
-    _commit(world, client_id, "CANCEL", None)
+    facts = world.leg(client_id).facts
+    child = facts.conditional and facts.opens and facts.order_id is not None
+    _commit(world, client_id, "CANCEL", None, child=child)
 
 
-def _commit(world: World, client_id: str, kind: str, plan: Plan | None) -> None:
+def _commit(world: World, client_id: str, kind: str, plan: Plan | None, *, child: bool = False) -> None:
     world.requests = (
         *world.requests,
         Request(client_id, RequestKind(kind), world.now_ts, world.now),
     )
-    call = Call(kind, world.now_ts, client_id, len(world.requests) - 1, plan)
+    call = Call(kind, world.now_ts, client_id, len(world.requests) - 1, plan, child=child)
     world.calls = (*world.calls, call)
 
 

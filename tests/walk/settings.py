@@ -74,6 +74,10 @@ def variants(bound: Bound) -> list[Setting]:
     resting = found["LIMIT PRE_ARMED ONE_WAY"]
     market = found["MARKET ON_FIRST_FILL ONE_WAY"]
     alone = replace(market, stop_loss=None, take_profit=None)
+    breakout = replace(market, entry_type=OrderType.STOP_MARKET, trigger_price=Decimal(100))
+    armed = replace(breakout, protection=Protection.PRE_ARMED)
+    hedge = found["LIMIT ON_FIRST_FILL HEDGE"]
+    stop_limit = replace(hedge, entry_type=OrderType.STOP, trigger_price=Decimal(100))
     limit_alone = replace(alone, entry_type=OrderType.LIMIT, price=Decimal(100))
     return [
         Setting("LIMIT PRE_ARMED, good till five seconds", resting, bound, good_till=5000),
@@ -88,4 +92,8 @@ def variants(bound: Bound) -> list[Setting]:
         Setting("MARKET, entry only", alone, bound),
         Setting("LIMIT, entry only", limit_alone, bound),
         Setting("MARKET, dry run", market, bound, dry_run=True),
+        Setting("STOP_MARKET ON_FIRST_FILL", breakout, bound),
+        Setting("STOP_MARKET PRE_ARMED", armed, bound),
+        Setting("STOP ON_FIRST_FILL HEDGE", stop_limit, bound),
+        Setting("STOP PRE_ARMED HEDGE", replace(stop_limit, protection=Protection.PRE_ARMED), bound),
     ]

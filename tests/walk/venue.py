@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
@@ -19,6 +20,7 @@ from exchange.types import (
 from orders.domain.enums import Role, Verdict
 from tests.walk.world import LOTS, RECV_WINDOW, RULES, Answer, Call, Event, Violation, World, XOrder
 
+BORN = 9  # the exchange's number of the order born at the entry's trigger
 STATES = {
     "NEW": OrderState.NEW,
     "PARTIALLY_FILLED": OrderState.PARTIALLY_FILLED,
@@ -40,6 +42,8 @@ def view(
     at: int,
     conditional: bool,
     reason: str = "",
+    number: int | None = None,
+    child_state: OrderState | None = None,
 ) -> OrderView:
     return OrderView(
         client_id=client_id,
@@ -52,15 +56,22 @@ def view(
         executed=LOTS[executed],
         updated_at=at,
         conditional=conditional,
-        order_id=None,
+        order_id=number,
         algo_id=1 if conditional else None,
         average_price=Decimal(100) if executed else None,
         reason=reason,
+        child_state=child_state,
     )
 
 
 def shown(order: XOrder) -> OrderView:
     """Return the order as answers, lists and look-ups show it."""
+    if order.born:
+        state = OrderState.TRIGGERED if order.live else OrderState.FINISHED
+        return view(
+            order.client_id, state, order.quantity, order.filled, order.updated, True, order.reason, BORN,
+            STATES[order.status],
+        )  # fmt: skip
     return view(
         order.client_id,
         STATES[order.status],
@@ -70,6 +81,18 @@ def shown(order: XOrder) -> OrderView:
         order.conditional,
         order.reason,
     )
+
+
+def told(order: XOrder) -> Iterable[OrderView]:
+    """Yield what the stream tells of an order as it is: of one born at a trigger, and then of its parent's end."""
+    if not order.born:
+        yield shown(order)
+        return
+    words = order.client_id, STATES[order.status], order.quantity, order.filled, order.updated
+    yield view(*words, False, order.reason, BORN)
+    if not order.live:
+        name, _, *rest = words
+        yield view(name, OrderState.FINISHED, *rest, True, order.reason, BORN)
 
 
 # --- requests ---------------------------------------------------------------------------------
@@ -138,8 +161,9 @@ def _enter(world: World, order: NewOrder, take: int | None, role: Role) -> Answe
     if role is Role.ADD and any(o.role is Role.ADD for o in world.orders) and world.wishes < 2:
         raise Violation("the exchange took an add twice")
     whole = int(order.quantity or 0)
+    waits = order.type.is_conditional
     placed = XOrder(
-        order.client_id, role, False, False, whole, "NEW", placed=world.now_ts, updated=world.now_ts
+        order.client_id, role, waits, False, whole, "NEW", placed=world.now_ts, updated=world.now_ts
     )
     world.put_order(placed)
     if order.type is OrderType.MARKET and take != 0:
@@ -150,7 +174,7 @@ def _enter(world: World, order: NewOrder, take: int | None, role: Role) -> Answe
         world.put_order(placed)
         move(world, filled)
         _tell(world, placed)
-    elif order.type is OrderType.LIMIT or take == 0:
+    elif order.type is not OrderType.MARKET or take == 0:
         _tell(world, placed)
     return Answer(Verdict.ACCEPTED, view=shown(placed))
 
@@ -180,19 +204,19 @@ def _exit(world: World, order: NewOrder, take: int | None, role: Role) -> Answer
     return Answer(Verdict.ACCEPTED, view=shown(done))
 
 
-def cancel(world: World, client_id: str, at: int) -> Answer:
-    """Cancel by id. A conditional order's answer tells nothing but its id."""
+def cancel(world: World, client_id: str, at: int, *, child: bool = False) -> Answer:
+    """Cancel by id. A conditional order's answer tells nothing but its id; ``child``: by the number of what it became."""
     if world.now_ts > at + RECV_WINDOW:
         return Answer(Verdict.NOT_EXECUTED, -1021)
     order = world.order(client_id)
-    if order is None or not order.live or order.status == "TRIGGERING":
+    if order is None or not order.live or order.status == "TRIGGERING" or order.born is not child:
         return Answer(Verdict.REFUSED, -2011)
     end(world, order, "CANCELED")
     gone = world.order(client_id)
     assert gone is not None
-    if order.conditional:
+    if order.conditional and not child:
         return Answer(Verdict.ACCEPTED, view=view(client_id, OrderState.CANCELED, 0, 0, 0, True))
-    return Answer(Verdict.ACCEPTED, view=shown(gone))
+    return Answer(Verdict.ACCEPTED, view=next(iter(told(gone))))
 
 
 def look(world: World, call: Call) -> Answer:
@@ -265,6 +289,31 @@ def trigger(world: World, zone: int) -> None:
     refresh(world)
 
 
+def reach(world: World, order: XOrder) -> None:
+    """Let the price reach the entry's trigger."""
+    order = replace(order, status="TRIGGERING", triggered=world.now_ts, updated=world.now_ts)
+    world.put_order(order)
+    _tell(world, order)
+
+
+def enter(world: World, order: XOrder, *, take: int | None = None, refuse: str = "") -> None:
+    """Let the order born at the entry's trigger rest (STOP), execute in full, or in part (its rest expires)."""
+    if refuse:
+        end(world, order, "REJECTED", refuse)
+        return
+    if world.setting.spec.entry_type is OrderType.STOP:
+        order = replace(order, status="NEW", updated=world.now_ts)
+        world.put_order(order)
+        _tell(world, order)
+        return
+    filled = order.quantity if take is None else take
+    status = "FILLED" if filled == order.quantity else "EXPIRED"
+    order = replace(order, status=status, filled=filled, updated=world.now_ts)
+    world.put_order(order)
+    move(world, filled)
+    _tell(world, order)
+
+
 def child(world: World, order: XOrder, *, take: int | None = None, refuse: str = "") -> None:
     """Let the order born at a trigger execute, in full, in part (its rest expires), or not at all."""
     hedge = world.setting.spec.mode is PositionMode.HEDGE
@@ -303,7 +352,7 @@ def move(world: World, change: int) -> None:
 
 
 def _tell(world: World, order: XOrder) -> None:
-    world.events = (*world.events, Event(world.now_ts, shown(order)))
+    world.events = (*world.events, *(Event(world.now_ts, seen) for seen in told(order)))
 
 
 # --- who covers, by the exchange's own orders -------------------------------------------------

@@ -134,6 +134,12 @@ class XOrder:
     def live(self) -> bool:
         return self.status in ("NEW", "PARTIALLY_FILLED", "TRIGGERING")
 
+    @property
+    def born(self) -> bool:
+        """Is it an entry that has triggered: an ordinary order by now?"""
+        entered = self.role is Role.ENTRY and self.conditional
+        return entered and self.triggered is not None and self.status not in ("TRIGGERING", "REJECTED")
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -145,6 +151,7 @@ class Call:
     request: int = -1
     plan: Plan | None = None
     witness: bool = False
+    child: bool = False  # a cancel of the order born at a trigger, by its number
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ def _joined(order: OrderView, child: OrderView) -> OrderView:
         order_id=child.order_id,
         executed=child.executed,
         average_price=child.average_price,
+        child_state=child.state,
         updated_at=max(order.updated_at, child.updated_at),
         raw={**order.raw, "child": dict(child.raw)},
     )

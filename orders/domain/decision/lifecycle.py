@@ -69,6 +69,7 @@ WITHDRAWN_AS: Final = {
     Cause.PLACE_BEFORE:    S.EXPIRED,
     Cause.ENTRY_ENDED:     S.EXPIRED,
     Cause.LIMIT:           S.REFUSED,
+    Cause.ENTRY_REFUSED:   S.ROLLED_BACK,    # a stop entry, at its trigger
     Cause.STOP_GONE:       S.ROLLED_BACK,
     Cause.LEVEL_PASSED:    S.ROLLED_BACK,
 }

@@ -14,6 +14,7 @@ from orders.domain.enums import Form, Role
 from orders.domain.fitting import first_of, lot_of
 from orders.domain.rounding import to_grid
 from orders.domain.snapshot import (
+    ENTRY_WORKING_TYPE,
     STOP_WORKING_TYPE,
     TARGET_WORKING_TYPE,
     LegView,
@@ -37,7 +38,7 @@ def client_id(trio: TrioSnapshot, role: Role) -> str:
 
 def entry_plan(trio: TrioSnapshot, again: LegView | None) -> Plan:
     spec = trio.spec
-    limit = spec.entry_type is OrderType.LIMIT
+    has_price, conditional = spec.entry_type.has_price, spec.entry_type.is_conditional
     order = NewOrder(
         client_id=again.client_id if again else client_id(trio, Role.ENTRY),
         symbol="",
@@ -45,8 +46,11 @@ def entry_plan(trio: TrioSnapshot, again: LegView | None) -> Plan:
         type=spec.entry_type,
         position_side=spec.position_side,
         quantity=spec.quantity,
-        price=spec.price if limit else None,
-        time_in_force=spec.time_in_force if limit else None,
+        price=spec.price if has_price else None,
+        trigger_price=spec.trigger_price if conditional else None,
+        time_in_force=spec.time_in_force if has_price else None,
+        working_type=ENTRY_WORKING_TYPE if conditional else None,
+        price_protect=False if conditional else None,
     )
     return Plan(Role.ENTRY, generation(trio, Role.ENTRY, again), Form.QUANTITY, order, again is not None)
 

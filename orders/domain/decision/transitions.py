@@ -63,6 +63,7 @@ CLOSED_BY: Final[Mapping[str, Cause]] = {
     ClosedBy.DELIVERY.value: Cause.DELIVERY,
 }
 NOT_TAKEN: Final[Mapping[Refusal | None, str]] = {
+    Refusal.LEVEL_PASSED: "The price had already passed the entry's trigger, so it was not placed.",
     Refusal.WOULD_TAKE: "The entry was post-only (GTX) and would have traded at once, so it was not placed.",
     Refusal.NOT_FILLED_AT_ONCE: "The entry was to fill whole at once or not at all (FOK), and could not.",
 }
@@ -121,6 +122,14 @@ def limit_refuses(trio: TrioSnapshot) -> Implied | None:
     return None
 
 
+def dry_run_untested(trio: TrioSnapshot) -> Implied | None:
+    """The exchange tries out no order that waits for a trigger: a dry run of one ends with what was checked here."""
+    if not trio.dry_run or not trio.spec.entry_type.is_conditional:
+        return None
+    reason = "Dry run: checked here; the exchange tries out no stop entry. Nothing was placed."
+    return Implied(Transition.TESTED, None, reason)
+
+
 def dry_run_refused(trio: TrioSnapshot) -> Implied | None:
     """The exchange checked the entry of a dry run and would have refused it."""
     entry = trio.entry
@@ -161,6 +170,7 @@ QUEUED: Final[tuple[TransitionRule, ...]] = (
     flat_before_placing,
     dry_run_passed,
     limit_refuses,
+    dry_run_untested,
     dry_run_refused,
     slot_taken,
     legs_do_not_fit,
@@ -303,6 +313,18 @@ def entry_expired(trio: TrioSnapshot) -> Implied | None:
     return None
 
 
+def entry_refused_at_trigger(trio: TrioSnapshot) -> Implied | None:
+    """The exchange judges the margin of a stop entry when it triggers, and refused it then: it is not placed again."""
+    entry = trio.entry
+    if entry is None or entry.state is not LegState.REJECTED or not entry.acknowledged:
+        return None
+    if entry.trigger_price is None:
+        return None
+    why = entry.refused_text.rstrip(".") or "no reason given"
+    reason = f"The exchange refused the entry at its trigger: {why}."
+    return Implied(Transition.WITHDRAW, Cause.ENTRY_REFUSED, reason)
+
+
 def entry_gone(trio: TrioSnapshot) -> Implied | None:
     """The entry rested, and is no longer there: it is not placed again."""
     if _entry_is(trio, LegState.WRITTEN_OFF, LegState.REJECTED):
@@ -341,6 +363,7 @@ WITHDRAW: Final[tuple[TransitionRule, ...]] = (
     entry_taken_off,
     entry_cancelled,
     entry_expired,
+    entry_refused_at_trigger,
     entry_gone,
     waiting_stop_gone,
     waiting_stop_passed,
@@ -368,7 +391,8 @@ def first_fill(trio: TrioSnapshot) -> Implied | None:
 
 
 def entry_not_taken(trio: TrioSnapshot) -> Implied | None:
-    """A GTX entry would have traded at once, or a FOK entry could not fill whole: as asked for, it is not placed."""
+    """A GTX entry would have traded at once, a FOK entry could not fill whole, or the price was past a stop entry's trigger:
+    as asked for, it is not placed."""
     entry = trio.entry
     if entry is None or entry.state is not LegState.REJECTED or entry.refusal not in NOT_TAKEN:
         return None
@@ -410,6 +434,7 @@ def entry_rests(trio: TrioSnapshot) -> Implied | None:
 PLACING: Final[tuple[TransitionRule, ...]] = (
     first_fill,
     entry_not_taken,
+    entry_refused_at_trigger,
     entry_refused,
     entry_lost,
     leg_refused_before_entry,

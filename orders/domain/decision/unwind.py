@@ -303,6 +303,8 @@ def stuck_put_to_person(trio: TrioSnapshot, leg: LegView) -> Step | None:
     """A leg that triggered, neither executes nor is cancelled, is put to a person: it could hit the next position."""
     if leg.triggered_ts is None or leg.state is not LegState.TRIGGERED or trio.position > 0:
         return None
+    if leg.role.opens and leg.price is not None:
+        return None  # what was born at its trigger rests like any limit order
     tried = leg.cancel_at > 0 and leg.cancel is RequestStatus.NONE  # and still there by a look-up since
     if not tried or trio.now_ts - leg.triggered_ts <= trio.policies.naked_limit or trio.question is not None:
         return None

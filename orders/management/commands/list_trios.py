@@ -56,6 +56,7 @@ def _row(trio: TrioOrder, results: Sequence[NetPnl]) -> dict[str, Any]:
         "quantity": decimals(trio.quantity, step),
         "filled": decimals(_filled(trio), step),
         "entry_type": trio.entry_type,
+        "trigger_price": None if trio.trigger_price is None else decimals(trio.trigger_price, tick),
         "price": None if trio.price is None else decimals(trio.price, tick),
         "entry_price": average,
         "stop_loss": None if trio.stop_loss is None else decimals(trio.stop_loss, tick),

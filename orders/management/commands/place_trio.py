@@ -7,7 +7,7 @@ from typing import Any
 
 from accounts.cli import CommandResult
 from accounts.operators import os_operator
-from exchange.types import PositionSide, Side, TimeInForce
+from exchange.types import OrderType, PositionSide, Side, TimeInForce
 from infrastructure import job_queue
 from infrastructure.connections import UNANSWERED, database_silent
 from orders.cli.commands import (
@@ -26,10 +26,11 @@ from orders.cli.wait import FROM_THE_START
 from orders.domain.enums import Protection, TargetPolicy
 from orders.domain.errors import TrioRefused
 from orders.models import TrioOrder
+from orders.models.trio import ENTRY_TYPES
 from orders.services import symbol_get, trio_check, trio_draft
 from orders.specs import part_targets_read
 
-ENTRIES = ("MARKET", "LIMIT")
+ENTRIES = tuple(kind.value for kind in ENTRY_TYPES)
 
 
 class Command(TrioCommand):
@@ -59,9 +60,23 @@ class Command(TrioCommand):
             help="take-profits for a share each, nearest first, such as 62000:50,63000:25; the take-profit takes what they leave",
         )
         add_follow(parser)
-        add("--entry", metavar="TYPE", help="MARKET (as it is when left out) or LIMIT")
-        add("--price", metavar="PRICE", help="of a LIMIT entry")
-        add("--time-in-force", metavar="TIF", help="of a LIMIT entry: GTC (when left out), IOC, FOK or GTX")
+        add(
+            "--entry",
+            metavar="TYPE",
+            help="MARKET (as it is when left out), LIMIT, STOP_MARKET (at market once the trigger is reached) or STOP (a limit"
+            " order then)",
+        )
+        add("--price", metavar="PRICE", help="of a LIMIT or STOP entry")
+        add(
+            "--trigger",
+            metavar="PRICE",
+            help="of a STOP_MARKET or STOP entry: the mark price it waits for, above the market to buy, below it to sell",
+        )
+        add(
+            "--time-in-force",
+            metavar="TIF",
+            help="of a LIMIT or STOP entry: GTC (when left out), IOC, FOK or GTX",
+        )
         add(
             "--position-side",
             metavar="SIDE",
@@ -115,8 +130,9 @@ def _draft(options: dict[str, Any]) -> TrioOrder:
     symbol = symbol_get(account.environment, options["symbol"])
     entry = word(options["entry"], ENTRIES, "entry") or "MARKET"
     time_in_force = word(options["time_in_force"], list(TimeInForce), "time in force")
-    if time_in_force and entry == "MARKET":
-        raise TrioRefused("A MARKET entry takes no time in force: leave it out, or choose --entry LIMIT.")
+    if time_in_force and not OrderType(entry).has_price:
+        other = "STOP" if OrderType(entry).is_conditional else "LIMIT"
+        raise TrioRefused(f"A {entry} entry takes no time in force: leave it out, or choose --entry {other}.")
     return trio_draft(
         account=account,
         symbol=symbol,
@@ -128,6 +144,7 @@ def _draft(options: dict[str, Any]) -> TrioOrder:
         follow=follow_of(options["follow"]) or "",
         entry_type=entry,
         price=number(options["price"], "price"),
+        trigger_price=number(options["trigger"], "trigger price"),
         time_in_force=time_in_force or TimeInForce.GTC.value,
         position_side=word(options["position_side"], list(PositionSide), "position side"),
         protection=word(options["protection"], list(Protection), "protection"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -20,11 +21,13 @@ from exchange.types import (
     OrderEvent,
     OrderRef,
     OrderState,
+    OrderType,
     OrderView,
     OurMs,
     PositionMode,
     Side,
     Stamp,
+    TimeInForce,
 )
 from simulator import Simulator
 from simulator.transport import InProcessAdapter
@@ -164,6 +167,33 @@ def test_a_stop_is_cancelled_by_our_id(exchange: BinanceExchange) -> None:
     assert cancelled is not None
     assert (cancelled.state, cancelled.conditional) == (OrderState.CANCELED, True)
     assert exchange.open_orders(at=at(exchange)) == []
+
+
+def test_a_stop_entry_is_followed_to_its_child_and_cancelled_there(
+    simulator: Simulator, exchange: BinanceExchange
+) -> None:
+    # Given a stop entry whose limit order rests since its trigger
+    waits = a_stop(
+        client_id="ab12-1-e1", type=OrderType.STOP, side=Side.BUY, trigger_price=Decimal("64000.0"),
+        price=Decimal("63900.0"), quantity=Decimal("0.010"), time_in_force=TimeInForce.GTC, reduce_only=False,
+    )  # fmt: skip
+    place(exchange, waits)
+    simulator.set_price("BTCUSDT", "64000")
+    seen = exchange.find_order(ref(waits), at=at(exchange))
+    assert seen is not None
+    assert (seen.state, seen.child_state) == (OrderState.TRIGGERED, OrderState.NEW)
+
+    # When it is cancelled by our id, there is nothing of it to cancel; by its child's number it is
+    with pytest.raises(OrderRejected) as caught:
+        exchange.send(exchange.cancel_request(ref(waits)), stamp=Stamp(at(exchange), 5000))
+    assert caught.value.code == -2011
+    by_number = replace(ref(waits), child=seen.order_id)
+    cancelled = exchange.send(exchange.cancel_request(by_number), stamp=Stamp(at(exchange), 5000))
+    assert cancelled is not None
+    assert (cancelled.state, cancelled.order_id) == (OrderState.CANCELED, seen.order_id)
+    over = exchange.find_order(ref(waits), at=at(exchange))
+    assert over is not None
+    assert (over.state, over.child_state, over.executed) == (OrderState.FINISHED, OrderState.CANCELED, D(0))
 
 
 def test_an_order_is_tried_out_without_a_trace(exchange: BinanceExchange) -> None:

@@ -100,6 +100,15 @@ def test_cancels_go_by_our_id() -> None:
     assert order_params.cancel_request(STOP).path == "/fapi/v1/algoOrder"
 
 
+def test_what_was_born_at_a_trigger_is_cancelled_by_its_number() -> None:
+    request = order_params.cancel_request(replace(STOP, child=77))
+    assert (request.method, request.path) == ("DELETE", "/fapi/v1/order")
+    assert request.params == {"symbol": "BTCUSDT", "orderId": "77"}
+    order_params.check_sendable(request)
+    with pytest.raises(ValueError, match="is not valid"):
+        order_params.check_sendable(replace(request, params={"symbol": "BTCUSDT", "orderId": "all"}))
+
+
 @pytest.mark.parametrize(
     ("order", "why"),
     [

@@ -152,7 +152,22 @@ def test_the_balance_is_read_once_for_all_rows_of_an_account(market: Desk) -> No
 def test_trios_are_exported_in_the_form_in_which_they_are_read(market: Desk) -> None:
     confirmed(uploaded(HEAD + ADA))
     text = trios_export()
-    assert text.splitlines()[1] == "desk,ADAUSDT,BUY,20,,,0.44,0.47,PRE_ARMED"
+    assert text.splitlines()[1] == "desk,ADAUSDT,BUY,20,,,,0.44,0.47,PRE_ARMED"
+
+
+def test_a_trigger_in_a_file_places_a_stop_entry(market: Desk) -> None:
+    head = HEAD.strip() + ",trigger_price,price,protection\n"
+    passed = uploaded(head + "desk,ADAUSDT,BUY,20,0.43,0.47,0.4400,,ON_FIRST_FILL\n")
+    assert "0.4501 is the nearest valid trigger price" in problems(passed)[0][0]
+
+    rows = "desk,ADAUSDT,BUY,20,0.44,0.47,0.4550,,ON_FIRST_FILL\ndesk,LINKUSDT,SELL,2.00,15.000,13.000,13.900,13.890,\n"
+    assert confirmed(uploaded(head + rows)) == 2
+
+    link, ada = TrioOrder.objects.order_by("-symbol__symbol")
+    assert (ada.entry_type, ada.trigger_price, ada.price) == ("STOP_MARKET", D("0.4550"), None)
+    assert (link.entry_type, link.trigger_price, link.price) == ("STOP", D("13.900"), D("13.890"))
+    assert {trio.state for trio in (ada, link)} == {"WORKING"}
+    assert "desk,LINKUSDT,SELL,2,13.9,13.89,GTC,15,13," in trios_export()
 
 
 # --- the pages ------------------------------------------------------------------------------------

@@ -38,3 +38,22 @@ def test_an_armed_entry_in_hedge_mode_has_one_all_the_same(hedge_desk: Desk) -> 
     )
     levels = price_levels([hedge_desk.account.pk])
     assert [level.price for level in levels if level.is_entry] == [D("99000")]
+
+
+def test_a_stop_entry_waits_for_the_mark_price_then_for_its_limit(desk: Desk) -> None:
+    trio = desk.placed(
+        desk.a_trio(
+            entry_type="STOP",
+            trigger_price=D("101000"),
+            price=D("100900"),
+            protection=Protection.ON_FIRST_FILL,
+        )
+    )
+    (entry,) = price_levels([desk.account.pk])
+    assert (entry.price, entry.kind, entry.at_or_above) == (D("101000"), PriceKind.MARK, True)
+
+    desk.simulator.set_price("BTCUSDT", "101000")
+    desk.carry()
+    assert trio.legs.get(role="ENTRY").state == "TRIGGERED"
+    (entry,) = price_levels([desk.account.pk])
+    assert (entry.price, entry.kind, entry.at_or_above) == (D("100900"), PriceKind.LAST, False)

@@ -120,6 +120,8 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
     [
         ("place", "place"),
         ("change_entry", "place"),
+        ("chase", "place"),
+        ("chase_off", "place"),
         ("move_stop", "place"),
         ("break_even", "place"),
         ("trail", "place"),
@@ -146,7 +148,13 @@ def test_a_verb_wants_its_own_permission(desk: Desk, verb: str, permission: str)
     lacking = a_clerk(*others, name="lacking")
     before = everything(trio)
     # For the verbs that ask for something.
-    sent = SUBMITTED | {"level": "96000", "part": "50 %", "quantity": "0.01", "targets": "104000:50"}
+    sent = SUBMITTED | {
+        "level": "96000",
+        "part": "50 %",
+        "quantity": "0.01",
+        "targets": "104000:50",
+        "bound": "99500",
+    }
     assert lacking.post(verb_url(verb, trio), sent).status_code == 403
     assert everything(trio) == before
 
@@ -666,3 +674,27 @@ def test_a_resting_entry_is_changed_through_its_dialog(desk: Desk, operator: Cli
         operator, "change_entry", trio, good_till="2099-01-31 12:00:00"
     )[0]  # fmt: skip
     assert "Say what is to change" in do(operator, "change_entry", trio)[0]
+
+
+def test_an_entry_follows_the_price_from_the_trios_page(desk: Desk, operator: Client) -> None:
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=Decimal("99000")))
+
+    # When a chase is asked for
+    assert "99000.1 is the nearest" in do(operator, "chase", trio, bound="98000")[0]
+    sentences = do(operator, "chase", trio, bound="99500", distance="100")
+    assert "100 behind the last price, up to 99500, in changes of at least 0.1" in sentences[0]
+
+    # Then the page says so and offers to end it
+    page = operator.get(page_of(trio)).content.decode()
+    assert "Its entry follows the price, by us and not by the exchange: 100 behind the last price" in page
+    assert f'href="{verb_url("chase_off", trio)}"' in page
+    assert "stays where it is" in do(operator, "chase_off", trio)[0]
+    assert "there is nothing to end" in do(operator, "chase_off", trio)[0]
+
+
+def test_a_stop_entry_is_shown_and_offers_no_change(desk: Desk, operator: Client) -> None:
+    trio = desk.placed(desk.a_trio(entry_type="STOP_MARKET", trigger_price=Decimal("101000")))
+    page = operator.get(page_of(trio)).content.decode()
+    assert "stop at market, trigger 101000" in page
+    assert f'href="{verb_url("change_entry", trio)}"' not in page
+    assert "changes no order that waits for a trigger" in do(operator, "change_entry", trio, price="1")[0]

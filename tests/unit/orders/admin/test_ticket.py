@@ -123,6 +123,19 @@ def test_what_is_not_known_is_called_so(
         ({"quantity": "0.0105"}, "quantity", "whole number of steps", "0.010"),
         ({"quantity": "0.0001"}, "quantity", "whole number of steps", "0.002"),
         ({"entry_type": "LIMIT"}, "price", "needs a price", "100000.0"),
+        ({"entry_type": "STOP_MARKET"}, "trigger_price", "needs a trigger price", "100000.1"),
+        (
+            {"entry_type": "STOP_MARKET", "trigger_price": "99000"},
+            "trigger_price",
+            "has been reached already",
+            "100000.1",
+        ),
+        (
+            {"entry_type": "STOP", "trigger_price": "101000", "price": "120000", "take_profit": "125000"},
+            "price",
+            "too far above the trigger price",
+            "106050.0",
+        ),
         ({"quantity": "13,75"}, "quantity", "Write 13.75 if that is meant", ""),
         ({"quantity": "ten"}, "quantity", "Enter a number", ""),
         ({"quantity": "1%"}, "quantity", "does not say of what", ""),
@@ -141,6 +154,20 @@ def test_what_is_wrong_stands_at_its_field_with_the_value_that_would_do(
         assert f'data-take="{take}"' in found[0][1]
     else:
         assert "data-take" not in found[0][1]
+
+
+def test_a_stop_entry_is_reckoned_at_its_trigger(desk: Desk, operator: Client) -> None:
+    text = answer(
+        operator,
+        typed(
+            desk, entry_type="STOP_MARKET", trigger_price="101000", stop_loss="2%", protection="ON_FIRST_FILL"
+        ),
+    )
+    assert "Entry 101000.0 at market from this trigger on" in text
+    assert "2 % from the entry (101000.0)" in text
+    assert "Entry: BUY 0.010 BTCUSDT stop at market, trigger 101000.0 (mark price)" in text
+    assert "it is below the trigger price 101000.0" in text
+    assert "after the 3 of this one" in text
 
 
 @pytest.mark.parametrize(

@@ -306,7 +306,12 @@ def test_bad_input_is_one_sentence_and_leaves_nothing() -> None:
         ("--stop-loss", "101000"): "wrong side",
         ("--stop-loss", "100000"): "exactly on the mark price",
         ("--take-profit", "99000"): "wrong side",
-        ("--entry", "STOP"): "choose one of MARKET, LIMIT",
+        ("--entry", "TAKE_PROFIT"): "choose one of MARKET, LIMIT, STOP_MARKET, STOP",
+        ("--entry", "STOP_MARKET"): "A STOP_MARKET entry needs a trigger price",
+        ("--entry", "STOP", "--trigger", "101000"): "A STOP entry needs a price",
+        ("--trigger", "101000"): "A MARKET entry takes no trigger price",
+        ("--entry", "STOP_MARKET", "--trigger", "99000"): "100000.1 is the nearest valid trigger price",
+        ("--entry", "STOP_MARKET", "--trigger", "101000", "--time-in-force", "GTC"): "choose --entry STOP.",
         ("--entry", "LIMIT"): "A LIMIT entry needs a price",
         ("--price", "99000"): "A MARKET entry takes no price",
         ("--time-in-force", "GTC"): "takes no time in force",
@@ -700,3 +705,43 @@ def test_a_verb_on_a_restored_copy_is_refused(verb: tuple[str, ...]) -> None:
     assert "adopt_install" in done.document["error"]
     trio.refresh_from_db()
     assert (trio.close_wanted_at, trio.cancel_wanted_at, trio.panic_wanted_at) == (None, None, None)
+
+
+def test_a_stop_entry_waits_fills_and_is_shown(world: World) -> None:
+    placed = run(*PLACE, *LEVELS, "--entry", "STOP_MARKET", "--trigger", "101000", "--wait", "20", "--json")
+    assert (placed.code, placed.document["state"]) == (0, "WORKING"), placed
+    trio = str(placed.document["trio"])
+    (entry,) = [leg for leg in placed.document["legs"] if leg["role"] == "ENTRY"]
+    assert (entry["state"], entry["trigger_price"], entry["price"]) == ("ACCEPTED", "101000.0", None)
+    (row,) = run("list_trios", "--json").document["trios"]
+    assert (row["entry_type"], row["trigger_price"], row["price"]) == ("STOP_MARKET", "101000.0", None)
+    assert "stop at market, trigger 101000.0" in run("show_trio", trio).out
+    assert (
+        "changes no order that waits" in run("change_entry", trio, "--price", "1", "--json").document["error"]
+    )
+
+    again = run("place_again", trio, "--json")
+    assert TrioOrder.objects.get(pk=again.document["trio"]).trigger_price == Decimal("101000")
+
+    assert run("cancel_trio", trio, "--wait", "20", "--json").document["state"] == "CANCELLED"
+
+
+def test_chase_follows_with_an_entry_that_rests(world: World) -> None:
+    placed = run(*PLACE, *LEVELS, "--entry", "LIMIT", "--price", "99000", "--wait", "20", "--json")
+    trio = str(placed.document["trio"])
+
+    chased = run("chase", trio, "--bound", "99500", "--distance", "100", "--json")
+    assert chased.code == 0, chased
+    shown = {name: chased.document["chase"][name] for name in ("bound", "distance", "step", "end")}
+    assert shown == {"bound": "99500.0", "distance": "100.0", "step": "0.1", "end": None}
+    assert "Its entry follows the price, by us" in run("show_trio", trio).out
+    ended = run("chase_off", trio, "--json")
+    assert ended.document["chase"]["end"] == "OFF"
+    for words, sentence in {
+        ("chase", trio, "--bound", "98000"): "99000.1 is the nearest",
+        ("chase", trio, "--bound", "abc"): "is not a valid bound",
+        ("chase_off", trio): "there is nothing to end",
+    }.items():
+        refused = run(*words, "--json")
+        assert refused.code == 2, words
+        assert sentence in refused.document["error"], refused

@@ -28,6 +28,8 @@ LONG = Spec(
 ARMED = replace(LONG, protection=Protection.PRE_ARMED)
 ARMED_LIMIT = replace(ARMED, entry_type=OrderType.LIMIT, price=D("99000"))
 LIMIT = replace(LONG, entry_type=OrderType.LIMIT, price=D("99000"))
+BREAKOUT = replace(LONG, entry_type=OrderType.STOP_MARKET, trigger_price=D("101000"))
+STOP_LIMIT = replace(BREAKOUT, entry_type=OrderType.STOP, price=D("100900"))
 HEDGE = replace(LONG, mode=PositionMode.HEDGE, position_side=PositionSide.LONG)
 
 

@@ -18,9 +18,11 @@ from orders.domain.snapshot import Spec, TrioSnapshot
 from tests.unit.orders.domain.snapshots import (
     ARMED,
     ARMED_LIMIT,
+    BREAKOUT,
     HEDGE,
     LIMIT,
     LONG,
+    STOP_LIMIT,
     entry,
     holding,
     stop,
@@ -63,10 +65,11 @@ def moments(spec: Spec) -> Iterator[tuple[str, TrioSnapshot]]:
     """Every moment that such a trio can be in."""
     armed = spec.protection is Protection.PRE_ARMED
     legs = (stop(), target()) if armed and spec.entry_type is OrderType.MARKET else (stop(),) if armed else ()
-    if spec.entry_type is OrderType.LIMIT:
-        rests = entry(LegState.ACCEPTED, price=spec.price)
+    if spec.rests:
+        terms = {"price": spec.price, "trigger_price": spec.trigger_price}
+        rests = entry(LegState.ACCEPTED, **terms)
         yield "before the fill", trio(TrioState.WORKING, *legs, rests, spec=spec)
-        part = entry(LegState.PARTIALLY_FILLED, filled=HALF, price=spec.price, filled_ts=1)
+        part = entry(LegState.PARTIALLY_FILLED, filled=HALF, filled_ts=1, **terms)
         yield "part filled", trio(TrioState.OPEN, stop(), target(), part, spec=spec, slot=holding(str(HALF)))
     else:
         yield "before the fill", trio(TrioState.PLACING, *legs, entry(LegState.SUBMITTED), spec=spec)
@@ -79,6 +82,8 @@ def specs() -> Iterator[tuple[str, Spec]]:
         ("LIMIT", LIMIT),
         ("MARKET, PRE_ARMED", ARMED),
         ("LIMIT, PRE_ARMED", ARMED_LIMIT),
+        ("STOP_MARKET", BREAKOUT),
+        ("STOP", STOP_LIMIT),
     )
     for name, spec in kinds:
         yield f"{name}, one-way", spec

@@ -87,6 +87,14 @@ def test_a_dry_run_shows_what_would_be_sent_and_places_nothing(testnet: Desk, se
     assert testnet.simulator.position("BTCUSDT").is_flat
 
 
+def test_a_dry_run_of_a_stop_entry_ends_with_what_was_checked_here(testnet: Desk, settings: object) -> None:
+    settings.DRY_RUN_MODE = True  # type: ignore[attr-defined]
+    trio = testnet.placed(testnet.a_trio(entry_type="STOP_MARKET", trigger_price=Decimal("101000")))
+    assert trio.state == "DRY_RUN", story(trio)
+    assert "tries out no stop entry" in trio.reason
+    assert [entry.path for entry in testnet.requests("POST")] == []
+
+
 def test_a_dry_run_the_exchange_refuses_ends_refused_with_its_reason(testnet: Desk, settings: object) -> None:
     settings.DRY_RUN_MODE = True  # type: ignore[attr-defined]
     testnet.simulator.fault({"path": "/fapi/v1/order/test"}, {"do": "refuse", "code": -2019})

@@ -8,6 +8,7 @@ import pytest
 
 from exchange.types import OrderType, Side
 from signals.domain.refusals import RefusalKind, SignalRefused, sentence
+from signals.domain.terms import Terms
 from signals.domain.trio_csv import BYTES_MAX, ROWS_MAX, read_rows, write_rows
 
 HEAD = "account,symbol,side,quantity,stop_loss,take_profit\n"
@@ -105,3 +106,17 @@ def test_what_was_written_is_read_again_and_no_formula_runs() -> None:
     assert "'=HYPERLINK(1)" in text
     first, second = read_rows(text.encode())
     assert (first.account, second.account) == ("=HYPERLINK(1)", "@x")
+
+
+def test_a_trigger_makes_a_stop_entry() -> None:
+    head = HEAD.strip() + ",trigger_price,price\n"
+    lines = "desk,BTCUSDT,BUY,0.01,90000,110000,{}\n"
+    content = head + "".join(lines.format(cells) for cells in (",", ",99000", "101000,", "101000,101100"))
+    rows = read_rows(content.encode())
+
+    terms = [row.terms for row in rows if row.terms is not None]
+    assert [said.entry_type for said in terms] == ["MARKET", "LIMIT", "STOP_MARKET", "STOP"]
+    assert [said.trigger for said in terms] == [None, None, Decimal("101000"), Decimal("101000")]
+    assert [Terms.from_json(said.as_json()) for said in terms] == terms
+    (wrong,) = read_rows((head + lines.format("soon,")).encode())
+    assert "trigger_price is not a number" in wrong.problems[0]

@@ -1,0 +1,61 @@
+"""Guards of an entry that follows the price."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.guards.guard import Guard, Removal
+
+DECIDED: Final = "tests/unit/orders/domain/test_chasing.py"
+FOLLOWED: Final = "tests/unit/worker/test_chase_watch.py"
+CHASING: Final = "orders/domain/chasing.py"
+SERVICES: Final = "orders/services.py"
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "a chase stops at its bound",
+        "P8",
+        "an entry runs after the price, further than anybody meant to pay",
+        (
+            Removal(
+                CHASING,
+                "wanted = min(wanted, chase.bound) if buys else max(wanted, chase.bound)",
+                "pass",
+            ),
+        ),
+        (f"{DECIDED}::test_where_it_goes_next",),
+    ),
+    Guard(
+        "a chase leaves what protects its orders",
+        "P9",
+        "entries that follow the price use up the orders that stops may need",
+        (
+            Removal(
+                "orders/placement/begin.py",
+                "return Priority.MOVE  # it rests meanwhile where it is",
+                "return Priority.PROTECT",
+            ),
+        ),
+        (f"{FOLLOWED}::test_its_changes_take_what_stops_that_move_may_use",),
+    ),
+    Guard(
+        "limits at the bound of a chase",
+        "P8",
+        "an entry follows the price to where it is worth more than its account may open",
+        (Removal(SERVICES, "terms=(entry.quantity, bound),", "terms=(entry.quantity, entry.price),"),),
+        (f"{FOLLOWED}::test_what_it_may_come_to_is_checked_when_it_is_asked_for",),
+    ),
+    Guard(
+        "a refused step is not asked for at once",
+        "P9",
+        "an entry that may not follow asks with every price",
+        (
+            Removal(
+                SERVICES,
+                "or amend_open(entry) or _change_refused_lately(trio, now=now):",
+                "or amend_open(entry):",
+            ),
+        ),
+        (f"{FOLLOWED}::test_new_risk_that_is_switched_off_stops_it_where_it_is",),
+    ),
+)
