@@ -21,7 +21,7 @@ from orders.admin import trio_page
 from orders.admin.actions import TrioActions
 from orders.admin.forms import TrioOrderForm
 from orders.admin.ticket import SentAlready, TicketAdmin
-from orders.badges import RESULT_COLOURS, SIDE_COLOURS, STATE_COLOURS, age
+from orders.badges import SIDE_COLOURS, STATE_COLOURS, age, result_colour
 from orders.domain.enums import TrioState
 from orders.domain.rounding import plain, signed
 from orders.models import TrioOrder
@@ -134,9 +134,12 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
             def get_results(self, request: HttpRequest) -> None:
                 super().get_results(request)
                 self.result_list = list(self.result_list)
-                found = selectors.net_pnl([trio.pk for trio in self.result_list])
+                keys = [trio.pk for trio in self.result_list]
+                found, converted = selectors.net_pnl(keys), selectors.net_converted(keys)
                 for trio in self.result_list:
                     trio.net_pnl = found.get(trio.pk, ())
+                    in_one = converted.get(trio.pk)
+                    trio.net_together = None if in_one is None else in_one.net
 
         return WithResults
 
@@ -318,9 +321,17 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
     def state_badge(self, trio: TrioOrder) -> tuple[str, str]:
         return trio.state, trio.state.replace("_", " ")
 
-    @display(description="Result", ordering="result", label=RESULT_COLOURS)
-    def result_badge(self, trio: TrioOrder) -> tuple[str, str] | None:
-        return (trio.result, trio.result.replace("_", " ")) if trio.result else None
+    @display(
+        description="Result",
+        ordering="result",
+        label={name: name for name in ("success", "danger", "warning", "default")},
+    )
+    def result_badge(self, trio: Any) -> tuple[str, str] | None:
+        if not trio.result:
+            return None
+        return result_colour(
+            trio.result, [part.net for part in trio.net_pnl], trio.net_together
+        ), trio.result.replace("_", " ")
 
     @display(description="Filled", ordering="entry_filled")
     def filled_plain(self, trio: Any) -> str:
