@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -78,7 +78,8 @@ class OpenTrio:
     """A trio that lives: where it stands now, and what its levels would bring. Money is in ``asset``.
 
     ``net`` is what it would bring if its position were closed at the mark price now, fees included; ``at_stop`` and
-    ``at_target`` the same at its levels. ``parts`` are what is booked, by asset.
+    ``at_target`` the same at its levels. ``parts`` are what is booked, by asset; ``booked`` is that in one asset, fees in
+    others converted, and ``None`` where nothing has filled or a fee has no price yet. R is net or booked in planned risk.
     """
 
     trio: TrioOrder
@@ -87,6 +88,8 @@ class OpenTrio:
     entry: Decimal | None
     mark: Decimal | None
     parts: tuple[NetPnl, ...]
+    booked: Decimal | None
+    booked_r: Decimal | None
     net: Decimal | None
     r: Decimal | None
     at_stop: Decimal | None
@@ -94,6 +97,7 @@ class OpenTrio:
     even: Decimal | None
     stop_distance: Decimal | None
     target_distance: Decimal | None
+    standing: Standing | None
 
     @property
     def is_unprotected(self) -> bool:
@@ -143,6 +147,7 @@ def _open(trio: TrioOrder, parts: tuple[NetPnl, ...], converted: NetConverted | 
         at_stop = None if trio.stop_loss is None else standing.net_if_closed(trio.stop_loss)
         at_target = None if trio.take_profit is None else standing.net_if_closed(trio.take_profit)
         even = standing.even_of_trio(tick=trio.symbol.tick_size or ZERO)
+    booked = _booked(asset, parts, converted)
     return OpenTrio(
         trio=trio,
         asset=asset,
@@ -150,16 +155,30 @@ def _open(trio: TrioOrder, parts: tuple[NetPnl, ...], converted: NetConverted | 
         entry=slot.entry_price if slot is not None and quantity else None,
         mark=mark,
         parts=parts,
+        booked=booked,
+        booked_r=_r(booked, planned),
         net=net,
-        r=None if net is None or planned is None else (net / planned).quantize(CENT),
+        r=_r(net, planned),
         at_stop=at_stop,
         at_target=at_target,
         even=even,
+        standing=standing,
         stop_distance=None if mark is None or not trio.stop_loss else distance_percent(mark, trio.stop_loss),
         target_distance=None
         if mark is None or not trio.take_profit
         else distance_percent(mark, trio.take_profit),
     )
+
+
+def _r(net: Decimal | None, planned: Decimal | None) -> Decimal | None:
+    return None if net is None or planned is None else (net / planned).quantize(CENT, rounding=ROUND_HALF_UP)
+
+
+def _booked(asset: str, parts: tuple[NetPnl, ...], converted: NetConverted | None) -> Decimal | None:
+    """Return what a trio has brought so far, in its margin asset."""
+    if converted is not None:
+        return converted.net
+    return next((part.net for part in parts if part.asset == asset), None)
 
 
 def _standing(

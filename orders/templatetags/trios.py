@@ -51,8 +51,10 @@ def signed(value: Decimal) -> str:
 
 
 @register.filter
-def pnl_class(value: Decimal) -> str:
+def pnl_class(value: Decimal | None) -> str:
     """Return the class that colours a result: what was lost is red."""
+    if value is None:
+        return ""
     return "trio-good" if value > 0 else "trio-bad" if value < 0 else ""
 
 
@@ -124,6 +126,12 @@ def verdict_colour(word: str) -> str:
 def words(value: Any) -> str:
     """Show one of our upper-case words as text."""
     return str(value).lower().replace("_", " ")
+
+
+@register.filter
+def words_of(text: str) -> list[str]:
+    """Return the words of a text, to go through one by one."""
+    return text.split()
 
 
 @register.filter

@@ -6,7 +6,7 @@ window.addEventListener("load", () => {
   if (!document.cookie.split("; ").includes(`zone=${zone}`)) {
     document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${window.location.protocol === "https:" ? "; secure" : ""}`;
   }
-  const desk = document.getElementById("desk");
+  const desk = document.getElementById("desk") || document.getElementById("desk-still");
   if (!desk || !window.fetch) return;
   const AGAIN_MS = 2000;
   const GIVE_UP_MS = 4000;
@@ -100,5 +100,5 @@ window.addEventListener("load", () => {
   const again = () => (document.hidden ? setTimeout(again, AGAIN_MS) : ask());
   drawAll(desk);
   new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["class"] }); // dark, light
-  setTimeout(again, AGAIN_MS);
+  if (desk.dataset.url) setTimeout(again, AGAIN_MS);
 });
