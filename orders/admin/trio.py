@@ -10,7 +10,14 @@ import unfold.admin
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
@@ -24,6 +31,7 @@ from orders.admin.actions import TrioActions
 from orders.admin.forms import TrioOrderForm
 from orders.admin.statistics import statistics
 from orders.admin.ticket import SentAlready, TicketAdmin
+from orders.admin.trio_desk import chart_of
 from orders.admin.trio_list import (
     AccountFilter,
     CheapPaginator,
@@ -123,7 +131,13 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
 
     class Media:
         css: ClassVar = {"all": ("orders/trio.css",)}
-        js = ("orders/dialogs.js", "orders/trio_form.js", "orders/ticket.js", "orders/age.js")
+        js = (
+            "orders/dialogs.js",
+            "orders/trio_form.js",
+            "orders/ticket.js",
+            "orders/age.js",
+            "orders/chart.js",
+        )
 
     # --- what may be done ---
 
@@ -208,6 +222,9 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
             trio = self.get_object(request, object_id)
             if trio is not None and self.has_view_permission(request, trio):
                 context["panel"] = self._panel(request, trio)
+                if trio.trio_state is not TrioState.DRAFT:
+                    context["chart_url"] = reverse("admin:orders_trioorder_chart", args=[trio.pk])
+                    context["chart_last"] = trio.asked is not None  # what asks a person comes first
                 if self.has_change_permission(request, trio):
                     context["ticket"] = self.ticket_of(request)
         try:
@@ -239,7 +256,23 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
         stats = path(
             "statistics/", self.admin_site.admin_view(self._statistics), name="orders_trioorder_statistics"
         )
-        return [live, export, stats, *self.ticket_urls(), *super().get_urls()]
+        chart = path(
+            "<int:trio_id>/chart/", self.admin_site.admin_view(self.chart_view), name="orders_trioorder_chart"
+        )
+        return [live, chart, export, stats, *self.ticket_urls(), *super().get_urls()]
+
+    @property
+    def chart_view(self) -> Callable[..., HttpResponse]:
+        return require_safe(self._chart)
+
+    def _chart(self, request: HttpRequest, trio_id: int) -> HttpResponse:
+        """Answer with what the picture of a trio is drawn from."""
+        trio = self.get_object(request, str(trio_id))
+        if trio is None:
+            raise Http404
+        if not self.has_view_permission(request, trio):
+            raise PermissionDenied("You may not see this trio.")
+        return JsonResponse(chart_of(trio))
 
     def _statistics(self, request: HttpRequest) -> HttpResponseBase:
         return statistics(request, self.admin_site.each_context)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,6 +27,7 @@ from accounts.models import ExchangeAccount
 from exchange.deadlines import PERSON_MS, answers_within
 from exchange.errors import ExchangeError, OrderRejected
 from exchange.rate_limits import Priority, spending
+from exchange.types import Kline
 from orders.domain import validation
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import TrioOrder
@@ -40,6 +41,7 @@ BRACKETS_SECONDS: Final = 600.0
 WAITS_SECONDS: Final = PERSON_MS / 1000
 SEEN_SECONDS: Final = 15.0  # a screen that refreshes itself reads a balance no more often
 SEEN_WAITS_SECONDS: Final = 0.4
+BARS_SECONDS: Final = 5.0
 _pool: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="at-hand")
 _screens: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="screens")
 
@@ -75,11 +77,7 @@ def at_hand(trio: TrioOrder) -> AtHand:
     environment = account.environment
     asked = {"funds": _once(("funds", account.pk), FUNDS_SECONDS, lambda: _funds(account, around))}
     if around.mark_price is None:
-        asked["mark"] = _once(
-            ("mark", (environment, name)),
-            MARK_SECONDS,
-            lambda: next(iter(public_exchange(environment).mark_prices(name))).mark,
-        )
+        asked["mark"] = _mark(environment, name)
     if around.brackets_missing:
         asked["brackets"] = _once(
             ("brackets", account.pk), BRACKETS_SECONDS, lambda: _brackets(account, around)
@@ -140,6 +138,37 @@ def funds_seen(accounts: Collection[ExchangeAccount]) -> dict[int, FundsSeen]:
         if (found := _answer(answer)) is not None:
             _last_seen[account.pk] = found
     return {account.pk: _last_seen[account.pk] for account in accounts if account.pk in _last_seen}
+
+
+def mark_seen(environment: str, symbol: str) -> Decimal | None:
+    """Return the mark price of a symbol, read at most once a second; ``None`` while it is not there."""
+    asked = _mark(environment, symbol)
+    wait([asked], timeout=WAITS_SECONDS)
+    found: Decimal | None = _answer(asked)
+    return found
+
+
+def _mark(environment: str, symbol: str) -> Future[Any]:
+    return _once(
+        ("mark", (environment, symbol)),
+        MARK_SECONDS,
+        lambda: next(iter(public_exchange(environment).mark_prices(symbol))).mark,
+    )
+
+
+def bars_seen(
+    environment: str, symbol: str, timeframe: str, since: int | None, limit: int
+) -> Sequence[Kline] | None:
+    """Return bars of a symbol for a picture, read once in some seconds; ``None`` while they are not there."""
+    asked = _once(
+        ("bars", (environment, symbol, timeframe, since, limit)),
+        BARS_SECONDS,
+        lambda: public_exchange(environment).klines(symbol, timeframe, since=since, limit=limit),
+        pool=_screens,
+    )
+    wait([asked], timeout=WAITS_SECONDS)
+    found: Sequence[Kline] | None = _answer(asked)
+    return found
 
 
 def _once(

@@ -8,6 +8,8 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 WIDTHS = (390, 1024, 1440)
+STICKS_OUT = """width => [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > width + 1)
+  .slice(0, 8).map(e => e.tagName + '.' + e.className).join(', ')"""
 
 
 def looked_at(
@@ -22,7 +24,7 @@ def looked_at(
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_timeout(150)  # until what depends on the width is drawn again
             wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width, f"{name} at {width} is {wide} wide"
+            assert wide <= width, f"{name} at {width} is {wide} wide: {page.evaluate(STICKS_OUT, width)}"
             picture(f"{name}-{width}-{colours}")
         assert page.evaluate("document.documentElement.classList.contains('dark')") is (colours == "dark")
     page.emulate_media(color_scheme="light")
