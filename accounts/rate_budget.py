@@ -146,6 +146,19 @@ end
 redis.call('PEXPIRE', KEYS[1], math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[1]) + 120000))
 return 1
 """
+# KEYS: address. Returns the weight that all processes and, as far as the exchange said, others used in the last minute.
+USED: Final = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local first, flat, found, sum = math.floor(now / 1000) - 60, redis.call('HGETALL', KEYS[1]), {}, 0
+for i = 1, #flat, 2 do
+  found[flat[i]] = flat[i + 1]
+  local bucket = string.match(flat[i], '^w:(%d+)$')
+  if bucket and tonumber(bucket) > first then sum = sum + flat[i + 1] end
+end
+if tonumber(found['others_window'] or -1) == math.floor(now / 60000) then sum = sum + found['others'] end
+return sum
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +197,7 @@ class Budget:
         self._orders: dict[str, tuple[int, int, float]] = {}
         self._enter = valkey.Script(ENTER)
         self._close = valkey.Script(CLOSE)
+        self._used = valkey.Script(USED)
 
     # --- before a request, and after it ---------------------------------------------------------
 
@@ -239,6 +253,13 @@ class Budget:
             orders_1m=limits.orders_1m,
             read_at=timezone.now(),
         )
+
+    def used(self) -> int | None:
+        """Return the request weight that was used in the last minute; ``None`` while Valkey is silent."""
+        try:
+            return int(self._used(keys=[self._key], args=[]))
+        except RedisError:
+            return None
 
     @property
     def closure(self) -> Closure | None:

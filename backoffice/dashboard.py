@@ -1,20 +1,29 @@
-"""What the admin's first page shows, and the badge that says whose money is at stake."""
+"""What the admin's first page shows, how it keeps itself fresh, and the badge that says whose money is at stake."""
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
 
+from accounts.models import EgressLimits, ExchangeAccount
+from accounts.rate_budget import budget_of
 from backoffice import health
-from orders import selectors
+from orders import desk, selectors
+from orders.domain.exposure import CENT, ratio_percent
 from orders.models import TrioOrder
 from orders.placement.uncovered import uncovered_now
 from signals.models import Strategy
 
 ROWS: Final = 20  # of each table; the list shows the rest
+REFUSALS: Final = 6
+EXPOSURES: Final = 8
 
 
 def environment_badge(request: HttpRequest) -> list[str]:
@@ -30,37 +39,96 @@ def environment_badge(request: HttpRequest) -> list[str]:
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add what asks for a person, what is open and who is at work to the index page."""
+    return context | {"title": "Dashboard"} | _desk(request)
+
+
+@require_safe
+def live(request: HttpRequest) -> HttpResponse:
+    """Answer the first page's parts anew; the page asks every two seconds and swaps in what has changed."""
+    return HttpResponse(render_to_string("admin/desk/parts.html", _desk(request), request))
+
+
+def _desk(request: HttpRequest) -> dict[str, Any]:
     may_see = request.user.has_perm("orders.view_trioorder")
-    context["title"] = "Dashboard"
-    context["may_see_trios"] = may_see
-    context["may_add_trio"] = request.user.has_perm("orders.add_trioorder")
+    context: dict[str, Any] = {
+        "may_see_trios": may_see,
+        "may_add_trio": request.user.has_perm("orders.add_trioorder"),
+        "may_see_accounts": request.user.has_perm("accounts.view_exchangeaccount"),
+        "rows": ROWS,
+        "watches": selectors.watches(),
+        "sweep_plans": selectors.sweep_plans(),
+        "clocks": selectors.clocks(),
+        "heartbeats": health.heartbeats(),
+        "queues": health.queues(),
+        "closures": health.closures(),
+        "budgets": list(_budgets()),
+        "zone": timezone.get_current_timezone_name(),
+    }
+    context["worker_alive"] = any(beat["alive"] for beat in context["heartbeats"])
+    context["worker_late"] = context["worker_alive"] and all(beat["late"] for beat in context["heartbeats"])
     if may_see:
-        context |= {
-            "trio_states": trio_states(),
-            "asking": list(selectors.trios_asking()[:ROWS]),
-            "alive": _alive(),
-            "alive_count": selectors.trios_alive().count(),
-        }
+        context |= _money()
     if request.user.has_perm("signals.view_strategy"):
         context["faulty"] = list(Strategy.objects.exclude(fault="")[:ROWS])
-    context["rows"] = ROWS
-    context["watches"] = selectors.watches()
-    context["sweep_plans"] = selectors.sweep_plans()
-    context["clocks"] = selectors.clocks()
-    context["heartbeats"] = health.heartbeats()
-    context["worker_alive"] = any(beat["alive"] for beat in context["heartbeats"])
-    context["queues"] = health.queues()
-    context["closures"] = health.closures()
     return context
 
 
-def _alive() -> list[TrioOrder]:
-    """Return the trios that are shown as alive; an open gap in the cover of one is counted up to this moment."""
-    alive = list(selectors.trios_alive()[:ROWS])
-    for trio in alive:
-        if trio.uncovered_known_at is not None:
-            trio.uncovered_ms = uncovered_now(trio).total
-    return alive
+def _money() -> dict[str, Any]:
+    """Return what is open, at stake and earned."""
+    alive = desk.open_trios()
+    for row in alive[:ROWS]:
+        _count_gap(row.trio)
+    positions = desk.positions_held()
+    funds = desk.accounts_funds(positions)
+    by_symbol, by_account = desk.exposure(positions)
+    accounts = list(ExchangeAccount.objects.values_list("pk", flat=True))
+    earned = desk.net_by_asset(accounts, now=timezone.now(), zone=timezone.get_current_timezone())
+    return {
+        "trio_states": trio_states(),
+        "asking": list(selectors.trios_asking()[:ROWS]),
+        "alive": alive[:ROWS],
+        "alive_count": selectors.trios_alive().count() if len(alive) == desk.OPEN_MAX else len(alive),
+        "unprotected": [row for row in alive if row.is_unprotected],
+        "external": positions.external[:ROWS],
+        "risks": desk.risk_sums(alive),
+        "funds": funds,
+        "equities": desk.equity_sums(funds),
+        "earned": earned,
+        "curves": [_curve(row) for row in earned],
+        "by_symbol": by_symbol[:EXPOSURES],
+        "by_account": by_account[:EXPOSURES],
+        "refused": desk.refusals(REFUSALS),
+    }
+
+
+def _count_gap(trio: TrioOrder) -> None:
+    """Count a gap in the cover of a trio that is open now up to this moment."""
+    if trio.uncovered_known_at is not None:
+        trio.uncovered_ms = uncovered_now(trio).total
+
+
+def _curve(row: desk.NetOfAsset) -> dict[str, str]:
+    """Return what the picture of a running net is drawn from. Its points are for the eye: figures stand beside it."""
+    points = [format(value.quantize(CENT), "f") for value in row.curve]
+    return {
+        "label": f"Net PnL, {row.environment} {row.asset}",
+        "days": json.dumps([f"{day:%d %b}" for day in row.days]),
+        "points": json.dumps(points),
+    }
+
+
+def _budgets() -> Any:
+    """Yield how much of each address's request weight was used in the last minute."""
+    for row in EgressLimits.objects.filter(egress=settings.EGRESS).order_by("environment"):
+        used = budget_of(row.environment).used()
+        percent = None if used is None else ratio_percent(CENT * 100 * used, CENT * 100 * row.weight_1m)
+        yield {
+            "environment": row.environment,
+            "used": used,
+            "allowed": row.weight_1m,
+            "percent": percent,
+            "high": percent is not None and percent >= 80,
+        }
 
 
 def trio_states() -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ QUEUE_SILENT: Final = (
 )
 NO_WORKER: Final = "No runworker is alive: nobody watches what is open."
 BEAT_FRESH: Final = timedelta(seconds=10)  # older than that, a runworker counts as dead
+BEAT_LATE: Final = timedelta(seconds=3)  # it beats four times a second: older than that, people are told
 
 
 @require_safe
@@ -89,7 +90,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def heartbeats() -> list[dict[str, Any]]:
-    """Return ``[{"name", "beat", "alive", "note"}]``, newest first; empty when no worker ever ran."""
+    """Return ``[{"name", "beat", "alive", "late", "note"}]``, newest first; empty when no worker ever ran."""
     try:
         # Beats are the database's time, so their age is asked there as well.
         rows = list(Heartbeat.objects.annotate(asked_at=Now()).order_by("-beat")[:50])
@@ -100,6 +101,7 @@ def heartbeats() -> list[dict[str, Any]]:
             "name": str(row),
             "beat": row.beat,
             "alive": row.asked_at - row.beat < BEAT_FRESH,
+            "late": row.asked_at - row.beat >= BEAT_LATE,
             "note": row.note,
         }
         for row in rows

@@ -46,6 +46,9 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         if request.user.has_perm(f"{app}.view_{model}") or request.user.has_perm(f"{app}.change_{model}"):
             groups.setdefault(group, []).append({"title": title, "icon": icon, "link": link})
     home = [{"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}]
+    if request.user.has_perm("orders.view_trioorder"):
+        link = reverse("admin:orders_trioorder_statistics")
+        home.append({"title": "Statistics", "icon": "monitoring", "link": link})
     return [
         {"title": "", "separator": False, "items": home},
         *({"title": title, "separator": True, "items": items} for title, items in groups.items()),

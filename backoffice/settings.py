@@ -137,6 +137,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "backoffice.viewer_zone.ViewerZone",
     "backoffice.refusals.RefuseBadKeys",
     "backoffice.refusals.NameTheDatabase",
     "django_prometheus.middleware.PrometheusAfterMiddleware",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.urls import path
 from unfold.sites import UnfoldAdminSite
 
 
@@ -13,5 +14,8 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types
     enable_nav_sidebar = True
 
     def get_urls(self) -> list[Any]:
+        from backoffice import dashboard  # models are there by now
+
         # Nothing here has a page outside the admin; this one would look up rows of any table by two numbers.
-        return [found for found in super().get_urls() if getattr(found, "name", "") != "view_on_site"]
+        usual = [found for found in super().get_urls() if getattr(found, "name", "") != "view_on_site"]
+        return [path("desk/live/", self.admin_view(dashboard.live), name="desk_live"), *usual]

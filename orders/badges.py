@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from django.utils import timezone
@@ -15,8 +17,8 @@ STATE_COLOURS: Final = {
     TrioState.DRAFT.value:        "default",
     TrioState.QUEUED.value:       "info",
     TrioState.PLACING.value:      "info",
-    TrioState.WORKING.value:      "primary",
-    TrioState.OPEN.value:         "success",
+    TrioState.WORKING.value:      "info",
+    TrioState.OPEN.value:         "primary",
     TrioState.WITHDRAWING.value:  "warning",
     TrioState.EXITING.value:      "warning",
     TrioState.ROLLING_BACK.value: "warning",
@@ -31,10 +33,10 @@ STATE_COLOURS: Final = {
 LEG_COLOURS: Final = {
     LegState.PLANNED.value:          "default",
     LegState.SUBMITTED.value:        "info",
-    LegState.ACCEPTED.value:         "primary",
+    LegState.ACCEPTED.value:         "info",
     LegState.PARTIALLY_FILLED.value: "warning",
     LegState.TRIGGERED.value:        "warning",
-    LegState.FILLED.value:           "success",
+    LegState.FILLED.value:           "primary",
     LegState.REJECTED.value:         "danger",
     LegState.WRITTEN_OFF.value:      "danger",
 }
@@ -45,17 +47,32 @@ VERDICT_COLOURS: Final = {
     Verdict.UNKNOWN.value:      "warning",
     Verdict.KEY_REFUSED.value:  "danger",
 }
+# How a trio ended, where it is not known what it brought: no colour calls that a win.
 RESULT_COLOURS: Final = {
-    "TAKE_PROFIT": "success", "STOP_LOSS": "danger", "LIQUIDATED": "danger", "UNCOVERED": "danger",
+    "TAKE_PROFIT": "default", "STOP_LOSS": "warning", "LIQUIDATED": "danger", "UNCOVERED": "danger",
     "ADL": "danger", "SETTLEMENT": "warning", "DELIVERY": "warning", "LEVEL_PASSED": "danger", "OUTSIDE": "warning", "LATE": "warning",
 }
 # fmt: on
-SIDE_COLOURS: Final = {"BUY": "success", "SELL": "danger", "LONG": "success", "SHORT": "danger"}
+# Green and red are for won and lost alone.
+SIDE_COLOURS: Final = {"BUY": "info", "SELL": "warning", "LONG": "info", "SHORT": "warning"}
 JOB_COLOURS: Final = {"queued": "info", "running": "warning", "done": "success", "unwatched": "danger"}
 # Verdicts are apart: an ACCEPTED leg rests, an ACCEPTED request went well.
 COLOURS: Final = (
     LEG_COLOURS | RESULT_COLOURS | STATE_COLOURS | SIDE_COLOURS | ENVIRONMENT_COLOURS | JOB_COLOURS
 )
+
+
+def result_colour(result: str, nets: Iterable[Decimal], together: Decimal | None = None) -> str:
+    """Return the colour of a result: green for a gain, red for a loss, whatever it is called.
+
+    ``nets``: one for each asset; ``together``: the net in one asset, where it is known. Where assets say different things, neither.
+    """
+    nets = [together] if together is not None else list(nets)
+    if any(net > 0 for net in nets) and all(net >= 0 for net in nets):
+        return "success"
+    if any(net < 0 for net in nets) and all(net <= 0 for net in nets):
+        return "danger"
+    return RESULT_COLOURS.get(result, "default")
 
 
 def age(since: datetime, *, now: datetime | None = None) -> str:

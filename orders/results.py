@@ -140,13 +140,13 @@ def _trade(trio: TrioOrder, legs: Sequence[Leg], fills: Sequence[Fill], result: 
         realized=result.realized,
         fees=result.fees,
         funding=result.funding,
-        planned=_planned(trio, legs),
+        planned=planned_of(trio, legs),
         slippage=_slippage(trio, legs, fills),
     )
 
 
-def _planned(trio: TrioOrder, legs: Sequence[Leg]) -> Decimal | None:
-    """What the first stop would have lost on what the entry filled (what was added later is not in it)."""
+def planned_of(trio: TrioOrder, legs: Sequence[Leg]) -> Decimal | None:
+    """Return what the first stop would have lost on what the entry filled (what was added later is not in it)."""
     stop = first_stop(trio)
     entries = [leg for leg in legs if leg.role == Role.ENTRY and leg.filled and leg.average_price]
     quantity = sum((leg.filled for leg in entries), ZERO)

@@ -113,8 +113,12 @@ def trios_sent() -> QuerySet[TrioOrder]:
 
 
 def trio_counts() -> list[tuple[TrioState, int]]:
-    """Return how many trios are in each state, in the order of a trio's life, without empty states."""
-    found = dict(TrioOrder.objects.order_by().values_list("state").annotate(count=Count("pk")))
+    """Return how many trios are in each state that is no end, in the order of a trio's life, without empty states.
+
+    Those that have ended may be a million: nobody waits for them to be counted.
+    """
+    living = TrioOrder.objects.filter(state__in=[state.value for state in TrioState if not state.is_end])
+    found = dict(living.order_by().values_list("state").annotate(count=Count("pk")))
     return [(state, found[state.value]) for state in TrioState if state.value in found]
 
 

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
 from django.db import connection
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
+from accounts.models import ExchangeAccount
 from orders.admin.ticket_preview import ticket_context
+from orders.admin.trio_desk import ticket_chart
 from orders.exchange_data.clock import db_now
-from orders.models import TrioEvent, TrioOrder
+from orders.models import Symbol, TrioEvent, TrioOrder
 from orders.story import note
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 else:
     MixinBase = object
 
+NUMBER: Final = re.compile(r"[0-9]{1,18}")
 TOKEN: Final = re.compile(r"[0-9a-f]{32}")
 KEPT_FOR: Final = timedelta(days=2)
 DRAFTING: Final = 0x7472_6466  # the family of our advisory locks on forms that are being saved
@@ -48,13 +51,20 @@ class TicketAdmin(MixinBase):
     """Mixed into the admin of trios."""
 
     def ticket_urls(self) -> list[URLPattern]:
-        return [path("preview/", self.preview_view, name="orders_trioorder_preview")]
+        return [
+            path("preview/", self.preview_view, name="orders_trioorder_preview"),
+            path("bars/", self.bars_view, name="orders_trioorder_bars"),
+        ]
 
     def ticket_of(self, request: HttpRequest) -> dict[str, str]:
         """Return what the form's page needs: its token stays the same while the form is being mended."""
         sent = request.POST.get("_ticket", "")
         token = sent if TOKEN.fullmatch(sent) else uuid.uuid4().hex
-        return {"token": token, "url": reverse("admin:orders_trioorder_preview")}
+        return {
+            "token": token,
+            "url": reverse("admin:orders_trioorder_preview"),
+            "bars": reverse("admin:orders_trioorder_bars"),
+        }
 
     # --- the answer while one types ---
 
@@ -71,6 +81,26 @@ class TicketAdmin(MixinBase):
         form = self.get_form(request)(request.POST)
         context = ticket_context(form, number=number if number.isascii() and number.isdigit() else "0")
         return HttpResponse(render_to_string("admin/orders/trioorder/preview.html", context))
+
+    # --- the picture beside the form ---
+
+    @property
+    def bars_view(self) -> Callable[..., HttpResponse]:
+        return require_safe(self._bars)
+
+    def _bars(self, request: HttpRequest) -> HttpResponse:
+        """Answer with the bars of a symbol as the account's exchange has them. Saves nothing."""
+        may = self.has_add_permission(request) or self.has_change_permission(request)
+        if not (self.admin_site.has_permission(request) and may):
+            return HttpResponse("You may not add trios.", status=403)
+        account, symbol = (request.GET.get(name, "") for name in ("account", "symbol"))
+        if not (NUMBER.fullmatch(account) and NUMBER.fullmatch(symbol)):
+            return HttpResponse("Which account and symbol?", status=400)
+        environment = ExchangeAccount.objects.filter(pk=account).values_list("environment", flat=True).first()
+        found = Symbol.objects.filter(pk=symbol, environment=environment).first()
+        if found is None or environment is None:
+            return HttpResponse("There is no such symbol on that account's exchange.", status=404)
+        return JsonResponse(ticket_chart(environment, found))
 
     # --- one form, one trio ---
 

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import unfold.admin
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    JsonResponse,
+    StreamingHttpResponse,
+)
+from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -20,20 +29,40 @@ from orders import selectors
 from orders.admin import trio_page
 from orders.admin.actions import TrioActions
 from orders.admin.forms import TrioOrderForm
+from orders.admin.statistics import statistics
 from orders.admin.ticket import SentAlready, TicketAdmin
-from orders.badges import RESULT_COLOURS, SIDE_COLOURS, STATE_COLOURS, age
+from orders.admin.trio_desk import chart_of
+from orders.admin.trio_list import (
+    AccountFilter,
+    CheapPaginator,
+    ClosedFilter,
+    EnvironmentFilter,
+    LifeFilter,
+    MadeFilter,
+    OutcomeFilter,
+    ResultFilter,
+    SideFilter,
+    SourceFilter,
+    SymbolFilter,
+    exported,
+    figures_put,
+    searched,
+)
+from orders.badges import SIDE_COLOURS, STATE_COLOURS, age, result_colour
+from orders.desk import OpenTrio
+from orders.domain.csv_cells import csv_lines
 from orders.domain.enums import TrioState
 from orders.domain.rounding import plain, signed
 from orders.models import TrioOrder
 from orders.placement.uncovered import uncovered_now
-from orders.selectors import NetPnl
-from orders.templatetags.trios import pnl_class
+from orders.templatetags.trios import money_signed, pnl_class
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[TrioOrder]
 else:
     Base = unfold.admin.ModelAdmin
 
+COLOURS = ("success", "danger", "warning", "default")
 STOP_POLLING = 286  # htmx's own status: swap this in, then ask no more
 DRAFT_FIELDSETS: Any = (
     ("What", {"fields": (("account", "symbol"), ("side", "quantity"))}),
@@ -58,25 +87,6 @@ class NotADraft(Exception):
     """The draft was placed or withdrawn while somebody had its form open."""
 
 
-class LifeFilter(admin.SimpleListFilter):
-    title = "life"
-    parameter_name = "life"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("alive", "Alive"), ("asks", "Asks a person"), ("draft", "Draft"), ("ended", "Ended")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        ended = Q(state__in=selectors.ENDED)
-        wanted = {
-            "alive": ~ended & ~Q(state=TrioState.DRAFT),
-            "asks": ~Q(question_kind=""),
-            "draft": Q(state=TrioState.DRAFT),
-            "ended": ended,
-        }
-        value = self.value()
-        return queryset.filter(wanted[value]) if value in wanted else queryset
-
-
 @admin.register(TrioOrder)
 class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
     form = TrioOrderForm
@@ -84,7 +94,6 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
     autocomplete_fields = ("symbol",)
     list_display = (
         "name",
-        "account_name",
         "symbol_name",
         "side_badge",
         "quantity_plain",
@@ -93,19 +102,28 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
         "target_text",
         "state_badge",
         "result_badge",
-        "filled_plain",
         "net_pnl_text",
+        "r_text",
         "uncovered_text",
         "age_text",
     )
     list_filter = (
         LifeFilter,
+        OutcomeFilter,
+        ClosedFilter,
+        MadeFilter,
+        SideFilter,
+        AccountFilter,
+        EnvironmentFilter,
+        SymbolFilter,
+        SourceFilter,
+        ResultFilter,
         "state",
-        ("account", admin.RelatedOnlyFieldListFilter),
-        "account__environment",
-        ("symbol", admin.RelatedOnlyFieldListFilter),
     )
-    search_fields = ("=id", "symbol__symbol", "account__name", "legs__client_id", "reason")
+    search_fields = ("=id",)  # what is searched: ``trio_list.searched``
+    search_help_text = "An id of any kind (trio, order, execution, client id), a symbol, an account, a source"
+    paginator = CheapPaginator
+    list_before_template = "admin/orders/trioorder/list_before.html"
     list_per_page = 50
     list_fullwidth = True
     show_full_result_count = False
@@ -113,7 +131,13 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
 
     class Media:
         css: ClassVar = {"all": ("orders/trio.css",)}
-        js = ("orders/dialogs.js", "orders/trio_form.js", "orders/ticket.js", "orders/age.js")
+        js = (
+            "orders/dialogs.js",
+            "orders/trio_form.js",
+            "orders/ticket.js",
+            "orders/age.js",
+            "orders/chart.js",
+        )
 
     # --- what may be done ---
 
@@ -134,14 +158,22 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
             def get_results(self, request: HttpRequest) -> None:
                 super().get_results(request)
                 self.result_list = list(self.result_list)
-                found = selectors.net_pnl([trio.pk for trio in self.result_list])
-                for trio in self.result_list:
-                    trio.net_pnl = found.get(trio.pk, ())
+                figures_put(self.result_list)
 
         return WithResults
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrioOrder]:
-        return selectors.trios_listed().order_by(*(self.get_ordering(request) or ()))
+        return selectors.trios_listed().select_related("slot").order_by(*(self.get_ordering(request) or ()))
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        # Filters of ours read them; addresses that people have kept go on leading here.
+        ours = ("account__id__exact", "account__environment__exact")
+        return lookup in ours or super().lookup_allowed(lookup, value, request)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[TrioOrder], search_term: str
+    ) -> tuple[QuerySet[TrioOrder], bool]:
+        return searched(queryset, search_term), False
 
     # --- the draft's form ---
 
@@ -190,6 +222,9 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
             trio = self.get_object(request, object_id)
             if trio is not None and self.has_view_permission(request, trio):
                 context["panel"] = self._panel(request, trio)
+                if trio.trio_state is not TrioState.DRAFT:
+                    context["chart_url"] = reverse("admin:orders_trioorder_chart", args=[trio.pk])
+                    context["chart_last"] = trio.asked is not None  # what asks a person comes first
                 if self.has_change_permission(request, trio):
                     context["ticket"] = self.ticket_of(request)
         try:
@@ -217,7 +252,44 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
 
     def get_urls(self) -> list[URLPattern]:
         live = path("<int:trio_id>/live/", self.live_view, name="orders_trioorder_live")
-        return [live, *self.ticket_urls(), *super().get_urls()]
+        export = path("export/", self.admin_site.admin_view(self.export_view), name="orders_trioorder_export")
+        stats = path(
+            "statistics/", self.admin_site.admin_view(self._statistics), name="orders_trioorder_statistics"
+        )
+        chart = path(
+            "<int:trio_id>/chart/", self.admin_site.admin_view(self.chart_view), name="orders_trioorder_chart"
+        )
+        return [live, chart, export, stats, *self.ticket_urls(), *super().get_urls()]
+
+    @property
+    def chart_view(self) -> Callable[..., HttpResponse]:
+        return require_safe(self._chart)
+
+    def _chart(self, request: HttpRequest, trio_id: int) -> HttpResponse:
+        """Answer with what the picture of a trio is drawn from."""
+        trio = self.get_object(request, str(trio_id))
+        if trio is None:
+            raise Http404
+        if not self.has_view_permission(request, trio):
+            raise PermissionDenied("You may not see this trio.")
+        return JsonResponse(chart_of(trio))
+
+    def _statistics(self, request: HttpRequest) -> HttpResponseBase:
+        return statistics(request, self.admin_site.each_context)
+
+    @property
+    def export_view(self) -> Callable[..., HttpResponseBase]:
+        return require_safe(self._export)
+
+    def _export(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer with the trios of the list, narrowed as it is, as a file for a spreadsheet."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied("You may not see trios.")
+        found = self.get_changelist_instance(request).get_queryset(request)
+        headers = {"Content-Disposition": 'attachment; filename="trios.csv"', "Cache-Control": "no-store"}
+        return StreamingHttpResponse(
+            csv_lines(exported(found)), content_type="text/csv; charset=utf-8", headers=headers
+        )
 
     @property
     def live_view(self) -> Callable[..., HttpResponse]:
@@ -280,27 +352,25 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
             trio.question,
         )
 
-    @display(description="Account", ordering="account__name")
-    def account_name(self, trio: TrioOrder) -> str:
+    @display(description="Symbol", ordering="symbol__symbol")
+    def symbol_name(self, trio: TrioOrder) -> str:
         colour = {"PAPER": "paper", "TESTNET": "testnet", "LIVE": "live"}[trio.account.environment]
         return format_html(
-            '<span class="trio-name">{} <span class="trio-env trio-env--{}">{}</span></span>',
+            '<b>{}</b><div class="trio-name">{} <span class="trio-env trio-env--{}">{}</span></div>',
+            trio.symbol.symbol,
             trio.account.name,
             colour,
             trio.account.environment,
         )
-
-    @display(description="Symbol", ordering="symbol__symbol")
-    def symbol_name(self, trio: TrioOrder) -> str:
-        return trio.symbol.symbol
 
     @display(description="Side", ordering="side", label=SIDE_COLOURS)
     def side_badge(self, trio: TrioOrder) -> str:
         return trio.side
 
     @display(description="Quantity", ordering="quantity")
-    def quantity_plain(self, trio: TrioOrder) -> str:
-        return plain(trio.quantity)
+    def quantity_plain(self, trio: Any) -> str:
+        whole, filled = plain(trio.quantity), trio.entry_filled
+        return f"{plain(filled)} of {whole}" if filled and filled != trio.quantity else whole
 
     @display(description="Entry", ordering="price")
     def entry_text(self, trio: TrioOrder) -> str:
@@ -320,21 +390,33 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
     def state_badge(self, trio: TrioOrder) -> tuple[str, str]:
         return trio.state, trio.state.replace("_", " ")
 
-    @display(description="Result", ordering="result", label=RESULT_COLOURS)
-    def result_badge(self, trio: TrioOrder) -> tuple[str, str] | None:
-        return (trio.result, trio.result.replace("_", " ")) if trio.result else None
-
-    @display(description="Filled", ordering="entry_filled")
-    def filled_plain(self, trio: Any) -> str:
-        return plain(trio.entry_filled) if trio.entry_filled else "–"
+    @display(description="Result", ordering="result", label={name: name for name in COLOURS})
+    def result_badge(self, trio: Any) -> tuple[str, str] | None:
+        if not trio.result:
+            return None
+        nets = [part.net for part in trio.figures.parts]
+        return result_colour(trio.result, nets, trio.figures.booked), trio.result.replace("_", " ")
 
     @display(description="Net PnL")
     def net_pnl_text(self, trio: Any) -> str:
-        results: tuple[NetPnl, ...] = trio.net_pnl
-        if not results:
+        row: OpenTrio = trio.figures
+        if row.position and row.net is not None:
+            return format_html(
+                '<div class="trio-name"><b class="{}">{}</b> {}</div><small>if closed now</small>',
+                pnl_class(row.net),
+                money_signed(row.net),
+                row.asset,
+            )
+        if not row.parts:
             return "–"
-        rows = ((pnl_class(result.net), signed(result.net), result.asset) for result in results)
-        return format_html_join("", '<div class="trio-name"><b class="{}">{}</b> {}</div>', rows)
+        rows = ((pnl_class(part.net), signed(part.net), part.asset) for part in row.parts)
+        return format_html_join("", '<div><b class="{}">{}</b> {}</div>', rows)
+
+    @display(description="R")
+    def r_text(self, trio: Any) -> str:
+        row: OpenTrio = trio.figures
+        r = row.r if row.position else row.booked_r
+        return "–" if r is None else format_html('<span class="{}">{}</span>', pnl_class(r), signed(r))
 
     @display(description="Uncovered", ordering="uncovered_ms")
     def uncovered_text(self, trio: TrioOrder) -> str:

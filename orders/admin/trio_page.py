@@ -11,8 +11,13 @@ from typing import Any, Final
 from exchange.redaction import redact
 from exchange.types import ZERO
 from orders import risk_gates
+from orders.admin import trio_desk
+from orders.admin.trio_desk import AtLevel, Latency
+from orders.badges import result_colour
+from orders.desk import OpenTrio
 from orders.domain.coverage import Gaps
 from orders.domain.enums import LegState, RequestKind, Role, TrioState
+from orders.domain.next_step import NextStep
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import db_now, from_ms
 from orders.followers import following
@@ -97,6 +102,12 @@ class TrioPage:
     uncovered: Gaps = field(default_factory=lambda: Gaps(0, 0))  # up to this moment
     wishes: Sequence[str] = field(default_factory=tuple)
     following: Sequence[str] = field(default_factory=tuple)  # what follows the price, a sentence each
+    result_colour: str = "default"
+    money: OpenTrio | None = None
+    levels: Sequence[AtLevel] = field(default_factory=tuple)
+    latencies: Sequence[Latency] = field(default_factory=tuple)
+    slippage: Decimal | None = None
+    next: NextStep | None = None  # what is done next, and by which rule
 
     @property
     def is_live(self) -> bool:
@@ -114,6 +125,8 @@ def trio_page(trio_id: int) -> TrioPage:
     filled = sum((leg.filled for leg in entries), ZERO)
     average = next((leg.average_price for leg in entries if leg.average_price), None)
     slot = trio.slot
+    results, converted = net_pnl([trio.pk]).get(trio.pk, ()), net_converted([trio.pk]).get(trio.pk)
+    money = None if trio.trio_state is TrioState.DRAFT else trio_desk.money_of(trio)
     alive = risk_gates.worker_alive()
     watched = alive and watch_is_kept(Watch.objects.filter(account=trio.account_id).first())
     return TrioPage(
@@ -128,8 +141,8 @@ def trio_page(trio_id: int) -> TrioPage:
         ladder=ladder(trio, entry_average=average, mark=slot.mark_price if slot else None),
         entry_filled=filled,
         entry_average=average,
-        results=net_pnl([trio.pk]).get(trio.pk, ()),
-        converted="".join(found.sentence for found in net_converted([trio.pk]).values()),
+        results=results,
+        converted="" if converted is None else converted.sentence,
         worker_alive=alive,
         watched=watched,
         slot=slot,
@@ -137,6 +150,14 @@ def trio_page(trio_id: int) -> TrioPage:
         uncovered=uncovered_now(trio),
         wishes=wishes(trio),
         following=following(trio),
+        money=money,
+        levels=trio_desk.at_levels(money) if money is not None else (),
+        latencies=trio_desk.latencies(trio, legs, requests, fills),
+        slippage=trio_desk.slippage_of(trio, legs, fills),
+        next=trio_desk.next_step(trio),
+        result_colour=result_colour(
+            trio.result, [part.net for part in results], None if converted is None else converted.net
+        ),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
+from typing import Final
 
 from exchange.types import Side
 
@@ -54,6 +55,17 @@ def plain(value: Decimal | None) -> str:
         return ""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+GLANCE: Final = Context(prec=4, rounding=ROUND_HALF_EVEN)
+CENT: Final = Decimal("0.01")
+
+
+def money(value: Decimal) -> str:
+    """Return an amount as it is shown at a glance: to the cent; what is smaller than one, to four digits."""
+    if value == 0:
+        return "0"
+    return format(value.quantize(CENT), "f") if abs(value) >= 1 else plain(GLANCE.plus(value))
 
 
 def signed(value: Decimal) -> str:

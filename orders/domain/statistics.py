@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 from exchange.types import ZERO, Side
 from orders.domain.validation import TAKER_FEE
 
 CENT: Final = Decimal("0.01")
 FINE: Final = Decimal("0.0001")
+Key = TypeVar("Key", date, str, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +142,15 @@ def day_of(moment: datetime, zone: tzinfo) -> date:
 
 def by_day(trades: Iterable[Trade], zone: tzinfo) -> dict[date, Statistics]:
     """Return the figures of each day in this zone on which a trade closed, oldest first."""
-    return _grouped(trades, lambda trade: day_of(trade.closed_at, zone))
+    return grouped(trades, lambda trade: day_of(trade.closed_at, zone))
 
 
-def _grouped(trades: Iterable[Trade], key: Callable[[Trade], date]) -> dict[date, Statistics]:
-    groups: dict[date, list[Trade]] = {}
+def grouped(trades: Iterable[Trade], key: Callable[[Trade], Key]) -> dict[Key, Statistics]:
+    """Return the figures of each group of trades, the groups in order."""
+    groups: dict[Key, list[Trade]] = {}
     for trade in trades:
         groups.setdefault(key(trade), []).append(trade)
-    return {day: statistics_of(groups[day]) for day in sorted(groups)}
+    return {name: statistics_of(groups[name]) for name in sorted(groups)}
 
 
 def _percent(part: int, whole: int) -> Decimal | None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
-from django.db import connection
+from django.db import DatabaseError, connection
+from django.utils import timezone
 
 from accounts.errors import AccountsError
 from accounts.gateways import exchange_for, public_exchange
@@ -24,7 +27,9 @@ from accounts.models import ExchangeAccount
 from exchange.deadlines import PERSON_MS, answers_within
 from exchange.errors import ExchangeError, OrderRejected
 from exchange.rate_limits import Priority, spending
+from exchange.types import Kline
 from orders.domain import validation
+from orders.exchange_data.clock import exchange_now_ms
 from orders.models import TrioOrder
 from orders.queueing.check import market_of
 from orders.queueing.market import Funds, Reading, funds_read
@@ -34,7 +39,11 @@ FUNDS_SECONDS: Final = 5.0
 MARK_SECONDS: Final = 1.0
 BRACKETS_SECONDS: Final = 600.0
 WAITS_SECONDS: Final = PERSON_MS / 1000
+SEEN_SECONDS: Final = 15.0  # a screen that refreshes itself reads a balance no more often
+SEEN_WAITS_SECONDS: Final = 0.4
+BARS_SECONDS: Final = 5.0
 _pool: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="at-hand")
+_screens: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="screens")
 
 
 @dataclass(slots=True)
@@ -46,6 +55,7 @@ class _Kept:
 
 
 _kept: dict[tuple[str, object], _Kept] = {}
+_last_seen: dict[int, FundsSeen] = {}
 _lock: Final = threading.Lock()
 
 
@@ -67,11 +77,7 @@ def at_hand(trio: TrioOrder) -> AtHand:
     environment = account.environment
     asked = {"funds": _once(("funds", account.pk), FUNDS_SECONDS, lambda: _funds(account, around))}
     if around.mark_price is None:
-        asked["mark"] = _once(
-            ("mark", (environment, name)),
-            MARK_SECONDS,
-            lambda: next(iter(public_exchange(environment).mark_prices(name))).mark,
-        )
+        asked["mark"] = _mark(environment, name)
     if around.brackets_missing:
         asked["brackets"] = _once(
             ("brackets", account.pk), BRACKETS_SECONDS, lambda: _brackets(account, around)
@@ -107,9 +113,67 @@ def forget() -> None:
     """Forget what was asked for."""
     with _lock:
         _kept.clear()
+        _last_seen.clear()
 
 
-def _once(key: tuple[str, object], seconds: float, ask: Callable[[], Any]) -> Future[Any]:
+@dataclass(frozen=True, slots=True)
+class FundsSeen:
+    """What an account had, and when it was read: a screen shows both."""
+
+    funds: Funds
+    read_at: datetime
+
+
+def funds_seen(accounts: Collection[ExchangeAccount]) -> dict[int, FundsSeen]:
+    """Return what these accounts had when they were last read, by account; read anew where that is old.
+
+    What does not answer within a moment is shown as it was before; an account that was never read is left out.
+    """
+    asked = [
+        _once(("funds seen", account.pk), SEEN_SECONDS, partial(_seen, account), pool=_screens)
+        for account in accounts
+    ]
+    wait(asked, timeout=SEEN_WAITS_SECONDS)
+    for account, answer in zip(accounts, asked, strict=True):
+        if (found := _answer(answer)) is not None:
+            _last_seen[account.pk] = found
+    return {account.pk: _last_seen[account.pk] for account in accounts if account.pk in _last_seen}
+
+
+def mark_seen(environment: str, symbol: str) -> Decimal | None:
+    """Return the mark price of a symbol, read at most once a second; ``None`` while it is not there."""
+    asked = _mark(environment, symbol)
+    wait([asked], timeout=WAITS_SECONDS)
+    found: Decimal | None = _answer(asked)
+    return found
+
+
+def _mark(environment: str, symbol: str) -> Future[Any]:
+    return _once(
+        ("mark", (environment, symbol)),
+        MARK_SECONDS,
+        lambda: next(iter(public_exchange(environment).mark_prices(symbol))).mark,
+    )
+
+
+def bars_seen(
+    environment: str, symbol: str, timeframe: str, since: int | None, limit: int
+) -> Sequence[Kline] | None:
+    """Return bars of a symbol for a picture, read once in some seconds; ``None`` while they are not there."""
+    asked = _once(
+        ("bars", (environment, symbol, timeframe, since, limit)),
+        BARS_SECONDS,
+        lambda: public_exchange(environment).klines(symbol, timeframe, since=since, limit=limit),
+        pool=_screens,
+    )
+    wait([asked], timeout=WAITS_SECONDS)
+    found: Sequence[Kline] | None = _answer(asked)
+    return found
+
+
+def _once(
+    key: tuple[str, object], seconds: float, ask: Callable[[], Any], *, pool: ThreadPoolExecutor | None = None
+) -> Future[Any]:
     """Return the answer to a question that is asked at most once in so many seconds, also when it fails."""
     with _lock:
         now = time.monotonic()
@@ -118,7 +182,7 @@ def _once(key: tuple[str, object], seconds: float, ask: Callable[[], Any]) -> Fu
             return known.answer
         for old in [old for old, kept in _kept.items() if now - kept.since > BRACKETS_SECONDS]:
             del _kept[old]
-        answer = _pool.submit(_apart, ask)
+        answer = (pool or _pool).submit(_apart, ask)
         _kept[key] = _Kept(now, answer)
         return answer
 
@@ -128,7 +192,7 @@ def _apart(ask: Callable[[], Any]) -> Any:
     try:
         with spending(Priority.PAGE), answers_within(PERSON_MS):
             return ask()
-    except (ExchangeError, AccountsError):
+    except (ExchangeError, AccountsError, DatabaseError):
         return None
     finally:
         connection.close()
@@ -136,6 +200,13 @@ def _apart(ask: Callable[[], Any]) -> Any:
 
 def _answer(asked: Future[Any]) -> Any:
     return asked.result() if asked.done() else None
+
+
+def _seen(account: ExchangeAccount) -> FundsSeen:
+    now = timezone.now()
+    return FundsSeen(
+        funds_read(account, exchange_for(account.pk), at=exchange_now_ms(account.environment)), now
+    )
 
 
 def _funds(account: ExchangeAccount, around: Surroundings) -> Funds:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.utils.safestring import mark_safe
 
 from orders.badges import COLOURS, VERDICT_COLOURS, age
+from orders.domain.rounding import money as money_shown
 from orders.domain.rounding import plain as plain_number
 from orders.domain.rounding import signed as signed_number
 from orders.domain.sweep_schedule import SweepPlan
@@ -49,9 +51,40 @@ def signed(value: Decimal) -> str:
 
 
 @register.filter
-def pnl_class(value: Decimal) -> str:
+def pnl_class(value: Decimal | None) -> str:
     """Return the class that colours a result: what was lost is red."""
+    if value is None:
+        return ""
     return "trio-good" if value > 0 else "trio-bad" if value < 0 else ""
+
+
+@register.filter
+def money(value: Decimal | None) -> str:
+    """Show an amount of money to the cent, smaller ones to four digits; a dash for none. For a glance, not for the books."""
+    return "–" if value is None else money_shown(value)
+
+
+@register.filter
+def money_signed(value: Decimal | None) -> str:
+    """Show a result with its sign, as money."""
+    return "–" if value is None else f"{'+' if value > 0 else ''}{money_shown(value)}"
+
+
+@register.filter
+def at(rows: Sequence[Any], place: int) -> Any:
+    """Return the row at a place."""
+    return rows[place]
+
+
+@register.filter
+def main_landmark(page: str) -> str:
+    """Say of the page's main part that it is that: unfold's layout has no landmark for it."""
+    return mark_safe(str(page).replace('<div id="main" ', '<div id="main" role="main" ', 1))  # noqa: S308  # it is a whole page
+
+
+@register.filter(name="age")
+def how_old(value: datetime | None) -> str:
+    return "–" if value is None else age(value)
 
 
 @register.filter
@@ -93,6 +126,12 @@ def verdict_colour(word: str) -> str:
 def words(value: Any) -> str:
     """Show one of our upper-case words as text."""
     return str(value).lower().replace("_", " ")
+
+
+@register.filter
+def words_of(text: str) -> list[str]:
+    """Return the words of a text, to go through one by one."""
+    return text.split()
 
 
 @register.filter

@@ -1,12 +1,12 @@
 // A page that looks live says how old it is, and warns when it is not refreshed any more.
 "use strict";
 (() => {
-  const STALE_S = 8;
+  const STALE_S = 5;
   let fresh = Date.now();
   const say = () => {
     for (const place of document.querySelectorAll("[data-age]")) {
       const seconds = Math.max(0, Math.round((Date.now() - fresh) / 1000));
-      const panel = place.dataset.age === "panel";
+      const panel = place.dataset.age !== "page"; // it refreshes itself
       const stale = seconds >= (panel ? STALE_S : 60);
       place.classList.toggle("trio-age--stale", stale);
       place.setAttribute("role", stale ? "alert" : "status");
@@ -20,6 +20,10 @@
   document.addEventListener("htmx:afterRequest", (event) => {
     const answer = event.detail.xhr;
     if (event.detail.elt.id !== "trio-live" || !answer || answer.status < 200 || answer.status >= 300) return;
+    fresh = Date.now();
+    say();
+  });
+  document.addEventListener("desk:fresh", () => {
     fresh = Date.now();
     say();
   });

@@ -29,6 +29,7 @@ OPERATOR = ("add", "change", "view", "place", "cancel", "close")
 FOR_ALL = {"healthz", "login", "logout", ""}  # "": redirects and the admin's own "no such page"
 FOR_STAFF = FOR_ALL | {
     "index",
+    "desk_live",
     "jsi18n",
     "search",
     "password_change",

@@ -1,0 +1,368 @@
+"""How the list of trios is narrowed, searched and counted, so that a million of them answer at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Case, DecimalField, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.functional import cached_property
+
+from accounts.models import Environment, ExchangeAccount
+from exchange.types import ZERO, Side
+from orders import selectors
+from orders.desk import OpenTrio, open_trios
+from orders.domain.enums import Cause, TrioState
+from orders.domain.rounding import plain
+from orders.exchange_data.clock import from_ms, to_ms
+from orders.models import Fill, IncomeShare, Leg, Slot, Symbol, TrioOrder
+
+COUNTED_MAX: Final = 10_000  # beyond, nobody turns pages: filters and the search find it
+EXPORTED_MAX: Final = 100_000
+CHUNK: Final = 500
+SYMBOLS_MAX: Final = 300
+NUMBER: Final[DecimalField[Decimal, Decimal]] = DecimalField(max_digits=38, decimal_places=16)
+
+
+if TYPE_CHECKING:
+    PaginatorBase = Paginator[Any]
+else:
+    PaginatorBase = Paginator
+
+
+class CheapPaginator(PaginatorBase):
+    """Counts no further than anybody turns pages."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[:COUNTED_MAX].count())
+
+
+# --- filters --------------------------------------------------------------------------------------
+
+
+class LifeFilter(admin.SimpleListFilter):
+    title = "life"
+    parameter_name = "life"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("alive", "Alive"), ("asks", "Asks a person"), ("draft", "Draft"), ("ended", "Ended")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        living = [state.value for state in TrioState if not state.is_end and state is not TrioState.DRAFT]
+        wanted = {
+            "alive": Q(state__in=living),
+            "asks": ~Q(question_kind=""),
+            "draft": Q(state=TrioState.DRAFT),
+            "ended": Q(state__in=selectors.ENDED),
+        }
+        value = self.value()
+        return queryset.filter(wanted[value]) if value in wanted else queryset
+
+
+class SideFilter(admin.SimpleListFilter):
+    title = "side"
+    parameter_name = "side"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(Side.BUY.value, "BUY, long"), (Side.SELL.value, "SELL, short")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(side=value) if value in (Side.BUY.value, Side.SELL.value) else queryset
+
+
+class ResultFilter(admin.SimpleListFilter):
+    title = "result"
+    parameter_name = "result"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(cause.value, cause.value.lower().replace("_", " ")) for cause in Cause]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(result=value) if value in Cause.__members__ else queryset
+
+
+class OutcomeFilter(admin.SimpleListFilter):
+    """By what a trio brought, after fees and funding; fees in another asset count where their price is known."""
+
+    title = "won or lost"
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("won", "Won: net above zero"), ("lost", "Lost: net below zero")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value not in ("won", "lost"):
+            return queryset
+        ended: QuerySet[Any] = queryset.filter(state__in=selectors.ENDED).alias(net=_net())
+        return ended.filter(net__gt=0) if value == "won" else ended.filter(net__lt=0)
+
+
+def _net() -> Any:
+    own = Q(commission_asset="") | Q(commission_asset=F("trio__symbol__margin_asset"))
+    worth = Case(
+        When(own, then=Value(Decimal(1))), default=Coalesce(F("fee_price__price"), ZERO), output_field=NUMBER
+    )
+    fills = Fill.objects.filter(trio=OuterRef("pk")).order_by().values("trio")
+    executed = fills.annotate(
+        net=Sum(F("realized_pnl") - F("commission") * worth, output_field=NUMBER)
+    ).values("net")
+    shares = IncomeShare.objects.filter(trio=OuterRef("pk"), income__asset=OuterRef("symbol__margin_asset"))
+    funded = shares.order_by().values("trio").annotate(net=Sum("amount")).values("net")
+    return Subquery(executed, output_field=NUMBER) + Coalesce(Subquery(funded, output_field=NUMBER), ZERO)
+
+
+class AccountFilter(admin.SimpleListFilter):
+    title = "account"
+    parameter_name = "account__id__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            (str(pk), name) for pk, name in ExchangeAccount.objects.order_by("name").values_list("pk", "name")
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value() or ""
+        return queryset.filter(account=int(value)) if value.isdecimal() and len(value) < 18 else queryset
+
+
+class EnvironmentFilter(admin.SimpleListFilter):
+    title = "environment"
+    parameter_name = "account__environment__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, str(label)) for value, label in Environment.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value not in Environment.values:
+            return queryset
+        return queryset.filter(account__in=ExchangeAccount.objects.filter(environment=value).values("pk"))
+
+
+class SymbolFilter(admin.SimpleListFilter):
+    """The symbols that have a slot: those that were traded."""
+
+    title = "symbol"
+    parameter_name = "symbol"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        names = Slot.objects.order_by("symbol").values_list("symbol", flat=True).distinct()[:SYMBOLS_MAX]
+        return [(name, name) for name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = (self.value() or "").upper()
+        return (
+            queryset.filter(symbol__in=Symbol.objects.filter(symbol=value).values("pk"))
+            if value
+            else queryset
+        )
+
+
+class SourceFilter(admin.SimpleListFilter):
+    """Who wanted it: a person, a strategy, a webhook, a file."""
+
+    title = "source"
+    parameter_name = "source"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        newest = TrioOrder.objects.order_by("-id").values("source")[:5000]
+        return [(name, name) for name in sorted({row["source"] for row in newest})]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(source=value) if value else queryset
+
+
+def _days() -> dict[str, tuple[date, date]]:
+    """Return the spans of days that are offered, last day included: days of the viewer's zone."""
+    today = timezone.localdate()
+    month = today.replace(day=1)
+    return {
+        "today": (today, today),
+        "yesterday": (today - timedelta(days=1), today - timedelta(days=1)),
+        "week": (today - timedelta(days=6), today),
+        "month": (today - timedelta(days=29), today),
+        "this-month": (month, today),
+        "last-month": ((month - timedelta(days=1)).replace(day=1), month - timedelta(days=1)),
+    }
+
+
+class DayFilter(admin.SimpleListFilter):
+    """A span of days; ``2026-11-01..2026-11-28`` in the address is one, too."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("today", "Today"),
+            ("yesterday", "Yesterday"),
+            ("week", "7 days"),
+            ("month", "30 days"),
+            ("this-month", "This month"),
+            ("last-month", "Last month"),
+        ]
+
+    def span(self) -> tuple[datetime, datetime] | None:
+        """Return its first moment, and the first that is not in it any more."""
+        value = self.value() or ""
+        days = _days().get(value) or _written(value)
+        if days is None:
+            return None
+        zone = timezone.get_current_timezone()
+        first = datetime.combine(days[0], datetime.min.time(), tzinfo=zone)
+        return first, datetime.combine(days[1] + timedelta(days=1), datetime.min.time(), tzinfo=zone)
+
+
+def _written(value: str) -> tuple[date, date] | None:
+    begins, _, ends = value.partition("..")
+    try:
+        return date.fromisoformat(begins), date.fromisoformat(ends or begins)
+    except ValueError:
+        return None
+
+
+class ClosedFilter(DayFilter):
+    """The day of its last execution, as in the statistics."""
+
+    title = "closed"
+    parameter_name = "closed"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        span = self.span()
+        if span is None:
+            return queryset
+        since, until = (to_ms(moment) for moment in span)
+        in_it = Fill.objects.filter(time_ts__gte=since, time_ts__lt=until).values("trio")
+        later = Fill.objects.filter(trio=OuterRef("pk"), time_ts__gte=until)
+        return queryset.filter(~Exists(later), pk__in=in_it, state__in=selectors.ENDED)
+
+
+class MadeFilter(DayFilter):
+    title = "made"
+    parameter_name = "made"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        span = self.span()
+        return queryset if span is None else queryset.filter(created_at__gte=span[0], created_at__lt=span[1])
+
+
+# --- search ---------------------------------------------------------------------------------------
+
+
+def searched(queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """Narrow trios to those that fit every word: an id of any kind, a symbol, an account, a source."""
+    for word in text.split():
+        queryset = queryset.filter(_id(word) if word.removeprefix("#").isdecimal() else _word(word))
+    return queryset
+
+
+def _id(word: str) -> Q:
+    """Return which trios have this number: their own, or that of an order or execution at the exchange."""
+    number = word.removeprefix("#")
+    if len(number) > 18:
+        return Q(pk__in=())
+    value = int(number)
+    if word.startswith("#") or (
+        TrioOrder.objects.filter(pk=value).exists() and not Leg.objects.filter(order_id=value).exists()
+    ):
+        return Q(pk=value)
+    orders = set(Leg.objects.filter(order_id=value).values_list("trio", flat=True)[:100])
+    orders |= set(Fill.objects.filter(trade_id=value).values_list("trio", flat=True)[:100])
+    if not orders:
+        orders = set(Leg.objects.filter(algo_id=value).values_list("trio", flat=True)[:100])
+    return Q(pk__in=[*orders, value]) | _word(word)
+
+
+def _word(word: str) -> Q:
+    symbols = Symbol.objects.filter(symbol__icontains=word).values("pk")
+    clients = Leg.objects.filter(client_id__gte=word, client_id__lt=f"{word}~").values("trio")
+    found = Q(symbol__in=symbols) | Q(account__name__icontains=word)
+    if "-" in word:  # as client ids have
+        found |= Q(pk__in=clients)
+    if ":" in word or word in ("admin", "command"):
+        found |= Q(source__startswith=word)
+    return found
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def figures_put(trios: list[Any]) -> None:
+    """Give each trio of a page its ``figures``."""
+    for row in open_trios(trios):
+        row.trio.figures = row  # type: ignore[attr-defined]
+
+
+def exported(queryset: QuerySet[Any]) -> Iterator[list[object]]:
+    """Yield the lines of the list as a file: names first, then a trio each, numbers as they are."""
+    yield [
+        *("trio", "account", "environment", "symbol", "side", "position_side", "state", "result", "quantity"),
+        *(
+            "filled",
+            "entry_type",
+            "price",
+            "stop_loss",
+            "take_profit",
+            "net",
+            "net_asset",
+            "r",
+            "fees_and_net_by_asset",
+        ),
+        *("uncovered_ms", "source", "made_utc", "placed_utc", "ended_utc", "closed_utc", "reason"),
+    ]
+    last: int | None = None
+    done = 0
+    rows = queryset.select_related("account", "symbol", "slot").order_by("-pk")
+    while done < EXPORTED_MAX:
+        chunk = list((rows if last is None else rows.filter(pk__lt=last))[:CHUNK])
+        if not chunk:
+            return
+        figures_put(chunk)
+        closed = dict(
+            Fill.objects.filter(trio__in=[trio.pk for trio in chunk])
+            .order_by("time_ts")
+            .values_list("trio", "time_ts")
+        )
+        for trio in chunk:
+            yield _line(trio, closed.get(trio.pk))
+        last, done = chunk[-1].pk, done + len(chunk)
+
+
+def _line(trio: Any, closed_ts: int | None) -> list[object]:
+    row: OpenTrio = trio.figures
+    parts = "; ".join(f"{plain(part.net)} {part.asset} (fees {plain(part.fees)})" for part in row.parts)
+    ended = trio.is_over
+    numbers = [trio.quantity, trio.entry_filled], [trio.price, trio.stop_loss, trio.take_profit]
+    return [
+        *(
+            trio.pk,
+            trio.account.name,
+            trio.account.environment,
+            trio.symbol.symbol,
+            trio.side,
+            trio.position_side,
+        ),
+        *(trio.state, trio.result, *map(plain, numbers[0]), trio.entry_type, *map(plain, numbers[1])),
+        *(
+            plain(row.booked),
+            row.asset if row.booked is not None else "",
+            row.booked_r if ended else "",
+            parts,
+        ),
+        *(trio.uncovered_ms, trio.source, _utc(trio.created_at), _utc(trio.begun_at), _utc(trio.ended_at)),
+        *(_utc(from_ms(closed_ts)) if closed_ts and ended else "", trio.reason),
+    ]
+
+
+def _utc(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment.astimezone(timezone.get_default_timezone()):%Y-%m-%d %H:%M:%S}"

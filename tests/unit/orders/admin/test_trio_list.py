@@ -1,0 +1,177 @@
+"""The list of trios: its figures, its filters, its search, its counts, and the file for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from orders.admin import trio_list
+from orders.domain.csv_cells import cell, csv_lines
+from orders.exchange_data.clock import to_ms
+from orders.models import Fill, TrioOrder
+from orders.selectors import net_pnl
+from tests.builders import Desk
+from tests.unit.orders.operators import LIST, a_clerk, a_superuser
+
+D = Decimal
+EXPORT = "admin:orders_trioorder_export"
+
+
+@pytest.fixture
+def operator(transactional_db: None) -> Client:
+    return a_superuser()
+
+
+def listed(client: Client, **query: Any) -> set[int]:
+    page = client.get(reverse(LIST), query)
+    assert page.status_code == 200
+    return {trio.pk for trio in page.context["cl"].result_list}
+
+
+def ended(desk: Desk, price: str, **fields: Any) -> TrioOrder:
+    trio = desk.placed(desk.a_trio(**fields))
+    desk.simulator.set_price("BTCUSDT", price)
+    desk.carry_until(trio, "CLOSED")
+    desk.simulator.set_price("BTCUSDT", "100000")
+    return trio
+
+
+def test_trios_are_found_by_what_they_brought_by_day_and_by_any_id(desk: Desk, operator: Client) -> None:
+    # Given one that won, one that lost, one that is open and a draft
+    won, lost = ended(desk, "111000"), ended(desk, "94000")
+    alive = desk.placed(desk.a_trio())
+    draft = desk.a_trio(side="SELL", source="strategy:swing")
+    everything = {won.pk, lost.pk, alive.pk, draft.pk}
+    assert listed(operator) == everything
+
+    # Then by what they brought
+    assert listed(operator, outcome="won") == {won.pk}
+    assert listed(operator, outcome="lost") == {lost.pk}
+    assert listed(operator, outcome="lost", closed="today") == {lost.pk}
+    assert listed(operator, closed="yesterday") == set()
+    assert listed(operator, made="today") == everything
+    assert listed(operator, life="alive") == {alive.pk}
+    assert listed(operator, side="SELL") == {draft.pk}
+    assert listed(operator, source="strategy:swing") == {draft.pk}
+    assert listed(operator, result="STOP_LOSS") == {lost.pk}
+    assert (
+        listed(
+            operator,
+            account__id__exact=desk.account.pk,
+            account__environment__exact="PAPER",
+            symbol="BTCUSDT",
+        )
+        == everything
+    )
+    assert listed(operator, account__environment__exact="LIVE") == set()
+
+    # And by any id
+    entry = won.legs.get(role="ENTRY")
+    stop = alive.legs.get(role="STOP_LOSS")
+    trade = won.fills.first()
+    assert trade is not None
+    assert listed(operator, q=f"#{won.pk}") == {won.pk}
+    assert listed(operator, q=entry.client_id) == {won.pk}
+    assert listed(operator, q=entry.client_id.rsplit("-", 1)[0] + "-") == {won.pk}
+    assert won.pk in listed(operator, q=entry.order_id)
+    assert alive.pk in listed(operator, q=stop.algo_id)
+    assert won.pk in listed(operator, q=trade.trade_id)
+    assert listed(operator, q="btcusdt") == everything
+    assert listed(operator, q="strategy:") == {draft.pk}
+    assert listed(operator, q="9" * 40) == set()
+    assert listed(operator, q="nothing like it") == set()
+
+
+def test_the_day_is_the_viewers_in_list_and_file(desk: Desk, operator: Client) -> None:
+    # Given two losses, one closed at 20:00 UTC on 21 June, one at 22:30 UTC: on 22 June in Paris
+    first, second = ended(desk, "94000"), ended(desk, "94000")
+    for trio, hour, minute in ((first, 20, 0), (second, 22, 30)):
+        Fill.objects.filter(trio=trio).update(time_ts=to_ms(datetime(2026, 6, 21, hour, minute, tzinfo=UTC)))
+    operator.cookies["zone"] = "Europe/Paris"
+    assert listed(operator, closed="2026-06-21") == {first.pk}
+    assert listed(operator, closed="2026-06-22") == {second.pk}
+    assert listed(operator, closed="2026-06-21..2026-06-22") == {first.pk, second.pk}
+    rows = exported(operator, closed="2026-06-22")
+    assert [row["trio"] for row in rows] == [str(second.pk)]
+    operator.cookies["zone"] = "UTC"
+    assert listed(operator, closed="2026-06-21") == {first.pk, second.pk}
+    assert listed(operator, closed="nonsense") == {first.pk, second.pk}
+
+
+def exported(client: Client, **query: Any) -> list[dict[str, str]]:
+    answer = client.get(reverse(EXPORT), query)
+    assert answer.status_code == 200
+    content = b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
+    return list(csv.DictReader(io.StringIO(content)))
+
+
+def test_the_file_holds_the_list_as_it_is_narrowed_with_whole_figures(desk: Desk, operator: Client) -> None:
+    won, lost = ended(desk, "111000"), ended(desk, "94000")
+    TrioOrder.objects.filter(pk=lost.pk).update(reason='=HYPERLINK("http://x")')
+    rows = {row["trio"]: row for row in exported(operator)}
+    for trio in (won, lost):
+        (part,) = net_pnl([trio.pk])[trio.pk]
+        assert D(rows[str(trio.pk)]["net"]) == part.net
+        assert rows[str(trio.pk)]["net_asset"] == "USDT"
+    assert rows[str(lost.pk)]["reason"].startswith("'=")
+    assert rows[str(lost.pk)]["r"].startswith("-1.")
+    assert [row["trio"] for row in exported(operator, outcome="won")] == [str(won.pk)]
+    assert a_clerk().get(reverse(EXPORT)).status_code == 403
+    assert operator.post(reverse(EXPORT)).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("-51.4", "-51.4"),
+        ("12", "12"),
+        ("=1+1", "'=1+1"),
+        ("-1+cmd", "'-1+cmd"),
+        ("+1", "'+1"),
+        ("@x", "'@x"),
+        ("\t=1", "'\t=1"),
+        ("a=b", "a=b"),
+        ("", ""),
+    ],
+)
+def test_no_spreadsheet_runs_a_cell(written: str, kept: str) -> None:
+    assert cell(written) == kept
+
+
+def test_a_line_is_quoted_where_it_must_be() -> None:
+    assert list(csv_lines([["a,b", 1, None], ['"', D("1.10"), True]])) == [
+        '"a,b",1,\r\n',
+        '"""",1.10,True\r\n',
+    ]
+
+
+def test_a_loss_that_is_called_take_profit_is_not_green(desk: Desk, operator: Client) -> None:
+    lost = ended(desk, "94000")
+    TrioOrder.objects.filter(pk=lost.pk).update(result="TAKE_PROFIT")
+    page = operator.get(reverse(LIST)).content.decode()
+    badge = re.search(r'class="([^"]*)"[^>]*>\s*TAKE PROFIT', page)
+    assert badge is not None
+    assert "red" in badge.group(1)
+    assert "green" not in badge.group(1)
+
+
+def test_the_list_counts_no_further_than_pages_are_turned(
+    desk: Desk, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        desk.a_trio()
+    monkeypatch.setattr(trio_list, "COUNTED_MAX", 3)
+    with CaptureQueriesContext(connection) as asked:
+        page = operator.get(reverse(LIST))
+    assert page.context["cl"].result_count == 3
+    assert len(asked) <= 30
