@@ -102,10 +102,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "",
             ),
         ),
-        (
-            f"{DUE_POLL}::TestWhatComesTogetherIsTakenTogether"
-            "::test_a_position_that_waits_when_the_worker_stops_is_not_lost",
-        ),
+        (f"{DUE_POLL}::test_a_position_that_waits_when_the_worker_stops_is_not_lost",),
     ),
     Guard(
         "news of a transaction that was undone is taken again",

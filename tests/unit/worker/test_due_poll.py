@@ -75,50 +75,55 @@ def lost() -> None:
     raise AssertionError("nothing may be lost")
 
 
-class TestWhatComesTogetherIsTakenTogether:
-    def test_a_position_waits_for_the_execution_that_changed_it(self) -> None:
-        turns = Turns()
-        pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
+# --- what comes together is taken together -----------------------------------------------------------
 
-        pool.tell(position_news(), lost)
-        pool.tell(order_news(), lost)
-        until(lambda: pool.is_idle)
-        pool.stop()
 
-        assert turns.taken[0] == ([position_news(), order_news()], [])
+def test_a_position_waits_for_the_execution_that_changed_it() -> None:
+    turns = Turns()
+    pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
 
-    def test_a_position_alone_is_taken_in_soon(self) -> None:
-        turns = Turns()
-        pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
+    pool.tell(position_news(), lost)
+    pool.tell(order_news(), lost)
+    until(lambda: pool.is_idle)
+    pool.stop()
 
-        pool.tell(position_news(), lost)
-        until(lambda: turns.taken)
-        pool.stop()
+    assert turns.taken[0] == ([position_news(), order_news()], [])
 
-        assert turns.taken == [([position_news()], [])]
 
-    def test_a_position_that_waits_when_the_worker_stops_is_not_lost(self) -> None:
-        turns = Turns()
-        pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
+def test_a_position_alone_is_taken_in_soon() -> None:
+    turns = Turns()
+    pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
 
-        pool.tell(position_news(), lost)
-        pool.stop()
+    pool.tell(position_news(), lost)
+    until(lambda: turns.taken)
+    pool.stop()
 
-        assert [news for news, _ in turns.taken] == [[position_news()]]
+    assert turns.taken == [([position_news()], [])]
 
-    def test_an_answer_that_comes_during_a_turn_is_recorded_by_the_next_one_of_the_same_go(self) -> None:
-        turns, answer = Turns(), an_answer()
-        turns.goes_on.clear()
-        pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
 
-        pool.submit(7)
-        turns.inside.wait(10)
-        pool.submit(7, answer)
-        turns.goes_on.set()
-        until(lambda: pool.is_idle)
-        pool.stop()
+def test_a_position_that_waits_when_the_worker_stops_is_not_lost() -> None:
+    turns = Turns()
+    pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
 
-        assert turns.taken == [([], []), ([], [answer])]
+    pool.tell(position_news(), lost)
+    pool.stop()
+
+    assert [news for news, _ in turns.taken] == [[position_news()]]
+
+
+def test_an_answer_that_comes_during_a_turn_is_recorded_by_the_next_one_of_the_same_go() -> None:
+    turns, answer = Turns(), an_answer()
+    turns.goes_on.clear()
+    pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
+
+    pool.submit(7)
+    turns.inside.wait(10)
+    pool.submit(7, answer)
+    turns.goes_on.set()
+    until(lambda: pool.is_idle)
+    pool.stop()
+
+    assert turns.taken == [([], []), ([], [answer])]
 
 
 def an_answer() -> Answer:
