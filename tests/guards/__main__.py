@@ -21,6 +21,8 @@ from tests.guards.guards import GUARDS
 from tests.guards.page import PAGE, page
 from tests.guards.removing import CHECKOUT, Copy, Ending, Finding, Judged, judge, tracked
 
+AT_ONCE = 25  # tests in one run
+
 
 def main() -> int:
     """Run; say what survived."""
@@ -65,7 +67,7 @@ def _remove(guards: list[Guard], *, lanes: int) -> int:
         manager.ensure()  # and this process uses them, so they stay from one removal to the next
         try:
             with ThreadPoolExecutor(lanes) as pool:
-                intact = _intact(guards, copies, pool, lanes)
+                intact = _intact(guards, copies, pool)
                 print(
                     f"{len(intact)} tests with every guard in place, {time.monotonic() - began:.0f} s",
                     flush=True,
@@ -101,7 +103,7 @@ def told(found: list[Judged]) -> int:
 
 
 def _intact(
-    guards: list[Guard], copies: queue.Queue[Copy], pool: ThreadPoolExecutor, lanes: int
+    guards: list[Guard], copies: queue.Queue[Copy], pool: ThreadPoolExecutor
 ) -> dict[str, list[Ending]]:
     """Run every named test with all guards in place, each once; what fails is given a second chance alone."""
     tests = sorted({test for guard in guards for test in guard.tests})
@@ -114,7 +116,10 @@ def _intact(
             copies.put(copy)
 
     found: dict[str, list[Ending]] = {}
-    for endings in pool.map(some, [tests[lane::lanes] for lane in range(lanes)]):
+    # A run that lasts too long says nothing of any of its tests, so none is large.
+    for endings in pool.map(
+        some, [tests[first : first + AT_ONCE] for first in range(0, len(tests), AT_ONCE)]
+    ):
         found |= endings
     for test in tests:
         if not all(ending.passed for ending in found.get(test, [Ending("collect")])):
