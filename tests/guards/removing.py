@@ -98,8 +98,11 @@ class Copy:
         path.write_text(text)
         Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
 
-    def endings(self, tests: Iterable[str]) -> dict[str, list[Ending]]:
-        """Run tests; return how their cases ended, by the test's name without parameters and with."""
+    def endings(self, tests: Iterable[str], *, seconds: float = SECONDS_MAX) -> dict[str, list[Ending]]:
+        """Run tests; return how their cases ended, by the test's name without parameters and with.
+
+        Nothing, when they take longer than ``seconds``.
+        """
         tests = list(tests)
         witness = self.root.parent / f"{self.root.name}.witness"
         witness.unlink(missing_ok=True)
@@ -115,7 +118,7 @@ class Copy:
                 start_new_session=True,
             )  # fmt: skip
             try:
-                process.wait(timeout=SECONDS_MAX)
+                process.wait(timeout=seconds)
             except subprocess.TimeoutExpired:
                 self._new_database = True
                 return {}
