@@ -12,8 +12,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from exchange.secret import Secret
-from exchange.types import Endpoints
-from signals.domain.bars import TIMEFRAMES
+from exchange.types import TIMEFRAMES, Endpoints
 
 KEY_LENGTH_MIN: Final = 32
 KEY_CHARACTERS_MIN: Final = 8

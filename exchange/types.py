@@ -338,6 +338,12 @@ class MarkPrice:
     time: int
 
 
+# Of bars, as the exchange names them.
+TIMEFRAMES: Final = (
+    *("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Kline:
     """One bar as the exchange shows it, keyed by its own open time, which is never computed.

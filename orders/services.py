@@ -46,6 +46,7 @@ from orders.domain.trailing import (
     trail_check,
 )
 from orders.exchange_data.clock import to_ms
+from orders.exchange_data.true_range import atr_read
 from orders.followers import BREAK_EVEN, CHASE, TINY, TRAIL, Kind
 from orders.installation import install_row
 from orders.models import (
@@ -615,21 +616,29 @@ def trio_trail(
     by: str,
     distance: Decimal | None = None,
     percent: Decimal | None = None,
+    atr: Decimal | None = None,
+    timeframe: str = "",
     activation: Decimal | None = None,
     step: Decimal | None = None,
     watches: PriceKind = PriceKind.MARK,
 ) -> Trail:
     """Have a trio's stop follow the price, at a ``distance`` in the quote asset or in ``percent`` of the best price.
 
+    Or at ``atr`` times the average true range of ``timeframe``, as its closed bars have it now; that distance stays.
+
     From the moment on at which the price has reached ``activation`` (``None``: at once), in moves of at least ``step`` (one
     tick). The stop only ever becomes tighter, so no switch and no limit on new risk stops it. It takes the place of the
     trail there is. Raises IllegalTransition when the stop of this trio cannot be moved now, RuleBroken for terms that
     cannot be, with the nearest that can.
     """
-    if (distance is None) == (percent is None):
+    if sum(way is not None for way in (distance, percent, atr)) != 1:
         raise RuleBroken(
-            "distance", "Say how far behind the price: by a distance or by a percentage, one of them."
+            "distance",
+            "Say how far behind the price: by a distance, by a percentage or by a multiple of the ATR, one of them.",
         )
+    measured = "" if atr is None else f" ({plain(atr)} × ATR of {timeframe})"
+    if atr is not None:
+        distance = _atr_distance(trio_id, atr, timeframe)
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio, seen = _seen(trio_id, now)
         standing_check(seen, Role.STOP_LOSS)
@@ -660,9 +669,21 @@ def trio_trail(
             wanted_by=by,
         )
         _follows(trio, TRAIL, True)
-        text = f"Trailing stop: {terms.words}, requested by {by}."
+        text = f"Trailing stop: {terms.words}{measured}, requested by {by}."
         note(trio, "wish", text, at=now, by=by, trail=terms.words, before=before)
     return trail
+
+
+def _atr_distance(trio_id: int, multiple: Decimal, timeframe: str) -> Decimal:
+    """Return so many average true ranges of a trio's symbol, to the tick. Raises as ``atr_read``, and TrioOrder.DoesNotExist."""
+    if not multiple.is_finite() or multiple <= 0:
+        raise RuleBroken(
+            "atr", f"So many ATR behind the price, not {multiple}: a number above zero, such as 2."
+        )
+    symbol = TrioOrder.objects.select_related("symbol").get(pk=trio_id).symbol
+    tick = symbol.tick_size or TINY
+    away = to_grid(multiple * atr_read(symbol.environment, symbol.symbol, timeframe), tick, ROUND_CEILING)
+    return max(away, tick)
 
 
 def trio_trail_off(*, trio_id: int, by: str) -> Trail:

@@ -184,6 +184,8 @@ def trail(
     by: str,
     distance: Decimal | str | None = None,
     percent: Decimal | str | None = None,
+    atr: Decimal | str | None = None,
+    timeframe: str = "",
     activation: Decimal | str | None = None,
     step: Decimal | str | None = None,
     watches: str = "",
@@ -193,6 +195,8 @@ def trail(
         by=by,
         distance=_amount(distance),
         percent=_amount(percent),
+        atr=_amount(atr),
+        timeframe=timeframe,
         activation=_amount(activation),
         step=_amount(step),
         watches=PriceKind(watches or PriceKind.MARK),
@@ -434,7 +438,7 @@ TRAIL: Final = TrioAction(
     explanation="It stays so far behind the best price and is only ever moved nearer. Each time the new stop goes out first; the old one leaves when the exchange has acknowledged it. It is moved by a worker of ours, not by the exchange: while none runs, the stop stays where it is.",
     button="Follow",
     form=TrailForm,
-    carries="distance percent activation step watches",
+    carries="distance percent atr timeframe activation step watches",
 )
 TRAIL_OFF: Final = TrioAction(
     name="trail_off",

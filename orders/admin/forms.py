@@ -12,7 +12,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.models import Environment, ExchangeAccount
-from exchange.types import PositionSide
+from exchange.types import TIMEFRAMES, PositionSide
 from infrastructure.admin_pages import DialogForm
 from orders import selectors, services
 from orders.admin.written_fields import WrittenField, WrittenForm
@@ -64,6 +64,7 @@ HELPS: Final = {
     "good_till": "Cancels what is unfilled at this time. Empty: no limit.",
     "hold_seconds": "Closes the position at market this long after its first fill. Empty: no limit.",
     "distance": "How far behind the best price, in the quote asset.",
+    "atr": "So many average true ranges of the timeframe, as they are now.",
     "bound": "The most to pay (BUY), the least to take (SELL).",
     "percent": "How far behind the best price, in percent of it.",
     "activation": "The price from which on it is followed. Empty: at once.",
@@ -350,8 +351,16 @@ class TrailForm(ActionForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("distance", "percent", "activation", "step"):
+        for name in ("distance", "percent", "atr", "activation", "step"):
             self.fields[name] = _amount_field(name, required=False)
+        self.fields["atr"].label = "ATR"
+        self.fields["timeframe"] = forms.ChoiceField(
+            label="Timeframe of the ATR",
+            required=False,
+            choices=[(name, name) for name in TIMEFRAMES],
+            initial="1h",
+            widget=UnfoldAdminSelectWidget(),
+        )
         self.fields["watches"] = forms.ChoiceField(
             label="Behind the",
             required=False,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from django import forms
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
+from exchange.types import TIMEFRAMES
 from orders.models import Symbol
 from signals.catalogue import parameters_of, strategies_known
-from signals.domain.bars import TIMEFRAMES
 from signals.domain.faults import StrategyFailed
 from signals.models import Strategy
 from signals.strategies.schema import BadParameter, Kind, ParameterSpec

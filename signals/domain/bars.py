@@ -15,9 +15,6 @@ from typing import Final
 
 from exchange.types import Kline
 
-TIMEFRAMES: Final = (
-    *("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"),
-)
 KEPT: Final = 2000  # what strategies look back on, and what they may still have to decide about
 
 

@@ -29,6 +29,14 @@ class Command(VerbCommand):
             "--percent", metavar="PERCENT", help="how far behind it, in percent of the best price"
         )
         parser.add_argument(
+            "--atr",
+            metavar="MULTIPLE",
+            help="how far behind it, in average true ranges of --timeframe, as they are now",
+        )
+        parser.add_argument(
+            "--timeframe", metavar="TIMEFRAME", default="1h", help="of the bars for --atr (default 1h)"
+        )
+        parser.add_argument(
             "--activation", metavar="PRICE", help="the price from which on it is followed (default: at once)"
         )
         parser.add_argument("--step", metavar="PRICE", help="the smallest move (default: one tick)")
@@ -42,6 +50,8 @@ class Command(VerbCommand):
             by=os_operator(),
             distance=number(options["distance"], "distance"),
             percent=number(options["percent"], "percentage"),
+            atr=number(options["atr"], "multiple of the ATR"),
+            timeframe=options["timeframe"],
             activation=number(options["activation"], "activation price"),
             step=number(options["step"], "smallest move"),
             watches=PriceKind(word(options["by"], [kind.value for kind in PriceKind], "price to follow")),
