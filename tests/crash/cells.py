@@ -31,7 +31,9 @@ VERBS: Final = {
     "entry changed": AMEND,
 }
 LIVES: Final = (*(f"{e} → {end}" for e in (MARKET, LIMIT, PARTIAL) for end in ENDINGS), CANCELLED)
+BREAKOUT: Final = "STOP_MARKET"  # an entry that waits for its trigger
 LIVING: Final = (
+    *(f"{BREAKOUT} → {end}" for end in ENDINGS),
     *(
         f"{LIMIT if verb == 'entry changed' else MARKET} + {verb} → {end}"
         for verb in VERBS
@@ -39,7 +41,7 @@ LIVING: Final = (
     ),
 )
 
-ENTRY: Final = {"method": "POST", "path": "/fapi/v1/order", "client_id": r"-e\d+$"}
+ENTRY: Final = {"method": "POST", "client_id": r"-e\d+$"}
 STOPS: Final = {"method": "POST", "client_id": r"-s\d+$"}
 TARGETS: Final = {"method": "POST", "client_id": r"-p\d+$"}
 SERVICE_UNAVAILABLE: Final = {

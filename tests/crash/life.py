@@ -22,7 +22,7 @@ from orders.domain.enums import ENDS, LegState, Role
 from orders.domain.errors import OrdersError
 from orders.models import Symbol, TrioOrder
 from orders.placement import admission
-from tests.crash.cells import CANCELLED, FAULTS, MARKET, PARTIAL, STOP, Cell
+from tests.crash.cells import BREAKOUT, CANCELLED, FAULTS, MARKET, PARTIAL, STOP, Cell
 from tests.crash.stage import Stage
 from tests.crash.verdict import Claim
 from tests.crash.victim import Errand, gone
@@ -67,6 +67,7 @@ class Levels:
     target: Decimal
     quantity: Decimal
     half: Decimal
+    above: Decimal
 
     @classmethod
     def of(cls, symbol: Symbol, price: Decimal, *, side: str = "BUY") -> Levels:
@@ -78,7 +79,7 @@ class Levels:
         lot = max(symbol.quantity_min or D0, symbol.market_quantity_min or D0)
         least = max(lot, (symbol.notional_min or D0) * 4 / price)
         half = (least / step).to_integral_value(ROUND_UP) * step
-        return cls(price, at("0.995"), at("0.99"), at("0.96"), at("1.04"), half * 2, half)
+        return cls(price, at("0.995"), at("0.99"), at("0.96"), at("1.04"), half * 2, half, at("1.005"))
 
 
 def on_tick(price: Decimal, tick: Decimal | None) -> Decimal:
@@ -170,7 +171,9 @@ class Life:
             "take_profit": self.levels.target,
             "protection": self.cell.protection,
         }
-        if self.cell.entry != MARKET:
+        if self.cell.entry == BREAKOUT:
+            words |= {"entry_type": "STOP_MARKET", "trigger_price": self.levels.above}
+        elif self.cell.entry != MARKET:
             words |= {"entry_type": "LIMIT", "price": self.levels.entry}
         trio = services.trio_draft(account=self.account, symbol=self.symbol, side="BUY", **words)
         trio.save()
@@ -214,6 +217,8 @@ class Life:
     def _working(self, trio: TrioOrder) -> None:
         if self.cell.entry == CANCELLED:
             self._once("end", lambda: services.trio_cancel(trio_id=trio.pk, by="crash matrix"))
+        elif self.cell.entry == BREAKOUT:
+            self._once("fill", lambda: self._move(self.levels.above))
         elif self.cell.entry == PARTIAL:
             self._once("half", lambda: self._fill(trio))
         elif self.cell.verb == "entry changed":

@@ -91,7 +91,7 @@ class Run:
         symbols = [
             s
             for s in Symbol.objects.filter(environment="PAPER").order_by("symbol")
-            if s.is_trading and s.symbol.endswith("USDT")
+            if s.is_trading and s.symbol.endswith("USDT") and _takes_orders(s)
         ]
         self._symbols = itertools.cycle(symbols)
         marks = self.stage.venue.ask("GET", "/fapi/v1/premiumIndex")
@@ -218,6 +218,12 @@ class Run:
         while not over.wait(LOOK_SECONDS):
             rows: list[dict[str, Any]] = self.stage.venue.ask("GET", "/sim/verdict")["orphans"]
             self._orphans |= {row["client_id"] for row in rows}
+
+
+def _takes_orders(symbol: Symbol) -> bool:
+    """One symbol of the recorded rules may have no ordinary order at all: what a trigger opens there nobody can close."""
+    limits = (row.get("limit") for row in symbol.raw["filters"] if row["filterType"] == "MAX_NUM_ORDERS")
+    return 0 not in limits
 
 
 def _spares(cells: list[Cell], mode: str) -> dict[Cell, None]:
