@@ -29,6 +29,7 @@ from orders import selectors
 from orders.admin import trio_page
 from orders.admin.actions import TrioActions
 from orders.admin.forms import TrioOrderForm
+from orders.admin.proof import day_sheet, trio_sheet
 from orders.admin.statistics import statistics
 from orders.admin.ticket import SentAlready, TicketAdmin
 from orders.admin.trio_desk import chart_of
@@ -253,13 +254,17 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
     def get_urls(self) -> list[URLPattern]:
         live = path("<int:trio_id>/live/", self.live_view, name="orders_trioorder_live")
         export = path("export/", self.admin_site.admin_view(self.export_view), name="orders_trioorder_export")
-        stats = path(
-            "statistics/", self.admin_site.admin_view(self._statistics), name="orders_trioorder_statistics"
-        )
+        stats = path("statistics/", self.admin_site.admin_view(self._statistics), name="orders_statistics")
         chart = path(
             "<int:trio_id>/chart/", self.admin_site.admin_view(self.chart_view), name="orders_trioorder_chart"
         )
-        return [live, chart, export, stats, *self.ticket_urls(), *super().get_urls()]
+        sheets = [
+            path(
+                "<int:trio_id>/proof/", self.admin_site.admin_view(trio_sheet), name="orders_trioorder_proof"
+            ),
+            path("proof/", self.admin_site.admin_view(day_sheet), name="orders_proof_day"),
+        ]
+        return [live, chart, export, stats, *sheets, *self.ticket_urls(), *super().get_urls()]
 
     @property
     def chart_view(self) -> Callable[..., HttpResponse]:
