@@ -49,6 +49,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     if request.user.has_perm("orders.view_trioorder"):
         link = reverse("admin:orders_statistics")
         home.append({"title": "Statistics", "icon": "monitoring", "link": link})
+    if request.user.has_perm("orders.close_trioorder"):
+        home.append({"title": "Panic", "icon": "emergency_home", "link": reverse("admin:orders_panic")})
     return [
         {"title": "", "separator": False, "items": home},
         *({"title": title, "separator": True, "items": items} for title, items in groups.items()),

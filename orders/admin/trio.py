@@ -29,6 +29,7 @@ from orders import selectors
 from orders.admin import trio_page
 from orders.admin.actions import TrioActions
 from orders.admin.forms import TrioOrderForm
+from orders.admin.panic import panic, progress
 from orders.admin.proof import day_sheet, trio_sheet
 from orders.admin.statistics import statistics
 from orders.admin.ticket import SentAlready, TicketAdmin
@@ -264,7 +265,22 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
             ),
             path("proof/", self.admin_site.admin_view(day_sheet), name="orders_proof_day"),
         ]
-        return [live, chart, export, stats, *sheets, *self.ticket_urls(), *super().get_urls()]
+        panics = [
+            path("panic/", self.admin_site.admin_view(self._panic), name="orders_panic"),
+            path(
+                "panic/progress/",
+                self.admin_site.admin_view(self._panic_progress),
+                name="orders_panic_progress",
+            ),
+        ]
+        own = [live, chart, export, stats, *sheets, *panics]
+        return [*own, *self.ticket_urls(), *super().get_urls()]
+
+    def _panic(self, request: HttpRequest) -> HttpResponseBase:
+        return panic(request, self.admin_site.each_context)
+
+    def _panic_progress(self, request: HttpRequest) -> HttpResponseBase:
+        return progress(request, self.admin_site.each_context)
 
     @property
     def chart_view(self) -> Callable[..., HttpResponse]:
