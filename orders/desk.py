@@ -129,7 +129,13 @@ def open_trios(trios: Iterable[TrioOrder] | None = None) -> list[OpenTrio]:
     )
     prefetch_related_objects(found, "legs", "level_moves")
     keys = [trio.pk for trio in found]
-    results, converted = net_pnl(keys), net_converted(keys)
+    results = net_pnl(keys)
+    foreign = [
+        trio.pk
+        for trio in found
+        if any(part.asset != trio.symbol.margin_asset for part in results.get(trio.pk, ()))
+    ]
+    converted = net_converted(foreign)  # only of those that paid in another asset
     return [_open(trio, results.get(trio.pk, ()), converted.get(trio.pk)) for trio in found]
 
 
