@@ -17,7 +17,7 @@ from accounts.rate_budget import budget_of
 from backoffice import health
 from orders import desk, selectors
 from orders.domain.exposure import CENT, ratio_percent
-from orders.models import TrioOrder
+from orders.models import Symbol, TrioOrder
 from orders.placement.uncovered import uncovered_now
 from signals.models import Strategy
 
@@ -68,6 +68,8 @@ def _desk(request: HttpRequest) -> dict[str, Any]:
     context["worker_late"] = context["worker_alive"] and all(beat["late"] for beat in context["heartbeats"])
     if may_see:
         context |= _money()
+    if context["may_add_trio"] and not TrioOrder.objects.exists():
+        context["steps"] = _first_steps(worker_alive=context["worker_alive"])
     if request.user.has_perm("signals.view_strategy"):
         context["faulty"] = list(Strategy.objects.exclude(fault="")[:ROWS])
     return context
@@ -99,6 +101,49 @@ def _money() -> dict[str, Any]:
         "by_account": by_account[:EXPOSURES],
         "refused": desk.refusals(REFUSALS),
     }
+
+
+def _first_steps(*, worker_alive: bool) -> list[dict[str, Any]]:
+    """Return what leads from the first login to the first trio, each with whether it is done."""
+    accounts = list(ExchangeAccount.objects.order_by("pk")[:2])
+    account = accounts[0] if accounts else None
+    checked = account is not None and account.last_checked_at is not None and account.can_trade
+    symbols = account is not None and Symbol.objects.filter(environment=account.environment).exists()
+    own_page = (
+        None if account is None else reverse("admin:accounts_exchangeaccount_change", args=[account.pk])
+    )
+    return [
+        {
+            "title": "Add an account",
+            "words": "A paper account trades on the simulator: without keys, without money.",
+            "done": account is not None,
+            "link": reverse("admin:accounts_exchangeaccount_add"),
+        },
+        {
+            "title": "Check it",
+            "words": "The exchange is asked whether the key may trade, and in which position mode.",
+            "done": checked,
+            "link": own_page,
+        },
+        {
+            "title": "Know the symbols",
+            "words": "Ticks, steps and minimums of every contract are read once, and kept up to date by a runworker.",
+            "done": symbols,
+            "link": reverse("admin:orders_symbol_changelist"),
+        },
+        {
+            "title": "Start a runworker",
+            "words": "“manage.py runworker” watches accounts and carries trios; without one nothing is placed.",
+            "done": worker_alive,
+            "link": None,
+        },
+        {
+            "title": "Place the first trio",
+            "words": "Entry, stop-loss and take-profit: the form says what it comes to while you type.",
+            "done": False,
+            "link": reverse("admin:orders_trioorder_add") if account is not None else None,
+        },
+    ]
 
 
 def _count_gap(trio: TrioOrder) -> None:

@@ -10,7 +10,7 @@ from django.urls import NoReverseMatch, reverse
 # title, symbol, (app, model), permission to view
 ENTRIES: Final = (
     ("Trading", "Trio orders", "account_tree", "orders", "trioorder"),
-    ("Trading", "Slots", "grid_view", "orders", "slot"),
+    ("Trading", "Positions", "grid_view", "orders", "slot"),
     ("Trading", "Fills", "price_check", "orders", "fill"),
     ("Trading", "Income", "payments", "orders", "income"),
     ("Trading", "Books", "account_balance", "orders", "incomereading"),
@@ -47,8 +47,10 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             groups.setdefault(group, []).append({"title": title, "icon": icon, "link": link})
     home = [{"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}]
     if request.user.has_perm("orders.view_trioorder"):
-        link = reverse("admin:orders_trioorder_statistics")
+        link = reverse("admin:orders_statistics")
         home.append({"title": "Statistics", "icon": "monitoring", "link": link})
+    if request.user.has_perm("orders.close_trioorder"):
+        home.append({"title": "Panic", "icon": "emergency_home", "link": reverse("admin:orders_panic")})
     return [
         {"title": "", "separator": False, "items": home},
         *({"title": title, "separator": True, "items": items} for title, items in groups.items()),

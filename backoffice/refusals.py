@@ -39,15 +39,34 @@ DONE_OR_NOT: Final = (
     "Whether what you asked for was done is not known: once the database answers, look at it before you try again "
     "(a trio is never placed twice)."
 )
+LOCKED_OUT: Final = (
+    "Too many attempts to sign in failed, for this name or from this address. Wait a quarter of an hour, or ask somebody who may "
+    "reset it (“manage.py axes_reset”). Trading goes on meanwhile."
+)
+TITLES: Final = {
+    400: "That cannot be understood",
+    403: "You may not do this",
+    404: "There is nothing here",
+    429: "Signing in is locked for now",
+    500: "Something went wrong",
+    503: "Not available right now",
+}
 NOT_UNDERSTOOD: Final = "This request cannot be understood. Go back, reload the page and try again."
 
 
 def refused(status: int, sentence: str) -> HttpResponse:
     """Return a page that says why."""
     answer = SimpleTemplateResponse(
-        "refused.html", {"title": HTTPStatus(status).phrase, "sentence": sentence}, status=status
+        "refused.html",
+        {"title": TITLES.get(status) or HTTPStatus(status).phrase, "status": status, "sentence": sentence},
+        status=status,
     )
     return answer.render()
+
+
+def locked_out(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    """Answer who has tried to sign in too often."""
+    return refused(429, LOCKED_OUT)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -173,6 +173,7 @@ LOGIN_REDIRECT_URL = "/admin/"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_CALLABLE = "backoffice.refusals.locked_out"
 AXES_HANDLER = "backoffice.login_limits.LoginLimits"
 AXES_CLIENT_IP_CALLABLE = "infrastructure.client_address.client_address"
 AXES_USERNAME_CALLABLE = "backoffice.login_limits.name_tried"

@@ -19,7 +19,7 @@ from django.db.models import prefetch_related_objects
 from accounts.leverage_brackets import brackets_of
 from accounts.models import ExchangeAccount, LeverageBrackets
 from exchange.types import ZERO, LeverageBracket, Side
-from orders.domain.enums import Role, TrioState, Verdict
+from orders.domain.enums import LegState, Role, TrioState, Verdict
 from orders.domain.exposure import (
     CENT,
     Exposure,
@@ -32,11 +32,12 @@ from orders.domain.exposure import (
     running,
 )
 from orders.domain.live_result import Standing
+from orders.domain.rounding import plain
 from orders.exchange_data.clock import from_ms, to_ms
 from orders.models import Outcome, Slot, Symbol, TrioOrder
 from orders.queueing.at_hand import FundsSeen, funds_seen
 from orders.results import planned_of
-from orders.selectors import NetConverted, NetPnl, net_converted, net_pnl, trios_alive
+from orders.selectors import NetConverted, NetPnl, leg_size, net_converted, net_pnl, trios_alive
 
 OPEN_MAX: Final = 500  # trios that are worked out; the list has them all
 CURVE_DAYS: Final = 30
@@ -128,7 +129,13 @@ def open_trios(trios: Iterable[TrioOrder] | None = None) -> list[OpenTrio]:
     )
     prefetch_related_objects(found, "legs", "level_moves")
     keys = [trio.pk for trio in found]
-    results, converted = net_pnl(keys), net_converted(keys)
+    results = net_pnl(keys)
+    foreign = [
+        trio.pk
+        for trio in found
+        if any(part.asset != trio.symbol.margin_asset for part in results.get(trio.pk, ()))
+    ]
+    converted = net_converted(foreign)  # only of those that paid in another asset
     return [_open(trio, results.get(trio.pk, ()), converted.get(trio.pk)) for trio in found]
 
 
@@ -394,6 +401,61 @@ def equity_sums(funds: Iterable[AccountFunds]) -> list[Equity]:
                 total.total += purse.equity
                 total.accounts += 1
     return [found[key] for key in sorted(found)]
+
+
+# --- one slot after the other ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStanding:
+    """What a slot holds: whose it is, what protects it, and where it stands. ``unrealized`` is before fees."""
+
+    trio: OpenTrio | None
+    asset: str
+    stops: tuple[str, ...]  # acknowledged stop orders of its trio, in words
+    unrealized: Decimal | None
+    notional: Decimal | None
+    liquidation_distance: Decimal | None
+
+    @property
+    def is_unprotected(self) -> bool:
+        """Does a trio hold a position that none of its stops covers?"""
+        return self.trio is not None and bool(self.trio.position) and not self.stops
+
+
+def slots_standing(slots: Sequence[Slot]) -> dict[int, SlotStanding]:
+    """Return where each of these slots stands: a handful of statements for all."""
+    positions = positions_held(slots)
+    trios = TrioOrder.objects.filter(pk__in=positions.holders.values()).select_related(
+        "account", "symbol", "slot"
+    )
+    held = {row.trio.slot_id: row for row in open_trios(trios)}
+    return {slot.pk: _slot_standing(slot, positions.asset_of(slot), held.get(slot.pk)) for slot in slots}
+
+
+def _slot_standing(slot: Slot, asset: str, row: OpenTrio | None) -> SlotStanding:
+    mark = slot.mark_price
+    stops = (
+        ()
+        if row is None
+        else tuple(
+            f"{leg_size(leg)} at {plain(leg.trigger_price)}"
+            for leg in row.trio.legs.all()
+            if leg.role == Role.STOP_LOSS and leg.acknowledged and LegState(leg.state).is_live
+        )
+    )
+    return SlotStanding(
+        trio=row,
+        asset=asset,
+        stops=stops,
+        unrealized=slot.quantity * (mark - slot.entry_price)
+        if slot.quantity and mark and slot.entry_price
+        else None,
+        notional=abs(slot.quantity) * mark if slot.quantity and mark else None,
+        liquidation_distance=distance_percent(mark, slot.liquidation_price)
+        if mark and slot.liquidation_price
+        else None,
+    )
 
 
 # --- what came in ---------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
@@ -20,11 +22,14 @@ from infrastructure.admin_pages import DialogActions, DialogForm, dialog, redire
 from orders import services
 from orders.admin import columns
 from orders.admin.read_only import ReadOnlyAdmin
+from orders.desk import SlotStanding, slots_standing
 from orders.domain.adoption import level_read
 from orders.domain.enums import Role
 from orders.domain.errors import OrdersError, TrioRefused
+from orders.domain.rounding import plain
 from orders.models import Slot, TrioOrder
 from orders.services import ForeignOrders
+from orders.templatetags.trios import money, money_signed, pnl_class
 
 LEVEL_ATTRS = {"autocomplete": "off", "placeholder": "2%"}
 
@@ -102,12 +107,38 @@ def seen_position(text: str) -> tuple[Decimal, list[str]]:
         ) from None
 
 
+class HoldsFilter(admin.SimpleListFilter):
+    """Positions that are open; and of them those that no trio holds."""
+
+    title = "position"
+    parameter_name = "holds"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("open", "Open"), ("ours", "Held by a trio"), ("external", "Not ours"), ("flat", "Flat")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        held = TrioOrder.objects.filter(slot=OuterRef("pk"), holds_slot=True).exclude(state="QUEUED")
+        value = self.value()
+        if value == "flat":
+            return queryset.filter(quantity=0)
+        if value not in ("open", "ours", "external"):
+            return queryset
+        found = queryset.exclude(quantity=0)
+        if value == "open":
+            return found
+        return found.filter(Exists(held)) if value == "ours" else found.filter(~Exists(held))
+
+
 @admin.register(Slot)
 class SlotAdmin(DialogActions, ReadOnlyAdmin):
     refusals = (OrdersError,)
     actions_detail: ClassVar = ["adopt"]
-    list_display = ("__str__", "held", "entry", "mark", "liquidation", "external_orders", "as_of_time")
-    list_filter = (("account", admin.RelatedOnlyFieldListFilter), "position_side")
+    list_display = (
+        *("slot_name", "position", "whose", "protection", "entry", "mark", "result_now", "worth"),
+        *("liquidation_at", "external_orders", "as_of_time"),
+    )
+    list_filter = (HoldsFilter, ("account", admin.RelatedOnlyFieldListFilter), "position_side")
+    list_fullwidth = True
     list_select_related = ("account",)
     search_fields = ("symbol", "account__name")
     shown = (
@@ -124,6 +155,80 @@ class SlotAdmin(DialogActions, ReadOnlyAdmin):
     @display(description="External orders")
     def external_orders(self, slot: Slot) -> str:
         return ", ".join(map(str, slot.strangers)) or columns.NOTHING
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the list that reads where all its slots stand at once."""
+        usual = super().get_changelist(request, **kwargs)
+
+        class WithStanding(usual):  # type: ignore[misc, valid-type]
+            result_list: list[Any]
+
+            def get_results(self, request: HttpRequest) -> None:
+                super().get_results(request)
+                self.result_list = list(self.result_list)
+                found = slots_standing(self.result_list)
+                for slot in self.result_list:
+                    slot.standing = found[slot.pk]
+
+        return WithStanding
+
+    @display(description="Slot", ordering="symbol")
+    def slot_name(self, slot: Slot) -> str:
+        side = "" if slot.position_side == "BOTH" else f" {slot.position_side}"
+        return format_html("<b>{}{}</b><div>{}</div>", slot.symbol, side, slot.account)
+
+    @display(description="Position", ordering="quantity")
+    def position(self, slot: Slot) -> str:
+        if not slot.quantity:
+            return "flat"
+        return f"{'long' if slot.quantity > 0 else 'short'} {plain(abs(slot.quantity))}"
+
+    @display(description="Whose")
+    def whose(self, slot: Any) -> str:
+        standing: SlotStanding = slot.standing
+        if standing.trio is not None:
+            page = reverse("admin:orders_trioorder_change", args=[standing.trio.trio.pk])
+            return format_html('<a class="trio-link" href="{}">trio #{}</a>', page, standing.trio.trio.pk)
+        if not slot.quantity:
+            return columns.NOTHING
+        page = reverse("admin:orders_slot_change", args=[slot.pk])
+        return format_html('not ours <a class="trio-link" href="{}">Adopt …</a>', page)
+
+    @display(description="Protected by")
+    def protection(self, slot: Any) -> str:
+        standing: SlotStanding = slot.standing
+        if not slot.quantity:
+            return columns.NOTHING
+        if standing.stops:
+            return "; ".join(standing.stops)
+        words = "no stop of ours" if standing.trio is None else "nothing: unprotected now"
+        return format_html('<b class="trio-bad">{}</b>', words)
+
+    @display(description="Net now")
+    def result_now(self, slot: Any) -> str:
+        standing: SlotStanding = slot.standing
+        net = standing.unrealized if standing.trio is None else standing.trio.net
+        if net is None:
+            return columns.NOTHING
+        note = "before fees" if standing.trio is None else "if closed now"
+        return format_html(
+            '<b class="{}">{}</b> {}<div><small>{}</small></div>',
+            pnl_class(net),
+            money_signed(net),
+            standing.asset,
+            note,
+        )
+
+    @display(description="Worth")
+    def worth(self, slot: Any) -> str:
+        return money(slot.standing.notional)
+
+    @display(description="Liquidation", ordering="liquidation_price")
+    def liquidation_at(self, slot: Any) -> str:
+        away = slot.standing.liquidation_distance
+        if away is None or not slot.quantity:
+            return columns.NOTHING
+        return format_html("{}<div><small>{} % away</small></div>", plain(slot.liquidation_price), away)
 
     # --- adopting what a slot holds ---
 

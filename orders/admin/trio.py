@@ -29,6 +29,8 @@ from orders import selectors
 from orders.admin import trio_page
 from orders.admin.actions import TrioActions
 from orders.admin.forms import TrioOrderForm
+from orders.admin.panic import panic, progress
+from orders.admin.proof import day_sheet, trio_sheet
 from orders.admin.statistics import statistics
 from orders.admin.ticket import SentAlready, TicketAdmin
 from orders.admin.trio_desk import chart_of
@@ -253,13 +255,32 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
     def get_urls(self) -> list[URLPattern]:
         live = path("<int:trio_id>/live/", self.live_view, name="orders_trioorder_live")
         export = path("export/", self.admin_site.admin_view(self.export_view), name="orders_trioorder_export")
-        stats = path(
-            "statistics/", self.admin_site.admin_view(self._statistics), name="orders_trioorder_statistics"
-        )
+        stats = path("statistics/", self.admin_site.admin_view(self._statistics), name="orders_statistics")
         chart = path(
             "<int:trio_id>/chart/", self.admin_site.admin_view(self.chart_view), name="orders_trioorder_chart"
         )
-        return [live, chart, export, stats, *self.ticket_urls(), *super().get_urls()]
+        sheets = [
+            path(
+                "<int:trio_id>/proof/", self.admin_site.admin_view(trio_sheet), name="orders_trioorder_proof"
+            ),
+            path("proof/", self.admin_site.admin_view(day_sheet), name="orders_proof_day"),
+        ]
+        panics = [
+            path("panic/", self.admin_site.admin_view(self._panic), name="orders_panic"),
+            path(
+                "panic/progress/",
+                self.admin_site.admin_view(self._panic_progress),
+                name="orders_panic_progress",
+            ),
+        ]
+        own = [live, chart, export, stats, *sheets, *panics]
+        return [*own, *self.ticket_urls(), *super().get_urls()]
+
+    def _panic(self, request: HttpRequest) -> HttpResponseBase:
+        return panic(request, self.admin_site.each_context)
+
+    def _panic_progress(self, request: HttpRequest) -> HttpResponseBase:
+        return progress(request, self.admin_site.each_context)
 
     @property
     def chart_view(self) -> Callable[..., HttpResponse]:

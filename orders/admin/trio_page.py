@@ -24,7 +24,7 @@ from orders.followers import following
 from orders.models import Fill, Leg, Request, Reversal, Slot, TrioEvent, TrioOrder, Watch
 from orders.placement.uncovered import uncovered_now
 from orders.reversal import reversal_sentence
-from orders.selectors import ENDED, NetPnl, net_converted, net_pnl, watch_is_kept
+from orders.selectors import ENDED, NetPnl, net_converted, watch_is_kept
 
 BUSY: Final = frozenset(
     {
@@ -125,8 +125,10 @@ def trio_page(trio_id: int) -> TrioPage:
     filled = sum((leg.filled for leg in entries), ZERO)
     average = next((leg.average_price for leg in entries if leg.average_price), None)
     slot = trio.slot
-    results, converted = net_pnl([trio.pk]).get(trio.pk, ()), net_converted([trio.pk]).get(trio.pk)
     money = None if trio.trio_state is TrioState.DRAFT else trio_desk.money_of(trio)
+    results = () if money is None else money.parts
+    foreign = any(part.asset != trio.symbol.margin_asset for part in results)
+    converted = net_converted([trio.pk]).get(trio.pk) if foreign else None
     alive = risk_gates.worker_alive()
     watched = alive and watch_is_kept(Watch.objects.filter(account=trio.account_id).first())
     return TrioPage(

@@ -100,3 +100,20 @@ def looked_at_width(page: Page, picture: Picture) -> None:
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         picture(f"64-ticket-chart-{width}")
+
+
+def test_sheets_and_positions_fit_each_width(
+    desk: Desk, signed_in: Page, live_server: Any, picture: Picture
+) -> None:
+    trio = desk.placed(desk.a_trio())
+    desk.sweep()
+    page = signed_in
+    page.goto(f"{live_server.url}/admin/orders/slot/?holds=open")
+    expect(page.locator("#result_list")).to_contain_text("at 95000")
+    looked_at(page, picture, "65-positions")
+    for name, address in (("66-proof", f"{trio.pk}/proof/"), ("67-proof-day", "proof/")):
+        page.goto(f"{live_server.url}/admin/orders/trioorder/{address}")
+        for width in (390, 1440):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            picture(f"{name}-{width}")

@@ -35,7 +35,7 @@ def test_a_panel_that_is_not_refreshed_says_so(
     assert "it is watched until it ends" not in page.content()
     page.goto(f"{live_server.url}/admin/")
     expect(page.locator("#content")).to_contain_text("not watched now")
-    expect(page.locator(".trio-age")).to_contain_text("Read ")
+    expect(page.locator(".trio-age")).to_contain_text("Live: refreshed")
     complaints.clear()  # of the network that was cut
 
 

@@ -19,7 +19,7 @@ from tests.builders import Desk
 from tests.unit.orders.admin.test_trio_list import ended
 from tests.unit.orders.operators import a_clerk, a_superuser
 
-URL = "admin:orders_trioorder_statistics"
+URL = "admin:orders_statistics"
 
 
 def asked(client: Client, **query: Any) -> dict[str, Any]:
@@ -59,6 +59,8 @@ def test_the_page_says_what_the_trades_came_to_in_every_grouping(desk: Desk) -> 
     # And one day, one side, one source alone
     assert asked(client, since="2026-06-22", until="2026-06-22")["assets"][0]["trades"] == 1
     assert asked(client, side="SELL", **days)["assets"] == []
+    assert asked(client, account="desk", **days)["assets"][0]["trades"] == 3
+    assert asked(client, account="another", **days)["assets"] == []
     assert asked(client, source="strategy:swing", **days)["assets"][0]["trades"] == 1
 
     # And as a file, with the same figures

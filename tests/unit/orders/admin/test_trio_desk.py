@@ -82,3 +82,12 @@ def test_the_picture_beside_the_form_is_of_the_accounts_exchange(desk: Desk) -> 
     assert chart(client, "bars", account="x", symbol=symbol.pk).status_code == 400
     assert chart(client, "bars", account=desk.account.pk, symbol=999_999).status_code == 404
     assert chart(a_clerk("view"), "bars", account=desk.account.pk, symbol=symbol.pk).status_code == 403
+
+
+def test_the_panel_that_is_asked_every_two_seconds_takes_few_statements(
+    desk: Desk, django_assert_max_num_queries: Any
+) -> None:
+    trio = desk.placed(desk.a_trio())
+    client = a_superuser()
+    with django_assert_max_num_queries(30):
+        assert client.get(reverse("admin:orders_trioorder_live", args=[trio.pk])).status_code == 200

@@ -1,0 +1,79 @@
+"""The panic page closes what it showed, once the words are typed, and shows the way until all is flat."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import reverse
+
+from tests.builders import Desk, the
+from tests.unit.orders.operators import a_clerk, a_superuser, told
+
+ASK, WAY = "admin:orders_panic", "admin:orders_panic_progress"
+
+
+@pytest.fixture
+def operator(transactional_db: None) -> Client:
+    return a_superuser()
+
+
+def seen(client: Client, **query: Any) -> str:
+    found = re.search(r'name="seen" value="([^"]*)"', client.get(reverse(ASK), query).content.decode())
+    return found.group(1) if found else ""
+
+
+def confirmed(client: Client, **sent: str) -> Any:
+    return client.post(reverse(ASK), {"on": "", **sent})
+
+
+def test_what_was_shown_is_closed_once_the_words_are_typed(desk: Desk, operator: Client) -> None:
+    trio = desk.placed(desk.a_trio())
+    shown = seen(operator)
+    assert shown == str(trio.pk)
+
+    # Neither other words nor another set of trios closes anything
+    for sent in ({"typed": "yes", "seen": shown}, {"typed": "close 1", "seen": "77"}, {"typed": "close 1"}):
+        answer = confirmed(operator, **sent)
+        assert "Nothing was requested" in told(answer)[-1]
+        operator.cookies.pop("messages", None)
+    assert the(trio).panic_wanted_at is None
+
+    # When they are typed, it is closed, by whom is recorded, and the way is shown until it is flat
+    answer = confirmed(operator, typed=" Close  1 ", seen=shown)
+    assert answer.status_code == 302
+    assert the(trio).panic_wanted_at is not None
+    assert LogEntry.objects.filter(change_message__contains="Panic").count() == 1
+    assert "0 of 1" in operator.get(answer["Location"]).content.decode()
+    desk.carry_until(trio, "CLOSED")
+    desk.sweep()
+    assert trio.result == "PANIC"
+    parts = operator.get(reverse(WAY), {"parts": "1"}).content.decode()
+    assert "Flat and verified" in parts
+    assert "1 of 1" in parts
+    assert "there is nothing to close" in operator.get(reverse(ASK)).content.decode()
+
+
+def test_one_account_alone(desk: Desk, operator: Client) -> None:
+    trio = desk.placed(desk.a_trio())
+    assert seen(operator, on="desk") == str(trio.pk)
+    answer = confirmed(operator, on="desk", typed="close 1", seen=str(trio.pk))
+    assert "Type “close 1 on desk”" in told(answer)[-1]
+    assert confirmed(operator, on="dsek", typed="close 1", seen=str(trio.pk)).status_code == 404
+    assert the(trio).panic_wanted_at is None, "never all of them for a name that is none"
+    confirmed(operator, on="desk", typed="close 1 on desk", seen=str(trio.pk))
+    assert the(trio).panic_wanted_at is not None
+
+
+def test_panic_is_for_who_may_close(desk: Desk) -> None:
+    desk.placed(desk.a_trio())
+    clerk = a_clerk("view", "place")
+    assert clerk.get(reverse(ASK)).status_code == 403
+    assert confirmed(clerk, typed="close 1").status_code == 403
+    assert clerk.get(reverse(WAY)).status_code == 200
+    assert Client().get(reverse(ASK)).status_code == 302
+    strict = a_superuser("strict", csrf=True)
+    assert confirmed(strict, typed="close 1", seen="1").status_code == 403
