@@ -298,10 +298,12 @@ class Budget:
                 ],
             )
         except RedisError as error:
-            pause = min(AGAIN_SECONDS, FIRST_AGAIN_SECONDS * 2.0 ** min(self._silences, 16))
-            self._silences += 1
-            self._silent_until = time.monotonic() + pause
-            self._spared_until = time.monotonic() + AGAIN_SECONDS
+            with self._lock:
+                if now >= self._silent_until:  # several that meet one silence are one
+                    pause = min(AGAIN_SECONDS, FIRST_AGAIN_SECONDS * 2.0 ** min(self._silences, 16))
+                    self._silences += 1
+                    self._silent_until = time.monotonic() + pause
+                    self._spared_until = time.monotonic() + AGAIN_SECONDS
             logger.warning(
                 "The shared request budget does not answer (%s): each process keeps to its share, and nothing new "
                 "is opened.",

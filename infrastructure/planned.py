@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 SHAPES_MAX: Final = 200  # that a connection keeps; what is rarer is not worth its memory
 # Not there, there already, or planned for a table that has changed since.
 FORGOTTEN: Final = frozenset({"26000", "42P05", "0A000"})
+GENERIC: Final = "generic plans"  # among the names a connection knows: it was told to plan without values
 _PLACE: Final = re.compile(r"%s|%%")
 _known: Final[WeakKeyDictionary[Any, set[str]]] = WeakKeyDictionary()
 _off: list[str] = []
@@ -37,11 +38,13 @@ def planned(sql: str) -> str:
         if len(known) >= SHAPES_MAX:
             return sql
         # Left to itself, PostgreSQL plans anew for each of the first five sets of values. In a bulk that is most of them:
-        # it is spread over many connections.
-        generic = "" if known else "SET plan_cache_mode = force_generic_plan; "
+        # it is spread over many connections. A transaction that is undone would undo the setting, too.
+        generic = ""
+        if GENERIC not in known and not connection.in_atomic_block:
+            generic = "SET plan_cache_mode = force_generic_plan; "
         with connection.cursor() as cursor:
             cursor.execute(f"{generic}PREPARE {name} AS {body}")
-        known.add(name)
+        known |= {name, GENERIC} if generic else {name}
     return execute
 
 

@@ -315,6 +315,8 @@ def row_update(row: Model, *names: str) -> None:
             if not fields:
                 return
         columns = _by_column(row, fields, add=False)
+        if names:
+            _note_written(row, fields)
         writes.update(table, _quoted(type(row)._meta.pk.column), row.pk, columns)
         return
     sql, fields = _update_of(type(row), names)
@@ -322,16 +324,28 @@ def row_update(row: Model, *names: str) -> None:
         cursor.execute(sql, [*_values(row, fields, add=False), row.pk])
         if cursor.rowcount != 1:
             raise ObjectDoesNotExist(f"{row._meta.object_name} {row.pk} is gone")
+    _note_written(row, fields)
 
 
 def _note_stored(row: Model) -> None:
     """Note what the database has of ``row``, or will have by the end of the transaction."""
     stored = row.__dict__.copy()
     for name in _containers(type(row)):
-        if stored.get(name):  # a list or mapping may be changed in place
+        if name in stored:  # a list or mapping may be changed in place
             stored[name] = deepcopy(stored[name])
     state: Any = row._state
     state.stored = stored
+
+
+def _note_written(row: Model, fields: Sequence[Field[Any, Any]]) -> None:
+    """Note that these columns are written as ``row`` has them: set back later, they differ again."""
+    stored: dict[str, Any] | None = getattr(row._state, "stored", None)
+    if stored is not None:
+        stored |= {
+            field.attname: deepcopy(row.__dict__[field.attname])
+            for field in fields
+            if field.attname in row.__dict__
+        }
 
 
 @lru_cache

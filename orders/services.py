@@ -688,7 +688,8 @@ def _atr_distance(trio_id: int, multiple: Decimal, timeframe: str) -> Decimal:
 
 def trio_trail_off(*, trio_id: int, by: str) -> Trail:
     """End a trio's trail; its stop stays where it is. Raises IllegalTransition when there is none."""
-    return _follower_off(trio_id, TRAIL, Trail, "Its stop follows no price", by=by)
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        return _follower_off(trio_id, TRAIL, Trail, "Its stop follows no price", by=by, now=now)
 
 
 def trio_break_even_arm(
@@ -742,7 +743,10 @@ def trio_break_even_arm(
 
 def trio_break_even_off(*, trio_id: int, by: str) -> BreakEvenTrigger:
     """Have break-even wait for nothing any more. Raises IllegalTransition when it does not."""
-    return _follower_off(trio_id, BREAK_EVEN, BreakEvenTrigger, "No break-even of it waits", by=by)
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        return _follower_off(
+            trio_id, BREAK_EVEN, BreakEvenTrigger, "No break-even of it waits", by=by, now=now
+        )
 
 
 def trio_chase(
@@ -775,6 +779,8 @@ def trio_chase(
         if found is not None:
             raise LimitBroken(found)
         before = _follower_ended(trio, CHASE, FollowEnd.REPLACED, by=by, now=now)
+        if not amend_open(entry):
+            _chase_wish_dropped(trio, ChangeEnd.REPLACED, now=now)
         chase = Chase.objects.create(
             trio=trio,
             bound=terms.bound,
@@ -792,8 +798,13 @@ def trio_chase(
 
 
 def trio_chase_off(*, trio_id: int, by: str) -> Chase:
-    """End a chase; the entry stays where it is. Raises IllegalTransition when there is none."""
-    return _follower_off(trio_id, CHASE, Chase, "Its entry follows no price", by=by)
+    """End a chase; the entry stays where it is, or where a change that is on its way puts it. Raises IllegalTransition when there is none."""
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        chase = _follower_off(trio_id, CHASE, Chase, "Its entry follows no price", by=by, now=now)
+        trio, seen = _seen(trio_id, now)
+        if seen.entry is not None and not amend_open(seen.entry):
+            _chase_wish_dropped(trio, ChangeEnd.DROPPED, now=now)
+    return chase
 
 
 def chase_step(*, chase_id: int, trio_id: int, last: Decimal) -> EntryChangeWish | None:
@@ -812,11 +823,18 @@ def chase_step(*, chase_id: int, trio_id: int, last: Decimal) -> EntryChangeWish
         except IllegalTransition as reason:
             _chase_over(trio, seen, str(reason), now=now)
             return None
-        if seen.change is not None or amend_open(entry) or _change_refused_lately(trio, now=now):
+        if amend_open(entry) or _change_refused_lately(trio, now=now):
+            return None
+        waiting = trio.entry_changes.filter(end="").first()
+        if waiting is not None and waiting.wanted_by != BY_CHASE:
             return None
         assert entry.price is not None  # a LIMIT entry that rests has one
         terms = chase.terms(side=trio.side, tick=trio.symbol.tick_size or TINY)
         price = next_price(terms, price=entry.price, last=last)
+        if waiting is not None and waiting.price != price:  # by another price than today's, and not sent yet
+            _chase_wish_dropped(trio, ChangeEnd.REPLACED, now=now)
+        elif waiting is not None:
+            return None
         if price is None:
             return None
         try:
@@ -828,6 +846,19 @@ def chase_step(*, chase_id: int, trio_id: int, last: Decimal) -> EntryChangeWish
         _change_recorded(trio, wish, opens=True, now=now)
         job_queue.ring(jobs.advance, trio_id)
     return wish
+
+
+def _chase_wish_dropped(trio: TrioOrder, end: ChangeEnd, *, now: datetime) -> bool:
+    """End what a chase has wished for; return whether there was such a wish. To be asked while none of its requests is open."""
+    wish = trio.entry_changes.filter(end="", wanted_by=BY_CHASE).first()
+    if wish is None:
+        return False
+    wish.end, wish.ended_at = end, now
+    wish.save(update_fields=["end", "ended_at"])
+    note(trio, "change", change_sentence(wish), at=now, end=wish.end)
+    trio.change_wanted = None
+    trio.save(update_fields=["entry_change", "updated_at"])
+    return True
 
 
 def _chase_over(trio: TrioOrder, seen: TrioSnapshot, reason: str, *, now: datetime) -> None:
@@ -1028,15 +1059,16 @@ def _follows(trio: TrioOrder, kind: Kind, follows: bool) -> None:
     trio.save(update_fields=["moves", "updated_at"])
 
 
-def _follower_off(trio_id: int, kind: Kind, model: type[_Follower], none: str, *, by: str) -> _Follower:
-    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
-        trio = TrioOrder.objects.select_related("symbol").get(pk=trio_id)
-        found = model._default_manager.filter(trio=trio, end="").first()
-        if found is None:
-            ended = f" The trio has ended ({trio.state})." if trio.is_over else ""
-            raise IllegalTransition(f"{none}: there is nothing to end.{ended}")
-        before = _follower_ended(trio, kind, FollowEnd.OFF, by=by, now=now)
-        _follows(trio, kind, False)
-        note(trio, "wish", _ENDED_BY_PERSON[kind].format(by=by), at=now, by=by, before=before)
-        found.refresh_from_db()
+def _follower_off(
+    trio_id: int, kind: Kind, model: type[_Follower], none: str, *, by: str, now: datetime
+) -> _Follower:
+    trio = TrioOrder.objects.select_related("symbol").get(pk=trio_id)
+    found = model._default_manager.filter(trio=trio, end="").first()
+    if found is None:
+        ended = f" The trio has ended ({trio.state})." if trio.is_over else ""
+        raise IllegalTransition(f"{none}: there is nothing to end.{ended}")
+    before = _follower_ended(trio, kind, FollowEnd.OFF, by=by, now=now)
+    _follows(trio, kind, False)
+    note(trio, "wish", _ENDED_BY_PERSON[kind].format(by=by), at=now, by=by, before=before)
+    found.refresh_from_db()
     return found

@@ -42,12 +42,18 @@ class _Chasing:
     row: FollowedChase
     stepping: bool = False
     not_before: float = 0.0
+    asked: Decimal | None = None  # the price that was wished for last, as far as it may still wait to be sent
 
     def wants(self, last: Decimal | None) -> bool:
-        """Is there a step to be made, or, once its entry has ended, an end?"""
+        """Is there a step to be made or taken back, or, once its entry has ended, an end?"""
         if not self.row.rests:
             return True
-        return last is not None and next_price(self.row.terms, price=self.row.price, last=last) is not None
+        if last is None:
+            return False
+        return self.next_price(last) is not None or self.asked not in (None, self.row.price)
+
+    def next_price(self, last: Decimal) -> Decimal | None:
+        return next_price(self.row.terms, price=self.row.price, last=last)
 
 
 class ChaseWatch:
@@ -87,7 +93,10 @@ class ChaseWatch:
             chasing = [kept for kept in self._chases.values() if kept.row.symbol == tick.symbol]
             if chasing:
                 self._last[tick.symbol] = tick.price
-            return any(kept.wants(tick.price) for kept in chasing)
+            now = self._clock()
+            return any(
+                not kept.stepping and now >= kept.not_before and kept.wants(tick.price) for kept in chasing
+            )
 
     def refresh(self) -> set[str]:
         """Read what chases a price, when that is due; return its symbols."""
@@ -130,7 +139,11 @@ class ChaseWatch:
         try:
             with self._lock:
                 last = self._last.get(row.symbol, row.price)
-            services.chase_step(chase_id=row.pk, trio_id=row.trio_id, last=last)
+            wish = services.chase_step(chase_id=row.pk, trio_id=row.trio_id, last=last)
+            if wish is not None:
+                chasing.asked = wish.price
+            elif chasing.next_price(last) is None:
+                chasing.asked = None
         except Exception:
             logger.exception("%s: an entry could not follow the price; the next one is", self._environment)
         finally:

@@ -39,7 +39,7 @@ def trio_check(trio: TrioOrder, reading: Reading | None = None) -> Reading:
 def add_check(trio: TrioOrder, quantity: Decimal) -> None:
     """Raise TrioRefused when so much could not be added to an open trio at market: it is checked as new risk."""
     added = copy(trio)
-    added.quantity, added.entry_type, added.price = quantity, "MARKET", None
+    added.quantity, added.entry_type, added.price, added.trigger_price = quantity, "MARKET", None, None
     added.part_targets = []
     (around,) = surroundings([added])
     if not around.worker_alive:

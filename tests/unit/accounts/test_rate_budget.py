@@ -270,6 +270,23 @@ def test_an_answer_that_is_late_once_holds_entries_up_for_a_moment_only(
     assert time.monotonic() - began < rate_budget.AGAIN_SECONDS
 
 
+def test_several_that_meet_one_late_answer_meet_one_silence(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget, together = a_process(), threading.Barrier(4)
+    passes(budget, ORDER, Priority.PROTECT)
+
+    def late(**_: Any) -> Any:
+        together.wait(10)
+        raise redis.TimeoutError("Timeout reading from socket")
+
+    monkeypatch.setattr(budget, "_enter", late)
+    with ThreadPoolExecutor(4) as pool:
+        assert not any(pool.map(lambda _: passes(budget, ENTRY, Priority.PLACE), range(4)))
+
+    assert budget._silent_until - time.monotonic() <= rate_budget.FIRST_AGAIN_SECONDS
+
+
 def test_after_valkey_was_emptied_the_exchanges_figures_tell_what_is_used(store: redis.Redis) -> None:
     budget = a_process()
     assert spent(budget, Cost(weight=5), Priority.WATCH) == 13

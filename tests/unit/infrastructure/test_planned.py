@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from infrastructure import planned as planning
@@ -65,3 +65,16 @@ def test_another_error_is_no_reason() -> None:
     with pytest.raises(Exception, match="division by zero"):
         fetch_planned("SELECT 1 / %s::int", 0)
     assert not planning._off
+
+
+def test_plans_are_made_without_values_also_after_a_transaction_that_was_undone() -> None:
+    connection.close()
+    with transaction.atomic():
+        planned("SELECT 1 WHERE 1 = %s")
+        transaction.set_rollback(True)
+
+    planned("SELECT 2 WHERE 1 = %s")
+
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW plan_cache_mode")
+        assert cursor.fetchone() == ("force_generic_plan",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -239,6 +240,29 @@ class TestOnlyWhatDiffersIsWritten:
 
         assert len(self.written(row)) == 1
         assert BY_KEYS.all([row.pk])[0].raw["filters"] == ["new"]
+
+    @pytest.mark.parametrize("gathers", [True, False])
+    def test_a_column_that_was_written_by_name_and_set_back_is_written_again(
+        self, three: list[Symbol], *, gathers: bool
+    ) -> None:
+        [row] = BY_KEYS.all([three[1].pk])
+
+        with gathered() if gathers else nullcontext():
+            row.tick_size = Decimal(7)
+            row_update(row, "tick_size")
+            row.tick_size = None
+            row_update(row)
+
+        assert BY_KEYS.all([row.pk])[0].tick_size is None
+
+    def test_an_empty_list_that_was_filled_in_place_is_written(self, three: list[Symbol]) -> None:
+        three[0].raw = []
+        row_update(three[0], "raw")
+        [row] = BY_KEYS.all([three[0].pk])
+
+        row.raw.append("new")
+
+        assert len(self.written(row)) == 1
 
     def test_a_change_by_somebody_else_is_not_overwritten(self, three: list[Symbol]) -> None:
         [row] = BY_KEYS.all([three[0].pk])

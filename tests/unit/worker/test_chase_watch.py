@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from exchange.rate_limits import Limits, Priority
-from exchange.types import PriceKind
+from exchange.types import PriceKind, PriceTick
 from orders import services
 from orders.domain.enums import LegState, Role
 from orders.domain.errors import IllegalTransition, LimitBroken, RuleBroken
+from orders.exchange_data.clock import db_now, exchange_now_ms
 from orders.journal.replay import trio_replay
-from orders.models import Chase, Leg, RiskLimit, TrioOrder
+from orders.models import Chase, Leg, RiskLimit, TrioOrder, Watch
 from orders.placement.perform import SendCall, perform_all
 from tests.builders import story, the, until
 from tests.unit.worker.test_trail_watch import Market, loop  # noqa: F401
@@ -227,3 +228,63 @@ def test_it_changes_every_other_second_at_most_and_many_share_a_quarter(market: 
     moves = Limits(weight_1m=2400, orders_10s=100, orders_1m=400)
     assert (every_seconds(1, moves), every_seconds(3, moves)) == (2.0, 2.0)
     assert every_seconds(60, moves) == 36.0
+
+
+def cut_off(market: Market, *, is_cut: bool) -> None:
+    """Nothing new is sent while the account's stream is away."""
+    Watch.objects.filter(account=market.desk.account).update(stream_since=None if is_cut else db_now())
+    if not is_cut:
+        market.desk.sweep()
+
+
+def test_a_price_that_the_market_came_back_from_before_it_was_sent_is_not_sent(market: Market) -> None:
+    # Given a change that could not be sent yet
+    trio = resting(market)
+    chased(market, trio)
+    cut_off(market, is_cut=True)
+    market.goes_to("2001.00", LAST)
+    assert the(trio).entry_changes.filter(end="").count() == 1, story(trio)
+
+    # When the market comes back, and things can be sent again
+    market.goes_to("1992.00", LAST)
+    market.goes_to("1992.00", LAST)
+    cut_off(market, is_cut=False)
+    for _ in range(30):
+        market.work()
+
+    # Then the entry stays where it is
+    assert changes(market) == [], story(trio)
+    assert entry_of(trio).price == D(1990)
+    assert [wish.end for wish in the(trio).entry_changes.all()] == ["REPLACED"]
+
+
+def test_the_entry_stays_where_it_is_once_its_chase_was_ended(market: Market) -> None:
+    trio = resting(market)
+    chased(market, trio)
+    cut_off(market, is_cut=True)
+    market.goes_to("2001.00", LAST)
+
+    services.trio_chase_off(trio_id=trio.pk, by="bob")
+    cut_off(market, is_cut=False)
+    for _ in range(30):
+        market.work()
+
+    assert changes(market) == [], story(trio)
+    assert [wish.end for wish in the(trio).entry_changes.all()] == ["DROPPED"]
+
+
+def test_while_its_turn_has_not_come_a_trade_costs_nothing(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = resting(market)
+    chased(market, trio)
+    cut_off(market, is_cut=True)
+    market.hear("2001.00", LAST)
+    market.work()
+    submitted: list[Any] = []
+    monkeypatch.setattr(market.watch._pool, "submit", lambda *call: submitted.append(call))
+
+    for _ in range(100):  # at one moment
+        market.watch.handle(PriceTick(market.symbol, LAST, D("2001.50"), exchange_now_ms("PAPER")))
+
+    assert submitted == []

@@ -361,3 +361,22 @@ def test_the_journal_alone_gives_the_same_orders(desk: Desk) -> None:
     services.trio_close(trio_id=trio.pk, by="test")
     desk.carry_until(trio, "CLOSED")
     assert trio_replay(trio).differences == []
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"entry_type": "STOP_MARKET", "trigger_price": Decimal(101000)},
+        {"entry_type": "STOP", "trigger_price": Decimal(101000), "price": Decimal(101500)},
+    ],
+    ids=["STOP_MARKET", "STOP"],
+)
+def test_a_position_that_a_stop_order_opened_is_added_to(desk: Desk, terms: dict[str, Any]) -> None:
+    trio = desk.placed(desk.a_trio(**terms, protection="ON_FIRST_FILL"))
+    desk.simulator.set_price("BTCUSDT", "101010")
+    desk.carry_until(trio, "OPEN")
+    carried(desk, trio, lambda: trio.legs.filter(role="TAKE_PROFIT", state="ACCEPTED").exists())
+
+    services.trio_add(trio_id=trio.pk, quantity=Decimal("0.010"), by="test")
+
+    carried(desk, trio, lambda: desk.simulator.position("BTCUSDT").quantity == Decimal("0.020"))
