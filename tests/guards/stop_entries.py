@@ -90,6 +90,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{PLACED}::test_margin_that_waits_for_its_trigger_is_promised",),
     ),
     Guard(
+        "margin is promised no longer than until the trigger",
+        "P8",
+        "while the limit order of a stop entry rests, its margin counts twice, and a trio that the account can pay for is refused",
+        (Removal("orders/queueing/surroundings.py", " AND entry.triggered_ts IS NULL", ""),),
+        (f"{PLACED}::test_margin_is_not_promised_any_more_once_the_entry_rests_as_a_limit_order",),
+    ),
+    Guard(
         "room for the entry that waits",
         "P4",
         "stop entries take the places that other trios' stops are to have",

@@ -19,6 +19,7 @@ from orders.journal.replay import trio_replay
 from orders.models import Leg, Request, TrioOrder
 from orders.placement.ingest import order_fact
 from orders.placement.snapshot_loader import conditionals_beside
+from orders.queueing.surroundings import surroundings
 from tests.builders import Desk, story, the, until
 
 D = Decimal
@@ -195,6 +196,21 @@ def test_margin_that_waits_for_its_trigger_is_promised(desk: Desk) -> None:
     desk.placed(desk.a_trio(**BREAKOUT))
     with pytest.raises(RuleBroken, match="promised"):
         desk.queued(desk.a_trio("ETHUSDT", quantity=D("0.4"), stop_loss=D(2300), take_profit=D(2600)))
+
+
+def test_margin_is_not_promised_any_more_once_the_entry_rests_as_a_limit_order(desk: Desk) -> None:
+    # From the trigger on the exchange has set it apart itself: it is not free there, and would count twice.
+    trio = desk.placed(desk.a_trio(**LIMITED))
+    other = desk.a_trio("ETHUSDT", quantity=D("0.1"), stop_loss=D(2300), take_profit=D(2600))
+    (before,) = surroundings([other])
+    assert before.promised == the(trio).margin_promised > 0
+
+    desk.simulator.set_price("BTCUSDT", "101000")
+    carried(desk, trio, lambda: entry_of(trio).order_id)
+
+    assert the(trio).state == "WORKING", story(trio)
+    (after,) = surroundings([other])
+    assert after.promised == 0
 
 
 def test_an_answer_that_is_lost_is_asked_for_and_never_sent_again(any_desk: Desk) -> None:
