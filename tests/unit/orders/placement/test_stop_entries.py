@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from exchange.types import OrderEvent
 from orders import services
 from orders.domain.enums import LegState, Protection, Role
 from orders.domain.errors import IllegalTransition, RuleBroken
+from orders.domain.operator_questions import QuestionKind
 from orders.exchange_data.clock import db_now
 from orders.journal.replay import trio_replay
 from orders.models import Leg, Request, TrioOrder
@@ -377,3 +379,34 @@ def test_the_journal_alone_gives_the_same_orders(desk: Desk) -> None:
     services.trio_close(trio_id=trio.pk, by="test")
     desk.carry_until(trio, "CLOSED")
     assert trio_replay(trio).differences == []
+
+
+@pytest.mark.parametrize("wish", [True, False], ids=["cancelled", "left"])
+@pytest.mark.parametrize("terms", [BREAKOUT, LIMITED], ids=["STOP_MARKET", "STOP"])
+def test_an_entry_stuck_at_its_trigger_is_put_to_a_person(
+    desk: Desk, settings: Any, terms: dict[str, Any], wish: bool
+) -> None:
+    # Given an entry that triggers, of which no order is born, and which lets itself not be cancelled
+    settings.NAKED_LIMIT_MS = 600
+    desk.simulator.fault({"type": terms["entry_type"]}, {"do": "stick_triggering"})
+    trio = desk.placed(desk.a_trio(**terms, protection="ON_FIRST_FILL"))
+    desk.simulator.set_price("BTCUSDT", "101010")
+    carried(desk, trio, lambda: entry_of(trio).state == "TRIGGERED")
+    if wish:
+        services.trio_cancel(trio_id=trio.pk, by="test")
+
+    # Then it is put to a person, and read and cancelled at a calm pace
+    carried(desk, trio, lambda: the(trio).question_kind)
+    assert the(trio).question_kind == QuestionKind.LEG_STUCK
+    assert entry_of(trio).order_id is None
+    before = len(desk.requests("GET", ALGO)) + len(desk.requests("DELETE"))
+    began = time.monotonic()
+    while time.monotonic() - began < 3:
+        desk.carry()
+    assert len(desk.requests("GET", ALGO)) + len(desk.requests("DELETE")) - before <= 6, story(trio)
+    assert trio.events.filter(kind="question").count() == 1
+
+    # And when the exchange says that it is gone, the trio ends by itself
+    desk.simulator.expire(entry_of(trio).client_id)
+    carried(desk, trio, lambda: the(trio).trio_state.is_end)
+    assert desk.resting == []
