@@ -146,10 +146,10 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         _CLOSE_NOW,
     ), ("position",)),
     QuestionKind.LEG_STUCK: _Form(
-        "The {what} {client_id} of {symbol} on “{account}” was triggered and neither executes nor lets itself be cancelled. "
-        "The position is closed, but that order could still hit the next one, so the slot stays taken. Look for the "
-        "order in the exchange's app and cancel it there; this trio ends by itself when the exchange says it is gone.", (
-        (Choice.LEAVE, "the order is looked up, with growing pauses; this trio ends when it is gone"),
+        "The {what} {client_id} of {symbol} on “{account}” was triggered and neither executes nor is it gone. It may still "
+        "execute and hit whatever position there is then, so the slot stays taken. Look for the order in the exchange's app "
+        "and cancel it there; this trio goes on, or ends, by itself when the exchange says what became of it.", (
+        (Choice.LEAVE, "the order is looked up, with pauses; this trio goes on, or ends, when its fate is known"),
     ), ("client_id",)),
     QuestionKind.FAILURE: _Form(
         "Something in this system went wrong while deciding about this trio. What covers it stays on the exchange. "

@@ -192,6 +192,7 @@ class LegView:
     refused_text: str = ""
     accepted_ts: int | None = None
     triggered_ts: int | None = None
+    child_known: bool = False  # the ordinary order born at its trigger has shown itself
     filled_ts: int | None = None
     ended_ts: int | None = None
     retry_at: int | None = None

@@ -321,6 +321,7 @@ def leg_view(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) 
         refused_text=leg.refused_text,
         accepted_ts=leg.accepted_ts,
         triggered_ts=leg.triggered_ts,
+        child_known=leg.is_conditional and leg.order_id is not None,
         filled_ts=leg.filled_ts,
         ended_ts=leg.ended_ts,
         retry_at=_ms(leg.retry_at),

@@ -23,7 +23,7 @@ MARK_AGE_MS = 1500  # the stream brings a mark price each second
 MARK_AHEAD_MS = 500  # so wrong our idea of the exchange's time may be
 BRACKETS_AGAIN_SECONDS = 600  # before a symbol that has none is asked about again
 # The margin of entries that the exchange does not know yet is not set apart there, nor that of entries which wait for
-# their trigger: it is promised here.
+# their trigger: it is promised here. From the trigger on the exchange judges an entry, and sets apart what it needs.
 # Joined as it is written: to plan the order of so many joins takes three times as long as to read the rows.
 AROUND = """
     SET LOCAL join_collapse_limit = 1;
@@ -33,7 +33,11 @@ AROUND = """
     ), promised AS MATERIALIZED (
         SELECT trio.account_id, symbol.margin_asset, sum(trio.margin_promised) AS amount
         FROM orders_trioorder trio JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
-        WHERE (trio.state IN ('QUEUED', 'PLACING') OR trio.state = 'WORKING' AND trio.entry_type IN ('STOP_MARKET', 'STOP'))
+        WHERE (trio.state IN ('QUEUED', 'PLACING')
+            OR trio.state = 'WORKING' AND trio.entry_type IN ('STOP_MARKET', 'STOP') AND EXISTS (
+                SELECT FROM orders_leg entry
+                WHERE entry.trio_id = trio.id AND entry.role = 'ENTRY' AND entry.triggered_ts IS NULL
+            ))
           AND trio.holds_slot AND trio.account_id = ANY (%(accounts)s)
           AND trio.id <> ALL (%(counted)s)
         GROUP BY trio.account_id, symbol.margin_asset

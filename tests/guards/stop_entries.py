@@ -90,6 +90,27 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{PLACED}::test_margin_that_waits_for_its_trigger_is_promised",),
     ),
     Guard(
+        "margin is promised no longer than until the trigger",
+        "P8",
+        "while the limit order of a stop entry rests, its margin counts twice, and a trio that the account can pay for is refused",
+        (Removal("orders/queueing/surroundings.py", " AND entry.triggered_ts IS NULL", ""),),
+        (f"{PLACED}::test_margin_is_not_promised_any_more_once_the_entry_rests_as_a_limit_order",),
+    ),
+    Guard(
+        "an entry that is stuck at its trigger is put to a person",
+        "P4",
+        "an entry of which no order was born waits for ever, may fill at any time, and nobody knows",
+        (Removal("orders/domain/decision/place.py", "    entry_stuck,\n", ""),),
+        (f"{PLACED}::test_an_entry_stuck_at_its_trigger_is_put_to_a_person",),
+    ),
+    Guard(
+        "only a limit order that was born is taken for one that rests",
+        "P4",
+        "the cancels of an entry that is stuck at its trigger go out for ever, and no person is asked",
+        (Removal("orders/domain/decision/unwind.py", " and leg.child_known:", ":"),),
+        (f"{DECIDED}::test_one_without_a_child_whose_cancels_take_no_effect_is_put_to_a_person",),
+    ),
+    Guard(
         "room for the entry that waits",
         "P4",
         "stop entries take the places that other trios' stops are to have",

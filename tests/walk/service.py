@@ -150,6 +150,7 @@ def _leg_view(world: World, leg: LegRow) -> LegView:
         refused_text=facts.refused_text,
         accepted_ts=facts.accepted_ts,
         triggered_ts=facts.triggered_ts,
+        child_known=facts.conditional and facts.order_id is not None,
         filled_ts=facts.filled_ts,
         ended_ts=facts.ended_ts,
         retry_at=leg.retry_at,

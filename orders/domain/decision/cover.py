@@ -38,6 +38,7 @@ from orders.domain.decision.parts import (
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit, WithdrawQuestion
 from orders.domain.decision.strangers import strangers_taken_back
+from orders.domain.decision.stuck import stuck_no_more
 from orders.domain.decision.unwind import cleared
 from orders.domain.enums import Form, LegState, Role
 from orders.domain.fitting import lot_of
@@ -275,6 +276,7 @@ HOLD: Final[tuple[Rule, ...]] = (
     flat_doubted,
     enlarged_from_outside,
     enlargement_gone,
+    stuck_no_more,
     holding_time,
     good_till,
 )

@@ -11,6 +11,7 @@ from orders.domain.decision.lifecycle import ending
 from orders.domain.decision.lookups import (
     awaited,
     earliest,
+    look_up,
     look_up_if_due,
     must_wait,
     position_read_since,
@@ -20,9 +21,12 @@ from orders.domain.decision.moves import levels_moved
 from orders.domain.decision.order_plans import entry_plan, leg_plan
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import Done, Plan, Rest, Step, Submit
+from orders.domain.decision.stuck import put_to_person, stuck_no_more
 from orders.domain.decision.unwind import cleared
 from orders.domain.enums import Form, LegState, Role
 from orders.domain.snapshot import LegView, TrioSnapshot
+
+STUCK_LOOK_MS: Final = 10_000  # how often an entry that is stuck at its trigger is read again
 
 
 def queue(trio: TrioSnapshot) -> Step:
@@ -182,6 +186,24 @@ def requests_in_doubt(trio: TrioSnapshot) -> Step | None:
     return soonest(awaited(trio, leg) for leg in trio.legs if leg.pending)
 
 
+def entry_stuck(trio: TrioSnapshot) -> Step | None:
+    """An entry whose trigger brought forth no order for ``NAKED_LIMIT_MS`` is looked up, put to a person, and looked up now and then."""
+    entry = trio.entry
+    if (
+        entry is None
+        or entry.state is not LegState.TRIGGERED
+        or entry.triggered_ts is None
+        or entry.child_known
+    ):
+        return None
+    bound_ts = entry.triggered_ts + trio.policies.naked_limit
+    looked = (entry.looked_ts or 0) > bound_ts
+    if looked and (step := put_to_person(trio, entry)):
+        return step
+    over = (entry.looked_ts + STUCK_LOOK_MS if looked and entry.looked_ts else bound_ts + 1) - trio.now_ts
+    return Rest(trio.now + over) if over > 0 else look_up(trio, entry)
+
+
 def good_till_awaited(trio: TrioSnapshot) -> Step:
     """Otherwise the trio rests until ``good_till``, or until it is to be flat."""
     flat_at = None if trio.flat_ts is None else trio.now + trio.flat_ts - trio.now_ts
@@ -191,6 +213,8 @@ def good_till_awaited(trio: TrioSnapshot) -> Step:
 WORK: Final[tuple[Rule, ...]] = (
     orders_read,
     requests_in_doubt,
+    entry_stuck,
+    stuck_no_more,
     levels_moved,
     entry_changed,
     spare_stops_taken_back,

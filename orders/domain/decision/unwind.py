@@ -21,6 +21,7 @@ from orders.domain.decision.lookups import (
 from orders.domain.decision.order_plans import exit_plan
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import AskPerson, Cancel, Done, Exit, Rest, Step
+from orders.domain.decision.stuck import put_to_person
 from orders.domain.enums import Cause, Form, LegState, Role
 from orders.domain.fitting import lot_of, split
 from orders.domain.operator_questions import Question, QuestionKind
@@ -303,19 +304,12 @@ def stuck_put_to_person(trio: TrioSnapshot, leg: LegView) -> Step | None:
     """A leg that triggered, neither executes nor is cancelled, is put to a person: it could hit the next position."""
     if leg.triggered_ts is None or leg.state is not LegState.TRIGGERED or trio.position > 0:
         return None
-    if leg.role.opens and leg.price is not None:
+    if leg.role.opens and leg.price is not None and leg.child_known:
         return None  # what was born at its trigger rests like any limit order
     tried = leg.cancel_at > 0 and leg.cancel is RequestStatus.NONE  # and still there by a look-up since
-    if not tried or trio.now_ts - leg.triggered_ts <= trio.policies.naked_limit or trio.question is not None:
+    if not tried or trio.now_ts - leg.triggered_ts <= trio.policies.naked_limit:
         return None
-    facts = {
-        "what": leg.role.words,
-        "client_id": leg.client_id,
-        "symbol": trio.rules.symbol,
-        "account": trio.account,
-    }
-    question = Question(QuestionKind.LEG_STUCK, facts)
-    return AskPerson(question) if trio.may_ask(question) else None
+    return put_to_person(trio, leg)
 
 
 def cancel_held_back(trio: TrioSnapshot, leg: LegView) -> Step | None:

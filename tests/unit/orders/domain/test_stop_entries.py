@@ -19,12 +19,13 @@ from exchange.types import (
     WorkingType,
 )
 from orders.domain.decision.decide import decide
-from orders.domain.decision.steps import AskPerson, Cancel, Rest, Submit
+from orders.domain.decision.steps import AskPerson, Cancel, Confirm, Rest, Submit, WithdrawQuestion
 from orders.domain.enums import Cause, Form, LegState, Protection, TrioState
 from orders.domain.fitting import fitted, lot_of
 from orders.domain.leg_updates import LegFacts, merge
 from orders.domain.limits import Entry
 from orders.domain.nearest import nearest_value
+from orders.domain.operator_questions import QuestionKind
 from orders.domain.preview import orders_in_words, preview
 from orders.domain.snapshot import RequestStatus, Rules, Spec
 from orders.domain.validation import Market, margin_needed, problems
@@ -189,7 +190,7 @@ def test_one_that_triggered_rests_and_is_cancelled_without_asking_a_person() -> 
     # Given a limit order born at the trigger a minute ago, and a cancel whose effect does not show
     born = entry(
         LegState.TRIGGERED, price=D("100900"), trigger_price=D("101000"), triggered_ts=NOW_TS - 60_000,
-        cancel_at=NOW - 5000,
+        cancel_at=NOW - 5000, child_known=True,
     )  # fmt: skip
     working = trio(TrioState.WORKING, born, spec=STOP_LIMIT)
     assert isinstance(decide(working).step, Rest)
@@ -199,6 +200,41 @@ def test_one_that_triggered_rests_and_is_cancelled_without_asking_a_person() -> 
     stuck = replace(born, price=None)
     step = decide(trio(TrioState.WORKING, stuck, spec=BREAKOUT, cancel_wanted=True)).step
     assert isinstance(step, AskPerson)
+
+
+@pytest.mark.parametrize("spec", [BREAKOUT, STOP_LIMIT], ids=["STOP_MARKET", "STOP"])
+def test_one_without_a_child_is_looked_up_then_put_to_a_person_then_read_now_and_then(spec: Spec) -> None:
+    # Given an entry that was triggered, and no order of which has shown itself
+    stuck = entry(
+        LegState.TRIGGERED, price=spec.price, trigger_price=D("101000"), triggered_ts=NOW_TS - 500, looked_ts=NOW_TS - 400,
+    )  # fmt: skip
+    working = trio(TrioState.WORKING, stuck, spec=spec)
+
+    # It gets the bound, is looked up once that is over, and only then a person is asked
+    bound = working.policies.naked_limit
+    assert decide(working).step == Rest(NOW + bound - 500 + 1)
+    over = replace(stuck, triggered_ts=NOW_TS - bound - 100)
+    assert decide(replace(working, legs=(over,))).step == Confirm(stuck.client_id)
+    seen = replace(over, looked_ts=NOW_TS - 50)
+    asks = decide(replace(working, legs=(seen,))).step
+    assert isinstance(asks, AskPerson)
+    assert asks.question.kind is QuestionKind.LEG_STUCK
+
+    # It is asked once, and the order read now and then, until its fate is known
+    asked = replace(working, legs=(seen,), question=asks.question)
+    assert decide(asked).step == Rest(NOW + 10_000 - 50)
+    assert decide(replace(asked, question=None, answered=(asks.question,))).step == Rest(NOW + 10_000 - 50)
+    born = replace(seen, child_known=True)
+    assert isinstance(decide(replace(asked, legs=(born,))).step, WithdrawQuestion)
+
+
+@pytest.mark.parametrize("spec", [BREAKOUT, STOP_LIMIT], ids=["STOP_MARKET", "STOP"])
+def test_one_without_a_child_whose_cancels_take_no_effect_is_put_to_a_person(spec: Spec) -> None:
+    stuck = entry(
+        LegState.TRIGGERED, price=spec.price, trigger_price=D("101000"), triggered_ts=NOW_TS - 60_000,
+        cancel_at=NOW - 5000,
+    )  # fmt: skip
+    assert isinstance(decide(trio(TrioState.WORKING, stuck, spec=spec, cancel_wanted=True)).step, AskPerson)
 
 
 def test_an_armed_stop_stays_until_the_entry_is_gone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -14,11 +15,13 @@ from exchange.types import OrderEvent
 from orders import services
 from orders.domain.enums import LegState, Protection, Role
 from orders.domain.errors import IllegalTransition, RuleBroken
+from orders.domain.operator_questions import QuestionKind
 from orders.exchange_data.clock import db_now
 from orders.journal.replay import trio_replay
 from orders.models import Leg, Request, TrioOrder
 from orders.placement.ingest import order_fact
 from orders.placement.snapshot_loader import conditionals_beside
+from orders.queueing.surroundings import surroundings
 from tests.builders import Desk, story, the, until
 
 D = Decimal
@@ -195,6 +198,21 @@ def test_margin_that_waits_for_its_trigger_is_promised(desk: Desk) -> None:
     desk.placed(desk.a_trio(**BREAKOUT))
     with pytest.raises(RuleBroken, match="promised"):
         desk.queued(desk.a_trio("ETHUSDT", quantity=D("0.4"), stop_loss=D(2300), take_profit=D(2600)))
+
+
+def test_margin_is_not_promised_any_more_once_the_entry_rests_as_a_limit_order(desk: Desk) -> None:
+    # From the trigger on the exchange has set it apart itself: it is not free there, and would count twice.
+    trio = desk.placed(desk.a_trio(**LIMITED))
+    other = desk.a_trio("ETHUSDT", quantity=D("0.1"), stop_loss=D(2300), take_profit=D(2600))
+    (before,) = surroundings([other])
+    assert before.promised == the(trio).margin_promised > 0
+
+    desk.simulator.set_price("BTCUSDT", "101000")
+    carried(desk, trio, lambda: entry_of(trio).order_id)
+
+    assert the(trio).state == "WORKING", story(trio)
+    (after,) = surroundings([other])
+    assert after.promised == 0
 
 
 def test_an_answer_that_is_lost_is_asked_for_and_never_sent_again(any_desk: Desk) -> None:
@@ -380,3 +398,34 @@ def test_a_position_that_a_stop_order_opened_is_added_to(desk: Desk, terms: dict
     services.trio_add(trio_id=trio.pk, quantity=Decimal("0.010"), by="test")
 
     carried(desk, trio, lambda: desk.simulator.position("BTCUSDT").quantity == Decimal("0.020"))
+
+
+@pytest.mark.parametrize("wish", [True, False], ids=["cancelled", "left"])
+@pytest.mark.parametrize("terms", [BREAKOUT, LIMITED], ids=["STOP_MARKET", "STOP"])
+def test_an_entry_stuck_at_its_trigger_is_put_to_a_person(
+    desk: Desk, settings: Any, terms: dict[str, Any], wish: bool
+) -> None:
+    # Given an entry that triggers, of which no order is born, and which lets itself not be cancelled
+    settings.NAKED_LIMIT_MS = 600
+    desk.simulator.fault({"type": terms["entry_type"]}, {"do": "stick_triggering"})
+    trio = desk.placed(desk.a_trio(**terms, protection="ON_FIRST_FILL"))
+    desk.simulator.set_price("BTCUSDT", "101010")
+    carried(desk, trio, lambda: entry_of(trio).state == "TRIGGERED")
+    if wish:
+        services.trio_cancel(trio_id=trio.pk, by="test")
+
+    # Then it is put to a person, and read and cancelled at a calm pace
+    carried(desk, trio, lambda: the(trio).question_kind)
+    assert the(trio).question_kind == QuestionKind.LEG_STUCK
+    assert entry_of(trio).order_id is None
+    before = len(desk.requests("GET", ALGO)) + len(desk.requests("DELETE"))
+    began = time.monotonic()
+    while time.monotonic() - began < 3:
+        desk.carry()
+    assert len(desk.requests("GET", ALGO)) + len(desk.requests("DELETE")) - before <= 6, story(trio)
+    assert trio.events.filter(kind="question").count() == 1
+
+    # And when the exchange says that it is gone, the trio ends by itself
+    desk.simulator.expire(entry_of(trio).client_id)
+    carried(desk, trio, lambda: the(trio).trio_state.is_end)
+    assert desk.resting == []
