@@ -16,7 +16,7 @@ from exchange.types import OrderType, PositionMode, PositionSide, PriceKind, Pri
 from infrastructure import job_queue
 from orders import jobs, limits, risk_gates
 from orders.adoption import ForeignOrders, position_adopt, position_find
-from orders.domain.chasing import ChaseTerms, chase_check, next_price, step_check
+from orders.domain.chasing import ChaseTerms, chase_check, is_spent, next_price, step_check
 from orders.domain.decision.amendments import amend_open
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.entry_terms import new_risk_check, opens_more, resting_entry, terms_check
@@ -837,6 +837,9 @@ def chase_step(*, chase_id: int, trio_id: int, last: Decimal) -> EntryChangeWish
             return None
         if price is None:
             return None
+        if is_spent(changes := _changes_of(chase)):
+            _chase_spent(trio, changes, now=now)
+            return None
         try:
             step_check(seen, entry, price, mark=_fresh_mark(seen))
         except RuleBroken:
@@ -869,6 +872,19 @@ def _chase_over(trio: TrioOrder, seen: TrioSnapshot, reason: str, *, now: dateti
     _follower_ended(trio, CHASE, FollowEnd.DONE, by="", now=now)
     _follows(trio, CHASE, False)
     note(trio, "follow", f"Chase: {reason}", at=now)
+
+
+def _changes_of(chase: Chase) -> int:
+    """Return how many changes a chase wished for so far; it is the only one of its trio since it began."""
+    return chase.trio.entry_changes.filter(wanted_by=BY_CHASE, wanted_at__gte=chase.wanted_at).count()
+
+
+def _chase_spent(trio: TrioOrder, changes: int, *, now: datetime) -> None:
+    """End a chase that has made as many changes as one may; the entry stays where it is."""
+    _follower_ended(trio, CHASE, FollowEnd.DONE, by="", now=now)
+    _follows(trio, CHASE, False)
+    text = f"Chase: it made {changes} changes, as many as one may. The entry stays where it is."
+    note(trio, "follow", text, at=now, changes=changes)
 
 
 def _change_refused_lately(trio: TrioOrder, *, now: datetime) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Final
 
 from exchange.types import Side
 from orders.domain import validation
@@ -15,6 +16,10 @@ from orders.domain.entry_terms import post_only_check
 from orders.domain.errors import RuleBroken
 from orders.domain.rounding import entry_to_tick, on_grid, plain, to_grid
 from orders.domain.snapshot import LegView, TrioSnapshot
+
+CHANGES_MAX: Final = (
+    500  # of one chase: each stays in the books for good, and what wants so many follows too closely
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,11 @@ def next_price(chase: ChaseTerms, *, price: Decimal, last: Decimal) -> Decimal |
     if nearer <= 0 or (nearer < chase.step and wanted != chase.bound):
         return None
     return wanted
+
+
+def is_spent(changes: int) -> bool:
+    """Has a chase that wished for so many changes made all that one may?"""
+    return changes >= CHANGES_MAX
 
 
 def chase_check(trio: TrioSnapshot, entry: LegView, chase: ChaseTerms) -> None:

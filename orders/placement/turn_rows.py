@@ -30,11 +30,26 @@ COLUMNS_READ: Final = {
     "symbol": {"environment", "symbol", "status", *FILTERS},
 }
 LEGS: Final = Listed(Read(Leg, "{leg}"), "orders_leg leg WHERE leg.trio_id = trio.id", order="leg.id")
+# What is not answered, and of what is answered the newest of each kind of each order: an entry that follows the price
+# has thousands. What did not place a stop or an exit tells for how long a position was uncovered although it was asked;
+# of stops that were replaced long ago, and left, nothing is asked any more.
 REQUESTS: Final = Listed(
     Read(Request, "{request} {outcome}", only={"request": all_but(Request, "payload")}),
     """
     orders_request request LEFT JOIN orders_outcome outcome ON outcome.request_id = request.id
-    WHERE request.trio_id = trio.id
+    WHERE request.trio_id = trio.id AND (
+        outcome.id IS NULL
+        OR request.kind IN ('TEST', 'FOREIGN')
+        OR request.kind = 'SUBMIT' AND outcome.verdict <> 'ACCEPTED'
+        OR request.id IN (
+            SELECT max(newest.id) FROM orders_request newest JOIN orders_leg leg ON leg.id = newest.leg_id
+            WHERE newest.trio_id = trio.id AND NOT (
+                leg.role = 'STOP_LOSS' AND leg.state IN ('CANCELLED', 'EXPIRED')
+                AND newest.begun_at < now() - interval '10 minutes'
+            )
+            GROUP BY newest.leg_id, newest.kind
+        )
+    )
     """,
     order="request.id",
 )
@@ -93,7 +108,7 @@ class Booked(NamedTuple):
 
 @dataclass(slots=True)
 class TrioRows:
-    """A trio's orders, its requests with their outcomes, and its executions, oldest first."""
+    """A trio's orders, those of its requests that a decision may need with their outcomes, and its executions, oldest first."""
 
     legs: list[Leg]
     requests: list[Request]

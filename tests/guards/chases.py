@@ -13,6 +13,26 @@ SERVICES: Final = "orders/services.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
+        "a chase ends after so many changes",
+        "P9",
+        "an entry that follows a restless price too closely fills its books with tens of thousands of requests a day",
+        (Removal(CHASING, "return changes >= CHANGES_MAX", "return False"),),
+        (f"{FOLLOWED}::test_it_ends_after_as_many_changes_as_one_may_make",),
+    ),
+    Guard(
+        "of thousands of changes the newest is read",
+        "P4",
+        "a turn of a trio whose entry was changed all day takes seconds, is cut off, and its fill is never covered",
+        (
+            Removal(
+                "orders/placement/turn_rows.py",
+                "            GROUP BY newest.leg_id, newest.kind\n",
+                "            GROUP BY newest.id\n",
+            ),
+        ),
+        ("tests/unit/orders/placement/test_turn_rows.py::test_of_thousands_of_changes_the_newest_is_read",),
+    ),
+    Guard(
         "a chase stops at its bound",
         "P8",
         "an entry runs after the price, further than anybody meant to pay",

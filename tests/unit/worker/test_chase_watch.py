@@ -12,6 +12,7 @@ import pytest
 from exchange.rate_limits import Limits, Priority
 from exchange.types import PriceKind, PriceTick
 from orders import services
+from orders.domain import chasing
 from orders.domain.enums import LegState, Role
 from orders.domain.errors import IllegalTransition, LimitBroken, RuleBroken
 from orders.exchange_data.clock import db_now, exchange_now_ms
@@ -183,6 +184,34 @@ def test_it_ends_with_its_trio_and_on_request(market: Market) -> None:
     assert third.end in ("TRIO_ENDED", "DONE")
     market.hear("2001.00", LAST)
     assert changes(market) == []
+
+
+def test_it_ends_after_as_many_changes_as_one_may_make(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a chase that has made all its changes, but for two
+    monkeypatch.setattr(chasing, "CHANGES_MAX", 2)
+    trio = resting(market)
+    chase = chased(market, trio)
+    for last, price in (("1996.00", "1991"), ("1998.00", "1993")):
+        market.hear(last, LAST)
+        comes_to(market, trio, price)
+    chase.refresh_from_db()
+    assert chase.end == ""
+
+    # When the price goes on, then it ends and says why, and the entry stays
+    market.hear("2001.00", LAST)
+    worked(market, trio, lambda: Chase.objects.get(pk=chase.pk).end == "DONE")
+    assert not the(trio).is_chasing
+    (said,) = the(trio).events.filter(kind="follow")
+    assert said.data["changes"] == 2
+    assert len(changes(market)) == 2
+    assert entry_of(trio).price == D(1993)
+
+    # And another one begins anew
+    chased(market, trio)
+    market.hear("2001.00", LAST)
+    comes_to(market, trio, "1996")
 
 
 def test_new_risk_that_is_switched_off_stops_it_where_it_is(market: Market) -> None:
