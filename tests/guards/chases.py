@@ -72,8 +72,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 SERVICES,
-                "or amend_open(entry) or _change_refused_lately(trio, now=now):",
-                "or amend_open(entry):",
+                "amend_open(entry) or _change_refused_lately(trio, now=now):",
+                "amend_open(entry):",
             ),
         ),
         (f"{FOLLOWED}::test_new_risk_that_is_switched_off_stops_it_where_it_is",),

@@ -159,6 +159,7 @@ def test_a_script_places_looks_cancels_and_closes() -> None:
         "changes": [],
         "trail": None,
         "break_even": None,
+        "chase": None,
     }
     assert legs == {
         "STOP_LOSS": {
