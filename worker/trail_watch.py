@@ -45,7 +45,8 @@ logger = logging.getLogger(__name__)
 REFRESH_SECONDS: Final = 1.0
 SAVE_SECONDS: Final = 5.0
 AGAIN_SECONDS: Final = 1.0  # after a wish that could not be made yet
-GAP_MS: Final = 3000  # mark prices come each second: after a longer pause some may be missing
+MARK_EVERY_MS: Final = 1000  # mark prices come each second
+GAP_MS: Final = 3000  # after a longer pause some may be missing
 SILENT_SECONDS: Final = 5.0
 READ_EVERY_SECONDS: Final = 10.0
 MINUTE_MS: Final = 60_000
@@ -260,7 +261,9 @@ class TrailWatch:
     def _begin_at(self, market: _Market, heard_ts: int, now_ts: int) -> None:
         """What nobody has heard since ``heard_ts`` is to be read."""
         recent = self._recent.get((market.symbol, PriceKind.MARK))
-        if (recent[0].time if recent else now_ts) - heard_ts > GAP_MS:
+        # What another process heard last is a second before what this one heard first, or some of it is missing.
+        gap_ms = GAP_MS if market.heard_ts else MARK_EVERY_MS
+        if (recent[0].time if recent else now_ts) - heard_ts > gap_ms:
             market.miss(heard_ts)
         if not market.heard_ts:
             market.heard_ts = heard_ts
