@@ -231,6 +231,31 @@ def test_a_trio_queued_on_an_idle_account_begins_at_once_and_has_its_symbol_list
     assert Watch.objects.get().interval_ms == 15_000
 
 
+@pytest.mark.parametrize("all_heard", [True, False])
+def test_a_symbol_that_begins_to_be_lived_on_is_listed_early_only_where_something_may_have_been_missed(
+    desk: Desk, manager: WatchManager, all_heard: bool
+) -> None:
+    # Given an account of which everything was listed a while ago, longer than a sweep's interval
+    watched = Watched(desk, manager).connected()
+    watched.later(12)
+    watched.asked()
+    Watch.objects.update(beat=db_now())
+    Heartbeat.objects.update(beat=db_now())
+    if not all_heard:
+        watched.watch._connected = False
+    watched.watch._full_from -= 10
+
+    # When a trio begins to live there
+    desk.queued(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection="ON_FIRST_FILL"))
+    watched.watch._swept_from = time.monotonic()  # no regular sweep is due
+    watched.poll()
+    watched.watch._wanted_at -= account_watch.FRESH_SECONDS
+    watched.poll()
+
+    # Then its symbol is listed before the next regular sweep only where the stream was not there all along
+    assert (("/fapi/v1/openOrders", "BTCUSDT") in watched.asked()) is not all_heard
+
+
 def test_a_wait_that_was_asked_for_is_kept_and_the_watch_too(
     desk: Desk, manager: WatchManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
