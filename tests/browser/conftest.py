@@ -11,6 +11,8 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
+from orders.queueing import at_hand
+from tests.browser.sights import Picture
 from tests.builders import Desk, until
 from tests.unit.orders.conftest import _impatient, desk, simulator  # noqa: F401  # its fixtures are ours
 
@@ -21,8 +23,16 @@ expect.set_options(
 )  # a page on a busy machine may take longer than the five seconds of the library
 
 
+@pytest.fixture(autouse=True)
+def _nothing_at_hand() -> Iterator[None]:
+    """What was read of the exchange for another test's screen is no part of this one's."""
+    at_hand.forget()
+    yield
+    at_hand.forget()
+
+
 @pytest.fixture
-def picture(page: Page, tmp_path: Path) -> Callable[[str], Path]:
+def picture(page: Page, tmp_path: Path) -> Picture:
     """Keep a screenshot of the whole page, under BROWSER_SCREENSHOTS when that is set."""
     folder = Path(os.environ.get("BROWSER_SCREENSHOTS", str(tmp_path)))
     folder.mkdir(parents=True, exist_ok=True)

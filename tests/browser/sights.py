@@ -7,14 +7,13 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
+Picture = Callable[[str], Path]  # takes one of the page, by its name
 WIDTHS = (390, 1024, 1440)
 STICKS_OUT = """width => [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > width + 1)
   .slice(0, 8).map(e => e.tagName + '.' + e.className).join(', ')"""
 
 
-def looked_at(
-    page: Page, picture: Callable[[str], Path], name: str, *, widths: Sequence[int] = WIDTHS
-) -> None:
+def looked_at(page: Page, picture: Picture, name: str, *, widths: Sequence[int] = WIDTHS) -> None:
     """Open the page as it is at each width, light and dark; nothing may stick out of it. Keeps a picture of each."""
     for colours in ("light", "dark"):
         page.emulate_media(color_scheme=colours)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,10 @@ from playwright.sync_api import Page, expect
 
 from accounts.models import ExchangeAccount
 from orders.models import Symbol, TrioOrder
+from tests.browser.sights import Picture
 from tests.builders import Desk, the
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-Picture = Callable[[str], Path]
 
 
 def choose_symbol(page: Page, name: str) -> None:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from orders.models import TrioOrder
-from orders.queueing import at_hand
-from tests.browser.sights import looked_at
+from tests.browser.sights import Picture, looked_at
 from tests.browser.test_a_trios_life import choose_symbol
 from tests.builders import Desk
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-Picture = Callable[[str], Path]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_at_hand() -> Iterator[None]:
-    at_hand.forget()
-    yield
-    at_hand.forget()
 
 
 def test_a_trios_page_shows_its_picture_its_money_and_what_comes_next(

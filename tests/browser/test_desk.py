@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,19 +11,10 @@ from playwright.sync_api import Page, expect
 from orders.exchange_data.clock import db_now
 from orders.models import Heartbeat
 from orders.queueing import at_hand
-from tests.browser.sights import looked_at
+from tests.browser.sights import Picture, looked_at
 from tests.builders import Desk
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-Picture = Callable[[str], Path]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_at_hand() -> Iterator[None]:
-    at_hand.forget()
-    yield
-    at_hand.forget()
 
 
 def test_the_first_page_says_how_the_desk_stands_and_keeps_itself_fresh(

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.sights import looked_at
+from tests.browser.sights import Picture, looked_at
 from tests.builders import Desk, the
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-Picture = Callable[[str], Path]
 
 
 def test_first_steps_and_a_page_that_is_not_there(

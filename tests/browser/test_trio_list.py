@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.sights import looked_at
+from tests.browser.sights import Picture, looked_at
 from tests.builders import Desk
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-Picture = Callable[[str], Path]
 
 
 def test_nineteen_trios_fit_a_phone(desk: Desk, signed_in: Page, live_server: Any, picture: Picture) -> None:
