@@ -1,7 +1,7 @@
 """Resting entries that follow the last price: which price means a step, and how often.
 
 Only the newest price counts, so nothing has to be kept or made up for: who goes on after a restart begins with the next
-trade. Each step is a wish like a person's (``orders.services.chase_step``).
+trade. Each step is a wish like a person's (``orders.following.chase_step``).
 """
 
 from __future__ import annotations

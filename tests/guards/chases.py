@@ -9,7 +9,7 @@ from tests.guards.guard import Guard, Removal
 DECIDED: Final = "tests/unit/orders/domain/test_chasing.py"
 FOLLOWED: Final = "tests/unit/worker/test_chase_watch.py"
 CHASING: Final = "orders/domain/chasing.py"
-SERVICES: Final = "orders/services.py"
+FOLLOWING: Final = "orders/following.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
@@ -62,7 +62,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "limits at the bound of a chase",
         "P8",
         "an entry follows the price to where it is worth more than its account may open",
-        (Removal(SERVICES, "terms=(entry.quantity, bound),", "terms=(entry.quantity, entry.price),"),),
+        (Removal(FOLLOWING, "terms=(entry.quantity, bound),", "terms=(entry.quantity, entry.price),"),),
         (f"{FOLLOWED}::test_what_it_may_come_to_is_checked_when_it_is_asked_for",),
     ),
     Guard(
@@ -71,7 +71,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "an entry that may not follow asks with every price",
         (
             Removal(
-                SERVICES,
+                FOLLOWING,
                 "amend_open(entry) or _change_refused_lately(trio, now=now):",
                 "amend_open(entry):",
             ),
