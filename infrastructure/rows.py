@@ -7,7 +7,7 @@ decided about many times in its life, by the same few reads and writes; a fill w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime
 from decimal import Decimal
@@ -34,6 +34,7 @@ from django.db.models import (
     PositiveSmallIntegerField,
     TextField,
 )
+from django.db.models.base import ModelState
 
 from infrastructure.writes import Writes, gathering
 
@@ -188,7 +189,11 @@ class _Table(NamedTuple):
             values = list(values)
             for place, convert in self.converted:
                 values[place] = convert(values[place], None, connection)
-        found = self.model.from_db(DEFAULT_DB_ALIAS, self.names, values)
+        # As ``Model.from_db``, which goes through every column twice and sends signals that nobody hears.
+        found = self.model.__new__(self.model)
+        state = ModelState()
+        state.adding, state.db = False, DEFAULT_DB_ALIAS
+        found.__dict__.update(zip(self.names, values, strict=True), _state=state)
         _note_stored(found)
         return found
 
@@ -252,9 +257,9 @@ def row_insert(row: Model) -> None:
         row.pk = key
         _gather(writes, row)
         return
-    sql, fields = _insert_of(type(row))
+    sql, columns = _insert_of(type(row))
     with connection.cursor() as cursor:
-        cursor.execute(sql, _values(row, fields, add=True))
+        cursor.execute(sql, _values(row, columns, add=True))
         (row.pk,) = cursor.fetchone()
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
@@ -278,21 +283,21 @@ def row_append_once(row: Model) -> None:
 
 
 def _gather(writes: Writes, row: Model, *, conflict: str = "") -> None:
-    table, fields = _fields_of(type(row), ())
-    columns = _by_column(row, fields, add=True)
+    table, columns = _columns_of(type(row), ())
+    values = _by_column(row, columns, add=True)
     if row.pk is not None:
-        columns[_quoted(type(row)._meta.pk.column)] = row.pk
-    writes.insert(table, columns, key=row.pk, conflict=conflict)
+        values[_quoted(type(row)._meta.pk.column)] = row.pk
+        _note_stored(row)  # it may be updated by this very transaction
+    writes.insert(table, values, key=row.pk, conflict=conflict)
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
-    _note_stored(row)
 
 
 def row_insert_once(row: Model) -> bool:
     """Insert ``row`` unless the table knows it already, by any of its constraints; return whether it was new."""
-    sql, fields = _insert_of(type(row))
+    sql, columns = _insert_of(type(row))
     with connection.cursor() as cursor:
         cursor.execute(
-            sql.replace(" RETURNING", " ON CONFLICT DO NOTHING RETURNING"), _values(row, fields, add=True)
+            sql.replace(" RETURNING", " ON CONFLICT DO NOTHING RETURNING"), _values(row, columns, add=True)
         )
         found = cursor.fetchone()
     if found is not None:
@@ -309,42 +314,48 @@ def row_update(row: Model, *names: str) -> None:
     """
     writes = gathering()
     if writes is not None:
-        table, fields = _fields_of(type(row), names)
+        table, columns = _columns_of(type(row), names)
         if not names:
-            fields = _changed(row, fields)
-            if not fields:
+            columns = _changed(row, columns)
+            if not columns:
                 return
-        columns = _by_column(row, fields, add=False)
+        values = _by_column(row, columns, add=False)
         if names:
-            _note_written(row, fields)
-        writes.update(table, _quoted(type(row)._meta.pk.column), row.pk, columns)
+            _note_written(row, columns)
+        writes.update(table, _quoted(type(row)._meta.pk.column), row.pk, values)
         return
-    sql, fields = _update_of(type(row), names)
+    sql, columns = _update_of(type(row), names)
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*_values(row, fields, add=False), row.pk])
+        cursor.execute(sql, [*_values(row, columns, add=False), row.pk])
         if cursor.rowcount != 1:
             raise ObjectDoesNotExist(f"{row._meta.object_name} {row.pk} is gone")
-    _note_written(row, fields)
+    _note_written(row, columns)
 
 
 def _note_stored(row: Model) -> None:
     """Note what the database has of ``row``, or will have by the end of the transaction."""
     stored = row.__dict__.copy()
     for name in _containers(type(row)):
-        if name in stored:  # a list or mapping may be changed in place
-            stored[name] = deepcopy(stored[name])
+        if name in stored:
+            stored[name] = _kept(stored[name])
     state: Any = row._state
     state.stored = stored
 
 
-def _note_written(row: Model, fields: Sequence[Field[Any, Any]]) -> None:
+def _kept(value: Any) -> Any:
+    """Return a value as it is now: a list or mapping may be changed in place."""
+    if isinstance(value, list | dict):
+        return deepcopy(value) if value else type(value)()
+    return value
+
+
+def _note_written(row: Model, columns: Sequence[_Column]) -> None:
     """Note that these columns are written as ``row`` has them: set back later, they differ again."""
     stored: dict[str, Any] | None = getattr(row._state, "stored", None)
     if stored is not None:
+        values = row.__dict__
         stored |= {
-            field.attname: deepcopy(row.__dict__[field.attname])
-            for field in fields
-            if field.attname in row.__dict__
+            column.name: _kept(values[column.name]) for column in columns if column.name in values
         }
 
 
@@ -353,90 +364,93 @@ def _containers(model: type[Model]) -> tuple[str, ...]:
     return tuple(field.attname for field in model._meta.concrete_fields if isinstance(field, JSONField))
 
 
-def _changed(row: Model, fields: tuple[Field[Any, Any], ...]) -> tuple[Field[Any, Any], ...]:
+def _changed(row: Model, columns: tuple[_Column, ...]) -> tuple[_Column, ...]:
     """Return the columns that are to be written, and count them as stored; none when ``row`` is as it is stored."""
     stored: dict[str, Any] | None = getattr(row._state, "stored", None)
     if stored is None:
-        return fields
+        return columns
     values = row.__dict__
     changed = tuple(
-        field
-        for field in fields
-        if field.attname in values
-        and (field.attname not in stored or values[field.attname] != stored[field.attname])
+        column
+        for column in columns
+        if column.name in values
+        and (column.name not in stored or values[column.name] != stored[column.name])
     )
     if not changed:
         return ()
     _note_stored(row)
-    filled = (field for field in fields if getattr(field, "auto_now", False) and field not in changed)
-    return (*changed, *filled)
+    return (*changed, *(column for column in columns if column.dates_change and column not in changed))
 
 
-def _by_column(row: Model, fields: Sequence[Field[Any, Any]], *, add: bool) -> dict[str, Any]:
-    return dict(zip(map(_column_of, fields), _values(row, fields, add=add), strict=True))
+def _by_column(row: Model, columns: Sequence[_Column], *, add: bool) -> dict[str, Any]:
+    return {column.quoted: _value(row, column, add=add) for column in columns}
 
 
-def _values(row: Model, fields: Sequence[Field[Any, Any]], *, add: bool) -> list[Any]:
-    return [_value(row, field, add=add) for field in fields]
+def _values(row: Model, columns: Sequence[_Column], *, add: bool) -> list[Any]:
+    return [_value(row, column, add=add) for column in columns]
 
 
-def _value(row: Model, field: Field[Any, Any], *, add: bool) -> Any:
+def _value(row: Model, column: _Column, *, add: bool) -> Any:
     """Return what the database is given of a column."""
-    value = row.__dict__.get(field.attname, field)
-    if type(value) in _plain_kinds(field) and _is_sound(value):
+    value = row.__dict__.get(column.name, column)
+    kind = type(value)
+    if kind in column.plain_kinds and (kind not in _MAY_BE_UNSOUND or _is_sound(value)):
         return value
-    return field.get_db_prep_save(field.pre_save(row, add), connection)
+    return column.field.get_db_prep_save(column.field.pre_save(row, add), connection)
+
+
+_MAY_BE_UNSOUND: Final = frozenset({Decimal, datetime})
 
 
 def _is_sound(value: Any) -> bool:
     """Is this neither a number that is none nor a time without a zone? Django refuses the one, and warns of the other."""
-    if type(value) is Decimal:
-        return value.is_finite()
-    return type(value) is not datetime or value.tzinfo is not None
+    return value.is_finite() if type(value) is Decimal else value.tzinfo is not None
 
 
-@lru_cache(maxsize=1000)
-def _plain_kinds(field: Field[Any, Any]) -> frozenset[type]:
-    """Return the types of value of a column that Django would hand on as they are; none where it fills the column in."""
-    if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
-        return frozenset()
-    return PLAIN_KINDS.get(type(field), frozenset())
+class _Column(NamedTuple):
+    """A column that can be written. ``plain_kinds``: types of value that Django would hand on as they are."""
+
+    name: str
+    quoted: str
+    plain_kinds: frozenset[type]
+    dates_change: bool
+    field: Field[Any, Any]
 
 
 @lru_cache
-def _insert_of(model: type[Model]) -> tuple[str, tuple[Field[Any, Any], ...]]:
-    table, fields = _fields_of(model, ())
-    names = ", ".join(_column_of(field) for field in fields)
-    places = ", ".join(["%s"] * len(fields))
+def _insert_of(model: type[Model]) -> tuple[str, tuple[_Column, ...]]:
+    table, columns = _columns_of(model, ())
+    names = ", ".join(column.quoted for column in columns)
+    places = ", ".join(["%s"] * len(columns))
     key = _quoted(model._meta.pk.column)
-    return f"INSERT INTO {table} ({names}) VALUES ({places}) RETURNING {key}", fields  # noqa: S608
+    return f"INSERT INTO {table} ({names}) VALUES ({places}) RETURNING {key}", columns  # noqa: S608
 
 
 @lru_cache
-def _update_of(model: type[Model], names: tuple[str, ...]) -> tuple[str, tuple[Field[Any, Any], ...]]:
-    table, fields = _fields_of(model, names)
-    changes = ", ".join(f"{_column_of(field)} = %s" for field in fields)
-    return f"UPDATE {table} SET {changes} WHERE {_quoted(model._meta.pk.column)} = %s", fields  # noqa: S608
+def _update_of(model: type[Model], names: tuple[str, ...]) -> tuple[str, tuple[_Column, ...]]:
+    table, columns = _columns_of(model, names)
+    changes = ", ".join(f"{column.quoted} = %s" for column in columns)
+    return f"UPDATE {table} SET {changes} WHERE {_quoted(model._meta.pk.column)} = %s", columns  # noqa: S608
 
 
 @lru_cache
-def _fields_of(model: type[Model], names: tuple[str, ...]) -> tuple[str, tuple[Field[Any, Any], ...]]:
+def _columns_of(model: type[Model], names: tuple[str, ...]) -> tuple[str, tuple[_Column, ...]]:
     """Return a model's table, and of its columns those with these names, or all that can be written."""
     named = {model._meta.get_field(name) for name in names}
-    fields = tuple(field for field in _columns(model) if not names or field in named)
+    fields = [
+        field
+        for field in model._meta.local_concrete_fields
+        if not field.primary_key and not field.generated and (not names or field in named)
+    ]
     assert len(fields) == len(named) or not names, f"{names} are not all columns of {model.__name__}"
-    return _quoted(model._meta.db_table), fields
+    return _quoted(model._meta.db_table), tuple(map(_column, fields))
 
 
-@lru_cache
-def _column_of(field: Field[Any, Any]) -> str:
-    return _quoted(field.column)
-
-
-def _columns(model: type[Model]) -> Iterator[Field[Any, Any]]:
-    return (
-        field for field in model._meta.local_concrete_fields if not field.primary_key and not field.generated
-    )
+def _column(field: Field[Any, Any]) -> _Column:
+    dates_change = getattr(field, "auto_now", False)
+    dated = dates_change or getattr(field, "auto_now_add", False)
+    kinds = frozenset[type]() if dated else PLAIN_KINDS.get(type(field), frozenset())
+    return _Column(field.attname, _quoted(field.column), kinds, dates_change, field)
 
 
 def _quoted(name: str | None) -> str:

@@ -47,12 +47,18 @@ SOON = """
 """
 SOON_MS = 300
 # In turns from each account, so that one with much to place leaves room for others. Nothing is locked: what
-# only waits is read again and again.
+# only waits is read again and again. Who watches an account places its trios, too: the entry's answer and what the stream
+# says of it come to one process, which takes one turn for both. Others step in when that process falls silent or is slow.
 QUEUED = """
-    SELECT id, account_id FROM orders_trioorder
-    WHERE awake AND wake_at <= clock_timestamp() AND state = %s
-    ORDER BY row_number() OVER (PARTITION BY account_id ORDER BY wake_at), wake_at LIMIT %s
+    SELECT trio.id, trio.account_id FROM orders_trioorder trio
+    LEFT JOIN orders_watch watch ON watch.account_id = trio.account_id
+    WHERE trio.awake AND trio.wake_at <= clock_timestamp() AND trio.state = %(queued)s AND (
+        %(holder)s IN ('', watch.holder)
+        OR watch.beat IS NULL OR watch.beat < clock_timestamp() - %(silent_ms)s * interval '1 millisecond'
+        OR trio.wake_at < clock_timestamp() - %(slow_ms)s * interval '1 millisecond')
+    ORDER BY row_number() OVER (PARTITION BY trio.account_id ORDER BY trio.wake_at), trio.wake_at LIMIT %(limit)s
 """
+SLOW_MS = 10_000
 NOT_BEGUN = [TrioState.DRAFT.value, TrioState.QUEUED.value]
 
 
@@ -66,9 +72,22 @@ def due_soon(limit: int = 100) -> list[tuple[int, int]]:
     return fetch_all(SOON, SOON_MS, NOT_BEGUN, limit)
 
 
-def due_queued(limit: int = 200) -> list[tuple[int, int]]:
-    """Return the trios due that wait to be placed, each with its account."""
-    return fetch_all(QUEUED, TrioState.QUEUED, limit)
+def due_queued(holder: str = "", limit: int = 200) -> list[tuple[int, int]]:
+    """Return the trios due that wait to be placed, each with its account.
+
+    ``holder``: the process that is to place them, without those that another one will; without it, all.
+    """
+    values = {
+        "queued": TrioState.QUEUED,
+        "holder": holder,
+        "silent_ms": settings.TAKEOVER_MS,
+        "slow_ms": SLOW_MS,
+        "limit": limit,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(QUEUED, values)
+        found: list[tuple[int, int]] = cursor.fetchall()
+    return found
 
 
 class AdvancePool:
@@ -229,10 +248,10 @@ class AdvancePool:
         self._pool.shutdown(wait=True)
 
 
-def advance_due(pool: AdvancePool) -> int:
+def advance_due(pool: AdvancePool, *, holder: str = "") -> int:
     """One pass of the poll: have what has begun advanced, and of what is queued as many as there is room for.
 
-    Returns how many trios were due.
+    ``holder``: by which name this process watches accounts. Returns how many trios were due.
     """
     begun, queued = due_begun(), 0
     for trio_id in begun:
@@ -240,7 +259,7 @@ def advance_due(pool: AdvancePool) -> int:
     for trio_id, in_ms in due_soon():
         pool.wake_later(trio_id, in_ms)
     if pool.wants_queued:
-        waiting = due_queued()
+        waiting = due_queued(holder)
         pool.place(waiting)
         queued = len(waiting)
     return len(begun) + queued

@@ -69,7 +69,7 @@ class WorkerLoop:
         self.reversal_poll.poll()
         if self.strategy_loop is not None:
             self.strategy_loop.poll()
-        return advance_due(self.advance_pool)
+        return advance_due(self.advance_pool, holder=self.process)
 
     def _beat(self) -> None:
         with connection.cursor() as cursor:

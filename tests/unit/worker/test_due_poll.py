@@ -8,20 +8,23 @@ from decimal import Decimal
 from typing import Any, cast
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError
 
 from accounts.services import account_add
 from exchange.types import ExchangeMs, OrderEvent, OrderRef, PositionSide, PositionView
+from orders import jobs
 from orders.domain.decision.steps import Rest
 from orders.exchange_data.clock import db_now
-from orders.models import TrioOrder
+from orders.models import Leg, TrioOrder, Watch
 from orders.placement.inbox import Inbox
 from orders.placement.news import OrderNews, PositionNews
 from orders.placement.perform import Answer, LookCall
-from tests.builders import Desk, until
-from worker.due_poll import SOON_MS, AdvancePool, advance_due, due_begun, due_queued, due_soon
+from tests.builders import WATCH, Desk, until
+from worker.due_poll import SLOW_MS, SOON_MS, AdvancePool, advance_due, due_begun, due_queued, due_soon
 
 D = Decimal
+ETHER = {"stop_loss": D("1000"), "take_profit": D("9000"), "quantity": D("1")}
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -152,7 +155,7 @@ def test_of_what_is_queued_each_account_has_its_turn(desk: Desk) -> None:
     desk.simulator.add_account("other", "other-key", "other-secret")
     other = account_add(name="other", environment="PAPER", api_key="other-key", api_secret="other-secret")
     first = desk.queued(desk.a_trio())
-    second = desk.queued(desk.a_trio("ETHUSDT", stop_loss=D("1000"), take_profit=D("9000"), quantity=D("1")))
+    second = desk.queued(desk.a_trio("ETHUSDT", **ETHER))
     third = desk.a_trio()
     now = db_now()
     for trio, account, age in ((first, desk.account, 3), (second, desk.account, 2), (third, other, 1)):
@@ -160,6 +163,35 @@ def test_of_what_is_queued_each_account_has_its_turn(desk: Desk) -> None:
         TrioOrder.objects.filter(pk=trio.pk).update(account=account, wake_at=wake_at, state="QUEUED")
 
     assert [trio_id for trio_id, _ in due_queued()] == [first.pk, third.pk, second.pk]
+
+
+def test_who_watches_an_account_places_its_trios_too(desk: Desk) -> None:
+    # Given a trio on an account that the test watches
+    queued = desk.queued(desk.a_trio())
+    TrioOrder.objects.filter(pk=queued.pk).update(wake_at=db_now())
+
+    assert [trio_id for trio_id, _ in due_queued(WATCH)] == [queued.pk]
+    assert due_queued("another process") == []
+
+    # When who watches it falls silent, or does not get to it
+    Watch.objects.update(beat=db_now() - timedelta(milliseconds=settings.TAKEOVER_MS + 1))
+    assert [trio_id for trio_id, _ in due_queued("another process")] == [queued.pk]
+    Watch.objects.update(beat=db_now())
+    assert due_queued("another process") == []
+    TrioOrder.objects.filter(pk=queued.pk).update(wake_at=db_now() - timedelta(milliseconds=SLOW_MS + 1))
+    assert [trio_id for trio_id, _ in due_queued("another process")] == [queued.pk]
+
+
+def test_a_job_leaves_a_large_set_to_who_watches_the_account(desk: Desk) -> None:
+    """A large set is due at once; one trio is not yet when its job begins, which then places it."""
+    in_a_set, alone = desk.queued(desk.a_trio()), desk.queued(desk.a_trio("ETHUSDT", **ETHER))
+    TrioOrder.objects.filter(pk=in_a_set.pk).update(wake_at=db_now())
+    TrioOrder.objects.filter(pk=alone.pk).update(wake_at=db_now() + timedelta(seconds=10))
+
+    jobs.place(in_a_set.pk, alone.pk)
+
+    assert not Leg.objects.filter(trio=in_a_set).exists()
+    assert Leg.objects.filter(trio=alone, role="ENTRY").exists()
 
 
 def test_what_is_due_before_the_next_poll_is_served_at_its_moment(desk: Desk) -> None:
