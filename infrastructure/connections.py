@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Final
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from local_servers.manager import EmbeddedServersError
@@ -37,6 +37,16 @@ def database_silent(error: Exception) -> str:
     # With a code it did answer: a lock could not be had, say.
     what = "refused" if getattr(error.__cause__, "pgcode", None) else "does not answer"
     return f"The database (PostgreSQL) {what}: {reason}."
+
+
+def connections_kept() -> None:
+    """Keep each thread's connection until it breaks; to be called by a process that runs for long.
+
+    What a new connection reads and plans anew costs more than a whole turn of a trio, and after each quiet minute a bulk
+    would pay for it on dozens of threads. One that has broken is still noticed, and replaced.
+    """
+    for known in connections.settings.values():
+        known["CONN_MAX_AGE"] = None
 
 
 def statements_unlogged() -> None:

@@ -246,6 +246,48 @@ def fetch_first(sql: str, *values: Any) -> Any:
 # --- writing ----------------------------------------------------------------------------------
 
 
+def row_new(model: type[_Model], **values: Any) -> _Model:
+    """Return a new row, unsaved, as ``model(**values)`` does: a third of its time, and no signal is sent.
+
+    Values are named as columns are, or as the relation where they are a row.
+    """
+    blank = _blank(model)
+    found = model.__new__(model)
+    found._state = state = ModelState()
+    own = found.__dict__
+    own |= blank.constants
+    for name, make in blank.made:
+        own[name] = make()
+    for name, value in values.items():
+        if (key := blank.relations.get(name)) is not None:
+            state.fields_cache[name] = value
+            if value is not None:
+                own[key], state.db = value.pk, DEFAULT_DB_ALIAS
+        elif name in own:
+            own[name] = value
+        else:
+            raise TypeError(f"{model.__name__} has no column {name}")
+    return found
+
+
+class _Blank(NamedTuple):
+    """What a new row begins with, and by which column each of its relations is kept."""
+
+    constants: dict[str, Any]
+    made: list[tuple[str, Callable[[], Any]]]
+    relations: dict[str, str]
+
+
+@lru_cache
+def _blank(model: type[Model]) -> _Blank:
+    fields = model._meta.concrete_fields
+    made = [(f.attname, f.default) for f in fields if f.has_default() and callable(f.default)]
+    fresh = {name for name, _ in made}
+    constants = {field.attname: field.get_default() for field in fields if field.attname not in fresh}
+    constants |= dict.fromkeys(fresh)
+    return _Blank(constants, made, {f.name: f.attname for f in fields if f.is_relation})
+
+
 def row_insert(row: Model) -> None:
     """Insert ``row`` and set its key, as ``save(force_insert=True)`` does; no signal is sent.
 
@@ -354,9 +396,7 @@ def _note_written(row: Model, columns: Sequence[_Column]) -> None:
     stored: dict[str, Any] | None = getattr(row._state, "stored", None)
     if stored is not None:
         values = row.__dict__
-        stored |= {
-            column.name: _kept(values[column.name]) for column in columns if column.name in values
-        }
+        stored |= {column.name: _kept(values[column.name]) for column in columns if column.name in values}
 
 
 @lru_cache
@@ -373,8 +413,7 @@ def _changed(row: Model, columns: tuple[_Column, ...]) -> tuple[_Column, ...]:
     changed = tuple(
         column
         for column in columns
-        if column.name in values
-        and (column.name not in stored or values[column.name] != stored[column.name])
+        if column.name in values and (column.name not in stored or values[column.name] != stored[column.name])
     )
     if not changed:
         return ()

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connection
 
-from infrastructure.rows import row_append, row_insert, row_update
+from infrastructure.rows import row_append, row_insert, row_new, row_update
 from orders.domain.enums import Role
 from orders.domain.operator_questions import ASKED_ONCE, Kept, Question, QuestionKind
 from orders.domain.rounding import plain
@@ -26,7 +26,7 @@ WAKE_WITH_HEAD = "UPDATE orders_trioorder SET wake_at = %s, journal_head = %s, j
 
 def note(trio: TrioOrder, kind: str, text: str, *, at: datetime | None = None, **data: Any) -> None:
     """Add one line to a trio's story."""
-    row_append(TrioEvent(trio=trio, at=at or db_now(), kind=kind, text=text, data=data))
+    row_append(row_new(TrioEvent, trio=trio, at=at or db_now(), kind=kind, text=text, data=data))
 
 
 def wake(trio_id: int, now: datetime) -> None:
@@ -193,7 +193,7 @@ def answers_forget(trio: TrioOrder, kinds: Collection[QuestionKind]) -> bool:
 def _question_note(trio: TrioOrder, question: Question, *, at: datetime) -> int:
     """Write the question's line into the story; return the line's number."""
     data = {"question": question.kind.value, "facts": dict(question.facts)}
-    line = TrioEvent(trio=trio, at=at, kind="question", text=question.sentence, data=data)
+    line = row_new(TrioEvent, trio=trio, at=at, kind="question", text=question.sentence, data=data)
     row_insert(line)
     return line.pk
 

@@ -10,7 +10,7 @@ import uuid
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from accounts.gateways import prepare
-from infrastructure.connections import error_line, statements_unlogged
+from infrastructure.connections import connections_kept, error_line, statements_unlogged
 from orders.exchange_data.clock import db_now
 from orders.models import Heartbeat
 from orders.placement.service import INCARNATION, OrderPlacementService
@@ -37,6 +37,7 @@ class WorkerLoop:
         self, *, service: OrderPlacementService | None = None, only: int | None = None, trades: bool = False
     ) -> None:
         statements_unlogged()
+        connections_kept()
         self.process = f"{INCARNATION}:{uuid.uuid4().hex[:6]}"
         self.stopping = threading.Event()
         self.advance_pool = AdvancePool(service=service)

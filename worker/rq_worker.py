@@ -15,7 +15,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
 from accounts.gateways import prepare
-from infrastructure.connections import connection_look_after, statements_unlogged
+from infrastructure.connections import connection_look_after, connections_kept, statements_unlogged
 from local_servers import manager
 from orders import jobs
 from worker import jobs as worker_jobs
@@ -60,6 +60,7 @@ class DjangoWorker(SimpleWorker):
         if settings.EMBEDDED_REDIS or settings.EMBEDDED_DATABASE:
             manager.ensure()  # Redis is touched before the database, whose backend would do it
         statements_unlogged()
+        connections_kept()
         import orders.placement.service  # noqa: F401  # loaded now, not by the first job
 
         prepare()

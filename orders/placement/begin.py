@@ -12,7 +12,7 @@ from django.conf import settings
 from exchange.port import Exchange
 from exchange.rate_limits import Priority
 from exchange.types import ZERO, ExchangeMs, NewOrder, OrderRef, Side, Stamp, WireRequest
-from infrastructure.rows import row_insert, row_update
+from infrastructure.rows import row_insert, row_new, row_update
 from orders.domain.decision.conditions import cover_deadline_ts
 from orders.domain.decision.decide import Decision
 from orders.domain.decision.steps import (
@@ -144,7 +144,8 @@ class _Beginning:
             return leg
         facts = LegFacts(order.type.is_conditional, plan.form, LegState.PLANNED, opens=plan.role.opens)
         first = self._sent(facts, order, kind)
-        leg = Leg(
+        leg = row_new(
+            Leg,
             client_id=order.client_id,
             trio=self.trio,
             role=plan.role,
@@ -253,7 +254,8 @@ class _Beginning:
 
     def _commit(self, leg: Leg, kind: RequestKind, wire: WireRequest) -> SendCall:
         payload = dict(wire.params)
-        request = Request(
+        request = row_new(
+            Request,
             leg=leg,
             kind=kind,
             method=wire.method,

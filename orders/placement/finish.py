@@ -13,7 +13,7 @@ from accounts.restrictions import restriction_facts, restriction_note
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.refusals import KEY_TROUBLE, RESTRICTIONS, SENTENCES
 from exchange.types import ExchangeMs, PositionSide
-from infrastructure.rows import row_update
+from infrastructure.rows import row_new, row_update
 from orders.domain.coverage import Gaps, gone_ts
 from orders.domain.decision.amendments import amend_open
 from orders.domain.decision.decide import Decision
@@ -87,7 +87,8 @@ def _record_sent(
 ) -> None:
     leg = request.leg
     error, verdict = answer.error, answer.verdict
-    outcome = Outcome(
+    outcome = row_new(
+        Outcome,
         request=request,
         verdict=verdict,
         status=error.status if error else 0 if answer.bug else 200,
@@ -235,7 +236,7 @@ def _record_look(trio: TrioOrder, leg: Leg, call: LookCall, answer: Answer, *, n
     if not LegState(leg.state).is_final and _proved_absent(leg, call, answer):
         absence = {"at": call.at, "witnessed": answer.witnessed}
         journal_append(
-            trio, Sighting(leg=leg, source=Source.ABSENCE, certain=True, facts=absence, seen_at=now)
+            trio, row_new(Sighting, leg=leg, source=Source.ABSENCE, certain=True, facts=absence, seen_at=now)
         )
         facts_put(leg, written_off(facts_of(leg), at=call.at))
         leg.look_at = None

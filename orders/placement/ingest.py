@@ -25,7 +25,7 @@ from exchange.types import (
     TimeInForce,
     TradeView,
 )
-from infrastructure.rows import Read, fetch_first, row_insert_once, row_update
+from infrastructure.rows import Read, fetch_first, row_insert_once, row_new, row_update
 from orders.domain.enums import LegState, Role, Source
 from orders.domain.leg_updates import LegFacts, merge
 from orders.domain.operator_questions import Question, QuestionKind
@@ -77,7 +77,9 @@ def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now
     after, look = merge(before, view, certain=certain)
     changed = after != replace(before, seen_ts=after.seen_ts)
     if changed:
-        seen = Sighting(leg=leg, source=source, certain=certain, facts=facts_of_view(view), seen_at=now)
+        seen = row_new(
+            Sighting, leg=leg, source=source, certain=certain, facts=facts_of_view(view), seen_at=now
+        )
         journal_append(leg.trio, seen)
     facts_put(leg, after)
     if look:
@@ -159,7 +161,8 @@ def _leg_line(leg: Leg) -> str:
 
 def fill_of(leg: Leg, trade: TradeView) -> Fill:
     """Return an execution as it is booked, unsaved."""
-    return Fill(
+    return row_new(
+        Fill,
         account_id=leg.trio.account_id,
         symbol=trade.symbol,
         trade_id=trade.trade_id,

@@ -1,11 +1,11 @@
-"""A process that runs for long keeps no statements, whatever DEBUG says."""
+"""A process that runs for long keeps no statements, whatever DEBUG says, and keeps its connections."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test.utils import CaptureQueriesContext
 
@@ -47,3 +47,22 @@ def test_a_worker_keeps_no_statements_while_debugging(debugging: None, redis_que
     with CaptureQueriesContext(connection) as captured:
         ask()
     assert len(captured) == 1
+
+
+@pytest.mark.parametrize("worker", ["runworker", "rqworker"])
+def test_a_worker_keeps_its_connections(
+    monkeypatch: pytest.MonkeyPatch, redis_queue: Any, worker: str
+) -> None:
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 60)
+    connection.close()
+    ask()
+    assert connection.close_at is not None  # as for the web, whose threads come and go
+
+    if worker == "runworker":
+        WorkerLoop()
+    else:
+        DjangoWorker([redis_queue], connection=redis_queue.connection)
+    connection.close()
+    ask()
+
+    assert connection.close_at is None

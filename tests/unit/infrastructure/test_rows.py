@@ -23,11 +23,12 @@ from infrastructure.rows import (
     fetch_first,
     row_insert,
     row_insert_once,
+    row_new,
     row_update,
 )
 from infrastructure.writes import gathered
 from orders.exchange_data.clock import db_now
-from orders.models import Clock, Slot, Symbol, TrioOrder
+from orders.models import Clock, Fill, Leg, Outcome, Request, Sighting, Slot, Symbol, TrioEvent, TrioOrder
 
 pytestmark = pytest.mark.django_db
 BY_STATUS = Read(
@@ -296,3 +297,26 @@ class TestOnlyWhatDiffersIsWritten:
 
         with pytest.raises(error):
             row_update(row)
+
+
+@pytest.mark.parametrize("model", [Leg, Request, Outcome, Sighting, Fill, TrioEvent, Slot, Symbol])
+def test_a_new_row_is_as_django_makes_it(model: type[Model]) -> None:
+    assert content(row_new(model)) == content(model())
+
+
+def test_a_new_row_knows_what_it_hangs_on() -> None:
+    trio = TrioOrder(pk=7)
+    leg = row_new(Leg, trio=trio, role="ENTRY", quantity=Decimal(2))
+    assert content(leg) == content(Leg(trio=trio, role="ENTRY", quantity=Decimal(2)))
+    assert leg.trio is trio
+    assert content(row_new(Fill, trio=None, leg=leg, account_id=3)) == content(
+        Fill(trio=None, leg=leg, account_id=3)
+    )
+    with pytest.raises(TypeError, match="no column colour"):
+        row_new(Leg, colour="red")
+
+
+def test_new_rows_share_nothing() -> None:
+    first, second = row_new(TrioEvent), row_new(TrioEvent)
+    first.data["text"] = "of the first"
+    assert second.data == TrioEvent().data
