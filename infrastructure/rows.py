@@ -259,10 +259,12 @@ def row_new(model: type[_Model], **values: Any) -> _Model:
     for name, make in blank.made:
         own[name] = make()
     for name, value in values.items():
-        if (key := blank.relations.get(name)) is not None:
+        if (relation := blank.relations.get(name)) is not None:
             state.fields_cache[name] = value
             if value is not None:
-                own[key], state.db = value.pk, DEFAULT_DB_ALIAS
+                own[relation.attname], state.db = value.pk, DEFAULT_DB_ALIAS
+                if relation.one_to_one:
+                    relation.remote_field.set_cached_value(value, found)
         elif name in own:
             own[name] = value
         else:
@@ -271,11 +273,11 @@ def row_new(model: type[_Model], **values: Any) -> _Model:
 
 
 class _Blank(NamedTuple):
-    """What a new row begins with, and by which column each of its relations is kept."""
+    """What a new row begins with, and its relations."""
 
     constants: dict[str, Any]
     made: list[tuple[str, Callable[[], Any]]]
-    relations: dict[str, str]
+    relations: dict[str, Any]
 
 
 @lru_cache
@@ -285,7 +287,7 @@ def _blank(model: type[Model]) -> _Blank:
     fresh = {name for name, _ in made}
     constants = {field.attname: field.get_default() for field in fields if field.attname not in fresh}
     constants |= dict.fromkeys(fresh)
-    return _Blank(constants, made, {f.name: f.attname for f in fields if f.is_relation})
+    return _Blank(constants, made, {f.name: f for f in fields if f.is_relation})
 
 
 def row_insert(row: Model) -> None:

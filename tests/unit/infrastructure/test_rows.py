@@ -306,12 +306,16 @@ def test_a_new_row_is_as_django_makes_it(model: type[Model]) -> None:
 
 def test_a_new_row_knows_what_it_hangs_on() -> None:
     trio = TrioOrder(pk=7)
+    trio._state.db = "default"
     leg = row_new(Leg, trio=trio, role="ENTRY", quantity=Decimal(2))
     assert content(leg) == content(Leg(trio=trio, role="ENTRY", quantity=Decimal(2)))
     assert leg.trio is trio
     assert content(row_new(Fill, trio=None, leg=leg, account_id=3)) == content(
         Fill(trio=None, leg=leg, account_id=3)
     )
+    request = Request(pk=3)
+    outcome = row_new(Outcome, request=request)
+    assert request.outcome is outcome  # it has one at most, and knows it
     with pytest.raises(TypeError, match="no column colour"):
         row_new(Leg, colour="red")
 
