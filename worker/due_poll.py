@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -77,7 +78,7 @@ def due_queued(holder: str = "", limit: int = 200) -> list[tuple[int, int]]:
 
     ``holder``: the process that is to place them, without those that another one will; without it, all.
     """
-    values = {
+    values: dict[str, Any] = {
         "queued": TrioState.QUEUED,
         "holder": holder,
         "silent_ms": settings.TAKEOVER_MS,

@@ -73,8 +73,10 @@ class PriceWatch:
         self._stream = market_stream(environment)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prices")
         self._reads = KeyedExecutor(8, name="due-reads")  # a hanging process may hold a trio's row
-        self._trails = TrailWatch(environment, accounts=accounts, submit=self._reads.submit, clock=clock)
-        self._chases = ChaseWatch(environment, accounts=accounts, submit=self._reads.submit, clock=clock)
+        # What follows a price asks the exchange for bars, too: no due read waits behind that.
+        self._follows = KeyedExecutor(4, name="follow")
+        self._trails = TrailWatch(environment, accounts=accounts, submit=self._follows.submit, clock=clock)
+        self._chases = ChaseWatch(environment, accounts=accounts, submit=self._follows.submit, clock=clock)
         self._levels: dict[str, list[PriceLevel]] = {}  # by symbol
         self._reached: set[LevelKey] = set()
         self._entries: set[LevelKey] = set()  # entries that were read when we first watched them there
@@ -85,6 +87,7 @@ class PriceWatch:
         self._task: asyncio.Future[None] | None = None
         self._lock = threading.Lock()
         self._marks: dict[str, PriceTick] = {}  # by symbol, not stored yet
+        self._queued: set[str] = set()  # what this thread is to do and has not begun
         asyncio.run_coroutine_threadsafe(self._start(), loop)
 
     async def _start(self) -> None:
@@ -104,6 +107,7 @@ class PriceWatch:
             cancelled.result(timeout=5)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._reads.shutdown()
+        self._follows.shutdown()
 
     async def _cancel(self) -> None:
         if self._task is not None:
@@ -115,11 +119,11 @@ class PriceWatch:
         now = self._clock()
         if now >= self._refresh_at:
             self._refresh_at = now + self._refresh_pause
-            self._pool.submit(self._run_logged, self._refresh)
+            self._have_done(self._refresh)
         watching = bool(self._levels)
         if watching and now - self._heard_at > SILENCE_SECONDS and now >= self._silent_read_at:
             self._silent_read_at = now + SILENT_READ_SECONDS
-            self._pool.submit(self._run_logged, self._read_some)
+            self._have_done(self._read_some)
 
     @property
     def silence(self) -> str:
@@ -142,9 +146,9 @@ class PriceWatch:
         if event.kind is PriceKind.MARK and event.symbol in self._levels:
             self._keep_mark_price(event)
         if self._trails.hear(event):
-            self._pool.submit(self._run_logged, self._trails.act)
+            self._have_done(self._follow_by_trails)
         if self._chases.hear(event):
-            self._pool.submit(self._run_logged, self._chases.act)
+            self._have_done(self._follow_by_chases)
 
     def _newly_reached(self, tick: PriceTick) -> list[PriceLevel]:
         """Return the levels this price reaches that the one before did not."""
@@ -196,15 +200,35 @@ class PriceWatch:
     def _keep_mark_price(self, tick: PriceTick) -> None:
         """Have a mark price stored, together with those of other symbols that come before its turn."""
         with self._lock:
-            is_first = not self._marks
             self._marks[tick.symbol] = tick
-        if is_first:
-            self._pool.submit(self._run_logged, self._store_mark_prices)
+        self._have_done(self._store_mark_prices)
 
     def _store_mark_prices(self) -> None:
         with self._lock:
             ticks, self._marks = list(self._marks.values()), {}
         marks_store(self._accounts(), ticks)
+
+    def _follow_by_trails(self) -> None:
+        self._trails.act()
+
+    def _follow_by_chases(self) -> None:
+        self._chases.act()
+
+    def _have_done(self, work: Callable[[], object]) -> None:
+        """Have work done by this watch's own thread, once for all who ask before it begins.
+
+        Prices come faster than a busy machine may act on them: what waits behind them must not wait ever longer.
+        """
+        with self._lock:
+            if work.__name__ in self._queued:
+                return
+            self._queued.add(work.__name__)
+        self._pool.submit(self._do_queued, work)
+
+    def _do_queued(self, work: Callable[[], object]) -> None:
+        with self._lock:
+            self._queued.discard(work.__name__)
+        self._run_logged(work)
 
     def _run_logged(self, work: Callable[[], object]) -> None:
         connection_look_after()

@@ -48,6 +48,7 @@ class Prices:
     def _finish(self) -> None:
         self.watch._pool.submit(lambda: None).result(timeout=5)
         assert self.watch._reads.wait_until_idle(timeout=5)
+        assert self.watch._follows.wait_until_idle(timeout=5)
 
     def begin(self, trio: TrioOrder) -> None:
         """Watch a resting entry until it has had the one read that every entry gets."""
@@ -201,3 +202,24 @@ def test_the_mark_price_is_kept_for_decisions(desk: Desk, prices: Prices) -> Non
     prices.hear("99500", PriceKind.MARK)
     slot = Slot.objects.get(account=desk.account, symbol="BTCUSDT")
     assert (slot.mark_price, slot.mark_as_of) == (D("99500"), 2_000_000_000_000)
+
+
+def test_what_is_watched_is_read_however_many_prices_wait_to_be_acted_on(
+    prices: Prices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a machine that is busy, and trails that have something to do at every price
+    watch, held, acted = prices.watch, threading.Event(), list[None]()
+    monkeypatch.setattr(watch._trails, "hear", lambda _: True)
+    monkeypatch.setattr(watch._trails, "act", lambda: acted.append(None))
+    watch._pool.submit(held.wait, 10)
+    for _ in range(500):
+        watch.handle(PriceTick("BTCUSDT", PriceKind.MARK, D("100000"), 2_000_000_000_000))
+    prices.now += 1
+    watch.poll()
+
+    waiting = watch._pool._work_queue.qsize()
+    held.set()
+    prices._finish()
+
+    assert waiting <= 4
+    assert acted
