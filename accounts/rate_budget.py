@@ -39,6 +39,7 @@ AGAIN_SECONDS: Final = 1.0  # after it did not answer
 FIRST_AGAIN_SECONDS: Final = 0.125  # one answer that is late, on a busy machine, holds up little; doubling
 RELOAD_SECONDS: Final = 30.0
 PROCESSES_UNKNOWN: Final = 8
+LAST_MOMENTS_MS: Final = 150
 AFTER_MS: Final = 400  # after a closure, before watchers and pages go on: what protects goes first
 PROCESS: Final = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
@@ -195,14 +196,30 @@ class Budget:
         self._silences = 0  # in a row
         self._weight: tuple[int, float] | None = None  # the exchange's last figure, not passed on yet
         self._orders: dict[str, tuple[int, int, float]] = {}
-        self._enter = valkey.Script(ENTER)
+        self._ask = valkey.Script(ENTER)
         self._close = valkey.Script(CLOSE)
         self._used = valkey.Script(USED)
 
     # --- before a request, and after it ---------------------------------------------------------
 
     def enter(self, account: str, cost: Cost, priority: Priority) -> None:
-        """Count a request. Raises ExchangeUnavailable when it must not leave now."""
+        """Count a request. Raises ExchangeUnavailable when it must not leave now.
+
+        What protects waits out the last moments of a closure here: processes know its end to some milliseconds, and a stop
+        that is sent back for them would have its position closed at market.
+        """
+        left_ms = LAST_MOMENTS_MS if priority is Priority.PROTECT else 0
+        while True:
+            try:
+                self._enter_now(account, cost, priority)
+                return
+            except ExchangeUnavailable as error:
+                left_ms -= error.wait_ms
+                if left_ms < 0:
+                    raise
+                time.sleep(error.wait_ms / 1000)
+
+    def _enter_now(self, account: str, cost: Cost, priority: Priority) -> None:
         self._load_when_due(priority)
         closure = self.closure
         if closure is not None:
@@ -281,7 +298,7 @@ class Budget:
         figures = (-1, 0) if weight is None else (weight[0], _ms(now - weight[1]))
         windows = (-1, -1, 0) if orders is None else (orders[0], orders[1], _ms(now - orders[2]))
         try:
-            how, wait_ms, processes, cause = self._enter(
+            how, wait_ms, processes, cause = self._ask(
                 keys=[self._key, f"{self._key}:{account}", f"{self._key}:processes"],
                 args=[
                     self._process,

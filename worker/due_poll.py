@@ -27,7 +27,7 @@ from worker.wake_timer import WakeTimer
 logger = logging.getLogger(__name__)
 
 TIMER_MS_MAX = 1000  # a wake-up further away is left to the poll
-PLACING_THREADS = 8
+PLACING_THREADS = 4  # none waits for an answer
 # A position is reported together with the execution that changed it, which says what is to be done: one turn takes in both.
 POSITION_WAITS_MS = 15
 # What is queued asks for room first, unless a person takes it back or its time is over: that needs no room.

@@ -16,7 +16,7 @@ class WatchPools:
     def __init__(self) -> None:
         # Facts about one account and symbol are recorded one after the other, all others in parallel: a row
         # that a hanging process holds delays the facts about its own symbol alone.
-        self.facts = KeyedExecutor(16, name="facts")
+        self.facts = KeyedExecutor(8, name="facts")
         self.sweeps = ThreadPoolExecutor(4, thread_name_prefix="sweep")
         # One at a time: trading rules are read once for all accounts of an environment.
         self.settings_checks = ThreadPoolExecutor(1, thread_name_prefix="settings")

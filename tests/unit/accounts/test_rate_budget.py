@@ -359,6 +359,23 @@ def test_after_a_ban_what_protects_goes_first(store: redis.Redis) -> None:
     assert passes(budget, ORDER, Priority.PROTECT)
 
 
+def test_what_protects_waits_out_the_last_moments_of_a_ban(store: redis.Redis) -> None:
+    # Given a ban whose end other processes know a little later than this one
+    other, budget = a_process(name="other"), a_process()
+    AccountGate(other, "1").leave(Usage(cause=Refusal.BANNED, closed_ms=100))
+
+    assert not passes(budget, ORDER, Priority.MOVE)
+    began = time.monotonic()
+    assert passes(budget, ORDER, Priority.PROTECT)
+    assert time.monotonic() - began < 1.0
+
+    # It waits for no other
+    AccountGate(other, "1").leave(Usage(cause=Refusal.BANNED, closed_ms=2000))
+    assert not passes(budget, ORDER, Priority.PROTECT)
+    assert budget.closure is not None
+    assert budget.closure.left_ms > 1000
+
+
 def test_the_longer_of_two_bans_holds(store: redis.Redis) -> None:
     close = store.register_script(CLOSE)
     close(keys=["rate:t"], args=[60_000, "BANNED"])
