@@ -196,7 +196,7 @@ class Budget:
         self._silences = 0  # in a row
         self._weight: tuple[int, float] | None = None  # the exchange's last figure, not passed on yet
         self._orders: dict[str, tuple[int, int, float]] = {}
-        self._ask = valkey.Script(ENTER)
+        self._enter = valkey.Script(ENTER)
         self._close = valkey.Script(CLOSE)
         self._used = valkey.Script(USED)
 
@@ -298,7 +298,7 @@ class Budget:
         figures = (-1, 0) if weight is None else (weight[0], _ms(now - weight[1]))
         windows = (-1, -1, 0) if orders is None else (orders[0], orders[1], _ms(now - orders[2]))
         try:
-            how, wait_ms, processes, cause = self._ask(
+            how, wait_ms, processes, cause = self._enter(
                 keys=[self._key, f"{self._key}:{account}", f"{self._key}:processes"],
                 args=[
                     self._process,
