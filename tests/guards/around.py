@@ -176,6 +176,19 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{PRICES}::test_a_fill_the_stream_hides_is_found_by_the_price_within_the_bound",),
     ),
     Guard(
+        "prices that pile up are acted on once",
+        "P4",
+        "on a busy machine a fill that the stream hides waits behind thousands of prices",
+        (
+            Removal(
+                "worker/price_watch.py",
+                "            if work.__name__ in self._queued:\n                return\n",
+                "",
+            ),
+        ),
+        (f"{PRICES}::test_what_is_watched_is_read_however_many_prices_wait_to_be_acted_on",),
+    ),
+    Guard(
         "a silent price stream is read around",
         "P4",
         "with both streams silent a fill is found with the next sweep only",

@@ -84,6 +84,19 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{BUDGET}::test_entries_leave_room_for_their_legs_and_for_exits",),
     ),
     Guard(
+        "the last moments of a ban are waited out",
+        "P9",
+        "a stop is sent back for some milliseconds, and its position closed at market",
+        (
+            Removal(
+                "accounts/rate_budget.py",
+                "LAST_MOMENTS_MS if priority is Priority.PROTECT else 0",
+                "0",
+            ),
+        ),
+        (f"{BUDGET}::test_what_protects_waits_out_the_last_moments_of_a_ban",),
+    ),
+    Guard(
         "nothing leaves a barred address",
         "P9",
         "every loop goes on asking during a ban, and the exchange makes it longer",

@@ -24,7 +24,7 @@ from tests.builders import WATCH, Desk, until
 from worker.due_poll import SLOW_MS, SOON_MS, AdvancePool, advance_due, due_begun, due_queued, due_soon
 
 D = Decimal
-ETHER = {"stop_loss": D("1000"), "take_profit": D("9000"), "quantity": D("1")}
+ETHER: dict[str, Any] = {"stop_loss": D("1000"), "take_profit": D("9000"), "quantity": D("1")}
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
