@@ -75,6 +75,7 @@ class Market:
         for _ in range(3):
             self.watch._pool.submit(lambda: None).result(timeout=5)
             assert self.watch._reads.wait_until_idle(timeout=5)
+            assert self.watch._follows.wait_until_idle(timeout=5)
         self.desk.carry()
 
     def restarts(self) -> None:
