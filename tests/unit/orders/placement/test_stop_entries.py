@@ -288,6 +288,7 @@ def test_a_child_at_market_is_looked_up_when_its_fill_is_not_told(desk: Desk) ->
     event = read_user_event(triggering)
     assert isinstance(event, OrderEvent)
     order_fact(desk.account.pk, event)
+    assert entry_of(trio).look_at is not None  # later it would be looked up as one that hangs at its trigger
 
     # Then it is looked up after its patience, without a sweep
     desk.deaf = True
