@@ -59,7 +59,7 @@ QUEUED = """
         OR trio.wake_at < clock_timestamp() - %(slow_ms)s * interval '1 millisecond')
     ORDER BY row_number() OVER (PARTITION BY trio.account_id ORDER BY trio.wake_at), trio.wake_at LIMIT %(limit)s
 """
-SLOW_MS = 10_000
+SLOW_MS = 2000  # many at once may be too many for one process
 NOT_BEGUN = [TrioState.DRAFT.value, TrioState.QUEUED.value]
 
 
