@@ -29,7 +29,7 @@ from orders.domain.shares import part_targets_problems
 from orders.domain.size_changes import add_standing_check, part_close_quantity, size_standing_check
 from orders.domain.snapshot import ChangeEnd, LegView, SizeWish, TrioSnapshot
 from orders.exchange_data.clock import to_ms
-from orders.following import (
+from orders.follow_verbs import (
     break_even_after_target,
     break_even_reached,
     chase_step,

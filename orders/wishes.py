@@ -15,7 +15,7 @@ from orders.domain.level_moves import (
 from orders.domain.rounding import plain
 from orders.domain.snapshot import ChangeEnd, EntryChange, LegView, Move, MoveEnd, TrioSnapshot
 from orders.exchange_data.clock import to_ms
-from orders.followers import TINY
+from orders.follow_rows import TINY
 from orders.installation import install_row
 from orders.models import (
     Clock,

@@ -46,7 +46,7 @@ from orders.domain.enums import LegState, Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
-from orders.followers import following
+from orders.follow_rows import following
 from orders.models import LevelMove, TrioOrder
 from orders.specs import spec_shown
 from orders.story import change_sentence

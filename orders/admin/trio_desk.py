@@ -21,7 +21,7 @@ from orders.installation import install_row
 from orders.models import Clock, Fill, Leg, LevelMove, Request, Symbol, TrioOrder
 from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import rows_read
-from orders.queueing.at_hand import bars_seen, mark_seen
+from orders.queueing.market_at_hand import bars_seen, mark_seen
 from orders.results import first_stop, planned_of
 
 MOVES_SHOWN: Final = 200

@@ -36,7 +36,7 @@ from orders.domain.trailing import (
     trail_check,
 )
 from orders.exchange_data.true_range import atr_read
-from orders.followers import BREAK_EVEN, CHASE, TINY, TRAIL, Kind
+from orders.follow_rows import BREAK_EVEN, CHASE, TINY, TRAIL, Kind
 from orders.models import (
     BreakEvenTrigger,
     Chase,
