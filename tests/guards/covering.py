@@ -102,7 +102,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{STEPS}::test_a_hedge_armed_stop_above_the_position_is_joined_by_a_close_position_one",),
     ),
     Guard(
-        "a stop in doubt is doubled",
+        "a second stop follows one in doubt",
         "P4",
         "a stop that was lost is waited for until its absence is proved",
         (
@@ -110,7 +110,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "orders/domain/decision/cover.py", "if stop.pending and stop.looks == 0:", "if stop.pending:"
             ),
         ),
-        (f"{STEPS}::test_a_stop_in_doubt_is_looked_up_once_then_doubled",),
+        (f"{STEPS}::test_a_stop_in_doubt_is_looked_up_once_then_a_second_stop_is_sent",),
     ),
     Guard(
         "a refused stop is tried in the other form",

@@ -218,7 +218,7 @@ LAST_EXIT: Final[tuple[LegRule, ...]] = (
 
 
 def late_in_doubt(trio: TrioSnapshot) -> Step | None:
-    """Requests in doubt are looked up first: a late fill is taken off once, never twice."""
+    """Requests in doubt are looked up first: a late fill is closed once, never twice."""
     return soonest(awaited(trio, leg) for leg in trio.legs if leg.pending)
 
 
