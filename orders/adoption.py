@@ -401,7 +401,7 @@ def plan_lines(trio: TrioOrder, found: FoundPosition) -> list[str]:
         texts = [order["text"] for order in orders if order["end"] == end]
         if texts:
             lines.append(f"{words}: {'; '.join(texts)}.")
-    lines.append("What the entry cost in fees is not known here: it is in no figure.")
+    lines.append("The fees of the entry are not known here: no figure includes them.")
     return lines
 
 

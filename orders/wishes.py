@@ -33,7 +33,7 @@ def break_even_of(trio: TrioOrder, *, offset_ticks: int, of_trio: bool = False) 
     cost = trio_cost(trio) if of_trio else entry_cost(trio)
     if cost is None:
         raise IllegalTransition(
-            "What its entry cost is not known yet: try again in a moment. Nothing was moved."
+            "The cost of its entry is not known yet: try again in a moment. Nothing was moved."
         )
     level = break_even_level(
         Side(trio.side),

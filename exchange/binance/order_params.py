@@ -74,7 +74,7 @@ def cancel_request(ref: OrderRef) -> WireRequest:
 
 
 def amend_request(ref: OrderRef, side: Side, *, quantity: Decimal, price: Decimal) -> WireRequest:
-    """Make the request that gives a resting LIMIT order another price and quantity: the whole quantity, never the rest.
+    """Make the request that gives a resting LIMIT order another price and quantity: the whole quantity, never the unfilled part.
 
     All five are mandatory. Raises ValueError for a conditional order: none can be changed while it waits.
     """

@@ -69,7 +69,7 @@ def at_levels(row: OpenTrio) -> list[AtLevel]:
         *parts,
         ("Take-profit", trio.take_profit),
         ("Break-even of the trio", row.even),
-        ("Break-even of the rest", standing.even_of_rest(tick=tick or ZERO)),
+        ("Break-even of what is left", standing.even_of_rest(tick=tick or ZERO)),
     ]
     found = []
     for name, price in prices:

@@ -55,7 +55,7 @@ class _Form:
 
 _CLOSE_NOW: Final = (
     Choice.CLOSE,
-    "the position is closed at market now, and what is unfilled is withdrawn",
+    "the position is closed at market now, and the unfilled part is withdrawn",
 )
 _AS_IT_IS: Final = "the trio goes on as it is"
 
@@ -140,7 +140,7 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         (Choice.CLOSE, "the trio is closed: what rests is withdrawn, what has filled is closed at market"),
     ), ("client_id", "changes")),
     QuestionKind.POSITION_ENLARGED: _Form(
-        "{symbol} on “{account}”: the position is {position} and this trio's orders made {ours} of it; the rest came from "
+        "{symbol} on “{account}”: the position is {position} and this trio's orders made {ours} of it; the difference came from "
         "outside. All of it is covered by the stop-loss, and all of it is closed with the trio.", (
         (Choice.LEAVE, "the trio goes on, covers the whole position and closes it with its own"),
         _CLOSE_NOW,

@@ -272,7 +272,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{STEPS}::test_a_take_profit_that_filled_closes_the_trio_once_its_stop_is_gone",),
     ),
     Guard(
-        "the entry's rest goes with the exit",
+        "the entry's unfilled part goes with the exit",
         "P3",
         "a position that is being closed grows again",
         (
@@ -287,7 +287,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         "cancel never touches cover",
         "P4, P10",
-        "cancelling the unfilled rest of an entry takes the stop of its filled part off",
+        "cancelling the unfilled part of an entry takes the stop of its filled part off",
         (
             Removal(
                 "orders/domain/decision/cover.py",

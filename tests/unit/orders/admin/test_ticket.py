@@ -140,7 +140,7 @@ def test_what_is_not_known_is_called_so(
         ({"quantity": "ten"}, "quantity", "Enter a number", ""),
         ({"quantity": "1%"}, "quantity", "does not say of what", ""),
         ({"stop_loss": "1R"}, "stop_loss", "cannot say where that is", ""),
-        ({"part_targets": "105000"}, "part_targets", "is no part target", ""),
+        ({"part_targets": "105000"}, "part_targets", "is not a part target", ""),
     ],
 )
 def test_what_is_wrong_stands_at_its_field_with_the_value_that_would_do(

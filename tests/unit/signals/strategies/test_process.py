@@ -63,7 +63,7 @@ def is_gone(group: int) -> bool:
         ("Exits", Fault.EXITED, "exit code 7"),
         ("Floods", Fault.FLOODED, ""),
         ("Odd", Fault.ANSWER, "BadAnswer: it returned dict, no Signal and not None"),
-        ("Floating", Fault.ANSWER, "BadAnswer: stop_loss is no price: a positive Decimal is one"),
+        ("Floating", Fault.ANSWER, "BadAnswer: stop_loss is not a price: it must be a positive Decimal"),
     ],
 )
 def test_one_that_does_what_none_may_is_ended_with_all_it_started(
