@@ -329,7 +329,7 @@ def _written(trio: TrioOrder, found: FoundPosition, *, by: str, now: datetime) -
     ours, theirs = conditionals_beside(trio)
     if ours + theirs + LEGS_A_TRIO > CONDITIONALS_MAX:
         raise TrioRefused(
-            f"The exchange takes {CONDITIONALS_MAX} conditional orders of an account; {ours} of ours and {theirs} of others "
+            f"The exchange takes {CONDITIONALS_MAX} conditional orders of an account; {ours} from here and {theirs} others "
             "leave no room for a stop-loss and a take-profit. Cancel some, then adopt the position. Nothing was adopted."
         )
     slot_take_in(slot.pk, found.view, as_of=found.at, from_event=False)

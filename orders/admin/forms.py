@@ -156,7 +156,7 @@ class TrioOrderForm(WrittenForm, ModelFormBase):
         ],
         initial=TargetPolicy.ROLL_BACK.value,
         widget=UnfoldAdminSelectWidget(),
-        help_text="What to do when the position is open and the exchange refuses the take-profit.",
+        help_text="Applies when the position is open and the exchange refuses the take-profit.",
     )
 
     class Meta:

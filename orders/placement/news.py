@@ -79,7 +79,7 @@ class NoNews(enum.Enum):
     """Why an event is no news of a trio's order."""
 
     KNOWN = "an answer or an earlier report said it already"
-    NOT_FOUND = "no order of ours has this id"
+    NOT_FOUND = "none of our orders has this id"
 
 
 def order_news(account_id: int, event: OrderEvent) -> OrderNews | NoNews:

@@ -26,7 +26,7 @@ EXAMPLE = "manage.py replay --strategy breakout --symbol ADAUSDT --symbol XRPUSD
 class Command(BaseCommand):
     help = (
         "Carry a strategy through recorded bars: strategy, executor and placement are those that trade, against a "
-        "simulated exchange on servers of its own. The market advances only when nothing is in the air or due, so that "
+        "simulated exchange on separate servers. The market advances only when nothing is in the air or due, so that "
         "the same bars give the same report. A bar that holds stop and target counts the stop first. "
         f"For example: {EXAMPLE}"
     )
