@@ -224,7 +224,9 @@ def _private_folder(path: Path) -> None:
             f"The folder {path} cannot be made ({error.strerror}): check its parent."
         ) from error
     if not stat.S_ISDIR(found.st_mode):
-        raise EmbeddedServersError(f"{path} should be a folder that this program made, but is a link or a file: remove it.")
+        raise EmbeddedServersError(
+            f"{path} should be a folder that this program made, but is a link or a file: remove it."
+        )
     if found.st_uid != os.getuid():
         raise EmbeddedServersError(
             f"{path} belongs to another user (uid {found.st_uid}): run as that user, or remove it, "

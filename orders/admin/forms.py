@@ -323,7 +323,9 @@ class ChangeEntryForm(ActionForm):
             if entry is not None:
                 self.fields[name].initial = plain(getattr(entry, name))
         self.fields["price"].help_text = "Leave empty to keep it."
-        self.fields["quantity"].help_text = "The whole quantity, the filled part included. Leave empty to keep it."
+        self.fields[
+            "quantity"
+        ].help_text = "The whole quantity, the filled part included. Leave empty to keep it."
         self.order_fields(("price", "quantity", "good_till"))
 
 
@@ -378,7 +380,9 @@ class ChaseForm(ActionForm):
         self.fields["distance"] = _amount_field("distance", required=False)
         self.fields[
             "distance"
-        ].help_text = "Keeps the entry this far behind the last price, in the quote asset. Leave empty for one tick."
+        ].help_text = (
+            "Keeps the entry this far behind the last price, in the quote asset. Leave empty for one tick."
+        )
         self.fields["step"] = _amount_field("step", required=False)
 
 
@@ -426,7 +430,9 @@ class ReverseForm(ActionForm):
         trio = _trio_of(kwargs.get("object_id"))
         for name, field in (("stop", "stop_loss"), ("target", "take_profit"), ("quantity", "quantity")):
             self.fields[name] = _amount_field(field, required=name != "quantity")
-        self.fields["quantity"].help_text = "In the base asset. Leave empty for a trio as large as this one's position."
+        self.fields[
+            "quantity"
+        ].help_text = "In the base asset. Leave empty for a trio as large as this one's position."
         if trio is not None:
             self.fields["quantity"].initial = plain(getattr(trio, "entry_filled", None) or trio.quantity)
 

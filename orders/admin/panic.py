@@ -103,7 +103,9 @@ def _confirmed(
         return HttpResponseRedirect(ask)
     shown = request.POST.get("seen", "")
     if shown != ",".join(str(trio.pk) for trio in living) or not living:
-        messages.error(request, "The list of open trios has changed meanwhile: look again. Nothing was requested.")
+        messages.error(
+            request, "The list of open trios has changed meanwhile: look again. Nothing was requested."
+        )
         return HttpResponseRedirect(ask)
     if " ".join(request.POST.get("typed", "").lower().split()) != words.lower():
         messages.error(request, f"Type “{words}” to close them. Nothing was requested.")

@@ -62,9 +62,7 @@ def part_close_quantity(
     lot, position, mark = lot_of(trio.rules, OrderType.MARKET), trio.position, trio.slot.mark_price
     step = lot.step or TINY
     if sum(value is not None for value in (quantity, percent, notional)) != 1:
-        raise _broken(
-            "Say how much to close: a quantity, a percentage or a value, and only one of them."
-        )
+        raise _broken("Say how much to close: a quantity, a percentage or a value, and only one of them.")
     if percent is not None:
         if not 0 < percent < WHOLE:
             raise _broken(

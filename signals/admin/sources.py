@@ -87,9 +87,13 @@ class SourceForm(FormBase):
             raise forms.ValidationError('Write an object such as {"symbol": "ticker"}.')
         for name, path in mapping.items():
             if name not in FIELDS:
-                raise forms.ValidationError(f"{str(name)[:40]!r} is not a field of a post: {', '.join(FIELDS)}.")
+                raise forms.ValidationError(
+                    f"{str(name)[:40]!r} is not a field of a post: {', '.join(FIELDS)}."
+                )
             if not isinstance(path, str) or len(path) > 200 or not DOTTED.fullmatch(path):
-                raise forms.ValidationError(f"The path of {name} is not valid: write one such as order.price or targets.0.")
+                raise forms.ValidationError(
+                    f"The path of {name} is not valid: write one such as order.price or targets.0."
+                )
         return mapping
 
     def clean(self) -> dict[str, Any]:

@@ -50,7 +50,9 @@ class TicketForm(DialogForm):
     stop_value = _text("Stop-loss")
     target_kind = _choice("Take-profit by", (LevelKind.R, LevelKind.PERCENT, LevelKind.PRICE))
     target_value = _text("Take-profit", hint="With R: a multiple of the distance to the stop.")
-    size_kind = _choice("Size by", SizeKind, required=False, hint="Leave empty to use each account's own sizing.")
+    size_kind = _choice(
+        "Size by", SizeKind, required=False, hint="Leave empty to use each account's own sizing."
+    )
     size_value = _text("Size", required=False)
     cap = forms.BooleanField(label="Cap at the free margin", required=False, widget=UnfoldBooleanWidget())
     dry_run = forms.BooleanField(

@@ -92,7 +92,9 @@ class ParameterSpec:
 def describe(strategy: type) -> list[ParameterSpec]:
     """Read a strategy's parameters off its dataclass. Raises BadParameter for a type that has no form."""
     if not dataclasses.is_dataclass(strategy):
-        raise BadParameter(f"{strategy.__name__} is not a dataclass: make it one whose fields are its parameters.")
+        raise BadParameter(
+            f"{strategy.__name__} is not a dataclass: make it one whose fields are its parameters."
+        )
     hints = typing.get_type_hints(strategy)
     return [_spec(field, hints[field.name]) for field in dataclasses.fields(strategy) if field.init]
 

@@ -37,7 +37,9 @@ class Command(VerbCommand):
             "--timeframe", metavar="TIMEFRAME", default="1h", help="of the bars for --atr (default 1h)"
         )
         parser.add_argument(
-            "--activation", metavar="PRICE", help="start to follow once the price has reached this (default: at once)"
+            "--activation",
+            metavar="PRICE",
+            help="start to follow once the price has reached this (default: at once)",
         )
         parser.add_argument("--step", metavar="PRICE", help="the smallest move (default: one tick)")
         parser.add_argument("--by", metavar="PRICE", default="mark", help="mark or last price (default mark)")
