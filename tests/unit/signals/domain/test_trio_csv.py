@@ -73,7 +73,7 @@ def test_all_that_is_wrong_in_a_line_is_said() -> None:
         (b"", "empty"),
         (b"  \n", "empty"),
         (b"\xff\xfe\x00", "not UTF-8"),
-        (b"account\0", "no text"),
+        (b"account\0", "not text"),
         (HEAD.encode(), "no rows"),
         (b"symbol,side\nBTCUSDT,BUY\n", "the column account is missing"),
         (b"account,account\nx,y\n", "comes twice"),
