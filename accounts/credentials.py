@@ -23,7 +23,7 @@ MADE_FROM = """
 def secrets_of(account_id: int, name: str) -> tuple[Secret, Secret]:
     credential = Credential.objects.get(account_id=account_id)
     try:
-        api_key, api_secret = credential.api_key.reveal(), credential.api_secret.reveal()
+        api_key, api_secret = credential.api_key.decrypt(), credential.api_secret.decrypt()
     except InvalidToken:
         raise CredentialsUnreadable(
             f"The stored API key of “{name}” cannot be decrypted: CREDENTIALS_MASTER_KEY is not the one it"
@@ -70,7 +70,7 @@ def rotate(progress: Callable[[int, int], None] | None = None) -> Rotation:
                 already += 1
             except InvalidToken:
                 try:
-                    plain = {"api_key": row.api_key.reveal(), "api_secret": row.api_secret.reveal()}
+                    plain = {"api_key": row.api_key.decrypt(), "api_secret": row.api_secret.decrypt()}
                 except InvalidToken:
                     unreadable.append(row.account.name)
                 else:

@@ -52,7 +52,7 @@ def plain(environment: str, error: ExchangeError) -> AccountsError:
         )
     if not error.code and error.status in NOT_AN_EXCHANGE:
         return ExchangeUnreachable(
-            f"What answers at {stream_endpoints(environment).rest} does not answer like the exchange"
+            f"The server at {stream_endpoints(environment).rest} does not answer like the exchange"
             f" (HTTP {error.status}): check BINANCE_{environment}_REST_URL."
         )
     if isinstance(error, ExchangeUnavailable | OutcomeUnknown):

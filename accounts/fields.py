@@ -36,7 +36,7 @@ def _fernet(key: str) -> Fernet:
 
 
 class Sealed:
-    """Ciphertext as it came from the database. Opened only by ``reveal``.
+    """Ciphertext as it came from the database. Opened only by ``decrypt``.
 
     Fetching a row therefore never decrypts: a wrong master key breaks only the use of a key, not the
     pages and lists that load its row.
@@ -52,7 +52,7 @@ class Sealed:
 
     __str__ = __repr__
 
-    def reveal(self) -> Secret:
+    def decrypt(self) -> Secret:
         """Return what was sealed. Raises ``cryptography.fernet.InvalidToken`` under a wrong master key."""
         return Secret(fernet().decrypt(self.ciphertext).decode())
 

@@ -200,7 +200,7 @@ def account_replace_credentials(
     other = account.account_alias and found.account_alias and account.account_alias != found.account_alias
     if other and environment is not Environment.PAPER:  # a simulator started afresh gives new aliases
         raise AccountExists(
-            "This API key belongs to another exchange account: add that one as an account of its own.",
+            "This API key belongs to another exchange account: add it as a separate account.",
             field="api_key",
         )
     _apply_probe(account, found, now=timezone.now())

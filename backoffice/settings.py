@@ -138,8 +138,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
     "backoffice.viewer_zone.ViewerZone",
-    "backoffice.refusals.RefuseBadKeys",
-    "backoffice.refusals.NameTheDatabase",
+    "backoffice.error_answers.RefuseBadKeys",
+    "backoffice.error_answers.NameTheDatabase",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it answers for what the views before it raised
 ]
@@ -173,7 +173,7 @@ LOGIN_REDIRECT_URL = "/admin/"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_LOCKOUT_CALLABLE = "backoffice.refusals.locked_out"
+AXES_LOCKOUT_CALLABLE = "backoffice.error_answers.locked_out"
 AXES_HANDLER = "backoffice.login_limits.LoginLimits"
 AXES_CLIENT_IP_CALLABLE = "infrastructure.client_address.client_address"
 AXES_USERNAME_CALLABLE = "backoffice.login_limits.name_tried"

@@ -19,7 +19,7 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url="/static/backoffice/favicon.svg")),
 ]
 
-handler400 = "backoffice.refusals.bad_request"
-handler403 = "backoffice.refusals.permission_denied"
-handler404 = "backoffice.refusals.page_not_found"
-handler500 = "backoffice.refusals.server_error"
+handler400 = "backoffice.error_answers.bad_request"
+handler403 = "backoffice.error_answers.permission_denied"
+handler404 = "backoffice.error_answers.page_not_found"
+handler500 = "backoffice.error_answers.server_error"

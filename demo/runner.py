@@ -240,7 +240,7 @@ class DemoRunner:
                 if step < len(way):
                     self.market.move(symbol, way[step])
             self._narrate_until(
-                self._all_known, f"What the price caused was not done within {END_SECONDS:.0f} s."
+                self._all_known, f"The effects of the price were not complete within {END_SECONDS:.0f} s."
             )
             time.sleep(TICK_SECONDS)
 

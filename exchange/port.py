@@ -83,7 +83,7 @@ class Exchange(PublicExchange, Protocol):
     def cancel_request(self, ref: OrderRef) -> WireRequest: ...
 
     def amend_request(self, ref: OrderRef, side: Side, *, quantity: Decimal, price: Decimal) -> WireRequest:
-        """Give a resting LIMIT order another price and quantity: the whole quantity, never the rest.
+        """Give a resting LIMIT order another price and quantity: the whole quantity, never the unfilled part.
 
         The exchange takes it off the book where the quantity has filled already, or a post-only order would trade at once.
         """

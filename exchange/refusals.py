@@ -103,7 +103,7 @@ SENTENCES: Final[Mapping[Refusal, str]] = {
     Refusal.LISTEN_KEY_GONE: "The account's event stream has to be opened anew.",
     Refusal.OUTCOME_OPEN: "Whether it was executed is not known.",
     Refusal.MALFORMED: "The request does not fit what the exchange takes: report it.",
-    Refusal.NOT_UNDERSTOOD: "What this code means is not known here: read the exchange's words.",
+    Refusal.NOT_UNDERSTOOD: "The meaning of this code is not known here: read the exchange's words.",
 }
 # fmt: on
 # About the account, not about its key or the order: nothing new is opened on it until that is over.

@@ -23,8 +23,8 @@ SSL_REQUEST: Final = bytes.fromhex(
     "0000000804d2162f"
 )  # the one question that a server answers before any login
 SILENT: Final = (
-    "PostgreSQL accepts connections but says nothing (stopped, or its machine is overloaded). What was asked of it "
-    "last may or may not have been done."
+    "PostgreSQL accepts connections but says nothing (stopped, or its machine is overloaded). The last request to it "
+    "may or may not have been carried out."
 )
 
 _silent_until = 0.0

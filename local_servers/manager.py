@@ -151,7 +151,7 @@ def _become_user(run: Path) -> None:
         fd = os.open(run / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise EmbeddedServersError(
-            f"The folder {run} cannot be written ({error.strerror}): mend its rights, or name another in TRIO_RUN_DIR."
+            f"The folder {run} cannot be written ({error.strerror}): correct its permissions, or name another in TRIO_RUN_DIR."
         ) from error
     fcntl.flock(fd, fcntl.LOCK_SH)  # waits only while a keeper is stopping
     _users[run] = fd
@@ -224,7 +224,9 @@ def _private_folder(path: Path) -> None:
             f"The folder {path} cannot be made ({error.strerror}): check its parent."
         ) from error
     if not stat.S_ISDIR(found.st_mode):
-        raise EmbeddedServersError(f"{path} should be a folder of ours but is a link or a file: remove it.")
+        raise EmbeddedServersError(
+            f"{path} should be a folder that this program made, but is a link or a file: remove it."
+        )
     if found.st_uid != os.getuid():
         raise EmbeddedServersError(
             f"{path} belongs to another user (uid {found.st_uid}): run as that user, or remove it, "

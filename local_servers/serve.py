@@ -54,7 +54,7 @@ def simulator() -> list[str]:
     where = urlsplit(settings.BINANCE_URLS["PAPER"].rest)
     if where.hostname not in LOOPBACK or where.scheme != "http":
         raise NotWantedHere(
-            f"BINANCE_PAPER_REST_URL points to {where.hostname}, so no simulator of our own is started."
+            f"BINANCE_PAPER_REST_URL points to {where.hostname}, so no simulator is started here."
         )
     state = manager.run_dir() / "simulator"
     return [sys.executable, "-m", "simulator", "--port", str(where.port or 80), "--state", str(state)]

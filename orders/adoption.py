@@ -329,7 +329,7 @@ def _written(trio: TrioOrder, found: FoundPosition, *, by: str, now: datetime) -
     ours, theirs = conditionals_beside(trio)
     if ours + theirs + LEGS_A_TRIO > CONDITIONALS_MAX:
         raise TrioRefused(
-            f"The exchange takes {CONDITIONALS_MAX} conditional orders of an account; {ours} of ours and {theirs} of others "
+            f"The exchange takes {CONDITIONALS_MAX} conditional orders of an account; {ours} from here and {theirs} others "
             "leave no room for a stop-loss and a take-profit. Cancel some, then adopt the position. Nothing was adopted."
         )
     slot_take_in(slot.pk, found.view, as_of=found.at, from_event=False)
@@ -401,7 +401,7 @@ def plan_lines(trio: TrioOrder, found: FoundPosition) -> list[str]:
         texts = [order["text"] for order in orders if order["end"] == end]
         if texts:
             lines.append(f"{words}: {'; '.join(texts)}.")
-    lines.append("What the entry cost in fees is not known here: it is in no figure.")
+    lines.append("The fees of the entry are not known here: no figure includes them.")
     return lines
 
 

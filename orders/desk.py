@@ -35,7 +35,7 @@ from orders.domain.live_result import Standing
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import from_ms, to_ms
 from orders.models import Outcome, Slot, Symbol, TrioOrder
-from orders.queueing.at_hand import FundsSeen, funds_seen
+from orders.queueing.market_at_hand import FundsSeen, funds_seen
 from orders.results import planned_of
 from orders.selectors import NetConverted, NetPnl, leg_size, net_converted, net_pnl, trios_alive
 

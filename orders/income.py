@@ -1,4 +1,4 @@
-"""Income in the books: read as the exchange has it, joined to our executions by trade id, the rest allotted by position.
+"""Income in the books: read as the exchange has it, joined to our executions by trade id, what has none allotted by position.
 
 Idempotent: a line is booked once, however often it is read. Nothing here changes what a trio does.
 """

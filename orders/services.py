@@ -29,7 +29,7 @@ from orders.domain.shares import part_targets_problems
 from orders.domain.size_changes import add_standing_check, part_close_quantity, size_standing_check
 from orders.domain.snapshot import ChangeEnd, LegView, SizeWish, TrioSnapshot
 from orders.exchange_data.clock import to_ms
-from orders.following import (
+from orders.follow_verbs import (
     break_even_after_target,
     break_even_reached,
     chase_step,
@@ -156,12 +156,12 @@ def trio_queue(
 
 
 def trio_cancel(*, trio_id: int, by: str) -> TrioOrder:
-    """Withdraw what is unfilled; never touches cover. Raises IllegalTransition on an ended trio."""
+    """Withdraw the unfilled part; never touches cover. Raises IllegalTransition on an ended trio."""
     return _wish(trio_id, "cancel_wanted_at", by=by, verb="Cancel")
 
 
 def trio_close(*, trio_id: int, by: str) -> TrioOrder:
-    """Close at market what is filled and withdraw the rest. Raises IllegalTransition on an ended trio."""
+    """Close at market what is filled and withdraw the unfilled part. Raises IllegalTransition on an ended trio."""
     return _wish(trio_id, "close_wanted_at", by=by, verb="Close")
 
 
@@ -207,7 +207,7 @@ def trio_answer(
             )
         if shown is not None and shown != question_shown(trio):
             raise IllegalTransition(
-                f"Trio {trio_id} asks something else by now: {question.sentence} Nothing was answered."
+                f"Trio {trio_id} asks something else now: {question.sentence} Nothing was answered."
             )
         if choice not in question.choices:
             raise IllegalTransition(
@@ -289,7 +289,7 @@ def trio_change_entry(
 ) -> EntryChangeWish:
     """Wish for other terms of the entry that rests; what is left out stays. It keeps its id, and loses its place in the queue.
 
-    A larger quantity is covered before it goes out. A quantity that has filled already cancels the rest. ``good_till`` is
+    A larger quantity is covered before it goes out. A quantity that has filled already cancels the unfilled part. ``good_till`` is
     ours alone: it changes at once. A later wish takes the place of one that is not fulfilled yet. Raises IllegalTransition
     when no entry rests, RuleBroken when it may not have these terms (with the nearest that it may), TrioRefused when new risk
     meets a switch, a limit (LimitBroken) or a stranger's position.
@@ -358,7 +358,7 @@ def _good_till_changed(trio: TrioOrder, wish: EntryChangeWish, *, now: datetime)
 
 
 def _rest_cancelled(trio: TrioOrder, wish: EntryChangeWish, *, now: datetime) -> None:
-    """So much has filled already: what is unfilled is cancelled, as by the verb."""
+    """So much has filled already: the unfilled part is cancelled, as by the verb."""
     wish.end, wish.ended_at = ChangeEnd.CANCELLED, now
     wish.save()
     trio.cancel_wanted_at, trio.wake_at = trio.cancel_wanted_at or now, now
@@ -443,7 +443,7 @@ def _size_recorded(
     trio.sizes_put([*trio.sizes_wanted, SizeWish(change.pk, role, quantity, to_ms(now))])
     trio.wake_at = now
     trio.save(update_fields=["moves", "wake_at", "updated_at"])
-    verb = "Adding" if role is Role.ADD else "Taking off"
+    verb = "Adding" if role is Role.ADD else "Closing"
     text = f"{verb} {plain(quantity)} at market requested by {by}."
     note(trio, "wish", text, at=now, by=by, role=role, quantity=plain(quantity))
     job_queue.ring(jobs.advance, trio.pk)

@@ -77,7 +77,7 @@ def part_targets_read(text: str, *, after: int = 0) -> list[dict[str, int | str]
         if written is None:
             raise RuleBroken(
                 "part_targets",
-                f"“{part}” is no part target: write its price and its share in percent, such as 62000:50.",
+                f"“{part}” is not a part target: write its price and its share in percent, such as 62000:50.",
             )
         rows.append({"number": after + place, "level": written["level"], "share": written["share"]})
     return rows

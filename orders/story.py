@@ -63,7 +63,7 @@ def move_sentence(move: LevelMove) -> str:
 def size_sentence(change: SizeChange) -> str:
     """Say how a wish for another size ended."""
     role, quantity = Role(change.role), plain(change.quantity)
-    verb = "added" if role is Role.ADD else "taken off"
+    verb = "added" if role is Role.ADD else "closed"
     match SizeEnd(change.end):
         case SizeEnd.DONE:
             return f"{plain(change.filled)} of {quantity} {verb}."

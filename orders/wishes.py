@@ -15,7 +15,7 @@ from orders.domain.level_moves import (
 from orders.domain.rounding import plain
 from orders.domain.snapshot import ChangeEnd, EntryChange, LegView, Move, MoveEnd, TrioSnapshot
 from orders.exchange_data.clock import to_ms
-from orders.followers import TINY
+from orders.follow_rows import TINY
 from orders.installation import install_row
 from orders.models import (
     Clock,
@@ -33,7 +33,7 @@ def break_even_of(trio: TrioOrder, *, offset_ticks: int, of_trio: bool = False) 
     cost = trio_cost(trio) if of_trio else entry_cost(trio)
     if cost is None:
         raise IllegalTransition(
-            "What its entry cost is not known yet: try again in a moment. Nothing was moved."
+            "The cost of its entry is not known yet: try again in a moment. Nothing was moved."
         )
     level = break_even_level(
         Side(trio.side),

@@ -22,7 +22,7 @@ from orders.exchange_data.clock import clock_measure, db_now
 from orders.exchange_data.symbol_sync import symbols_sync
 from orders.installation import install_row
 from orders.models import Heartbeat, TrioOrder, Watch
-from orders.placement.ingest import order_fact, position_fact
+from orders.placement.ingest import record_order_event, record_position
 from orders.placement.service import service
 from simulator import Simulator
 from simulator.transport import InProcessAdapter
@@ -93,10 +93,10 @@ class ReplayDesk:
         for body in events:
             match user_event(body):
                 case OrderEvent() as event:
-                    order_fact(self.account.pk, event)
+                    record_order_event(self.account.pk, event)
                 case PositionEvent() as event:
                     for view in event.positions:
-                        position_fact(self.account.pk, view, as_of=event.time, from_event=True)
+                        record_position(self.account.pk, view, as_of=event.time, from_event=True)
                 case ConfigEvent():
                     pass
         return len(events)

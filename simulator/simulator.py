@@ -318,7 +318,7 @@ class Simulator:
         """
         unknown = set(changes) - set(LIMITS)
         if unknown:
-            raise ValueError(f"{', '.join(sorted(unknown))} is no limit. Known: {', '.join(LIMITS)}.")
+            raise ValueError(f"{', '.join(sorted(unknown))} is not a limit. Known: {', '.join(LIMITS)}.")
         changed = self.profile.but(**changes)
         self.profile = self.ex.profile = self.venue.limits.profile = changed
         self.ex.catalogue.publish_limits(changed)

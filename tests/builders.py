@@ -16,7 +16,7 @@ from orders.domain.decision.steps import Step
 from orders.exchange_data.clock import clock_measure, db_now
 from orders.models import Heartbeat, TrioOrder, Watch
 from orders.placement import admission
-from orders.placement.ingest import order_fact, position_fact
+from orders.placement.ingest import record_order_event, record_position
 from orders.placement.service import OrderPlacementService
 from simulator import Simulator
 from worker.due_poll import due_begun, due_queued
@@ -93,10 +93,10 @@ class Desk:
         for body in events:
             match read_user_event(body):
                 case OrderEvent() as event:
-                    order_fact(self.account.pk, event)
+                    record_order_event(self.account.pk, event)
                 case PositionEvent() as event:
                     for view in event.positions:
-                        position_fact(self.account.pk, view, as_of=event.time, from_event=True)
+                        record_position(self.account.pk, view, as_of=event.time, from_event=True)
                 case ConfigEvent():
                     pass
         return len(events)

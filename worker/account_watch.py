@@ -43,8 +43,8 @@ from infrastructure.connections import connection_look_after
 from orders.domain.sweep_schedule import EARLY, IDLE_TIMES, SweepPlan, listing, plan_sweeps
 from orders.exchange_data.clock import clock_measure, db_now
 from orders.models import Watch
-from orders.placement.ingest import leg_find, order_fact, position_fact
-from orders.placement.news import News, Nothing, order_news, position_news
+from orders.placement.ingest import leg_find, record_order_event, record_position
+from orders.placement.news import News, NoNews, order_news, position_news
 from worker.income_reading import IncomeReader
 from worker.pools import WatchPools
 from worker.settings_drift import brackets_look, margins_look, modes_look, symbols_look
@@ -277,11 +277,11 @@ class AccountWatch:
     def _on_order(self, event: OrderEvent) -> int | None:
         """Have an order event recorded; return the trio that is to be advanced for it."""
         news = order_news(self.account.pk, event)
-        if news is Nothing.KNOWN:
+        if news is NoNews.KNOWN:
             return None
-        if news is not Nothing.NOT_FOUND:
-            return None if self._told(news) else order_fact(self.account.pk, event)
-        woken = order_fact(self.account.pk, event)
+        if news is not NoNews.NOT_FOUND:
+            return None if self._told(news) else record_order_event(self.account.pk, event)
+        woken = record_order_event(self.account.pk, event)
         if woken is None and leg_find(self.account.pk, event.order) is None:
             self._want({event.order.symbol})  # a stranger's
         return woken
@@ -291,7 +291,7 @@ class AccountWatch:
         news = position_news(self.account.pk, view, as_of=as_of)
         if news is not None and self._told(news):
             return None
-        return position_fact(self.account.pk, view, as_of=as_of, from_event=True)
+        return record_position(self.account.pk, view, as_of=as_of, from_event=True)
 
     def _told(self, news: News) -> bool:
         """Have it recorded by the turn that decides about it, where there is somebody to take such turns."""

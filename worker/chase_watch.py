@@ -1,7 +1,7 @@
 """Resting entries that follow the last price: which price means a step, and how often.
 
 Only the newest price counts, so nothing has to be kept or made up for: who goes on after a restart begins with the next
-trade. Each step is a wish like a person's (``orders.following.chase_step``).
+trade. Each step is a wish like a person's (``orders.follow_verbs.chase_step``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from exchange.types import PriceKind, PriceTick
 from infrastructure.connections import connection_look_after
 from orders import services
 from orders.domain.chasing import next_price
-from orders.followers import FollowedChase, chases_followed
+from orders.follow_rows import FollowedChase, chases_followed
 
 logger = logging.getLogger(__name__)
 

@@ -132,7 +132,7 @@ class PriceWatch:
             return ""
         return (
             f"The exchange ({self._environment}) has sent no prices for more than {SILENCE_SHOWN_SECONDS:.0f} s: it is "
-            "stopped, or cannot be reached. What rests there stays; orders are read one by one instead."
+            "stopped, or cannot be reached. Orders that rest there stay; orders are read one by one instead."
         )
 
     def handle(self, event: Connected | Disconnected | PriceTick) -> None:

@@ -39,8 +39,10 @@ class ListedJob(Job):
     def func(self) -> Callable[..., Any]:
         found = None if self.instance else LISTED.get(str(self.func_name))
         if found is None:
-            logger.error("The job %s is refused and not run: %r is no job of ours.", self.id, self.func_name)
-            raise JobRefused(f"{self.func_name!r} is no job of ours: it was not run.")
+            logger.error(
+                "The job %s is refused and not run: %r is not one of our jobs.", self.id, self.func_name
+            )
+            raise JobRefused(f"{self.func_name!r} is not one of our jobs: it was not run.")
         return found
 
     def restore(self, raw_data: Any) -> None:

@@ -34,7 +34,7 @@ from orders.domain.enums import LegState, Source
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import clock_renew, db_now, exchange_now_ms
 from orders.models import Leg, Watch
-from orders.placement.ingest import fill_book, flat_view, order_seen, position_fact
+from orders.placement.ingest import book_fill, flat_view, order_seen, record_position
 from orders.placement.news import unknown_orders
 from orders.story import wake
 from orders.trio_lock import locked, short_transaction
@@ -128,7 +128,7 @@ def sweep(account: ExchangeAccount, symbols: Collection[str] | None = None) -> S
     for symbol, side in need_check:
         view = shown.get((symbol, side)) or flat_view(symbol, side)
         found = strangers.get((symbol, side), []) if symbols is None or symbol in symbols else None
-        woken.add(position_fact(account.pk, view, as_of=at, from_event=False, strangers=found))
+        woken.add(record_position(account.pk, view, as_of=at, from_event=False, strangers=found))
     try:
         woken |= set(_written_off_orders(account, exchange, at=at))
         woken |= set(_missing_trades(account, exchange, at=at))
@@ -366,7 +366,7 @@ def _book_trades(leg: Leg, trades: Iterable[TradeView], now: datetime) -> bool:
     That row is locked first, as everywhere: an event that books the same execution holds it, and the two
     would wait for each other.
     """
-    new = [fill_book(leg, trade) for trade in trades]
+    new = [book_fill(leg, trade) for trade in trades]
     if any(new):
         wake(leg.trio_id, now)
     return any(new)

@@ -27,7 +27,7 @@ from infrastructure.connections import connection_look_after, error_line
 from orders import services
 from orders.domain.trailing import PriceSpan, best_in, best_of, next_stop, reached
 from orders.exchange_data.clock import exchange_now_ms
-from orders.followers import (
+from orders.follow_rows import (
     BREAK_EVEN,
     TRAIL,
     AwaitedPrice,

@@ -74,7 +74,7 @@ def cancel_request(ref: OrderRef) -> WireRequest:
 
 
 def amend_request(ref: OrderRef, side: Side, *, quantity: Decimal, price: Decimal) -> WireRequest:
-    """Make the request that gives a resting LIMIT order another price and quantity: the whole quantity, never the rest.
+    """Make the request that gives a resting LIMIT order another price and quantity: the whole quantity, never the unfilled part.
 
     All five are mandatory. Raises ValueError for a conditional order: none can be changed while it waits.
     """
@@ -161,7 +161,10 @@ def _check(order: NewOrder) -> None:
         if value is not None and not (isinstance(value, Decimal) and value.is_finite() and value > 0):
             raise ValueError(f"The {name} of {order.client_id} must be a positive Decimal, not {value!r}.")
     if order.type is OrderType.TRAILING_STOP_MARKET:
-        raise ValueError("Trailing stops are not supported: use STOP_MARKET.")
+        raise ValueError(
+            "The exchange's own trailing order (TRAILING_STOP_MARKET) is not supported: use STOP_MARKET; "
+            "a stop-loss is trailed by moving it."
+        )
     _check_flags(order)
     if order.type.is_conditional:
         _check_conditional(order)

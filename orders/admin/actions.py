@@ -46,7 +46,7 @@ from orders.domain.enums import LegState, Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
-from orders.followers import following
+from orders.follow_rows import following
 from orders.models import LevelMove, TrioOrder
 from orders.specs import spec_shown
 from orders.story import change_sentence
@@ -100,7 +100,7 @@ def cancel(trio: TrioOrder, by: str) -> str:
     after = services.trio_cancel(trio_id=trio.pk, by=by)
     if after.is_over:
         return f"{trio}: the draft is withdrawn."
-    return f"{trio}: cancel requested. What is unfilled is cancelled; what is filled stays protected."
+    return f"{trio}: cancel requested. The unfilled part is cancelled; the filled part stays protected."
 
 
 def close(trio: TrioOrder, by: str) -> str:
@@ -162,12 +162,12 @@ def close_part(trio: TrioOrder, by: str, part: str = "") -> str:
         percent=said.get("percent"),
         notional=said.get("notional"),
     )
-    return f"{trio}: taking off {plain(change.quantity)} at market requested. What is left keeps its stop-loss and targets."
+    return f"{trio}: closing {plain(change.quantity)} at market requested. The position that is left keeps its stop-loss and targets."
 
 
 def add(trio: TrioOrder, by: str, quantity: Decimal | str = "") -> str:
     if not isinstance(quantity, Decimal):
-        raise TrioRefused("Say how much is to be added. Nothing was added.")
+        raise TrioRefused("Say how much to add. Nothing was added.")
     change = services.trio_add(trio_id=trio.pk, by=by, quantity=quantity)
     return (
         f"{trio}: adding {plain(change.quantity)} at market requested, under the same stop-loss and targets."
@@ -222,12 +222,12 @@ def chase(
 
 def chase_off(trio: TrioOrder, by: str) -> str:
     services.trio_chase_off(trio_id=trio.pk, by=by)
-    return f"{trio}: its entry follows the price no more and stays where it is."
+    return f"{trio}: its entry no longer chases the price and stays where it is."
 
 
 def trail_off(trio: TrioOrder, by: str) -> str:
     services.trio_trail_off(trio_id=trio.pk, by=by)
-    return f"{trio}: its stop-loss follows the price no more and stays where it is."
+    return f"{trio}: its stop-loss no longer trails the price and stays where it is."
 
 
 def _amount(value: Decimal | str | None) -> Decimal | None:
@@ -308,7 +308,7 @@ class TrioAction:
     variant: ActionVariant = ActionVariant.DEFAULT
     form: type[ActionForm] = ActionForm
     carries: str = ""  # the fields by which the screen says what it showed; without them the service refuses
-    on_selection: str = ""  # "Cancel what is unfilled of" 3 trios?
+    on_selection: str = ""  # "Cancel the unfilled part of" 3 trios?
 
     @property
     def changes_something(self) -> bool:
@@ -347,7 +347,7 @@ CLOSE: Final = TrioAction(
     icon="logout",
     variant=ActionVariant.DANGER,
     question="Close at market?",
-    explanation="The position is closed at market now; what is unfilled is cancelled.",
+    explanation="The position is closed at market now; the unfilled part is cancelled.",
     button="Close now",
     on_selection="Close at market",
 )
@@ -357,10 +357,10 @@ CANCEL: Final = TrioAction(
     permission="cancel",
     label="Cancel",
     icon="undo",
-    question="Cancel what is unfilled?",
-    explanation="Cancels the unfilled part. What is filled stays open and keeps its stop-loss and take-profit.",
+    question="Cancel the unfilled part?",
+    explanation="Cancels the unfilled part. The filled part stays open and keeps its stop-loss and take-profit.",
     button="Cancel it",
-    on_selection="Cancel what is unfilled of",
+    on_selection="Cancel the unfilled part of",
 )
 REFRESH: Final = TrioAction(
     name="refresh",
@@ -393,7 +393,7 @@ ANSWER_CLOSE: Final = TrioAction(
     icon="task_alt",
     variant=ActionVariant.DANGER,
     question="Answer with “close at market”?",
-    explanation="The question is answered, and the position is closed at market now; what is unfilled is cancelled.",
+    explanation="The question is answered, and the position is closed at market now; the unfilled part is cancelled.",
     button="Close now",
     form=AnswerForm,
     carries="question",
@@ -435,7 +435,7 @@ TRAIL: Final = TrioAction(
     label="Trail",
     icon="trending_up",
     question="Have the stop-loss follow the price?",
-    explanation="It stays so far behind the best price and is only ever moved nearer. Each time the new stop goes out first; the old one leaves when the exchange has acknowledged it. It is moved by a worker of ours, not by the exchange: while none runs, the stop stays where it is.",
+    explanation="The stop stays this far behind the best price and is only ever moved nearer. Each time the new stop goes out first; the old one leaves when the exchange has acknowledged it. A runworker moves it, not the exchange: while none runs, the stop stays where it is.",
     button="Follow",
     form=TrailForm,
     carries="distance percent atr timeframe activation step watches",
@@ -446,7 +446,7 @@ TRAIL_OFF: Final = TrioAction(
     permission="move",
     label="End the trail",
     icon="trending_flat",
-    question="Follow the price no more?",
+    question="Stop trailing?",
     explanation="The stop-loss stays where it is.",
     button="End it",
 )
@@ -457,7 +457,7 @@ CHASE: Final = TrioAction(
     label="Chase",
     icon="directions_run",
     question="Have the entry follow the price?",
-    explanation="It is changed toward the last price, never away from it and never beyond the bound, and keeps its id and what it has filled. A worker of ours changes it: while none runs, it stays where it is.",
+    explanation="It is changed toward the last price, never away from it and never beyond the bound, and keeps its id and what it has filled. A runworker changes it: while none runs, it stays where it is.",
     button="Follow",
     form=ChaseForm,
     carries="bound distance step",
@@ -468,7 +468,7 @@ CHASE_OFF: Final = TrioAction(
     permission="move",
     label="End the chase",
     icon="pause",
-    question="Follow the price no more?",
+    question="Stop chasing?",
     explanation="The entry stays where it is.",
     button="End it",
 )
@@ -492,9 +492,9 @@ CLOSE_PART: Final = TrioAction(
     permission="close",
     label="Close part",
     icon="content_cut",
-    question="Take part of it off?",
-    explanation="Part of the position is closed at market now. What is left keeps its stop-loss and targets, and stays covered all the while.",
-    button="Take it off",
+    question="Close part of the position?",
+    explanation="Part of the position is closed at market now. The position that is left keeps its stop-loss and targets and stays protected throughout.",
+    button="Close this part",
     form=ClosePartForm,
     carries="part",
 )
@@ -517,7 +517,7 @@ SET_TARGETS: Final = TrioAction(
     label="Part targets",
     icon="stairs",
     question="Set the part targets?",
-    explanation="Each takes a share of what remains of the position; the take-profit takes what they leave. Those that have executed stay spent.",
+    explanation="Each takes a share of what remains of the position; the take-profit closes whatever they leave. Those that have executed stay spent.",
     button="Set them",
     form=TargetsForm,
     carries="targets",
@@ -552,7 +552,7 @@ CHANGE_ENTRY: Final = TrioAction(
     label="Change entry",
     icon="edit",
     question="Change the entry that rests?",
-    explanation="Its price, its whole quantity (what is filled included), or until when it rests. It keeps its id and loses its place in the queue. A larger quantity is covered first; one that has filled already cancels the rest.",
+    explanation="You can change its price, its whole quantity (the filled part included) and until when it rests. It keeps its id and loses its place in the queue. A larger quantity is covered first; one that has filled already cancels the unfilled part.",
     button="Change it",
     form=ChangeEntryForm,
     carries="price quantity good_till",
@@ -636,7 +636,7 @@ class TrioActions(DialogActions, MixinBase):
     answer_close = page_action(ANSWER_CLOSE)
 
     place_selected = list_action(PLACE, "Place")
-    cancel_selected = list_action(CANCEL, "Cancel what is unfilled")
+    cancel_selected = list_action(CANCEL, "Cancel the unfilled part")
     close_selected = list_action(CLOSE, "Close at market")
     refresh_selected = list_action(REFRESH, "Refresh from the exchange")
 

@@ -59,19 +59,19 @@ HELPS: Final = {
     "time_in_force": "For LIMIT and STOP entries: GTC rests until filled, IOC and FOK fill at once or end, GTX only rests.",
     "stop_loss": "Closes the position at market when the mark price reaches this level. Required.",
     "take_profit": "Closes the position at market when the last price reaches this level. Required.",
-    "part_targets": "Take-profits for a share each, nearest first: price and percent, like 62000:50, 63000:25. The take-profit takes what they leave. Empty: none.",
+    "part_targets": "Take-profits for a share each, nearest first: price and percent, like 62000:50, 63000:25. The take-profit closes whatever they leave. Leave empty for none.",
     "follow": "Moves the stop-loss when a part target has executed.",
-    "good_till": "Cancels what is unfilled at this time. Empty: no limit.",
-    "hold_seconds": "Closes the position at market this long after its first fill. Empty: no limit.",
-    "distance": "How far behind the best price, in the quote asset.",
-    "atr": "So many average true ranges of the timeframe, as they are now.",
-    "bound": "The most to pay (BUY), the least to take (SELL).",
-    "percent": "How far behind the best price, in percent of it.",
-    "activation": "The price from which on it is followed. Empty: at once.",
-    "step": "In the quote asset. Empty: one tick.",
-    "at_r": "R is the way from the entry to where the stop was first. Both empty: now.",
-    "at_price": "Both empty: now.",
-    "flat_at": "Closes the position at market at this time, and cancels what is unfilled: before funding, say. Empty: no limit.",
+    "good_till": "Cancels the unfilled part at this time. Leave empty for no limit.",
+    "hold_seconds": "Closes the position at market this long after its first fill. Leave empty for no limit.",
+    "distance": "Keeps the stop this far behind the best price, in the quote asset.",
+    "atr": "Multiples of the current ATR of that timeframe.",
+    "bound": "The highest price to pay (BUY), or the lowest to take (SELL).",
+    "percent": "Keeps the stop this far behind the best price, in percent of it.",
+    "activation": "The stop starts to follow once the price has reached this. Leave empty to start at once.",
+    "step": "In the quote asset. Leave empty for one tick.",
+    "at_r": "R is the distance from the entry to the first stop. Leave both empty to move it now.",
+    "at_price": "Leave both empty to move it now.",
+    "flat_at": "Closes the position at market at this time, and cancels the unfilled part: before funding, for example. Leave empty for no limit.",
 }
 
 
@@ -156,7 +156,7 @@ class TrioOrderForm(WrittenForm, ModelFormBase):
         ],
         initial=TargetPolicy.ROLL_BACK.value,
         widget=UnfoldAdminSelectWidget(),
-        help_text="What to do when the position is open and the exchange refuses the take-profit.",
+        help_text="Applies when the position is open and the exchange refuses the take-profit.",
     )
 
     class Meta:
@@ -309,7 +309,7 @@ class ChangeEntryForm(ActionForm):
     good_till = forms.DateTimeField(
         label=LABELS["good_till"],
         required=False,
-        help_text="Cancels what is unfilled at this time. Empty: as it is.",
+        help_text="Cancels the unfilled part at this time. Leave empty to keep it.",
         widget=UnfoldAdminTextInputWidget(
             attrs={"autocomplete": "off", "placeholder": "2030-01-31 12:00:00"}
         ),
@@ -322,8 +322,10 @@ class ChangeEntryForm(ActionForm):
             self.fields[name] = _amount_field(name, required=False)
             if entry is not None:
                 self.fields[name].initial = plain(getattr(entry, name))
-        self.fields["price"].help_text = "Empty: as it is."
-        self.fields["quantity"].help_text = "All of it, what is filled included. Empty: as it is."
+        self.fields["price"].help_text = "Leave empty to keep it."
+        self.fields[
+            "quantity"
+        ].help_text = "The whole quantity, the filled part included. Leave empty to keep it."
         self.order_fields(("price", "quantity", "good_till"))
 
 
@@ -378,12 +380,14 @@ class ChaseForm(ActionForm):
         self.fields["distance"] = _amount_field("distance", required=False)
         self.fields[
             "distance"
-        ].help_text = "How far behind the last price, in the quote asset. Empty: one tick."
+        ].help_text = (
+            "Keeps the entry this far behind the last price, in the quote asset. Leave empty for one tick."
+        )
         self.fields["step"] = _amount_field("step", required=False)
 
 
 class ClosePartForm(ActionForm):
-    """Asks how much is to be taken off."""
+    """Asks how much to close."""
 
     part = forms.CharField(
         label="How much",
@@ -426,7 +430,9 @@ class ReverseForm(ActionForm):
         trio = _trio_of(kwargs.get("object_id"))
         for name, field in (("stop", "stop_loss"), ("target", "take_profit"), ("quantity", "quantity")):
             self.fields[name] = _amount_field(field, required=name != "quantity")
-        self.fields["quantity"].help_text = "In the base asset. Empty: as large as this trio's position."
+        self.fields[
+            "quantity"
+        ].help_text = "In the base asset. Leave empty for a trio as large as this one's position."
         if trio is not None:
             self.fields["quantity"].initial = plain(getattr(trio, "entry_filled", None) or trio.quantity)
 
@@ -447,19 +453,19 @@ class AnswerForm(ActionForm):
 
 
 def part_of(text: str, symbol: Symbol) -> dict[str, Decimal]:
-    """Read how much is to be taken off: “50 %”, “0.010”, or “250 USDT”. Raises TrioRefused."""
+    """Read how much to close: “50 %”, “0.010”, or “250 USDT”. Raises TrioRefused."""
     written = PART.fullmatch(text.strip())
     if written is None:
         raise TrioRefused(
             f"“{text.strip()}” does not say how much: write a share like 50 %, a quantity like 0.010, or a value like 250 USDT. "
-            "Nothing was taken off."
+            "Nothing was closed."
         )
     unit = (written["unit"] or symbol.base_asset).upper()
     kinds = {"%": "percent", symbol.quote_asset: "notional", symbol.base_asset: "quantity"}
     if unit not in kinds:
         raise TrioRefused(
-            f"“{written['unit']}” is no asset of {symbol.symbol}: write a share like 50 %, a quantity in {symbol.base_asset}, or a "
-            f"value in {symbol.quote_asset}. Nothing was taken off."
+            f"“{written['unit']}” is not an asset of {symbol.symbol}: write a share like 50 %, a quantity in {symbol.base_asset}, or a "
+            f"value in {symbol.quote_asset}. Nothing was closed."
         )
     return {kinds[unit]: Decimal(written["number"])}
 

@@ -48,7 +48,7 @@ class LimitForm(FormBase):
         names = list(dict.fromkeys(filter(None, re.split(r"[\s,]+", self.cleaned_data["symbols"].upper()))))
         if odd := [name for name in names if not SYMBOL.fullmatch(name)]:
             raise forms.ValidationError(
-                f"{odd[0][:40]!r} is no symbol: write them with commas, as in BTCUSDT,ETHUSDT."
+                f"{odd[0][:40]!r} is not a symbol: write them with commas, as in BTCUSDT,ETHUSDT."
             )
         return ", ".join(names)
 
@@ -71,7 +71,7 @@ class RiskLimitAdmin(Base):
     search_fields = ("account__name", "source")
     fieldsets = (
         (None, {"fields": ("account", "source", "is_active")}),
-        ("What may be opened", {"fields": RULES}),
+        ("Limits", {"fields": RULES}),
     )
     per_order = amount("notional_order", "Per order")
     open_together = amount("notional_open", "Open together")

@@ -1,4 +1,4 @@
-"""The panic page: everything, or one account, is closed at market; and the way there until all is flat."""
+"""The panic page: everything, or one account, is closed at market; and how far that is until all is flat."""
 
 from __future__ import annotations
 
@@ -103,7 +103,9 @@ def _confirmed(
         return HttpResponseRedirect(ask)
     shown = request.POST.get("seen", "")
     if shown != ",".join(str(trio.pk) for trio in living) or not living:
-        messages.error(request, "What is open has changed meanwhile: look again. Nothing was requested.")
+        messages.error(
+            request, "The list of open trios has changed meanwhile: look again. Nothing was requested."
+        )
         return HttpResponseRedirect(ask)
     if " ".join(request.POST.get("typed", "").lower().split()) != words.lower():
         messages.error(request, f"Type “{words}” to close them. Nothing was requested.")
@@ -145,7 +147,7 @@ def progress(request: HttpRequest, admin_context: AdminContext) -> HttpResponse:
     query = urlencode({"parts": "1"} | ({} if account is None else {"on": account.name}))
     page |= {
         **admin_context(request),
-        "title": "Panic: the way to flat",
+        "title": "Panic: progress",
         "url": f"{reverse('admin:orders_panic_progress')}?{query}",
     }
     return TemplateResponse(request, "admin/orders/panic/progress.html", page)

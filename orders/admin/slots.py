@@ -201,7 +201,7 @@ class SlotAdmin(DialogActions, ReadOnlyAdmin):
             return columns.NOTHING
         if standing.stops:
             return "; ".join(standing.stops)
-        words = "no stop of ours" if standing.trio is None else "nothing: unprotected now"
+        words = "no stop from here" if standing.trio is None else "nothing: unprotected now"
         return format_html('<b class="trio-bad">{}</b>', words)
 
     @display(description="Net now")

@@ -20,8 +20,8 @@ from orders.domain.understood import own
 from orders.domain.validation import problems
 from orders.models import Symbol, TrioOrder
 from orders.placement.snapshot_loader import conditionals_beside
-from orders.queueing.at_hand import AtHand, at_hand
 from orders.queueing.check import gates_check, limits_check, slot_check
+from orders.queueing.market_at_hand import AtHand, at_hand
 from orders.specs import rules_of, spec_of
 
 NOT_KNOWN: Final = "not known"

@@ -204,7 +204,7 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
         now = TrioOrder.objects.select_for_update().get(pk=obj.pk)
         if now.trio_state is not TrioState.DRAFT:
             raise NotADraft(
-                f"{now} is {now.state} by now: it was placed or withdrawn while its form was open. "
+                f"{now} is {now.state} now: it was placed or withdrawn while its form was open. "
                 "Nothing was saved."
             )
         obj.save(update_fields=[*TrioOrder.SPEC_FIELDS, "updated_at"])

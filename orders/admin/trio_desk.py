@@ -21,7 +21,7 @@ from orders.installation import install_row
 from orders.models import Clock, Fill, Leg, LevelMove, Request, Symbol, TrioOrder
 from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import rows_read
-from orders.queueing.at_hand import bars_seen, mark_seen
+from orders.queueing.market_at_hand import bars_seen, mark_seen
 from orders.results import first_stop, planned_of
 
 MOVES_SHOWN: Final = 200
@@ -69,7 +69,7 @@ def at_levels(row: OpenTrio) -> list[AtLevel]:
         *parts,
         ("Take-profit", trio.take_profit),
         ("Break-even of the trio", row.even),
-        ("Break-even of the rest", standing.even_of_rest(tick=tick or ZERO)),
+        ("Break-even of what is left", standing.even_of_rest(tick=tick or ZERO)),
     ]
     found = []
     for name, price in prices:

@@ -20,7 +20,7 @@ from orders.domain.enums import LegState, RequestKind, Role, TrioState
 from orders.domain.next_step import NextStep
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import db_now, from_ms
-from orders.followers import following
+from orders.follow_rows import following
 from orders.models import Fill, Leg, Request, Reversal, Slot, TrioEvent, TrioOrder, Watch
 from orders.placement.uncovered import uncovered_now
 from orders.reversal import reversal_sentence

@@ -18,7 +18,7 @@ from orders.domain.sizing import Grid, Level, Means
 from orders.domain.understood import Around, Understood, Written, understood
 from orders.domain.written import WrittenSize, level_read, size_read
 from orders.models import Symbol, TrioOrder
-from orders.queueing.at_hand import AtHand, at_hand
+from orders.queueing.market_at_hand import AtHand, at_hand
 
 WRITTEN: Final = ("quantity", "stop_loss", "take_profit")
 HELPS: Final = {

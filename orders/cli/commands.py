@@ -153,7 +153,7 @@ def add_wait(parser: ArgumentParser) -> None:
         "--wait",
         metavar="SECONDS",
         type=_seconds,
-        help="return when the trio has ended, asks a person, or rests as wanted; at most after so many seconds."
+        help="return when the trio has ended, asks a person, or rests as wanted; after this many seconds at the latest."
         " Exit codes then: 0 as wanted, 2 refused, 3 another end, 4 still under way, 5 a person is asked",
     )
 

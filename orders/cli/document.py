@@ -14,7 +14,7 @@ from orders.domain.rounding import on_grid, plain, shown, signed
 from orders.domain.shares import last_share
 from orders.domain.trailing import TrailUnit
 from orders.exchange_data.clock import from_ms
-from orders.followers import following
+from orders.follow_rows import following
 from orders.models import (
     BreakEvenTrigger,
     Chase,

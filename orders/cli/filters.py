@@ -59,7 +59,7 @@ def add_state_filters(parser: ArgumentParser) -> None:
 
 def add_limit(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--limit", metavar="N", default=str(LIMIT), help=f"at most so many; {LIMIT} otherwise"
+        "--limit", metavar="N", default=str(LIMIT), help=f"how many at most; {LIMIT} otherwise"
     )
 
 
@@ -91,7 +91,7 @@ def zone_of(text: str | None) -> tzinfo:
     try:
         return ZoneInfo(text.strip())
     except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-        raise TrioRefused(f"“{text}” is no time zone: write one such as UTC or Europe/Paris.") from None
+        raise TrioRefused(f"“{text}” is not a time zone: write one such as UTC or Europe/Paris.") from None
 
 
 def moment_of(text: str, zone: tzinfo, *, ends: bool = False) -> datetime:

@@ -97,7 +97,7 @@ def _expired_ts(legs: Iterable[LegView]) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One fill: when (exchange ms) and by how much the position grew (entry) or shrank (the rest)."""
+    """One fill: when (exchange ms) and by how much the position grew (entry) or shrank (the others)."""
 
     time_ts: int
     change: Decimal

@@ -36,7 +36,7 @@ def resting_entry(trio: TrioSnapshot) -> LegView:
             "again with other terms."
         )
     if not entry.live or entry.price is None:
-        raise IllegalTransition("What its entry did is not known yet: try again in a moment.")
+        raise IllegalTransition("It is not known yet what became of its entry: try again in a moment.")
     return entry
 
 

@@ -12,7 +12,7 @@ class Role(enum.StrEnum):
     TAKE_PROFIT = "TAKE_PROFIT"
     EXIT = "EXIT"
     PART_TARGET = "PART_TARGET"  # a take-profit for a share of the position
-    PART_CLOSE = "PART_CLOSE"  # part of the position, taken off at market
+    PART_CLOSE = "PART_CLOSE"  # part of the position, closed at market
     ADD = "ADD"  # a further entry under the same stop and targets
 
     @property

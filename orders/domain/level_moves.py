@@ -95,13 +95,13 @@ def standing_check(trio: TrioSnapshot, role: Role) -> None:
     entry = trio.entry
     if trio.state is S.OPEN and entry is not None and not entry.state.is_final:
         if not entry.live:
-            raise IllegalTransition("What its entry did is not known yet: try again in a moment.")
+            raise IllegalTransition("It is not known yet what became of its entry: try again in a moment.")
         if role is Role.STOP_LOSS and any(
             leg.form is Form.CLOSE_POSITION and (leg.live or leg.pending) for leg in trio.every(role)
         ):
             raise IllegalTransition(
                 "Its entry still fills, and no order for a quantity would cover a position that grows while its stop-loss is "
-                "moved. Cancel what is unfilled, then move it."
+                "moved. Cancel the unfilled part, then move it."
             )
     largest = lot_of(trio.rules, OrderType.STOP_MARKET).largest
     if position_to_come(trio) > largest:

@@ -124,7 +124,7 @@ class Breach:
 
 
 _SENTENCES: Final[Mapping[LimitRule, str]] = {
-    LimitRule.NO_LIMITS: "{whose} has no limits. What no person decides about is placed on {limit} only within limits: "
+    LimitRule.NO_LIMITS: "{whose} has no limits. Trios that no person decides about are placed on {limit} only within limits: "
     "set them under “Limits”.",
     LimitRule.SYMBOL: "Limit of {whose}: {value} is not among the allowed symbols ({limit}).",
     LimitRule.MARK_UNKNOWN: "Limit of {whose}: the mark price of {value} is not known, so the limit cannot be checked.",

@@ -29,11 +29,11 @@ class Standing:
         return 1 if self.side is Side.BUY else -1
 
     def unrealized(self, mark: Decimal) -> Decimal:
-        """What the rest of the position would realise at this price, without a fee."""
+        """What the position that is left would realise at this price, without a fee."""
         return self._direction * self.quantity * (mark - self.average)
 
     def net(self, mark: Decimal) -> Decimal:
-        """Realised − fees + funding + what is open. A fee for closing the rest is not in it."""
+        """Realised − fees + funding + what is open. A fee for closing what is left is not in it."""
         return self.realized - self.fees + self.funding + self.unrealized(mark)
 
     def net_if_closed(self, mark: Decimal, *, fee: Decimal = TAKER_FEE) -> Decimal:
@@ -41,7 +41,7 @@ class Standing:
         return self.net(mark) - fee * self.quantity * mark
 
     def even_of_trio(self, *, tick: Decimal, fee: Decimal = TAKER_FEE) -> Decimal | None:
-        """The price at which the rest is closed for the whole trio to come out even; ``None`` where no price would do."""
+        """The price at which what is left is closed for the whole trio to come out even; ``None`` where no price would do."""
         booked = self.realized - self.fees + self.funding
         return self._even(self.quantity * self.average - self._direction * booked, tick, fee)
 

@@ -113,7 +113,7 @@ def _words(step: Step) -> str:
         case Observe():
             return "Reads the position from the exchange"
         case Rest(None):
-            return "Waits for news: a fill, an event, or a wish of yours"
+            return "Waits for news: a fill, an event, or a request of a person"
         case Rest():
             return "Waits, and looks again"
         case Done():

@@ -55,7 +55,7 @@ class _Form:
 
 _CLOSE_NOW: Final = (
     Choice.CLOSE,
-    "the position is closed at market now, and what is unfilled is withdrawn",
+    "the position is closed at market now, and the unfilled part is withdrawn",
 )
 _AS_IT_IS: Final = "the trio goes on as it is"
 
@@ -79,7 +79,7 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         (Choice.LEAVE, "it cannot be closed here; close it in the exchange's app, and this trio ends"),
     ), ("quantity",)),
     QuestionKind.KEY_REFUSED: _Form(
-        "The exchange refuses the account's API key ({said}). What rests there stays, but "
+        "The exchange refuses the account's API key ({said}). Its orders there stay, but "
         "nothing new can be sent for this position; a stop or exit is retried every five seconds. Correct the key on "
         "the exchange, or use “Replace credentials”.", (
         (Choice.LEAVE, "correct the key; a stop or exit is retried every five seconds meanwhile"),
@@ -92,7 +92,7 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         (Choice.CLOSE, "the position is closed at market now, or as soon as the exchange takes it"),
     ), ("code", "seen")),
     QuestionKind.ACCOUNT_UNREACHABLE: _Form(
-        "The exchange cannot be asked about this trio: {text} What rests on the exchange stays there.", (
+        "The exchange cannot be asked about this trio: {text} Its orders on the exchange stay there.", (
         (Choice.LEAVE, f"{_AS_IT_IS}; you are asked again if the reason changes or comes back"),
         (Choice.CLOSE, "the position is closed at market as soon as the exchange can be asked again"),
     ), ("error",)),
@@ -140,7 +140,7 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         (Choice.CLOSE, "the trio is closed: what rests is withdrawn, what has filled is closed at market"),
     ), ("client_id", "changes")),
     QuestionKind.POSITION_ENLARGED: _Form(
-        "{symbol} on “{account}”: the position is {position} and this trio's orders made {ours} of it; the rest came from "
+        "{symbol} on “{account}”: the position is {position} and this trio's orders made {ours} of it; the difference came from "
         "outside. All of it is covered by the stop-loss, and all of it is closed with the trio.", (
         (Choice.LEAVE, "the trio goes on, covers the whole position and closes it with its own"),
         _CLOSE_NOW,
@@ -152,7 +152,7 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         (Choice.LEAVE, "the order is looked up, with pauses; this trio goes on, or ends, when its fate is known"),
     ), ("client_id",)),
     QuestionKind.FAILURE: _Form(
-        "Something in this system went wrong while deciding about this trio. What covers it stays on the exchange. "
+        "Something in this system went wrong while deciding about this trio. Its cover stays on the exchange. "
         "Look at it there, and report the error in the log.", (
         (Choice.LEAVE, "deciding is retried with growing pauses; what rests on the exchange stays there"),
         (Choice.CLOSE, "the position is closed at market as soon as deciding succeeds"),

@@ -1,4 +1,4 @@
-"""May part of an open position be taken off, or something be added to it, and how much? Pure."""
+"""May part of an open position be closed, or something be added to it, and how much? Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def size_standing_check(trio: TrioSnapshot, *, waits: bool = True) -> None:
     ``waits``: one change at a time; another has to wait for the one that is under way.
     """
     if trio.state in NOT_YET:
-        raise IllegalTransition(f"Nothing of it is filled yet ({trio.state}), so there is no size to change.")
+        raise IllegalTransition(f"Nothing has filled yet ({trio.state}), so there is no size to change.")
     if trio.state.is_end:
         raise IllegalTransition(f"The trio has ended ({trio.state}): there is nothing to change.")
     if trio.state is not S.OPEN or trio.close_wanted or trio.panic_wanted:
@@ -41,13 +41,13 @@ def add_standing_check(trio: TrioSnapshot) -> None:
     """Raise IllegalTransition when nothing can be added to this trio now."""
     if not all(entry.state.is_final for entry in trio.entries):
         raise IllegalTransition(
-            "Its entry still fills: something can be added when that has ended. Cancel what is unfilled, then add."
+            "Its entry still fills: something can be added when that has ended. Cancel the unfilled part, then add."
         )
     if trio.moves:
         raise IllegalTransition("A level of it is being moved: wait until that has ended, then add.")
     if trio.cancel_wanted:
         raise IllegalTransition(
-            "Its unfilled rest was cancelled on request, so nothing more is bought for it."
+            "Its unfilled part was cancelled on request, so nothing more is bought for it."
         )
 
 
@@ -58,17 +58,15 @@ def part_close_quantity(
     percent: Decimal | None = None,
     notional: Decimal | None = None,
 ) -> Decimal:
-    """Return how much is to be taken off, in the base asset and in whole steps. Raises RuleBroken."""
+    """Return how much is to be closed, in the base asset and in whole steps. Raises RuleBroken."""
     lot, position, mark = lot_of(trio.rules, OrderType.MARKET), trio.position, trio.slot.mark_price
     step = lot.step or TINY
     if sum(value is not None for value in (quantity, percent, notional)) != 1:
-        raise _broken(
-            "Say how much is to be taken off: a quantity, a percentage or a value, and only one of them."
-        )
+        raise _broken("Say how much to close: a quantity, a percentage or a value, and only one of them.")
     if percent is not None:
         if not 0 < percent < WHOLE:
             raise _broken(
-                f"{plain(percent)} % is no part: more than 0 and less than 100. All of it is taken off by “close”."
+                f"{plain(percent)} % is not a part: give more than 0 and less than 100. To close all of it, use “close”."
             )
         quantity = position * percent / WHOLE
     elif notional is not None:
@@ -83,21 +81,21 @@ def part_close_quantity(
     largest = min(position - lot.smallest, lot.largest)
     if wanted >= position:
         raise _broken(
-            f"The position is {plain(position)}: all of it is taken off by “close”. Nothing was taken off."
+            f"The position is {plain(position)}: to close all of it, use “close”. Nothing was closed."
         )
     if largest < least:
         raise _broken(
-            f"The position of {plain(position)} cannot be taken off in parts: the exchange takes at least {plain(least)} in one "
+            f"The position of {plain(position)} cannot be closed in parts: the exchange takes at least {plain(least)} in one "
             "order, and what is left must be enough for another. Close it."
         )
     if wanted < least or wanted <= ZERO:
         raise _broken(
-            f"{plain(quantity)} is less than the exchange takes in one order: at least {plain(least)}. Nothing was taken off."
+            f"{plain(quantity)} is less than the exchange takes in one order: at least {plain(least)}. Nothing was closed."
         )
     if wanted > largest:
         raise _broken(
             f"After {plain(wanted)} of {plain(position)} too little would be left to be closed by itself: at most "
-            f"{plain(to_grid(largest, step, ROUND_FLOOR))}, or close all of it. Nothing was taken off."
+            f"{plain(to_grid(largest, step, ROUND_FLOOR))}, or close all of it. Nothing was closed."
         )
     return wanted
 

@@ -85,7 +85,9 @@ _SENTENCES: Final[Mapping[SizingProblem, Callable[[Mapping[str, str]], str]]] = 
     SizingProblem.LEVEL_UNKNOWN: lambda f: (
         f"The {f['level']} cannot be worked out: {f['missing']} is not known."
     ),
-    SizingProblem.LEVEL_IMPOSSIBLE: lambda f: f"The {f['level']} comes to {f['price']}, which is no price.",
+    SizingProblem.LEVEL_IMPOSSIBLE: lambda f: (
+        f"The {f['level']} comes to {f['price']}, which is not a price."
+    ),
 }
 
 

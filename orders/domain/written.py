@@ -49,7 +49,7 @@ class WrittenSize:
                 f"“{percent} equity” (of the equity, as value)."
             )
         raise _no_size(
-            f"“{self.text}” is no size that can be understood: write a quantity in {base}, a value like “250 {quote}”, "
+            f"“{self.text}” is not a size that can be understood: write a quantity in {base}, a value like “250 {quote}”, "
             "“1% risk” or “5% equity”."
         )
 
@@ -64,7 +64,7 @@ def level_read(field: str, text: str) -> Level | None:
     kind = LevelKind.PERCENT if written["unit"] == "%" else LevelKind.R
     value = Decimal(written["number"])
     if value <= 0:
-        raise RuleBroken(field, f"“{text}” is no distance: it must be greater than zero.")
+        raise RuleBroken(field, f"“{text}” is not a distance: it must be greater than zero.")
     if kind is LevelKind.R and field == "stop_loss":
         raise RuleBroken(
             field,
@@ -85,7 +85,7 @@ def size_read(text: str) -> WrittenSize | None:
         return None  # “1e5” is a number as machines write it
     number = Decimal(written["number"])
     if number <= 0:
-        raise _no_size(f"“{text}” is no size: it must be greater than zero.")
+        raise _no_size(f"“{text}” is not a size: it must be greater than zero.")
     return WrittenSize(text, number, bool(written["unit"]), (written["word"] or "").lower())
 
 

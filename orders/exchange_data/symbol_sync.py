@@ -224,5 +224,5 @@ def _environment(text: str) -> Environment:
         return Environment(str(text).upper())
     except ValueError:
         raise AccountsError(
-            f"“{text}” is no environment: choose one of {', '.join(Environment.values)}."
+            f"“{text}” is not an environment: choose one of {', '.join(Environment.values)}."
         ) from None

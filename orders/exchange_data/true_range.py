@@ -21,7 +21,8 @@ def atr_read(environment: str, symbol: str, timeframe: str) -> Decimal:
     """
     if timeframe not in TIMEFRAMES:
         raise RuleBroken(
-            "timeframe", f"{timeframe or 'Nothing'!s} is no timeframe: one of {', '.join(TIMEFRAMES)}."
+            "timeframe",
+            f"{timeframe or 'Nothing'!s} is not a timeframe: choose one of {', '.join(TIMEFRAMES)}.",
         )
     try:
         now = exchange_now_ms(environment)

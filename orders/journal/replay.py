@@ -197,7 +197,7 @@ def _end(replayed: Replayed, trio: TrioOrder) -> None:
             )
     if state in (TrioState.CLOSED, TrioState.ROLLED_BACK) and entered != left:
         replayed.remarks.append(
-            f"The entry filled {plain(entered)}, orders of ours left with {plain(left)}: others did the rest."
+            f"The entry filled {plain(entered)}, our orders closed {plain(left)}: somebody else did the difference."
         )
 
 

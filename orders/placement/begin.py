@@ -128,7 +128,7 @@ class _Beginning:
         if asked is None or sent_at is None or asked == sent_at:
             return
         text = (
-            f"{plan.role.words.capitalize()}: {plain(asked)} is no price of {order.symbol} any more, its tick is "
+            f"{plan.role.words.capitalize()}: {plain(asked)} is not a price of {order.symbol} any more, its tick is "
             f"{plain(trio.symbol.tick_size)} now; {plain(sent_at)} is used."
         )
         note(trio, "fitted", text, at=self.now, asked=plain(asked), used=plain(sent_at))
@@ -161,7 +161,7 @@ class _Beginning:
             for_move=plan.for_move,
             number=plan.number,
         )
-        if plan.role is Role.ADD:  # what it may come to in all; what is not filled of it is taken off again
+        if plan.role is Role.ADD:  # what it may come to in all; what is not filled of it is subtracted again
             self.trio.quantity += first.quantity
             row_update(self.trio, "quantity")
         row_insert(leg)

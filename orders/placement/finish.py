@@ -25,7 +25,7 @@ from orders.domain.operator_questions import OVER_WHEN_ACCEPTED, Question, Quest
 from orders.domain.rounding import plain
 from orders.domain.snapshot import Move, MoveEnd, SizeEnd, TrioSnapshot
 from orders.exchange_data.clock import from_ms, to_exchange_ms, to_ms
-from orders.followers import followers_end
+from orders.follow_rows import followers_end
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
 from orders.models import (

@@ -180,7 +180,7 @@ def fill_of(leg: Leg, trade: TradeView) -> Fill:
     )
 
 
-def fill_book(leg: Leg, trade: TradeView) -> bool:
+def book_fill(leg: Leg, trade: TradeView) -> bool:
     """Book one execution; return whether it was new."""
     return row_insert_once(fill_of(leg, trade))
 
@@ -200,7 +200,7 @@ def leg_find(account_id: int, view: OrderView) -> tuple[int, int] | None:
     return legs.values_list("pk", "trio_id").first()
 
 
-def order_fact(account_id: int, event: OrderEvent) -> int | None:
+def record_order_event(account_id: int, event: OrderEvent) -> int | None:
     """Record an order event; return the trio it woke, if it is one of ours."""
     trades = (event.trade,) if event.trade else ()
     return order_seen(account_id, event.order, trades=trades, source=Source.EVENT)
@@ -223,7 +223,7 @@ def order_seen(
         leg = WITH_TRIO.get(leg_id)
         changed = leg_take_in(leg, view, source=source, certain=source is Source.LOOK_UP, now=now)
         for trade in trades:
-            changed |= fill_book(leg, trade)
+            changed |= book_fill(leg, trade)
         if not changed:
             return None
         wake_with_head(leg.trio, now)
@@ -262,7 +262,7 @@ def _forced(account_id: int, view: OrderView) -> int | None:
 # --- the slot book ----------------------------------------------------------------------------
 
 
-def position_fact(
+def record_position(
     account_id: int, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
 ) -> int | None:
     """Record a position; wake and return the trio holding the slot, if anything changed there."""

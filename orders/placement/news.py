@@ -18,8 +18,8 @@ from orders.placement.ingest import (
     SLOT_HELD,
     fill_of,
     leg_take_in,
-    order_fact,
-    position_fact,
+    record_order_event,
+    record_position,
     slot_put,
     slot_take_in,
 )
@@ -75,24 +75,24 @@ class PositionNews:
 News = OrderNews | PositionNews
 
 
-class Nothing(enum.Enum):
+class NoNews(enum.Enum):
     """Why an event is no news of a trio's order."""
 
     KNOWN = "an answer or an earlier report said it already"
-    NOT_FOUND = "no order of ours has this id"
+    NOT_FOUND = "none of our orders has this id"
 
 
-def order_news(account_id: int, event: OrderEvent) -> OrderNews | Nothing:
+def order_news(account_id: int, event: OrderEvent) -> OrderNews | NoNews:
     """Return what an order event says that is not known yet. Reads once, and locks nothing."""
     trade_id = event.trade.trade_id if event.trade else NO_TRADE
     row = fetch_planned(
         LEG_AND_FILL.statement, account_id, event.order.symbol, trade_id, account_id, event.order.client_id
     )
     if row is None:
-        return Nothing.NOT_FOUND
+        return NoNews.NOT_FOUND
     leg, (booked,) = LEG_AND_FILL.with_rest(row)
     if (booked or event.trade is None) and _is_known(leg, event.order):
-        return Nothing.KNOWN
+        return NoNews.KNOWN
     return OrderNews(leg.trio_id, leg.pk, account_id, event)
 
 
@@ -144,9 +144,9 @@ def take_in_alone(news: News) -> int | None:
     """Record a piece of news in a transaction of its own; return the trio it woke."""
     match news:
         case OrderNews(account_id=account_id, event=event):
-            return order_fact(account_id, event)
+            return record_order_event(account_id, event)
         case PositionNews(account_id=account_id, view=view, as_of=as_of):
-            return position_fact(account_id, view, as_of=as_of, from_event=True)
+            return record_position(account_id, view, as_of=as_of, from_event=True)
 
 
 def _book(rows: TurnRows, leg: Leg, trade: TradeView) -> bool:

@@ -385,7 +385,7 @@ def slot_view(
     if placing:
         why = why or watch_trouble(watch, now=now)
     if not why and now_ts - as_of > _book_age_max(watch, rules):
-        why = "What the exchange holds was not read recently enough; the next sweep will do it."
+        why = "The position was not read recently enough; the next sweep will read it."
     return SlotView(
         quantity=max(signed, ZERO),
         opposite=max(-signed, ZERO),

@@ -60,7 +60,7 @@ class SourceForm(FormBase):
                 self.initial[name] = plain(value)
         if "mapping" in self.fields:
             self.fields["mapping"].help_text = (
-                f"At which dotted path of a post each field stands, where that is not its own name. Fields: {', '.join(FIELDS)}. "
+                f"Say at which dotted path of a post a field stands, if that is not the field's own name. Fields: {', '.join(FIELDS)}. "
                 f'As in {{"symbol": "ticker", "stop": "order.stop"}}. A TradingView alert without a mapping: {EXAMPLE}'
             )
 
@@ -68,7 +68,7 @@ class SourceForm(FormBase):
         names = list(dict.fromkeys(filter(None, re.split(r"[\s,]+", self.cleaned_data["symbols"].upper()))))
         if odd := [name for name in names if not SYMBOL.fullmatch(name)]:
             raise forms.ValidationError(
-                f"{odd[0][:40]!r} is no symbol: write them with commas, as in BTCUSDT,ETHUSDT."
+                f"{odd[0][:40]!r} is not a symbol: write them with commas, as in BTCUSDT,ETHUSDT."
             )
         return ", ".join(names)
 
@@ -84,12 +84,16 @@ class SourceForm(FormBase):
     def clean_mapping(self) -> dict[str, str]:
         mapping = self.cleaned_data["mapping"] or {}
         if not isinstance(mapping, dict):
-            raise forms.ValidationError('An object is meant, as in {"symbol": "ticker"}.')
+            raise forms.ValidationError('Write an object such as {"symbol": "ticker"}.')
         for name, path in mapping.items():
             if name not in FIELDS:
-                raise forms.ValidationError(f"{str(name)[:40]!r} is no field of a post: {', '.join(FIELDS)}.")
+                raise forms.ValidationError(
+                    f"{str(name)[:40]!r} is not a field of a post: {', '.join(FIELDS)}."
+                )
             if not isinstance(path, str) or len(path) > 200 or not DOTTED.fullmatch(path):
-                raise forms.ValidationError(f"The path of {name} is none: as in order.price or targets.0.")
+                raise forms.ValidationError(
+                    f"The path of {name} is not valid: write one such as order.price or targets.0."
+                )
         return mapping
 
     def clean(self) -> dict[str, Any]:
@@ -104,7 +108,7 @@ class SourceForm(FormBase):
 
 class SecretForm(DialogForm):
     label = forms.CharField(
-        label="What it is for",
+        label="Purpose",
         max_length=40,
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
@@ -116,7 +120,7 @@ class TryForm(DialogForm):
         label="A post's body",
         max_length=BODY_MAX,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 10, "spellcheck": "false"}),
-        help_text="Without its secret. Nothing is recorded and nothing is placed.",
+        help_text="Leave out the secret. Nothing is recorded and nothing is placed.",
     )
 
 
@@ -156,10 +160,10 @@ class HookSourceAdmin(DialogActions, SourceBase):
             },
         ),
         (
-            "Who may post, and how often",
+            "Allowed senders and rate",
             {"fields": ("addresses", "from_tradingview", "posts_minute", "window_seconds", "time_required")},
         ),
-        ("What is posted", {"fields": ("repeat_seconds", "mapping")}),
+        ("Contents of a post", {"fields": ("repeat_seconds", "mapping")}),
     )
 
     class Media:
@@ -206,7 +210,7 @@ class HookSourceAdmin(DialogActions, SourceBase):
         permissions=["view"],
         dialog=dialog(
             "Try a payload",
-            "What would this post be? Nothing is recorded, nothing is placed.",
+            "Shows what would become of this post. Nothing is recorded, nothing is placed.",
             "Try",
             TryForm,
         ),

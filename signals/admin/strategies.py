@@ -120,7 +120,7 @@ class StrategyAdmin(DialogActions, Base):
         permissions=["change"],
         dialog=dialog(
             "Enable this strategy?",
-            "From the next closed bar on it trades on its accounts. What closed until then is not acted on.",
+            "From the next closed bar on it trades on its accounts. Bars that closed before are not acted on.",
             "Enable",
         ),
     )
@@ -138,7 +138,7 @@ class StrategyAdmin(DialogActions, Base):
         permissions=["change"],
         dialog=dialog(
             "Disable this strategy?",
-            "It decides about no further bar. What it has placed lives on, protected as before.",
+            "It decides about no further bar. The trios it has placed live on, protected as before.",
             "Disable",
         ),
     )

@@ -45,12 +45,14 @@ class TicketForm(DialogForm):
     )
     symbol = _text("Symbol")
     side = _choice("Side", Side)
-    price = _text("Entry price", required=False, hint="Empty: at market.")
+    price = _text("Entry price", required=False, hint="Leave empty for an entry at market.")
     stop_kind = _choice("Stop-loss by", (LevelKind.PERCENT, LevelKind.PRICE))
     stop_value = _text("Stop-loss")
     target_kind = _choice("Take-profit by", (LevelKind.R, LevelKind.PERCENT, LevelKind.PRICE))
-    target_value = _text("Take-profit", hint="R: multiples of the distance to the stop.")
-    size_kind = _choice("Size by", SizeKind, required=False, hint="Empty: as each account's sizing says.")
+    target_value = _text("Take-profit", hint="With R: a multiple of the distance to the stop.")
+    size_kind = _choice(
+        "Size by", SizeKind, required=False, hint="Leave empty to use each account's own sizing."
+    )
     size_value = _text("Size", required=False)
     cap = forms.BooleanField(label="Cap at the free margin", required=False, widget=UnfoldBooleanWidget())
     dry_run = forms.BooleanField(

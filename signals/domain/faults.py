@@ -23,13 +23,13 @@ class Fault(enum.StrEnum):
 _SENTENCES: Final = {
     Fault.UNKNOWN: "No strategy of this name is in STRATEGIES, nor offered by an installed package.",
     Fault.IMPORT: "Its code could not be loaded.",
-    Fault.PARAMETERS: "Its parameters are outside what it takes.",
+    Fault.PARAMETERS: "Its parameters are outside their bounds.",
     Fault.RAISED: "It raised an error.",
     Fault.STALLED: "It did not answer in time and was ended.",
     Fault.EXITED: "Its process ended by itself.",
     Fault.FLOODED: "It wrote more than an answer and was ended.",
     Fault.MEMORY: "It needed more memory than it may have.",
-    Fault.ANSWER: "What it returned is no signal.",
+    Fault.ANSWER: "It returned something that is not a signal.",
 }
 
 

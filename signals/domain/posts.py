@@ -149,7 +149,7 @@ def _terms(said: Mapping[str, Any], verb: Verb, defaults: Defaults) -> Terms:
             raise TermsError("stop", "A move says where to: stop, target, or both, as prices.")
         return moved
     if verb is Verb.REDUCE:
-        return Terms(size=_quantity(said, "what is to be taken off"))
+        return Terms(size=_quantity(said, "the quantity to close"))
     if verb is Verb.ADD:
         size = (
             defaults.size if defaults.size is not None and defaults.size.kind is SizeKind.QUANTITY else None

@@ -67,12 +67,12 @@ _SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
     RefusalKind.LEVEL_UNKNOWN: lambda f: (
         f"The {f['level']} cannot be worked out: {f['missing']} is not known."
     ),
-    RefusalKind.LEVEL_IMPOSSIBLE: lambda f: f"The {f['level']} comes to {f['price']}, which is no price.",
+    RefusalKind.LEVEL_IMPOSSIBLE: lambda f: f"The {f['level']} comes to {f['price']}, which is not a price.",
     RefusalKind.ORDER_REFUSED: lambda f: f["text"],
     RefusalKind.SLOT_TAKEN: lambda f: f["text"],
     RefusalKind.LIMIT: lambda f: f["text"],
     RefusalKind.BALANCE_UNREAD: lambda f: f"The balance could not be read: {f['text']}",
-    RefusalKind.MALFORMED: lambda f: f"The body is no JSON that can be meant: {f['what']}.",
+    RefusalKind.MALFORMED: lambda f: f"The body is not valid JSON: {f['what']}.",
     RefusalKind.FIELD_WRONG: lambda f: f["text"],
     RefusalKind.STALE: lambda f: (
         f"Its time {f['time']} is {f['seconds']} s away from now; {f['window']} s are allowed. Nothing was placed."
@@ -84,12 +84,12 @@ _SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
     ),
     RefusalKind.SOURCE_OFF: lambda f: "This source is switched off.",
     RefusalKind.NO_ACCOUNTS: lambda f: "This source has no accounts: choose them on its page.",
-    RefusalKind.FILE_WRONG: lambda f: f"This is no file of trios: {f['what']}.",
+    RefusalKind.FILE_WRONG: lambda f: f"This is not a valid list of trios: {f['what']}.",
     RefusalKind.FILE_CHANGED: lambda f: (
-        "What would be placed is not what you saw: look at it again, then confirm. Nothing was placed."
+        "The trios that would be placed are no longer those you saw: look at them again, then confirm. Nothing was placed."
     ),
     RefusalKind.FILE_ROWS_WRONG: lambda f: (
-        f"{f['rows']} rows are wrong: nothing was placed. Mend the file and upload it again."
+        f"{f['rows']} rows are wrong: nothing was placed. Correct the file and upload it again."
     ),
     RefusalKind.NOTHING_THERE: lambda f: (
         f"{f['verb']}: this source has nothing on {f['symbol']} that it could be about. Nothing was done."

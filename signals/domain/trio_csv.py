@@ -79,22 +79,22 @@ def read_rows(content: bytes) -> list[Row]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _refused("it is no UTF-8 text") from None
+        raise _refused("it is not UTF-8 text") from None
     if "\0" in text:
-        raise _refused("it is no text")
+        raise _refused("it is not text")
     head = text.splitlines()[0] if text.strip() else ""
     delimiter = ";" if head.count(";") > head.count(",") else ","
     try:
         lines = list(_lines(text, delimiter))
     except csv.Error as error:
-        raise _refused(f"it is no CSV ({error})") from None
+        raise _refused(f"it is not CSV ({error})") from None
     if not lines:
         raise _refused("it is empty")
     names = [name.strip().lower() for name in lines[0][1]]
     if len(set(names)) != len(names):
         raise _refused("a column comes twice")
     if odd := [name for name in names if name not in COLUMNS]:
-        raise _refused(f"{odd[0][:40]!r} is no column: {', '.join(COLUMNS)}")
+        raise _refused(f"{odd[0][:40]!r} is not a column: choose from {', '.join(COLUMNS)}")
     if missing := [name for name in REQUIRED if name not in names]:
         raise _refused(f"the column {missing[0]} is missing")
     if len(lines) == 1:

@@ -34,7 +34,7 @@ class NotLoaded(Exception):
 
 
 class BadAnswer(ValueError):
-    """The strategy returned something that is no signal."""
+    """The strategy returned something that is not a signal."""
 
 
 def main() -> None:
@@ -150,7 +150,7 @@ def _load(path: str) -> Any:
     except Exception as error:
         raise NotLoaded from error
     if not isinstance(found, type) or not callable(getattr(found, "on_candle", None)):
-        raise BadParameter(f"{name} is no class with on_candle.")
+        raise BadParameter(f"{name} is not a class with on_candle.")
     return found
 
 
@@ -178,7 +178,7 @@ def _price(value: object, name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, Decimal) or not value.is_finite() or value <= 0:
-        raise BadAnswer(f"{name} is no price: a positive Decimal is one")
+        raise BadAnswer(f"{name} is not a price: it must be a positive Decimal")
     return _number(value, name)
 
 
@@ -186,7 +186,7 @@ def _number(value: object, name: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         value = Decimal(value)
     if not isinstance(value, Decimal) or not value.is_finite() or not -30 < value.adjusted() < 30:
-        raise BadAnswer(f"{name[:40]} is no Decimal")
+        raise BadAnswer(f"{name[:40]} is not a Decimal")
     return format(value, "f")[:60]
 
 

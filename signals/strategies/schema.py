@@ -70,7 +70,7 @@ class ParameterSpec:
         except InvalidOperation:
             number = Decimal("NaN")
         if isinstance(value, (bool, float)) or len(text) > NUMBER_LENGTH_MAX or not number.is_finite():
-            raise BadParameter(f"{self.name} is a number, written with a point; {_shown(value)} is none.")
+            raise BadParameter(f"{self.name} is a number, written with a point; {_shown(value)} is not one.")
         if self.kind is Kind.WHOLE and number != number.to_integral_value():
             raise BadParameter(f"{self.name} is a whole number, not {_shown(value)}.")
         if self.least is not None and number < Decimal(self.least):
@@ -92,7 +92,9 @@ class ParameterSpec:
 def describe(strategy: type) -> list[ParameterSpec]:
     """Read a strategy's parameters off its dataclass. Raises BadParameter for a type that has no form."""
     if not dataclasses.is_dataclass(strategy):
-        raise BadParameter(f"{strategy.__name__} is no dataclass: its fields are its parameters.")
+        raise BadParameter(
+            f"{strategy.__name__} is not a dataclass: make it one whose fields are its parameters."
+        )
     hints = typing.get_type_hints(strategy)
     return [_spec(field, hints[field.name]) for field in dataclasses.fields(strategy) if field.init]
 

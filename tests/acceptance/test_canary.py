@@ -60,7 +60,7 @@ def test_a_secret_lies_nowhere_but_in_the_row_of_its_ciphertext(
     trio = queue(draft(account))
     reaches(trio, "OPEN")
     services.trio_refresh(trio_id=trio.pk, by="boss")
-    assert Credential.objects.get(account=account).api_secret.reveal() == SECRET
+    assert Credential.objects.get(account=account).api_secret.decrypt() == SECRET
 
     # Then it is in no environment
     for pid in processes(stack):

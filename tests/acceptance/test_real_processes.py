@@ -224,7 +224,7 @@ def test_nothing_on_disk_or_in_a_log_shows_a_key_or_a_secret(manned: Manned) -> 
     queue(trio)
     reaches(trio, "OPEN")
     credential = Credential.objects.get(account=account)
-    secrets = [credential.api_key.reveal(), credential.api_secret.reveal()]
+    secrets = [credential.api_key.decrypt(), credential.api_secret.decrypt()]
 
     assert all(len(secret) > 20 for secret in secrets)
     for name, text in {

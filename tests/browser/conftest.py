@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
-from orders.queueing import at_hand
+from orders.queueing import market_at_hand
 from tests.browser.sights import Picture
 from tests.builders import Desk, until
 from tests.unit.orders.conftest import _impatient, desk, simulator  # noqa: F401  # its fixtures are ours
@@ -26,9 +26,9 @@ expect.set_options(
 @pytest.fixture(autouse=True)
 def _nothing_at_hand() -> Iterator[None]:
     """What was read of the exchange for another test's screen is no part of this one's."""
-    at_hand.forget()
+    market_at_hand.forget()
     yield
-    at_hand.forget()
+    market_at_hand.forget()
 
 
 @pytest.fixture

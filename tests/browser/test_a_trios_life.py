@@ -123,7 +123,7 @@ def test_a_refused_dialog_is_not_silent(
     page = signed_in
     page.goto(f"{live_server.url}/admin/orders/trioorder/{trio.pk}/change/")
     page.click(".trio-verb:has-text('Cancel')")
-    expect(page.locator("#modal-content")).to_contain_text("Cancel what is unfilled?")
+    expect(page.locator("#modal-content")).to_contain_text("Cancel the unfilled part?")
     User.objects.update(is_superuser=False)
 
     # When it is confirmed
@@ -179,7 +179,7 @@ def test_a_selection_is_cancelled_after_a_question(
     page.check("input.action-select[name=_selected_action]")
     page.select_option("select[name=action]", "cancel_selected")
     page.click("#changelist-actions button[type=submit]")
-    expect(page.locator("body")).to_contain_text("Cancel what is unfilled of 1 trio?")
+    expect(page.locator("body")).to_contain_text("Cancel the unfilled part of 1 trio?")
     picture("20-selection")
     assert the(trio).state == "DRAFT"
     page.click("button:has-text('Yes, do it')")

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from orders.exchange_data.clock import db_now
 from orders.models import Heartbeat
-from orders.queueing import at_hand
+from orders.queueing import market_at_hand
 from tests.browser.sights import Picture, looked_at
 from tests.builders import Desk
 
@@ -28,7 +28,7 @@ def test_the_first_page_says_how_the_desk_stands_and_keeps_itself_fresh(
     desk.placed(desk.a_trio())
     desk.sweep()
     page = signed_in
-    at_hand.forget()
+    market_at_hand.forget()
     page.goto(f"{live_server.url}/admin/")
     expect(page.locator("[data-part=accounts] [data-name=Wallet]")).to_contain_text("99948")
     expect(page.locator("[data-part=open]")).to_contain_text("BTCUSDT")

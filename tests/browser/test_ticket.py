@@ -48,7 +48,7 @@ def test_the_figures_follow_what_is_typed(
     # It fits a phone
     for width in (1440, 390):
         page.set_viewport_size({"width": width, "height": 844})
-        expect(figures).to_contain_text("What will be sent")
+        expect(figures).to_contain_text("Orders that will be sent")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         picture(f"42-ticket-{width}")
     page.emulate_media(color_scheme="dark")
@@ -58,7 +58,7 @@ def test_the_figures_follow_what_is_typed(
     page.set_viewport_size({"width": 1440, "height": 900})
     page.click("button[name=_save]")
     expect(page.locator("#content")).to_contain_text("not placed")
-    expect(figures).to_contain_text("What will be sent")
+    expect(figures).to_contain_text("Orders that will be sent")
     assert page.input_value("#id_take_profit") == "102999.8"
     assert page.evaluate("document.documentElement.scrollWidth") <= 1440
     picture("44-ticket-draft-dark")

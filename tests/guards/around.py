@@ -151,7 +151,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/sweep.py",
-                "woken.add(position_fact(account.pk, view, as_of=at, from_event=False, strangers=found))",
+                "woken.add(record_position(account.pk, view, as_of=at, from_event=False, strangers=found))",
                 "pass",
             ),
             Removal(

@@ -9,7 +9,7 @@ from tests.guards.guard import Guard, Removal
 DECIDED: Final = "tests/unit/orders/domain/test_chasing.py"
 FOLLOWED: Final = "tests/unit/worker/test_chase_watch.py"
 CHASING: Final = "orders/domain/chasing.py"
-FOLLOWING: Final = "orders/following.py"
+FOLLOWING: Final = "orders/follow_verbs.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(

@@ -102,7 +102,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{STEPS}::test_a_hedge_armed_stop_above_the_position_is_joined_by_a_close_position_one",),
     ),
     Guard(
-        "a stop in doubt is doubled",
+        "a second stop follows one in doubt",
         "P4",
         "a stop that was lost is waited for until its absence is proved",
         (
@@ -110,7 +110,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "orders/domain/decision/cover.py", "if stop.pending and stop.looks == 0:", "if stop.pending:"
             ),
         ),
-        (f"{STEPS}::test_a_stop_in_doubt_is_looked_up_once_then_doubled",),
+        (f"{STEPS}::test_a_stop_in_doubt_is_looked_up_once_then_a_second_stop_is_sent",),
     ),
     Guard(
         "a refused stop is tried in the other form",
@@ -272,7 +272,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{STEPS}::test_a_take_profit_that_filled_closes_the_trio_once_its_stop_is_gone",),
     ),
     Guard(
-        "the entry's rest goes with the exit",
+        "the entry's unfilled part goes with the exit",
         "P3",
         "a position that is being closed grows again",
         (
@@ -287,7 +287,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         "cancel never touches cover",
         "P4, P10",
-        "cancelling the unfilled rest of an entry takes the stop of its filled part off",
+        "cancelling the unfilled part of an entry takes the stop of its filled part off",
         (
             Removal(
                 "orders/domain/decision/cover.py",

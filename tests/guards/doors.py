@@ -88,7 +88,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "what is no key is refused before it is looked up",
         "P7",
         "an address or a field with nonsense in it is an error of ours",
-        (Removal("backoffice/refusals.py", "if not _is_key(field, value):", "if False:"),),
+        (Removal("backoffice/error_answers.py", "if not _is_key(field, value):", "if False:"),),
         (f"{FUZZ}::test_what_names_no_row_is_refused_with_a_sentence",),
     ),
     Guard(

@@ -13,7 +13,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         "a stop for whatever is left stands before a part goes",
         "P4",
-        "a part target executes, and the hedge stop that is larger than the rest counts for nothing",
+        "a part target executes, and the hedge stop that is larger than what is left counts for nothing",
         (
             Removal(
                 PARTS,

@@ -74,7 +74,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         "an order of ours that executed first names the trio",
         "P6",
-        "a close of ours is booked as a settlement because the exchange took the rest",
+        "a close of ours is booked as a settlement because the exchange closed what was left",
         (
             Removal(
                 "orders/domain/decision/transitions.py",

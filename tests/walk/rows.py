@@ -157,7 +157,7 @@ def _retryable(seen: TrioSnapshot, decision: Decision) -> bool:
     return any(p.again for p in getattr(decision.step, "plans", ())) and seen.position > 0
 
 
-def _stop_doubled(seen: TrioSnapshot, decision: Decision) -> bool:
+def _second_stop_sent(seen: TrioSnapshot, decision: Decision) -> bool:
     in_doubt = any(leg.pending and leg.looks > 0 for leg in seen.of(Role.STOP_LOSS))
     return in_doubt and _plans(decision, Role.STOP_LOSS)
 
@@ -250,12 +250,12 @@ ROWS: Final[dict[str, Row]] = {name: _turned(*what) for name, *what in LIFE} | {
         and t.entry is not None
         and t.entry.state is LegState.PARTIALLY_FILLED
     ),
-    "a leg executed partly: it may finish, then an exit takes the rest": lambda t, d: (
+    "a leg executed partly: it may finish, then an exit closes what is left": lambda t, d: (
         isinstance(d.step, Exit) and any(leg.executed for leg in t.protective_legs)
     ),
-    "late: what filled is taken off once": lambda t, d: d.trio.state is S.LATE and isinstance(d.step, Exit),
+    "late: what filled is closed once": lambda t, d: d.trio.state is S.LATE and isinstance(d.step, Exit),
     "late: what lives is cancelled": lambda t, d: d.trio.state is S.LATE and isinstance(d.step, Cancel),
-    "stop in doubt: looked up once, then doubled": _stop_doubled,
+    "stop in doubt: looked up once, then a second one is sent": _second_stop_sent,
     "target in doubt: waits for the proof": _target_waits,
     "stop refused, nothing filled": lambda t, d: (
         t.state is S.PLACING and _refused(t, Role.STOP_LOSS) is not None and t.entry_filled == 0

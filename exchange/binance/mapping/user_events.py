@@ -39,14 +39,14 @@ from exchange.types import (
 FUNDING: Final = "FUNDING_FEE"
 EXPIRY_REASONS: Final[Mapping[str, str]] = {
     "1": "self-trade prevention",
-    "2": "the rest of an IOC order",
-    "3": "the rest of an IOC order, and self-trade prevention",
+    "2": "the unfilled part of an IOC order",
+    "3": "the unfilled part of an IOC order, and self-trade prevention",
     "4": "displaced by a reduce-only or reverse order",
     "5": "liquidation",
     "6": "no position for a GTE order",
     "7": "the symbol is being delisted",
     "8": "the order born at a trigger expired",
-    "9": "the rest of a MARKET order",
+    "9": "the unfilled part of a MARKET order",
 }
 
 

@@ -176,7 +176,7 @@ def _stop_form(trio: TrioSnapshot) -> Form:
 
 
 def entry_withdrawn(trio: TrioSnapshot) -> Step | None:
-    """The unfilled rest of the entry is cancelled on request, or when ``good_till`` has passed. Cover stays."""
+    """The unfilled part of the entry is cancelled on request, or when ``good_till`` has passed. Cover stays."""
     entry = trio.entry
     return cleared(trio, (entry,)) if entry is not None and _withdraws(trio) else None
 
@@ -365,7 +365,7 @@ def target_gone(trio: TrioSnapshot, target: LegView) -> Step | None:
 
 
 def target_refused_by_old_rules(trio: TrioSnapshot, target: LegView) -> Step | None:
-    """A target that was refused at a level which is no price any more goes out at today's."""
+    """A target that was refused at a level which is not a valid price any more goes out at today's."""
     return _submit_target(trio) if refused_by_old_rules(trio, target) else None
 
 

@@ -1,6 +1,6 @@
 """The resting entry gets another price or quantity, and what may fill is covered at every moment.
 
-A change is one request (PUT) with the whole quantity, never the rest. Before it leaves, an acknowledged stop stands
+A change is one request (PUT) with the whole quantity, never the unfilled part. Before it leaves, an acknowledged stop stands
 for all that the entry may then fill. The exchange's word about the entry says what became of it: with these terms the
 wish is done; without an answer the entry is read until that is certain, and only then may the request go once more.
 """
@@ -51,7 +51,7 @@ def change_ended(trio: TrioSnapshot) -> TrioSnapshot:
 
 
 def entry_changed(trio: TrioSnapshot) -> Step | None:
-    """What is wished of the resting entry is sent, once a stop stands for it; a request in doubt is read back first."""
+    """The requested change of the resting entry is sent once a stop stands for it; a request in doubt is read back first."""
     entry, change = trio.entry, trio.change
     if entry is not None and entry.live and amend_open(entry):
         return _read_back(trio, entry)

@@ -57,7 +57,7 @@ def moves_ended(trio: TrioSnapshot) -> TrioSnapshot:
 
 
 def levels_moved(trio: TrioSnapshot) -> Step | None:
-    """What is wished for is sent; what a new level has made needless is taken back."""
+    """The order for a requested level is sent; orders that a new level has made needless are taken back."""
     wished = (_move_sent(trio, move) for move in trio.moves)
     strays = (old_level_taken_back(trio, role) for role in ROLES)
     carried = (first_that_applies(CARRY, trio, role) for role in ROLES if role in trio.moved)

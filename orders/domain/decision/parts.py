@@ -224,13 +224,13 @@ def no_whole_stop(trio: TrioSnapshot) -> bool:
 
 
 def changes_in_size(trio: TrioSnapshot) -> bool:
-    """Does this position change in size by orders of ours while it is open?"""
+    """Does this position change in size by our orders while it is open?"""
     return bool(trio.spec.part_targets) or any(leg.role.is_part or leg.role is Role.ADD for leg in trio.legs)
 
 
 def spare_legs_taken_back(trio: TrioSnapshot) -> Step | None:
-    """A quantity leg leaves once a closePosition one stands at its level: where the position changes in size by orders of
-    ours, and where somebody else has made it smaller than a hedge leg may be.
+    """A quantity leg leaves once a closePosition one stands at its level: where the position changes in size by our
+    orders, and where somebody else has made it smaller than a hedge leg may be.
     """
     spare: list[LegView] = []
     for role in (Role.STOP_LOSS, Role.TAKE_PROFIT):
@@ -256,7 +256,7 @@ def _is_spare(trio: TrioSnapshot, leg: LegView) -> bool:
 
 
 def sizes_wished(trio: TrioSnapshot) -> Step | None:
-    """What is wished for is sent, once, and followed until its fate is known."""
+    """The order for a requested change in size is sent, once, and followed until its fate is known."""
     return soonest(_size_step(trio, wish) for wish in trio.sizes)
 
 

@@ -63,7 +63,7 @@ def dry_run_checked(trio: TrioSnapshot) -> Step | None:
 
 
 def begin_awaited(trio: TrioSnapshot) -> Step:
-    """What placing needs is checked each second, until ``place_before``."""
+    """The conditions for placing are checked each second, until ``place_before``."""
     return Rest(earliest(trio.now + trio.policies.look_again, trio.place_before, after=trio.now))
 
 

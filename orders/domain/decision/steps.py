@@ -59,7 +59,7 @@ class ConfirmForeign:
 
 @dataclass(frozen=True, slots=True)
 class Amend:
-    """Give a resting order another price and quantity: the whole quantity, never the rest."""
+    """Give a resting order another price and quantity: the whole quantity, never the unfilled part."""
 
     client_id: str
     quantity: Decimal

@@ -16,7 +16,7 @@ from orders.domain.snapshot import Foreign, RequestStatus, TrioSnapshot
 
 
 def strangers_taken_back(trio: TrioSnapshot) -> Step | None:
-    """What a person named of somebody else's orders is cancelled once our stop and target stand."""
+    """Somebody else's orders that a person named are cancelled once our stop and target stand."""
     if not trio.foreign or not _stand(trio):
         return None
     return soonest(decided_by(FOREIGN, trio, order) for order in trio.foreign)

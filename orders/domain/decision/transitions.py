@@ -459,14 +459,14 @@ def leg_executed(trio: TrioSnapshot) -> Implied | None:
 
 
 def parts_closed_all(trio: TrioSnapshot) -> Implied | None:
-    """Part targets and part closes have taken off everything: the last of them names the end."""
+    """Part targets and part closes have closed everything: the last of them names the end."""
     parts = [leg for leg in trio.legs if leg.role.is_part and leg.executed]
     if not parts or trio.ours > 0 or not trio.flat_believed:
         return None
     last = max(parts, key=lambda leg: leg.filled_ts or 0)
     if last.role is Role.PART_TARGET:
         return Implied(Transition.EXIT, Cause.TAKE_PROFIT, "Its part targets have taken all of it.")
-    return Implied(Transition.EXIT, Cause.MANUAL, "All of it was taken off in parts.")
+    return Implied(Transition.EXIT, Cause.MANUAL, "All of it was closed in parts.")
 
 
 def closed_by_exchange(trio: TrioSnapshot) -> Implied | None:
@@ -515,7 +515,7 @@ def flat_moment_reached(trio: TrioSnapshot) -> Implied | None:
 
 
 def by_cover(trio: TrioSnapshot) -> Implied | None:
-    """What else ends an open trio depends on whether its position is covered."""
+    """Whatever else ends an open trio depends on whether its position is covered."""
     return first_that_applies(UNCOVERED if is_uncovered(trio) else COVERED, trio)
 
 
@@ -596,7 +596,7 @@ def leg_refused_as_passed(trio: TrioSnapshot) -> Implied | None:
 
 
 def stop_passed_uncovered(trio: TrioSnapshot) -> Implied | None:
-    """The mark price passed the stop's level while nothing covered: a stop would have triggered by now."""
+    """The mark price passed the stop's level while nothing covered: a stop would have triggered already."""
     if level_passed(trio):
         reason = "The price passed the stop-loss while nothing covered."
         return Implied(Transition.EXIT, Cause.LEVEL_PASSED, reason)
@@ -648,7 +648,7 @@ def named_after_leg(trio: TrioSnapshot) -> Implied | None:
 
 
 def named_after_exchange(trio: TrioSnapshot) -> Implied | None:
-    """The exchange closed the position itself: its word is the cause, unless an order of ours executed before that."""
+    """The exchange closed the position itself: its word is the cause, unless one of our orders executed before that."""
     if not trio.forced:
         return None
     forced = _forced(trio)

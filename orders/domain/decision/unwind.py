@@ -131,7 +131,7 @@ def exit_keeps_being_refused(trio: TrioSnapshot) -> Step | None:
 
 
 def exit_sent(trio: TrioSnapshot) -> Step:
-    """The position is closed at market, in as many exits as the symbol's lot makes of it. What would enlarge it, or blocks the exit, is cancelled at the same time."""
+    """The position is closed at market, in as many exits as the symbol's lot makes of it. Orders that would enlarge it, or block the exit, are cancelled at the same time."""
     newest = trio.newest(Role.EXIT)
     again = newest if newest is not None and newest.state is LegState.PLANNED else None
     return Exit(exit_plan(trio, trio.position, again), tuple(_in_the_way(trio, newest)))
@@ -218,12 +218,12 @@ LAST_EXIT: Final[tuple[LegRule, ...]] = (
 
 
 def late_in_doubt(trio: TrioSnapshot) -> Step | None:
-    """Requests in doubt are looked up first: a late fill is taken off once, never twice."""
+    """Requests in doubt are looked up first: a late fill is closed once, never twice."""
     return soonest(awaited(trio, leg) for leg in trio.legs if leg.pending)
 
 
 def late_taken_back(trio: TrioSnapshot) -> Step | None:
-    """What still rests is cancelled by its id."""
+    """Whatever still rests is cancelled by its id."""
     return cleared(trio, tuple(leg for leg in trio.legs if leg.live))
 
 

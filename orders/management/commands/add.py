@@ -18,7 +18,7 @@ class Command(SizeCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--quantity", metavar="Q", required=True, help="so much, in the base asset")
+        parser.add_argument("--quantity", metavar="Q", required=True, help="how much, in the base asset")
 
     def wish(self, by: str, **options: Any) -> SizeChange:
         quantity = number(options["quantity"], "quantity")

@@ -20,7 +20,7 @@ class Command(MoveCommand):
     asks_level = False
     help = (
         "Move the stop-loss of an open trio to where it loses nothing, the fees of the entry and of the stop included."
-        " --offset: so many ticks better than that. With --at-r or --at-price it waits until the price has come so far."
+        " --offset: how many ticks better than that. With --at-r or --at-price it waits until the price has come that far."
         " The old order stays until the exchange has acknowledged the new one."
         " Example: manage.py break_even 12 --offset 2 --wait 10"
     )
@@ -28,19 +28,19 @@ class Command(MoveCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--offset", metavar="TICKS", type=int, default=0, help="so many ticks better (default 0)"
+            "--offset", metavar="TICKS", type=int, default=0, help="how many ticks better (default 0)"
         )
 
         parser.add_argument(
-            "--at-r", metavar="R", help="wait until it has won so many times what its first stop risked"
+            "--at-r", metavar="R", help="wait until it has won this multiple of the risk of its first stop"
         )
         parser.add_argument("--at-price", metavar="PRICE", help="wait until the mark price has reached this")
         parser.add_argument(
             "--of",
             metavar="WHAT",
-            help="REST: of what is open (as it is when left out); TRIO: with what its parts have earned counted",
+            help="REST: of the position that is left (the default); TRIO: of the whole trio, with what its closed parts have earned",
         )
-        parser.add_argument("--off", action="store_true", help="wait no more; the stop stays where it is")
+        parser.add_argument("--off", action="store_true", help="stop waiting; the stop stays where it is")
 
     def run(self, **options: Any) -> CommandResult:
         at_r, at_price, off = options["at_r"], options["at_price"], options["off"]

@@ -1,4 +1,4 @@
-"""Cancel what is unfilled of a trio."""
+"""Cancel the unfilled part of a trio."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from orders.services import trio_cancel
 
 class Command(VerbCommand):
     help = (
-        "Cancel what is unfilled of a trio. What is filled keeps its stop-loss and take-profit; use close_trio"
-        " to close it at market. With --wait: until the remainder is gone."
+        "Cancel the unfilled part of a trio. The filled part keeps its stop-loss and take-profit; use close_trio"
+        " to close it at market. With --wait: until the unfilled part is gone."
         " Example: manage.py cancel_trio 12 --wait 30"
     )
 

@@ -12,8 +12,8 @@ from orders.services import trio_change_entry
 
 class Command(ChangeCommand):
     help = (
-        "Change price, quantity or good-till of an entry that rests; what is left out stays. It keeps its id and what it has"
-        " filled. A larger quantity is covered before it goes out; a quantity that has filled already cancels the rest."
+        "Change price, quantity or good-till of an entry that rests; options left out keep their value. It keeps its id and what it has"
+        " filled. A larger quantity is covered before it goes out; a quantity that has filled already cancels the unfilled part."
         " Example: manage.py change_entry 12 --price 59850 --wait 10"
     )
 
@@ -23,10 +23,10 @@ class Command(ChangeCommand):
         parser.add_argument(
             "--quantity",
             metavar="QUANTITY",
-            help="the new quantity in all, what is filled included, in the base asset",
+            help="the new whole quantity, the filled part included, in the base asset",
         )
         parser.add_argument(
-            "--good-till", metavar="TIME", help="cancel what is unfilled then, such as 2030-01-31T12:00:00Z"
+            "--good-till", metavar="TIME", help="cancel the unfilled part then, such as 2030-01-31T12:00:00Z"
         )
 
     def wish(self, by: str, **options: Any) -> EntryChangeWish:

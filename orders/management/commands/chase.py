@@ -22,7 +22,10 @@ class Command(VerbCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--bound", required=True, metavar="PRICE", help="the most to pay (BUY), the least to take (SELL)"
+            "--bound",
+            required=True,
+            metavar="PRICE",
+            help="the highest price to pay (BUY), or the lowest to take (SELL)",
         )
         parser.add_argument(
             "--distance", metavar="PRICE", help="how far behind the last price (default: one tick)"

@@ -13,7 +13,7 @@ from orders.services import trio_close
 
 class Command(VerbCommand):
     help = (
-        "Close a trio at market: the position is closed, the unfilled rest is cancelled, and nothing of it is"
+        "Close a trio at market: the position is closed, the unfilled part is cancelled, and nothing of it is"
         " left on the exchange. With --wait: until it has ended. Example: manage.py close_trio 12 --wait 30"
     )
 

@@ -118,6 +118,6 @@ def _line(row: dict[str, Any]) -> str:
     if row["net_now"] is not None:
         words.append(
             f"net now {signed(Decimal(row['net_now']))}, break-even of the trio {row['break_even_of_trio'] or 'at any price'},"
-            f" of the rest {row['break_even_of_rest']}"
+            f" of what is left {row['break_even_of_rest']}"
         )
     return "  ".join(words)

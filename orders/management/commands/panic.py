@@ -17,7 +17,7 @@ from orders.services import reversals_drop, trio_panic
 
 class Command(TrioCommand):
     help = (
-        "Close every open trio at market, on all accounts or on one, and cancel what is unfilled. Asks"
+        "Close every open trio at market, on all accounts or on one, and cancel the unfilled part. Asks"
         " first, unless --yes is given. Example: manage.py panic --account desk --yes"
     )
 

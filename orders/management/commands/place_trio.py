@@ -57,13 +57,13 @@ class Command(TrioCommand):
         add(
             "--part-targets",
             metavar="PRICE:PERCENT,…",
-            help="take-profits for a share each, nearest first, such as 62000:50,63000:25; the take-profit takes what they leave",
+            help="take-profits for a share each, nearest first, such as 62000:50,63000:25; the take-profit closes whatever they leave",
         )
         add_follow(parser)
         add(
             "--entry",
             metavar="TYPE",
-            help="MARKET (as it is when left out), LIMIT, STOP_MARKET (at market once the trigger is reached) or STOP (a limit"
+            help="MARKET (the default), LIMIT, STOP_MARKET (at market once the trigger is reached) or STOP (a limit"
             " order then)",
         )
         add("--price", metavar="PRICE", help="of a LIMIT or STOP entry")
@@ -93,16 +93,16 @@ class Command(TrioCommand):
             metavar="POLICY",
             help="when the exchange refuses the take-profit: ROLL_BACK (when left out) or KEEP_STOP, and ask",
         )
-        add("--good-till", metavar="TIME", help="cancel what is unfilled then, such as 2030-01-31T12:00:00Z")
+        add("--good-till", metavar="TIME", help="cancel the unfilled part then, such as 2030-01-31T12:00:00Z")
         add(
             "--hold-for",
             metavar="SECONDS",
-            help="close the position at market so many seconds after its first fill",
+            help="close the position at market this many seconds after its first fill",
         )
         add(
             "--flat-at",
             metavar="TIME",
-            help="close the position at market then, and cancel what is unfilled, such as 2030-01-31T07:59:00Z",
+            help="close the position at market then, and cancel the unfilled part, such as 2030-01-31T07:59:00Z",
         )
         add_wait(parser)
 

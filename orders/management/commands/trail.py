@@ -15,7 +15,7 @@ from orders.services import trio_trail
 
 class Command(VerbCommand):
     help = (
-        "Have the stop-loss of an open trio follow the price, so far behind the best price since --activation. It is only"
+        "Have the stop-loss of an open trio follow the price: it stays a distance behind the best price since --activation. It is only"
         " ever moved nearer; the old order stays until the exchange has acknowledged the new one. A runworker moves it."
         " Example: manage.py trail 12 --distance 30 --activation 2020 --step 5"
     )
@@ -31,13 +31,15 @@ class Command(VerbCommand):
         parser.add_argument(
             "--atr",
             metavar="MULTIPLE",
-            help="how far behind it, in average true ranges of --timeframe, as they are now",
+            help="how far behind it, in multiples of the current ATR of --timeframe",
         )
         parser.add_argument(
             "--timeframe", metavar="TIMEFRAME", default="1h", help="of the bars for --atr (default 1h)"
         )
         parser.add_argument(
-            "--activation", metavar="PRICE", help="the price from which on it is followed (default: at once)"
+            "--activation",
+            metavar="PRICE",
+            help="start to follow once the price has reached this (default: at once)",
         )
         parser.add_argument("--step", metavar="PRICE", help="the smallest move (default: one tick)")
         parser.add_argument("--by", metavar="PRICE", default="mark", help="mark or last price (default mark)")

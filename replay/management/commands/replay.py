@@ -26,7 +26,7 @@ EXAMPLE = "manage.py replay --strategy breakout --symbol ADAUSDT --symbol XRPUSD
 class Command(BaseCommand):
     help = (
         "Carry a strategy through recorded bars: strategy, executor and placement are those that trade, against a "
-        "simulated exchange on servers of its own. The market advances only when nothing is in the air or due, so that "
+        "simulated exchange on separate servers. The market advances only when nothing is in the air or due, so that "
         "the same bars give the same report. A bar that holds stop and target counts the stop first. "
         f"For example: {EXAMPLE}"
     )
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         )  # fmt: skip
         parser.add_argument("--from", dest="first", help="the first bar's time (UTC), as in 2022-12-13T08:00")
         parser.add_argument("--to", dest="last", help="the last bar's time (UTC)")
-        parser.add_argument("--bars", type=int, help="so many bars of each symbol at most")
+        parser.add_argument("--bars", type=int, help="how many bars of each symbol at most")
         parser.add_argument(
             "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the strategy"
         )
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         parser.add_argument("--cooldown", type=int, default=0, help="bars without another signal after one")
         parser.add_argument("--history", type=int, default=500, help="how many bars the strategy is given")
         parser.add_argument(
-            "--warmup", type=int, default=0, help="so many bars are history, before the strategy begins"
+            "--warmup", type=int, default=0, help="how many bars are history before the strategy begins"
         )
         parser.add_argument("--balance", default="10000", help="what the account begins with, in USDT")
         parser.add_argument("--json", action="store_true", help="print the whole report as JSON")

@@ -193,7 +193,7 @@ def test_replacing_credentials_never_shows_what_was_typed(operator: Client, add:
     response = operator.post(url, SUBMITTED | {"api_key": "new-key", "new_secret": "new-secret-0123"})
     account.refresh_from_db()
     assert account.key_fingerprint in told(response)[-1]
-    assert Credential.objects.get().api_key.reveal() == "new-key"
+    assert Credential.objects.get().api_key.decrypt() == "new-key"
 
 
 def test_leverage_and_margin_are_wanted_applied_and_shown(operator: Client, add: Add, venue: Venue) -> None:

@@ -58,7 +58,7 @@ def test_the_secret_may_come_from_standard_input(venue: Venue, monkeypatch: pyte
     assert (code, err) == (0, "")
     assert "“desk”, TESTNET, one-way mode, is added" in out
     assert SECRET not in out
-    assert Credential.objects.get().api_secret.reveal() == SECRET
+    assert Credential.objects.get().api_secret.decrypt() == SECRET
 
 
 @pytest.mark.parametrize(

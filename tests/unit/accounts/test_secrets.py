@@ -102,14 +102,14 @@ def test_no_repr_tells_a_secret(add: Add) -> None:
     told = f"{credential!r} {credential} {credential.api_secret!r} {credential.api_key} {vars(credential)}"
     assert SECRET not in told + json.dumps(model_to_dict(credential))
     assert KEY not in told + json.dumps(model_to_dict(credential))
-    assert credential.api_secret.reveal() == SECRET
+    assert credential.api_secret.decrypt() == SECRET
 
 
 def test_saving_an_untouched_credential_keeps_it(add: Add) -> None:
     add()
     credential = Credential.objects.get()
     credential.save()
-    assert Credential.objects.get().api_key.reveal() == KEY
+    assert Credential.objects.get().api_key.decrypt() == KEY
 
 
 def test_a_wrong_master_key_is_one_sentence_at_the_moment_of_use(
@@ -155,7 +155,7 @@ def test_rotation_moves_everything_to_the_first_key_and_may_be_repeated(add: Add
     assert (second.rotated, second.already) == (0, 2)
     assert told == [(1, 2), (2, 2)]
     settings.FERNET_KEYS = [OTHER_MASTER_KEY]
-    assert {c.api_secret.reveal() for c in Credential.objects.all()} == {SECRET, "second-secret"}
+    assert {c.api_secret.decrypt() for c in Credential.objects.all()} == {SECRET, "second-secret"}
 
 
 def test_rotation_names_what_no_key_opens_and_leaves_it(add: Add, settings: Any) -> None:
@@ -213,7 +213,7 @@ def test_what_is_stored_is_sealed_under_the_configured_key(add: Add, settings: A
     stored = Credential.objects.get()
 
     assert plain.decrypt(stored.api_secret.ciphertext).decode() == SECRET
-    assert isinstance(stored.api_secret.reveal(), Secret)
+    assert isinstance(stored.api_secret.decrypt(), Secret)
     assert not [key for key in settings.FERNET_KEYS if HIDDEN in key]
     assert f"{settings.CREDENTIALS_MASTER_KEY}" == f"[{HIDDEN}]"
 

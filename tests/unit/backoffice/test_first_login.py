@@ -6,7 +6,7 @@ import pytest
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from backoffice import refusals
+from backoffice import error_answers
 from orders.models import Symbol
 from tests.builders import Desk
 from tests.unit.orders.conftest import _impatient, desk, simulator  # noqa: F401  # its fixtures are ours
@@ -39,9 +39,9 @@ def test_what_cannot_be_done_is_a_page_of_the_product(client: Client) -> None:
     page = answer.content.decode()
     assert (answer.status_code, "There is nothing here" in page, "<main>" in page) == (404, True, True)
     for status in (400, 403, 404, 429, 500, 503):
-        page = refusals.refused(status, "Why.").content.decode()
+        page = error_answers.refused(status, "Why.").content.decode()
         assert "Why." in page
-        assert refusals.TITLES[status] in page
+        assert error_answers.TITLES[status] in page
         assert f"· {status}" in page
         assert "://" not in page.replace("http://www.w3.org", ""), "nothing of another host"
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import EgressLimits
 from backoffice.dashboard import environment_badge
-from backoffice.refusals import server_error
+from backoffice.error_answers import server_error
 from exchange.refusals import Refusal
 from orders.models import Heartbeat
 

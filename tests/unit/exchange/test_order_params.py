@@ -134,7 +134,7 @@ def test_what_was_born_at_a_trigger_is_cancelled_by_its_number() -> None:
         (a_closing_stop(side=Side.SELL, position_side=PositionSide.SHORT), "would open"),
         (a_hedge_stop(reduce_only=True), "no reduceOnly in hedge mode"),
         (a_market(position_side=PositionSide.LONG, reduce_only=True), "no reduceOnly in hedge mode"),
-        (a_stop(type=OrderType.TRAILING_STOP_MARKET), "Trailing stops are not supported"),
+        (a_stop(type=OrderType.TRAILING_STOP_MARKET), "TRAILING_STOP_MARKET) is not supported"),
         (a_limit(quantity=D(0)), "quantity of ab12-1-e1 must be a positive Decimal"),
         (a_limit(price=D("-1")), "price of ab12-1-e1 must be a positive Decimal"),
         (a_limit(price=D("NaN")), "must be a positive Decimal"),

@@ -18,7 +18,7 @@ from orders import desk as desk_reads
 from orders.badges import result_colour
 from orders.exchange_data.clock import to_ms
 from orders.models import Fill, Income
-from orders.queueing import at_hand
+from orders.queueing import market_at_hand
 from orders.selectors import net_pnl
 from tests.builders import Desk, the
 from tests.unit.orders.operators import a_clerk, a_superuser
@@ -29,9 +29,9 @@ PARIS = ZoneInfo("Europe/Paris")
 
 @pytest.fixture(autouse=True)
 def _nothing_at_hand() -> Iterator[None]:
-    at_hand.forget()
+    market_at_hand.forget()
     yield
-    at_hand.forget()
+    market_at_hand.forget()
 
 
 def opened(desk: Desk, **fields: Any) -> desk_reads.OpenTrio:

@@ -111,7 +111,7 @@ def test_nothing_but_our_own_jobs_is_run(
     # Then it is not run, fails, and the log says so
     assert not target.exists()
     assert job.get_status() is JobStatus.FAILED
-    assert f"{name!r} is no job of ours" in caplog.text
+    assert f"{name!r} is not one of our jobs" in caplog.text
 
 
 def test_nothing_around_a_job_of_ours_is_run(

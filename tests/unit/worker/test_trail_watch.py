@@ -19,7 +19,7 @@ from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.snapshot import MoveEnd
 from orders.domain.trailing import FollowEnd
 from orders.exchange_data.clock import exchange_now_ms
-from orders.followers import targets_filled
+from orders.follow_rows import targets_filled
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
 from orders.models import RiskLimit, Slot, Trail, TrioOrder

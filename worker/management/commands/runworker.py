@@ -62,7 +62,7 @@ class Command(BaseCommand):
                 f"“{name}”: {why or f'not within {READY_SECONDS} s'}" for name, why in unread.items()
             )
             raise CommandError(
-                f"Not read: {named}. What is due on the other accounts was done; what rests on the exchange stays there. "
+                f"Not read: {named}. Everything due on the other accounts was done; orders that rest on the exchange stay there. "
                 "Run it again, or leave runworker running.",
                 returncode=1,
             )

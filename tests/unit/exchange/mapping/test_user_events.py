@@ -142,7 +142,7 @@ def test_an_expiry_tells_why() -> None:
     body = read_frame(sample_text("ws/order_update_new"))
     told = read_user_event({**body, "o": {**body["o"], "X": "EXPIRED", "x": "EXPIRED", "er": "2"}})
     assert isinstance(told, OrderEvent)
-    assert told.order.reason == "the rest of an IOC order"
+    assert told.order.reason == "the unfilled part of an IOC order"
 
 
 def test_a_fee_may_be_absent() -> None:

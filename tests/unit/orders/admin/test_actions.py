@@ -509,15 +509,15 @@ def test_a_part_is_taken_off_and_added_and_targets_are_set_from_the_trios_page(
         until(done, why=lambda: story(trio))
 
     # A share, a quantity, or a value
-    assert "taking off 0.2 at market requested" in do(operator, "close_part", trio, part="50 %")[0]
+    assert "closing 0.2 at market requested" in do(operator, "close_part", trio, part="50 %")[0]
     worked(lambda: trio.legs.filter(role="PART_CLOSE", state="FILLED").exists())
-    assert "taking off 0.05 at market requested" in do(operator, "close_part", trio, part="0.05")[0]
+    assert "closing 0.05 at market requested" in do(operator, "close_part", trio, part="0.05")[0]
     worked(lambda: trio.legs.filter(role="PART_CLOSE", state="FILLED").count() == 2)
     assert trio.slot_id is not None
     Slot.objects.filter(pk=trio.slot_id).update(mark_price=Decimal("100000"))
-    assert "taking off 0.05 at market requested" in do(operator, "close_part", trio, part="5000.01 USDT")[0]
+    assert "closing 0.05 at market requested" in do(operator, "close_part", trio, part="5000.01 USDT")[0]
     worked(lambda: trio.legs.filter(role="PART_CLOSE", state="FILLED").count() == 3)
-    assert "no asset of BTCUSDT" in do(operator, "close_part", trio, part="5 ETH")[0]
+    assert "not an asset of BTCUSDT" in do(operator, "close_part", trio, part="5 ETH")[0]
     assert "does not say how much" in do(operator, "close_part", trio, part="half")[0]
 
     # More of it, and targets
@@ -526,8 +526,8 @@ def test_a_part_is_taken_off_and_added_and_targets_are_set_from_the_trios_page(
     assert "part targets set" in do(operator, "set_targets", trio, targets="104000:50")[0]
     worked(lambda: trio.legs.filter(role="PART_TARGET", state="ACCEPTED", quantity="0.1").exists())
     assert 'value="104000:50"' in operator.get(verb_url("set_targets", trio)).content.decode()
-    assert "is no part target" in do(operator, "set_targets", trio, targets="104000")[0]
-    assert "0.05 of 0.05 taken off." in operator.get(page_of(trio)).content.decode()
+    assert "is not a part target" in do(operator, "set_targets", trio, targets="104000")[0]
+    assert "0.05 of 0.05 closed." in operator.get(page_of(trio)).content.decode()
 
 
 def test_a_stop_follows_the_price_from_the_trios_page(desk: Desk, operator: Client) -> None:
@@ -547,7 +547,7 @@ def test_a_stop_follows_the_price_from_the_trios_page(desk: Desk, operator: Clie
     )
     assert "requested by operator" in page
     assert f'href="{verb_url("trail_off", trio)}"' in page
-    assert "follows the price no more" in do(operator, "trail_off", trio)[0]
+    assert "no longer trails the price" in do(operator, "trail_off", trio)[0]
     assert "there is nothing to end" in do(operator, "trail_off", trio)[0]
     assert not the(trio).is_followed
 
@@ -635,7 +635,7 @@ def test_an_answer_is_to_the_question_that_was_shown(desk: Desk, operator: Clien
     before = everything(trio)
 
     # When the dialog is confirmed, or something that comes from no dialog
-    for sent, words in ((carried(dialog), "asks something else by now"), ({}, "does not say which question")):
+    for sent, words in ((carried(dialog), "asks something else now"), ({}, "does not say which question")):
         (sentence,) = told(operator.post(verb_url(verb, trio), SUBMITTED | sent))
         assert words in sentence
         operator.cookies.pop("messages", None)

@@ -219,7 +219,7 @@ def test_a_form_that_was_open_while_the_draft_was_placed_changes_nothing(
 
     # Then the operator is told, and the form's numbers went nowhere
     assert response.status_code == 302
-    assert "by now" in told(response)[0]
+    assert "while its form was open" in told(response)[0]
     assert the(trio).quantity == Decimal("0.010")
 
 

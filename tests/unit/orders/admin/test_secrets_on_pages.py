@@ -29,7 +29,7 @@ def test_no_page_shows_a_secret(
     stored = Credential.objects.get(account=desk.account)
     typed = {"api_key": f"typed-key-{98765}", "new_secret": f"typed-secret-{98765}"}
     secrets = [
-        *(stored.api_key.reveal(), stored.api_secret.reveal(), *typed.values()),
+        *(stored.api_key.decrypt(), stored.api_secret.decrypt(), *typed.values()),
         *(settings.SECRET_KEY, *settings.FERNET_KEYS),
     ]
     boss = signed_in(User.objects.create_superuser("boss"))

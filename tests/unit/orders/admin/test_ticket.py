@@ -18,7 +18,7 @@ from django.urls import reverse
 from orders.admin import ticket
 from orders.exchange_data.clock import db_now, to_exchange_ms
 from orders.models import Clock, RiskLimit, Slot, Symbol, TrioEvent, TrioOrder
-from orders.queueing import at_hand
+from orders.queueing import market_at_hand
 from orders.story import note
 from tests.builders import Desk, the
 from tests.unit.orders.operators import a_clerk, a_superuser, draft_form, page_of, told
@@ -29,9 +29,9 @@ PREVIEW = "admin:orders_trioorder_preview"
 
 @pytest.fixture(autouse=True)
 def _nothing_at_hand() -> Iterator[None]:
-    at_hand.forget()
+    market_at_hand.forget()
     yield
-    at_hand.forget()
+    market_at_hand.forget()
 
 
 @pytest.fixture
@@ -105,8 +105,8 @@ def test_with_the_streams_price_at_hand_the_exchange_is_not_asked(desk: Desk, op
 def test_what_is_not_known_is_called_so(
     desk: Desk, operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(at_hand, "WAITS_SECONDS", 0.0)
-    monkeypatch.setattr(at_hand, "_apart", lambda ask: None)
+    monkeypatch.setattr(market_at_hand, "WAITS_SECONDS", 0.0)
+    monkeypatch.setattr(market_at_hand, "_apart", lambda ask: None)
     text = answer(operator, typed(desk))
     assert "Entry not known" in text
     assert "The mark price of BTCUSDT is not known: PAPER did not answer in time." in text
@@ -140,7 +140,7 @@ def test_what_is_not_known_is_called_so(
         ({"quantity": "ten"}, "quantity", "Enter a number", ""),
         ({"quantity": "1%"}, "quantity", "does not say of what", ""),
         ({"stop_loss": "1R"}, "stop_loss", "cannot say where that is", ""),
-        ({"part_targets": "105000"}, "part_targets", "is no part target", ""),
+        ({"part_targets": "105000"}, "part_targets", "is not a part target", ""),
     ],
 )
 def test_what_is_wrong_stands_at_its_field_with_the_value_that_would_do(

@@ -10,7 +10,7 @@ import pytest
 from django.urls import reverse
 
 from orders.admin import trio_page
-from orders.queueing import at_hand
+from orders.queueing import market_at_hand
 from tests.builders import Desk
 from tests.unit.orders.operators import a_clerk, a_superuser
 
@@ -19,9 +19,9 @@ D = Decimal
 
 @pytest.fixture(autouse=True)
 def _nothing_at_hand() -> Iterator[None]:
-    at_hand.forget()
+    market_at_hand.forget()
     yield
-    at_hand.forget()
+    market_at_hand.forget()
 
 
 def test_each_level_says_what_the_trio_comes_to(desk: Desk) -> None:

@@ -453,7 +453,7 @@ def test_a_script_takes_a_part_off_adds_and_sets_targets(world: World) -> None:
     ]
 
     assert "less than 100" in run("close_part", trio, "--percent", "100", "--json").document["error"]
-    assert "is no part target" in run("set_targets", trio, "many", "--json").document["error"]
+    assert "is not a part target" in run("set_targets", trio, "many", "--json").document["error"]
     assert (
         "not a valid way to follow"
         in run("set_targets", trio, "none", "--follow", "X", "--json").document["error"]

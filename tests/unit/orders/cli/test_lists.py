@@ -121,7 +121,7 @@ def test_positions_are_listed_with_the_trio_that_holds_them(
         (("--since", "yesterday"), "write a day such as 2026-11-28"),
         (("--since", "2026-11-28T12:00:00"), "a time with its zone"),
         (("--since", "2026-11-28", "--until", "2026-11-27"), "nothing can lie between them"),
-        (("--zone", "Paris"), "is no time zone"),
+        (("--zone", "Paris"), "is not a time zone"),
     ],
 )
 def test_what_is_no_filter_is_refused(

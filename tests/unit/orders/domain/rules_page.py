@@ -13,14 +13,14 @@ CHECKOUT: Final = Path(__file__).resolve().parents[4]
 PAGE: Final = "docs/reference/rules.md"
 HEAD: Final = """# Rules
 
-What is decided about a trio, and why: the ordered lists of `orders/domain/decision`, each rule with the reason that stands in its docstring.
+The decisions about a trio and their reasons: the ordered lists of `orders/domain/decision`, each rule with the reason that stands in its docstring.
 First a trio takes every transition that its facts imply, then one step is chosen. How a list is gone through is said above it:
 
 * **The first that applies** decides. Rules rely on those above them: that an order is not in doubt any more, say.
 * **The soonest**: the rules stand beside each other. From the top, the first that has something to do now does it; while all of them wait,
   the trio rests until the earliest is due.
 
-This page is made from the lists by `.venv/bin/python -m tests.unit.orders.domain.rules_page`. What each transition leads to is in [states](states.md),
+This page is made from the lists by `.venv/bin/python -m tests.unit.orders.domain.rules_page`. The state that each transition leads to is in [states](states.md),
 what is done when something is refused or lost in [refusals and losses](../explanation/refusals-and-losses.md), and how to add a rule in
 [contributing](../../CONTRIBUTING.md#add-a-rule).
 """

@@ -301,7 +301,7 @@ def test_a_level_passed_after_the_fill_means_exit_now(role: Role) -> None:
     assert isinstance(decision.step, Exit)
 
 
-def test_a_stop_in_doubt_is_looked_up_once_then_doubled() -> None:
+def test_a_stop_in_doubt_is_looked_up_once_then_a_second_stop_is_sent() -> None:
     doubt = {"submit": RequestStatus.IN_DOUBT, "submitted_at": NOW - 650, "submitted_ts": NOW_TS - 650}
     filled = entry(filled_ts=NOW_TS - 700)
     first = decide(

@@ -74,7 +74,7 @@ def test_what_is_no_more_than_a_number_is_left_to_the_number(text: str) -> None:
         ("1%", "write “1% risk” .* or “1% equity”"),
         ("250 ETH", "a value like “250 USDT”"),
         ("0 USDT", "greater than zero"),
-        ("3 lots", "no size that can be understood"),
+        ("3 lots", "not a size that can be understood"),
     ],
 )
 def test_a_size_that_could_mean_two_things_is_refused(text: str, words: str) -> None:

@@ -34,8 +34,8 @@ PAGE: Final = "docs/reference/verbs.md"
 CHECKOUT: Final = Path(__file__).parents[4]
 HEAD: Final = """# Verbs on a living trio
 
-What may be done to a trio at each moment of its life, and the sentence that a person reads where it may not. Every cell is asked of the code that decides, for a
-long and for a short, and they agree. Whether a *price* or a *size* may be is another question: that refusal names the nearest that may. The page is made by
+The verbs that a trio accepts at each moment of its life, and the sentence that a person reads where it does not accept one. Every cell is asked of the code that decides, for a
+long and for a short, and they agree. Whether a *price* or a *size* is accepted is another question: that refusal names the nearest valid one. The page is made by
 `.venv/bin/python -m tests.unit.orders.domain.verbs_page`.
 
 *Stop*: `move_stop`, `break_even`, `trail`. *Target*: `move_target`. *Entry*: `change_entry`. Close, cancel and panic are taken at every moment until the end.

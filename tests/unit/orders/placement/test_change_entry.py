@@ -669,7 +669,7 @@ def test_a_stop_for_the_whole_position_is_not_moved_while_the_entry_fills(any_de
     desk.simulator.fill(trio.legs.get(role=Role.ENTRY).client_id, "0.004")
     desk.carry_until(trio, "OPEN")
     until(lambda: carried(desk) or resting(desk, Role.TAKE_PROFIT), why=lambda: story(trio))
-    with pytest.raises(IllegalTransition, match="Cancel what is unfilled"):
+    with pytest.raises(IllegalTransition, match="Cancel the unfilled part"):
         services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
 
     # Its target is, and its stop once the entry has ended

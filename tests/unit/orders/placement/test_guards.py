@@ -29,7 +29,7 @@ from orders.models import Leg, Outcome, Request, Slot, TrioOrder, Watch
 from orders.placement import finish, ingest, service
 from orders.placement import perform as sending
 from orders.placement.admission import Admission
-from orders.placement.ingest import position_fact
+from orders.placement.ingest import record_position
 from orders.placement.perform import Answer, Call, SendCall, perform
 from tests.builders import Desk, due_ids, story, the, until
 from tests.unit.orders.placement.test_hostile import elsewhere
@@ -357,8 +357,8 @@ def test_room_is_kept_for_the_legs_of_trios_that_live_or_were_queued_before(desk
 def test_an_older_position_never_replaces_a_newer_one(desk: Desk) -> None:
     at = exchange_now_ms("PAPER")
     there = PositionView("BTCUSDT", PositionSide.BOTH, D("0.010"), D("100000"))
-    position_fact(desk.account.pk, there, as_of=at, from_event=True)
-    position_fact(desk.account.pk, ingest.flat_view("BTCUSDT", "BOTH"), as_of=at - 1, from_event=False)
+    record_position(desk.account.pk, there, as_of=at, from_event=True)
+    record_position(desk.account.pk, ingest.flat_view("BTCUSDT", "BOTH"), as_of=at - 1, from_event=False)
 
     assert Slot.objects.get(account=desk.account, symbol="BTCUSDT").quantity == D("0.010")
 
@@ -370,7 +370,7 @@ def test_a_slot_whose_row_is_held_keeps_no_other_slot_of_its_account_waiting(
     monkeypatch.setattr(transactions, "TRIES", 1)
     at = exchange_now_ms("PAPER")
     for symbol in ("BTCUSDT", "ETHUSDT"):
-        ingest.position_fact(desk.account.pk, ingest.flat_view(symbol, "BOTH"), as_of=at, from_event=True)
+        ingest.record_position(desk.account.pk, ingest.flat_view(symbol, "BOTH"), as_of=at, from_event=True)
     hung = Slot.objects.get(account=desk.account, symbol="BTCUSDT")
     held, go_on = threading.Event(), threading.Event()
 
@@ -385,7 +385,7 @@ def test_a_slot_whose_row_is_held_keeps_no_other_slot_of_its_account_waiting(
         assert held.wait(timeout=5)
         try:
             there = PositionView("ETHUSDT", PositionSide.BOTH, D("0.010"), D("3000"))
-            ingest.position_fact(desk.account.pk, there, as_of=at + 1, from_event=True)
+            ingest.record_position(desk.account.pk, there, as_of=at + 1, from_event=True)
         finally:
             go_on.set()
     assert Slot.objects.get(account=desk.account, symbol="ETHUSDT").quantity == D("0.010")

@@ -19,7 +19,7 @@ from orders.exchange_data.clock import db_now, exchange_now_ms
 from orders.installation import install_row
 from orders.models import TrioOrder
 from orders.placement import finish, ingest
-from orders.placement.ingest import order_seen, position_fact
+from orders.placement.ingest import order_seen, record_position
 from orders.placement.perform import Answer, ObserveCall
 from orders.placement.service import TurnContext, TurnResult
 from orders.placement.snapshot_loader import snapshot_of
@@ -68,7 +68,7 @@ def test_a_process_paused_while_it_takes_in_an_event_does_not_keep_the_trio(
         position_side=PositionSide.BOTH, quantity=entry.quantity, executed=entry.filled,
         updated_at=fill.time_ts, conditional=False,
     )  # fmt: skip
-    monkeypatch.setattr(ingest, "fill_book", paused)
+    monkeypatch.setattr(ingest, "book_fill", paused)
 
     with elsewhere(lambda: order_seen(desk.account.pk, view, trades=(fill,))):  # type: ignore[arg-type]
         assert woken.wait(timeout=5)
@@ -261,12 +261,12 @@ def test_a_position_list_that_lags_behind_its_event_is_doubted_for_three_seconds
     assert trio.slot is not None
     told = exchange_now_ms("PAPER") + 1000
     there = PositionView("BTCUSDT", PositionSide.BOTH, D("0.010"), D("100000"))
-    position_fact(desk.account.pk, there, as_of=told, from_event=True)
+    record_position(desk.account.pk, there, as_of=told, from_event=True)
 
     def believed(after_ms: int) -> bool:
         """Is the trio flat, to be believed, once the list shows none that long after the event?"""
         flat = ingest.flat_view("BTCUSDT", "BOTH")
-        position_fact(desk.account.pk, flat, as_of=told + after_ms, from_event=False)
+        record_position(desk.account.pk, flat, as_of=told + after_ms, from_event=False)
         whole = the_whole(trio)
         rows = rows_read(whole)
         return snapshot_of(whole, rows, now=db_now(), offset_ms=0, install=install_row()).flat_believed
@@ -303,7 +303,7 @@ def test_what_one_side_observes_is_still_news_to_the_trio_on_the_other(hedge_des
     assert before.quantity == D("-0.010")
     flat = ingest.flat_view("BTCUSDT", "SHORT")
     later = exchange_now_ms("PAPER") + 6000
-    assert position_fact(desk.account.pk, flat, as_of=later, from_event=False) == short.pk
+    assert record_position(desk.account.pk, flat, as_of=later, from_event=False) == short.pk
 
 
 def test_a_resting_entry_is_not_written_off_on_one_lagging_look(desk: Desk) -> None:

@@ -22,8 +22,8 @@ from orders.models import TrioOrder
 from orders.placement import news as news_of
 from orders.placement import perform as sending
 from orders.placement.inbox import Inbox
-from orders.placement.ingest import order_fact
-from orders.placement.news import News, Nothing, OrderNews, order_news, position_news
+from orders.placement.ingest import record_order_event
+from orders.placement.news import News, NoNews, OrderNews, order_news, position_news
 from orders.placement.perform import Answer, Call, SendCall
 from orders.placement.service import OrderPlacementService
 from tests.builders import PATIENCE_SECONDS, Desk, story, the, until
@@ -38,13 +38,13 @@ def heard(desk: Desk) -> list[OrderEvent | PositionEvent]:
 
 
 def pieces(desk: Desk, events: list[OrderEvent | PositionEvent]) -> list[News]:
-    found: list[News | Nothing | None] = []
+    found: list[News | NoNews | None] = []
     for event in events:
         if isinstance(event, OrderEvent):
             found.append(order_news(desk.account.pk, event))
         else:
             found += [position_news(desk.account.pk, view, as_of=event.time) for view in event.positions]
-    return [piece for piece in found if piece is not None and not isinstance(piece, Nothing)]
+    return [piece for piece in found if piece is not None and not isinstance(piece, NoNews)]
 
 
 def resting(desk: Desk) -> TrioOrder:
@@ -93,16 +93,16 @@ def test_what_the_answer_said_already_is_no_news_and_costs_one_read(desk: Desk) 
 
     order_news(desk.account.pk, legs[0])  # its statement is planned by now
     with CaptureQueriesContext(connection) as asked:
-        assert [order_news(desk.account.pk, event) for event in legs] == [Nothing.KNOWN] * 2
+        assert [order_news(desk.account.pk, event) for event in legs] == [NoNews.KNOWN] * 2
     assert len(asked) == 2
 
     # And an execution is news until it is booked, whatever the order's state
     executed = next(event for event in events if event.trade is not None)
-    order_fact(desk.account.pk, replace(executed, trade=None))
-    assert order_news(desk.account.pk, replace(executed, trade=None)) is Nothing.KNOWN
+    record_order_event(desk.account.pk, replace(executed, trade=None))
+    assert order_news(desk.account.pk, replace(executed, trade=None)) is NoNews.KNOWN
     assert isinstance(order_news(desk.account.pk, executed), OrderNews)
     desk.service.advance(trio.pk, news=Inbox(pieces(desk, [executed])), if_due=True)
-    assert order_news(desk.account.pk, executed) is Nothing.KNOWN
+    assert order_news(desk.account.pk, executed) is NoNews.KNOWN
 
     # And a report that is much younger than the last is recorded: proof of absence counts from it
     later = replace(executed.order, updated_at=(executed.order.updated_at or 0) + 5000)
@@ -110,7 +110,7 @@ def test_what_the_answer_said_already_is_no_news_and_costs_one_read(desk: Desk) 
 
     # And a stranger's order is nobody's
     theirs = replace(executed, order=replace(executed.order, client_id="web_1"))
-    assert order_news(desk.account.pk, theirs) is Nothing.NOT_FOUND
+    assert order_news(desk.account.pk, theirs) is NoNews.NOT_FOUND
 
 
 def test_news_told_twice_and_in_any_order_leaves_the_same(desk: Desk) -> None:

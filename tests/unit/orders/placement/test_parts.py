@@ -298,7 +298,7 @@ def test_all_of_it_is_no_part(eth: Desk) -> None:
     worked(eth, trio, lambda: len(targets(eth)) == 1)
     services.trio_close_part(trio_id=trio.pk, by="test", percent=D("50"))
     worked(eth, trio, lambda: not SizeChange.objects.filter(end="").exists())
-    with pytest.raises(RuleBroken, match="all of it is taken off by “close”"):
+    with pytest.raises(RuleBroken, match="to close all of it, use “close”"):
         services.trio_close_part(trio_id=trio.pk, by="test", quantity=D("0.200"))
     services.trio_close(trio_id=trio.pk, by="test")
     eth.carry_until(trio, "CLOSED")
@@ -308,7 +308,7 @@ def test_all_of_it_is_no_part(eth: Desk) -> None:
 
 def test_what_cannot_be_taken_off_or_added_is_refused_with_what_can(eth: Desk) -> None:
     draft = eth.a_trio(**ETH, quantity=D("0.400"))
-    with pytest.raises(IllegalTransition, match="Nothing of it is filled yet"):
+    with pytest.raises(IllegalTransition, match="Nothing has filled yet"):
         services.trio_close_part(trio_id=draft.pk, by="test", percent=D("50"))
     trio = eth.placed(draft)
     worked(eth, trio, lambda: len(targets(eth)) == 1)

@@ -196,7 +196,7 @@ def test_an_entry_that_never_arrived_is_proved_absent_and_never_sent_again(
 
 
 @pytest.mark.parametrize("protection", BOTH)
-def test_a_stop_whose_answer_got_lost_is_doubled_rather_than_missed(
+def test_after_a_stop_whose_answer_got_lost_a_second_stop_is_sent(
     any_desk: Desk, protection: Protection
 ) -> None:
     desk = any_desk

@@ -100,7 +100,7 @@ def test_legs_are_fitted_to_the_tick_of_the_day_they_go_out(any_desk: Desk, is_k
     assert levels == {"STOP_LOSS": D("95001"), "TAKE_PROFIT": D("109999")}, story(trio)
     assert the(trio).state == "OPEN"
     noted = [event.text for event in trio.events.filter(kind="fitted")]
-    assert "Stop-loss: 95000.1 is no price of BTCUSDT any more, its tick is 1 now; 95001 is used." in noted
+    assert "Stop-loss: 95000.1 is not a price of BTCUSDT any more, its tick is 1 now; 95001 is used." in noted
     assert (the(trio).stop_loss, the(trio).take_profit) == (D("95000.1"), D("109999.9"))
 
 

@@ -19,7 +19,7 @@ from orders.domain.operator_questions import QuestionKind
 from orders.exchange_data.clock import db_now
 from orders.journal.replay import trio_replay
 from orders.models import Leg, Request, TrioOrder
-from orders.placement.ingest import order_fact
+from orders.placement.ingest import record_order_event
 from orders.placement.snapshot_loader import conditionals_beside
 from orders.queueing.surroundings import surroundings
 from tests.builders import Desk, story, the, until
@@ -287,7 +287,7 @@ def test_a_child_at_market_is_looked_up_when_its_fill_is_not_told(desk: Desk) ->
     triggering = next(e for e in told if e["e"] == "ALGO_UPDATE" and e["o"]["X"] == "TRIGGERING")
     event = read_user_event(triggering)
     assert isinstance(event, OrderEvent)
-    order_fact(desk.account.pk, event)
+    record_order_event(desk.account.pk, event)
     assert entry_of(trio).look_at is not None  # later it would be looked up as one that hangs at its trigger
 
     # Then it is looked up after its patience, without a sweep

@@ -45,8 +45,8 @@ def test_the_distance_is_so_many_ranges_of_closed_bars_up_to_the_tick(desk: Desk
     [
         ({"atr": D(0), "timeframe": "1h"}, "a number above zero"),
         ({"atr": D(-1), "timeframe": "1h"}, "a number above zero"),
-        ({"atr": D(2), "timeframe": "7m"}, "7m is no timeframe"),
-        ({"atr": D(2), "timeframe": ""}, "is no timeframe"),
+        ({"atr": D(2), "timeframe": "7m"}, "7m is not a timeframe"),
+        ({"atr": D(2), "timeframe": ""}, "is not a timeframe"),
         ({"atr": D(2), "timeframe": "1h", "percent": D(1)}, "one of them"),
         ({}, "one of them"),
     ],

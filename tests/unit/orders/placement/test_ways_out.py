@@ -17,7 +17,7 @@ from orders.domain.enums import LegState, Protection, Role
 from orders.domain.operator_questions import QuestionKind
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import TrioOrder
-from orders.placement.ingest import order_fact
+from orders.placement.ingest import record_order_event
 from tests.builders import Desk, story, the, until
 
 D = Decimal
@@ -66,11 +66,11 @@ def test_a_position_the_exchange_closes_itself_is_named_so(desk: Desk) -> None:
         position_side=PositionSide.BOTH, quantity=D("0.010"), executed=D("0.010"), updated_at=at, conditional=False,
         average_price=D("94000"), closed_by=ClosedBy.LIQUIDATION,
     )  # fmt: skip
-    assert order_fact(desk.account.pk, OrderEvent(replace(autoclose, executed=D(0)), at)) is None, (
+    assert record_order_event(desk.account.pk, OrderEvent(replace(autoclose, executed=D(0)), at)) is None, (
         "no fill, no fact"
     )
-    assert order_fact(desk.account.pk, OrderEvent(autoclose, at)) == trio.pk
-    assert order_fact(desk.account.pk, OrderEvent(autoclose, at)) is None, "a fact is taken in once"
+    assert record_order_event(desk.account.pk, OrderEvent(autoclose, at)) == trio.pk
+    assert record_order_event(desk.account.pk, OrderEvent(autoclose, at)) is None, "a fact is taken in once"
 
     # Then the trio ends under that name, and nothing of it rests
     desk.carry_until(trio, "CLOSED")

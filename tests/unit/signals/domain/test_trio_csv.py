@@ -72,16 +72,16 @@ def test_all_that_is_wrong_in_a_line_is_said() -> None:
     [
         (b"", "empty"),
         (b"  \n", "empty"),
-        (b"\xff\xfe\x00", "no UTF-8"),
-        (b"account\0", "no text"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"account\0", "not text"),
         (HEAD.encode(), "no rows"),
         (b"symbol,side\nBTCUSDT,BUY\n", "the column account is missing"),
         (b"account,account\nx,y\n", "comes twice"),
-        (HEAD.replace("\n", ",=cmd\n").encode() + b"x\n", "is no column"),
-        (b'account,"sym\n', "no CSV"),
+        (HEAD.replace("\n", ",=cmd\n").encode() + b"x\n", "is not a column"),
+        (b'account,"sym\n', "not CSV"),
         (HEAD.encode() + b"d,BTCUSDT,BUY,1,1,1\n" * (ROWS_MAX + 1), "501 rows"),
         (b"x" * (BYTES_MAX + 1), "bytes"),
-        (b"PK\x03\x04\x14", "is no column"),
+        (b"PK\x03\x04\x14", "is not a column"),
     ],
 )
 def test_what_is_no_file_of_trios_is_refused_as_a_whole(content: bytes, words: str) -> None:

@@ -63,7 +63,7 @@ def is_gone(group: int) -> bool:
         ("Exits", Fault.EXITED, "exit code 7"),
         ("Floods", Fault.FLOODED, ""),
         ("Odd", Fault.ANSWER, "BadAnswer: it returned dict, no Signal and not None"),
-        ("Floating", Fault.ANSWER, "BadAnswer: stop_loss is no price: a positive Decimal is one"),
+        ("Floating", Fault.ANSWER, "BadAnswer: stop_loss is not a price: it must be a positive Decimal"),
     ],
 )
 def test_one_that_does_what_none_may_is_ended_with_all_it_started(
@@ -132,7 +132,7 @@ def test_only_new_bars_are_sent_and_history_is_as_long_as_asked() -> None:
     [
         (f"{NAUGHTY}:Missing", {}, Fault.IMPORT, "has no attribute"),
         ("no.such.module:Thing", {}, Fault.IMPORT, "ModuleNotFoundError"),
-        (f"{NAUGHTY}:os", {}, Fault.PARAMETERS, "no class with on_candle"),
+        (f"{NAUGHTY}:os", {}, Fault.PARAMETERS, "not a class with on_candle"),
         (f"{NAUGHTY}:Buys", {"stop": "0.01"}, Fault.PARAMETERS, "stop is at least 0.1"),
         (f"{NAUGHTY}:Buys", {"size": "1"}, Fault.PARAMETERS, "no parameter size"),
         (

@@ -36,7 +36,7 @@ from orders.domain.trailing import (
     trail_check,
 )
 from orders.exchange_data.true_range import atr_read
-from orders.followers import BREAK_EVEN, CHASE, TINY, TRAIL, Kind
+from orders.follow_rows import BREAK_EVEN, CHASE, TINY, TRAIL, Kind
 from orders.models import (
     BreakEvenTrigger,
     Chase,
@@ -121,10 +121,10 @@ def trio_trail(
 
 
 def _atr_distance(trio_id: int, multiple: Decimal, timeframe: str) -> Decimal:
-    """Return so many average true ranges of a trio's symbol, to the tick. Raises as ``atr_read``, and TrioOrder.DoesNotExist."""
+    """Return this multiple of the average true range of a trio's symbol, to the tick. Raises as ``atr_read``, and TrioOrder.DoesNotExist."""
     if not multiple.is_finite() or multiple <= 0:
         raise RuleBroken(
-            "atr", f"So many ATR behind the price, not {multiple}: a number above zero, such as 2."
+            "atr", f"{multiple} is not a multiple of the ATR: give a number above zero, such as 2."
         )
     symbol = TrioOrder.objects.select_related("symbol").get(pk=trio_id).symbol
     tick = symbol.tick_size or TINY
@@ -163,7 +163,7 @@ def trio_break_even_arm(
         level = break_even_of(trio, offset_ticks=offset_ticks)
         if at_r is not None and at_r <= 0:
             raise RuleBroken(
-                "at_r", f"So many R must be won, not {plain(at_r)}: a number above zero, such as 1."
+                "at_r", f"{plain(at_r)} is not a multiple of R: give a number above zero, such as 1."
             )
         if at_r is not None:
             at_price = _price_at_r(trio, at_r)
