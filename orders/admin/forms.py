@@ -17,10 +17,11 @@ from infrastructure.admin_pages import DialogForm
 from orders import selectors, services
 from orders.admin.written_fields import WrittenField, WrittenForm
 from orders.domain import validation
+from orders.domain.drift import DRIFTS_WITH_CHOICE, SAFE
 from orders.domain.enums import Follow, Protection, Role, TargetPolicy
 from orders.domain.errors import RuleBroken, TrioRefused
 from orders.domain.rounding import plain
-from orders.models import Leg, Symbol, TrioOrder
+from orders.models import DriftChoices, Leg, Symbol, TrioOrder
 from orders.specs import part_targets_read, part_targets_text, rules_of, spec_of, spec_shown
 from orders.story import question_shown
 
@@ -444,6 +445,27 @@ class AnswerForm(ActionForm):
 
     def get_before_template_context(self, request: Any, object_id: Any = None) -> dict[str, Any]:
         return {"trio": self._trio, "question": self._trio.question if self._trio is not None else ""}
+
+
+class DriftPolicyForm(ActionForm):
+    """A response for each drift that has a choice; what holds by its account is said where nothing is chosen."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        trio = _trio_of(kwargs.get("object_id"))
+        account = SAFE if trio is None else services.drift_policy_of(trio.account)
+        row = None if trio is None else DriftChoices.objects.filter(trio=trio).first()
+        for drift in DRIFTS_WITH_CHOICE:
+            self.fields[drift.field] = forms.ChoiceField(
+                label=drift.words.capitalize(),
+                choices=[
+                    ("", f"As the account: {account.of(drift).words}"),
+                    *((response.value, response.words) for response in drift.responses),
+                ],
+                initial="" if row is None else getattr(row, drift.field),
+                required=False,
+                widget=UnfoldAdminSelectWidget(),
+            )
 
 
 def part_of(text: str, symbol: Symbol) -> dict[str, Decimal]:

@@ -7,12 +7,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from accounts.models import ExchangeAccount
 from exchange.types import ZERO
 from orders.adoption import FoundPosition, order_text
+from orders.domain.drift import DRIFTS_WITH_CHOICE
 from orders.domain.enums import Role, TrioState
 from orders.domain.rounding import on_grid, plain, shown, signed
 from orders.domain.shares import last_share
 from orders.domain.trailing import TrailUnit
+from orders.drift import drift_policy_of, drift_rows
 from orders.exchange_data.clock import from_ms
 from orders.followers import following
 from orders.models import (
@@ -58,7 +61,22 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "trail": _trail_document(trio.trails.last(), tick=tick),
         "chase": _chase_document(trio.chases.last(), tick=tick),
         "break_even": _break_even_document(trio.break_evens.last(), tick=tick),
+        "drift_policy": drift_document(trio.account, trio)["holds"],
         "changes": [_change_document(change, tick=tick, step=step) for change in trio.entry_changes.all()],
+    }
+
+
+def drift_document(account: ExchangeAccount, trio: TrioOrder | None = None) -> dict[str, Any]:
+    """What holds when somebody acts outside, by drift: what was chosen here, what holds, what could be chosen."""
+    rows = drift_rows(account, trio)
+    chosen = next((row.chosen for row in rows if row.trio_id == (None if trio is None else trio.pk)), {})
+    policy = drift_policy_of(account, trio)
+    return {
+        "account": account.name,
+        "trio": None if trio is None else trio.pk,
+        "chosen": chosen,
+        "holds": {drift.field: policy.of(drift).value for drift in DRIFTS_WITH_CHOICE},
+        "choices": {drift.field: list(drift.responses) for drift in DRIFTS_WITH_CHOICE},
     }
 
 

@@ -15,6 +15,7 @@ from orders.domain.decision.rules import Rule
 from orders.domain.decision.silence import SILENT
 from orders.domain.decision.steps import (
     Amend,
+    AnswerByPolicy,
     AskPerson,
     Cancel,
     CancelForeign,
@@ -120,5 +121,7 @@ def _words(step: Step) -> str:
             return "Nothing more: it has ended"
         case AskPerson():
             return "Puts a question to a person"
+        case AnswerByPolicy():
+            return "Writes down what has happened outside, and what the drift policy answers"
         case WithdrawQuestion():
             return "Takes back its question: the facts are gone"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.conditions import wants_cover_while_leaving
 from orders.domain.decision.cover import cover, hold
+from orders.domain.decision.drifts import strangers_named
 from orders.domain.decision.entry_changes import change_ended
 from orders.domain.decision.moves import moves_ended
 from orders.domain.decision.parts import sizes_ended, stop_follows
@@ -40,6 +41,7 @@ def decide(trio: TrioSnapshot) -> Decision:
     if trio.uncovered_known_at is None and is_uncovered(trio):
         trio = replace(trio, uncovered_known_at=trio.now)
     trio = sizes_ended(wishes_ended(apply_transitions(stop_follows(wishes_ended(trio)))))
+    trio = strangers_named(trio)
     return Decision(trio, next_step(trio))
 
 

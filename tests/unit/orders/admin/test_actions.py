@@ -136,6 +136,9 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
         ("refresh", "change"),
         ("answer", "change"),
         ("answer_close", "close"),
+        ("answer_cancel", "cancel"),
+        ("answer_adopt", "place"),
+        ("drift_policy", "place"),
         ("validate", "view"),
     ],
 )
