@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -23,6 +24,7 @@ from orders.domain.drift import DRIFTS_WITH_CHOICE, Drift, DriftPolicy, Response
 from orders.domain.enums import Role, TrioState
 from orders.domain.errors import IllegalTransition, MarketUnread, RuleBroken, SlotTaken, TrioRefused
 from orders.domain.operator_questions import Choice, Question, QuestionKind
+from orders.exchange_data.clock import to_ms
 from orders.models import DriftChoices, TrioOrder
 from orders.models.drift import drift_policy
 from orders.selectors import entry_cost
@@ -31,6 +33,7 @@ from orders.trio_lock import short_transaction
 
 PERSON_WAITS_SECONDS: Final = 10
 AGAIN_SECONDS: Final = 5.0
+UNPROTECTED_MINUTES_MAX: Final = 24 * 60
 # Ended trios that ask about a reversed position: of which it is gone, or has a trio of its own, or is to be adopted.
 DUE: Final = """
     SELECT trio.id, trio.question_facts ->> 'policy' = 'ADOPT' AND slot.quantity <> 0 AND holder.id IS NULL
@@ -106,6 +109,63 @@ def _allowed_check(field: str, response: str) -> None:
     if response and response not in drift.responses:
         words = ", ".join(drift.responses)
         raise RuleBroken(field, f"“{response}” is no response when {drift.words}: choose {words}.")
+
+
+# --- left unprotected -----------------------------------------------------------------------------
+
+
+def unprotected_words(trio_id: int) -> str:
+    """Return what a person types to leave a trio unprotected."""
+    return f"unprotected {trio_id}"
+
+
+def trio_leave_unprotected(*, trio_id: int, minutes: int, typed: str, by: str) -> TrioOrder:
+    """Have a stop that is cancelled outside not placed again, for so many minutes; nothing of ours is cancelled by this.
+
+    ``typed``: the confirmation (``unprotected_words``). Raises RuleBroken for a time beyond a day or another confirmation,
+    IllegalTransition when the trio is not open, or something moves its stop.
+    """
+    if not 1 <= minutes <= UNPROTECTED_MINUTES_MAX:
+        raise RuleBroken(
+            "minutes", f"{minutes} minutes cannot be: from 1 to {UNPROTECTED_MINUTES_MAX}, which is a day."
+        )
+    if typed.strip().lower() != unprotected_words(trio_id):
+        raise RuleBroken("typed", f"Type “{unprotected_words(trio_id)}” to confirm. It stays protected.")
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio = TrioOrder.objects.get(pk=trio_id)
+        closing = trio.close_wanted_at or trio.panic_wanted_at
+        if trio.trio_state is not TrioState.OPEN or trio.is_entry_only or closing:
+            raise IllegalTransition(
+                f"Trio {trio_id} is {trio.state}: only one that is open can be left unprotected."
+            )
+        if trio.is_followed or trio.moves_wanted:
+            raise IllegalTransition(
+                "Something moves its stop-loss: end the trail, the break-even or the move first. It stays protected."
+            )
+        until = now + timedelta(minutes=minutes)
+        said = {"by": by, "since": to_ms(now), "until": to_ms(until)}
+        trio.outside = {**trio.outside, "unprotected": said}
+        trio.wake_at = now
+        trio.save(update_fields=["outside", "wake_at", "updated_at"])
+        text = f"Left unprotected until {until:%Y-%m-%d %H:%M:%S} UTC by {by}: a stop-loss that is cancelled outside is not placed again."
+        note(trio, "unprotected", text, at=now, by=by, until=said["until"])
+        job_queue.ring(jobs.advance, trio_id)
+    return trio
+
+
+def trio_protect_again(*, trio_id: int, by: str) -> TrioOrder:
+    """End the time for which a trio was left unprotected. Raises IllegalTransition when it is not."""
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio = TrioOrder.objects.get(pk=trio_id)
+        said = trio.outside.get("unprotected")
+        if said is None:
+            raise IllegalTransition(f"Trio {trio_id} is not left unprotected: it is protected as always.")
+        trio.outside = {**trio.outside, "unprotected": {**said, "until": to_ms(now)}}
+        trio.wake_at = now
+        trio.save(update_fields=["outside", "wake_at", "updated_at"])
+        note(trio, "unprotected", f"To be protected again, by {by}.", at=now, by=by)
+        job_queue.ring(jobs.advance, trio_id)
+    return trio
 
 
 # --- a position that was turned round outside -----------------------------------------------------

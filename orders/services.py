@@ -28,7 +28,16 @@ from orders.domain.rounding import plain, shown
 from orders.domain.shares import part_targets_problems
 from orders.domain.size_changes import add_standing_check, part_close_quantity, size_standing_check
 from orders.domain.snapshot import ChangeEnd, LegView, SizeWish, Stranger, TrioSnapshot
-from orders.drift import drift_choose, drift_holds, drift_policy_of, drift_rows, reversed_adopt
+from orders.drift import (
+    drift_choose,
+    drift_holds,
+    drift_policy_of,
+    drift_rows,
+    reversed_adopt,
+    trio_leave_unprotected,
+    trio_protect_again,
+    unprotected_words,
+)
 from orders.exchange_data.clock import to_ms
 from orders.following import (
     break_even_after_target,
@@ -59,6 +68,7 @@ from orders.queueing.market import Funds, Reading, funds_read, market_read, mark
 from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
 from orders.queueing.surroundings import surroundings
 from orders.reversal import reversal_sentence, reversals_drop, trio_reverse
+from orders.selectors import unprotected_sentence
 from orders.specs import part_targets_of, part_targets_read, part_targets_text
 from orders.story import change_sentence, note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
@@ -91,11 +101,15 @@ __all__ = [  # what else callers of the verbs need; its rooms are below
     "trio_chase",
     "trio_chase_off",
     "trio_check",
+    "trio_leave_unprotected",
+    "trio_protect_again",
     "trio_reverse",
     "trio_trail",
     "trio_trail_off",
     "trios_check",
     "trios_queue",
+    "unprotected_sentence",
+    "unprotected_words",
 ]
 
 

@@ -95,8 +95,12 @@ def _margin_type_asked(account: ExchangeAccount, setting: SymbolSetting) -> set[
         return set()
     asked, all_know = set[int](), True
     if setting.margin_type_was != setting.margin_type:
-        facts = {"margin_type": setting.margin_type, "was": setting.margin_type_was}
-        asked, all_know = _setting_asked(account, setting, QuestionKind.MARGIN_TYPE_CHANGED, facts)
+        facts = _facts(account, setting) | {
+            "margin_type": setting.margin_type,
+            "was": setting.margin_type_was,
+        }
+        question = Question(QuestionKind.MARGIN_TYPE_CHANGED, facts)
+        asked, all_know = _ask(_living(account, setting.symbol), question)
     if all_know:
         reported = SymbolSetting.objects.filter(pk=setting.pk, margin_type=setting.margin_type)
         reported.update(margin_type_was="")
@@ -108,18 +112,16 @@ def _leverage_asked(account: ExchangeAccount, setting: SymbolSetting) -> set[int
         return set()
     asked, all_know = set[int](), True
     if setting.leverage_was != setting.leverage:
-        facts = {"leverage": setting.leverage, "was": setting.leverage_was}
-        asked, all_know = _setting_asked(account, setting, QuestionKind.LEVERAGE_CHANGED, facts)
+        facts = _facts(account, setting) | {"leverage": setting.leverage, "was": setting.leverage_was}
+        question = Question(QuestionKind.LEVERAGE_CHANGED, facts)
+        asked, all_know = _ask(_living(account, setting.symbol), question)
     if all_know:
         SymbolSetting.objects.filter(pk=setting.pk, leverage=setting.leverage).update(leverage_was=None)
     return asked
 
 
-def _setting_asked(
-    account: ExchangeAccount, setting: SymbolSetting, kind: QuestionKind, facts: dict[str, Any]
-) -> tuple[set[int], bool]:
-    facts |= {"account": account.name, "symbol": setting.symbol, "seen": _utc(setting.read_at)}
-    return _ask(_living(account, setting.symbol), Question(kind, facts))
+def _facts(account: ExchangeAccount, setting: SymbolSetting) -> dict[str, Any]:
+    return {"account": account.name, "symbol": setting.symbol, "seen": _utc(setting.read_at)}
 
 
 def brackets_look(account: ExchangeAccount) -> set[int]:

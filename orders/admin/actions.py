@@ -34,6 +34,7 @@ from orders.admin.forms import (
     ChaseForm,
     ClosePartForm,
     DriftPolicyForm,
+    LeaveUnprotectedForm,
     MoveStopForm,
     MoveTargetForm,
     PlaceForm,
@@ -152,6 +153,18 @@ def drift_policy(trio: TrioOrder, by: str, **chosen: Any) -> str:
         if drift.field in row.chosen
     )
     return f"{trio}: its drift policy holds now. {said or 'It is its account’s'}."
+
+
+def leave_unprotected(trio: TrioOrder, by: str, minutes: int | str = "", typed: str = "") -> str:
+    if not isinstance(minutes, int):
+        raise RuleBroken("minutes", "Say for how many minutes. It stays protected.")
+    after = services.trio_leave_unprotected(trio_id=trio.pk, minutes=minutes, typed=typed, by=by)
+    return f"{trio}: {services.unprotected_sentence(after)}"
+
+
+def protect_again(trio: TrioOrder, by: str) -> str:
+    services.trio_protect_again(trio_id=trio.pk, by=by)
+    return f"{trio}: protected again at once."
 
 
 def move_stop(trio: TrioOrder, by: str, level: Decimal | str = "") -> str:
@@ -467,6 +480,32 @@ DRIFT_POLICY: Final = TrioAction(
 )
 
 
+LEAVE_UNPROTECTED: Final = TrioAction(
+    name="leave_unprotected",
+    perform=leave_unprotected,
+    permission="close",
+    label="Leave unprotected",
+    icon="gpp_bad",
+    variant=ActionVariant.DANGER,
+    question="Leave it unprotected for a time?",
+    explanation="A stop-loss that you cancel in the exchange's app is not placed again until the time is over. Nothing is cancelled by this. The position can lose all of its margin meanwhile; the trio is shown as unprotected all the while, and protected again the moment the time is over.",
+    button="Leave it unprotected",
+    form=LeaveUnprotectedForm,
+    carries="minutes typed",
+)
+PROTECT_AGAIN: Final = TrioAction(
+    name="protect_again",
+    perform=protect_again,
+    permission="move",
+    label="Protect again",
+    icon="gpp_good",
+    variant=ActionVariant.PRIMARY,
+    question="Protect it again now?",
+    explanation="A stop-loss goes out at once where none rests.",
+    button="Protect it",
+)
+
+
 MAKE_BEFORE_BREAK: Final = (
     "The new order goes out first; the old one leaves when the exchange has acknowledged it. If it is refused, the old one "
     "stays."
@@ -678,6 +717,7 @@ class TrioActions(DialogActions, MixinBase):
     actions_detail: ClassVar = [
         "place", "validate", "change_entry", "chase", "chase_off", "move_stop", "break_even", "trail", "trail_off", "move_target", "close_part", "add", "set_targets",
         "reverse", "close", "cancel", "refresh", "place_again", "drift_policy", "answer", "answer_close", "answer_cancel", "answer_adopt",
+        "leave_unprotected", "protect_again",
     ]  # fmt: skip
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
 
@@ -704,6 +744,8 @@ class TrioActions(DialogActions, MixinBase):
     answer_cancel = page_action(ANSWER_CANCEL)
     answer_adopt = page_action(ANSWER_ADOPT)
     drift_policy = page_action(DRIFT_POLICY)
+    leave_unprotected = page_action(LEAVE_UNPROTECTED)
+    protect_again = page_action(PROTECT_AGAIN)
 
     place_selected = list_action(PLACE, "Place")
     cancel_selected = list_action(CANCEL, "Cancel what is unfilled")
@@ -770,6 +812,10 @@ class TrioActions(DialogActions, MixinBase):
             found = ["change_entry", "chase", *(["chase_off"] if trio.is_chasing else []), *found]
         if not trio.is_entry_only:
             found = [*found, *([] if trio.is_over else ["drift_policy"]), "place_again"]
+        if trio.unprotected_until is not None and not trio.is_over:
+            found = ["protect_again", *found]
+        elif trio.trio_state is TrioState.OPEN and not trio.is_entry_only:
+            found = [*found, "leave_unprotected"]
         if (question := trio.asked) is None:
             return found
         # The answers may include a close of their own: two buttons for one thing would only confuse.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import unfold.admin
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.http import HttpRequest
 from unfold.decorators import display
 
@@ -52,6 +54,14 @@ class DriftForm(FormBase):
                 empty = "As the account" if self.instance.trio_id else empty_words(drift.default)
                 field.choices = [("", empty), *((r.value, r.words) for r in drift.responses)]  # type: ignore[attr-defined]
 
+    def clean(self) -> dict[str, Any]:
+        """Refuse a second row for an account."""
+        cleaned = super().clean() or self.cleaned_data
+        account = cleaned.get("account")
+        if account is not None and DriftChoices.objects.filter(account=account, trio=None).exists():
+            self.add_error("account", f"“{account.name}” has a drift policy already: change that one.")
+        return cleaned
+
 
 @admin.register(DriftChoices)
 class DriftChoicesAdmin(Base):
@@ -72,11 +82,12 @@ class DriftChoicesAdmin(Base):
     def save_model(self, request: HttpRequest, obj: DriftChoices, form: Any, change: bool) -> None:
         obj.updated_by = request.user.get_username()
         super().save_model(request, obj, form, change)
-        services.drift_holds(obj)
+        transaction.on_commit(partial(services.drift_holds, obj))
 
     def delete_model(self, request: HttpRequest, obj: DriftChoices) -> None:
+        gone = DriftChoices(account=obj.account, trio=obj.trio)
         super().delete_model(request, obj)
-        services.drift_holds(obj)
+        transaction.on_commit(partial(services.drift_holds, gone))
 
     @display(description="Chosen by")
     def chosen_by(self, row: DriftChoices) -> str:

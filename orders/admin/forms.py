@@ -447,6 +447,31 @@ class AnswerForm(ActionForm):
         return {"trio": self._trio, "question": self._trio.question if self._trio is not None else ""}
 
 
+class LeaveUnprotectedForm(ActionForm):
+    """For how long, and a confirmation that is typed."""
+
+    minutes = forms.IntegerField(
+        min_value=1,
+        max_value=24 * 60,
+        help_text="From 1 to 1440, which is a day.",
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )
+    typed = forms.CharField(
+        label="To confirm", max_length=40, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"})
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._words = services.unprotected_words(kwargs.get("object_id") or 0)
+        self.fields["typed"].help_text = f"Type “{self._words}”."
+
+    def clean_typed(self) -> str:
+        typed = str(self.cleaned_data["typed"])
+        if typed.strip().lower() != self._words:
+            raise forms.ValidationError(f"Type “{self._words}” to confirm. It stays protected.")
+        return typed
+
+
 class DriftPolicyForm(ActionForm):
     """A response for each drift that has a choice; what holds by its account is said where nothing is chosen."""
 

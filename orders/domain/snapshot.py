@@ -407,6 +407,9 @@ class TrioSnapshot:
     foreign_known: frozenset[str] = frozenset()  # ids of all that a person or the policy has decided about
     named: tuple[Stranger, ...] = ()  # somebody else's orders that this decision takes on, to be cancelled
     drift: DriftPolicy = SAFE
+    unprotected_until: int | None = (
+        None  # a person's word: a stop that is cancelled outside is not placed again before
+    )
     change: EntryChange | None = None  # of the resting entry, wished for
     ended_change: EndedChange | None = None  # by this decision
     agreed: bool = False  # by this decision the entry's terms are those that we asked for

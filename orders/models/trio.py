@@ -92,6 +92,7 @@ class TrioOrder(models.Model):
     # (``orders.placement.adoption`` says in which form). Empty: the entry is an order of ours.
     adoption = models.JSONField(null=True, blank=True)
     # What the drift policy, or an answer, has taken on of somebody else's orders: ``orders``, in the form of ``adoption``.
+    # ``unprotected``: a person's word that a stop which is cancelled outside is not placed again: by, since, until (our clock, ms).
     outside = models.JSONField(default=dict, blank=True)
     # The terms that are wished for of its resting entry: of ``EntryChangeWish``, what a decision needs.
     entry_change = models.JSONField(null=True, blank=True)
@@ -296,6 +297,12 @@ class TrioOrder(models.Model):
     @property
     def is_adopted(self) -> bool:
         return self.adoption is not None
+
+    @property
+    def unprotected_until(self) -> int | None:
+        """Until when (our clock, ms) a person wants that a stop which is cancelled outside is not placed again."""
+        found = self.outside.get("unprotected")
+        return None if found is None else int(found["until"])
 
     @property
     def change_wanted(self) -> EntryChange | None:

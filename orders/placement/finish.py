@@ -17,7 +17,8 @@ from infrastructure.rows import row_update
 from orders.domain.coverage import Gaps, gone_ts
 from orders.domain.decision.amendments import amend_open
 from orders.domain.decision.decide import Decision
-from orders.domain.decision.steps import Done
+from orders.domain.decision.drifts import stop_cancelled_outside
+from orders.domain.decision.steps import Done, Submit
 from orders.domain.enums import Cause, LegState, RequestKind, Role, Source, TrioState, Verdict
 from orders.domain.leg_updates import answered, written_off
 from orders.domain.level_moves import nearest_level
@@ -383,6 +384,7 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
         changes["moves"] = trio.moves
     changes |= _entry_changed(trio, settled, now=now)
     changes |= _strangers_named(trio, settled, now=now)
+    changes |= _unprotected_over(trio, decision, now=now)
     for name, value in changes.items():
         setattr(trio, name, value)
     if after != before:
@@ -404,6 +406,23 @@ def _strangers_named(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -
     for order in settled.named:
         text = f"An order that is not ours is in the slot, and the drift policy cancels it: {order.text}."
         note(trio, "outside", text, at=now, client_id=order.client_id)
+    return {"outside": trio.outside}
+
+
+def _unprotected_over(trio: TrioOrder, decision: Decision, *, now: datetime) -> dict[str, Any]:
+    """Take the time that a person had a trio left unprotected off: once it is over and a stop goes out where none is, or
+    when the trio is on its way out."""
+    settled = decision.trio
+    until = settled.unprotected_until
+    if until is None:
+        return {}
+    naked = stop_cancelled_outside(settled) and not isinstance(decision.step, Submit)
+    if settled.state is TrioState.OPEN and (until > settled.now or naked):
+        return {}
+    trio.outside = {name: value for name, value in trio.outside.items() if name != "unprotected"}
+    over = "The time for which it was left unprotected is over: it is protected again."
+    text = over if settled.state is TrioState.OPEN else "It is left unprotected no more: it is being closed."
+    note(trio, "unprotected", text, at=now)
     return {"outside": trio.outside}
 
 

@@ -204,6 +204,7 @@ def snapshot_of(
         ),
         foreign_known=foreign_known_of(trio),
         drift=drift_policy(rows.drifts),
+        unprotected_until=trio.unprotected_until,
         change=change,
     )
     return brought_back(snapshot, stepped_ts)

@@ -19,6 +19,7 @@ from orders.domain.decision.conditions import (
 from orders.domain.decision.drifts import (
     enlarged_from_outside,
     enlargement_gone,
+    protected_again,
     reduced_outside,
     reduction_gone,
     strangers_asked_about,
@@ -262,6 +263,7 @@ HOLD: Final[tuple[Rule, ...]] = (
     reduction_gone,
     strangers_asked_about,
     strangers_gone,
+    protected_again,
     stuck_no_more,
     holding_time,
     good_till,

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from exchange.types import ZERO
+from orders.domain.coverage import is_uncovered
 from orders.domain.decision.conditions import from_outside
 from orders.domain.decision.lookups import read_position
 from orders.domain.decision.steps import AnswerByPolicy, AskPerson, Rest, Step, WithdrawQuestion
@@ -39,6 +40,27 @@ def stop_cancelled_outside(trio: TrioSnapshot) -> bool:
         return False
     last = max((leg for leg in stops if leg.acknowledged), key=lambda leg: leg.ended_ts or 0, default=None)
     return last is not None and last.state is LegState.CANCELLED and not last.cancel_at
+
+
+def left_unprotected(trio: TrioSnapshot) -> bool:
+    """Does a person want it so that nothing covers, for now: its stop was cancelled outside, and the stated time is not over?"""
+    until = trio.unprotected_until
+    stands = until is not None and trio.now < until and trio.state is TrioState.OPEN
+    return stands and stop_cancelled_outside(trio)
+
+
+def protected_again(trio: TrioSnapshot) -> Step | None:
+    """A position that a person left unprotected for a stated time is protected the moment that is over."""
+    return Rest(trio.unprotected_until) if left_unprotected(trio) else None
+
+
+def gap_known(trio: TrioSnapshot) -> TrioSnapshot:
+    """Note since when a gap in the cover is known. One that a person wanted counts from the end of the stated time."""
+    known, over = trio.uncovered_known_at, trio.unprotected_until
+    wanted = known is not None and over is not None and known < over <= trio.now
+    if (known is None or wanted) and is_uncovered(trio):
+        return replace(trio, uncovered_known_at=trio.now)
+    return trio
 
 
 def taken_outside(trio: TrioSnapshot) -> Decimal:
@@ -79,7 +101,10 @@ def unknown_strangers(trio: TrioSnapshot) -> tuple[Stranger, ...]:
 def drift_that_closes(trio: TrioSnapshot) -> Drift | None:
     """Return what has happened outside that closes the position by its policy; what a person has answered does not."""
     policy = trio.drift
-    if policy.stop_cancelled is Response.CLOSE and stop_cancelled_outside(trio):
+    wished = (
+        trio.unprotected_until is not None
+    )  # by a person, who cancelled it; at its end it is protected again
+    if policy.stop_cancelled is Response.CLOSE and stop_cancelled_outside(trio) and not wished:
         return Drift.STOP_CANCELLED
     if policy.increased is Response.CLOSE and from_outside(trio) and not _answered(trio, enlarged(trio)):
         return Drift.INCREASED

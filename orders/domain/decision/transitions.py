@@ -32,7 +32,12 @@ from orders.domain.decision.conditions import (
     stop_failed,
     triggered_leg_at_work,
 )
-from orders.domain.decision.drifts import drift_that_closes, settings_that_close, why_closed
+from orders.domain.decision.drifts import (
+    drift_that_closes,
+    left_unprotected,
+    settings_that_close,
+    why_closed,
+)
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.decision.lookups import must_wait
 from orders.domain.decision.rules import first_that_applies
@@ -530,7 +535,8 @@ def flat_moment_reached(trio: TrioSnapshot) -> Implied | None:
 
 def by_cover(trio: TrioSnapshot) -> Implied | None:
     """What else ends an open trio depends on whether its position is covered."""
-    return first_that_applies(UNCOVERED if is_uncovered(trio) else COVERED, trio)
+    naked = is_uncovered(trio) and not left_unprotected(trio)
+    return first_that_applies(UNCOVERED if naked else COVERED, trio)
 
 
 OPEN: Final[tuple[TransitionRule, ...]] = (

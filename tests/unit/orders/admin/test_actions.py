@@ -139,6 +139,8 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
         ("answer_cancel", "cancel"),
         ("answer_adopt", "place"),
         ("drift_policy", "place"),
+        ("leave_unprotected", "close"),
+        ("protect_again", "place"),
         ("validate", "view"),
     ],
 )
@@ -157,6 +159,8 @@ def test_a_verb_wants_its_own_permission(desk: Desk, verb: str, permission: str)
         "quantity": "0.01",
         "targets": "104000:50",
         "bound": "99500",
+        "minutes": "30",
+        "typed": f"unprotected {trio.pk}",
     }
     assert lacking.post(verb_url(verb, trio), sent).status_code == 403
     assert everything(trio) == before

@@ -168,6 +168,7 @@ def test_a_script_places_looks_cancels_and_closes() -> None:
             "settings_changed": "ASK",
             "own_orders": "LEAVE",
         },
+        "unprotected": None,
     }
     assert legs == {
         "STOP_LOSS": {

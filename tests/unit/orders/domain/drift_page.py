@@ -14,8 +14,7 @@ HEAD: Final = """# Drift policy
 
 What is done when somebody acts on the exchange beside us, in its app say, while a trio is open. For each act one response holds: the trio's own choice, else its
 account's, else the first of the table, which is what is safe. No response leaves a position without a stop-loss, and cover comes before all of them.
-How to choose: [manage an open trio](../how-to/manage-an-open-trio.md#choose-what-happens-when-somebody-acts-outside). Why so:
-[0045](../decisions/0045-drift-has-a-policy.md). This page is made by `.venv/bin/python -m tests.unit.orders.domain.drift_page`; each row is a test
+[How to choose](../how-to/manage-an-open-trio.md#choose-what-happens-when-somebody-acts-outside). Why so: [0045](../decisions/0045-drift-has-a-policy.md). This page is made by `.venv/bin/python -m tests.unit.orders.domain.drift_page`; each row is a test
 (`tests/unit/orders/placement/test_drift.py`).
 
 | when | response | what happens | notice |
