@@ -102,6 +102,52 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{STORIES}::test_what_a_person_answered_is_not_closed_by_a_later_policy",),
     ),
     Guard(
+        "left unprotected for the stated time alone",
+        "P4",
+        "a trio that a person left unprotected for half an hour is left so for good",
+        (
+            Removal(
+                DRIFTS,
+                "until is not None and trio.now < until and trio.state",
+                "until is not None and trio.state",
+            ),
+        ),
+        (f"{DECIDED}::test_what_a_person_left_unprotected_is_protected_the_moment_the_time_is_over",),
+    ),
+    Guard(
+        "only a stop that somebody cancelled stays away",
+        "P4",
+        "the exchange forgets the stop of a trio that may be left unprotected, and nothing takes its place",
+        (
+            Removal(
+                DRIFTS,
+                "    return stands and stop_cancelled_outside(trio)",
+                "    return stands",
+            ),
+        ),
+        (f"{DECIDED}::test_a_stop_that_goes_in_another_way_is_placed_again_at_once",),
+    ),
+    Guard(
+        "a gap that was wanted counts from its end",
+        "P3",
+        "the stop that goes out at the end of the stated time has no time to be acknowledged, and the position is closed",
+        (
+            Removal(
+                DRIFTS,
+                "    if (known is None or wanted) and is_uncovered(trio):",
+                "    if known is None and is_uncovered(trio):",
+            ),
+        ),
+        (f"{DECIDED}::test_what_a_person_left_unprotected_is_protected_the_moment_the_time_is_over",),
+    ),
+    Guard(
+        "leaving unprotected is typed",
+        "P10",
+        "a click, or a script with a wrong number, leaves a trio without its stop",
+        (Removal("orders/drift.py", "    if typed.strip().lower() != unprotected_words(trio_id):", "    if False:"),),
+        ("tests/unit/orders/placement/test_unprotected.py::test_only_a_person_who_types_it_for_at_most_a_day_leaves_it_unprotected",),
+    ),
+    Guard(
         "a reversed position is adopted once",
         "P2",
         "two processes answer for the policy, and the question stays or a second trio is made",

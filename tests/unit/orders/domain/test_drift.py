@@ -139,3 +139,46 @@ def test_a_changed_setting_that_is_asked_about_closes_by_policy(kind: QuestionKi
     assert decide(asking).trio.cause is Cause.DRIFT
     other = replace(asking, question=Question(QuestionKind.SYMBOL_STOPPED, {}))
     assert decide(other).trio.state is S.OPEN
+
+
+# --- left unprotected by a person -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", [DriftPolicy(), CLOSES], ids=["protects again", "closes"])
+def test_what_a_person_left_unprotected_rests_until_the_stated_time_whatever_the_policy(
+    policy: DriftPolicy,
+) -> None:
+    naked = replace(open_with(cancelled(), policy=policy), unprotected_until=NOW + 60_000)
+    decision = decide(naked)
+    assert (decision.trio.state, decision.step) == (S.OPEN, Rest(NOW + 60_000))
+    assert decision.uncovered, "and it counts as what it is"
+    # not even where the price has passed its level
+    passed = replace(naked, slot=replace(naked.slot, mark_price=naked.spec.stop_loss, mark_as_of=NOW_TS))
+    assert decide(passed).trio.state is S.OPEN
+
+
+@pytest.mark.parametrize("policy", [DriftPolicy(), CLOSES], ids=["protects again", "closes"])
+def test_what_a_person_left_unprotected_is_protected_the_moment_the_time_is_over(policy: DriftPolicy) -> None:
+    # Given a gap that has been known, and wanted, for an hour
+    naked = replace(
+        open_with(cancelled(ended_ts=NOW_TS - 3_600_000), policy=policy),
+        unprotected_until=NOW,
+        uncovered_known_at=NOW - 3_600_000,
+    )
+
+    # When its time is over, a stop goes out, with the usual time to be acknowledged
+    decision = decide(naked)
+    assert isinstance(decision.step, Submit)
+    assert (decision.trio.state, decision.trio.uncovered_known_at) == (S.OPEN, NOW)
+
+    # Then it is waited for
+    sent = stop(LegState.SUBMITTED, generation=2)
+    waited = replace(naked, legs=(*naked.legs, sent), unprotected_until=None, uncovered_known_at=NOW - 100)
+    assert decide(waited).trio.state is S.OPEN
+
+
+@pytest.mark.parametrize("state", [LegState.EXPIRED, LegState.WRITTEN_OFF])
+def test_a_stop_that_goes_in_another_way_is_placed_again_at_once(state: LegState) -> None:
+    gone = stop(state, **GONE)
+    seen = replace(open_with(gone, as_of=NOW_TS - 10), unprotected_until=NOW + 60_000)
+    assert isinstance(decide(seen).step, Submit)
