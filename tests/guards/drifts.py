@@ -144,8 +144,16 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "leaving unprotected is typed",
         "P10",
         "a click, or a script with a wrong number, leaves a trio without its stop",
-        (Removal("orders/drift.py", "    if typed.strip().lower() != unprotected_words(trio_id):", "    if False:"),),
-        ("tests/unit/orders/placement/test_unprotected.py::test_only_a_person_who_types_it_for_at_most_a_day_leaves_it_unprotected",),
+        (
+            Removal(
+                "orders/drift.py",
+                "    if typed.strip().lower() != unprotected_words(trio_id):",
+                "    if False:",
+            ),
+        ),
+        (
+            "tests/unit/orders/placement/test_unprotected.py::test_only_a_person_who_types_it_for_at_most_a_day_leaves_it_unprotected",
+        ),
     ),
     Guard(
         "a reversed position is adopted once",
