@@ -190,6 +190,8 @@ def test_a_page_offers_only_what_one_may_do_and_what_makes_sense(desk: Desk, ope
         "cancel",
         "refresh",
         "place_again",
+        "drift_policy",
+        "leave_unprotected",
     }
     assert offered(a_clerk("view", "cancel"), standing) == {"cancel"}
     TrioOrder.objects.filter(pk=standing.pk).update(
