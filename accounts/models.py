@@ -132,6 +132,11 @@ class SymbolSetting(models.Model):
         editable=False,
         help_text="The margin type before a change that open trios have not asked about yet.",
     )
+    leverage_was = models.PositiveSmallIntegerField(
+        null=True,
+        editable=False,
+        help_text="The leverage before a change that open trios have not asked about yet.",
+    )
     wanted_leverage = models.PositiveSmallIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(125)]
     )

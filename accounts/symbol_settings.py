@@ -41,6 +41,12 @@ def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) ->
             return ""
         return row.margin_type_was or (row.margin_type if row.margin_type != config.margin_type.value else "")
 
+    def leverage_was(config: SymbolConfig) -> int | None:
+        row = known.get(config.symbol)
+        if row is None or row.leverage is None:
+            return None
+        return row.leverage_was or (row.leverage if row.leverage != config.leverage else None)
+
     def differs(config: SymbolConfig) -> bool:
         row = known.get(config.symbol)
         return row is None or (row.leverage, row.margin_type) != (config.leverage, config.margin_type.value)
@@ -52,6 +58,7 @@ def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) ->
             leverage=config.leverage,
             margin_type=config.margin_type.value,
             margin_type_was=was(config),
+            leverage_was=leverage_was(config),
             read_at=now,
         )
         for config in configs
@@ -61,7 +68,7 @@ def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) ->
         rows,
         update_conflicts=True,
         unique_fields=["account", "symbol"],
-        update_fields=["leverage", "margin_type", "margin_type_was", "read_at"],
+        update_fields=["leverage", "leverage_was", "margin_type", "margin_type_was", "read_at"],
     )
     return len(configs)
 

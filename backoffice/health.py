@@ -18,7 +18,8 @@ from accounts.rate_budget import addresses_closed
 from infrastructure import job_queue as redis_queues
 from infrastructure.connections import database_silent
 from local_servers.manager import EmbeddedServersError
-from orders.models import Heartbeat
+from orders.models import Heartbeat, TrioOrder
+from orders.selectors import unprotected_sentence
 
 HEALTH_PATH: Final = "/healthz"
 QUEUE_SILENT: Final = (
@@ -33,7 +34,8 @@ BEAT_LATE: Final = timedelta(seconds=3)  # it beats four times a second: older t
 def healthz(request: HttpRequest) -> JsonResponse:
     """Answer 200 when database and Redis answer, a runworker lives and the exchange serves us, 503 otherwise.
 
-    ``problems`` names each that does not, in a sentence; ``degraded`` says who bars an address of ours, and until when.
+    ``problems`` names each that does not, in a sentence; ``degraded`` says who bars an address of ours, and until when;
+    ``unprotected`` names the trios that a person has left without a stop for a time, which is no trouble of ours.
     """
     database = _database_problem()
     report: dict[str, Any] = {
@@ -62,6 +64,10 @@ def healthz(request: HttpRequest) -> JsonResponse:
             "message": row.closure,
         }
         for row in (closures() if report["database"] else ())
+    ]
+    report["unprotected"] = [
+        {"trio": trio.pk, "message": unprotected_sentence(trio)}
+        for trio in (left_unprotected() if report["database"] else ())
     ]
     report["problems"] = problems
     report["ok"] = not (problems or report["degraded"])
@@ -112,6 +118,14 @@ def closures() -> list[EgressLimits]:
     """Return the addresses that the exchange does not serve at present."""
     try:
         return addresses_closed()
+    except DatabaseError:
+        return []
+
+
+def left_unprotected() -> list[TrioOrder]:
+    """Return the trios that a person has left unprotected for a time."""
+    try:
+        return list(TrioOrder.objects.filter(holds_slot=True, outside__has_key="unprotected").order_by("id"))
     except DatabaseError:
         return []
 

@@ -24,6 +24,7 @@ ENTRIES: Final = (
     ("Signals", "Replays", "replay", "signals", "replayrun"),
     ("Set-up", "Accounts", "key", "accounts", "exchangeaccount"),
     ("Set-up", "Limits", "speed", "orders", "risklimit"),
+    ("Set-up", "Drift policies", "alt_route", "orders", "driftchoices"),
     ("Set-up", "Sizing", "straighten", "signals", "sizingrule"),
     ("Set-up", "Symbols", "currency_bitcoin", "orders", "symbol"),
     ("Set-up", "Leverage and margin", "tune", "accounts", "symbolsetting"),

@@ -50,7 +50,7 @@ VERDICT_COLOURS: Final = {
 # How a trio ended, where it is not known what it brought: no colour calls that a win.
 RESULT_COLOURS: Final = {
     "TAKE_PROFIT": "default", "STOP_LOSS": "warning", "LIQUIDATED": "danger", "UNCOVERED": "danger",
-    "ADL": "danger", "SETTLEMENT": "warning", "DELIVERY": "warning", "LEVEL_PASSED": "danger", "OUTSIDE": "warning", "LATE": "warning",
+    "ADL": "danger", "SETTLEMENT": "warning", "DELIVERY": "warning", "LEVEL_PASSED": "danger", "OUTSIDE": "warning", "DRIFT": "warning", "LATE": "warning",
 }
 # fmt: on
 # Green and red are for won and lost alone.

@@ -37,7 +37,15 @@ from orders.exchange_data.clock import from_ms, to_ms
 from orders.models import Outcome, Slot, Symbol, TrioOrder
 from orders.queueing.market_at_hand import FundsSeen, funds_seen
 from orders.results import planned_of
-from orders.selectors import NetConverted, NetPnl, leg_size, net_converted, net_pnl, trios_alive
+from orders.selectors import (
+    NetConverted,
+    NetPnl,
+    leg_size,
+    net_converted,
+    net_pnl,
+    trios_alive,
+    unprotected_sentence,
+)
 
 OPEN_MAX: Final = 500  # trios that are worked out; the list has them all
 CURVE_DAYS: Final = 30
@@ -102,7 +110,12 @@ class OpenTrio:
 
     @property
     def is_unprotected(self) -> bool:
-        return self.trio.uncovered_known_at is not None
+        return self.trio.uncovered_known_at is not None or self.trio.unprotected_until is not None
+
+    @property
+    def left_unprotected(self) -> str:
+        """That a person has it left unprotected, and until when; empty where nobody does."""
+        return unprotected_sentence(self.trio)
 
     @property
     def at_risk(self) -> Decimal | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -17,13 +17,14 @@ from django.utils import timezone
 from accounts.gateways import limits_of
 from exchange.types import ZERO
 from orders.domain.average import running_average
-from orders.domain.enums import ENDS, OPENING, Form, Role, TrioState
+from orders.domain.enums import ENDS, OPENING, Form, LegState, Role, TrioState
 from orders.domain.rounding import plain, signed
 from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
 from orders.domain.validation import TAKER_FEE
 from orders.models import Clock, Leg, TrioOrder, Watch
 
 WATCH_SILENT_FOR: Final = timedelta(seconds=10)
+RESTING_NOW: Final = tuple(state.value for state in LegState if state.is_live)
 ENDED: Final = tuple(sorted(state.value for state in ENDS))
 # The accounts that share an address, and the symbols on which a trio of theirs lives. One that cannot be reached
 # costs nothing, so it stretches nobody's intervals.
@@ -284,3 +285,18 @@ def entry_cost(trio: TrioOrder) -> EntryCost | None:
 def leg_size(leg: Leg) -> str:
     """Return how much an order is meant for, in words."""
     return "whole position" if leg.form == Form.CLOSE_POSITION else plain(leg.quantity)
+
+
+def unprotected_sentence(trio: TrioOrder) -> str:
+    """Say that a person has a trio left unprotected, until when, and whether a stop rests; nothing where nobody does."""
+    said = trio.outside.get("unprotected")
+    if said is None or trio.is_over:
+        return ""
+    until = datetime.fromtimestamp(said["until"] / 1000, tz=UTC)
+    rests = trio.legs.filter(role=Role.STOP_LOSS, state__in=RESTING_NOW, acknowledged=True).exists()
+    what = (
+        "its stop-loss still rests, and is not placed again if it is cancelled"
+        if rests
+        else "it has NO stop-loss"
+    )
+    return f"Left unprotected until {until:%Y-%m-%d %H:%M:%S} UTC by {said['by']}: {what}."

@@ -23,11 +23,21 @@ from orders.domain.level_moves import (
     level_check,
     standing_check,
 )
-from orders.domain.operator_questions import Choice
+from orders.domain.operator_questions import Choice, Question
 from orders.domain.rounding import plain, shown
 from orders.domain.shares import part_targets_problems
 from orders.domain.size_changes import add_standing_check, part_close_quantity, size_standing_check
-from orders.domain.snapshot import ChangeEnd, LegView, SizeWish, TrioSnapshot
+from orders.domain.snapshot import ChangeEnd, LegView, SizeWish, Stranger, TrioSnapshot
+from orders.drift import (
+    drift_choose,
+    drift_holds,
+    drift_policy_of,
+    drift_rows,
+    reversed_adopt,
+    trio_leave_unprotected,
+    trio_protect_again,
+    unprotected_words,
+)
 from orders.exchange_data.clock import to_ms
 from orders.follow_verbs import (
     break_even_after_target,
@@ -50,6 +60,7 @@ from orders.models import (
     Symbol,
     TrioOrder,
 )
+from orders.placement.adoption import foreign_add
 from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import rows_read
 from orders.queueing.check import add_check, margin_needed, market_of, trio_check, trios_check
@@ -57,6 +68,7 @@ from orders.queueing.market import Funds, Reading, funds_read, market_read, mark
 from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
 from orders.queueing.surroundings import surroundings
 from orders.reversal import reversal_sentence, reversals_drop, trio_reverse
+from orders.selectors import unprotected_sentence
 from orders.specs import part_targets_of, part_targets_read, part_targets_text
 from orders.story import change_sentence, note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
@@ -71,6 +83,10 @@ __all__ = [  # what else callers of the verbs need; its rooms are below
     "break_even_after_target",
     "break_even_reached",
     "chase_step",
+    "drift_choose",
+    "drift_holds",
+    "drift_policy_of",
+    "drift_rows",
     "funds_read",
     "margin_needed",
     "market_read",
@@ -85,11 +101,15 @@ __all__ = [  # what else callers of the verbs need; its rooms are below
     "trio_chase",
     "trio_chase_off",
     "trio_check",
+    "trio_leave_unprotected",
+    "trio_protect_again",
     "trio_reverse",
     "trio_trail",
     "trio_trail_off",
     "trios_check",
     "trios_queue",
+    "unprotected_sentence",
+    "unprotected_words",
 ]
 
 
@@ -193,27 +213,21 @@ def trio_answer(
 
     The answer sticks: that question is not asked again until a fact on which it rests has changed. ``shown``: the
     number of the question that a screen showed (``question_shown``). Raises IllegalTransition when there is no open
-    question, when it is not the one that was shown, or when it has no such answer.
+    question, when it is not the one that was shown, or when it has no such answer; TrioRefused where a position may not
+    be adopted.
     """
+    if choice is Choice.ADOPT:
+        _question_checked(TrioOrder.objects.get(pk=trio_id), choice, shown)
+        reversed_adopt(trio_id, by=by)
+        return TrioOrder.objects.get(pk=trio_id)
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio = TrioOrder.objects.get(pk=trio_id)
-        question = trio.asked
-        if question is None:
-            raise IllegalTransition(f"Trio {trio_id} has no open question (any more).")
-        if shown == "":
-            raise IllegalTransition(
-                "This request does not say which question it answers. Open the trio and answer what it asks. "
-                "Nothing was answered."
-            )
-        if shown is not None and shown != question_shown(trio):
-            raise IllegalTransition(
-                f"Trio {trio_id} asks something else now: {question.sentence} Nothing was answered."
-            )
-        if choice not in question.choices:
-            raise IllegalTransition(
-                f"“{choice.words}” is not an answer to what trio {trio_id} asks: {question.sentence}"
-            )
-        came_of = {Choice.LEAVE: "left as it is", Choice.CLOSE: "closed at market, as answered"}[choice]
+        question = _question_checked(trio, choice, shown)
+        came_of = {
+            Choice.LEAVE: "left as it is",
+            Choice.CLOSE: "closed at market, as answered",
+            Choice.CANCEL: "those orders are cancelled, as answered",
+        }[choice]
         note(
             trio, "answer", f"“{question.sentence}”: {came_of} by {by}.", at=now,
             by=by, choice=choice, question=question.kind.value, facts=dict(question.facts),
@@ -223,9 +237,34 @@ def trio_answer(
         trio.wake_at = now
         if choice is Choice.CLOSE:
             trio.close_wanted_at = trio.close_wanted_at or now
-        trio.save(update_fields=[*TrioOrder.QUESTION_FIELDS, "wake_at", "close_wanted_at", "updated_at"])
+        elif choice is Choice.CANCEL:
+            foreign_add(trio, (Stranger(**order) for order in question.facts["found"]))
+        trio.save(
+            update_fields=[*TrioOrder.QUESTION_FIELDS, "outside", "wake_at", "close_wanted_at", "updated_at"]
+        )
         job_queue.ring(jobs.advance, trio_id)
     return trio
+
+
+def _question_checked(trio: TrioOrder, choice: Choice, shown: str | None) -> Question:
+    """Return what the trio asks. Raises IllegalTransition when this is no answer to it."""
+    question = trio.asked
+    if question is None:
+        raise IllegalTransition(f"Trio {trio.pk} has no open question (any more).")
+    if shown == "":
+        raise IllegalTransition(
+            "This request does not say which question it answers. Open the trio and answer what it asks. "
+            "Nothing was answered."
+        )
+    if shown is not None and shown != question_shown(trio):
+        raise IllegalTransition(
+            f"Trio {trio.pk} asks something else now: {question.sentence} Nothing was answered."
+        )
+    if choice not in question.choices:
+        raise IllegalTransition(
+            f"“{choice.words}” is not an answer to what trio {trio.pk} asks: {question.sentence}"
+        )
+    return question
 
 
 def trio_place_again(*, trio_id: int, by: str) -> TrioOrder:

@@ -8,16 +8,20 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import Q
 
 from infrastructure.rows import row_append, row_insert, row_new, row_update
+from orders.domain.drift import SETTINGS_QUESTIONS, Response
 from orders.domain.enums import Role
-from orders.domain.operator_questions import ASKED_ONCE, Kept, Question, QuestionKind
+from orders.domain.operator_questions import ASKED_ONCE, Choice, Kept, Question, QuestionKind
 from orders.domain.rounding import plain
 from orders.domain.snapshot import ChangeEnd, MoveEnd, SizeEnd
 from orders.exchange_data.clock import db_now
-from orders.models import EntryChangeWish, LevelMove, SizeChange, TrioEvent, TrioOrder
+from orders.models import DriftChoices, EntryChangeWish, LevelMove, SizeChange, TrioEvent, TrioOrder
+from orders.models.drift import drift_policy
 from orders.trio_lock import locked
 
+BY_POLICY = "drift policy"  # who answers, where no person does
 WAKE = "UPDATE orders_trioorder SET wake_at = %s WHERE id = %s"
 
 
@@ -159,6 +163,21 @@ def question_over(trio: TrioOrder, *, at: datetime, answered: bool) -> None:
     trio.question_number = None if waiting is None else waiting.number
 
 
+def question_answer_by_policy(trio: TrioOrder, question: Question, choice: Choice, *, at: datetime) -> None:
+    """Write down a question with the answer that the drift policy gives. It sticks like a person's; the caller saves ``QUESTION_FIELDS``."""
+    if trio.asked is not None and question.same_as(trio.asked):
+        number = question_number(trio, at=at)
+        question_over(trio, at=at, answered=True)
+    else:
+        number = _question_note(trio, question, at=at)
+        trio.kept = [*trio.kept, Kept(number, question, answered=True)]
+    text = f"“{question.sentence}”: {choice.words.lower()}, by the {BY_POLICY}."
+    note(
+        trio, "answer", text, at=at, by=BY_POLICY, choice=choice, question=question.kind.value,
+        facts=dict(question.facts), number=number,
+    )  # fmt: skip
+
+
 def question_withdraw(trio: TrioOrder, *, at: datetime) -> None:
     """Ask a person no more: what the question is about is over. The caller saves ``QUESTION_FIELDS``."""
     note(trio, "question", f"Not asked any more, for it is over: {trio.question}", at=at)
@@ -198,8 +217,19 @@ def _question_note(trio: TrioOrder, question: Question, *, at: datetime) -> int:
     return line.pk
 
 
+def _closes(trio: TrioOrder, question: Question) -> bool:
+    """Does the trio's drift policy answer this with a close?"""
+    if question.kind not in SETTINGS_QUESTIONS:
+        return False
+    rows = DriftChoices.objects.filter(Q(trio=None) | Q(trio=trio), account=trio.account_id)
+    return drift_policy(list(rows)).settings_changed is Response.CLOSE
+
+
 def question_put(trio_id: int, question: Question) -> Put:
-    """Have a trio ask a person about a change on its account or symbol, once for each change."""
+    """Have a trio ask a person about a change on its account or symbol, once for each change.
+
+    Something that is being asked comes first, unless the drift policy answers this one with a close.
+    """
 
     def put(now: datetime) -> Put:
         trio = TrioOrder.objects.get(pk=trio_id)
@@ -208,7 +238,9 @@ def question_put(trio_id: int, question: Question) -> Put:
         )
         if trio.is_over or known.exists():
             return Put.KNOWN
-        if trio.question_kind:  # that one comes first; this one is asked with the next look
+        if trio.question_kind and not _closes(
+            trio, question
+        ):  # that one comes first; this one is asked with the next look
             return Put.LATER
         question_ask(trio, question, at=now)
         row_update(trio, *TrioOrder.QUESTION_FIELDS, "updated_at")

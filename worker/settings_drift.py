@@ -10,8 +10,10 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.gateways import exchange_for, refusal_of
@@ -82,24 +84,44 @@ def margins_look(account: ExchangeAccount) -> set[int]:
     """Read leverage and margin types. Returns the trios that ask now. Raises AccountsError."""
     symbol_settings_read(account)
     asks: set[int] = set()
-    for setting in SymbolSetting.objects.filter(account=account).exclude(margin_type_was=""):
-        asked, all_know = set[int](), True
-        if setting.margin_type_was != setting.margin_type:
-            facts = {
-                "account": account.name,
-                "symbol": setting.symbol,
-                "margin_type": setting.margin_type,
-                "was": setting.margin_type_was,
-                "seen": _utc(setting.read_at),
-            }
-            asked, all_know = _ask(
-                _living(account, setting.symbol), Question(QuestionKind.MARGIN_TYPE_CHANGED, facts)
-            )
-        if all_know:
-            reported = SymbolSetting.objects.filter(pk=setting.pk, margin_type=setting.margin_type)
-            reported.update(margin_type_was="")
-        asks |= asked
+    changed = SymbolSetting.objects.filter(~Q(margin_type_was="") | Q(leverage_was__isnull=False))
+    for setting in changed.filter(account=account):
+        asks |= _margin_type_asked(account, setting) | _leverage_asked(account, setting)
     return asks
+
+
+def _margin_type_asked(account: ExchangeAccount, setting: SymbolSetting) -> set[int]:
+    if not setting.margin_type_was:
+        return set()
+    asked, all_know = set[int](), True
+    if setting.margin_type_was != setting.margin_type:
+        facts = _facts(account, setting) | {
+            "margin_type": setting.margin_type,
+            "was": setting.margin_type_was,
+        }
+        question = Question(QuestionKind.MARGIN_TYPE_CHANGED, facts)
+        asked, all_know = _ask(_living(account, setting.symbol), question)
+    if all_know:
+        reported = SymbolSetting.objects.filter(pk=setting.pk, margin_type=setting.margin_type)
+        reported.update(margin_type_was="")
+    return asked
+
+
+def _leverage_asked(account: ExchangeAccount, setting: SymbolSetting) -> set[int]:
+    if setting.leverage_was is None:
+        return set()
+    asked, all_know = set[int](), True
+    if setting.leverage_was != setting.leverage:
+        facts = _facts(account, setting) | {"leverage": setting.leverage, "was": setting.leverage_was}
+        question = Question(QuestionKind.LEVERAGE_CHANGED, facts)
+        asked, all_know = _ask(_living(account, setting.symbol), question)
+    if all_know:
+        SymbolSetting.objects.filter(pk=setting.pk, leverage=setting.leverage).update(leverage_was=None)
+    return asked
+
+
+def _facts(account: ExchangeAccount, setting: SymbolSetting) -> dict[str, Any]:
+    return {"account": account.name, "symbol": setting.symbol, "seen": _utc(setting.read_at)}
 
 
 def brackets_look(account: ExchangeAccount) -> set[int]:

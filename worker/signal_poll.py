@@ -7,6 +7,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from infrastructure.connections import connection_look_after
+from orders.drift import reversed_carry, reversed_due
 from orders.reversal import reversal_carry, reversals_due
 from signals.services import signals_waiting
 from worker.signal_execution import signals_execute
@@ -21,6 +22,7 @@ class SignalPoll:
     """One thread of its own, so that protection never waits for a signal."""
 
     name = "signal-poll"
+    every_seconds = LOOK_SECONDS
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=self.name)
@@ -28,11 +30,11 @@ class SignalPoll:
         self._looking: Future[None] | None = None
 
     def poll(self) -> None:
-        """Look, four times a second, unless the look before is still under way."""
+        """Look, once in ``every_seconds``, unless the look before is still under way."""
         now = time.monotonic()
         if now < self._at or (self._looking is not None and not self._looking.done()):
             return
-        self._at = now + LOOK_SECONDS
+        self._at = now + self.every_seconds
         self._looking = self._pool.submit(self._look)
 
     def stop(self) -> None:
@@ -59,3 +61,18 @@ class ReversalPoll(SignalPoll):
                 reversal_carry(trio_id)
         except Exception:
             logger.exception("a reversal could not be carried out; tried again")
+
+
+class ReversedPoll(SignalPoll):
+    """The same for positions that were turned round outside, which a policy adopts, or which are gone."""
+
+    name = "reversed-poll"
+    every_seconds = 1.0
+
+    def _look(self) -> None:
+        connection_look_after()
+        try:
+            for trio_id, adopts in reversed_due():
+                reversed_carry(trio_id, adopts=adopts)
+        except Exception:
+            logger.exception("a reversed position could not be seen to; tried again")

@@ -32,6 +32,7 @@ from exchange.types import (
 )
 from orders.domain.enums import LegState, Source
 from orders.domain.rounding import plain
+from orders.domain.snapshot import Stranger
 from orders.exchange_data.clock import clock_renew, db_now, exchange_now_ms
 from orders.models import Leg, Watch
 from orders.placement.ingest import book_fill, flat_view, order_seen, record_position
@@ -260,12 +261,14 @@ def _strangers(account: ExchangeAccount, orders: Iterable[OrderView], *, at: int
     return [order for order in strange if (order.symbol, order.order_id) not in born]
 
 
-def _by_slot(account: ExchangeAccount, strangers: Iterable[OrderView]) -> dict[SlotKey, list[str]]:
-    found: dict[SlotKey, list[str]] = {}
+def _by_slot(account: ExchangeAccount, strangers: Iterable[OrderView]) -> dict[SlotKey, list[Stranger]]:
+    found: dict[SlotKey, list[Stranger]] = {}
     one_way = account.position_mode == PositionMode.ONE_WAY
     for order in strangers:
         side = PositionSide.BOTH if one_way else order.position_side
-        found.setdefault((order.symbol, side), []).append(_describe(order))
+        found.setdefault((order.symbol, side), []).append(
+            Stranger(order.client_id, order.conditional, _describe(order))
+        )
     return found
 
 

@@ -33,6 +33,8 @@ from orders.admin.forms import (
     ChangeEntryForm,
     ChaseForm,
     ClosePartForm,
+    DriftPolicyForm,
+    LeaveUnprotectedForm,
     MoveStopForm,
     MoveTargetForm,
     PlaceForm,
@@ -42,6 +44,7 @@ from orders.admin.forms import (
     part_of,
     seen_of,
 )
+from orders.domain.drift import DRIFTS_WITH_CHOICE
 from orders.domain.enums import LegState, Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
@@ -57,7 +60,12 @@ else:
     MixinBase = object
 
 SELECTION_MAX: Final = 100
-ANSWERS: Final = {Choice.LEAVE: "answer", Choice.CLOSE: "answer_close"}
+ANSWERS: Final = {
+    Choice.LEAVE: "answer",
+    Choice.CLOSE: "answer_close",
+    Choice.CANCEL: "answer_cancel",
+    Choice.ADOPT: "answer_adopt",
+}
 QUEUE_SILENT: Final = (
     "The queue (Redis) does not answer. Stops, closes and cancels go on without it; placing waits until "
     "it is back, and a trio that is not placed in time expires."
@@ -123,6 +131,40 @@ def answer(trio: TrioOrder, by: str, question: str = "") -> str:
 def answer_close(trio: TrioOrder, by: str, question: str = "") -> str:
     services.trio_answer(trio_id=trio.pk, by=by, choice=Choice.CLOSE, shown=question)
     return f"{trio}: answered; close at market requested."
+
+
+def answer_cancel(trio: TrioOrder, by: str, question: str = "") -> str:
+    services.trio_answer(trio_id=trio.pk, by=by, choice=Choice.CANCEL, shown=question)
+    return (
+        f"{trio}: answered; those orders are cancelled by their ids once our stop-loss and take-profit stand."
+    )
+
+
+def answer_adopt(trio: TrioOrder, by: str, question: str = "") -> str:
+    services.trio_answer(trio_id=trio.pk, by=by, choice=Choice.ADOPT, shown=question)
+    return f"{trio}: answered; the position is adopted and protected as a trio of its own."
+
+
+def drift_policy(trio: TrioOrder, by: str, **chosen: Any) -> str:
+    row = services.drift_choose(account=trio.account, trio_id=trio.pk, chosen=chosen, by=by)
+    said = ", ".join(
+        f"{drift.words}: {row.chosen[drift.field]}"
+        for drift in DRIFTS_WITH_CHOICE
+        if drift.field in row.chosen
+    )
+    return f"{trio}: its drift policy holds now. {said or 'It is its account’s'}."
+
+
+def leave_unprotected(trio: TrioOrder, by: str, minutes: int | str = "", typed: str = "") -> str:
+    if not isinstance(minutes, int):
+        raise RuleBroken("minutes", "Say for how many minutes. It stays protected.")
+    after = services.trio_leave_unprotected(trio_id=trio.pk, minutes=minutes, typed=typed, by=by)
+    return f"{trio}: {services.unprotected_sentence(after)}"
+
+
+def protect_again(trio: TrioOrder, by: str) -> str:
+    services.trio_protect_again(trio_id=trio.pk, by=by)
+    return f"{trio}: protected again at once."
 
 
 def move_stop(trio: TrioOrder, by: str, level: Decimal | str = "") -> str:
@@ -400,6 +442,70 @@ ANSWER_CLOSE: Final = TrioAction(
 )
 
 
+ANSWER_CANCEL: Final = TrioAction(
+    name="answer_cancel",
+    perform=answer_cancel,
+    permission="cancel",
+    label="Answer: cancel those orders",
+    icon="remove_done",
+    question="Answer with “cancel those orders”?",
+    explanation="The question is answered, and the orders that it names are cancelled by their ids once our stop-loss and take-profit stand.",
+    button="Cancel them",
+    form=AnswerForm,
+    carries="question",
+)
+ANSWER_ADOPT: Final = TrioAction(
+    name="answer_adopt",
+    perform=answer_adopt,
+    permission="place",
+    label="Answer: adopt the position",
+    icon="add_moderator",
+    question="Answer with “adopt the position”?",
+    explanation="The position that is there now becomes a trio, its stop-loss and take-profit as far from its entry, in percent, as this trio's were at first.",
+    button="Adopt it",
+    form=AnswerForm,
+    carries="question",
+)
+DRIFT_POLICY: Final = TrioAction(
+    name="drift_policy",
+    perform=drift_policy,
+    permission="move",
+    label="Drift policy",
+    icon="alt_route",
+    question="What is done when somebody acts outside?",
+    explanation="For this trio alone, whatever its account has. It holds at once. What is chosen never leaves the position without a stop-loss.",
+    button="Choose",
+    form=DriftPolicyForm,
+    carries=" ".join(drift.field for drift in DRIFTS_WITH_CHOICE),
+)
+
+
+LEAVE_UNPROTECTED: Final = TrioAction(
+    name="leave_unprotected",
+    perform=leave_unprotected,
+    permission="close",
+    label="Leave unprotected",
+    icon="gpp_bad",
+    variant=ActionVariant.DANGER,
+    question="Leave it unprotected for a time?",
+    explanation="A stop-loss that you cancel in the exchange's app is not placed again until the time is over. Nothing is cancelled by this. The position can lose all of its margin meanwhile; the trio is shown as unprotected all the while, and protected again the moment the time is over.",
+    button="Leave it unprotected",
+    form=LeaveUnprotectedForm,
+    carries="minutes typed",
+)
+PROTECT_AGAIN: Final = TrioAction(
+    name="protect_again",
+    perform=protect_again,
+    permission="move",
+    label="Protect again",
+    icon="gpp_good",
+    variant=ActionVariant.PRIMARY,
+    question="Protect it again now?",
+    explanation="A stop-loss goes out at once where none rests.",
+    button="Protect it",
+)
+
+
 MAKE_BEFORE_BREAK: Final = (
     "The new order goes out first; the old one leaves when the exchange has acknowledged it. If it is refused, the old one "
     "stays."
@@ -610,7 +716,8 @@ class TrioActions(DialogActions, MixinBase):
     refusals = (OrdersError,)
     actions_detail: ClassVar = [
         "place", "validate", "change_entry", "chase", "chase_off", "move_stop", "break_even", "trail", "trail_off", "move_target", "close_part", "add", "set_targets",
-        "reverse", "close", "cancel", "refresh", "place_again", "answer", "answer_close",
+        "reverse", "close", "cancel", "refresh", "place_again", "drift_policy", "answer", "answer_close", "answer_cancel", "answer_adopt",
+        "leave_unprotected", "protect_again",
     ]  # fmt: skip
     actions = ("place_selected", "cancel_selected", "close_selected", "refresh_selected")
 
@@ -634,6 +741,11 @@ class TrioActions(DialogActions, MixinBase):
     refresh = page_action(REFRESH)
     answer = page_action(ANSWER)
     answer_close = page_action(ANSWER_CLOSE)
+    answer_cancel = page_action(ANSWER_CANCEL)
+    answer_adopt = page_action(ANSWER_ADOPT)
+    drift_policy = page_action(DRIFT_POLICY)
+    leave_unprotected = page_action(LEAVE_UNPROTECTED)
+    protect_again = page_action(PROTECT_AGAIN)
 
     place_selected = list_action(PLACE, "Place")
     cancel_selected = list_action(CANCEL, "Cancel the unfilled part")
@@ -699,7 +811,11 @@ class TrioActions(DialogActions, MixinBase):
         if _entry_rests(trio):
             found = ["change_entry", "chase", *(["chase_off"] if trio.is_chasing else []), *found]
         if not trio.is_entry_only:
-            found = [*found, "place_again"]
+            found = [*found, *([] if trio.is_over else ["drift_policy"]), "place_again"]
+        if trio.unprotected_until is not None and not trio.is_over:
+            found = ["protect_again", *found]
+        elif trio.trio_state is TrioState.OPEN and not trio.is_entry_only:
+            found = [*found, "leave_unprotected"]
         if (question := trio.asked) is None:
             return found
         # The answers may include a close of their own: two buttons for one thing would only confuse.

@@ -17,10 +17,11 @@ from infrastructure.admin_pages import DialogForm
 from orders import selectors, services
 from orders.admin.written_fields import WrittenField, WrittenForm
 from orders.domain import validation
+from orders.domain.drift import DRIFTS_WITH_CHOICE, SAFE
 from orders.domain.enums import Follow, Protection, Role, TargetPolicy
 from orders.domain.errors import RuleBroken, TrioRefused
 from orders.domain.rounding import plain
-from orders.models import Leg, Symbol, TrioOrder
+from orders.models import DriftChoices, Leg, Symbol, TrioOrder
 from orders.specs import part_targets_read, part_targets_text, rules_of, spec_of, spec_shown
 from orders.story import question_shown
 
@@ -450,6 +451,52 @@ class AnswerForm(ActionForm):
 
     def get_before_template_context(self, request: Any, object_id: Any = None) -> dict[str, Any]:
         return {"trio": self._trio, "question": self._trio.question if self._trio is not None else ""}
+
+
+class LeaveUnprotectedForm(ActionForm):
+    """For how long, and a confirmation that is typed."""
+
+    minutes = forms.IntegerField(
+        min_value=1,
+        max_value=24 * 60,
+        help_text="From 1 to 1440, which is a day.",
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )
+    typed = forms.CharField(
+        label="To confirm", max_length=40, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"})
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._words = services.unprotected_words(kwargs.get("object_id") or 0)
+        self.fields["typed"].help_text = f"Type “{self._words}”."
+
+    def clean_typed(self) -> str:
+        typed = str(self.cleaned_data["typed"])
+        if typed.strip().lower() != self._words:
+            raise forms.ValidationError(f"Type “{self._words}” to confirm. It stays protected.")
+        return typed
+
+
+class DriftPolicyForm(ActionForm):
+    """A response for each drift that has a choice; what holds by its account is said where nothing is chosen."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        trio = _trio_of(kwargs.get("object_id"))
+        account = SAFE if trio is None else services.drift_policy_of(trio.account)
+        row = None if trio is None else DriftChoices.objects.filter(trio=trio).first()
+        for drift in DRIFTS_WITH_CHOICE:
+            self.fields[drift.field] = forms.ChoiceField(
+                label=drift.words.capitalize(),
+                choices=[
+                    ("", f"As the account: {account.of(drift).words}"),
+                    *((response.value, response.words) for response in drift.responses),
+                ],
+                initial="" if row is None else getattr(row, drift.field),
+                required=False,
+                widget=UnfoldAdminSelectWidget(),
+            )
 
 
 def part_of(text: str, symbol: Symbol) -> dict[str, Decimal]:

@@ -365,6 +365,12 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
 
     @display(description="Trio", ordering="id")
     def name(self, trio: TrioOrder) -> str:
+        if trio.unprotected_until is not None and not trio.is_over:
+            return format_html(
+                '<span class="trio-name">#{} <span class="material-symbols-outlined trio-bad" title="{}">gpp_bad</span></span>',
+                trio.pk,
+                selectors.unprotected_sentence(trio),
+            )
         if trio.asked is None:
             return f"#{trio.pk}"
         return format_html(

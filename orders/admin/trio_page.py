@@ -24,7 +24,7 @@ from orders.follow_rows import following
 from orders.models import Fill, Leg, Request, Reversal, Slot, TrioEvent, TrioOrder, Watch
 from orders.placement.uncovered import uncovered_now
 from orders.reversal import reversal_sentence
-from orders.selectors import ENDED, NetPnl, net_converted, watch_is_kept
+from orders.selectors import ENDED, NetPnl, net_converted, unprotected_sentence, watch_is_kept
 
 BUSY: Final = frozenset(
     {
@@ -101,6 +101,7 @@ class TrioPage:
     slot_as_of: datetime | None = None
     uncovered: Gaps = field(default_factory=lambda: Gaps(0, 0))  # up to this moment
     wishes: Sequence[str] = field(default_factory=tuple)
+    unprotected: str = ""  # that a person has it left so, until when
     following: Sequence[str] = field(default_factory=tuple)  # what follows the price, a sentence each
     result_colour: str = "default"
     money: OpenTrio | None = None
@@ -151,6 +152,7 @@ def trio_page(trio_id: int) -> TrioPage:
         slot_as_of=from_ms(slot.as_of) if slot and slot.as_of else None,
         uncovered=uncovered_now(trio),
         wishes=wishes(trio),
+        unprotected=unprotected_sentence(trio),
         following=following(trio),
         money=money,
         levels=trio_desk.at_levels(money) if money is not None else (),

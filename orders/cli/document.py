@@ -7,12 +7,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from accounts.models import ExchangeAccount
 from exchange.types import ZERO
 from orders.adoption import FoundPosition, order_text
+from orders.domain.drift import DRIFTS_WITH_CHOICE
 from orders.domain.enums import Role, TrioState
 from orders.domain.rounding import on_grid, plain, shown, signed
 from orders.domain.shares import last_share
 from orders.domain.trailing import TrailUnit
+from orders.drift import drift_policy_of, drift_rows
 from orders.exchange_data.clock import from_ms
 from orders.follow_rows import following
 from orders.models import (
@@ -29,7 +32,7 @@ from orders.models import (
 from orders.models.trio import PriceFollower
 from orders.placement.uncovered import uncovered_now
 from orders.reversal import reversal_sentence
-from orders.selectors import NetPnl, net_converted, net_pnl
+from orders.selectors import NetPnl, net_converted, net_pnl, unprotected_sentence
 from orders.specs import part_targets_of
 from orders.story import change_sentence, move_sentence, size_sentence
 
@@ -58,8 +61,33 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "trail": _trail_document(trio.trails.last(), tick=tick),
         "chase": _chase_document(trio.chases.last(), tick=tick),
         "break_even": _break_even_document(trio.break_evens.last(), tick=tick),
+        "drift_policy": drift_document(trio.account, trio)["holds"],
+        "unprotected": _unprotected_document(trio),
         "changes": [_change_document(change, tick=tick, step=step) for change in trio.entry_changes.all()],
     }
+
+
+def drift_document(account: ExchangeAccount, trio: TrioOrder | None = None) -> dict[str, Any]:
+    """What holds when somebody acts outside, by drift: what was chosen here, what holds, what could be chosen."""
+    rows = drift_rows(account, trio)
+    chosen = next((row.chosen for row in rows if row.trio_id == (None if trio is None else trio.pk)), {})
+    policy = drift_policy_of(account, trio)
+    return {
+        "account": account.name,
+        "trio": None if trio is None else trio.pk,
+        "chosen": chosen,
+        "holds": {drift.field: policy.of(drift).value for drift in DRIFTS_WITH_CHOICE},
+        "choices": {drift.field: list(drift.responses) for drift in DRIFTS_WITH_CHOICE},
+    }
+
+
+def _unprotected_document(trio: TrioOrder) -> dict[str, str] | None:
+    """Who has the trio left unprotected, and until when; null where nobody does."""
+    said = trio.outside.get("unprotected")
+    if said is None or trio.is_over:
+        return None
+    times = {name: _iso(from_ms(said[name])) for name in ("since", "until")}
+    return {"by": said["by"], **times}
 
 
 def _adoption_document(adoption: dict[str, Any]) -> dict[str, Any]:
@@ -154,6 +182,8 @@ def trio_sentence(trio: TrioOrder) -> str:
         refused = f", {gaps.refused} ms of it while the exchange refused or lost a stop or exit"
         words.append(f"Uncovered for {gaps.total} ms in all{refused if gaps.refused else ''}.")
     words += following(trio)
+    if unprotected := unprotected_sentence(trio):
+        words.append(unprotected)
     if trio.asked is not None:
         words.append(f"It asks a person: {trio.question}")
     elif trio.trio_state is TrioState.QUEUED:

@@ -73,7 +73,7 @@ def exit_code(state: TrioState, *, result: str, cause: str, asks: bool, rested: 
         state is TrioState.DRY_RUN
         or (state is TrioState.CLOSED and result in SOUND_RESULTS)
         # Cancelled in the exchange's app is not what anybody requested here.
-        or (state is TrioState.CANCELLED and cause != Cause.ENTRY_CANCELLED)
+        or (state is TrioState.CANCELLED and cause not in (Cause.ENTRY_CANCELLED, Cause.DRIFT))
     )
     if not sound:
         return OTHER_END

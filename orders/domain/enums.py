@@ -153,6 +153,7 @@ class Cause(enum.StrEnum):
     SETTLEMENT = "SETTLEMENT"
     DELIVERY = "DELIVERY"
     OUTSIDE = "OUTSIDE"
+    DRIFT = "DRIFT"  # somebody acted outside, and the drift policy closes it then
     LATE = "LATE"
     # before there was one
     CANCEL_WANTED = "CANCEL_WANTED"

@@ -88,6 +88,9 @@ def standing_check(trio: TrioSnapshot, role: Role) -> None:
         raise IllegalTransition(
             f"The trio is being cancelled ({trio.state}): its {what} is not moved any more."
         )
+    until = trio.unprotected_until
+    if role is Role.STOP_LOSS and until is not None and trio.now < until:
+        raise IllegalTransition("It is left unprotected for now: protect it again, then move its stop-loss.")
     if not all(leg.state.is_final for leg in trio.every(Role.ADD)):
         raise IllegalTransition(
             f"Something is being added to it: its {what} can be moved when that has ended."

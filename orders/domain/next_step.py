@@ -10,11 +10,13 @@ from orders.domain.coverage import is_uncovered
 from orders.domain.decision.conditions import wants_cover_while_leaving
 from orders.domain.decision.cover import COVER, HOLD
 from orders.domain.decision.decide import decide
+from orders.domain.decision.drifts import left_unprotected
 from orders.domain.decision.place import PLACE, QUEUE, WITHDRAW, WORK
 from orders.domain.decision.rules import Rule
 from orders.domain.decision.silence import SILENT
 from orders.domain.decision.steps import (
     Amend,
+    AnswerByPolicy,
     AskPerson,
     Cancel,
     CancelForeign,
@@ -87,7 +89,7 @@ def _lists(trio: TrioSnapshot) -> tuple[Sequence[Rule], Sequence[Rule]]:
     if state is TrioState.WORKING:
         return (), WORK
     if state is TrioState.OPEN:
-        return (COVER, ()) if is_uncovered(trio) else ((), HOLD)
+        return (COVER, ()) if is_uncovered(trio) and not left_unprotected(trio) else ((), HOLD)
     if state in (TrioState.EXITING, TrioState.ROLLING_BACK):
         return (COVER if wants_cover_while_leaving(trio) else UNDO), ()
     return FIRST[state], ()
@@ -120,5 +122,7 @@ def _words(step: Step) -> str:
             return "Nothing more: it has ended"
         case AskPerson():
             return "Puts a question to a person"
+        case AnswerByPolicy():
+            return "Writes down what has happened outside, and what the drift policy answers"
         case WithdrawQuestion():
             return "Takes back its question: the facts are gone"

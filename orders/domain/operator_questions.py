@@ -26,10 +26,14 @@ class QuestionKind(enum.StrEnum):
     POSITION_MODE_CHANGED = "POSITION_MODE_CHANGED"
     MULTI_ASSETS_ON = "MULTI_ASSETS_ON"
     MARGIN_TYPE_CHANGED = "MARGIN_TYPE_CHANGED"
+    LEVERAGE_CHANGED = "LEVERAGE_CHANGED"
     SYMBOL_STOPPED = "SYMBOL_STOPPED"
     RULES_CHANGED = "RULES_CHANGED"
     ORDER_AMENDED = "ORDER_AMENDED"
     POSITION_ENLARGED = "POSITION_ENLARGED"
+    POSITION_REDUCED = "POSITION_REDUCED"
+    POSITION_REVERSED = "POSITION_REVERSED"
+    ORDERS_IN_SLOT = "ORDERS_IN_SLOT"
     LEG_STUCK = "LEG_STUCK"
     FAILURE = "FAILURE"
     OTHER = "OTHER"  # asked by an earlier version in words that are not understood any more
@@ -38,10 +42,17 @@ class QuestionKind(enum.StrEnum):
 class Choice(enum.StrEnum):
     LEAVE = "LEAVE"
     CLOSE = "CLOSE"
+    CANCEL = "CANCEL"  # orders that are not ours
+    ADOPT = "ADOPT"  # a position that is not ours
 
     @property
     def words(self) -> str:
-        return {"LEAVE": "Leave it as it is", "CLOSE": "Close at market"}[self.value]
+        return {
+            "LEAVE": "Leave it as it is",
+            "CLOSE": "Close at market",
+            "CANCEL": "Cancel those orders",
+            "ADOPT": "Adopt the position",
+        }[self.value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +133,12 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         (Choice.LEAVE, f"{_AS_IT_IS}, with its stop where it was"),
         _CLOSE_NOW,
     ), ("symbol", "margin_type", "was", "seen")),
+    QuestionKind.LEVERAGE_CHANGED: _Form(
+        "The leverage was changed on the exchange: {symbol} on “{account}” has {leverage} now, it had {was}. Its orders "
+        "stay; its margin and its liquidation price may have moved. (Seen {seen}.)", (
+        (Choice.LEAVE, f"{_AS_IT_IS}, with its stop where it was"),
+        _CLOSE_NOW,
+    ), ("symbol", "leverage", "was", "seen")),
     QuestionKind.SYMBOL_STOPPED: _Form(
         "{symbol} is not trading now (status {status} since {since}). Nothing new is opened on it; its orders stay on "
         "the exchange, and nothing here cancels them.", (
@@ -145,6 +162,25 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         (Choice.LEAVE, "the trio goes on, covers the whole position and closes it with its own"),
         _CLOSE_NOW,
     ), ("position",)),
+    QuestionKind.POSITION_REDUCED: _Form(
+        "{symbol} on “{account}”: the position is {position}, and {ours} of what this trio's orders made is still open by our "
+        "books; the rest was taken off outside. Stop, targets and exits are for what is left.", (
+        (Choice.LEAVE, "the trio goes on with what is left"),
+        _CLOSE_NOW,
+    ), ("position",)),
+    QuestionKind.POSITION_REVERSED: _Form(
+        "{symbol} on “{account}”: the position was reversed outside. This trio is closed; the position of {position} the "
+        "other way is not ours: nothing here covers it or closes it.{refused}", (
+        (Choice.LEAVE, "it stays yours, and nothing here protects it"),
+        (Choice.ADOPT, "it becomes a trio, its stop-loss and take-profit as far from its entry, in percent, as they were"),
+    ), ("position",)),
+    QuestionKind.ORDERS_IN_SLOT: _Form(
+        "{symbol} on “{account}”: orders that are not ours rest beside this trio: {orders}. What they open is covered and closed "
+        "with the trio; what they close, it loses.", (
+        (Choice.LEAVE, "they stay; you are asked again only about others"),
+        (Choice.CANCEL, "they are cancelled by their ids once our stop and target stand"),
+        _CLOSE_NOW,
+    ), ("ids",)),
     QuestionKind.LEG_STUCK: _Form(
         "The {what} {client_id} of {symbol} on “{account}” was triggered and neither executes nor is it gone. It may still "
         "execute and hit whatever position there is then, so the slot stays taken. Look for the order in the exchange's app "
@@ -170,6 +206,8 @@ ASKED_ONCE: Final = frozenset(
         QuestionKind.POSITION_MODE_CHANGED,
         QuestionKind.MULTI_ASSETS_ON,
         QuestionKind.MARGIN_TYPE_CHANGED,
+        QuestionKind.LEVERAGE_CHANGED,
+        QuestionKind.POSITION_REVERSED,
         QuestionKind.SYMBOL_STOPPED,
         QuestionKind.ACCOUNT_RESTRICTED,
         QuestionKind.RULES_CHANGED,

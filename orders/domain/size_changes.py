@@ -6,6 +6,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Final
 
 from exchange.types import ZERO, OrderType
+from orders.domain.decision.drifts import left_unprotected
 from orders.domain.enums import TrioState as S
 from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.fitting import lot_of
@@ -42,6 +43,10 @@ def add_standing_check(trio: TrioSnapshot) -> None:
     if not all(entry.state.is_final for entry in trio.entries):
         raise IllegalTransition(
             "Its entry still fills: something can be added when that has ended. Cancel the unfilled part, then add."
+        )
+    if left_unprotected(trio):
+        raise IllegalTransition(
+            "It is left unprotected, so nothing is added to it: protect it again, then add."
         )
     if trio.moves:
         raise IllegalTransition("A level of it is being moved: wait until that has ended, then add.")

@@ -24,6 +24,7 @@ from exchange.types import (
     TimeInForce,
     WorkingType,
 )
+from orders.domain.drift import SAFE, DriftPolicy
 from orders.domain.enums import Cause, Follow, Form, LegState, Protection, Role, TargetPolicy, TrioState
 from orders.domain.limits import Breach
 from orders.domain.operator_questions import Question
@@ -221,6 +222,15 @@ class LegView:
 
 
 @dataclass(frozen=True, slots=True)
+class Stranger:
+    """An order in the slot that belongs to no living trio of ours; ``text``: what it is, for people."""
+
+    client_id: str
+    conditional: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class SlotView:
     """The slot as the exchange last showed it. ``opposite`` is a stranger's one-way position."""
 
@@ -233,6 +243,7 @@ class SlotView:
     mark_price: Decimal | None = None
     mark_as_of: int = 0
     strangers: tuple[str, ...] = ()
+    stranger_orders: tuple[Stranger, ...] = ()  # of these, what is known by its id
     placeable: bool = False  # read lately enough, its watch alive, its stream unbroken since
     not_placeable: str = ""  # and if not, why, in words
 
@@ -393,6 +404,12 @@ class TrioSnapshot:
     adopted: bool = False  # its entry is a position that was opened elsewhere
     occupied: frozenset[Role] = frozenset()  # where somebody else's closePosition order was left
     foreign: tuple[Foreign, ...] = ()  # somebody else's orders, to be cancelled
+    foreign_known: frozenset[str] = frozenset()  # ids of all that a person or the policy has decided about
+    named: tuple[Stranger, ...] = ()  # somebody else's orders that this decision takes on, to be cancelled
+    drift: DriftPolicy = SAFE
+    unprotected_until: int | None = (
+        None  # a person's word: a stop that is cancelled outside is not placed again before
+    )
     change: EntryChange | None = None  # of the resting entry, wished for
     ended_change: EndedChange | None = None  # by this decision
     agreed: bool = False  # by this decision the entry's terms are those that we asked for

@@ -1,6 +1,7 @@
 """Tables of the trading core. The database is the truth; the queue only a nudge."""
 
 from orders.models.book import Slot
+from orders.models.drift import DriftChoices
 from orders.models.income import FeePrice, Income, IncomeReading, IncomeShare
 from orders.models.journal import (
     AnchoredHead,
@@ -31,6 +32,7 @@ __all__ = [
     "BreakEvenTrigger",
     "Chase",
     "Clock",
+    "DriftChoices",
     "EntryChangeWish",
     "FeePrice",
     "Fill",

@@ -33,6 +33,7 @@ class Slot(models.Model):
     mark_price = amount(null=True)
     mark_as_of = models.BigIntegerField(default=0)
     strangers = models.JSONField(default=list)
+    stranger_orders = models.JSONField(default=list)  # the same: client_id, conditional, text
     strangers_as_of = models.BigIntegerField(default=0)
     updated_at = models.DateTimeField(auto_now=True)
 

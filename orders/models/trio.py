@@ -91,6 +91,9 @@ class TrioOrder(models.Model):
     # A position that was opened elsewhere and adopted: who did, what it was, and somebody else's orders beside it
     # (``orders.placement.adoption`` says in which form). Empty: the entry is an order of ours.
     adoption = models.JSONField(null=True, blank=True)
+    # What the drift policy, or an answer, has taken on of somebody else's orders: ``orders``, in the form of ``adoption``.
+    # ``unprotected``: a person's word that a stop which is cancelled outside is not placed again: by, since, until (our clock, ms).
+    outside = models.JSONField(default=dict, blank=True)
     # The terms that are wished for of its resting entry: of ``EntryChangeWish``, what a decision needs.
     entry_change = models.JSONField(null=True, blank=True)
     amending_notional = amount(
@@ -186,6 +189,9 @@ class TrioOrder(models.Model):
             models.Index(fields=("id",), condition=models.Q(awake=True), name="trio_awake"),
             models.Index(fields=("state",), name="trio_state"),
             models.Index(fields=("account", "begun_at"), name="trio_begun"),
+            models.Index(
+                fields=("id",), condition=models.Q(question_kind="POSITION_REVERSED"), name="trio_reversed"
+            ),
             # Unlike others, this kind need not be written with every change of the row.
             BrinIndex(fields=("journal_at",), pages_per_range=8, autosummarize=True, name="trio_journaled"),
         )
@@ -291,6 +297,12 @@ class TrioOrder(models.Model):
     @property
     def is_adopted(self) -> bool:
         return self.adoption is not None
+
+    @property
+    def unprotected_until(self) -> int | None:
+        """Until when (our clock, ms) a person wants that a stop which is cancelled outside is not placed again."""
+        found = self.outside.get("unprotected")
+        return None if found is None else int(found["until"])
 
     @property
     def change_wanted(self) -> EntryChange | None:

@@ -1,5 +1,7 @@
 """What a trio's row keeps of a position that was adopted, and of somebody else's orders beside it.
 
+``TrioOrder.outside`` holds more such ``orders``: those that a drift policy, or an answer to a question, has taken on.
+
 ``TrioOrder.adoption`` holds: ``by`` (who), ``at`` (exchange ms), ``quantity`` and ``entry_price`` as the exchange showed
 them, ``foreign`` (LEAVE or CANCEL) and ``orders``. Each of these is an order that was shown: ``client_id``, ``conditional``,
 ``text`` (what it is, for people), ``role`` where it has the one place there is for a closePosition stop or target, ``end``
@@ -9,11 +11,11 @@ them, ``foreign`` (LEAVE or CANCEL) and ``orders``. Each of these is an order th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orders.domain.enums import Role
-from orders.domain.snapshot import Foreign, RequestStatus
+from orders.domain.snapshot import Foreign, RequestStatus, Stranger
 from orders.models import TrioOrder
 
 
@@ -62,11 +64,46 @@ def foreign_named(trio: TrioOrder, client_id: str) -> dict[str, Any]:
     return next(order for order in _orders(trio) if order["client_id"] == client_id)
 
 
+def foreign_asked(trio: TrioOrder, request_id: int) -> dict[str, Any]:
+    """Return the note of the order that this request was to cancel."""
+    return next(order for order in _orders(trio) if order["request"] == request_id)
+
+
 def foreign_put(trio: TrioOrder, client_id: str, **changes: Any) -> None:
     """Put what has changed of one of these orders into the trio's row, unsaved."""
-    orders = [order | changes if order["client_id"] == client_id else order for order in _orders(trio)]
-    trio.adoption = {**(trio.adoption or {}), "orders": orders}
+
+    def put(kept: dict[str, Any]) -> dict[str, Any]:
+        orders = [order | changes if order["client_id"] == client_id else order for order in kept["orders"]]
+        return {**kept, "orders": orders}
+
+    if trio.adoption is not None and trio.adoption.get("orders"):
+        trio.adoption = put(trio.adoption)
+    if trio.outside.get("orders"):
+        trio.outside = put(trio.outside)
+
+
+def foreign_known_of(trio: TrioOrder) -> frozenset[str]:
+    """Return the ids of all orders of somebody else's that were decided about, gone or not."""
+    return frozenset(order["client_id"] for order in _orders(trio))
+
+
+def foreign_add(trio: TrioOrder, strangers: Iterable[Stranger]) -> None:
+    """Put orders that are not ours, and are to be cancelled, into the trio's row, unsaved."""
+    known = foreign_known_of(trio)
+    added = [
+        foreign_order(
+            client_id=order.client_id, conditional=order.conditional, text=order.text, role=None, cancel=True
+        )
+        for order in strangers
+        if order.client_id not in known
+    ]
+    trio.outside = {**trio.outside, "orders": [*trio.outside.get("orders", ()), *added]}
+
+
+def foreign_columns(trio: TrioOrder) -> tuple[str, ...]:
+    """Return the columns in which somebody else's orders stand."""
+    return (*(("adoption",) if trio.is_adopted else ()), *(("outside",) if trio.outside else ()))
 
 
 def _orders(trio: TrioOrder) -> list[dict[str, Any]]:
-    return list((trio.adoption or {}).get("orders", ()))
+    return [*(trio.adoption or {}).get("orders", ()), *trio.outside.get("orders", ())]

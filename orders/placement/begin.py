@@ -34,7 +34,7 @@ from orders.exchange_data.clock import to_exchange_ms, to_ms
 from orders.journal.append import JOURNAL_HEAD, journal_append
 from orders.leg_facts import facts_of, facts_put
 from orders.models import Leg, Request, TrioOrder
-from orders.placement.adoption import foreign_named, foreign_put
+from orders.placement.adoption import foreign_columns, foreign_named, foreign_put
 from orders.placement.perform import Call, LookCall, LookForeignCall, ObserveCall, SendCall
 from orders.placement.turn_rows import TurnRows
 from orders.story import note
@@ -61,8 +61,8 @@ def begin(
     beginning = _Beginning(trio, rows, decision, exchange, now, at, asked_by)
     calls = list(beginning.calls())
     trio.wake_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)
-    named = ("adoption",) if trio.is_adopted else ()
-    row_update(trio, *changed, *named, "wake_at", "observing_since", *JOURNAL_HEAD, "updated_at")
+    columns = dict.fromkeys((*changed, *foreign_columns(trio)))
+    row_update(trio, *columns, "wake_at", "observing_since", *JOURNAL_HEAD, "updated_at")
     return calls
 
 
@@ -196,7 +196,7 @@ class _Beginning:
         return self._commit(leg, RequestKind.CANCEL, self.exchange.cancel_request(ref))
 
     def _cancel_foreign(self, client_id: str) -> SendCall:
-        """Commit the cancel of somebody else's order; its line hangs on the entry, which is that person's as well."""
+        """Commit the cancel of somebody else's order; its line hangs on the trio's first order."""
         order = foreign_named(self.trio, client_id)
         note(
             self.trio,
@@ -206,7 +206,7 @@ class _Beginning:
             client_id=client_id,
         )
         wire = self.exchange.cancel_request(self._foreign_ref(client_id))
-        call = self._commit(self.rows.adopted_entry, RequestKind.FOREIGN, wire)
+        call = self._commit(self.rows.first_order, RequestKind.FOREIGN, wire)
         foreign_put(
             self.trio,
             client_id,

@@ -17,7 +17,8 @@ from infrastructure.rows import row_new, row_update
 from orders.domain.coverage import Gaps, gone_ts
 from orders.domain.decision.amendments import amend_open
 from orders.domain.decision.decide import Decision
-from orders.domain.decision.steps import Done
+from orders.domain.decision.drifts import stop_cancelled_outside
+from orders.domain.decision.steps import Done, Submit
 from orders.domain.enums import Cause, LegState, RequestKind, Role, Source, TrioState, Verdict
 from orders.domain.leg_updates import answered, written_off
 from orders.domain.level_moves import nearest_level
@@ -39,7 +40,13 @@ from orders.models import (
     Slot,
     TrioOrder,
 )
-from orders.placement.adoption import foreign_named, foreign_put
+from orders.placement.adoption import (
+    foreign_add,
+    foreign_asked,
+    foreign_columns,
+    foreign_named,
+    foreign_put,
+)
 from orders.placement.ingest import flat_view, leg_take_in, slot_take_in
 from orders.placement.perform import Answer, LookCall, LookForeignCall, ObserveCall, SendCall
 from orders.placement.turn_rows import TrioRows, TurnRows
@@ -287,11 +294,11 @@ def _verdict_of(request: Request | None) -> Verdict | None:
 
 def _record_foreign_cancel(trio: TrioOrder, request: Request, answer: Answer, *, now: datetime) -> None:
     """Set when a cancel of somebody else's order that did not get through goes out again; any other is looked up."""
-    order = next(order for order in (trio.adoption or {})["orders"] if order["request"] == request.pk)
+    order = foreign_asked(trio, request.pk)
     if answer.verdict in (Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED) and answer.error is not None:
         again_at = now + _pause(answer.error)
         foreign_put(trio, order["client_id"], request=None, again_at=to_ms(again_at))
-        row_update(trio, "adoption", "updated_at")
+        row_update(trio, *foreign_columns(trio), "updated_at")
 
 
 def _record_foreign_look(trio: TrioOrder, call: LookForeignCall, answer: Answer, *, now: datetime) -> None:
@@ -313,7 +320,7 @@ def _record_foreign_look(trio: TrioOrder, call: LookForeignCall, answer: Answer,
             pause = min(LOOK_AGAIN_MS << min(tries, 10), CANCEL_PAUSE_MAX_MS)
             changes |= {"request": None, "tries": tries, "again_at": to_ms(now) + pause}
     foreign_put(trio, client_id, **changes)
-    row_update(trio, "adoption", "updated_at")
+    row_update(trio, *foreign_columns(trio), "updated_at")
     if changes.get("end"):
         note(trio, "outside", f"Gone from the exchange: {order['text']}.", at=now, client_id=client_id)
 
@@ -377,6 +384,8 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
     if after != before and after.is_end and followers_end(trio, now=now):
         changes["moves"] = trio.moves
     changes |= _entry_changed(trio, settled, now=now)
+    changes |= _strangers_named(trio, settled, now=now)
+    changes |= _unprotected_over(trio, decision, now=now)
     for name, value in changes.items():
         setattr(trio, name, value)
     if after != before:
@@ -384,7 +393,52 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
         facts = settled.breach.facts if settled.breach is not None and settled.cause is Cause.LIMIT else {}
         text = f"{before} → {after}{result}. {trio.reason}".strip()
         note(trio, "state", text, at=now, cause=trio.cause, **facts)
+    if after != before and (reversed_ := _reversed(settled, after)) is not None:
+        question_ask(trio, reversed_, at=now)
+        changes |= dict.fromkeys(TrioOrder.QUESTION_FIELDS)
     return tuple(changes)
+
+
+def _strangers_named(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> dict[str, Any]:
+    """Take on orders that are not ours, to be cancelled; return the column that changes with them."""
+    if not settled.named:
+        return {}
+    foreign_add(trio, settled.named)
+    for order in settled.named:
+        text = f"An order that is not ours is in the slot, and the drift policy cancels it: {order.text}."
+        note(trio, "outside", text, at=now, client_id=order.client_id)
+    return {"outside": trio.outside}
+
+
+def _unprotected_over(trio: TrioOrder, decision: Decision, *, now: datetime) -> dict[str, Any]:
+    """Take the time that a person had a trio left unprotected off: once it is over and a stop goes out where none is, or
+    when the trio is on its way out."""
+    settled = decision.trio
+    until = settled.unprotected_until
+    if until is None:
+        return {}
+    naked = stop_cancelled_outside(settled) and not isinstance(decision.step, Submit)
+    if settled.state is TrioState.OPEN and (until > settled.now or naked):
+        return {}
+    trio.outside = {name: value for name, value in trio.outside.items() if name != "unprotected"}
+    over = "The time for which it was left unprotected is over: it is protected again."
+    text = over if settled.state is TrioState.OPEN else "It is left unprotected no more: it is being closed."
+    note(trio, "unprotected", text, at=now)
+    return {"outside": trio.outside}
+
+
+def _reversed(settled: TrioSnapshot, after: TrioState) -> Question | None:
+    """Return the question of a trio that ended because its position was turned round outside; none when it was not."""
+    if after is not TrioState.CLOSED or settled.cause is not Cause.OUTSIDE or not settled.slot.opposite:
+        return None
+    facts = {
+        "account": settled.account,
+        "symbol": settled.rules.symbol,
+        "position": plain(settled.slot.opposite),
+        "policy": settled.drift.reversed.value,
+        "refused": "",
+    }
+    return Question(QuestionKind.POSITION_REVERSED, facts)
 
 
 def _moves_ended(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> dict[str, Any]:

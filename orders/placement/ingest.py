@@ -7,7 +7,7 @@ transaction, which locks the trio's row and wakes the trio.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -30,6 +30,7 @@ from orders.domain.enums import LegState, Role, Source
 from orders.domain.leg_updates import LegFacts, merge
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.domain.rounding import plain
+from orders.domain.snapshot import Stranger
 from orders.domain.stepped_clock import is_ahead
 from orders.journal.append import facts_of_view, journal_append
 from orders.leg_facts import facts_of, facts_put
@@ -263,7 +264,12 @@ def _forced(account_id: int, view: OrderView) -> int | None:
 
 
 def record_position(
-    account_id: int, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
+    account_id: int,
+    view: PositionView,
+    *,
+    as_of: int,
+    from_event: bool,
+    strangers: list[Stranger] | None = None,
 ) -> int | None:
     """Record a position; wake and return the trio holding the slot, if anything changed there."""
     known = fetch_first(SLOT, account_id, view.symbol, view.position_side)
@@ -289,7 +295,7 @@ def record_position(
 
 
 def slot_take_in(
-    slot_id: int, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
+    slot_id: int, view: PositionView, *, as_of: int, from_event: bool, strangers: list[Stranger] | None = None
 ) -> bool:
     """Write a position into the book unless something newer is there; return whether it differs."""
     slot = SLOT_HELD.get(slot_id)
@@ -299,7 +305,7 @@ def slot_take_in(
 
 
 def slot_put(
-    slot: Slot, view: PositionView, *, as_of: int, from_event: bool, strangers: list[str] | None = None
+    slot: Slot, view: PositionView, *, as_of: int, from_event: bool, strangers: list[Stranger] | None = None
 ) -> bool:
     """Put a position into its slot, unsaved, unless something newer is there; return whether it differs."""
     changed = False
@@ -327,8 +333,9 @@ def slot_put(
         if view.mark_price and as_of >= slot.mark_as_of:
             slot.mark_price, slot.mark_as_of = view.mark_price, as_of
     if strangers is not None and as_of >= slot.strangers_as_of:
-        changed |= slot.strangers != strangers
-        slot.strangers, slot.strangers_as_of = strangers, as_of
+        texts, orders = [order.text for order in strangers], [asdict(order) for order in strangers]
+        changed |= (slot.strangers, slot.stranger_orders) != (texts, orders)
+        slot.strangers, slot.stranger_orders, slot.strangers_as_of = texts, orders, as_of
     return changed
 
 

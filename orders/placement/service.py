@@ -30,7 +30,7 @@ from infrastructure.rows import row_update
 from infrastructure.writes import send_gathered
 from orders.domain.decision.decide import decide
 from orders.domain.decision.lifecycle import Transition, next_state
-from orders.domain.decision.steps import AskPerson, Done, Rest, Step, WithdrawQuestion
+from orders.domain.decision.steps import AnswerByPolicy, AskPerson, Done, Rest, Step, WithdrawQuestion
 from orders.domain.enums import TrioState
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import clock_measure, db_now, from_ms, offset_ms, to_ms
@@ -47,7 +47,7 @@ from orders.placement.news import take_in
 from orders.placement.perform import Answer, Call, perform_all, refuse_inside_transaction
 from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import WHOLE, TurnRows, turn_rows
-from orders.story import answers_forget, note, question_ask, question_withdraw
+from orders.story import answers_forget, note, question_answer_by_policy, question_ask, question_withdraw
 from orders.trio_lock import locked_read, short_transaction
 
 logger = logging.getLogger(__name__)
@@ -327,6 +327,11 @@ class OrderPlacementService:
             step = decision.step
             if isinstance(step, AskPerson):
                 question_ask(trio, step.question, at=rows.now)
+                row_update(trio, *changed, *TrioOrder.QUESTION_FIELDS, "updated_at")
+                rows.now = db_now()
+                continue
+            if isinstance(step, AnswerByPolicy):
+                question_answer_by_policy(trio, step.question, step.choice, at=rows.now)
                 row_update(trio, *changed, *TrioOrder.QUESTION_FIELDS, "updated_at")
                 rows.now = db_now()
                 continue

@@ -36,13 +36,15 @@ from orders.domain.snapshot import (
     RequestStatus,
     Silence,
     SlotView,
+    Stranger,
     TrioSnapshot,
 )
 from orders.domain.stepped_clock import brought_back
 from orders.exchange_data.clock import to_exchange_ms, to_ms
 from orders.models import Install, Leg, Request, TrioOrder, Watch
+from orders.models.drift import drift_policy
 from orders.placement.admission import Admission
-from orders.placement.adoption import foreign_of, occupied_of
+from orders.placement.adoption import foreign_known_of, foreign_of, occupied_of
 from orders.placement.turn_rows import TrioRows, TurnRows
 from orders.specs import rules_of, spec_of
 
@@ -200,6 +202,9 @@ def snapshot_of(
                 if request.kind == RequestKind.FOREIGN
             },
         ),
+        foreign_known=foreign_known_of(trio),
+        drift=drift_policy(rows.drifts),
+        unprotected_until=trio.unprotected_until,
         change=change,
     )
     return brought_back(snapshot, stepped_ts)
@@ -396,6 +401,7 @@ def slot_view(
         mark_price=slot.mark_price,
         mark_as_of=slot.mark_as_of,
         strangers=tuple(slot.strangers),
+        stranger_orders=tuple(Stranger(**order) for order in slot.stranger_orders),
         placeable=not why,
         not_placeable=why,
     )

@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 from accounts.models import SymbolSetting
 from infrastructure.rows import Listed, Read, all_but, fetch_first
 from infrastructure.writes import gathering
-from orders.models import Leg, Request, TrioOrder, Watch
+from orders.domain.drift import DriftPolicy
+from orders.models import DriftChoices, Leg, Request, TrioOrder, Watch
 from orders.risk_gates import HEARTBEAT_SECONDS
 from orders.specs import FILTERS
 
@@ -68,9 +69,18 @@ EXECUTIONS: Final = """
     (SELECT json_agg(json_build_array(leg_id, time_ts, quantity, trade_id) ORDER BY time_ts, trade_id)::text
      FROM orders_fill WHERE trio_id = trio.id)
 """
-ORDERS: Final = (
-    f"SELECT {LEGS.column}, {REQUESTS.column}, {EXECUTIONS} FROM orders_trioorder trio WHERE trio.id = %s"  # noqa: S608
+DRIFTS: Final = Listed(
+    Read(DriftChoices, "{drift}", only={"drift": {"account", "trio", *DriftPolicy.__slots__}}),
+    """
+    orders_driftchoices drift
+    WHERE drift.account_id = trio.account_id AND (drift.trio_id IS NULL OR drift.trio_id = trio.id)
+    """,
+    order="drift.id",
 )
+ORDERS: Final = f"""
+    SELECT {LEGS.column}, {REQUESTS.column}, {EXECUTIONS}, {DRIFTS.column}
+    FROM orders_trioorder trio WHERE trio.id = %s
+"""  # noqa: S608
 # Keys for what a turn may begin: taken under the lock, so that within a trio they grow with time.
 KEYS: Final = {Leg: 3, Request: 4}
 _RESERVED: Final = ", ".join(
@@ -83,7 +93,7 @@ WHOLE: Final = Read(
     TrioOrder,
     f"""
     SELECT {{trio}}, {{account}}, {{symbol}}, {{slot}},
-        clock_timestamp(), {LEGS.column}, {REQUESTS.column}, {EXECUTIONS}, {WATCH.column}, {SETTING.column},
+        clock_timestamp(), {LEGS.column}, {REQUESTS.column}, {EXECUTIONS}, {DRIFTS.column}, {WATCH.column}, {SETTING.column},
         EXISTS (SELECT FROM orders_heartbeat WHERE beat > clock_timestamp() - {HEARTBEAT_SECONDS} * interval '1 second'),
         EXISTS (SELECT FROM orders_risklimit WHERE account_id = trio.account_id AND is_active),
         {_RESERVED}
@@ -108,11 +118,15 @@ class Booked(NamedTuple):
 
 @dataclass(slots=True)
 class TrioRows:
-    """A trio's orders, those of its requests that a decision may need with their outcomes, and its executions, oldest first."""
+    """A trio's orders, those of its requests that a decision may need with their outcomes, and its executions, oldest first.
+
+    ``drifts``: what was chosen for its account, and for it alone.
+    """
 
     legs: list[Leg]
     requests: list[Request]
     executions: list[Booked]
+    drifts: list[DriftChoices]
 
     def leg(self, leg_id: int) -> Leg:
         return next(leg for leg in self.legs if leg.pk == leg_id)
@@ -121,8 +135,8 @@ class TrioRows:
         return next(leg for leg in self.legs if leg.client_id == client_id)
 
     @property
-    def adopted_entry(self) -> Leg:
-        """The entry that an adopted position stands for."""
+    def first_order(self) -> Leg:
+        """The trio's first order; of an adopted position, the entry that it stands for."""
         return self.legs[0]
 
     def request(self, request_id: int) -> Request:
@@ -150,12 +164,14 @@ def turn_rows(row: Sequence[Any] | None) -> TurnRows:
     """Return what was read by ``WHOLE``. Raises TrioOrder.DoesNotExist when there was no such trio."""
     if row is None:
         raise TrioOrder.DoesNotExist("The trio is gone.")
-    trio, (now, legs, requests, executions, watch, setting, alive, limited, *reserved) = WHOLE.with_rest(row)
+    trio, (now, legs, requests, executions, drifts, watch, setting, alive, limited, *reserved) = (
+        WHOLE.with_rest(row)
+    )
     if (writes := gathering()) is not None and reserved[0] is not None:
         writes.reserve(dict(zip(KEYS, reserved, strict=True)))
     watches, settings = WATCH.made(watch), SETTING.made(setting)
     return TurnRows(
-        *_orders_of(trio, (legs, requests, executions)),
+        *_orders_of(trio, (legs, requests, executions, drifts)),
         trio=trio,
         now=now,
         watch=watches[0] if watches else None,
@@ -165,7 +181,9 @@ def turn_rows(row: Sequence[Any] | None) -> TurnRows:
     )
 
 
-def _orders_of(trio: TrioOrder, row: Sequence[Any]) -> tuple[list[Leg], list[Request], list[Booked]]:
+def _orders_of(
+    trio: TrioOrder, row: Sequence[Any]
+) -> tuple[list[Leg], list[Request], list[Booked], list[DriftChoices]]:
     legs, requests = LEGS.made(row[0]), REQUESTS.made(row[1])
     booked = [
         Booked(leg, at, Decimal(quantity), trade)
@@ -176,4 +194,4 @@ def _orders_of(trio: TrioOrder, row: Sequence[Any]) -> tuple[list[Leg], list[Req
         leg.trio = trio
     for request in requests:
         request.trio, request.leg = trio, by_key[request.leg_id]
-    return legs, requests, booked
+    return legs, requests, booked, DRIFTS.made(row[3])

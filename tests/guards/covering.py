@@ -23,7 +23,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/decide.py",
-                "return cover(trio) if is_uncovered(trio) else hold(trio)",
+                "return cover(trio) if is_uncovered(trio) and not left_unprotected(trio) else hold(trio)",
                 "return hold(trio)",
             ),
         ),
@@ -468,7 +468,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/transitions.py",
-                "if trio.cause is not Cause.UNCOVERED or ours or trio.ours <= 0 or not _gone(trio):",
+                "if trio.cause not in (Cause.UNCOVERED, Cause.DRIFT) or ours or trio.ours <= 0 or not _gone(trio):",
                 "if True:",
             ),
         ),

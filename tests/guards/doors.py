@@ -138,7 +138,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
             Removal(
                 "orders/services.py",
                 'if shown == "":',
-                'if shown == "":\n            shown = None\n        if False:',
+                'if shown == "":\n        shown = None\n    if False:',
             ),
         ),
         (f"{ACTIONS}::test_an_answer_is_to_the_question_that_was_shown",),

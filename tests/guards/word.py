@@ -90,9 +90,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a person's own purchase is closed with the trio, and nobody said so before",
         (
             Removal(
-                "orders/domain/decision/cover.py",
-                "if asks or not from_outside(trio):",
-                "if True:",
+                "orders/domain/decision/drifts.py",
+                "    if not from_outside(trio):\n        return None\n",
+                "    if True:\n        return None\n",
             ),
         ),
         (
@@ -105,9 +105,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a person is asked about a size that the position has no longer, and answers it",
         (
             Removal(
-                "orders/domain/decision/cover.py",
-                "    return None if still else WithdrawQuestion(question)\n",
-                "    return None\n",
+                "orders/domain/decision/drifts.py",
+                "    still = outside > 0 and question.facts",
+                "    still = True or question.facts",
             ),
         ),
         (
@@ -132,7 +132,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a position read before the fill takes back a question whose reason stands",
         (
             Removal(
-                "orders/domain/decision/cover.py",
+                "orders/domain/decision/drifts.py",
                 "question.kind is not QuestionKind.POSITION_ENLARGED or outside is None:",
                 "question.kind is not QuestionKind.POSITION_ENLARGED:\n        return None\n    outside = outside or Decimal(0)\n    if False:",
             ),

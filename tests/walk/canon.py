@@ -115,6 +115,7 @@ def world_key(world: World) -> Hashable:
             world.panic_wanted,
             bool(world.refusal),
             bool(world.question),
+            len(world.answered),
             world.forced,
             _wishes_key(world, now),
             world.undisturbed,

@@ -29,7 +29,8 @@ SNAPSHOTS: set[Hashable] = set()
 
 def witness(seen: TrioSnapshot, decision: Decision) -> None:
     """Count one decision: its snapshot, its step, its transition, and the rows it belongs to."""
-    key = hash((seen.spec.protection, seen.spec.mode, seen.spec.entry_type, snapshot_key(seen)))
+    kind = (seen.spec.protection, seen.spec.mode, seen.spec.entry_type, seen.drift)
+    key = hash((kind, snapshot_key(seen)))
     if key in SNAPSHOTS:
         return
     SNAPSHOTS.add(key)
@@ -89,6 +90,7 @@ LIFE: Final[tuple[tuple[str, tuple[S, ...], S, tuple[Cause | None, ...]], ...]] 
     ("OPEN, the stop executed → EXITING", (S.OPEN,), S.EXITING, (Cause.STOP_LOSS,)),
     ("OPEN, the target executed → EXITING", (S.OPEN,), S.EXITING, (Cause.TAKE_PROFIT,)),
     ("OPEN, flat by somebody else → EXITING", (S.OPEN,), S.EXITING, (Cause.OUTSIDE,)),
+    ("OPEN, somebody acts outside, closed by policy → EXITING", (S.OPEN,), S.EXITING, (Cause.DRIFT,)),
     ("OPEN, holding time over → EXITING", (S.OPEN,), S.EXITING, (Cause.TIME,)),
     ("WITHDRAWING, empty → CANCELLED", (S.WITHDRAWING,), S.CANCELLED, tuple(Cause)),
     ("WITHDRAWING, empty → EXPIRED", (S.WITHDRAWING,), S.EXPIRED, tuple(Cause)),

@@ -13,6 +13,7 @@ from exchange.binance.order_params import submit_request
 from exchange.types import ZERO, ExchangeMs, NewOrder, OurMs, WireRequest
 from orders.domain.decision.decide import Decision, decide
 from orders.domain.decision.steps import (
+    AnswerByPolicy,
     AskPerson,
     Cancel,
     Confirm,
@@ -85,6 +86,8 @@ def snapshot(world: World) -> TrioSnapshot:
         and any(r.kind is RequestKind.TEST and r.verdict is Verdict.ACCEPTED for r in world.requests),
         refusal=world.refusal if placing else "",
         question=world.question,
+        answered=world.answered,
+        drift=setting.drift,
         observing_since=world.observing_since,
         uncovered_known_at=world.uncovered_known_at,
         hold_until_ts=_hold_until_ts(world),
@@ -190,6 +193,9 @@ def turn(world: World) -> None:
         world.said = (decision.trio.state, step)
         if isinstance(step, AskPerson):
             world.question = step.question
+            continue
+        if isinstance(step, AnswerByPolicy):
+            world.answered = (*world.answered, step.question)
             continue
         if isinstance(step, WithdrawQuestion):
             world.question = None

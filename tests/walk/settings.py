@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from exchange.types import OrderType, PositionMode, PositionSide, Side
+from orders.domain.drift import DriftPolicy, Response
 from orders.domain.enums import Follow, Protection, TargetPolicy
 from orders.domain.snapshot import PartTarget, Spec
 from tests.walk.world import WHOLE, Bound, Setting
@@ -66,6 +67,21 @@ def living(bound: Bound) -> list[Setting]:
             Setting(f"part target {mode}", parted, bound, verbs=("stop", "part")),
         ]
     return settings
+
+
+def drifting(bound: Bound) -> list[Setting]:
+    """Return the trios whose account has chosen what is done when somebody acts outside; each mode, each side."""
+    found = kinds()
+    closes = DriftPolicy(stop_cancelled=Response.CLOSE, reduced=Response.CLOSE, increased=Response.CLOSE)
+    asks = DriftPolicy(reduced=Response.ASK, increased=Response.ADOPT)
+    return [
+        Setting(f"{words} {mode}", spec, bound, drift=policy)
+        for words, policy in (("closes on drift", closes), ("asks and adopts", asks))
+        for mode, spec in (
+            ("ONE_WAY", found["MARKET ON_FIRST_FILL ONE_WAY"]),
+            ("HEDGE", found["MARKET PRE_ARMED HEDGE"]),
+        )
+    ]
 
 
 def variants(bound: Bound) -> list[Setting]:

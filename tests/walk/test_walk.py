@@ -19,7 +19,7 @@ from orders.domain.decision.steps import Rest, Step, Submit
 from orders.domain.enums import Form, Role
 from orders.domain.snapshot import TrioSnapshot
 from tests.walk import rows
-from tests.walk.settings import living, settings, variants
+from tests.walk.settings import drifting, living, settings, variants
 from tests.walk.walker import Walk, roam, walk
 from tests.walk.world import Bound, Setting
 
@@ -71,6 +71,8 @@ def searches() -> Iterator[Walk]:
         bound = ONE_TROUBLE if setting.name in APART else replace(ONE_TROUBLE, fills=1)
         yield walk(replace(setting, bound=bound), worlds_max=UNCAPPED)
     for setting in variants(replace(ONE_TROUBLE, fills=1)):
+        yield walk(setting, worlds_max=UNCAPPED)
+    for setting in drifting(replace(ONE_TROUBLE, fills=1)):
         yield walk(setting, worlds_max=UNCAPPED)
     for setting in living(LIVING):
         if setting.name in LIVING_APART:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from exchange.types import OrderView
 from orders.domain.decision.steps import Plan
+from orders.domain.drift import SAFE, DriftPolicy
 from orders.domain.enums import Cause, LegState, RequestKind, Role, TrioState, Verdict
 from orders.domain.leg_updates import LegFacts
 from orders.domain.operator_questions import Question
@@ -63,6 +64,7 @@ class Setting:
     place_before: int = 60_000
     dry_run: bool = False
     hold_for: int | None = None  # ms after the first fill
+    drift: DriftPolicy = SAFE
     verbs: tuple[str, ...] = ()  # what a person may do to it while it is open: stop, target, part, add
 
 
@@ -194,6 +196,7 @@ class World:
     panic_wanted: bool = False
     refusal: str = ""
     question: Question | None = None
+    answered: tuple[Question, ...] = ()
     forced: str = ""
     spec: Spec | None = None  # with the levels that are agreed by now
     level_moves: tuple[Move, ...] = ()

@@ -11,11 +11,19 @@ from orders.domain.coverage import covered
 from orders.domain.decision.conditions import (
     before_entry,
     cover_deadline_ts,
-    from_outside,
     refusal_facts,
     refused_by_old_rules,
     refused_forms,
     vain_pause_ms,
+)
+from orders.domain.decision.drifts import (
+    enlarged_from_outside,
+    enlargement_gone,
+    protected_again,
+    reduced_outside,
+    reduction_gone,
+    strangers_asked_about,
+    strangers_gone,
 )
 from orders.domain.decision.entry_changes import entry_changed, spare_stops_taken_back
 from orders.domain.decision.lookups import (
@@ -36,14 +44,13 @@ from orders.domain.decision.parts import (
     spare_legs_taken_back,
 )
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
-from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit, WithdrawQuestion
+from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit
 from orders.domain.decision.strangers import strangers_taken_back
 from orders.domain.decision.stuck import stuck_no_more
 from orders.domain.decision.unwind import cleared
 from orders.domain.enums import Form, LegState, Role
 from orders.domain.fitting import lot_of
 from orders.domain.operator_questions import Question, QuestionKind
-from orders.domain.rounding import plain
 from orders.domain.snapshot import LegView, TrioSnapshot
 
 
@@ -223,30 +230,6 @@ def flat_doubted(trio: TrioSnapshot) -> Step | None:
     return read_position(trio)
 
 
-def enlarged_from_outside(trio: TrioSnapshot) -> Step | None:
-    """A position that a person made larger in the app is put to a person, once for each size. All of it is covered."""
-    asks = trio.question is not None and trio.question.kind is not QuestionKind.POSITION_ENLARGED
-    if asks or not from_outside(trio):
-        return None
-    facts = {
-        "account": trio.account,
-        "symbol": trio.rules.symbol,
-        "position": plain(trio.slot.quantity),
-        "ours": plain(trio.entry_filled),
-    }
-    question = Question(QuestionKind.POSITION_ENLARGED, facts)
-    return AskPerson(question) if trio.may_ask(question) else None
-
-
-def enlargement_gone(trio: TrioSnapshot) -> Step | None:
-    """Nobody is asked any more about a size that the position certainly has no longer."""
-    question, outside = trio.question, from_outside(trio)
-    if question is None or question.kind is not QuestionKind.POSITION_ENLARGED or outside is None:
-        return None
-    still = outside > 0 and question.facts.get("position") == plain(trio.slot.quantity)
-    return None if still else WithdrawQuestion(question)
-
-
 def holding_time(trio: TrioSnapshot) -> Step | None:
     """The trio is decided about again when its holding time is over, or it is to be flat."""
     moments = [moment for moment in (trio.hold_until_ts, trio.flat_ts) if moment is not None]
@@ -276,6 +259,11 @@ HOLD: Final[tuple[Rule, ...]] = (
     flat_doubted,
     enlarged_from_outside,
     enlargement_gone,
+    reduced_outside,
+    reduction_gone,
+    strangers_asked_about,
+    strangers_gone,
+    protected_again,
     stuck_no_more,
     holding_time,
     good_till,

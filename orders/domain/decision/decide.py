@@ -6,11 +6,12 @@ again with a different snapshot. There is no second path.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.conditions import wants_cover_while_leaving
 from orders.domain.decision.cover import cover, hold
+from orders.domain.decision.drifts import gap_known, left_unprotected, strangers_named
 from orders.domain.decision.entry_changes import change_ended
 from orders.domain.decision.moves import moves_ended
 from orders.domain.decision.parts import sizes_ended, stop_follows
@@ -37,9 +38,9 @@ class Decision:
 
 def decide(trio: TrioSnapshot) -> Decision:
     """Take the trio through the transitions its facts imply, then choose the next step."""
-    if trio.uncovered_known_at is None and is_uncovered(trio):
-        trio = replace(trio, uncovered_known_at=trio.now)
+    trio = gap_known(trio)
     trio = sizes_ended(wishes_ended(apply_transitions(stop_follows(wishes_ended(trio)))))
+    trio = strangers_named(trio)
     return Decision(trio, next_step(trio))
 
 
@@ -64,7 +65,7 @@ def next_step(trio: TrioSnapshot) -> Step:
         case TrioState.WITHDRAWING:
             return withdraw(trio)
         case TrioState.OPEN:
-            return cover(trio) if is_uncovered(trio) else hold(trio)
+            return cover(trio) if is_uncovered(trio) and not left_unprotected(trio) else hold(trio)
         case TrioState.EXITING | TrioState.ROLLING_BACK:
             return cover(trio) if wants_cover_while_leaving(trio) else undo(trio)
         case TrioState.LATE:

@@ -65,6 +65,7 @@ WITHDRAWN_AS: Final = {
     Cause.MANUAL:          S.CANCELLED,
     Cause.PANIC:           S.CANCELLED,
     Cause.ENTRY_CANCELLED: S.CANCELLED,
+    Cause.DRIFT:           S.CANCELLED,
     Cause.GOOD_TILL:       S.EXPIRED,
     Cause.PLACE_BEFORE:    S.EXPIRED,
     Cause.ENTRY_ENDED:     S.EXPIRED,

@@ -21,6 +21,7 @@ from orders.domain.decision.conditions import (
     vain_pause_ms,
     vain_pause_of,
 )
+from orders.domain.decision.drifts import left_unprotected
 from orders.domain.decision.lookups import (
     awaited,
     look_up_after_patience,
@@ -192,7 +193,7 @@ def whole_stop_first(trio: TrioSnapshot, *, grows: bool = False) -> Step | None:
     A quantity stop above the position counts for nothing in hedge mode, and one below it covers a part only. Nothing when
     such a stop stands, or where the exchange takes none: then the stop follows the size.
     """
-    if not grows and trio.spec.mode is PositionMode.ONE_WAY:
+    if not grows and (trio.spec.mode is PositionMode.ONE_WAY or left_unprotected(trio)):
         return None
     stops = [leg for leg in trio.of(Role.STOP_LOSS) if leg.form is Form.CLOSE_POSITION]
     if any(_stays(trio, leg) for leg in stops):
@@ -350,6 +351,8 @@ def stop_follows(trio: TrioSnapshot) -> TrioSnapshot:
     ]
     if spec.follow is Follow.NOTHING or trio.state is not S.OPEN or len(hit) <= trio.followed:
         return trio
+    if left_unprotected(trio):
+        return trio  # there is no stop to follow; it does once there is one again
     if trio.position <= 0:
         return trio
     if not all(leg.state.is_final for leg in trio.entries):

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from exchange.types import NewOrder
 from orders.domain.enums import Form, Role, TrioState
-from orders.domain.operator_questions import Question
+from orders.domain.operator_questions import Choice, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,14 @@ class WithdrawQuestion:
     question: Question
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerByPolicy:
+    """Put a question into the story with the answer that the drift policy gives to it: nobody is asked."""
+
+    question: Question
+    choice: Choice
+
+
 Step = (
     Submit
     | Confirm
@@ -118,4 +126,5 @@ Step = (
     | Done
     | AskPerson
     | WithdrawQuestion
+    | AnswerByPolicy
 )

@@ -32,6 +32,12 @@ from orders.domain.decision.conditions import (
     stop_failed,
     triggered_leg_at_work,
 )
+from orders.domain.decision.drifts import (
+    drift_that_closes,
+    left_unprotected,
+    settings_that_close,
+    why_closed,
+)
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.decision.lookups import must_wait
 from orders.domain.decision.rules import first_that_applies
@@ -238,6 +244,12 @@ def cancel_before_fill(trio: TrioSnapshot) -> Implied | None:
     return None
 
 
+def withdrawn_by_policy(trio: TrioSnapshot) -> Implied | None:
+    """A setting of the account was changed outside, and the drift policy closes then: nothing is to fill any more."""
+    drift = settings_that_close(trio)
+    return None if drift is None else Implied(Transition.WITHDRAW, Cause.DRIFT, why_closed(drift))
+
+
 def entry_overdue(trio: TrioSnapshot) -> Implied | None:
     """``place_before`` has passed while the legs waited for an entry that could not be sent."""
     if _entry_unsent(trio) and trio.place_before is not None and trio.now >= trio.place_before:
@@ -354,6 +366,7 @@ WITHDRAW: Final[tuple[TransitionRule, ...]] = (
     panic_before_fill,
     close_before_fill,
     cancel_before_fill,
+    withdrawn_by_policy,
     entry_overdue,
     entry_waits_too_long,
     limit_refuses_entry,
@@ -493,6 +506,12 @@ def close(trio: TrioSnapshot) -> Implied | None:
     )
 
 
+def closed_by_policy(trio: TrioSnapshot) -> Implied | None:
+    """Somebody acted outside, and the drift policy closes the position then."""
+    drift = drift_that_closes(trio)
+    return None if drift is None else Implied(Transition.EXIT, Cause.DRIFT, why_closed(drift))
+
+
 def entry_only(trio: TrioSnapshot) -> Implied | None:
     """An order without legs is closed as soon as it fills: nothing would protect it."""
     if trio.spec.entry_only:
@@ -516,7 +535,8 @@ def flat_moment_reached(trio: TrioSnapshot) -> Implied | None:
 
 def by_cover(trio: TrioSnapshot) -> Implied | None:
     """Whatever else ends an open trio depends on whether its position is covered."""
-    return first_that_applies(UNCOVERED if is_uncovered(trio) else COVERED, trio)
+    naked = is_uncovered(trio) and not left_unprotected(trio)
+    return first_that_applies(UNCOVERED if naked else COVERED, trio)
 
 
 OPEN: Final[tuple[TransitionRule, ...]] = (
@@ -526,6 +546,7 @@ OPEN: Final[tuple[TransitionRule, ...]] = (
     closed_outside,
     panic,
     close,
+    closed_by_policy,
     entry_only,
     holding_time_over,
     flat_moment_reached,
@@ -658,9 +679,9 @@ def named_after_exchange(trio: TrioSnapshot) -> Implied | None:
 
 
 def named_after_person(trio: TrioSnapshot) -> Implied | None:
-    """The position could not be covered because it was gone already: somebody had closed it, and the stream was silent."""
+    """The position could not be covered, or was to be closed, when it was gone already: somebody had closed it, unseen."""
     ours = any(leg.executed for leg in trio.legs if not (leg.role.opens or leg.role.is_part))
-    if trio.cause is not Cause.UNCOVERED or ours or trio.ours <= 0 or not _gone(trio):
+    if trio.cause not in (Cause.UNCOVERED, Cause.DRIFT) or ours or trio.ours <= 0 or not _gone(trio):
         return None
     return Implied(Transition.EXIT, Cause.OUTSIDE, "The position was closed outside this system, unseen.")
 

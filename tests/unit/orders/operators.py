@@ -18,7 +18,8 @@ LIST = "admin:orders_trioorder_changelist"
 SUBMITTED: dict[str, str] = {"_form_submitted": "True"}
 VERBS = (
     "place", "validate", "change_entry", "chase", "chase_off", "move_stop", "break_even", "trail", "trail_off", "move_target", "close_part", "add", "set_targets", "reverse",
-    "close", "cancel", "refresh", "place_again", "answer", "answer_close",
+    "close", "cancel", "refresh", "place_again", "drift_policy", "answer", "answer_close", "answer_cancel",
+    "answer_adopt", "leave_unprotected", "protect_again",
 )  # fmt: skip
 
 

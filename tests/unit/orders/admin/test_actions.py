@@ -136,6 +136,11 @@ def test_a_list_action_by_get_changes_nothing(desk: Desk, operator: Client) -> N
         ("refresh", "change"),
         ("answer", "change"),
         ("answer_close", "close"),
+        ("answer_cancel", "cancel"),
+        ("answer_adopt", "place"),
+        ("drift_policy", "place"),
+        ("leave_unprotected", "close"),
+        ("protect_again", "place"),
         ("validate", "view"),
     ],
 )
@@ -154,6 +159,8 @@ def test_a_verb_wants_its_own_permission(desk: Desk, verb: str, permission: str)
         "quantity": "0.01",
         "targets": "104000:50",
         "bound": "99500",
+        "minutes": "30",
+        "typed": f"unprotected {trio.pk}",
     }
     assert lacking.post(verb_url(verb, trio), sent).status_code == 403
     assert everything(trio) == before
@@ -183,6 +190,8 @@ def test_a_page_offers_only_what_one_may_do_and_what_makes_sense(desk: Desk, ope
         "cancel",
         "refresh",
         "place_again",
+        "drift_policy",
+        "leave_unprotected",
     }
     assert offered(a_clerk("view", "cancel"), standing) == {"cancel"}
     TrioOrder.objects.filter(pk=standing.pk).update(

@@ -160,6 +160,15 @@ def test_a_script_places_looks_cancels_and_closes() -> None:
         "trail": None,
         "break_even": None,
         "chase": None,
+        "drift_policy": {
+            "stop_cancelled": "PROTECT_AGAIN",
+            "reduced": "FOLLOW",
+            "increased": "ASK",
+            "reversed": "ASK",
+            "settings_changed": "ASK",
+            "own_orders": "LEAVE",
+        },
+        "unprotected": None,
     }
     assert legs == {
         "STOP_LOSS": {
