@@ -69,8 +69,8 @@ HELPS: Final = {
     "percent": "How far behind the best price, in percent of it.",
     "activation": "The price from which on it is followed. Empty: at once.",
     "step": "In the quote asset. Empty: one tick.",
-    "at_r": "R is the way from the entry to where the stop was first. Both empty: now.",
-    "at_price": "Both empty: now.",
+    "at_r": "R is the way from the entry to where the stop was first. Nothing named: now.",
+    "at_price": "Nothing named: now.",
     "flat_at": "Closes the position at market at this time, and cancels what is unfilled: before funding, say. Empty: no limit.",
 }
 
@@ -344,6 +344,12 @@ class BreakEvenForm(ActionForm):
         super().__init__(*args, **kwargs)
         for name in ("at_r", "at_price"):
             self.fields[name] = _amount_field(name, required=False)
+        self.fields["after_target"] = forms.ChoiceField(
+            label="Or after a target",
+            required=False,
+            choices=[("", "No"), ("True", "When the first part target has executed")],
+            widget=UnfoldAdminSelectWidget(),
+        )
 
 
 class TrailForm(ActionForm):

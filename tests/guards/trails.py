@@ -72,8 +72,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/level_moves.py",
-                "    if len(legs) != 1 or any(move.role is role for move in trio.moves):\n        return False\n    (leg,) = legs\n",
-                "    leg = legs[-1]\n",
+                "    if not legs or any(move.role is role for move in trio.moves):\n        return False\n    if len(legs) > 1 and any(leg.for_move for leg in legs):\n        return False\n    return all(",
+                "    return any(",
             ),
         ),
         (f"{DECIDED}::test_a_stop_stands_alone_only_when_nothing_of_a_move_is_left",),
