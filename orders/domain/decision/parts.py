@@ -16,6 +16,7 @@ from typing import Final
 from exchange.refusals import Refusal
 from exchange.types import ZERO, OrderType, PositionMode, Side
 from orders.domain.average import average_of
+from orders.domain.coverage import would_cover
 from orders.domain.decision.conditions import (
     refused_forms,
     vain_pause_ms,
@@ -239,7 +240,8 @@ def changes_in_size(trio: TrioSnapshot) -> bool:
 
 def spare_legs_taken_back(trio: TrioSnapshot) -> Step | None:
     """A quantity leg leaves once a closePosition one stands at its level: where the position changes in size by orders of
-    ours, and where somebody else has made it smaller than a hedge leg may be.
+    ours, and where somebody else has made it smaller than a hedge leg may be. So it does, where the exchange takes none for
+    the whole position, once others stand for all that is left.
     """
     spare: list[LegView] = []
     for role in (Role.STOP_LOSS, Role.TAKE_PROFIT):
@@ -251,14 +253,29 @@ def spare_legs_taken_back(trio: TrioSnapshot) -> Step | None:
         whole = [leg for leg in at_level if leg.form is Form.CLOSE_POSITION]
         if any(leg.look_at is None and leg.cancel is RequestStatus.NONE for leg in whole):
             spare += [leg for leg in at_level if _is_spare(trio, leg)]
+        elif not whole:
+            spare += _too_large(trio, role, at_level)
     return cleared(trio, spare) if spare else None
 
 
-def _is_spare(trio: TrioSnapshot, leg: LegView) -> bool:
+def _too_large(trio: TrioSnapshot, role: Role, at_level: list[LegView]) -> list[LegView]:
+    """Return the hedge legs for more than is there, beside which others of them stand for all of it."""
+    large = [leg for leg in at_level if _is_spare(trio, leg, by_size=True)]
+    others = [leg for leg in at_level if leg not in large and leg.cancel is RequestStatus.NONE]
+    stand = (
+        would_cover(trio, others, trio.position)
+        if role is Role.STOP_LOSS
+        else any(leg.quantity == trio.position for leg in others)
+    )
+    return large if stand else []
+
+
+def _is_spare(trio: TrioSnapshot, leg: LegView, *, by_size: bool = False) -> bool:
     if leg.form is not Form.QUANTITY or at_work(leg):
         return False
     hedge = trio.spec.mode is PositionMode.HEDGE and all(entry.state.is_final for entry in trio.entries)
-    return changes_in_size(trio) or (hedge and leg.quantity > trio.position > 0)
+    too_large = hedge and leg.quantity > trio.position > 0
+    return too_large or (changes_in_size(trio) and not by_size)
 
 
 # --- wishes for another size --------------------------------------------------------------------

@@ -323,16 +323,17 @@ def test_what_a_part_leaves_must_be_enough_for_an_order_of_its_own(hedge_desk: D
 def test_break_even_counts_what_was_added_after_a_part_was_taken_off(eth: Desk, side: str) -> None:
     # Given 1.000 at 2000, of which half was taken off before as much was added again 40 better
     long = side == "BUY"
-    eth.simulator.set_price("ETHUSDT", "1999.99" if long else "2000.01")
+    eth.simulator.set_price("ETHUSDT", "1999.99" if long else "2000")
     trio = opened(eth, side, quantity=D("1.000"))
     part = services.trio_close_part(trio_id=trio.pk, by="test", percent=D("50"))
     worked(eth, trio, lambda: SizeChange.objects.get(pk=part.pk).end and is_quiet(trio))
-    eth.simulator.set_price("ETHUSDT", "2039.99" if long else "1960.01")
+    eth.simulator.set_price("ETHUSDT", "2039.99" if long else "1960")
     add = services.trio_add(trio_id=trio.pk, by="test", quantity=D("0.500"))
     worked(eth, trio, lambda: SizeChange.objects.get(pk=add.pk).end and is_quiet(trio))
     average = eth.simulator.position("ETHUSDT", side=trio.position_side).entry_price
     assert average == (D("2020") if long else D("1980"))
     marked(eth, trio, "2060" if long else "1940")
+    worked(eth, trio, lambda: trio.fills.count() == 3)
 
     services.trio_break_even(trio_id=trio.pk, by="test")
 
@@ -345,13 +346,13 @@ def test_break_even_counts_what_was_added_after_a_part_was_taken_off(eth: Desk, 
 @pytest.mark.parametrize("side", ["BUY", "SELL"])
 def test_a_stop_that_follows_to_break_even_counts_it_as_well(eth: Desk, side: str) -> None:
     long = side == "BUY"
-    eth.simulator.set_price("ETHUSDT", "1999.99" if long else "2000.01")
+    eth.simulator.set_price("ETHUSDT", "1999.99" if long else "2000")
     target = mirrored(side, "60")
     parts = part_targets((str(target), "50"))
     trio = opened(eth, side, quantity=D("1.000"), part_targets=parts, follow="BREAK_EVEN")
     part = services.trio_close_part(trio_id=trio.pk, by="test", percent=D("50"))
     worked(eth, trio, lambda: SizeChange.objects.get(pk=part.pk).end and is_quiet(trio))
-    eth.simulator.set_price("ETHUSDT", "2039.99" if long else "1960.01")
+    eth.simulator.set_price("ETHUSDT", "2039.99" if long else "1960")
     add = services.trio_add(trio_id=trio.pk, by="test", quantity=D("0.500"))
     worked(eth, trio, lambda: SizeChange.objects.get(pk=add.pk).end and is_quiet(trio))
 
@@ -364,7 +365,6 @@ def test_a_stop_that_follows_to_break_even_counts_it_as_well(eth: Desk, side: st
 
 def test_break_even_with_fees_in_another_asset_counts_what_a_taker_pays(eth: Desk) -> None:
     # Given a short at 2000 whose entry was paid for in BNB
-    eth.simulator.set_price("ETHUSDT", "2000.01")
     trio = opened(eth, "SELL")
     worked(eth, trio, trio.fills.exists)
     trio.fills.update(commission=D("0.00075"), commission_asset="BNB")
@@ -537,7 +537,7 @@ def adopted(desk: Desk, **words: Any) -> TrioOrder:
 def test_of_two_sides_the_one_that_is_meant_is_adopted_and_the_other_left(hedge_desk: Desk) -> None:
     # Given a long of 0.300 and a short of 0.700, each with a stop of its own, and a target of the short
     desk = hedge_desk
-    desk.simulator.set_price("ETHUSDT", "2000.01")  # so that a sale at market is at 2000.00
+    desk.simulator.set_price("ETHUSDT", "2000")
     by_hand(desk, Side.BUY, quantity=D("0.300"))
     by_hand(desk, Side.SELL, quantity=D("0.700"))
     close: dict[str, Any] = {"close_position": True, "working_type": WorkingType.MARK_PRICE}
@@ -615,6 +615,7 @@ def test_break_even_of_an_adopted_position_counts_what_came_after(any_desk: Desk
     worked(desk, trio, lambda: SizeChange.objects.get(pk=add.pk).end and is_quiet(trio))
     assert desk.simulator.position("ETHUSDT", side=trio.position_side).entry_price == D("2020")
     marked(desk, trio, "2060")
+    worked(desk, trio, lambda: trio.fills.count() == 2)
     services.trio_break_even(trio_id=trio.pk, by="test")
     worked(desk, trio, lambda: stops(desk) == [(D("2022.03"), None)] and is_quiet(trio))
 
@@ -681,7 +682,7 @@ def test_a_stop_follows_a_target_as_soon_as_it_would_not_trigger_there(
     assert the(trio).stop_loss == mirrored(side, "-100")
 
     # When it has gone on far enough, then the stop is at break-even
-    level = D("2002.02") if side == "BUY" else D("1997.98")
+    level = D("2002.02") if side == "BUY" else D("1998")
 
     def follows() -> bool:
         marked(eth, trio, str(mirrored(side, "10")))
