@@ -30,7 +30,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "",
             ),
         ),
-        ("tests/unit/worker/test_following_cases.py::test_a_persons_change_of_the_entry_ends_its_chase_and_says_so",),
+        (
+            "tests/unit/worker/test_following_cases.py::test_a_persons_change_of_the_entry_ends_its_chase_and_says_so",
+        ),
     ),
     Guard(
         "of thousands of changes the newest is read",
