@@ -82,10 +82,11 @@ def test_a_trail_counts_no_price_from_before_there_was_a_position(market: Market
     for _ in range(3):
         market.hear("1989.99")
 
-    # Then its stop is where it was, not right below the market, and follows from here
-    assert the(trio).stop_loss == D("1900"), story(trio)
+    # Then its stop is 30 below the market that it was bought in, not right below it, and follows from here
+    market.stop_at("1959.99", trio)
     market.goes_to("1995.00")
     market.stop_at("1965", trio)
+    assert [level for level, _ in moves_of(trio)] == [D("1959.99"), D("1965")]
     assert trio.state == "OPEN"
 
 
