@@ -23,14 +23,21 @@ CHASE: Final = "chase"
 Kind: TypeAlias = Literal["trail", "break_even", "chase"]
 TINY: Final = Decimal("1E-16")  # the tick of a symbol that states none: what tables keep
 
+# A trail may be asked for while the entry rests: what the price did before there was a position is none of its business.
 TRAILS = """
-    SELECT trail.id, trail.trio_id, trio.account_id, symbol.symbol, trio.side, trail.since_ts, trail.heard_ts,
+    SELECT trail.id, trail.trio_id, trio.account_id, symbol.symbol, trio.side,
+        greatest(trail.since_ts, entry.filled_ts), greatest(trail.heard_ts, entry.filled_ts),
         trio.stop_loss, symbol.tick_size, trail.distance, trail.unit, trail.watches, trail.activation, trail.step,
         trail.best, trail.best_ts,
         (SELECT max(generation) FROM orders_leg WHERE trio_id = trio.id AND role = 'STOP_LOSS')
     FROM orders_trail trail
     JOIN orders_trioorder trio ON trio.id = trail.trio_id
     JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+    LEFT JOIN LATERAL (
+        SELECT min(coalesce(
+            (SELECT min(time_ts) FROM orders_fill WHERE leg_id = leg.id), leg.filled_ts
+        )) AS filled_ts FROM orders_leg leg WHERE leg.trio_id = trio.id AND leg.role = 'ENTRY'
+    ) entry ON true
     WHERE trail."end" = '' AND trio.account_id = ANY (%s) AND trio.state = 'OPEN'
     ORDER BY trail.id
 """
@@ -47,7 +54,9 @@ TARGETS_FILLED = """
     SELECT waiting.trio_id FROM orders_breakeventrigger waiting
     JOIN orders_trioorder trio ON trio.id = waiting.trio_id
     WHERE waiting."end" = '' AND waiting.after_first_target AND trio.account_id = ANY (%s) AND trio.state = 'OPEN'
-      AND EXISTS (SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'TAKE_PROFIT' AND state = 'FILLED')
+      AND EXISTS (
+          SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'PART_TARGET' AND filled > 0
+          AND state IN ('FILLED', 'CANCELLED', 'EXPIRED', 'REJECTED') AND filled_ts >= waiting.since_ts)
     ORDER BY waiting.id
 """
 # While its entry rests, what it chases; ``price`` is the entry's. Once that has ended there is nothing to follow any more.

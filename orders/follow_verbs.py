@@ -15,7 +15,7 @@ from orders import jobs, limits, risk_gates
 from orders.domain.chasing import ChaseTerms, chase_check, is_spent, next_price, step_check
 from orders.domain.decision.amendments import amend_open
 from orders.domain.entry_terms import new_risk_check, resting_entry
-from orders.domain.enums import Role, TrioState
+from orders.domain.enums import Role
 from orders.domain.errors import IllegalTransition, LimitBroken, RuleBroken
 from orders.domain.level_moves import (
     MARK_AGE_MS,
@@ -30,6 +30,7 @@ from orders.domain.trailing import (
     TrailTerms,
     TrailUnit,
     best_of,
+    first_target_check,
     next_stop,
     r_level,
     reached,
@@ -48,7 +49,16 @@ from orders.models import (
 from orders.queueing.queue import PERSON_WAITS_SECONDS
 from orders.story import change_sentence, note
 from orders.trio_lock import short_transaction
-from orders.wishes import EntryTerms, break_even_of, change_recorded, change_row, move_recorded, seen_now
+from orders.wishes import (
+    EntryTerms,
+    break_even_known,
+    break_even_of,
+    change_recorded,
+    change_row,
+    loses_nothing,
+    move_recorded,
+    seen_now,
+)
 
 _Follower = TypeVar("_Follower", Trail, BreakEvenTrigger, Chase)
 BY_CHASE = "chase"  # who wishes for the entry's next price
@@ -169,6 +179,8 @@ def trio_break_even_arm(
             at_price = _price_at_r(trio, at_r)
         if at_price is not None:
             _awaited_check(seen, at_price, level, "at_price" if at_r is None else "at_r")
+        if after_first_target:
+            first_target_check(seen)
         before = _follower_ended(trio, BREAK_EVEN, FollowEnd.REPLACED, by=by, now=now)
         waiting = BreakEvenTrigger.objects.create(
             trio=trio,
@@ -251,6 +263,16 @@ def trio_chase_off(*, trio_id: int, by: str) -> Chase:
         if seen.entry is not None and not amend_open(seen.entry):
             _chase_wish_dropped(trio, ChangeEnd.DROPPED, now=now)
     return chase
+
+
+def chase_ended_by_change(trio: TrioOrder, *, by: str, now: datetime) -> None:
+    """End the chase of an entry that a person changes by hand: what was named last holds. The trio's lock is held."""
+    before = _follower_ended(trio, CHASE, FollowEnd.OFF, by=by, now=now)
+    if not before:
+        return
+    _follows(trio, CHASE, False)
+    text = f"Chase ended: {by} changes the entry by hand. It was {before}."
+    note(trio, "wish", text, at=now, by=by, before=before)
 
 
 def chase_step(*, chase_id: int, trio_id: int, last: Decimal) -> EntryChangeWish | None:
@@ -407,15 +429,18 @@ def _break_even_now(
         return None
     try:
         standing_check(seen, Role.STOP_LOSS)
-        level = shown(break_even_of(trio, offset_ticks=waiting.offset_ticks), trio.symbol.tick_size)
-        level_check(seen, Role.STOP_LOSS, level)
-    except RuleBroken:
-        return None  # the price has come back below it: it is asked for again when it is not
-    except IllegalTransition as reason:
-        if trio.trio_state is TrioState.OPEN and not trio.close_wanted_at:
+        known = break_even_known(trio, offset_ticks=waiting.offset_ticks)
+        if known is None:
+            return None
+        level = shown(known, trio.symbol.tick_size)
+        if why := loses_nothing(trio, level):
             _follower_ended(trio, BREAK_EVEN, FollowEnd.DONE, by="", now=now)
             _follows(trio, BREAK_EVEN, False)
-            note(trio, "follow", f"Break-even: {reason}", at=now)
+            note(trio, "follow", f"Break-even: {why}", at=now)
+            return None
+        level_check(seen, Role.STOP_LOSS, level)
+    except (IllegalTransition, RuleBroken):
+        # Something is being added, say, or the price has come back below it: it is asked for again when that is over.
         return None
     move = move_recorded(trio, Role.STOP_LOSS, level, before=agreed, by="break_even", now=now)
     _follower_ended(trio, BREAK_EVEN, FollowEnd.DONE, by="", now=now)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.conf import settings
 from django.db import connection
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.gateways import limits_of
 from exchange.types import ZERO
-from orders.domain.average import running_average
+from orders.domain.average import average_of, running_average
 from orders.domain.enums import ENDS, OPENING, Form, LegState, Role, TrioState
 from orders.domain.rounding import plain, signed
 from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
@@ -259,24 +259,40 @@ def entry_cost(trio: TrioOrder) -> EntryCost | None:
     """
     legs = {leg.pk: leg for leg in trio.legs.all() if leg.filled}
     opening = [leg for leg in legs.values() if Role(leg.role).opens]
-    quantity = sum((leg.filled for leg in opening), ZERO)
-    if not quantity or not all(leg.average_price for leg in opening):
+    if not opening or not all(leg.average_price for leg in opening):
         return None
+    taken_over = [
+        leg for leg in opening if leg.role == Role.ENTRY and trio.is_adopted
+    ]  # none of its executions is booked
     fills = list(trio.fills.order_by("time_ts", "trade_id"))
-    booked = sum((fill.quantity for fill in fills), ZERO)
-    average: Decimal | None = None
-    if booked == sum((leg.filled for leg in legs.values()), ZERO):
-        average = running_average(
-            (fill.quantity if Role(legs[fill.leg_id].role).opens else -fill.quantity, fill.price)
-            for fill in fills
+    booked = sum((fill.quantity for fill in fills), ZERO) + sum((leg.filled for leg in taken_over), ZERO)
+    if booked != sum((leg.filled for leg in legs.values()), ZERO):  # something is not booked yet
+        average = average_of(legs.values())
+        return None if average is None else EntryCost(average, average * TAKER_FEE)
+    executed = [
+        _Executed(leg.filled, price := leg.average_price or ZERO, price * TAKER_FEE) for leg in taken_over
+    ]
+    executed += [
+        _Executed(
+            fill.quantity if Role(legs[fill.leg_id].role).opens else -fill.quantity,
+            fill.price,
+            fill.commission / fill.quantity
+            if fill.commission_asset == trio.symbol.margin_asset
+            else fill.price * TAKER_FEE,
         )
-    if average is None:  # something is not booked yet
-        average = sum((leg.filled * (leg.average_price or ZERO) for leg in opening), ZERO) / quantity
-    entered = [fill for fill in fills if Role(legs[fill.leg_id].role).opens] if average else []
-    whole = sum((fill.quantity for fill in entered), ZERO) == quantity
-    if whole and all(fill.commission_asset == trio.symbol.margin_asset for fill in entered):
-        return EntryCost(average, sum((fill.commission for fill in entered), ZERO) / quantity)
-    return EntryCost(average, average * TAKER_FEE)
+        for fill in fills
+    ]
+    average = running_average((one.change, one.price) for one in executed)
+    with_fees = running_average((one.change, one.price + one.fee_each) for one in executed)
+    assert average is not None  # something has filled
+    assert with_fees is not None
+    return EntryCost(average, with_fees - average)
+
+
+class _Executed(NamedTuple):
+    change: Decimal
+    price: Decimal
+    fee_each: Decimal
 
 
 # --- one trio -----------------------------------------------------------------------------------

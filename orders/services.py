@@ -42,6 +42,7 @@ from orders.exchange_data.clock import to_ms
 from orders.follow_verbs import (
     break_even_after_target,
     break_even_reached,
+    chase_ended_by_change,
     chase_step,
     trail_step,
     trio_break_even_arm,
@@ -359,6 +360,7 @@ def trio_change_entry(
             _rest_cancelled(trio, wish, now=now)
         else:
             _change_checked(trio, seen, entry, terms, reading)
+            chase_ended_by_change(trio, by=by, now=now)
             change_recorded(
                 trio, wish, opens=opens_more(entry, quantity=terms.quantity, price=terms.price), now=now
             )

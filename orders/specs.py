@@ -27,6 +27,7 @@ FILTERS = (
     "notional_min",
     "multiplier_up",
     "multiplier_down",
+    "orders_max",
 )
 
 

@@ -30,24 +30,37 @@ from orders.story import change_sentence, move_sentence, note
 
 
 def break_even_of(trio: TrioOrder, *, offset_ticks: int, of_trio: bool = False) -> Decimal:
-    cost = trio_cost(trio) if of_trio else entry_cost(trio)
-    if cost is None:
+    """Return where a trio's stop would lose nothing. Raises IllegalTransition when it does not, or when that is not known yet."""
+    level = break_even_known(trio, offset_ticks=offset_ticks, of_trio=of_trio)
+    if level is None:
         raise IllegalTransition(
             "The cost of its entry is not known yet: try again in a moment. Nothing was moved."
         )
-    level = break_even_level(
+    if why := loses_nothing(trio, level):
+        raise IllegalTransition(why)
+    return level
+
+
+def break_even_known(trio: TrioOrder, *, offset_ticks: int, of_trio: bool = False) -> Decimal | None:
+    """Return where a trio's stop would lose nothing; ``None`` while what its entry cost is not known."""
+    cost = trio_cost(trio) if of_trio else entry_cost(trio)
+    if cost is None:
+        return None
+    return break_even_level(
         Side(trio.side),
         cost.average,
         fee_each=cost.fee_each,
         tick=trio.symbol.tick_size or TINY,
         offset_ticks=offset_ticks,
     )
+
+
+def loses_nothing(trio: TrioOrder, level: Decimal) -> str:
+    """Say that a trio's stop is at this break-even or better already, or nothing."""
     agreed = trio.stop_loss
-    if agreed is not None and (agreed >= level if trio.side == Side.BUY else agreed <= level):
-        raise IllegalTransition(
-            f"The stop-loss at {plain(agreed)} loses nothing already: break-even is {plain(level)}. It was not moved."
-        )
-    return level
+    if agreed is None or not (agreed >= level if trio.side == Side.BUY else agreed <= level):
+        return ""
+    return f"The stop-loss at {plain(agreed)} loses nothing already: break-even is {plain(level)}. It was not moved."
 
 
 class EntryTerms(NamedTuple):

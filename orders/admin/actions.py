@@ -49,6 +49,7 @@ from orders.domain.enums import LegState, Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
+from orders.domain.trailing import FollowEnd
 from orders.follow_rows import following
 from orders.models import LevelMove, TrioOrder
 from orders.specs import spec_shown
@@ -181,13 +182,16 @@ def break_even(
     offset: int | str | None = None,
     at_r: Decimal | str | None = None,
     at_price: Decimal | str | None = None,
+    after_target: bool | str | None = None,
 ) -> str:
-    if isinstance(at_r, Decimal) or isinstance(at_price, Decimal):
+    waits_for_target = after_target in (True, "True", "on")
+    if isinstance(at_r, Decimal) or isinstance(at_price, Decimal) or waits_for_target:
         waiting = services.trio_break_even_arm(
             trio_id=trio.pk,
             by=by,
             at_r=_amount(at_r),
             at_price=_amount(at_price),
+            after_first_target=waits_for_target,
             offset_ticks=int(offset or 0),
         )
         return f"{trio}: break-even waits for {waiting.words}."
@@ -313,9 +317,10 @@ def change_entry(
     )
     if change.end:
         return f"{trio}: {change_sentence(change)}"
+    chased = trio.chases.filter(end=FollowEnd.OFF, ended_at=change.wanted_at).exists()
     return (
         f"{trio}: change of the entry from {plain(change.quantity_before)} at {plain(change.price_before)} to "
-        f"{plain(change.quantity)} at {plain(change.price)} requested."
+        f"{plain(change.quantity)} at {plain(change.price)} requested.{' Its chase is ended with that.' if chased else ''}"
     )
 
 
@@ -532,7 +537,7 @@ BREAK_EVEN: Final = TrioAction(
     explanation="To the first price at which the stop loses nothing, the fees of the entry and its own included. The old stop leaves when the exchange has acknowledged the new one.",
     button="Move it",
     form=BreakEvenForm,
-    carries="offset at_r at_price",
+    carries="offset at_r at_price after_target",
 )
 TRAIL: Final = TrioAction(
     name="trail",

@@ -347,6 +347,12 @@ class BreakEvenForm(ActionForm):
         super().__init__(*args, **kwargs)
         for name in ("at_r", "at_price"):
             self.fields[name] = _amount_field(name, required=False)
+        self.fields["after_target"] = forms.ChoiceField(
+            label="Or after a target",
+            required=False,
+            choices=[("", "No"), ("True", "When the first part target has executed")],
+            widget=UnfoldAdminSelectWidget(),
+        )
 
 
 class TrailForm(ActionForm):

@@ -15,6 +15,7 @@ from orders.admin import trio_desk
 from orders.admin.trio_desk import AtLevel, Latency
 from orders.badges import result_colour
 from orders.desk import OpenTrio
+from orders.domain.average import average_of
 from orders.domain.coverage import Gaps
 from orders.domain.enums import LegState, RequestKind, Role, TrioState
 from orders.domain.next_step import NextStep
@@ -124,7 +125,7 @@ def trio_page(trio_id: int) -> TrioPage:
     requests = list(trio.requests.select_related("outcome", "leg").order_by("-id")[:ROWS_SHOWN])
     entries = [leg for leg in legs if Role(leg.role).opens]
     filled = sum((leg.filled for leg in entries), ZERO)
-    average = next((leg.average_price for leg in entries if leg.average_price), None)
+    average = average_of(legs)
     slot = trio.slot
     money = None if trio.trio_state is TrioState.DRAFT else trio_desk.money_of(trio)
     results = () if money is None else money.parts

@@ -4,8 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Protocol
 
 from exchange.types import ZERO
+from orders.domain.enums import Role
+
+
+class Executed(Protocol):
+    """What is known of an order that may have executed: how much, at which average, and when (exchange ms)."""
+
+    @property
+    def role(self) -> str: ...
+    @property
+    def filled(self) -> Decimal: ...
+    @property
+    def average_price(self) -> Decimal | None: ...
+    @property
+    def filled_ts(self) -> int | None: ...
+
+
+def average_of(orders: Iterable[Executed]) -> Decimal | None:
+    """Return the average price of what these orders of one trio have left open; ``None`` while that is not known.
+
+    Each order counts as of its last execution.
+    """
+    executed = sorted((order for order in orders if order.filled), key=lambda order: order.filled_ts or 0)
+    opens = [Role(order.role).opens for order in executed]
+    if any(of and not order.average_price for of, order in zip(opens, executed, strict=True)):
+        return None
+    return running_average(
+        (order.filled if of else -order.filled, order.average_price or ZERO)
+        for of, order in zip(opens, executed, strict=True)
+    )
 
 
 def running_average(executions: Iterable[tuple[Decimal, Decimal]]) -> Decimal | None:

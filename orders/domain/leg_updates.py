@@ -131,9 +131,15 @@ def _first(known: int | None, at: int) -> int:
 def _with_terms(leg: LegFacts, view: OrderView, *, at: int) -> LegFacts:
     """Take over price, trigger price and quantity, as they were changed in the exchange's app, say.
 
-    An older report never takes back a newer one. The order born at a trigger says nothing about its parent's.
+    An older report never takes back a newer one. The order born at a trigger says nothing about its parent's; but of an
+    entry it is what rests from then on, and the parent says nothing more.
     """
+    child = leg.opens and leg.conditional and (not view.conditional or view.child_state is not None)
+    if child:
+        return leg if at < (leg.seen_ts or 0) else _with_child_terms(leg, view)
     if view.conditional is not leg.conditional or at < (leg.seen_ts or 0):
+        return leg
+    if leg.opens and leg.conditional and leg.order_id is not None:
         return leg
     quantity = view.quantity if leg.form is Form.QUANTITY and view.quantity > 0 else leg.quantity
     return replace(
@@ -141,6 +147,15 @@ def _with_terms(leg: LegFacts, view: OrderView, *, at: int) -> LegFacts:
         quantity=quantity,
         price=view.price or leg.price,
         trigger_price=view.trigger_price or leg.trigger_price,
+    )
+
+
+def _with_child_terms(leg: LegFacts, view: OrderView) -> LegFacts:
+    """Take over what the order born at an entry's trigger has; it waits for no trigger any more."""
+    return replace(
+        leg,
+        quantity=view.quantity if view.quantity > 0 else leg.quantity,
+        price=view.price if leg.price is not None and view.price else leg.price,
     )
 
 

@@ -6,12 +6,13 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from exchange.types import ZERO, OrderType, Side
 from orders.domain.decision.amendments import position_to_come
+from orders.domain.decision.parts import is_spent
 from orders.domain.enums import Form, Protection, Role
 from orders.domain.enums import TrioState as S
 from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.fitting import lot_of
 from orders.domain.rounding import on_grid, plain, to_grid
-from orders.domain.snapshot import RequestStatus, TrioSnapshot
+from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
 from orders.domain.validation import TAKER_FEE
 
 FIELDS = {Role.STOP_LOSS: "stop_loss", Role.TAKE_PROFIT: "take_profit"}
@@ -58,14 +59,23 @@ def _is_below(trio: TrioSnapshot, role: Role) -> bool:
 
 
 def stands_alone(trio: TrioSnapshot, role: Role) -> bool:
-    """Is nothing of a move of this level under way: no wish, and one acknowledged order at the agreed level?"""
+    """Is nothing of a move of this level under way: no wish, and nothing but acknowledged orders at the agreed level?
+
+    Several rest there where an armed one was joined by one for the whole position, or one that was in doubt turned up; a
+    bridge beside the order that follows it is still to be taken down.
+    """
     legs = [leg for leg in trio.every(role) if not leg.state.is_final]
-    if len(legs) != 1 or any(move.role is role for move in trio.moves):
+    if not legs or any(move.role is role for move in trio.moves):
         return False
-    (leg,) = legs
+    if len(legs) > 1 and any(leg.for_move for leg in legs):
+        return False
+    return all(_rests_at(leg, trio.level(role)) for leg in legs)
+
+
+def _rests_at(leg: LegView, level: Decimal | None) -> bool:
     leaves = leg.cancel in (RequestStatus.IN_FLIGHT, RequestStatus.IN_DOUBT, RequestStatus.ACCEPTED)
     rests = leg.live and leg.acknowledged and leg.triggered_ts is None and not leaves
-    return rests and leg.trigger_price == trio.level(role)
+    return rests and leg.trigger_price == level
 
 
 def standing_check(trio: TrioSnapshot, role: Role) -> None:
@@ -91,7 +101,8 @@ def standing_check(trio: TrioSnapshot, role: Role) -> None:
     until = trio.unprotected_until
     if role is Role.STOP_LOSS and until is not None and trio.now < until:
         raise IllegalTransition("It is left unprotected for now: protect it again, then move its stop-loss.")
-    if not all(leg.state.is_final for leg in trio.every(Role.ADD)):
+    adds = any(wish.role is Role.ADD for wish in trio.sizes)
+    if adds or not all(leg.state.is_final for leg in trio.every(Role.ADD)):
         raise IllegalTransition(
             f"Something is being added to it: its {what} can be moved when that has ended."
         )
@@ -152,10 +163,26 @@ def level_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
             f"The {what} must be {side} the mark price {plain(trio.slot.mark_price)}, else it would trigger at once: "
             f"{plain(nearest)} is the nearest valid level.",
         )
+    if role is Role.TAKE_PROFIT:
+        _part_targets_check(trio, level)
     if other is not None and (level >= other if below else level <= other):
         side = "below" if below else "above"
         name = (Role.TAKE_PROFIT if role is Role.STOP_LOSS else Role.STOP_LOSS).words
         raise RuleBroken(field, f"The {what} must be {side} the {name}, which is at {plain(other)}.")
+
+
+def _part_targets_check(trio: TrioSnapshot, level: Decimal) -> None:
+    """Raise RuleBroken when the take-profit, which closes all of it, would be met before a target that still waits."""
+    long, tick = trio.spec.side is Side.BUY, trio.rules.tick_size or ZERO
+    for part in reversed(trio.spec.part_targets):
+        if is_spent(trio, part) or (level > part.level if long else level < part.level):
+            continue
+        side, near = ("above", part.level + tick) if long else ("below", part.level - tick)
+        raise RuleBroken(
+            FIELDS[Role.TAKE_PROFIT],
+            f"The take-profit must be {side} the part target at {plain(part.level)}, which would never be met else: "
+            f"{plain(near)} is the nearest valid level. Or set the part targets anew first.",
+        )
 
 
 def _entry_side_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:

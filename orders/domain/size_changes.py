@@ -83,7 +83,7 @@ def part_close_quantity(
     least = lot.smallest
     if (judged := notional_judged(trio.spec, trio.rules)) is not None and mark:
         least = max(least, quantity_up(judged / mark, step=step))
-    largest = min(position - lot.smallest, lot.largest)
+    largest = min(position - least, lot.largest)  # what is left must be enough for an order as well
     if wanted >= position:
         raise _broken(
             f"The position is {plain(position)}: to close all of it, use “close”. Nothing was closed."

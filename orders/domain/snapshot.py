@@ -74,6 +74,7 @@ class Rules:
     notional_min: Decimal | None = None
     multiplier_up: Decimal | None = None
     multiplier_down: Decimal | None = None
+    orders_max: int | None = None  # open orders of one account; those that wait for a trigger do not count
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
 
 from exchange.types import ZERO, PriceKind, Side
+from orders.domain.decision.parts import executed_targets
 from orders.domain.enums import Role
 from orders.domain.errors import RuleBroken
 from orders.domain.level_moves import MARK_AGE_MS
@@ -236,3 +237,16 @@ def r_level(
     if side is Side.BUY:
         return to_grid(average + multiple * risk, tick, ROUND_CEILING)
     return to_grid(average - multiple * risk, tick, ROUND_FLOOR)
+
+
+def first_target_check(seen: TrioSnapshot) -> None:
+    """Raise RuleBroken where no part target is to be waited for."""
+    field, parts = "after_first_target", seen.spec.part_targets
+    if not parts:
+        raise RuleBroken(
+            field,
+            "The trio has no part target that leaves something open: its take-profit closes all of it. Name a price or a "
+            "multiple of R, or set part targets first.",
+        )
+    if executed_targets(seen):
+        raise RuleBroken(field, "Its first target has executed already: leave it out to move the stop now.")

@@ -13,6 +13,7 @@ from exchange.refusals import Refusal
 from exchange.types import ZERO, LeverageBracket, OrderType, PositionMode, PositionSide, Side
 from orders.domain.enums import Protection
 from orders.domain.errors import RuleBroken
+from orders.domain.fitting import too_few_orders
 from orders.domain.rounding import entry_to_tick, on_grid, plain, quantity_down, quantity_up, to_grid
 from orders.domain.shares import part_targets_problems
 from orders.domain.snapshot import Rules, Spec
@@ -50,6 +51,9 @@ def problems(spec: Spec, rules: Rules, market: Market) -> Iterable[RuleBroken]:
             f"{rules.symbol} is not trading now (status {rules.status}). Choose another symbol.",
             Refusal.SYMBOL_CLOSED,
         )
+        return
+    if few := too_few_orders(spec, rules):
+        yield RuleBroken("symbol", few, Refusal.TOO_MANY_OPEN)
         return
     yield from _sides(spec)
     yield from _quantity(spec, rules)

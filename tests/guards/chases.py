@@ -20,6 +20,21 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{FOLLOWED}::test_it_ends_after_as_many_changes_as_one_may_make",),
     ),
     Guard(
+        "a person's change ends the chase",
+        "P8",
+        "what a person has just said of the entry is changed back by the chase, without a word",
+        (
+            Removal(
+                "orders/services.py",
+                "            chase_ended_by_change(trio, by=by, now=now)\n",
+                "",
+            ),
+        ),
+        (
+            "tests/unit/worker/test_following_cases.py::test_a_persons_change_of_the_entry_ends_its_chase_and_says_so",
+        ),
+    ),
+    Guard(
         "of thousands of changes the newest is read",
         "P4",
         "a turn of a trio whose entry was changed all day takes seconds, is cut off, and its fill is never covered",

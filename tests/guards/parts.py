@@ -37,6 +37,21 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{SIZED}::test_what_is_added_is_covered_the_moment_it_fills",),
     ),
     Guard(
+        "no level moves while something is being added",
+        "P4",
+        "the old stop leaves for a bridge that is smaller than what the position becomes",
+        (
+            Removal(
+                "orders/domain/level_moves.py",
+                "    adds = any(wish.role is Role.ADD for wish in trio.sizes)\n",
+                "    adds = False\n",
+            ),
+        ),
+        (
+            "tests/unit/orders/placement/test_living_cases.py::test_nothing_moves_while_something_is_to_be_added",
+        ),
+    ),
+    Guard(
         "a target that executed is spent",
         "P2",
         "the next sweep finds its place empty and gives it another order, sized on what remains",

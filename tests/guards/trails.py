@@ -66,14 +66,29 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{DECIDED}::test_the_same_prices_in_whatever_pieces_give_the_same_best",),
     ),
     Guard(
+        "a trail begins with its position",
+        "P4",
+        "prices from before the fill count: the stop goes to right below the market with it, and closes the position",
+        (
+            Removal(
+                "orders/followers.py",
+                "greatest(trail.since_ts, entry.filled_ts), greatest(trail.heard_ts, entry.filled_ts)",
+                "trail.since_ts, trail.heard_ts",
+            ),
+        ),
+        (
+            "tests/unit/worker/test_following_cases.py::test_a_trail_counts_no_price_from_before_there_was_a_position",
+        ),
+    ),
+    Guard(
         "one move of a stop at a time",
         "P4",
         "a trail sends the next order while the last one is still under way",
         (
             Removal(
                 "orders/domain/level_moves.py",
-                "    if len(legs) != 1 or any(move.role is role for move in trio.moves):\n        return False\n    (leg,) = legs\n",
-                "    leg = legs[-1]\n",
+                "    if not legs or any(move.role is role for move in trio.moves):\n        return False\n    if len(legs) > 1 and any(leg.for_move for leg in legs):\n        return False\n    return all(",
+                "    return any(",
             ),
         ),
         (f"{DECIDED}::test_a_stop_stands_alone_only_when_nothing_of_a_move_is_left",),

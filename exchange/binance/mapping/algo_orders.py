@@ -77,6 +77,9 @@ def _joined(order: OrderView, child: OrderView) -> OrderView:
         executed=child.executed,
         average_price=child.average_price,
         child_state=child.state,
+        # What rests from now on is the child, with the terms that it was given since.
+        quantity=child.quantity if child.type is OrderType.LIMIT else order.quantity,
+        price=child.price if child.type is OrderType.LIMIT else order.price,
         updated_at=max(order.updated_at, child.updated_at),
         raw={**order.raw, "child": dict(child.raw)},
     )

@@ -42,6 +42,7 @@ from orders.domain.decision.parts import (
     part_targets_completed,
     sizes_wished,
     spare_legs_taken_back,
+    stop_awaits_price,
 )
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit
@@ -253,6 +254,7 @@ HOLD: Final[tuple[Rule, ...]] = (
     target_completed,
     part_targets_completed,
     spare_legs_taken_back,
+    stop_awaits_price,
     strangers_taken_back,
     legs_followed,
     entry_read,

@@ -129,7 +129,7 @@ def _move_sent(trio: TrioSnapshot, move: Move) -> Step | None:
     if trio.state is S.OPEN and trio.position <= 0:
         return None  # there is nothing to stand for: whether that is so is asked elsewhere
     if order is None:
-        if _size_is_open(trio, move.role):
+        if _size_is_open(trio, move.role) or is_being_added(trio):
             return None
         form = Form.QUANTITY if _whole(trio, move.role) else _form(trio, move.role)
         return Submit((leg_plan(trio, move.role, form, _quantity(trio, move.role), move=move),))
@@ -163,6 +163,19 @@ def _size_is_open(trio: TrioSnapshot, role: Role) -> bool:
     if trio.state is S.WORKING:
         return trio.spec.mode is PositionMode.HEDGE and amend_open(trio.entry)
     return rests(trio) and bool(_whole(trio, role))
+
+
+def is_being_added(trio: TrioSnapshot) -> bool:
+    """Is an order on its way that makes the position larger? No bridge holds for what it may bring."""
+    return any(not leg.state.is_final and leg.state is not LegState.PLANNED for leg in trio.every(Role.ADD))
+
+
+def stop_moves(trio: TrioSnapshot) -> bool:
+    """Is the stop on its way to another level, or is what rested at the old one not gone yet?"""
+    if any(move.role is Role.STOP_LOSS for move in trio.moves):
+        return True
+    old = (leg for leg in _whole(trio, Role.STOP_LOSS) if leg.trigger_price != trio.level(Role.STOP_LOSS))
+    return Role.STOP_LOSS in trio.moved and any(old)
 
 
 def _waits(trio: TrioSnapshot, role: Role) -> bool:

@@ -9,13 +9,14 @@ its fate is looked up like an entry's, and it is never sent twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
 
 from exchange.refusals import Refusal
 from exchange.types import ZERO, OrderType, PositionMode, Side
+from orders.domain.average import average_of
+from orders.domain.coverage import would_cover
 from orders.domain.decision.conditions import (
     refused_forms,
     vain_pause_ms,
@@ -30,7 +31,7 @@ from orders.domain.decision.lookups import (
     position_read_since,
     read_position,
 )
-from orders.domain.decision.moves import flat_is_asked, position_read_after
+from orders.domain.decision.moves import REFUSED_PAUSE_MS, flat_is_asked, position_read_after, stop_moves
 from orders.domain.decision.order_plans import leg_plan, market_plan, part_target_plan
 from orders.domain.decision.rules import LegRule, first_that_applies, soonest
 from orders.domain.decision.steps import Rest, Step, Submit
@@ -55,6 +56,7 @@ from orders.domain.validation import TAKER_FEE
 RESIZE_MS: Final = 1000  # an order for a share rests at least so long before another size takes its place
 UNSENT_MS: Final = 30_000  # a wish that could not be sent for so long is not what the person meant any more
 VAIN_PAUSE_MAX_MS: Final = 5000
+MARK_FRESH_MS: Final = 5000  # an older mark price does not say whether a stop would trigger at once
 WAITS: Final = frozenset({S.DRAFT, S.QUEUED, S.PLACING, S.WORKING, S.OPEN})
 
 
@@ -195,9 +197,17 @@ def whole_stop_first(trio: TrioSnapshot, *, grows: bool = False) -> Step | None:
     """
     if not grows and (trio.spec.mode is PositionMode.ONE_WAY or left_unprotected(trio)):
         return None
+    if grows and any(move.role is Role.STOP_LOSS for move in trio.moves):
+        return Rest(
+            trio.now + trio.policies.look_again
+        )  # no bridge holds for what is added: its level is settled first
     stops = [leg for leg in trio.of(Role.STOP_LOSS) if leg.form is Form.CLOSE_POSITION]
     if any(_stays(trio, leg) for leg in stops):
         return None
+    if stop_moves(trio):
+        return Rest(
+            trio.now + trio.policies.look_again
+        )  # the exchange takes one at a time, and the move places it
     if no_whole_stop(trio):
         return None
     if under_way := [leg for leg in stops if leg.pending]:
@@ -231,7 +241,8 @@ def changes_in_size(trio: TrioSnapshot) -> bool:
 
 def spare_legs_taken_back(trio: TrioSnapshot) -> Step | None:
     """A quantity leg leaves once a closePosition one stands at its level: where the position changes in size by our
-    orders, and where somebody else has made it smaller than a hedge leg may be.
+    orders, and where somebody else has made it smaller than a hedge leg may be. So it does, where the exchange takes none for
+    the whole position, once others stand for all that is left.
     """
     spare: list[LegView] = []
     for role in (Role.STOP_LOSS, Role.TAKE_PROFIT):
@@ -243,14 +254,29 @@ def spare_legs_taken_back(trio: TrioSnapshot) -> Step | None:
         whole = [leg for leg in at_level if leg.form is Form.CLOSE_POSITION]
         if any(leg.look_at is None and leg.cancel is RequestStatus.NONE for leg in whole):
             spare += [leg for leg in at_level if _is_spare(trio, leg)]
+        elif not whole:
+            spare += _too_large(trio, role, at_level)
     return cleared(trio, spare) if spare else None
 
 
-def _is_spare(trio: TrioSnapshot, leg: LegView) -> bool:
+def _too_large(trio: TrioSnapshot, role: Role, at_level: list[LegView]) -> list[LegView]:
+    """Return the hedge legs for more than is there, beside which others of them stand for all of it."""
+    large = [leg for leg in at_level if _is_spare(trio, leg, by_size=True)]
+    others = [leg for leg in at_level if leg not in large and leg.cancel is RequestStatus.NONE]
+    stand = (
+        would_cover(trio, others, trio.position)
+        if role is Role.STOP_LOSS
+        else any(leg.quantity == trio.position for leg in others)
+    )
+    return large if stand else []
+
+
+def _is_spare(trio: TrioSnapshot, leg: LegView, *, by_size: bool = False) -> bool:
     if leg.form is not Form.QUANTITY or at_work(leg):
         return False
     hedge = trio.spec.mode is PositionMode.HEDGE and all(entry.state.is_final for entry in trio.entries)
-    return changes_in_size(trio) or (hedge and leg.quantity > trio.position > 0)
+    too_large = hedge and leg.quantity > trio.position > 0
+    return too_large or (changes_in_size(trio) and not by_size)
 
 
 # --- wishes for another size --------------------------------------------------------------------
@@ -342,44 +368,96 @@ NO_COVER: Final = (
 
 
 def stop_follows(trio: TrioSnapshot) -> TrioSnapshot:
-    """Wish for another stop when one more part target has executed, if the trio says so. Never a looser one."""
-    spec = trio.spec
-    hit = [
-        part
-        for part in spec.part_targets
-        if any(leg.executed and leg.state.is_final for leg in orders_for(trio, part.number))
-    ]
-    if spec.follow is Follow.NOTHING or trio.state is not S.OPEN or len(hit) <= trio.followed:
+    """Wish for another stop when one more part target has executed, if the trio says so. Never a looser one.
+
+    While it would trigger at once there, or a nearer one is on its way (which may be refused), it is still to be done.
+    """
+    hit = _hit(trio)
+    if hit <= trio.followed or not _may_follow(trio):
         return trio
-    if left_unprotected(trio):
-        return trio  # there is no stop to follow; it does once there is one again
-    if trio.position <= 0:
-        return trio
-    if not all(leg.state.is_final for leg in trio.entries):
-        return trio  # a level moves once the entry has ended
-    trio = replace(trio, followed=len(hit))
-    level = _break_even(trio) if len(hit) == 1 or spec.follow is Follow.BREAK_EVEN else hit[-2].level
-    agreed = spec.stop_loss
-    if level is None or agreed is None:
-        return trio
+    level, agreed, long = _level_after(trio), trio.spec.stop_loss, trio.spec.side is Side.BUY
+    if level is None or agreed is None or (level <= agreed if long else level >= agreed):
+        return replace(trio, followed=hit)
+    if _follow_refused(trio, level):
+        return replace(trio, followed=hit)
     waiting = [move.level for move in trio.moves if move.role is Role.STOP_LOSS]
-    best = [agreed, *waiting]
-    long = spec.side is Side.BUY
-    if level <= max(best) if long else level >= min(best):
+    if any(level <= wished if long else level >= wished for wished in waiting) or _is_beyond(trio, level):
         return trio
     others = tuple(move for move in trio.moves if move.role is not Role.STOP_LOSS)
     return replace(trio, moves=(*others, Move(0, Role.STOP_LOSS, level, trio.now)))
 
 
+def stop_awaits_price(trio: TrioSnapshot) -> Step | None:
+    """A stop that is to follow the targets, and would trigger at once there, is looked at again each second."""
+    if _hit(trio) <= trio.followed or not _may_follow(trio):
+        return None
+    level = _level_after(trio)
+    waits = level is not None and _is_beyond(trio, level)
+    return Rest(trio.now + trio.policies.look_again) if waits else None
+
+
+def _hit(trio: TrioSnapshot) -> int:
+    """Return how many of the part targets have executed; 0 where the stop follows none."""
+    if trio.spec.follow is Follow.NOTHING:
+        return 0
+    return len(executed_targets(trio))
+
+
+def executed_targets(trio: TrioSnapshot) -> list[PartTarget]:
+    """Return the part targets that have executed, wholly or in part, and are done."""
+    return [
+        part
+        for part in trio.spec.part_targets
+        if any(leg.executed and leg.state.is_final for leg in orders_for(trio, part.number))
+    ]
+
+
+def _may_follow(trio: TrioSnapshot) -> bool:
+    """A level moves once the entry has ended, and while there is something left and a stop to follow."""
+    if left_unprotected(trio):
+        return False
+    return trio.state is S.OPEN and trio.position > 0 and all(leg.state.is_final for leg in trio.entries)
+
+
+def _level_after(trio: TrioSnapshot) -> Decimal | None:
+    """Return where the stop goes after the targets that have executed."""
+    hit = executed_targets(trio)
+    first = len(hit) == 1 or trio.spec.follow is Follow.BREAK_EVEN
+    return _break_even(trio) if first else hit[-2].level
+
+
+def _is_beyond(trio: TrioSnapshot, level: Decimal) -> bool:
+    """Would a stop trigger at once there, by the mark price of now or by what the exchange said a moment ago?"""
+    mark, sells = trio.slot.mark_price, trio.spec.exit_side is Side.SELL
+    fresh = abs(trio.now_ts - trio.slot.mark_as_of) <= MARK_FRESH_MS
+    if mark is not None and fresh and (mark <= level if sells else mark >= level):
+        return True
+    said = [leg.ended_ts or leg.submitted_ts for leg in _refused_at(trio, level)]
+    return bool(said) and trio.now_ts - max(said) < REFUSED_PAUSE_MS
+
+
+def _follow_refused(trio: TrioSnapshot, level: Decimal) -> bool:
+    """Did the exchange refuse a stop there for another reason than that the price has passed it?"""
+    return any(leg.refusal is not Refusal.LEVEL_PASSED for leg in _refused_at(trio, level))
+
+
+def _refused_at(trio: TrioSnapshot, level: Decimal) -> list[LegView]:
+    return [
+        leg
+        for leg in trio.every(Role.STOP_LOSS)
+        if leg.for_move
+        and leg.trigger_price == level
+        and leg.state is LegState.REJECTED
+        and not leg.acknowledged
+    ]
+
+
 def _break_even(trio: TrioSnapshot) -> Decimal | None:
     """Return the first tick at which what is left loses nothing, the fees of a taker counted both ways."""
-    entries: Iterable[LegView] = [leg for leg in trio.entries if leg.executed]
-    filled = sum((leg.filled for leg in entries), ZERO)
     tick = trio.rules.tick_size or trio.spec.tick
-    if not filled or not tick or any(leg.average_price is None for leg in entries):
+    average = average_of(trio.legs)
+    if average is None or not tick:
         return None
-    cost = sum((leg.filled * (leg.average_price or ZERO) for leg in entries), ZERO)
-    average = cost / filled
     if trio.spec.side is Side.BUY:
         return to_grid(average * (1 + TAKER_FEE) / (1 - TAKER_FEE), tick, ROUND_CEILING)
     return to_grid(average * (1 - TAKER_FEE) / (1 + TAKER_FEE), tick, ROUND_FLOOR)

@@ -20,7 +20,8 @@ class Command(MoveCommand):
     asks_level = False
     help = (
         "Move the stop-loss of an open trio to where it loses nothing, the fees of the entry and of the stop included."
-        " --offset: how many ticks better than that. With --at-r or --at-price it waits until the price has come that far."
+        " --offset: how many ticks better than that. With --at-r or --at-price it waits until the price has come that far,"
+        " with --after-target until its first part target has executed."
         " The old order stays until the exchange has acknowledged the new one."
         " Example: manage.py break_even 12 --offset 2 --wait 10"
     )
@@ -36,6 +37,9 @@ class Command(MoveCommand):
         )
         parser.add_argument("--at-price", metavar="PRICE", help="wait until the mark price has reached this")
         parser.add_argument(
+            "--after-target", action="store_true", help="wait until its first part target has executed"
+        )
+        parser.add_argument(
             "--of",
             metavar="WHAT",
             help="REST: of the position that is left (the default); TRIO: of the whole trio, with what its closed parts have earned",
@@ -44,9 +48,12 @@ class Command(MoveCommand):
 
     def run(self, **options: Any) -> CommandResult:
         at_r, at_price, off = options["at_r"], options["at_price"], options["off"]
-        if (at_r is not None) + (at_price is not None) + off > 1:
-            raise TrioRefused("--at-r, --at-price and --off exclude each other: give one of them.")
-        if not off and at_r is None and at_price is None:
+        after_target = options["after_target"]
+        if (at_r is not None) + (at_price is not None) + after_target + off > 1:
+            raise TrioRefused(
+                "--at-r, --at-price, --after-target and --off exclude each other: give one of them."
+            )
+        if not off and at_r is None and at_price is None and not after_target:
             return super().run(**options)
         self.refuse_on_a_copy()
         since = Baseline.of(trio_get(options["trio"]))
@@ -58,6 +65,7 @@ class Command(MoveCommand):
                 by=os_operator(),
                 at_r=number(at_r, "multiple of R"),
                 at_price=number(at_price, "price"),
+                after_first_target=after_target,
                 offset_ticks=options["offset"],
             )
             self.warn_if_nobody_acts()

@@ -11,6 +11,7 @@ from exchange.types import ZERO
 from orders.cli.commands import TrioCommand
 from orders.cli.document import decimals, pnl_document
 from orders.cli.filters import add_filters, add_state_filters, limit_of, wanted_of
+from orders.domain.average import average_of
 from orders.domain.enums import Role
 from orders.domain.rounding import plain, signed
 from orders.models import Leg, TrioOrder
@@ -86,8 +87,5 @@ def _filled(trio: TrioOrder) -> Any:
 
 
 def _average(legs: Sequence[Leg]) -> str | None:
-    opened = [leg for leg in legs if Role(leg.role).opens and leg.filled and leg.average_price]
-    quantity = sum((leg.filled for leg in opened), ZERO)
-    if not quantity:
-        return None
-    return plain(sum((leg.filled * (leg.average_price or ZERO) for leg in opened), ZERO) / quantity)
+    average = average_of(legs)
+    return None if average is None else plain(average)

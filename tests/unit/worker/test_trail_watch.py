@@ -19,7 +19,6 @@ from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.snapshot import MoveEnd
 from orders.domain.trailing import FollowEnd
 from orders.exchange_data.clock import exchange_now_ms
-from orders.follow_rows import targets_filled
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
 from orders.models import RiskLimit, Slot, Trail, TrioOrder
@@ -379,26 +378,6 @@ def test_break_even_whose_price_was_reached_while_nobody_listened_is_made_up_for
     assert trio.level_moves.count() == 0  # there it would trigger at once
     market.goes_to("2010.00")
     market.stop_at("2002.02", trio)
-
-
-def test_break_even_after_the_first_target_is_asked_for_by_whoever_sees_it(market: Market) -> None:
-    trio = opened(market)
-    assert services.break_even_after_target(trio.pk) is None
-    services.trio_break_even_arm(trio_id=trio.pk, by="ann", after_first_target=True)
-    market.goes_to("2030.00")
-    assert trio.level_moves.count() == 0
-    assert services.break_even_after_target(trio.pk) is not None
-    market.stop_at("2002.02", trio)
-
-
-def test_a_worker_sees_that_the_first_target_has_filled(market: Market) -> None:
-    trio = opened(market)
-    services.trio_break_even_arm(trio_id=trio.pk, by="ann", after_first_target=True)
-    account = [market.desk.account.pk]
-    assert targets_filled(account) == []
-    trio.legs.filter(role=Role.TAKE_PROFIT).update(state="FILLED")
-    assert targets_filled(account) == [trio.pk]
-    trio.legs.filter(role=Role.TAKE_PROFIT).update(state="ACCEPTED")
 
 
 def test_break_even_that_cannot_wait_is_refused_with_what_can(market: Market) -> None:

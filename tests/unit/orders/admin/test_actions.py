@@ -566,6 +566,7 @@ def test_break_even_waits_from_the_trios_page(desk: Desk, operator: Client) -> N
     desk.carry()
     assert "above zero" in do(operator, "break_even", trio, at_r="0")[0]
     assert "waits for a mark price of 105" in do(operator, "break_even", trio, at_r="1")[0]
+    assert "no part target" in do(operator, "break_even", trio, after_target="True")[0]
     assert "waits for a mark price of 104000" in do(operator, "break_even", trio, at_price="104000")[0]
     assert [waiting.end for waiting in trio.break_evens.all()] == ["REPLACED", ""]
     assert "Break-even waits for a mark price of 104000" in operator.get(page_of(trio)).content.decode()

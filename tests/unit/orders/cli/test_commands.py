@@ -496,6 +496,8 @@ def test_a_script_has_a_stop_follow_the_price_and_break_even_wait(world: World) 
         (("trail_off", trio), "there is nothing to end"),
         (("break_even", trio, "--off"), "there is nothing to end"),
         (("break_even", trio, "--at-r", "1", "--at-price", "109000"), "exclude each other"),
+        (("break_even", trio, "--after-target", "--off"), "exclude each other"),
+        (("break_even", trio, "--after-target"), "no part target"),
     ):
         answer = run(*refused, "--json")
         assert answer.code == 2, answer

@@ -117,3 +117,32 @@ def test_what_the_newest_report_says_of_price_and_quantity_counts() -> None:
     assert (leg.quantity, leg.price) == (D("0.090"), D("79800"))
     assert known(STOP, CONDITIONAL[3]).trigger_price == D("78500")
     assert known(STOP, CONDITIONAL[0]).state is LegState.FILLED
+
+
+def test_of_an_entry_that_triggered_the_order_it_brought_forth_says_what_rests() -> None:
+    # Given a stop entry for 0.040 with a limit of 79500, whose limit order a person changes after the trigger
+    waits = LegFacts(
+        True, Form.QUANTITY, LegState.SUBMITTED, quantity=D("0.040"), price=D("79500"), trigger_price=D("80000"), opens=True
+    )  # fmt: skip
+    terms: dict[str, Any] = {"quantity": D("0.040"), "price": D("79500"), "trigger_price": D("80000")}
+    born = [
+        shown(OrderState.NEW, 10, conditional=True, **terms),
+        shown(OrderState.TRIGGERED, 20, conditional=True, **(terms | {"order_id": 7})),
+        shown(OrderState.NEW, 20),
+    ]
+    changed = shown(OrderState.NEW, 30, quantity=D("0.030"), price=D("79400"))
+    looked_up = replace(
+        shown(OrderState.TRIGGERED, 30, conditional=True, **(terms | {"order_id": 7})),
+        quantity=D("0.030"),
+        price=D("79400"),
+        child_state=OrderState.NEW,
+    )
+    for news in (changed, looked_up):
+        after = known(waits, [*born, news])
+        assert (after.quantity, after.price, after.trigger_price) == (D("0.030"), D("79400"), D("80000"))
+        # And what is told of its parent later takes nothing of that back
+        over = shown(
+            OrderState.FINISHED, 40, conditional=True, executed=D("0.030"), **(terms | {"order_id": 7})
+        )
+        ended = known(after, [over])
+        assert (ended.quantity, ended.price, ended.state) == (D("0.030"), D("79400"), LegState.FILLED)

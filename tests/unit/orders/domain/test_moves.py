@@ -12,10 +12,20 @@ from exchange.types import OurMs, Side
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.decide import Decision, decide
 from orders.domain.decision.steps import Cancel, Observe, Rest, Submit
-from orders.domain.enums import Form, LegState, Role
+from orders.domain.enums import Follow, Form, LegState, Role
 from orders.domain.enums import TrioState as S
-from orders.domain.level_moves import break_even_level
-from orders.domain.snapshot import LegView, Move, MoveEnd, Spec
+from orders.domain.errors import RuleBroken
+from orders.domain.level_moves import break_even_level, level_check
+from orders.domain.snapshot import (
+    LegView,
+    Move,
+    MoveEnd,
+    PartTarget,
+    RequestStatus,
+    Rules,
+    SizeWish,
+    Spec,
+)
 from tests.unit.orders.domain.snapshots import (
     ARMED_LIMIT,
     HEDGE,
@@ -25,6 +35,7 @@ from tests.unit.orders.domain.snapshots import (
     NOW_TS,
     entry,
     holding,
+    leg,
     stop,
     target,
     trio,
@@ -258,3 +269,119 @@ def test_break_even_is_the_first_tick_that_loses_nothing(
     assert net(found) >= 0
     if not offset:
         assert net(found + worse) < 0
+
+
+# --- a level and a size at once -----------------------------------------------------------------
+
+ADDS = SizeWish(number=3, role=Role.ADD, quantity=D("0.010"), since=NOW - 1000)
+LEAVING = stop(trigger_price=OLD, cancel=RequestStatus.IN_FLIGHT, cancel_at=NOW - 10)
+
+
+def sized(*legs: LegView, wish: SizeWish = ADDS, spec: Spec = LONG, moves: tuple[Move, ...] = ()) -> object:
+    """Return what is done while something is to be added or taken off, the new level being agreed unless one moves."""
+    agreed = replace(spec, stop_loss=OLD if moves else NEW)
+    moved = frozenset() if moves else frozenset({Role.STOP_LOSS})
+    seen = trio(
+        S.OPEN, BOUGHT, *legs, target(), spec=agreed, slot=holding(), moves=moves, moved=moved, sizes=(wish,)
+    )
+    return decide(seen).step
+
+
+def sends(step: object) -> list[Role]:
+    return [plan.role for plan in step.plans] if isinstance(step, Submit) else []
+
+
+def test_what_is_added_waits_until_the_stop_has_arrived() -> None:
+    in_the_air = bridge(LegState.SUBMITTED, submitted_at=NOW - 100, acknowledged=False)
+    assert sends(sized(WHOLE, moves=(WISH,))) == [Role.STOP_LOSS]
+    assert isinstance(sized(WHOLE, in_the_air, moves=(WISH,)), Rest)
+    assert isinstance(
+        sized(LEAVING, bridge()), Rest
+    )  # no second order for the whole position beside the old one
+    assert sends(sized(stop(trigger_price=NEW, generation=3))) == [Role.ADD]
+
+
+def test_a_stop_waits_until_what_is_added_has_filled() -> None:
+    added = leg(Role.ADD, LegState.SUBMITTED, number=3)
+    assert sends(sized(WHOLE, added, moves=(WISH,))) == []
+    filled = leg(Role.ADD, LegState.FILLED, number=3)
+    both = decide(
+        trio(S.OPEN, BOUGHT, WHOLE, filled, target(), spec=LONG, slot=holding("0.020"), moves=(WISH,))
+    ).step
+    assert isinstance(both, Submit)
+    assert both.plans[0].order.quantity == D("0.020")
+
+
+def test_a_hedge_part_goes_under_the_old_stop_or_waits_for_the_one_that_follows_the_bridge() -> None:
+    part = SizeWish(number=3, role=Role.PART_CLOSE, quantity=D("0.004"), since=NOW - 1000)
+    in_the_air = bridge(LegState.SUBMITTED, submitted_at=NOW - 100, acknowledged=False)
+    assert sends(sized(WHOLE, in_the_air, wish=part, spec=HEDGE, moves=(WISH,))) == [Role.PART_CLOSE]
+    assert isinstance(sized(LEAVING, bridge(), wish=part, spec=HEDGE), Rest)
+    assert sends(sized(stop(trigger_price=NEW, generation=3), wish=part, spec=HEDGE)) == [Role.PART_CLOSE]
+
+
+def test_the_take_profit_stays_beyond_the_part_targets_that_wait() -> None:
+    parts = (PartTarget(1, D("102000"), D(50)), PartTarget(2, D("104000"), D(30)))
+    first = leg(Role.PART_TARGET, LegState.FILLED, number=1, filled=D("0.005"), trigger_price=D("102000"))
+    second = leg(Role.PART_TARGET, LegState.FILLED, number=2, filled=D("0.003"), trigger_price=D("104000"))
+    rules = Rules(tick_size=D("0.1"))
+
+    def asked(level: str, *legs: LegView) -> None:
+        seen = trio(
+            S.OPEN, BOUGHT, WHOLE, target(), *legs, spec=replace(LONG, part_targets=parts), slot=holding(), rules=rules
+        )  # fmt: skip
+        level_check(seen, Role.TAKE_PROFIT, D(level))
+
+    for legs in ((), (first,)):
+        with pytest.raises(RuleBroken, match=r"above the part target at 104000.*104000\.1 is the nearest"):
+            asked("104000", *legs)
+    asked("104000.1")
+    asked("101000", first, second)
+
+
+# --- the stop follows the targets ---------------------------------------------------------------
+
+FOLLOWS = replace(LONG, part_targets=(PartTarget(1, D("102000"), D(50)),), follow=Follow.BREAK_EVEN)
+
+
+def followed(*legs: LegView, mark: str = "101000", moves: tuple[Move, ...] = ()) -> Decision:
+    """Decide once the first target has taken half of 0.010 bought at 100000: break-even is 100100.1."""
+    bought = replace(BOUGHT, average_price=D("100000"))
+    hit = leg(
+        Role.PART_TARGET, LegState.FILLED, number=1, filled=D("0.005"), filled_ts=NOW_TS - 800, average_price=D("102000")
+    )  # fmt: skip
+    slot = holding("0.005", mark_price=D(mark), mark_as_of=NOW_TS - 100)
+    rules = Rules(tick_size=D("0.1"))
+    return decide(
+        trio(S.OPEN, bought, WHOLE, target(), hit, *legs, spec=FOLLOWS, slot=slot, moves=moves, rules=rules)
+    )
+
+
+def test_a_stop_that_follows_waits_while_it_would_trigger_at_once() -> None:
+    decision = followed(mark="100100.1")
+    assert (decision.trio.moves, decision.trio.followed, decision.step) == ((), 0, Rest(NOW + 1000))
+    (move,) = followed(mark="100100.2").trio.moves
+    assert move.level == D("100100.1")
+
+
+def test_a_stop_that_follows_was_refused_as_passed_and_is_asked_for_again_later() -> None:
+    level = D("100100.1")
+    words: dict[str, Any] = {
+        "generation": 2, "form": Form.QUANTITY, "trigger_price": level, "for_move": True, "acknowledged": False,
+    }  # fmt: skip
+    lately = stop(LegState.REJECTED, refused_code=-2021, ended_ts=NOW_TS - 1000, **words)
+    assert (followed(lately).trio.moves, followed(lately).trio.followed) == ((), 0)
+    (move,) = followed(replace(lately, ended_ts=NOW_TS - 6000)).trio.moves
+    assert move.level == level
+    # Refused for another reason it is given up
+    for_good = followed(stop(LegState.REJECTED, refused_code=-2010, ended_ts=NOW_TS - 6000, **words))
+    assert (for_good.trio.moves, for_good.trio.followed) == ((), 1)
+
+
+def test_a_nearer_stop_that_is_on_its_way_is_waited_for() -> None:
+    nearer = replace(WISH, level=D("100500"))
+    decision = followed(moves=(nearer,))
+    assert (decision.trio.moves, decision.trio.followed) == ((nearer,), 0)
+    farther = replace(WISH, level=D("99000"))
+    (move,) = followed(moves=(farther,)).trio.moves
+    assert move.level == D("100100.1")

@@ -35,13 +35,14 @@ def worked(desk: Desk, trio: TrioOrder, holds: Any) -> None:
 def conditionals(desk: Desk, kind: str) -> list[tuple[str, D | None]]:
     """Return level and quantity (none: the whole position) of what rests of a kind, nearest to 0 first."""
     found = [order for order in desk.simulator.open_orders() if order.get("orderType") == kind]
-    return sorted(
+    shown = [
         (
             order["triggerPrice"],
             None if order["closePosition"] in (True, "true") else D(order["quantity"]),
         )
         for order in found
-    )
+    ]
+    return sorted(shown, key=lambda order: (order[0], order[1] or D(0)))
 
 
 def targets(desk: Desk) -> list[tuple[D, D | None]]:

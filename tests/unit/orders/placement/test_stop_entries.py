@@ -430,3 +430,38 @@ def test_an_entry_stuck_at_its_trigger_is_put_to_a_person(
     desk.simulator.expire(entry_of(trio).client_id)
     carried(desk, trio, lambda: the(trio).trio_state.is_end)
     assert desk.resting == []
+
+
+@pytest.mark.parametrize("deaf", [False, True], ids=["told", "found by a sweep"])
+@pytest.mark.parametrize("child_ids", ["same", "own"])
+def test_a_limit_order_born_at_the_trigger_that_a_person_changed_is_asked_about(
+    any_desk: Desk, child_ids: str, deaf: bool
+) -> None:
+    # Given the limit order of a stop entry, which rests
+    desk = any_desk
+    desk.simulator.ex.profile = desk.simulator.ex.profile.but(child_ids=child_ids)
+    trio = desk.placed(desk.a_trio(**LIMITED, protection="ON_FIRST_FILL"))
+    desk.simulator.set_price("BTCUSDT", "101000")
+    carried(desk, trio, lambda: entry_of(trio).order_id)
+    child = next(o for o in desk.simulator.open_orders() if o.get("orderId") == entry_of(trio).order_id)
+
+    # When a person changes it in the exchange's app
+    desk.deaf = deaf
+    desk.simulator.amend(child["clientOrderId"], "0.008", "100800")
+    if deaf:
+        desk.hear()
+        desk.deaf = False
+        desk.sweep()
+
+    # Then it is asked about once, and followed with what it has become
+    carried(desk, trio, lambda: the(trio).question_kind)
+    assert trio.question_kind == QuestionKind.ORDER_AMENDED
+    assert "quantity 0.01 → 0.008, price 100900 → 100800" in trio.question
+    services.trio_refresh(trio_id=trio.pk, by="test")
+    carried(desk, trio, lambda: the(trio).wake_at is None)
+    assert (entry_of(trio).quantity, entry_of(trio).price) == (D("0.008"), D("100800"))
+    desk.simulator.fill(child["clientOrderId"], "0.008")
+    desk.carry_until(trio, "OPEN")
+    carried(desk, trio, lambda: entry_of(trio).state == LegState.FILLED and len(desk.resting) == 2)
+    assert trio.events.filter(kind="outside").count() == 1, story(trio)
+    assert trio_replay(trio).differences == []
