@@ -21,7 +21,7 @@ from orders.domain.enums import ENDS, OPENING, Form, Role, TrioState
 from orders.domain.rounding import plain, signed
 from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
 from orders.domain.validation import TAKER_FEE
-from orders.models import Clock, Leg, TrioOrder, Watch
+from orders.models import Clock, Fill, Leg, TrioOrder, Watch
 
 WATCH_SILENT_FOR: Final = timedelta(seconds=10)
 ENDED: Final = tuple(sorted(state.value for state in ENDS))
@@ -245,7 +245,7 @@ def trio_cost(trio: TrioOrder) -> EntryCost | None:
     booked = sum((signs[fill.leg_id] * fill.quantity for fill in fills), ZERO)
     if cost is None or left <= 0 or booked != left:
         return None
-    if any(fill.commission_asset != trio.symbol.margin_asset for fill in fills):
+    if any(_is_foreign(fill, trio) for fill in fills):
         return None
     paid = sum((fill.commission - fill.realized_pnl for fill in fills), ZERO)
     return EntryCost(cost.average, paid / left)
@@ -273,9 +273,14 @@ def entry_cost(trio: TrioOrder) -> EntryCost | None:
         average = sum((leg.filled * (leg.average_price or ZERO) for leg in opening), ZERO) / quantity
     entered = [fill for fill in fills if Role(legs[fill.leg_id].role).opens] if average else []
     whole = sum((fill.quantity for fill in entered), ZERO) == quantity
-    if whole and all(fill.commission_asset == trio.symbol.margin_asset for fill in entered):
+    if whole and not any(_is_foreign(fill, trio) for fill in entered):
         return EntryCost(average, sum((fill.commission for fill in entered), ZERO) / quantity)
     return EntryCost(average, average * TAKER_FEE)
+
+
+def _is_foreign(fill: Fill, trio: TrioOrder) -> bool:
+    """Was a fee of it paid in another asset? An execution without one names no asset."""
+    return bool(fill.commission) and fill.commission_asset not in ("", trio.symbol.margin_asset)
 
 
 # --- one trio -----------------------------------------------------------------------------------
