@@ -283,10 +283,18 @@ class PositionView:
 
 @dataclass(frozen=True, slots=True)
 class BalanceView:
+    """What an account has of one asset. ``unrealized``: what is open in crossed positions, at the mark price."""
+
     account_alias: str
     asset: str
     balance: Decimal
     available: Decimal
+    unrealized: Decimal = ZERO
+
+    @property
+    def equity(self) -> Decimal:
+        """The wallet with what is open: what percents of the equity are of."""
+        return self.balance + self.unrealized
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,3 +82,15 @@ def age(since: datetime, *, now: datetime | None = None) -> str:
         if seconds >= length:
             return f"{seconds // length} {unit}"
     return f"{seconds} s"
+
+
+def lasted(seconds: int) -> str:
+    """Return how long something lasted, in its two largest units: “1 h 05 min”."""
+    for unit, length, smaller, part in (
+        ("d", 86_400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if seconds >= length:
+            return f"{seconds // length} {unit} {seconds % length // part:02d} {smaller}"
+    return f"{seconds} s"

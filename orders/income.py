@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from accounts.gateways import exchange_for
 from accounts.models import ExchangeAccount
@@ -201,8 +201,10 @@ def fee_prices_read(account: ExchangeAccount, exchange: Exchange, *, at: Exchang
     What the exchange shows no bar for stays not yet known; the next reading asks again.
     """
     unpriced = Fill.objects.filter(
-        account=account, fee_price=None, time_ts__range=(at - COMPARED_MS, at - MINUTE_MS), commission__gt=0
-    ).exclude(commission_asset__in=("", F("trio__symbol__margin_asset")))
+        account=account, fee_price=None, time_ts__range=(at - COMPARED_MS, at - MINUTE_MS)
+    ).exclude(
+        Q(commission=0) | Q(commission_asset__in=("", F("trio__symbol__margin_asset")))
+    )  # a rebate is below zero
     closes: dict[tuple[str, int], Decimal | None] = {}
     for fill in unpriced.select_related("trio__symbol").order_by("-time_ts")[:FEES_MAX]:
         pair, minute = fill.commission_asset + fill.trio.symbol.margin_asset, fill.time_ts // MINUTE_MS

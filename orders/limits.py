@@ -26,7 +26,8 @@ LOCK = """
     SELECT FROM orders_risklimit
     WHERE account_id = %(account)s AND is_active AND source IN ('', %(source)s) ORDER BY id FOR UPDATE;
 """
-# A fee in another asset counts as what a taker pays in the margin asset, so that no loss is overlooked for want of a price.
+# The day's result is what executions brought, less their fees, and what funding and liquidations added or took. A fee in another
+# asset that has no price yet counts as what a taker pays in the margin asset, so that no loss is overlooked.
 USAGE = """
     SELECT rule.source, rule.notional_order, rule.notional_open, rule.trios_open, rule.orders_minute, rule.daily_loss,
         rule.collar_percent, rule.duplicate_seconds, rule.symbols,
@@ -48,11 +49,18 @@ USAGE = """
           AND trio.id <> %(trio)s AND rule.source IN ('', trio.source)
     ) minute ON rule.orders_minute IS NOT NULL
     LEFT JOIN LATERAL (
-        SELECT sum(fill.realized_pnl - CASE WHEN fill.commission_asset IN ('', symbol.margin_asset)
-            THEN fill.commission ELSE fill.price * fill.quantity * 0.0005 END) AS result
-        FROM orders_fill fill
-        JOIN orders_trioorder trio ON trio.id = fill.trio_id JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
-        WHERE fill.account_id = rule.account_id AND fill.time_ts >= %(midnight)s AND rule.source IN ('', trio.source)
+        SELECT sum(part.amount) AS result FROM (
+            SELECT fill.realized_pnl - CASE WHEN fill.commission_asset IN ('', symbol.margin_asset) THEN fill.commission
+                ELSE coalesce(fill.commission * fee.price, fill.price * fill.quantity * 0.0005) END AS amount
+            FROM orders_fill fill
+            JOIN orders_trioorder trio ON trio.id = fill.trio_id JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
+            LEFT JOIN orders_feeprice fee ON fee.fill_id = fill.id
+            WHERE fill.account_id = rule.account_id AND fill.time_ts >= %(midnight)s AND rule.source IN ('', trio.source)
+            UNION ALL
+            SELECT share.amount FROM orders_income line JOIN orders_incomeshare share ON share.income_id = line.id
+            JOIN orders_trioorder trio ON trio.id = share.trio_id
+            WHERE line.account_id = rule.account_id AND line.time_ts >= %(midnight)s AND rule.source IN ('', trio.source)
+        ) part
     ) day ON rule.daily_loss IS NOT NULL
     LEFT JOIN LATERAL (
         SELECT trio.id FROM orders_trioorder trio

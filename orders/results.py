@@ -142,7 +142,17 @@ def _trade(trio: TrioOrder, legs: Sequence[Leg], fills: Sequence[Fill], result: 
         funding=result.funding,
         planned=planned_of(trio, legs),
         slippage=_slippage(trio, legs, fills),
+        opened_at=_opened_at(trio, legs, fills),
     )
+
+
+def _opened_at(trio: TrioOrder, legs: Sequence[Leg], fills: Sequence[Fill]) -> datetime | None:
+    """Return when its position began: what was adopted had one when it was taken over."""
+    opening = {leg.pk for leg in legs if Role(leg.role).opens}
+    began = [fill.time_ts for fill in fills if fill.leg_id in opening]
+    if adopted := (trio.adoption or {}).get("at"):
+        began.append(int(adopted))
+    return from_ms(min(began)) if began else None
 
 
 def planned_of(trio: TrioOrder, legs: Sequence[Leg]) -> Decimal | None:

@@ -21,7 +21,7 @@ from orders.domain.enums import ENDS, OPENING, Form, LegState, Role, TrioState
 from orders.domain.rounding import plain, signed
 from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
 from orders.domain.validation import TAKER_FEE
-from orders.models import Clock, Leg, TrioOrder, Watch
+from orders.models import Clock, Fill, Leg, TrioOrder, Watch
 
 WATCH_SILENT_FOR: Final = timedelta(seconds=10)
 RESTING_NOW: Final = tuple(state.value for state in LegState if state.is_live)
@@ -246,7 +246,7 @@ def trio_cost(trio: TrioOrder) -> EntryCost | None:
     booked = sum((signs[fill.leg_id] * fill.quantity for fill in fills), ZERO)
     if cost is None or left <= 0 or booked != left:
         return None
-    if any(fill.commission_asset != trio.symbol.margin_asset for fill in fills):
+    if any(_is_foreign(fill, trio) for fill in fills):
         return None
     paid = sum((fill.commission - fill.realized_pnl for fill in fills), ZERO)
     return EntryCost(cost.average, paid / left)
@@ -276,9 +276,7 @@ def entry_cost(trio: TrioOrder) -> EntryCost | None:
         _Executed(
             fill.quantity if Role(legs[fill.leg_id].role).opens else -fill.quantity,
             fill.price,
-            fill.commission / fill.quantity
-            if fill.commission_asset == trio.symbol.margin_asset
-            else fill.price * TAKER_FEE,
+            fill.price * TAKER_FEE if _is_foreign(fill, trio) else fill.commission / fill.quantity,
         )
         for fill in fills
     ]
@@ -293,6 +291,11 @@ class _Executed(NamedTuple):
     change: Decimal
     price: Decimal
     fee_each: Decimal
+
+
+def _is_foreign(fill: Fill, trio: TrioOrder) -> bool:
+    """Was a fee of it paid in another asset? An execution without one names no asset."""
+    return bool(fill.commission) and fill.commission_asset not in ("", trio.symbol.margin_asset)
 
 
 # --- one trio -----------------------------------------------------------------------------------

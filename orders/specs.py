@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
-from exchange.types import OrderType, PositionMode, PositionSide, Side, TimeInForce
+from exchange.types import ZERO, OrderType, PositionMode, PositionSide, Side, TimeInForce
 from orders.domain.enums import Follow, Protection, TargetPolicy
 from orders.domain.errors import RuleBroken
 from orders.domain.rounding import plain, shown
+from orders.domain.sizing import Grid
 from orders.domain.snapshot import PartTarget, Rules, Spec
 from orders.models import Symbol, TrioOrder
 
@@ -56,6 +57,18 @@ def spec_of(trio: TrioOrder) -> Spec:
         tick=symbol.tick_size,
         multiplier_up=symbol.multiplier_up,
         multiplier_down=symbol.multiplier_down,
+    )
+
+
+def grid_of(symbol: Symbol) -> Grid:
+    """Return what of a symbol's rules a size must fit: it is to be sold at market, too, so the coarser of both lots."""
+    return Grid(
+        symbol=symbol.symbol,
+        tick=symbol.tick_size or ZERO,
+        step=max(symbol.step_size or ZERO, symbol.market_step_size or ZERO),
+        quantity_min=max(symbol.quantity_min or ZERO, symbol.market_quantity_min or ZERO),
+        notional_min=symbol.notional_min or ZERO,
+        margin_asset=symbol.margin_asset,
     )
 
 

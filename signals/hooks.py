@@ -15,7 +15,8 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any, Final
 
 from django.db import OperationalError, connection, transaction
@@ -28,7 +29,7 @@ from infrastructure.rows import row_insert, row_insert_once, row_update
 from orders.exchange_data.clock import db_now
 from orders.models import Symbol
 from signals.domain import payload as payloads
-from signals.domain.enums import Origin
+from signals.domain.enums import TIME, Origin
 from signals.domain.posts import Post, read_post
 from signals.domain.refusals import Facts, RefusalKind, SignalRefused, sentence
 from signals.models import HookPost, HookSecret, HookSource
@@ -171,13 +172,14 @@ def _count_stranger(name: str) -> None:
 
 
 def _received(source: HookSource, arrival: Arrival, secret: str, now: datetime) -> Answer:
-    key, is_hash = _key_of(source, arrival, secret)
+    arrival.payload = payloads.without(arrival.payload, secret)  # before anything is made of it
+    key, is_hash = _key_of(source, arrival)
     row = HookPost(
         source=source,
         key=key,
         at=now,
         address=arrival.address[:45],
-        payload=payloads.without(arrival.payload, frozenset({secret})),
+        payload=payloads.storable(arrival.payload),
         status=0,
     )
     first = _inserted(row, source, is_hash=is_hash, now=now)
@@ -213,7 +215,7 @@ def _inserted(row: HookPost, source: HookSource, *, is_hash: bool, now: datetime
     return None
 
 
-def _key_of(source: HookSource, arrival: Arrival, secret: str) -> tuple[str, bool]:
+def _key_of(source: HookSource, arrival: Arrival) -> tuple[str, bool]:
     """Return what identifies a post, and whether it is but a hash of what it says."""
     said = arrival.key
     if not said:
@@ -223,7 +225,7 @@ def _key_of(source: HookSource, arrival: Arrival, secret: str) -> tuple[str, boo
         return "id:" + hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest(), False
     body = arrival.body
     if arrival.refused is None:  # whatever the order of its keys, and whichever of its secrets was used
-        body = json.dumps(payloads.without(arrival.payload, frozenset({secret})), sort_keys=True).encode()
+        body = json.dumps(arrival.payload, sort_keys=True, default=str).encode()
     return "body:" + hashlib.sha256(body).hexdigest(), True
 
 
@@ -239,7 +241,8 @@ def _meant(
     if post.time is not None and (away := abs((now - post.time).total_seconds())) > source.window_seconds:
         raise SignalRefused(
             RefusalKind.STALE,
-            time=f"{post.time:%Y-%m-%d %H:%M:%S} UTC", seconds=f"{away:.0f}", window=str(source.window_seconds),
+            time=f"{post.time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", seconds=str(ceil(away)),
+            window=str(source.window_seconds),
         )  # fmt: skip
     if post.symbol not in {name for name in re.split(r"[\s,]+", source.symbols.upper()) if name}:
         raise SignalRefused(RefusalKind.SYMBOL_NOT_ALLOWED, symbol=post.symbol)
@@ -270,11 +273,18 @@ def _recorded(
         accounts=accounts,
         act_before=now + ACT_WITHIN,
         reason=post.reason,
-        figures={} if post.atr is None else {"atr": format(post.atr, "f")},
+        figures=_figures(post),
         dry_run=source.dry_run,
     )
     job_queue.ring(EXECUTE, row.signal.pk)
     return Answer(ACCEPTED, {"signal": row.signal.pk} | _described(post, accounts))
+
+
+def _figures(post: Post) -> dict[str, str]:
+    found = {} if post.atr is None else {"atr": format(post.atr, "f")}
+    if post.time is not None:
+        found[TIME] = post.time.astimezone(UTC).isoformat(timespec="milliseconds")
+    return found
 
 
 def _described(post: Post, accounts: list[ExchangeAccount]) -> dict[str, Any]:

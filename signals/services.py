@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 
 from accounts.models import ExchangeAccount
 from exchange.types import Side
@@ -133,6 +134,21 @@ def result_end(
     return outcome
 
 
+def result_superseded(result_id: int, *, by: Signal) -> bool:
+    """End a result because a later signal of its source undoes it; return whether it is ended, with nothing placed for it.
+
+    Where a trio was made of it meanwhile it goes on.
+    """
+    with transaction.atomic():
+        result = SignalResult.objects.select_for_update().get(pk=result_id)
+        if result.trio_id is not None or result.outcome != Outcome.PENDING:
+            return result.trio_id is None
+        result.outcome, result.refusal = Outcome.NOTHING_TO_DO, RefusalKind.SUPERSEDED.value
+        result.facts, result.at = {"signal": str(by.pk), "verb": by.verb}, db_now()
+        result.save()
+    return True
+
+
 def _outcome_of(trio: TrioOrder) -> Outcome:
     """What a trio that is no draft any more means for its signal."""
     match trio.trio_state:
@@ -158,6 +174,14 @@ def signals_waiting(*, for_seconds: float = 0) -> list[int]:
 
 
 def results_pending(signal_ids: Collection[int]) -> list[SignalResult]:
-    """Return what is still to be done for these signals, oldest first, with signal, account and trio."""
-    pending: Any = SignalResult.objects.filter(signal__in=signal_ids, outcome=Outcome.PENDING)
-    return list(pending.select_related("signal", "account", "trio").order_by("signal_id", "id"))
+    """Return what is still to be done for these signals, oldest first, with signal, account and trio.
+
+    What their sources wanted before of the same symbol and account comes with it: it is carried out first.
+    """
+    pending: Any = SignalResult.objects.filter(outcome=Outcome.PENDING)
+    same: Any = {
+        name: OuterRef(name) for name in ("account", "signal__origin", "signal__source", "signal__symbol")
+    }
+    asked = pending.filter(signal__in=signal_ids, signal_id__gte=OuterRef("signal_id"), **same)
+    found = pending.filter(Exists(asked), signal__status=Status.WAITING)
+    return list(found.select_related("signal", "account", "trio").order_by("signal_id", "id"))

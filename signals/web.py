@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import IO, Any
+
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
@@ -21,12 +23,13 @@ def hook(request: HttpRequest, name: str) -> HttpResponse:
     body = _body(request)
     if body is None:
         return _answer(413, {"error": f"A post may have {BODY_MAX} bytes."})
-    bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     arrival = Arrival(
         name=name,
         body=body,
         address=client_address(request),
-        secret=request.headers.get("X-Hook-Secret", "") or bearer,
+        secret=request.headers.get("X-Hook-Secret", "")
+        or (bearer.strip() if scheme.lower() == "bearer" else ""),
         key=request.headers.get("Idempotency-Key", "")[:500],
     )
     answer = post_receive(arrival)
@@ -39,10 +42,18 @@ def _body(request: HttpRequest) -> bytes | None:
     try:
         if int(request.headers.get("Content-Length") or 0) > BODY_MAX:
             return None
-        body = request.read(BODY_MAX + 1)
+        body = _stream(request).read(BODY_MAX + 1)
     except (ValueError, UnreadablePostError, RequestDataTooBig):
         return None
     return body if len(body) <= BODY_MAX else None
+
+
+def _stream(request: HttpRequest) -> IO[bytes]:
+    """Return what the body is read from: one that comes in chunks says no length, and Django would read none of it."""
+    is_chunked = not request.headers.get("Content-Length") and request.META.get("wsgi.input_terminated")
+    stream: Any = request.META["wsgi.input"] if is_chunked else request
+    found: IO[bytes] = stream
+    return found
 
 
 def _answer(status: int, document: dict[str, object], **headers: str) -> HttpResponse:

@@ -46,6 +46,7 @@ class Watched:
     read_at: float = 0.0  # by this process' clock; at once, to begin with
     is_reading: bool = False
     failures: int = 0
+    quiet_until: float = 0.0  # a frame asks for no reading before: the one just made brought nothing
 
 
 class CandleFeed:
@@ -161,7 +162,7 @@ class CandleFeed:
             if last is not before and last is not None:
                 watched.read_at = self._clock() + last.length / 1000 + GRACE_SECONDS
             elif is_missing and not watched.failures:
-                watched.read_at = 0.0
+                watched.read_at = min(watched.read_at, watched.quiet_until)
         if is_missing:
             self.poll()
         elif last is not before:
@@ -204,7 +205,9 @@ class CandleFeed:
             watched.is_reading, watched.failures = False, 0
             wait_ms = last.close_time + 1 + last.length - asked_at if last is not None else 0
             longest = last.length if last is not None else 0
-            watched.read_at = self._clock() + min(max(wait_ms, 0), longest) / 1000 + GRACE_SECONDS
+            now = self._clock()
+            watched.read_at = now + min(max(wait_ms, 0), longest) / 1000 + GRACE_SECONDS
+            watched.quiet_until = now + RETRY_SECONDS if last is before else now
         return last is not before
 
     def _postpone(self, key: SeriesKey, problem: str) -> None:

@@ -23,13 +23,13 @@ from orders.domain.enums import ENDS, TrioState
 from orders.domain.errors import LimitBroken, OrdersError, RuleBroken, SlotTaken
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import exchange_now_ms
-from orders.models import Symbol, TrioOrder
+from orders.models import TrioOrder
 from orders.placement.service import OrderPlacementService
 from orders.queueing.surroundings import Surroundings, surroundings
 from orders.services import Funds, Reading
-from orders.specs import spec_shown
+from orders.specs import grid_of, spec_shown
 from signals.domain.refusals import RefusalKind, SignalRefused, sentence
-from signals.domain.sizing import Grid, Means, figures
+from signals.domain.sizing import Means, figures
 from signals.domain.terms import Terms
 from signals.services import drafts_claim
 
@@ -305,7 +305,7 @@ class OrderExecutor:
             atr=intent.atr,
             grid=grid_of(draft.symbol),
             means=Means(
-                equity=ZERO if held is None else held.balance,
+                equity=ZERO if held is None else held.equity,
                 free=ZERO if held is None else held.available - taken,
                 leverage=leverage or 1,
             ),
@@ -357,18 +357,6 @@ class OrderExecutor:
                     del drafts[place]
                     batch.refuse(place, intents[place], SignalRefused(RefusalKind.CLAIMED))
         TrioOrder.objects.bulk_create([draft for draft in drafts.values() if draft.pk is None])
-
-
-def grid_of(symbol: Symbol) -> Grid:
-    """Return what of a symbol's rules a size must fit."""
-    return Grid(
-        symbol=symbol.symbol,
-        tick=symbol.tick_size or ZERO,
-        step=max(symbol.step_size or ZERO, symbol.market_step_size or ZERO),
-        quantity_min=max(symbol.quantity_min or ZERO, symbol.market_quantity_min or ZERO),
-        notional_min=symbol.notional_min or ZERO,
-        margin_asset=symbol.margin_asset,
-    )
 
 
 def _as_data(error: Exception) -> SignalRefused:

@@ -7,12 +7,13 @@ made for it. An account that fails leaves the others. A source's verbs touch its
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import connection
+from django.db.models import Exists, OuterRef, Q
 
 from accounts.errors import AccountsError
 from accounts.models import ExchangeAccount
@@ -25,26 +26,31 @@ from orders.domain.rounding import plain
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
 from orders.placement.service import service
-from signals.domain.enums import Origin, Outcome, Policy, Verb
+from signals.domain.enums import TIME, Origin, Outcome, Policy, Verb
 from signals.domain.refusals import RefusalKind, SignalRefused
 from signals.domain.terms import Terms, TermsError, decimal
 from signals.models import HookSource, Signal, SignalResult, SizingRule
-from signals.services import result_end, results_pending, signals_end
+from signals.services import result_end, result_superseded, results_pending, signals_end
 from worker.order_executor import Execution, Intent, OrderExecutor
 
 logger = logging.getLogger(__name__)
 
+Matter = tuple[str, str]  # a source, and a symbol
+
 AT_ONCE_MAX = 8  # accounts
 BY = "signal"  # who queues, as a trio's story says it
+LOOKED_BACK = timedelta(minutes=10)  # for a post that came before one which it follows
 OPENS = frozenset({Verb.ENTER, Verb.REVERSE, Verb.ADD})
 CHANGES = frozenset({Verb.ADD, Verb.REDUCE, Verb.MOVE})
 
 
 def signals_execute(signal_ids: Collection[int]) -> None:
-    """Carry out what is still to be done for these signals."""
+    """Carry out what is still to be done for these signals, and before them what is for earlier ones of their sources."""
     by_account: dict[int, list[SignalResult]] = {}
+    carried = set(signal_ids)
     for result in results_pending(signal_ids):
         by_account.setdefault(result.account_id, []).append(result)
+        carried.add(result.signal_id)
     shares = list(by_account.values())
     if len(shares) > 1:
         with ThreadPoolExecutor(min(AT_ONCE_MAX, len(shares)), thread_name_prefix="signals") as pool:
@@ -52,7 +58,7 @@ def signals_execute(signal_ids: Collection[int]) -> None:
     else:
         for share in shares:
             _share(share)
-    signals_end(signal_ids)
+    signals_end(carried)
 
 
 def _share_apart(share: Sequence[SignalResult]) -> None:
@@ -73,38 +79,76 @@ def _share(share: Sequence[SignalResult]) -> None:
 
 
 class _Share:
-    """What some signals want on one account, in the order in which they came."""
+    """What some signals want on one account, in the order in which they came.
+
+    What a source wants of a symbol waits for what it wanted of it before: where that is in another process' hands, or waits
+    for a close itself, the later result stays pending and is found again.
+    """
 
     def __init__(self, account: ExchangeAccount) -> None:
         self._account = account
+        self._waiting: set[Matter] = set()
 
-    def run(self, results: Iterable[SignalResult]) -> None:
+    def run(self, results: Sequence[SignalResult]) -> None:
         now = db_now()
         entering: list[SignalResult] = []
-        for result in results:
+        for result in self._not_superseded(results):
             verb = Verb(result.signal.verb)
+            if any(
+                matter_of(one) == matter_of(result) and one.signal.side != result.signal.side
+                for one in entering
+            ):
+                self._enter(entering)  # it may be in the way
+                entering = []
+            if matter_of(result) in self._waiting:
+                continue
             if verb in OPENS and now >= result.signal.act_before:
                 self._end_too_late(result, now)
+            elif verb in OPENS and result.trio is None and (word := overtaken_by(result)) is not None:
+                result_end(
+                    result.pk,
+                    Outcome.NOTHING_TO_DO,
+                    kind=RefusalKind.OVERTAKEN,
+                    facts={"signal": str(word.pk)},
+                )
             elif result.trio is not None:  # whoever drafted it is gone, or at it
                 self._carry_on(result)
-            elif verb in CHANGES:
-                self._enter(entering)
-                entering = []
-                self._change(result, verb)
-            elif verb in OPENS:
+            elif verb in OPENS and verb not in CHANGES:
                 if self._may_enter(result):
                     entering.append(result)
             else:
                 self._enter(entering)  # what came before it is placed before it
                 entering = []
-                self._leave(result, verb)
+                if matter_of(result) in self._waiting:
+                    continue
+                if verb in CHANGES:
+                    self._change(result, verb)
+                else:
+                    self._leave(result, verb)
         self._enter(entering)
+
+    def _not_superseded(self, results: Sequence[SignalResult]) -> list[SignalResult]:
+        """Let go what a later post closes or cancels before a trio was made of it; return what is left to carry out."""
+        left = []
+        for place, result in enumerate(results):
+            later = next((one for one in results[place + 1 :] if _is_ended_by(result, one)), None)
+            if later is None or not result_superseded(result.pk, by=later.signal):
+                left.append(result)
+        return left
 
     # --- closing and cancelling ---------------------------------------------------------------------
 
     def _leave(self, result: SignalResult, verb: Verb) -> None:
-        """Close or cancel the source's own trios on the symbol. Late or not: it only takes risk away."""
-        found = [trio for trio in own_trios(result) if verb is Verb.CLOSE or trio.trio_state in CANCELLABLE]
+        """Close or cancel the source's own trios on the symbol, of the side that the signal names.
+
+        Late or not: it only takes risk away.
+        """
+        found = [
+            trio
+            for trio in own_trios(result)
+            if result.signal.side in ("", trio.side)
+            and (verb is Verb.CLOSE or trio.trio_state in CANCELLABLE)
+        ]
         if result.signal.dry_run:
             planned = {"trios": ", ".join(str(trio.pk) for trio in found)}
             result_end(result.pk, Outcome.DRY_RUN, facts=planned)
@@ -217,10 +261,14 @@ class _Share:
             result_end(result.pk, Outcome.CLOSING, facts={"trios": str(trio.pk)})
             return False
         # It enters once the other is closed and its side is flat; until then this result stays pending.
-        return not TrioOrder.objects.filter(pk__in=[one.pk for one in opposite], holds_slot=True).exists()
+        if TrioOrder.objects.filter(pk__in=[one.pk for one in opposite], holds_slot=True).exists():
+            self._waiting.add(matter_of(result))
+            return False
+        return True
 
     def _enter(self, results: Sequence[SignalResult]) -> None:
         intents = []
+        by_id = {result.pk: result for result in results}
         for result in results:
             try:
                 intents.append(intent_of(result))
@@ -229,14 +277,15 @@ class _Share:
                     result.pk, Outcome.REFUSED, kind=RefusalKind.ORDER_REFUSED, facts={"text": str(error)}
                 )
         for execution in OrderExecutor(self._account, by=BY).execute(intents):
-            self._end(execution)
+            result_id = execution.intent.result_id
+            assert result_id is not None
+            self._end(execution, by_id[result_id])
 
-    def _end(self, execution: Execution) -> None:
-        result_id = execution.intent.result_id
-        assert result_id is not None
-        refused = execution.refused
+    def _end(self, execution: Execution, result: SignalResult) -> None:
+        result_id, refused = result.pk, execution.refused
         if refused is not None:
             if refused.kind is RefusalKind.CLAIMED:
+                self._waiting.add(matter_of(result))
                 return
             result_end(result_id, _outcome_of(refused), kind=refused.kind, facts=refused.facts)
         elif execution.trio_id is None:
@@ -261,6 +310,18 @@ class _Share:
         result_end(result.pk, Outcome.TOO_LATE, kind=RefusalKind.TOO_LATE, facts=facts)
 
 
+def matter_of(result: SignalResult) -> Matter:
+    """Return what a result is about: its source, and the symbol on its account."""
+    return result.signal.trio_source, result.signal.symbol
+
+
+def _is_ended_by(result: SignalResult, later: SignalResult) -> bool:
+    """Would a later signal close or cancel at once what this one opens?"""
+    if Verb(result.signal.verb) not in OPENS or Verb(later.signal.verb) not in (Verb.CLOSE, Verb.CANCEL):
+        return False
+    return matter_of(later) == matter_of(result) and later.signal.side in ("", result.signal.side)
+
+
 def the_close_wanted(trio: TrioOrder) -> bool:
     return TrioOrder.objects.filter(pk=trio.pk, close_wanted_at__isnull=False).exists()
 
@@ -275,17 +336,64 @@ def _outcome_of(refused: SignalRefused) -> Outcome:
 def own_trios(result: SignalResult) -> list[TrioOrder]:
     """Return the trios of the signal's source on its account and symbol that were there before it, oldest first.
 
-    One that was placed after the signal came is none of its business: the signal may be late.
+    One that was placed after the signal came is none of its business, unless an earlier signal wanted it: either may be
+    late.
     """
     signal = result.signal
+    earlier = SignalResult.objects.filter(trio=OuterRef("pk"), signal_id__lt=signal.pk)
     trios = TrioOrder.objects.filter(
+        Q(queued_at__lte=signal.received_at) | Exists(earlier),
         account=result.account_id,
         symbol__symbol=signal.symbol,
         source=signal.trio_source,
         holds_slot=True,
-        queued_at__lte=signal.received_at,
     )
-    return list(trios.order_by("pk"))
+    found = trios.order_by("pk").prefetch_related("signal_results__signal")
+    return [trio for trio in found if not _opened_by_later_word(trio, signal)]
+
+
+def _opened_by_later_word(trio: TrioOrder, signal: Signal) -> bool:
+    """Did a post open it that is dated later than this one? They came in the wrong order."""
+    dated = signal.figures.get(TIME)
+    return bool(dated) and any(
+        result.signal.figures.get(TIME, "") > dated for result in trio.signal_results.all()
+    )
+
+
+def overtaken_by(result: SignalResult) -> Signal | None:
+    """Return the post that came before this one and is about what follows it, so that this one is out of date.
+
+    It leaves the side that this one would open, and is dated later; or at the same time, and it closed what was not there,
+    or turned a position that was not there yet.
+    """
+    signal = result.signal
+    if not (dated := signal.figures.get(TIME)):
+        return None
+    before = SignalResult.objects.filter(
+        account=result.account_id,
+        signal__origin=signal.origin,
+        signal__source=signal.source,
+        signal__symbol=signal.symbol,
+        signal_id__lt=signal.pk,
+        signal__received_at__gt=signal.received_at - LOOKED_BACK,
+    )
+    for one in before.select_related("signal").order_by("-signal_id"):
+        if _follows(one, signal, dated=dated):
+            return one.signal
+    return None
+
+
+def _follows(earlier: SignalResult, signal: Signal, *, dated: str) -> bool:
+    """Is what came earlier about what follows this signal, which is dated so?"""
+    other, verb = earlier.signal, Verb(earlier.signal.verb)
+    word = other.figures.get(TIME, "")
+    if word < dated:
+        return False
+    if verb is Verb.CLOSE and other.side in ("", signal.side):
+        return bool(word > dated or earlier.refusal == RefusalKind.NOTHING_THERE)
+    if verb in (Verb.ENTER, Verb.REVERSE) and other.side != signal.side:
+        return word > dated or verb is Verb.REVERSE
+    return False
 
 
 def in_the_way(trio: TrioOrder, signal: Signal) -> bool:

@@ -61,7 +61,7 @@ COLUMNS: Final = (
         "best_r",
         "worst_r",
     ),
-    "slippage",
+    *("slippage", "average_held_seconds"),
 )
 
 

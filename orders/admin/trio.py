@@ -21,6 +21,7 @@ from django.http import (
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.views.decorators.http import require_safe
 from unfold.decorators import display
@@ -309,7 +310,9 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
         found = self.get_changelist_instance(request).get_queryset(request)
         headers = {"Content-Disposition": 'attachment; filename="trios.csv"', "Cache-Control": "no-store"}
         return StreamingHttpResponse(
-            csv_lines(exported(found)), content_type="text/csv; charset=utf-8", headers=headers
+            csv_lines(exported(found, timezone.get_current_timezone())),
+            content_type="text/csv; charset=utf-8",
+            headers=headers,
         )
 
     @property

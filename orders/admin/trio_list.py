@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -303,8 +303,11 @@ def figures_put(trios: list[Any]) -> None:
         row.trio.figures = row  # type: ignore[attr-defined]
 
 
-def exported(queryset: QuerySet[Any]) -> Iterator[list[object]]:
-    """Yield the lines of the list as a file: names first, then a trio each, numbers as they are."""
+def exported(queryset: QuerySet[Any], zone: tzinfo) -> Iterator[list[object]]:
+    """Yield the lines of the list as a file: names first, then a trio each, numbers as they are.
+
+    ``zone``: the viewer's; the lines are written when it is no longer the current one.
+    """
     yield [
         *("trio", "account", "environment", "symbol", "side", "position_side", "state", "result", "quantity"),
         *(
@@ -318,7 +321,17 @@ def exported(queryset: QuerySet[Any]) -> Iterator[list[object]]:
             "r",
             "fees_and_net_by_asset",
         ),
-        *("uncovered_ms", "source", "made_utc", "placed_utc", "ended_utc", "closed_utc", "reason"),
+        *(
+            "uncovered_ms",
+            "source",
+            "made_utc",
+            "placed_utc",
+            "ended_utc",
+            "closed_utc",
+            "closed",
+            "zone",
+            "reason",
+        ),
     ]
     last: int | None = None
     done = 0
@@ -334,11 +347,11 @@ def exported(queryset: QuerySet[Any]) -> Iterator[list[object]]:
             .values_list("trio", "time_ts")
         )
         for trio in chunk:
-            yield _line(trio, closed.get(trio.pk))
+            yield _line(trio, closed.get(trio.pk), zone)
         last, done = chunk[-1].pk, done + len(chunk)
 
 
-def _line(trio: Any, closed_ts: int | None) -> list[object]:
+def _line(trio: Any, closed_ts: int | None, zone: tzinfo) -> list[object]:
     row: OpenTrio = trio.figures
     parts = "; ".join(f"{plain(part.net)} {part.asset} (fees {plain(part.fees)})" for part in row.parts)
     ended = trio.is_over
@@ -360,8 +373,14 @@ def _line(trio: Any, closed_ts: int | None) -> list[object]:
             parts,
         ),
         *(trio.uncovered_ms, trio.source, _utc(trio.created_at), _utc(trio.begun_at), _utc(trio.ended_at)),
-        *(_utc(from_ms(closed_ts)) if closed_ts and ended else "", trio.reason),
+        *_closed(from_ms(closed_ts) if closed_ts and ended else None, zone),
+        trio.reason,
     ]
+
+
+def _closed(moment: datetime | None, zone: tzinfo) -> tuple[str, str, str]:
+    """Return when it closed in UTC, and as the list and the statistics have it: in the viewer's zone, which is named."""
+    return _utc(moment), "" if moment is None else f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}", str(zone)
 
 
 def _utc(moment: datetime | None) -> str:

@@ -6,7 +6,6 @@ What was written becomes plain numbers before the form's rules are asked; the dr
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any, Final
 
 from django import forms
@@ -14,11 +13,12 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from exchange.types import ZERO, OrderType, Side
 from orders.domain.errors import RuleBroken
-from orders.domain.sizing import Grid, Level, Means
+from orders.domain.sizing import Level, Means
 from orders.domain.understood import Around, Understood, Written, understood
 from orders.domain.written import WrittenSize, level_read, size_read
 from orders.models import Symbol, TrioOrder
 from orders.queueing.market_at_hand import AtHand, at_hand
+from orders.specs import grid_of
 
 WRITTEN: Final = ("quantity", "stop_loss", "take_profit")
 HELPS: Final = {
@@ -127,14 +127,7 @@ def around_of(symbol: Symbol, hand: AtHand) -> Around:
     """Return what levels and sizes are worked out from."""
     market = hand.market
     return Around(
-        grid=Grid(
-            symbol=symbol.symbol,
-            tick=symbol.tick_size or Decimal("1E-16"),
-            step=symbol.step_size or Decimal("1E-16"),
-            quantity_min=symbol.quantity_min or ZERO,
-            notional_min=symbol.notional_min or ZERO,
-            margin_asset=symbol.margin_asset,
-        ),
+        grid=grid_of(symbol),
         means=Means(
             equity=hand.equity,
             free=None if market.available is None else market.available - market.promised,

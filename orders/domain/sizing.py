@@ -163,10 +163,11 @@ def _raw(size: Size, *, side: Side, entry: Decimal, stop: Decimal, means: Means)
     amount = max(ZERO, means.equity) * size.value / HUNDRED
     if size.kind is SizeKind.EQUITY:
         return amount / entry
-    loss = loss_per_unit(entry, stop, side=side, fee=means.fee, slippage=size.slippage)
-    if loss <= 0:
+    if (
+        stop >= entry if side is Side.BUY else stop <= entry
+    ):  # fees alone would make it a loss, and a vast quantity
         raise SizingRefused(SizingProblem.SIZE_UNKNOWN, missing="a stop on the losing side of the entry")
-    return amount / loss
+    return amount / loss_per_unit(entry, stop, side=side, fee=means.fee, slippage=size.slippage)
 
 
 def _least(entry: Decimal, grid: Grid) -> Decimal:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, TypeVar
 
@@ -23,7 +23,8 @@ Key = TypeVar("Key", date, str, int)
 class Trade:
     """One trade: when it closed, its net result with the parts of it, and what its first stop would have lost.
 
-    ``planned``: fees included; ``None`` where there was no stop, or none that would have lost. ``slippage``: by how much
+    ``opened_at``: its first execution, or when it was adopted. ``planned``: fees included; ``None`` where there was no stop,
+    or none that would have lost. ``slippage``: by how much
     its stops executed worse than at their levels (better: negative); ``None`` where none did.
     """
 
@@ -34,10 +35,16 @@ class Trade:
     funding: Decimal = ZERO
     planned: Decimal | None = None
     slippage: Decimal | None = None
+    opened_at: datetime | None = None
 
     @property
     def net(self) -> Decimal:
         return self.realized - self.fees + self.funding
+
+    @property
+    def held(self) -> timedelta | None:
+        """How long it was held, from its first execution to its last."""
+        return None if self.opened_at is None else self.closed_at - self.opened_at
 
     @property
     def r(self) -> Decimal | None:
@@ -50,7 +57,7 @@ class Statistics:
     """The figures of a set of trades in one asset. ``None``: there is no such figure (no trade, no loss, no R).
 
     Win rates are percent: of all trades, and of those that were won or lost. The drawdown is the largest fall of the sum
-    of nets from a height it had reached, beginning at zero.
+    of nets from a height it had reached, beginning at zero. Trades were held for so many whole seconds on average.
     """
 
     trades: int
@@ -73,6 +80,7 @@ class Statistics:
     worst_r: Decimal | None
     trades_with_r: int
     slippage: Decimal
+    average_held_seconds: int | None
 
     @property
     def no_losses(self) -> bool:
@@ -108,6 +116,7 @@ def statistics_of(trades: Iterable[Trade]) -> Statistics:
         worst_r=min(multiples, default=None),
         trades_with_r=len(multiples),
         slippage=sum((trade.slippage for trade in ordered if trade.slippage is not None), ZERO),
+        average_held_seconds=_average_seconds([trade.held for trade in ordered if trade.held is not None]),
     )
 
 
@@ -151,6 +160,10 @@ def grouped(trades: Iterable[Trade], key: Callable[[Trade], Key]) -> dict[Key, S
     for trade in trades:
         groups.setdefault(key(trade), []).append(trade)
     return {name: statistics_of(groups[name]) for name in sorted(groups)}
+
+
+def _average_seconds(spans: Sequence[timedelta]) -> int | None:
+    return round(sum(spans, timedelta()) / len(spans) / timedelta(seconds=1)) if spans else None
 
 
 def _percent(part: int, whole: int) -> Decimal | None:

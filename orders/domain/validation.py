@@ -86,7 +86,7 @@ def _sides(spec: Spec) -> Iterable[RuleBroken]:
 
 
 def _quantity(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
-    quantity, step = spec.quantity, rules.step_size
+    quantity, step = spec.quantity, max(rules.step_size or ZERO, rules.market_step_size or ZERO)
     least = max(
         rules.quantity_min or ZERO, rules.market_quantity_min or ZERO
     )  # it must be able to exit in one market order
@@ -94,7 +94,6 @@ def _quantity(spec: Spec, rules: Rules) -> Iterable[RuleBroken]:
     if quantity <= 0:
         yield RuleBroken("quantity", "The quantity must be greater than zero.", Refusal.TOO_SMALL)
     elif not on_grid(quantity, step) or not on_grid(quantity, rules.market_step_size):
-        assert step is not None
         lower, upper = quantity_down(quantity, step=step), quantity_up(quantity, step=step)
         yield RuleBroken(
             "quantity",

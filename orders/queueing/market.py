@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, NoReturn
@@ -68,7 +68,7 @@ class Funds:
         if self.totals is not None:
             return BalanceView("", asset, self.totals.margin_balance, self.totals.available - taken)
         view = self.balances.get(asset)
-        return view and BalanceView(view.account_alias, asset, view.balance, view.available - taken)
+        return view and replace(view, available=view.available - taken)
 
 
 def funds_read(account: ExchangeAccount, exchange: Exchange, *, at: ExchangeMs) -> Funds:

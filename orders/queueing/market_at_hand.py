@@ -106,7 +106,7 @@ def at_hand(trio: TrioOrder) -> AtHand:
         )
         if known is None
     )
-    return AtHand(around, reading, market, None if held is None else held.balance, unread)
+    return AtHand(around, reading, market, None if held is None else held.equity, unread)
 
 
 def forget() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from django import template
 from django.utils.safestring import mark_safe
 
-from orders.badges import COLOURS, VERDICT_COLOURS, age
+from orders.badges import COLOURS, VERDICT_COLOURS, age, lasted
 from orders.domain.rounding import money as money_shown
 from orders.domain.rounding import plain as plain_number
 from orders.domain.rounding import signed as signed_number
@@ -108,6 +108,12 @@ def day(value: datetime | int | None) -> str:
 @register.filter
 def ago(value: datetime | None) -> str:
     return "–" if value is None else f"{age(value)} ago"
+
+
+@register.filter
+def span(seconds: int | None) -> str:
+    """Show how long something lasted, in its two largest units; a dash for what is not known."""
+    return "–" if seconds is None else lasted(seconds)
 
 
 @register.filter

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
+
+TIME: Final = "time"  # among a signal's figures: how its post is dated, in UTC, to be compared as text
 
 
 class Origin(enum.StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -21,7 +22,7 @@ def read(body: bytes) -> dict[str, Any]:
     """
     try:
         found = json.loads(
-            body.decode("utf-8"),
+            body.removeprefix(BOM_UTF8).decode("utf-8"),
             parse_float=Decimal,
             parse_int=Decimal,
             parse_constant=_no_number,
@@ -49,23 +50,29 @@ def look_up(payload: Mapping[str, Any], path: str) -> Any:
     return found
 
 
-def without(payload: Any, secrets: frozenset[str]) -> Any:
-    """Return a payload fit to be stored: no value that is a secret, numbers as text."""
+def without(payload: Any, secret: str) -> Any:
+    """Return a payload in which the secret stands nowhere, all of it text that can be stored; numbers as they were."""
     if isinstance(payload, Mapping):
-        return {
-            _clean(str(key), secrets)[:PATH_MAX]: without(value, secrets) for key, value in payload.items()
-        }
+        return {_clean(str(key), secret): without(value, secret) for key, value in payload.items()}
     if isinstance(payload, list):
-        return [without(value, secrets) for value in payload]
+        return [without(value, secret) for value in payload]
+    return _clean(payload, secret) if isinstance(payload, str) else payload
+
+
+def storable(payload: Any) -> Any:
+    """Return a payload fit for a row: numbers as text, and nothing longer than anybody reads."""
+    if isinstance(payload, Mapping):
+        return {key[:PATH_MAX]: storable(value) for key, value in payload.items()}
+    if isinstance(payload, list):
+        return [storable(value) for value in payload]
     if isinstance(payload, Decimal):
         return str(payload)[:PATH_MAX]
-    return _clean(payload, secrets)[:TEXT_MAX] if isinstance(payload, str) else payload
+    return payload[:TEXT_MAX] if isinstance(payload, str) else payload
 
 
-def _clean(text: str, secrets: frozenset[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "•••")
-    return text.replace("\0", "")
+def _clean(text: str, secret: str) -> str:
+    """Take out the secret, and what a database stores of no text: NUL, and half of a surrogate pair."""
+    return text.replace(secret, "•••").replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _no_number(text: str) -> Any:

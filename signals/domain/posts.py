@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from exchange.types import OrderType, Side
+from exchange.types import ZERO, OrderType, Side
 from signals.domain.enums import Verb
 from signals.domain.payload import look_up
 from signals.domain.refusals import RefusalKind, SignalRefused
@@ -57,11 +57,13 @@ MS_FROM: Final = 100_000_000_000  # a number that large counts milliseconds sinc
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What the source itself says. Its size, when it has one, counts instead of the post's."""
+    """What the source itself says. Its size, when it has one, counts instead of the post's; ``cap`` and ``slippage`` of any."""
 
     size: Size | None = None
     stop: Level | None = None
     target: Level | None = None
+    cap: bool = False
+    slippage: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ def read_post(payload: Mapping[str, Any], mapping: Mapping[str, str], defaults: 
 def verb_of(action: str, position: str = "", before: str = "") -> tuple[Verb, Side | None]:
     """Return what to do, and on which side. Raises TermsError.
 
-    ``position`` is where the source is to be afterwards, ``before`` where it was.
+    ``position`` is where the source is to be afterwards, ``before`` where it was. A close bears the side that it closes,
+    where the post tells it: one that comes late finds nothing on the other.
     """
     meant = ACTIONS.get(action.strip().lower())
     if meant is None and (action or not position):
@@ -116,7 +119,7 @@ def verb_of(action: str, position: str = "", before: str = "") -> tuple[Verb, Si
     wanted = _position("market_position", position)
     was = _position("prev_market_position", before) if before else None
     if wanted is None:
-        return Verb.CLOSE, None
+        return Verb.CLOSE, was or (None if meant is None else meant.opposite)
     if meant is not None and meant is not wanted:
         return Verb.REDUCE, wanted  # it sells towards a position that is to be long: it can only reduce
     if was is wanted:
@@ -161,7 +164,7 @@ def _terms(said: Mapping[str, Any], verb: Verb, defaults: Defaults) -> Terms:
     return Terms(
         stop=_one_level(said, STOPS, "stop") or defaults.stop,
         target=_one_level(said, TARGETS, "target") or defaults.target,
-        size=defaults.size or _size(said, verb),
+        size=defaults.size or _size(said, verb, defaults),
         entry_type=OrderType.MARKET if price is None else OrderType.LIMIT,
         price=price,
     )
@@ -186,13 +189,22 @@ def _one_level(said: Mapping[str, Any], kinds: Mapping[str, LevelKind], what: st
     return Level(kinds[names[0]], positive(names[0], said[names[0]])) if names else None
 
 
-def _size(said: Mapping[str, Any], verb: Verb) -> Size | None:
+def _size(said: Mapping[str, Any], verb: Verb, defaults: Defaults) -> Size | None:
     if verb is Verb.REVERSE and "position_size" in said:  # the order's own size closes the old position, too
-        return Size(SizeKind.QUANTITY, positive("position_size", _unsigned(said["position_size"])))
+        quantity = positive("position_size", _unsigned(said["position_size"]))
+        return Size(SizeKind.QUANTITY, quantity, defaults.cap, defaults.slippage)
     names = [name for name in SIZES if name in said]
     if len(names) > 1:
         raise TermsError("quantity", f"{' and '.join(names)} are both given: one size is meant.")
-    return Size(SIZES[names[0]], positive(names[0], said[names[0]])) if names else None
+    if verb is Verb.REVERSE and names == ["quantity"]:
+        raise TermsError(
+            "position_size",
+            "A reversal's quantity closes the old position, too: say how large the new one is to be, as position_size "
+            "({{strategy.position_size}}).",
+        )
+    if not names:
+        return None
+    return Size(SIZES[names[0]], positive(names[0], said[names[0]]), defaults.cap, defaults.slippage)
 
 
 def _unsigned(value: Any) -> Any:

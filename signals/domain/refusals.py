@@ -42,6 +42,8 @@ class RefusalKind(enum.StrEnum):
     # The signal itself
     TOO_LATE = "TOO_LATE"
     CLAIMED = "CLAIMED"
+    SUPERSEDED = "SUPERSEDED"
+    OVERTAKEN = "OVERTAKEN"
     NOT_SUPPORTED = "NOT_SUPPORTED"
 
 
@@ -105,6 +107,13 @@ _SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
         f"It could act until {f['until']} and was looked at {f['late_ms']} ms later: nothing was placed."
     ),
     RefusalKind.CLAIMED: lambda f: "Another process carries it out, or has done so.",
+    RefusalKind.SUPERSEDED: lambda f: (
+        f"Signal {f['signal']} of this source ({f['verb']}) came before anything was placed for this one: nothing was placed."
+    ),
+    RefusalKind.OVERTAKEN: lambda f: (
+        f"Signal {f['signal']} of this source came before it and says what came of it: this one is out of date. Nothing was "
+        "placed."
+    ),
     RefusalKind.NOT_SUPPORTED: lambda f: f"{f['verb']} is not supported (yet): nothing was done.",
 }
 

@@ -82,7 +82,7 @@ def read_rows(content: bytes) -> list[Row]:
         raise _refused("it is not UTF-8 text") from None
     if "\0" in text:
         raise _refused("it is not text")
-    head = text.splitlines()[0] if text.strip() else ""
+    head = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = ";" if head.count(";") > head.count(",") else ","
     try:
         lines = list(_lines(text, delimiter))

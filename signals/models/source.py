@@ -113,6 +113,8 @@ class HookSource(models.Model):
             else None,
             stop=_level(self.stop_kind, self.stop_value),
             target=_level(self.target_kind, self.target_value),
+            cap=self.size_cap,
+            slippage=self.slippage,
         )
 
 

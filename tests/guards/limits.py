@@ -25,6 +25,19 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{RISK}::test_a_limit_that_came_after_the_queue_is_kept_to_in_begin",),
     ),
     Guard(
+        "the day's loss is all of it",
+        "P8",
+        "funding eats up what may be lost in a day, and new trades go on",
+        (
+            Removal(
+                "orders/limits.py",
+                "            SELECT share.amount FROM orders_income line",
+                "            SELECT 0 * share.amount FROM orders_income line",
+            ),
+        ),
+        (f"{RISK}::test_funding_and_a_liquidations_fee_are_part_of_the_days_loss",),
+    ),
+    Guard(
         "a limit is locked while it is checked",
         "P8",
         "two that begin at once each find the limit free, and exceed it together",

@@ -79,8 +79,53 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a signal that came before a trio does not close it",
         "P8",
         "a close that was delayed ends the trio that the next alert opened",
-        (Removal("worker/signal_execution.py", "        queued_at__lte=signal.received_at,\n", ""),),
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "        Q(queued_at__lte=signal.received_at) | Exists(earlier),\n",
+                "",
+            ),
+        ),
         (f"{POSITIONS}::test_a_close_that_comes_late_closes_nothing_that_was_placed_after_it",),
+    ),
+    Guard(
+        "an exit closes the side that it names",
+        "P8",
+        "an exit that comes late closes the entry that followed it, on the other side",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                'if result.signal.side in ("", trio.side)\n',
+                "if True\n",
+            ),
+        ),
+        (f"{POSITIONS}::test_an_exit_that_comes_after_the_entry_that_followed_it_does_not_close_that",),
+    ),
+    Guard(
+        "a source's posts are carried out in the order in which they came",
+        "P2, P8",
+        "of two workers one finds nothing to close, then the other opens what was to be closed",
+        (
+            Removal(
+                "signals/services.py",
+                "found = pending.filter(Exists(asked), signal__status=Status.WAITING)",
+                "found = pending.filter(signal__in=signal_ids)",
+            ),
+        ),
+        (f"{POSITIONS}::test_a_close_undoes_an_entry_that_was_posted_before_it_and_not_placed_yet",),
+    ),
+    Guard(
+        "an entry that was overtaken opens nothing",
+        "P8",
+        "an exit came before its entry, which then stays open though its source is flat",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "    if not (dated := signal.figures.get(TIME)):\n        return None\n    before =",
+                "    if signal:\n        return None\n    before =",
+            ),
+        ),
+        (f"{POSITIONS}::test_an_entry_that_comes_after_what_followed_it_opens_nothing",),
     ),
     Guard(
         "a reversal enters once the other is closed",
@@ -116,8 +161,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "signals/domain/payload.py",
-                '        text = text.replace(secret, "•••")\n',
-                "        text = text + secret[:0]\n",
+                'text.replace(secret, "•••").replace(',
+                "(text + secret[:0]).replace(",
             ),
         ),
         ("tests/unit/signals/domain/test_posts.py::test_no_secret_is_stored_wherever_it_stood",),

@@ -64,6 +64,7 @@ def read_balance(body: object) -> BalanceView:
         asset=text(balance, "asset"),
         balance=decimal(balance, "balance"),
         available=decimal(balance, "availableBalance"),
+        unrealized=decimal(balance, "crossUnPnl", fallback=ZERO),
     )
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.cli import CommandResult
+from orders.badges import lasted
 from orders.cli.commands import TrioCommand
 from orders.cli.filters import add_filters, wanted_of, zone_of
 from orders.domain.rounding import plain, signed
@@ -65,6 +66,8 @@ def sentence(asset: str, found: Statistics) -> str:
         f"net {signed(found.net)} (realised {signed(found.realized)}, fees {plain(found.fees)},"
         f" funding {signed(found.funding)}).",
     ]
+    if found.average_held_seconds is not None:
+        words.append(f"Held {lasted(found.average_held_seconds)} on average.")
     if found.average_r is not None:
         words.append(
             f"R {found.average_r} on average of {found.trades_with_r}, best {found.best_r}, worst {found.worst_r}."

@@ -280,6 +280,30 @@ def test_fees_in_bnb_stay_apart_and_are_converted_at_their_own_price(desk: Desk)
     assert asked.asked == []
 
 
+def test_a_rebate_in_another_asset_is_worth_something_too(desk: Desk) -> None:
+    # Given a maker who is paid for one execution and pays for the other, both in BNB
+    trio = closed(desk, opened(desk))
+    for side, fee in (("BUY", "-0.00020"), ("SELL", "0.00050")):
+        Fill.objects.filter(trio=trio, side=side).update(
+            commission=D(fee), commission_asset="BNB", realized_pnl=D("3") if side == "SELL" else D(0)
+        )
+
+    fee_prices_read(desk.account, Bars("600.00"), at=ExchangeMs(exchange_now_ms("PAPER") + 120_000))  # type: ignore[arg-type]
+
+    (trade,) = trades_wanted(Wanted()).trades["USDT"]
+    assert (trade.net, trade.fees) == (D("2.82"), D("0.18"))
+    assert not trades_wanted(Wanted()).not_known
+
+
+def test_an_execution_without_a_fee_names_no_asset_and_costs_nothing(desk: Desk) -> None:
+    trio = opened(desk)
+    Fill.objects.filter(trio=trio).update(commission=D(0), commission_asset="")
+
+    for cost in (selectors.entry_cost(the(trio)), selectors.trio_cost(the(trio))):
+        assert cost is not None
+        assert cost.fee_each == 0
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_all_trios_and_the_account_add_up_to_the_exchanges_wallet(hedge_desk: Desk, seed: int) -> None:
     """Longs and shorts that come and go through fundings."""

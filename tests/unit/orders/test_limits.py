@@ -17,7 +17,7 @@ from orders import limits, services
 from orders.domain.errors import LimitBroken
 from orders.domain.limits import LimitRule
 from orders.exchange_data.clock import db_now
-from orders.models import Fill, Leg, RiskLimit, TrioOrder
+from orders.models import FeePrice, Fill, Income, IncomeShare, Leg, RiskLimit, TrioOrder
 from orders.placement.service import OrderPlacementService
 from tests.builders import Desk, story, the
 
@@ -232,6 +232,40 @@ def test_a_fee_in_another_asset_is_not_overlooked(desk: Desk, ended: TrioOrder) 
     limit_set(desk, daily_loss=D(200))
 
     assert day_breach(desk.a_trio(), now_ts=now_ts).value == "201.89"
+
+    # and once its price is known it is what it was worth
+    FeePrice.objects.create(fill=Fill.objects.get(), price=D(700))  # 0.004 BNB: 2.80
+    assert day_breach(desk.a_trio(), now_ts=now_ts).value == "201.80"
+
+
+def test_funding_and_a_liquidations_fee_are_part_of_the_days_loss(desk: Desk, ended: TrioOrder) -> None:
+    # Given 190.00 lost, 12.00 of funding paid and 3.00 received, 1.50 of a liquidation's fee; and funding of the day before
+    midnight = 1_782_086_400_000  # 2026-06-22 00:00 UTC
+    booked(ended, pnl="-190", fee="0", ts=midnight + 1000, trade_id=1)
+    lines = [
+        ("FUNDING_FEE", "-12", 0),
+        ("FUNDING_FEE", "3", 1),
+        ("INSURANCE_CLEAR", "-1.50", 2),
+        ("FUNDING_FEE", "-99", -1),
+    ]
+    for place, (kind, amount, after) in enumerate(lines):
+        line = Income.objects.create(
+            account=ended.account, kind=kind, amount=D(amount), asset="USDT", symbol="BTCUSDT", tran_id=place, time_ts=midnight + after,
+        )  # fmt: skip
+        IncomeShare.objects.create(income=line, trio=ended, amount=D(amount))
+    limit_set(desk, daily_loss=D(200))
+    limit_set(desk, "hook:view", daily_loss=D(1))
+
+    assert day_breach(desk.a_trio(), now_ts=midnight + 60_000).value == "200.50"
+    # what is of no trio, such as a transfer, is no loss of anybody
+    Income.objects.create(
+        account=ended.account, kind="TRANSFER", amount=D(-900), asset="USDT", tran_id=9, time_ts=midnight + 5
+    )
+    assert day_breach(desk.a_trio(), now_ts=midnight + 60_000).value == "200.50"
+    # and another source's limit counts its own trios alone
+    trio = desk.a_trio(source="hook:view")
+    RiskLimit.objects.filter(source="").delete()
+    assert day_breach(trio, now_ts=midnight + 60_000) is None
 
 
 def test_other_accounts_losses_and_other_sources_do_not_count(desk: Desk, ended: TrioOrder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from infrastructure import valkey
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
 from signals import hooks
+from signals.domain.refusals import SignalRefused, sentence
 from signals.hooks import BODY_MAX, post_try, secret_add, strangers_counted
 from signals.models import HookPost, HookSecret, HookSource, Signal, SignalResult
 from tests.builders import Desk
@@ -145,6 +147,44 @@ def test_only_a_post_is_taken_and_it_needs_no_csrf_token(sender: Sender) -> None
     assert sender.post(BUY).status_code == 202
 
 
+@pytest.mark.parametrize("authorization", ["Basic YTpi", "Digest x", "Bearer", "bearer {secret}", "{secret}"])
+def test_only_a_bearer_is_a_secret_and_another_scheme_leaves_the_bodys(
+    sender: Sender, authorization: str
+) -> None:
+    # As when the address has a user and a password for a proxy in front
+    assert sender.post(BUY, Authorization=authorization.format(secret=sender.secret)).status_code == 202
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("address", ["/hooks/view/", "/hooks/view"])
+def test_any_other_method_is_a_405_and_stores_nothing(sender: Sender, method: str, address: str) -> None:
+    answer = sender.client.generic(method, address, json.dumps({**BUY, "secret": sender.secret}))
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert sender.counts() == (0, 0, 0)
+
+
+def test_the_address_is_known_with_and_without_its_last_slash(sender: Sender) -> None:
+    body = json.dumps({**BUY, "secret": sender.secret})
+    assert sender.client.generic("POST", "/hooks/view", body).status_code == 202
+
+
+def test_a_secret_stands_nowhere_whatever_it_was_put_into(sender: Sender) -> None:
+    # Given somebody who has it in the comment of an order, and in a field that is refused and shown back
+    sender.sends({**BUY, "comment": f"crossed {sender.secret}"})
+    refused = sender.post({**BUY, "action": f"buy {sender.secret[:30]} {sender.secret}", "id": "2"})
+    odd = sender.post({**BUY, "stop": {"at": sender.secret}, "id": "3"})
+
+    assert [answer.status_code for answer in (refused, odd)] == [422, 422]
+    kept = [
+        *HookPost.objects.values_list("payload", "answer", "facts"),
+        *Signal.objects.values_list("reason", "terms", "figures"),
+        *TrioOrder.objects.values_list("reason", "source"),
+        refused.content,
+        odd.content,
+    ]
+    assert sender.secret not in str(kept)
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 
@@ -190,6 +230,46 @@ def test_a_body_that_is_too_large_is_not_read(sender: Sender) -> None:
     assert sender.counts() == (0, 0, 0)
 
 
+def in_chunks(sender: Sender, body: bytes) -> Any:
+    """Post as gunicorn hands on what came in chunks: without a length, to the end of its stream."""
+    said = {
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+    }
+    return sender.client.request(
+        REQUEST_METHOD="POST", PATH_INFO="/hooks/view/", CONTENT_TYPE="application/json", **said
+    )
+
+
+def test_a_body_that_comes_in_chunks_is_read_as_far_as_it_may_be_long(sender: Sender) -> None:
+    assert in_chunks(sender, json.dumps({**BUY, "secret": sender.secret}).encode()).status_code == 202
+    large = io.BytesIO(b'{"x": "' + b"x" * BODY_MAX * 4 + b'"}')
+    answer = in_chunks(sender, large.getvalue())
+    assert (answer.status_code, answer.json()["error"]) == (413, "A post may have 16384 bytes.")
+    assert sender.counts()[:2] == (1, 1)
+
+
+def test_posts_that_differ_far_behind_are_two(sender: Sender) -> None:
+    long = {**BUY, "comment": "x" * 3000}
+    first = sender.post({**long, "orders": [1] * 300 + [2]})
+    other = sender.post({**long, "comment": "x" * 3000 + "y", "orders": [1] * 300 + [2]})
+    assert other.json() != first.json()
+    assert sender.counts()[:2] == (2, 2)
+
+
+@pytest.mark.parametrize("said", [b"crossed \\ud83d", b"\\udc00", b"nul \\u0000 nul"])
+def test_text_that_no_database_stores_is_no_500(sender: Sender, said: bytes) -> None:
+    # Half of an emoji: an alert that was cut in the middle of one
+    body = b'{"symbol": "BTCUSDT", "action": "buy", "comment": "%b", "%b": 1}' % (said, said)
+    answer = sender.post(body, X_Hook_Secret=sender.secret)
+    assert answer.status_code == 202
+    assert HookPost.objects.get().signal is not None
+    assert sender.post(body, X_Hook_Secret=sender.secret).headers["Idempotent-Replay"]
+    wrong = sender.post(body.replace(b"buy", said), X_Hook_Secret=sender.secret)
+    assert wrong.json()["kind"] == "FIELD_WRONG"
+
+
 def test_a_symbol_that_is_allowed_but_not_there_is_named(sender: Sender) -> None:
     HookSource.objects.update(symbols="GONEUSDT")
     answer = sender.post({**BUY, "symbol": "GONEUSDT.P"})
@@ -212,6 +292,28 @@ def test_a_source_that_is_off_or_wants_a_time_says_so(
 def test_a_time_within_the_window_is_taken(sender: Sender, seconds: int) -> None:
     time = (db_now() + timedelta(seconds=seconds)).isoformat()
     assert sender.post({**BUY, "time": time}).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("ms", "is_taken"), [(-60_000, True), (-60_001, False), (60_000, True), (60_001, False)]
+)
+def test_the_window_is_exact_at_both_ends_and_its_sentence_fits(
+    sender: Sender, ms: int, is_taken: bool
+) -> None:
+    now = db_now()
+    body = {"symbol": "BTCUSDT", "action": "buy", "time": (now + timedelta(milliseconds=ms)).isoformat()}
+    if is_taken:
+        assert hooks._meant(sender.source, body, now)
+        return
+    with pytest.raises(SignalRefused) as refused:
+        hooks._meant(sender.source, body, now)
+    said = sentence(refused.value.kind, refused.value.facts)
+    assert "is 61 s away from now; 60 s are allowed" in said  # not “60 s away, 60 allowed”
+
+
+def test_a_time_of_another_zone_is_shown_in_utc(sender: Sender) -> None:
+    answer = sender.post({**BUY, "time": "2020-01-01T01:00:00+01:00"})
+    assert "2020-01-01 00:00:00 UTC" in answer.json()["error"]
 
 
 def test_a_source_without_accounts_places_nothing(sender: Sender) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
@@ -245,8 +246,11 @@ def test_a_reversal_said_by_positions_follows_the_policy(desk: Desk) -> None:
 def test_a_close_that_comes_late_closes_nothing_that_was_placed_after_it(desk: Desk, sender: Sender) -> None:
     answer = sender.post({"symbol": "BTCUSDT", "action": "close"})
     signal = Signal.objects.get(pk=answer.json()["signal"])
-    trio = opened(desk, sender)
-    Signal.objects.filter(pk=signal.pk).update(act_before=db_now() - timedelta(seconds=1))
+    trio = opened(
+        desk, sender
+    )  # the close was carried out before; now a process that was paused comes back with it
+    SignalResult.objects.filter(signal=signal).update(outcome="PENDING")
+    Signal.objects.filter(pk=signal.pk).update(act_before=db_now() - timedelta(seconds=1), status="WAITING")
 
     signals_execute([signal.pk])
 
@@ -278,3 +282,210 @@ def test_a_policy_is_the_sources_own(desk: Desk) -> None:
     assert other.sends(SELL).outcome == "SLOT_TAKEN"
     assert the(trio).close_wanted_at is None
     assert HookSource.objects.count() == 2
+
+
+# --- in which order posts are carried out -----------------------------------------------------------
+
+CLOSE = {"symbol": "BTCUSDT", "action": "sell", "market_position": "flat", "prev_market_position": "long"}
+SHORT = {**SELL, "market_position": "short", "prev_market_position": "flat"}
+
+
+def recorded(sender: Sender, body: dict[str, Any]) -> int:
+    """Post, and leave the work to whoever comes; return the signal."""
+    answer = sender.post(body)
+    assert answer.status_code == 202, answer.content
+    return int(answer.json()["signal"])
+
+
+def outcome(signal_id: int) -> tuple[str, str]:
+    result = SignalResult.objects.get(signal=signal_id)
+    return result.outcome, result.refusal
+
+
+def test_an_exit_that_comes_after_the_entry_that_followed_it_does_not_close_that(desk: Desk) -> None:
+    # Given a long; at one bar's end the strategy leaves it and goes short, and the two posts come in the wrong order
+    sender = a_sender(desk, policy="REVERSE")
+    long = opened(desk, sender)
+    entered = sender.sends(SHORT)
+    desk.carry_until(long, "CLOSED")
+    signals_execute([entered.signal_id])
+    entered.refresh_from_db()
+    assert entered.trio is not None, entered.facts
+    short = desk.carry_until(entered.trio, "OPEN")
+
+    # When the exit of the long is there at last
+    late = sender.sends(CLOSE)
+
+    # Then it closes nothing: it sells, and what is there is short
+    assert (late.outcome, late.refusal) == ("NOTHING_TO_DO", "NOTHING_THERE")
+    assert the(short).close_wanted_at is None
+    assert desk.simulator.position("BTCUSDT").quantity == D("-0.010")
+    assert sender.sends({**CLOSE, "action": "buy", "prev_market_position": "short"}).outcome == "CLOSING"
+    desk.carry_until(short, "CLOSED")
+
+
+@pytest.mark.parametrize("first", ["close", "entry"])
+def test_a_close_undoes_an_entry_that_was_posted_before_it_and_not_placed_yet(
+    desk: Desk, sender: Sender, first: str
+) -> None:
+    # Given an entry and its exit within a moment, and two workers that take them in any order
+    entry, close = recorded(sender, BUY), recorded(sender, CLOSE)
+
+    for signal_id in (close, entry) if first == "close" else (entry, close):
+        signals_execute([signal_id])
+
+    # Then nothing is left open, whoever was faster
+    if first == "close":
+        assert outcome(entry) == ("NOTHING_TO_DO", "SUPERSEDED")
+        result = SignalResult.objects.get(signal=entry)
+        assert f"Signal {close} of this source (CLOSE)" in sentence(result.refusal, result.facts)
+        assert outcome(close) == ("NOTHING_TO_DO", "NOTHING_THERE")
+        assert not TrioOrder.objects.exists()
+    else:
+        assert outcome(close)[0] == "CLOSING"
+        desk.carry_until(TrioOrder.objects.get(), "CLOSED", "CANCELLED")
+    assert desk.simulator.position("BTCUSDT").is_flat
+    assert set(Signal.objects.values_list("status", flat=True)) == {"DONE"}
+
+
+def test_a_close_waits_for_an_entry_before_it_that_another_worker_is_placing(
+    desk: Desk, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an entry that somebody else has claimed an instant ago, and is about to queue
+    entry, close = recorded(sender, BUY), recorded(sender, CLOSE)
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.order_executor.drafts_claim", lambda drafts: set())
+        patched.setattr("worker.signal_execution.result_superseded", lambda *_, **__: False)
+        signals_execute([close])
+
+    # Then the close does not say that there is nothing to do
+    assert outcome(close)[0] == "PENDING"
+
+    # And closes it once it is there, though it was queued after the close had come
+    signals_execute([entry])
+    trio = TrioOrder.objects.get()
+    signal = Signal.objects.get(pk=close)
+    assert trio.queued_at is not None
+    assert trio.queued_at > signal.received_at
+    signals_execute([close])
+    assert outcome(close)[0] == "CLOSING"
+    desk.carry_until(trio, "CLOSED")
+    assert desk.simulator.position("BTCUSDT").is_flat
+
+
+def test_a_part_that_is_taken_off_waits_for_the_entry_that_was_posted_before_it(
+    desk: Desk, sender: Sender
+) -> None:
+    entry = recorded(sender, BUY)
+    part = recorded(sender, {**SELL, "market_position": "long", "quantity": "0.004"})
+
+    signals_execute([part])
+
+    assert (outcome(entry)[0], outcome(part)[0]) == ("PLACED", "CHANGING")
+    until(lambda: carried(desk) or desk.simulator.position("BTCUSDT").quantity == D("0.006"))
+
+
+def test_two_opposite_posts_in_one_batch_follow_the_policy(desk: Desk) -> None:
+    # When the queue was silent and the poll finds a long and then a short of a source that reverses
+    sender = a_sender(desk, policy="REVERSE")
+    both = [recorded(sender, BUY), recorded(sender, SELL)]
+    signals_execute(both)
+
+    # Then the long is closed for the short, and the short is not refused for its slot
+    long = TrioOrder.objects.get(side="BUY")
+    desk.carry_until(long, "CLOSED")
+    signals_execute(both)
+    assert [outcome(signal_id)[0] for signal_id in both] == ["PLACED", "PLACED"]
+    desk.carry_until(TrioOrder.objects.get(side="SELL"), "OPEN")
+    assert desk.simulator.position("BTCUSDT").quantity == D("-0.010")
+
+
+def test_what_another_source_or_symbol_waits_for_holds_nobody_up(desk: Desk, sender: Sender) -> None:
+    other = a_sender(desk, "other")
+    desk.simulator.set_price("ETHUSDT", "4000")
+    desk.sweep()
+    recorded(other, BUY)
+    recorded(sender, {**BUY, "symbol": "ETHUSDT"})
+
+    assert sender.sends(CLOSE).outcome == "NOTHING_TO_DO"
+    assert not TrioOrder.objects.exists(), "of what was not asked about nothing is carried out"
+
+
+# --- posts that come in another order than they were dated -------------------------------------------
+
+LONG = {**BUY, "market_position": "long", "prev_market_position": "flat"}
+TURN = {**SELL, "market_position": "short", "prev_market_position": "long", "position_size": "0.010"}
+
+
+def dated(body: dict[str, Any], seconds: float = 0) -> dict[str, Any]:
+    """Say when a post was sent, so many seconds from the start of the test's own minute."""
+    return {**body, "time": (START + timedelta(seconds=seconds)).isoformat()}
+
+
+START = timezone.now()
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.unit.signals.test_positions.START", timezone.now())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "apart"),
+    [
+        (CLOSE, LONG, 0.0),  # flat → long → flat: the exit came first and found nothing
+        (CLOSE, LONG, 1.0),
+        (TURN, LONG, 0.0),  # flat → long → short
+        (TURN, LONG, 1.0),
+        (SHORT, LONG, 1.0),
+    ],
+)
+def test_an_entry_that_comes_after_what_followed_it_opens_nothing(
+    desk: Desk, first: dict[str, Any], second: dict[str, Any], apart: float
+) -> None:
+    sender = a_sender(desk, policy="REVERSE")
+    ahead = sender.sends(dated(first, apart))
+    if ahead.trio is not None:
+        desk.carry_until(ahead.trio, "OPEN")
+    held = desk.simulator.position("BTCUSDT").quantity
+
+    late = sender.sends(dated(second))
+
+    assert (late.outcome, late.refusal) == ("NOTHING_TO_DO", "OVERTAKEN")
+    assert f"Signal {ahead.signal_id} of this source came before it" in sentence(late.refusal, late.facts)
+    assert desk.simulator.position("BTCUSDT").quantity == held
+    assert TrioOrder.objects.filter(side="BUY").count() == 0
+
+
+def test_an_exit_and_an_entry_of_one_second_in_their_order_are_both_carried_out(
+    desk: Desk, sender: Sender
+) -> None:
+    long = opened(desk, sender, dated(LONG, -5))
+    assert sender.sends(dated(CLOSE)).outcome == "CLOSING"
+    desk.carry_until(long, "CLOSED")
+
+    again = sender.sends(dated({**LONG, "comment": "again"}))
+
+    assert again.outcome == "PLACED", again.facts
+
+
+def test_an_exit_that_is_older_than_what_is_there_closes_nothing_of_the_same_side_either(
+    desk: Desk, sender: Sender
+) -> None:
+    # Given a long that was closed by hand, and one that was opened after it; then the exit of the first comes
+    long = opened(desk, sender, dated(LONG, 2))
+    late = sender.sends(dated(CLOSE, 1))
+    assert (late.outcome, late.refusal) == ("NOTHING_TO_DO", "NOTHING_THERE")
+    assert the(long).close_wanted_at is None
+    assert sender.sends(dated(CLOSE, 3)).outcome == "CLOSING"
+
+
+def test_an_entry_whose_increase_came_before_it_is_still_an_entry(desk: Desk, sender: Sender) -> None:
+    more = {**BUY, "market_position": "long", "prev_market_position": "long"}
+    assert sender.sends(dated(more, 1)).outcome == "NOTHING_TO_DO"
+    assert sender.sends(dated(LONG)).outcome == "PLACED"
+
+
+def test_without_a_time_posts_are_taken_as_they_come(desk: Desk, sender: Sender) -> None:
+    assert sender.sends(CLOSE).outcome == "NOTHING_TO_DO"
+    assert sender.sends(LONG).outcome == "PLACED"

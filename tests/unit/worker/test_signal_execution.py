@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 import threading
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 import pytest
@@ -284,6 +284,25 @@ def test_a_young_signal_is_left_to_its_job(desk: Desk) -> None:
     a_signal(desk.account)
     assert signals_waiting(for_seconds=5) == []
     assert len(signals_waiting()) == 1
+
+
+@pytest.mark.parametrize("price", ["101000", "99000"])
+def test_a_percent_of_the_equity_is_of_the_wallet_and_of_what_is_open(desk: Desk, price: str) -> None:
+    # Given 0.100 BTC long, and a price that has moved by a percent
+    held = desk.placed(desk.a_trio(quantity=D("0.100")))
+    desk.simulator.set_price("BTCUSDT", price)
+    desk.simulator.set_price("ETHUSDT", "4000")
+    desk.sweep()
+    assert held.state == "OPEN"
+    fee = D("0.1") * 100000 * D("0.0005")
+    equity = D(100_000) - fee + D("0.1") * (D(price) - 100_000)
+
+    signal = a_signal(desk.account, symbol="ETHUSDT", dry_run=True, terms=terms(Size(SizeKind.EQUITY, D(10))))
+    signals_execute([signal.pk])
+
+    result = the_result(signal)
+    wanted = (equity / 10 / 4000).quantize(D("0.001"), ROUND_FLOOR)
+    assert (result.outcome, D(result.facts["quantity"])) == (Outcome.DRY_RUN, wanted), result.facts
 
 
 def test_signals_of_one_batch_share_the_balance_read_and_what_it_leaves(desk: Desk) -> None:

@@ -70,7 +70,14 @@ def test_the_page_says_what_the_trades_came_to_in_every_grouping(desk: Desk) -> 
 
     # And the page shows it
     page = client.get(reverse(URL), {"by": "source", **days}).content.decode()
-    for words in ("strategy:swing", "no losses", "Profit factor", "in Europe/Paris", "trio-bad"):
+    for words in (
+        "strategy:swing",
+        "no losses",
+        "Profit factor",
+        "Held on average",
+        "in Europe/Paris",
+        "trio-bad",
+    ):
         assert words in page
 
 

@@ -103,6 +103,9 @@ def test_the_day_is_the_viewers_in_list_and_file(desk: Desk, operator: Client) -
     assert listed(operator, closed="2026-06-21..2026-06-22") == {first.pk, second.pk}
     rows = exported(operator, closed="2026-06-22")
     assert [row["trio"] for row in rows] == [str(second.pk)]
+    # and the file has it on the day that the list has it on
+    assert (rows[0]["closed"], rows[0]["zone"]) == ("2026-06-22 00:30:00", "Europe/Paris")
+    assert rows[0]["closed_utc"] == "2026-06-21 22:30:00"
     operator.cookies["zone"] = "UTC"
     assert listed(operator, closed="2026-06-21") == {first.pk, second.pk}
     assert listed(operator, closed="nonsense") == {first.pk, second.pk}

@@ -71,6 +71,33 @@ def test_a_gain_that_fees_eat_up_is_a_loss_and_funding_counts() -> None:
     assert statistics_of([eaten]).funding == D("-0.15")
 
 
+def test_only_losers_have_a_profit_factor_of_nothing_and_fall_from_zero() -> None:
+    found = statistics_of(trades("-3", "-1.50", "-0.01"))
+    assert (found.won, found.lost, found.win_rate) == (0, 3, D(0))
+    assert (found.profit_factor, found.no_losses) == (D(0), False)
+    assert found.largest_drawdown == D("4.51") == -found.net
+    assert found.expectancy == D("-1.5033")
+
+
+def test_only_even_trades_are_neither_won_nor_lost() -> None:
+    found = statistics_of(trades("0", ("0.50", "0.50")))
+    assert (found.even, found.win_rate, found.win_rate_without_even, found.expectancy) == (
+        2,
+        D(0),
+        None,
+        D(0),
+    )
+    assert (found.profit_factor, found.no_losses, found.largest_drawdown) == (None, True, D(0))
+
+
+def test_how_long_trades_were_held_on_average() -> None:
+    # One for an hour, one for ten seconds and a half, one of which it is not known
+    hour = Trade(1, START, D(1), opened_at=START - timedelta(hours=1))
+    short = Trade(2, START, D(1), opened_at=START - timedelta(seconds=10, milliseconds=500))
+    assert statistics_of([hour, short, Trade(3, START, D(1))]).average_held_seconds == 1805
+    assert statistics_of([Trade(3, START, D(1))]).average_held_seconds is None
+
+
 def test_a_drawdown_is_from_the_highest_sum_to_the_lowest_after_it() -> None:
     assert drawdown([]) == 0
     assert drawdown([D(5), D(-2), D(-1), D(4), D(-6), D(1)]) == D(6)

@@ -10,7 +10,7 @@ import pytest
 
 from exchange.types import OrderType, Side
 from signals.domain.enums import Verb
-from signals.domain.payload import look_up, read, without
+from signals.domain.payload import look_up, read, storable, without
 from signals.domain.posts import Defaults, Post, read_post, symbol_named, verb_of
 from signals.domain.refusals import RefusalKind, SignalRefused, sentence
 from signals.domain.terms import Level, LevelKind, Size, SizeKind, TermsError
@@ -54,13 +54,20 @@ def test_what_is_no_symbol_of_this_exchange_is_refused(text: str) -> None:
         ("buy", "long", "long", Verb.ADD, Side.BUY),
         ("buy", "long", "short", Verb.REVERSE, Side.BUY),
         ("sell", "short", "long", Verb.REVERSE, Side.SELL),
-        ("sell", "flat", "long", Verb.CLOSE, None),
-        ("buy", "flat", "short", Verb.CLOSE, None),
+        # a close bears the side that it closes: one that comes late finds nothing on the other
+        ("sell", "flat", "long", Verb.CLOSE, Side.BUY),
+        ("buy", "flat", "short", Verb.CLOSE, Side.SELL),
+        ("sell", "flat", "", Verb.CLOSE, Side.BUY),
+        ("buy", "flat", "flat", Verb.CLOSE, Side.SELL),
+        ("", "flat", "", Verb.CLOSE, None),
+        ("close", "flat", "", Verb.CLOSE, None),
         # case 19: it sells towards a position that is to be long, so it can only reduce
         ("sell", "long", "long", Verb.REDUCE, Side.BUY),
         ("sell", "long", "", Verb.REDUCE, Side.BUY),
         ("buy", "short", "short", Verb.REDUCE, Side.SELL),
-        ("", "flat", "long", Verb.CLOSE, None),
+        ("", "flat", "long", Verb.CLOSE, Side.BUY),
+        ("sell", "short", "flat", Verb.ENTER, Side.SELL),
+        ("sell", "short", "short", Verb.ADD, Side.SELL),
         ("", "short", "flat", Verb.ENTER, Side.SELL),
     ],
 )
@@ -134,6 +141,12 @@ def test_the_sources_own_size_counts_instead_of_the_posts() -> None:
     assert (found.terms.size, found.terms.stop) == (own, stop)
 
 
+def test_a_posts_size_is_capped_and_slips_as_its_source_says() -> None:
+    said = Defaults(cap=True, slippage=D("0.1"))
+    found = post(b'{"symbol": "BTCUSDT", "action": "buy", "risk_percent": 1}', None, said)
+    assert found.terms.size == Size(SizeKind.RISK, D(1), cap=True, slippage=D("0.1"))
+
+
 def test_a_reversal_enters_with_the_position_and_not_with_the_orders_size() -> None:
     found = post(
         b'{"symbol": "BTCUSDT", "action": "sell", "market_position": "short", "prev_market_position": "long",'
@@ -141,6 +154,26 @@ def test_a_reversal_enters_with_the_position_and_not_with_the_orders_size() -> N
     )
     assert (found.verb, found.side) == (Verb.REVERSE, Side.SELL)
     assert found.terms.size == Size(SizeKind.QUANTITY, D(2))
+
+
+def test_a_reversal_that_says_only_the_orders_size_is_refused_not_doubled() -> None:
+    # From long 3 to short 2 TradingView orders 5 contracts: taken as the new position it would be more than twice as large
+    body = b'{"symbol": "BTCUSDT", "action": "sell", "market_position": "short", "prev_market_position": "long", "quantity": 5}'
+    with pytest.raises(SignalRefused) as refused:
+        post(body)
+    assert refused.value.facts["field"] == "position_size"
+
+    # A size of the source's own, or another kind of size in the post, is that of the new position
+    own = Size(SizeKind.RISK, D(1))
+    assert post(body, None, Defaults(own)).terms.size == own
+    notional = post(body.replace(b'"quantity": 5', b'"notional": "500"'))
+    assert notional.terms.size == Size(SizeKind.NOTIONAL, D(500))
+
+
+def test_a_byte_order_mark_means_nothing() -> None:
+    assert read(b'\xef\xbb\xbf{"a": 1}') == {"a": D(1)}
+    with pytest.raises(SignalRefused):
+        read(b"\xef\xbb\xbf" * 2 + b"{}")
 
 
 @pytest.mark.parametrize(
@@ -190,11 +223,11 @@ def test_a_path_finds_what_is_there_and_nothing_else() -> None:
 
 
 def test_no_secret_is_stored_wherever_it_stood() -> None:
-    kept = without(
-        {"secret": "SESAME", "x": ["see SESAME!", {"SESAME": D("1.50")}], "n": None, "z": "\0"},
-        frozenset({"SESAME"}),
-    )
+    said = {"secret": "SESAME", "x": ["see SESAME!", {"SESAME": D("1.50")}], "n": None, "z": "\0"}
+    kept = without(said, "SESAME")
 
     assert "SESAME" not in str(kept)
-    assert kept["x"][1] == {"•••": "1.50"}
+    assert kept["x"][1] == {"•••": D("1.50")}
     assert kept["z"] == ""
+    assert storable(kept)["x"] == ["see •••!", {"•••": "1.50"}]
+    assert len(storable({"k" * 5000: "v" * 5000})["k" * 200]) == 2000

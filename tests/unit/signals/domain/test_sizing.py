@@ -151,6 +151,13 @@ def test_levels_are_rounded_towards_the_entry(
         ({"stop": level("PERCENT", "100")}, RefusalKind.LEVEL_IMPOSSIBLE),
         ({"wanted": size("EQUITY", "1"), "means": Means()}, RefusalKind.SIZE_UNKNOWN),
         ({"wanted": size("RISK", "1"), "stop": level("PRICE", "2100")}, RefusalKind.SIZE_UNKNOWN),
+        # on the wrong side by so little that the fees alone would lose: 1.50 each, which would buy 66 of them
+        ({"wanted": size("RISK", "1"), "stop": level("PRICE", "2000.50")}, RefusalKind.SIZE_UNKNOWN),
+        (
+            {"wanted": size("RISK", "1"), "stop": level("PRICE", "1999.50"), "side": Side.SELL},
+            RefusalKind.SIZE_UNKNOWN,
+        ),
+        ({"wanted": size("RISK", "1"), "stop": level("PRICE", "2000")}, RefusalKind.SIZE_UNKNOWN),
         ({"size": None}, RefusalKind.SIZE_UNKNOWN),
     ],
 )

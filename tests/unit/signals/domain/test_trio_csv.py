@@ -82,6 +82,9 @@ def test_all_that_is_wrong_in_a_line_is_said() -> None:
         (HEAD.encode() + b"d,BTCUSDT,BUY,1,1,1\n" * (ROWS_MAX + 1), "501 rows"),
         (b"x" * (BYTES_MAX + 1), "bytes"),
         (b"PK\x03\x04\x14", "is not a column"),
+        (HEAD.encode("utf-16"), "not UTF-8"),
+        (HEAD.encode("utf-16-le"), "not text"),
+        ((HEAD.strip() + ",quantity\n").encode() + b"x\n", "comes twice"),
     ],
 )
 def test_what_is_no_file_of_trios_is_refused_as_a_whole(content: bytes, words: str) -> None:
@@ -120,3 +123,29 @@ def test_a_trigger_makes_a_stop_entry() -> None:
     assert [Terms.from_json(said.as_json()) for said in terms] == terms
     (wrong,) = read_rows((head + lines.format("soon,")).encode())
     assert "trigger_price is not a number" in wrong.problems[0]
+
+
+def test_empty_lines_before_the_head_change_nothing_of_how_it_is_read() -> None:
+    (row,) = read_rows(
+        f"\r\n\r\n{HEAD.strip().replace(',', ';')}\r\ndesk;XRPUSDT;BUY; 13.7 ;0.50;0.56\r\n".encode()
+    )
+    assert (row.number, row.problems, row.quantity) == (4, (), Decimal("13.7"))
+
+
+def test_a_quoted_line_break_is_part_of_its_cell_and_lines_count_as_in_an_editor() -> None:
+    odd, fine = read_rows(f'{HEAD}"de\nsk",ADAUSDT,BUY,20,0.4,0.5\ndesk,ADAUSDT,BUY,20,0.4,0.5\n'.encode())
+    assert (odd.account, fine.account, fine.number) == ("de\nsk", "desk", 4)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("1e3", "1000"), ("1E-2", "0.01"), (" 20 ", "20"), ("+20", "20"), ("'+20", "20"),
+        ("1 000", None), ("1'000", None), ('"1,000"', None), ('"1.000,5"', None), ("1.000.000", None), ("0x1F", None), ("20%", None),
+        ("=10+10", None), ("-20", None), ("", None), ("\u2212" + "5", None),
+    ],
+)  # fmt: skip
+def test_a_quantity_is_the_number_that_was_written_or_none(written: str, meant: str | None) -> None:
+    (row,) = read_rows(f"{HEAD}desk,ADAUSDT,BUY,{written},0.4,0.5\n".encode())
+    assert bool(row.problems) is (meant is None)
+    assert meant is None or row.quantity == Decimal(meant)
