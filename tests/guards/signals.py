@@ -134,8 +134,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/signal_execution.py",
-                "return not TrioOrder.objects.filter(pk__in=[one.pk for one in opposite], holds_slot=True).exists()",
-                "return True",
+                "if TrioOrder.objects.filter(pk__in=[one.pk for one in opposite], holds_slot=True).exists():",
+                "if False:",
             ),
         ),
         (f"{POSITIONS}::test_reverse_closes_then_enters_once_it_is_flat",),

@@ -71,7 +71,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "prices from before the fill count: the stop goes to right below the market with it, and closes the position",
         (
             Removal(
-                "orders/followers.py",
+                "orders/follow_rows.py",
                 "greatest(trail.since_ts, entry.filled_ts), greatest(trail.heard_ts, entry.filled_ts)",
                 "trail.since_ts, trail.heard_ts",
             ),
