@@ -122,7 +122,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
             Removal(
                 "worker/signal_execution.py",
                 "    if not (dated := signal.figures.get(TIME)):\n        return None\n    before =",
-                "    if signal:\n        return None\n    before =",
+                "    if (dated := signal.figures.get(TIME)) is not signal:\n        return None\n    before =",
             ),
         ),
         (f"{POSITIONS}::test_an_entry_that_comes_after_what_followed_it_opens_nothing",),
