@@ -591,7 +591,8 @@ def test_an_adopted_position_that_shrinks_while_its_legs_are_on_their_way(any_de
     extra: dict[str, Any] = {} if desk.account.position_mode == "HEDGE" else {"reduce_only": True}
     by_hand(desk, Side.BUY, holds=Side.SELL, quantity=D("0.400"), **extra)
 
-    worked(desk, trio, lambda: len(stops(desk)) == len(targets(desk)) == 1 and is_quiet(trio))
+    # A second stop may stand beside the one whose answer was late: both only reduce
+    worked(desk, trio, lambda: stops(desk) and len(targets(desk)) == 1 and is_quiet(trio))
 
     assert (the(trio).state, held(desk, trio)) == ("OPEN", D("0.300")), story(trio)
     desk.simulator.set_price("ETHUSDT", str(stops(desk)[0][0]))
