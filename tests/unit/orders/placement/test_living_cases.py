@@ -79,7 +79,8 @@ def sold(trio: TrioOrder) -> dict[str, D]:
 def marked(desk: Desk, trio: TrioOrder, price: str) -> None:
     """Move the market there, and have the price watch see it."""
     desk.simulator.set_price(trio.symbol.symbol, price)
-    Slot.objects.filter(pk=trio.slot_id or 0).update(mark_price=D(price), mark_as_of=exchange_now_ms("PAPER"))
+    assert trio.slot_id is not None
+    Slot.objects.filter(pk=trio.slot_id).update(mark_price=D(price), mark_as_of=exchange_now_ms("PAPER"))
 
 
 def mirrored(side: str, away: str) -> D:
