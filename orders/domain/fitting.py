@@ -122,26 +122,18 @@ def misfit(spec: Spec, rules: Rules) -> str:
     return _quantity_misfit(spec, rules) or _level_misfit(spec, rules)
 
 
-def too_few_orders(spec: Spec, rules: Rules) -> str:
-    """Say why the symbol takes fewer open orders than a trio needs, or nothing.
-
-    What executes at market is one for a moment; beside an entry that rests there must be room for an exit.
-    """
-    needed = 1 + spec.rests
-    if rules.orders_max is None or rules.orders_max >= needed:
-        return ""
-    takes = "no orders" if not rules.orders_max else f"only {rules.orders_max} open order"
-    what = "an entry that rests and an exit beside it" if spec.rests else "an entry or an exit"
-    return (
-        f"{rules.symbol} takes {takes} of an account (MAX_NUM_ORDERS {rules.orders_max}), and {what} need {needed}. Choose "
-        "another symbol."
-    )
+def orders_needed(spec: Spec) -> int:
+    """Return for how many open orders a symbol must have room: one at market for a moment, and an exit beside an entry that rests."""
+    return 1 + spec.rests
 
 
 def entry_misfit(spec: Spec, rules: Rules) -> str:
     """Say why the entry, still to be sent, does not fit today's rules, or nothing."""
-    if few := too_few_orders(spec, rules):
-        return f"The exchange's rules have changed: {few}"
+    if rules.orders_max is not None and rules.orders_max < orders_needed(spec):
+        return (
+            f"The exchange's rules have changed: {rules.symbol} takes {rules.orders_max} open orders of an account at most, and "
+            f"a trio like this needs room for {orders_needed(spec)}."
+        )
     lot = lot_of(rules, spec.entry_type)
     quantity = spec.quantity
     if not on_grid(quantity, lot.step) or not lot.smallest <= quantity <= lot.largest:

@@ -13,7 +13,7 @@ from exchange.refusals import Refusal
 from exchange.types import ZERO, LeverageBracket, OrderType, PositionMode, PositionSide, Side
 from orders.domain.enums import Protection
 from orders.domain.errors import RuleBroken
-from orders.domain.fitting import too_few_orders
+from orders.domain.fitting import orders_needed
 from orders.domain.rounding import entry_to_tick, on_grid, plain, quantity_down, quantity_up, to_grid
 from orders.domain.shares import part_targets_problems
 from orders.domain.snapshot import Rules, Spec
@@ -52,8 +52,13 @@ def problems(spec: Spec, rules: Rules, market: Market) -> Iterable[RuleBroken]:
             Refusal.SYMBOL_CLOSED,
         )
         return
-    if few := too_few_orders(spec, rules):
-        yield RuleBroken("symbol", few, Refusal.TOO_MANY_OPEN)
+    if rules.orders_max is not None and rules.orders_max < orders_needed(spec):
+        yield RuleBroken(
+            "symbol",
+            f"{rules.symbol} takes {rules.orders_max} open orders of an account at most, and a trio like this needs room for "
+            f"{orders_needed(spec)}{' (an entry that rests, and an exit beside it)' if spec.rests else ''}. Choose another symbol.",
+            Refusal.TOO_MANY_OPEN,
+        )
         return
     yield from _sides(spec)
     yield from _quantity(spec, rules)

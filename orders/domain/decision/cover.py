@@ -330,6 +330,10 @@ def target_above_position(trio: TrioSnapshot, target: LegView) -> Step | None:
     entry = trio.entry
     if not target.live or entry is None or not entry.state.is_final:
         return None
+    if any(
+        leg.form is Form.CLOSE_POSITION and (leg.live or leg.pending) for leg in trio.every(Role.TAKE_PROFIT)
+    ):
+        return None  # one for the whole position is there, or still leaves: the exchange takes one at a time
     if target.form is Form.QUANTITY and changes_in_size(trio):
         refused = Form.CLOSE_POSITION in refused_forms(trio, Role.TAKE_PROFIT)
         return None if refused else _submit_target(trio)

@@ -21,7 +21,7 @@ from orders.domain.trailing import FollowEnd
 from orders.exchange_data.clock import exchange_now_ms
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
-from orders.models import RiskLimit, Slot, Trail, TrioOrder
+from orders.models import Fill, RiskLimit, Slot, Trail, TrioOrder
 from orders.placement.perform import SendCall, perform_all
 from orders.selectors import net_pnl
 from tests.builders import Desk, story, the, until
@@ -124,6 +124,13 @@ def opened(market: Market, side: str = "BUY", **fields: Any) -> TrioOrder:
     return trio
 
 
+def asked_ago(trail: Trail, *, heard_ago: bool = False) -> None:
+    """Have a trail been asked for three minutes ago, when its position was there; ``heard_ago``: and heard of last then."""
+    then = exchange_now_ms("PAPER") - 3 * MINUTE_MS
+    assert Fill.objects.filter(trio=trail.trio).update(time_ts=then)
+    Trail.objects.filter(pk=trail.pk).update(since_ts=then, **({"heard_ts": then} if heard_ago else {}))
+
+
 def moves_of(trio: TrioOrder) -> list[tuple[D, str]]:
     return [(move.level, move.end) for move in trio.level_moves.all()]
 
@@ -200,8 +207,7 @@ def test_another_process_goes_on_from_the_best_price_and_reads_what_it_missed(
     trail = services.trio_trail(trio_id=trio.pk, by="ann", distance=D("30"), step=D("5"))
     market.goes_to("2010.00")
     market.stop_at("1980", trio)
-    ago = exchange_now_ms("PAPER") - 3 * MINUTE_MS
-    Trail.objects.filter(pk=trail.pk).update(since_ts=ago)
+    asked_ago(trail)
 
     # When the price rises and comes back while nobody listens, be it for a moment only
     market.watch.stop()
@@ -225,8 +231,7 @@ def test_another_process_goes_on_from_the_best_price_and_reads_what_it_missed(
 def test_a_stop_whose_own_level_was_passed_meanwhile_goes_as_near_as_it_can(market: Market) -> None:
     trio = opened(market)
     trail = services.trio_trail(trio_id=trio.pk, by="ann", distance=D("30"))
-    ago = exchange_now_ms("PAPER") - 3 * MINUTE_MS
-    Trail.objects.filter(pk=trail.pk).update(since_ts=ago, heard_ts=ago)
+    asked_ago(trail, heard_ago=True)
     market.is_at("2040.00")
     market.is_at("2005.00")
     market.hear("2005.00")
@@ -236,7 +241,7 @@ def test_a_stop_whose_own_level_was_passed_meanwhile_goes_as_near_as_it_can(mark
 def test_a_silent_stream_is_made_up_for_by_bars(market: Market) -> None:
     trio = opened(market)
     trail = services.trio_trail(trio_id=trio.pk, by="ann", distance=D("30"))
-    Trail.objects.filter(pk=trail.pk).update(since_ts=exchange_now_ms("PAPER") - 3 * MINUTE_MS)
+    asked_ago(trail)
     market.goes_to("2001.00")
     market.stop_at("1971", trio)
     market.is_at("2040.00")

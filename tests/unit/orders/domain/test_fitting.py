@@ -15,9 +15,10 @@ from orders.domain.decision.decide import decide
 from orders.domain.decision.steps import AskPerson, Done, Exit, Submit
 from orders.domain.enums import Cause, Form, LegState, Protection, Role
 from orders.domain.enums import TrioState as S
-from orders.domain.fitting import Lot, fitted, lot_of, misfit, split, too_few_orders
+from orders.domain.fitting import Lot, entry_misfit, fitted, lot_of, misfit, split
 from orders.domain.operator_questions import QuestionKind
 from orders.domain.snapshot import Rules, Spec
+from orders.domain.validation import Market, problems
 from tests.unit.orders.domain.snapshots import LIMIT, LONG, D, entry, holding, stop, target, trio
 
 LINK = Rules(
@@ -194,22 +195,14 @@ def test_stops_together_cover_what_is_more_than_one_may_have() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "most", "sentence"),
-    [
-        (LONG, 0, "LINKUSDT takes no orders of an account"),
-        (LONG, 1, ""),
-        (
-            LIMIT,
-            1,
-            "only 1 open order of an account (MAX_NUM_ORDERS 1), and an entry that rests and an exit beside it",
-        ),
-        (LIMIT, 2, ""),
-        (LIMIT, None, ""),
-    ],
+    ("spec", "most", "fits"),
+    [(LONG, 0, False), (LONG, 1, True), (LIMIT, 1, False), (LIMIT, 2, True), (LIMIT, None, True)],
 )
 def test_a_symbol_that_takes_fewer_open_orders_than_a_trio_needs_takes_none(
-    spec: Spec, most: int | None, sentence: str
+    spec: Spec, most: int | None, fits: bool
 ) -> None:
-    said = too_few_orders(spec, replace(LINK, orders_max=most))
-    assert sentence in said
-    assert bool(said) is bool(sentence)
+    rules = Rules(symbol="BTCUSDT", orders_max=most)
+    sentence = "" if fits else f"BTCUSDT takes {most} open orders of an account at most"
+    assert sentence in entry_misfit(spec, rules)
+    assert (entry_misfit(spec, rules) == "") is fits
+    assert [problem.field for problem in problems(spec, rules, Market())] == ([] if fits else ["symbol"])

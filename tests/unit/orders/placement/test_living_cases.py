@@ -79,7 +79,8 @@ def sold(trio: TrioOrder) -> dict[str, D]:
 def marked(desk: Desk, trio: TrioOrder, price: str) -> None:
     """Move the market there, and have the price watch see it."""
     desk.simulator.set_price(trio.symbol.symbol, price)
-    Slot.objects.filter(pk=trio.slot_id or 0).update(mark_price=D(price), mark_as_of=exchange_now_ms("PAPER"))
+    assert trio.slot_id is not None
+    Slot.objects.filter(pk=trio.slot_id).update(mark_price=D(price), mark_as_of=exchange_now_ms("PAPER"))
 
 
 def mirrored(side: str, away: str) -> D:
@@ -481,9 +482,7 @@ def test_a_symbol_that_takes_too_few_orders_is_refused_before_anything_is_sent(d
     desk.simulator.set_filters("BTCUSDT", MAX_NUM_ORDERS={"limit": "1"})
     symbols_sync("PAPER")
     asked = len(desk.requests("POST"))
-    with pytest.raises(
-        RuleBroken, match=r"only 1 open order .*an entry that rests and an exit beside it need 2"
-    ):
+    with pytest.raises(RuleBroken, match=r"takes 1 open orders .*needs room for 2 \(an entry that rests"):
         desk.queued(desk.a_trio(entry_type="LIMIT", price=D("99000")))
     trio = desk.placed(desk.a_trio())  # at market, one order at a time
     assert trio.state == "OPEN", story(trio)
@@ -493,7 +492,7 @@ def test_a_symbol_that_takes_too_few_orders_is_refused_before_anything_is_sent(d
     asked = len(desk.requests("POST"))
     desk.simulator.set_filters("BTCUSDT", MAX_NUM_ORDERS={"limit": "0"})
     symbols_sync("PAPER")
-    with pytest.raises(RuleBroken, match="BTCUSDT takes no orders of an account") as refused:
+    with pytest.raises(RuleBroken, match="BTCUSDT takes 0 open orders of an account at most") as refused:
         desk.queued(desk.a_trio())
     assert refused.value.field == "symbol"
     assert len(desk.requests("POST")) == asked
@@ -591,7 +590,8 @@ def test_an_adopted_position_that_shrinks_while_its_legs_are_on_their_way(any_de
     extra: dict[str, Any] = {} if desk.account.position_mode == "HEDGE" else {"reduce_only": True}
     by_hand(desk, Side.BUY, holds=Side.SELL, quantity=D("0.400"), **extra)
 
-    worked(desk, trio, lambda: len(stops(desk)) == len(targets(desk)) == 1 and is_quiet(trio))
+    # A second stop may stand beside the one whose answer was late: both only reduce
+    worked(desk, trio, lambda: stops(desk) and len(targets(desk)) == 1 and is_quiet(trio))
 
     assert (the(trio).state, held(desk, trio)) == ("OPEN", D("0.300")), story(trio)
     desk.simulator.set_price("ETHUSDT", str(stops(desk)[0][0]))
