@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def test_the_first_page_says_how_the_desk_stands_and_keeps_itself_fresh(
     desk.simulator.set_price("BTCUSDT", "100000")
     desk.placed(desk.a_trio())
     desk.sweep()
-    for back, equity in ((9, 99000), (4, 100500), (1, 100000)):
+    for back, equity in ((9, Decimal(99000)), (4, Decimal(100500)), (1, Decimal(100000))):
         read_at = db_now() - timedelta(days=back)
         EquityDay.objects.create(
             account=desk.account,

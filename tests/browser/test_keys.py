@@ -42,7 +42,7 @@ def test_keys_of_a_trios_page_open_questions_and_do_nothing(
         )
     for width in (390, 1024, 1440):
         for colours in ("light", "dark"):
-            page.emulate_media(color_scheme=colours)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=colours)
             page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             picture(f"90-keys-{width}-{colours}")

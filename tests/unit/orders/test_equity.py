@@ -62,7 +62,7 @@ def test_a_row_a_day_holds_the_newest_value_of_that_day(desk: Desk) -> None:
 def test_the_curve_ends_now_and_transfers_do_not_move_it(desk: Desk) -> None:
     # Given 60,000 a week ago, 40,000 that came in since, and what was lost by now
     now = timezone.now()
-    for back, equity in ((8, 60000), (1, 100100)):
+    for back, equity in ((8, D(60000)), (1, D(100100))):
         read_at = now - timedelta(days=back)
         EquityDay.objects.create(
             account=desk.account,
@@ -73,7 +73,7 @@ def test_the_curve_ends_now_and_transfers_do_not_move_it(desk: Desk) -> None:
             read_at=read_at,
         )
     Income.objects.create(
-        account=desk.account, kind="TRANSFER", amount=40000, asset="USDT", tran_id=1,
+        account=desk.account, kind="TRANSFER", amount=D(40000), asset="USDT", tran_id=1,
         time_ts=to_ms(now - timedelta(days=3)),
     )  # fmt: skip
     (curve,) = curves()
