@@ -14,6 +14,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.decorators import action, display
 
+from accounts.archive import account_archive, account_unarchive
 from accounts.badges import ENVIRONMENT_COLOURS
 from accounts.errors import AccountExists, AccountsError
 from accounts.forms import AccountAddForm, AccountChangeForm, CredentialsForm, SymbolSettingForm
@@ -60,6 +61,26 @@ class WantedSettingInline(InlineBase):
         return False
 
 
+class ArchivedFilter(admin.SimpleListFilter):
+    """What is put away is not shown unless it is asked for."""
+
+    title = "archived"
+    parameter_name = "archived"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Archived"), ("any", "All")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "any":
+            return queryset
+        return queryset.filter(archived_at__isnull=self.value() != "yes")
+
+    def choices(self, changelist: Any) -> Any:
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "In use"}
+        yield from others
+
+
 @admin.register(ExchangeAccount)
 class ExchangeAccountAdmin(DialogActions, AccountBase):
     refusals = (AccountsError,)
@@ -73,7 +94,7 @@ class ExchangeAccountAdmin(DialogActions, AccountBase):
         "permissions_note",
         "last_checked_at",
     )
-    list_filter = ("environment", "is_active", "position_mode")
+    list_filter = (ArchivedFilter, "environment", "is_active", "position_mode")
     search_fields = ("name", "key_fingerprint")
     inlines = (WantedSettingInline,)
     actions_detail: ClassVar = [
@@ -83,6 +104,8 @@ class ExchangeAccountAdmin(DialogActions, AccountBase):
             "title": "Leverage and margin type",
             "items": ["want_settings", "apply_settings", "read_settings"],
         },
+        "archive",
+        "unarchive",
     ]
 
     # --- what is shown and what may be changed ---
@@ -96,12 +119,14 @@ class ExchangeAccountAdmin(DialogActions, AccountBase):
     def get_fields(self, request: HttpRequest, obj: ExchangeAccount | None = None) -> Any:
         if obj is None:
             return ("name", "environment", "api_key", "new_secret", "notes")
-        return ("name", "is_active", *self.get_readonly_fields(request, obj), "notes")
+        switch = () if obj.archived_at else ("is_active",)
+        return ("name", *switch, *self.get_readonly_fields(request, obj), "notes")
 
     def get_readonly_fields(self, request: HttpRequest, obj: ExchangeAccount | None = None) -> Any:
         if obj is None:
             return ()
         return (
+            *(["archived_at"] if obj.archived_at else []),
             "environment",
             "position_mode",
             *(["setting_change", "setting_changed_at"] if obj.setting_change else []),
@@ -244,6 +269,59 @@ class ExchangeAccountAdmin(DialogActions, AccountBase):
             return f"{account.name}: settings of {symbol_settings_read(account)} symbols read."
 
         return self._run(request, object_id, perform)
+
+    @action(
+        description="Archive",
+        url_path="archive",
+        permissions=["archive"],
+        dialog=dialog(
+            "Archive this account?",
+            "It is switched off and offered nowhere any more. Its trios, books and journal stay, and so does its key, encrypted: "
+            "it can be taken out again. Refused while something is open on it.",
+            "Archive",
+        ),
+    )
+    def archive(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        def perform(account: ExchangeAccount) -> str:
+            account_archive(account)
+            self.log_change(request, account, "Archived.")
+            return f"{account.name} is archived. It is found under the filter “archived”."
+
+        return self._run(request, object_id, perform)
+
+    @action(
+        description="Take out of the archive",
+        url_path="unarchive",
+        permissions=["unarchive"],
+        dialog=dialog(
+            "Take this account out of the archive?",
+            "It is shown again and stays switched off: switch it on to open something new on it.",
+            "Take it out",
+        ),
+    )
+    def unarchive(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        def perform(account: ExchangeAccount) -> str:
+            account_unarchive(account)
+            self.log_change(request, account, "Taken out of the archive.")
+            return (
+                f"{account.name} is in use again, and switched off: switch it on to open something new on it."
+            )
+
+        return self._run(request, object_id, perform)
+
+    # Only the one that makes sense is offered; who confirms a dialog that is outdated by now is told so by the service.
+
+    def has_archive_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._offered(request, object_id, archived=False)
+
+    def has_unarchive_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._offered(request, object_id, archived=True)
+
+    def _offered(self, request: HttpRequest, object_id: Any, *, archived: bool) -> bool:
+        if not request.user.has_perm("accounts.change_exchangeaccount"):
+            return False
+        fits = ExchangeAccount.objects.filter(pk=object_id, archived_at__isnull=not archived)
+        return request.method == "POST" or (str(object_id).isdigit() and fits.exists())
 
     def _run(
         self, request: HttpRequest, object_id: str, perform: Callable[[ExchangeAccount], str]

@@ -42,3 +42,7 @@ class CredentialsUnreadable(AccountsError):
 
 class SettingsRefused(AccountsError):
     """Leverage or margin type could not be set, or does not match what is wanted."""
+
+
+class AccountInUse(AccountsError):
+    """Something lives on the account: it cannot be put away."""

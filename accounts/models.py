@@ -86,6 +86,7 @@ class ExchangeAccount(models.Model):
     restriction_code = models.IntegerField(default=0, editable=False)
     restriction_text = models.TextField(blank=True, editable=False)
     restricted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    archived_at = models.DateTimeField("archived since", null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -98,6 +99,9 @@ class ExchangeAccount(models.Model):
                 fields=["environment", "account_alias"],
                 condition=~Q(account_alias=""),
                 name="account_alias_once_per_environment",
+            ),
+            models.CheckConstraint(
+                condition=Q(archived_at__isnull=True) | Q(is_active=False), name="archived_is_off"
             ),
         ]
 

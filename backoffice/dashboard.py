@@ -17,6 +17,7 @@ from accounts.rate_budget import budget_of
 from backoffice import health
 from orders import desk, selectors
 from orders.domain.exposure import CENT, ratio_percent
+from orders.equity import EquityCurve, equity_curves
 from orders.models import Symbol, TrioOrder
 from orders.placement.uncovered import uncovered_now
 from signals.models import Strategy
@@ -95,6 +96,7 @@ def _money() -> dict[str, Any]:
         "risks": desk.risk_sums(alive),
         "funds": funds,
         "equities": desk.equity_sums(funds),
+        "worth": [(row, _equity_curve(row)) for row in equity_curves(funds, now=timezone.now())],
         "earned": earned,
         "curves": [_curve(row) for row in earned],
         "by_symbol": by_symbol[:EXPOSURES],
@@ -160,6 +162,12 @@ def _curve(row: desk.NetOfAsset) -> dict[str, str]:
         "days": json.dumps([f"{day:%d %b}" for day in row.days]),
         "points": json.dumps(points),
     }
+
+
+def _equity_curve(row: EquityCurve) -> dict[str, str]:
+    """Return what the picture of an equity is drawn from."""
+    points = [format(value.quantize(CENT), "f") for value in row.values]
+    return {"days": json.dumps([f"{day:%d %b}" for day in row.days]), "points": json.dumps(points)}
 
 
 def _budgets() -> Any:

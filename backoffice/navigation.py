@@ -10,6 +10,7 @@ from django.urls import NoReverseMatch, reverse
 # title, symbol, (app, model), permission to view
 ENTRIES: Final = (
     ("Trading", "Trio orders", "account_tree", "orders", "trioorder"),
+    ("Trading", "Bulk runs", "playlist_play", "orders", "bulkrun"),
     ("Trading", "Positions", "grid_view", "orders", "slot"),
     ("Trading", "Fills", "price_check", "orders", "fill"),
     ("Trading", "Income", "payments", "orders", "income"),
@@ -34,6 +35,8 @@ ENTRIES: Final = (
     ("Running", "Users", "person", "auth", "user"),
     ("Running", "Groups", "group", "auth", "group"),
 )
+# Who may see the one may see the other.
+SEEN_WITH: Final = {"bulkrun": "trioorder"}
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -44,7 +47,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             link = reverse(f"admin:{app}_{model}_changelist")
         except NoReverseMatch:
             continue
-        if request.user.has_perm(f"{app}.view_{model}") or request.user.has_perm(f"{app}.change_{model}"):
+        seen_with = SEEN_WITH.get(model, model)
+        if any(request.user.has_perm(f"{app}.{verb}_{seen_with}") for verb in ("view", "change")):
             groups.setdefault(group, []).append({"title": title, "icon": icon, "link": link})
     home = [{"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}]
     if request.user.has_perm("orders.view_trioorder"):

@@ -238,6 +238,7 @@ UNFOLD = {
     "SITE_SYMBOL": "account_tree",
     "SITE_URL": None,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/backoffice/favicon.svg"}],
+    "STYLES": ["/static/backoffice/without_scripts.css"],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "backoffice.dashboard.environment_badge",

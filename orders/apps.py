@@ -10,7 +10,10 @@ class OrdersConfig(AppConfig):
     verbose_name = "Orders"
 
     def ready(self) -> None:
+        from accounts.archive import register_held
         from accounts.position_modes import register_use
-        from orders.selectors import trios_sent
+        from orders.selectors import positions_on, trios_on, trios_sent
 
         register_use(trios_sent)
+        register_held(trios_on)
+        register_held(positions_on)

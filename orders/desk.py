@@ -35,6 +35,7 @@ from orders.domain.live_result import Standing
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import from_ms, to_ms
 from orders.models import Outcome, Slot, Symbol, TrioOrder
+from orders.queueing.market import Funds
 from orders.queueing.market_at_hand import FundsSeen, funds_seen
 from orders.results import planned_of
 from orders.selectors import (
@@ -341,6 +342,12 @@ def accounts_funds(positions: Positions) -> list[AccountFunds]:
     seen = funds_seen(accounts)
     brackets = _brackets(positions.slots)
     return [_funds(account, positions, seen.get(account.pk), brackets) for account in accounts]
+
+
+def purses_now(account: ExchangeAccount, funds: Funds, *, read_at: datetime) -> tuple[Purse, ...]:
+    """Return what an account has, of funds that were just read, with what is open in it as last reported."""
+    slots = Slot.objects.filter(account=account).exclude(quantity=0).select_related("account")
+    return _funds(account, positions_held(slots), FundsSeen(funds, read_at), {}).purses
 
 
 def _brackets(slots: Sequence[Slot]) -> dict[tuple[int, str], tuple[LeverageBracket, ...]]:

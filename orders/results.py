@@ -13,7 +13,7 @@ from exchange.types import ZERO, Side
 from orders.domain.enums import ENDS, Role, TrioState
 from orders.domain.statistics import Trade, planned_risk, stop_slippage
 from orders.exchange_data.clock import from_ms, to_ms
-from orders.models import Fill, Leg, LevelMove, Slot, TrioOrder
+from orders.models import Fill, Leg, LevelMove, Slot, TrioOrder, TrioTag
 from orders.selectors import NetConverted, NetPnl, net_converted, net_pnl, trios_listed
 
 
@@ -29,6 +29,7 @@ class Wanted:
     side: str = ""
     result: str = ""
     source: str = ""
+    tag: str = ""
     since: datetime | None = None
     until: datetime | None = None
 
@@ -108,7 +109,10 @@ def _filtered(wanted: Wanted) -> QuerySet[TrioOrder]:
         "result": wanted.result,
         "source": wanted.source,
     }
-    return trios_listed().filter(**{name: value for name, value in terms.items() if value})
+    found = trios_listed().filter(**{name: value for name, value in terms.items() if value})
+    return (
+        found.filter(pk__in=TrioTag.objects.filter(name=wanted.tag).values("trio")) if wanted.tag else found
+    )
 
 
 def _not_known(legs: Sequence[Leg], fills: Sequence[Fill], converted: NetConverted | None) -> str:

@@ -21,7 +21,7 @@ from orders.domain.enums import ENDS, OPENING, Form, LegState, Role, TrioState
 from orders.domain.rounding import plain, signed
 from orders.domain.sweep_schedule import SweepPlan, plan_sweeps
 from orders.domain.validation import TAKER_FEE
-from orders.models import Clock, Fill, Leg, TrioOrder, Watch
+from orders.models import Clock, Fill, Leg, Slot, TrioOrder, Watch
 
 WATCH_SILENT_FOR: Final = timedelta(seconds=10)
 RESTING_NOW: Final = tuple(state.value for state in LegState if state.is_live)
@@ -105,6 +105,16 @@ def trios_alive() -> QuerySet[TrioOrder]:
 def trios_asking() -> QuerySet[TrioOrder]:
     """Return trios that ask a person something, oldest first."""
     return trios_listed().exclude(question_kind="").order_by("id")
+
+
+def trios_on(account_id: int) -> QuerySet[TrioOrder]:
+    """Return the trios that are placed on an account, or wait to be, and have not ended."""
+    return TrioOrder.objects.filter(account=account_id).exclude(state__in=[*ENDED, TrioState.DRAFT])
+
+
+def positions_on(account_id: int) -> QuerySet[Slot]:
+    """Return where the exchange holds a position for an account, whoever opened it."""
+    return Slot.objects.filter(account=account_id).exclude(quantity=0)
 
 
 def trios_sent() -> QuerySet[TrioOrder]:

@@ -181,6 +181,16 @@ def trio_cancel(*, trio_id: int, by: str) -> TrioOrder:
     return _wish(trio_id, "cancel_wanted_at", by=by, verb="Cancel")
 
 
+def trio_take_back(*, trio_id: int, by: str) -> bool:
+    """Withdraw a trio that waits to be placed; one whose placing has begun is left alone. Returns whether it was withdrawn."""
+    with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
+        trio = TrioOrder.objects.get(pk=trio_id)
+        if trio.trio_state is not TrioState.QUEUED:
+            return False
+        _wished(trio, "cancel_wanted_at", by=by, verb="Cancel", now=now)
+    return True
+
+
 def trio_close(*, trio_id: int, by: str) -> TrioOrder:
     """Close at market what is filled and withdraw the unfilled part. Raises IllegalTransition on an ended trio."""
     return _wish(trio_id, "close_wanted_at", by=by, verb="Close")
@@ -541,10 +551,14 @@ def _wish(trio_id: int, field: str, *, by: str, verb: str) -> TrioOrder:
             trio.save()
             note(trio, "state", f"DRAFT → CANCELLED by {by}.", at=now, by=by)
             return trio
-        if getattr(trio, field) is None:
-            setattr(trio, field, now)
-        trio.wake_at = now
-        trio.save(update_fields=[field, "wake_at", "updated_at"])
-        note(trio, "wish", f"{verb} requested by {by}.", at=now, by=by, verb=verb)
-        job_queue.ring(jobs.advance, trio_id)
+        _wished(trio, field, by=by, verb=verb, now=now)
     return trio
+
+
+def _wished(trio: TrioOrder, field: str, *, by: str, verb: str, now: datetime) -> None:
+    if getattr(trio, field) is None:
+        setattr(trio, field, now)
+    trio.wake_at = now
+    trio.save(update_fields=[field, "wake_at", "updated_at"])
+    note(trio, "wish", f"{verb} requested by {by}.", at=now, by=by, verb=verb)
+    job_queue.ring(jobs.advance, trio.pk)

@@ -1,4 +1,4 @@
-"""Reads the income of watched accounts, one at a time, in a thread of its own: no sweep, check or stop waits for it.
+"""Reads the income of watched accounts, and what they are worth, one at a time, in a thread of its own: no sweep, check or stop waits for it.
 
 It is charged to the budget as watching is, so what places and protects comes first.
 """
@@ -16,6 +16,7 @@ from accounts.errors import AccountsError
 from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
 from exchange.rate_limits import Priority, spending
+from orders.equity import equity_store
 from orders.income import income_read
 from worker.income_schedule import IncomeSchedule, stagger_of
 
@@ -51,6 +52,7 @@ class IncomeReader:
         try:
             with spending(Priority.WATCH):
                 reading = income_read(self._account)
+                equity_store(self._account)
         except (ExchangeError, AccountsError) as error:
             wait = error.wait_ms / 1000 if isinstance(error, ExchangeError) else 0.0
             self._failed(str(error), wait)

@@ -16,7 +16,7 @@ from orders.models import Heartbeat
 from orders.placement.service import INCARNATION, OrderPlacementService
 from worker.anchor_timer import AnchorTimer
 from worker.due_poll import AdvancePool, advance_due
-from worker.signal_poll import ReversalPoll, ReversedPoll, SignalPoll
+from worker.signal_poll import BulkPoll, ReversalPoll, ReversedPoll, SignalPoll
 from worker.strategy_loop import StrategyLoop
 from worker.watch_manager import WatchManager
 
@@ -51,6 +51,7 @@ class WorkerLoop:
         self.signal_poll = SignalPoll()
         self.reversal_poll = ReversalPoll()
         self.reversed_poll = ReversedPoll()
+        self.bulk_poll = BulkPoll()
         self.strategy_loop = StrategyLoop(holder=self.process) if trades else None
         prepare()  # importing the exchange library takes most of a second, and no position must wait for that
         self._started_at = db_now()
@@ -70,6 +71,7 @@ class WorkerLoop:
         self.signal_poll.poll()
         self.reversal_poll.poll()
         self.reversed_poll.poll()
+        self.bulk_poll.poll()
         if self.strategy_loop is not None:
             self.strategy_loop.poll()
         return advance_due(self.advance_pool, holder=self.process)
@@ -105,6 +107,7 @@ class WorkerLoop:
             self.signal_poll.stop()
             self.reversal_poll.stop()
             self.reversed_poll.stop()
+            self.bulk_poll.stop()
             self.watch_manager.stop()
             self.advance_pool.stop()
             self.anchor_timer.stop()

@@ -1,4 +1,4 @@
-"""Looks for signals and reversals that wait for something: a lost job, a process that died, a close. Holds up no pass."""
+"""Looks for signals, reversals and bulk runs that wait for something: a lost job, a process that died, a close. Holds up no pass."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from infrastructure.connections import connection_look_after
+from orders.bulk import bulk_carry, bulks_due
 from orders.drift import reversed_carry, reversed_due
 from orders.reversal import reversal_carry, reversals_due
 from signals.services import signals_waiting
@@ -76,3 +77,17 @@ class ReversedPoll(SignalPoll):
                 reversed_carry(trio_id, adopts=adopts)
         except Exception:
             logger.exception("a reversed position could not be seen to; tried again")
+
+
+class BulkPoll(SignalPoll):
+    """The same for runs on many trios, which the web begins and anybody may stop."""
+
+    name = "bulk-poll"
+
+    def _look(self) -> None:
+        connection_look_after()
+        try:
+            for run_id in bulks_due():
+                bulk_carry(run_id)
+        except Exception:
+            logger.exception("a bulk run could not be carried on; tried again")

@@ -1,5 +1,6 @@
 """What operators see: trios and their actions, and everything else to look at."""
 
+from orders.admin.bulk import BulkRunAdmin
 from orders.admin.drift import DriftChoicesAdmin
 from orders.admin.income import IncomeAdmin, IncomeReadingAdmin
 from orders.admin.journal import FillAdmin, RequestAdmin, TrioEventAdmin
@@ -10,6 +11,7 @@ from orders.admin.symbols import SymbolAdmin
 from orders.admin.trio import TrioOrderAdmin
 
 __all__ = [
+    "BulkRunAdmin",
     "ClockAdmin",
     "DriftChoicesAdmin",
     "FillAdmin",

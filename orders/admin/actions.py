@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
@@ -44,8 +43,9 @@ from orders.admin.forms import (
     part_of,
     seen_of,
 )
+from orders.bulk import bulk_begin, bulk_carry
 from orders.domain.drift import DRIFTS_WITH_CHOICE
-from orders.domain.enums import LegState, Role, TrioState
+from orders.domain.enums import BulkVerb, LegState, Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError, RuleBroken, TrioRefused
 from orders.domain.operator_questions import Choice
 from orders.domain.rounding import plain
@@ -61,6 +61,7 @@ else:
     MixinBase = object
 
 SELECTION_MAX: Final = 100
+BULK_AT_ONCE_SECONDS: Final = 0.5  # of a selection, before its page is shown; runworker does the rest
 ANSWERS: Final = {
     Choice.LEAVE: "answer",
     Choice.CLOSE: "answer_close",
@@ -93,15 +94,6 @@ def validate(trio: TrioOrder, by: str) -> str:
 
 def place(trio: TrioOrder, by: str, seen: str = "") -> str:
     services.trio_queue(trio_id=trio.pk, by=by, seen=seen_of(seen))
-    return f"{trio}: queued for placement."
-
-
-def placed(trio: TrioOrder, result: services.QueueResult) -> str:
-    """Return what is said of a trio that was placed with others. Raises what refused it."""
-    if isinstance(result.error, TrioOrder.DoesNotExist):
-        raise TrioRefused(f"{trio} does not exist any more.") from result.error
-    if result.error is not None:
-        raise result.error
     return f"{trio}: queued for placement."
 
 
@@ -847,33 +839,36 @@ class TrioActions(DialogActions, MixinBase):
                 "media": self.media,
             }
             return TemplateResponse(request, "admin/orders/trioorder/confirm_selected.html", context)
-        if offered is PLACE:
-            self._place_all(request, trios)
-        else:
-            for trio in trios:
-                self.run_offered(request, trio, offered, **_carried(offered, request.POST, f"-{trio.pk}"))
+        if offered is not REFRESH:
+            return self._run_in_bulk(request, trios, offered)
+        for trio in trios:
+            self.run_offered(request, trio, offered)
         return HttpResponseRedirect(reverse("admin:orders_trioorder_changelist"))
 
-    def _place_all(self, request: HttpRequest, trios: Sequence[TrioOrder]) -> None:
-        """Place a selection as one set: what it needs of the exchange is read once."""
+    def _run_in_bulk(
+        self, request: HttpRequest, trios: Sequence[TrioOrder], offered: TrioAction
+    ) -> HttpResponse:
+        """Record what is asked of a selection, begin with it, and show how it goes on."""
         seen: dict[int, Mapping[str, str]] = {}
-        chosen = []
-        for trio in trios:
+        refused: dict[int, OrdersError] = {}
+        for trio in trios if offered is PLACE else ():
             try:
                 seen[trio.pk] = seen_of(request.POST.get(f"seen-{trio.pk}", ""))
             except OrdersError as error:
-                messages.error(request, f"{trio}: {error}")
-            else:
-                chosen.append(trio)
-        results = services.trios_queue(
-            [trio.pk for trio in chosen], by=request.user.get_username(), seen=seen
+                refused[trio.pk] = error
+        run = bulk_begin(
+            BulkVerb(offered.name.upper()),
+            [trio.pk for trio in trios],
+            by=request.user.get_username(),
+            person_id=request.user.pk,
+            seen=seen,
+            refused=refused,
         )
-        queued = [
-            trio
-            for trio, result in zip(chosen, results, strict=True)
-            if self.run(request, trio, partial(placed, result=result))
-        ]
-        if queued:
-            LogEntry.objects.log_actions(str(request.user.pk), queued, CHANGE, "Queued for placement.")
-            if not job_queue.answering():
-                messages.warning(request, QUEUE_SILENT)
+        asked = [trio for trio in trios if trio.pk not in refused]
+        if asked:
+            said = f"{offered.label} requested with bulk run {run.pk}."
+            LogEntry.objects.log_actions(str(request.user.pk), asked, CHANGE, said)
+        bulk_carry(run.pk, for_seconds=BULK_AT_ONCE_SECONDS)
+        if not job_queue.answering():
+            messages.warning(request, QUEUE_SILENT)
+        return HttpResponseRedirect(reverse("admin:orders_bulkrun_change", args=[run.pk]))

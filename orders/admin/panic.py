@@ -60,7 +60,7 @@ def panic(request: HttpRequest, admin_context: AdminContext) -> HttpResponse:
         "title": "Panic: close at market",
         "trios": living,
         "external": list(held.exclude(pk__in=ours).select_related("account")[:50]),
-        "accounts": ExchangeAccount.objects.order_by("name"),
+        "accounts": ExchangeAccount.objects.filter(archived_at=None).order_by("name"),
         "account": account,
         "words": words,
         "seen": ",".join(str(trio.pk) for trio in living),

@@ -10,33 +10,39 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.models import ExchangeAccount
 from exchange.types import Side
-from orders.domain.csv_cells import csv_lines
+from orders.admin.spreadsheet import csv_answer, xlsx_answer
+from orders.domain.csv_cells import Cell, Figure
 from orders.domain.exposure import CENT, running
 from orders.domain.rounding import plain
 from orders.domain.statistics import Statistics, Trade, grouped, statistics_of
 from orders.models import TrioOrder
+from orders.remarks import tags_known, tags_of
 from orders.results import Wanted, trades_wanted
 
 DAYS: Final = 30
 DAYS_MAX: Final = 366
 POINTS_MAX: Final = 400
+TAGS_MAX: Final = 200
 BY: Final = {
     "day": "Day",
     "account": "Account",
     "symbol": "Symbol",
     "source": "Strategy or source",
+    "tag": "Tag",
     "side": "Side",
     "hour": "Hour of the day",
     "weekday": "Day of the week",
     "result": "Result",
 }
+UNTAGGED: Final = "–"
+FILES: Final = {"csv": csv_answer, "xlsx": xlsx_answer}
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 COLUMNS: Final = (
     *(
@@ -91,6 +97,7 @@ def asked_of(request: HttpRequest) -> Asked:
         symbol=request.GET.get("symbol", "").strip().upper(),
         side=side if side in (Side.BUY.value, Side.SELL.value) else "",
         source=request.GET.get("source", "").strip(),
+        tag=request.GET.get("tag", "").strip().lstrip("#").lower(),
         since=begins,
         until=ends,
     )
@@ -108,23 +115,16 @@ def _day(text: str) -> date | None:
 def statistics(
     request: HttpRequest, admin_context: Callable[[HttpRequest], Mapping[str, Any]]
 ) -> HttpResponseBase:
-    """Answer with the page, or the same figures as CSV or JSON (``format``)."""
+    """Answer with the page, or the same figures as CSV, XLSX or JSON (``format``)."""
     if not request.user.has_perm("orders.view_trioorder"):
         raise PermissionDenied("You may not see what trios brought.")
     asked = asked_of(request)
     found = trades_wanted(asked.wanted)
     groups = {asset: _groups(trades, asked) for asset, trades in sorted(found.trades.items())}
     sums = {asset: statistics_of(trades) for asset, trades in sorted(found.trades.items())}
-    form = request.GET.get("format")
-    if form == "csv":
-        lines: list[list[object]] = [list(COLUMNS), *_lines(groups, sums)]
-        headers = {
-            "Content-Disposition": 'attachment; filename="statistics.csv"',
-            "Cache-Control": "no-store",
-        }
-        return StreamingHttpResponse(
-            csv_lines(lines), content_type="text/csv; charset=utf-8", headers=headers
-        )
+    form = request.GET.get("format", "")
+    if form in FILES:
+        return FILES[form]([list(COLUMNS), *_lines(groups, sums)], "statistics")
     if form == "json":
         return JsonResponse(_document(asked, groups, sums, found.not_known))
     return _page(request, asked, found.trades, groups, sums, found.not_known, admin_context(request))
@@ -143,6 +143,14 @@ def _groups(trades: list[Trade], asked: Asked) -> dict[str, Statistics]:
         names = dict(TrioOrder.objects.filter(pk__in=keys).values_list("pk", columns[asked.by]))
         found = grouped(trades, lambda trade: names.get(trade.trio) or "–")
         return dict(sorted(found.items(), key=lambda item: -abs(item[1].net)))
+    if asked.by == "tag":
+        tags = tags_of(keys)
+        by_tag: dict[str, list[Trade]] = {}
+        for trade in trades:
+            for name in tags.get(trade.trio, [UNTAGGED]):
+                by_tag.setdefault(name, []).append(trade)
+        sums = {name: statistics_of(some) for name, some in by_tag.items()}
+        return dict(sorted(sums.items(), key=lambda item: -abs(item[1].net)))
     if asked.by == "hour":
         return grouped(trades, lambda trade: f"{trade.closed_at.astimezone(asked.zone):%H}:00")
     if asked.by == "weekday":
@@ -158,12 +166,16 @@ def _groups(trades: list[Trade], asked: Asked) -> dict[str, Statistics]:
 
 def _lines(
     groups: Mapping[str, Mapping[str, Statistics]], sums: Mapping[str, Statistics]
-) -> list[list[object]]:
-    found: list[list[object]] = []
+) -> list[list[Cell]]:
+    found: list[list[Cell]] = []
     for asset, rows in groups.items():
         for name, figures in [*rows.items(), ("all", sums[asset])]:
-            found.append([asset, name, *(_plain(getattr(figures, column)) for column in COLUMNS[2:])])
+            found.append([asset, name, *(_cell(getattr(figures, column)) for column in COLUMNS[2:])])
     return found
+
+
+def _cell(value: Decimal | int | None) -> Cell:
+    return Figure(value) if isinstance(value, Decimal) else value
 
 
 def _document(
@@ -226,6 +238,7 @@ def _page(
         "choices": BY.items(),
         "accounts": ExchangeAccount.objects.order_by("name").values_list("name", flat=True),
         "assets": assets,
+        "tags": tags_known(TAGS_MAX),
         "not_known": sorted(not_known.items()),
         "query": query.urlencode(),
         "zone": timezone.get_current_timezone_name(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import unfold.admin
@@ -16,7 +17,6 @@ from django.http import (
     HttpResponse,
     HttpResponseRedirect,
     JsonResponse,
-    StreamingHttpResponse,
 )
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -32,8 +32,11 @@ from orders.admin.actions import TrioActions
 from orders.admin.forms import TrioOrderForm
 from orders.admin.panic import panic, progress
 from orders.admin.proof import day_sheet, trio_sheet
+from orders.admin.remarks import RemarksAdmin
+from orders.admin.spreadsheet import csv_answer, xlsx_answer
 from orders.admin.statistics import statistics
 from orders.admin.ticket import SentAlready, TicketAdmin
+from orders.admin.ticket_templates import TemplatesAdmin
 from orders.admin.trio_desk import chart_of
 from orders.admin.trio_list import (
     AccountFilter,
@@ -47,13 +50,13 @@ from orders.admin.trio_list import (
     SideFilter,
     SourceFilter,
     SymbolFilter,
+    TagFilter,
     exported,
     figures_put,
     searched,
 )
 from orders.badges import SIDE_COLOURS, STATE_COLOURS, age, result_colour
 from orders.desk import OpenTrio
-from orders.domain.csv_cells import csv_lines
 from orders.domain.enums import TrioState
 from orders.domain.rounding import plain, signed
 from orders.models import TrioOrder
@@ -91,7 +94,7 @@ class NotADraft(Exception):
 
 
 @admin.register(TrioOrder)
-class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
+class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Base):
     form = TrioOrderForm
     fieldsets = DRAFT_FIELDSETS
     autocomplete_fields = ("symbol",)
@@ -120,11 +123,12 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
         EnvironmentFilter,
         SymbolFilter,
         SourceFilter,
+        TagFilter,
         ResultFilter,
         "state",
     )
     search_fields = ("=id",)  # what is searched: ``trio_list.searched``
-    search_help_text = "An id of any kind (trio, order, execution, client id), a symbol, an account, a source"
+    search_help_text = "An id of any kind (trio, order, execution, client id), a symbol, an account, a source, a tag, note:word"
     paginator = CheapPaginator
     list_before_template = "admin/orders/trioorder/list_before.html"
     list_per_page = 50
@@ -140,6 +144,8 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
             "orders/ticket.js",
             "orders/age.js",
             "orders/chart.js",
+            "orders/keys.js",
+            "orders/template_save.js",
         )
 
     # --- what may be done ---
@@ -221,10 +227,13 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
         context = {"show_save_and_continue": False, **(extra_context or {})}
         if object_id is None:
             context["ticket"] = self.ticket_of(request)
+            context["templates"] = self.templates_of(request)
+            context["saves_template"] = True
         if object_id is not None and object_id.isdigit():
             trio = self.get_object(request, object_id)
             if trio is not None and self.has_view_permission(request, trio):
                 context["panel"] = self._panel(request, trio)
+                context["remarks"] = self.remarks_of(request, trio)
                 if trio.trio_state is not TrioState.DRAFT:
                     context["chart_url"] = reverse("admin:orders_trioorder_chart", args=[trio.pk])
                     context["chart_last"] = trio.asked is not None  # what asks a person comes first
@@ -255,7 +264,14 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
 
     def get_urls(self) -> list[URLPattern]:
         live = path("<int:trio_id>/live/", self.live_view, name="orders_trioorder_live")
-        export = path("export/", self.admin_site.admin_view(self.export_view), name="orders_trioorder_export")
+        exports = [
+            path("export/", self.admin_site.admin_view(self.export_view), name="orders_trioorder_export"),
+            path(
+                "export/xlsx/",
+                self.admin_site.admin_view(self.export_xlsx_view),
+                name="orders_trioorder_export_xlsx",
+            ),
+        ]
         stats = path("statistics/", self.admin_site.admin_view(self._statistics), name="orders_statistics")
         chart = path(
             "<int:trio_id>/chart/", self.admin_site.admin_view(self.chart_view), name="orders_trioorder_chart"
@@ -274,8 +290,8 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
                 name="orders_panic_progress",
             ),
         ]
-        own = [live, chart, export, stats, *sheets, *panics]
-        return [*own, *self.ticket_urls(), *super().get_urls()]
+        own = [live, chart, *exports, stats, *sheets, *panics]
+        return [*own, *self.ticket_urls(), *self.templates_urls(), *self.remarks_urls(), *super().get_urls()]
 
     def _panic(self, request: HttpRequest) -> HttpResponseBase:
         return panic(request, self.admin_site.each_context)
@@ -301,19 +317,18 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
 
     @property
     def export_view(self) -> Callable[..., HttpResponseBase]:
-        return require_safe(self._export)
+        return require_safe(partial(self._export, csv_answer))
 
-    def _export(self, request: HttpRequest) -> HttpResponseBase:
+    @property
+    def export_xlsx_view(self) -> Callable[..., HttpResponseBase]:
+        return require_safe(partial(self._export, xlsx_answer))
+
+    def _export(self, answer: Callable[..., HttpResponseBase], request: HttpRequest) -> HttpResponseBase:
         """Answer with the trios of the list, narrowed as it is, as a file for a spreadsheet."""
         if not self.has_view_permission(request):
             raise PermissionDenied("You may not see trios.")
         found = self.get_changelist_instance(request).get_queryset(request)
-        headers = {"Content-Disposition": 'attachment; filename="trios.csv"', "Cache-Control": "no-store"}
-        return StreamingHttpResponse(
-            csv_lines(exported(found, timezone.get_current_timezone())),
-            content_type="text/csv; charset=utf-8",
-            headers=headers,
-        )
+        return answer(exported(found, timezone.get_current_timezone()), "trios")
 
     @property
     def live_view(self) -> Callable[..., HttpResponse]:
@@ -367,19 +382,22 @@ class TrioOrderAdmin(TicketAdmin, TrioActions, Base):
     # --- the list's columns ---
 
     @display(description="Trio", ordering="id")
-    def name(self, trio: TrioOrder) -> str:
+    def name(self, trio: Any) -> str:
+        tags = format_html_join("", '<span class="trio-tag">{}</span>', ((name,) for name in trio.tag_names))
         if trio.unprotected_until is not None and not trio.is_over:
             return format_html(
-                '<span class="trio-name">#{} <span class="material-symbols-outlined trio-bad" title="{}">gpp_bad</span></span>',
+                '<span class="trio-name">#{} <span class="material-symbols-outlined trio-bad" title="{}">gpp_bad</span></span> {}',
                 trio.pk,
                 selectors.unprotected_sentence(trio),
+                tags,
             )
         if trio.asked is None:
-            return f"#{trio.pk}"
+            return format_html("#{} {}", trio.pk, tags)
         return format_html(
-            '<span class="trio-name">#{} <span class="material-symbols-outlined trio-asks" title="{}">help</span></span>',
+            '<span class="trio-name">#{} <span class="material-symbols-outlined trio-asks" title="{}">help</span></span> {}',
             trio.pk,
             trio.question,
+            tags,
         )
 
     @display(description="Symbol", ordering="symbol__symbol")

@@ -19,15 +19,37 @@ from accounts.models import Environment, ExchangeAccount
 from exchange.types import ZERO, Side
 from orders import selectors
 from orders.desk import OpenTrio, open_trios
+from orders.domain.csv_cells import Cell, TimeHeading, figure
 from orders.domain.enums import Cause, TrioState
+from orders.domain.exposure import CENT
 from orders.domain.rounding import plain
+from orders.domain.tags import tags_text
 from orders.exchange_data.clock import from_ms, to_ms
-from orders.models import Fill, IncomeShare, Leg, Slot, Symbol, TrioOrder
+from orders.models import Fill, IncomeShare, Leg, Slot, Symbol, TrioNote, TrioOrder, TrioTag
+from orders.remarks import tags_known, tags_of
 
 COUNTED_MAX: Final = 10_000  # beyond, nobody turns pages: filters and the search find it
 EXPORTED_MAX: Final = 100_000
 CHUNK: Final = 500
 SYMBOLS_MAX: Final = 300
+TAGS_MAX: Final = 200
+COLUMNS: Final = (
+    *("trio", "account", "environment", "symbol", "side", "position_side", "state", "result", "quantity"),
+    *("filled", "entry_type", "price", "stop_loss", "take_profit", "net", "net_asset", "r"),
+    *(
+        "fees_and_net_by_asset",
+        "uncovered_ms",
+        "source",
+        "made",
+        "placed",
+        "ended",
+        "closed",
+        *("closed", "zone"),  # as the list and the statistics have it
+        "reason",
+        "tags",
+    ),
+)
+TIMES_AT: Final = slice(COLUMNS.index("made"), COLUMNS.index("closed") + 1)
 NUMBER: Final[DecimalField[Decimal, Decimal]] = DecimalField(max_digits=38, decimal_places=16)
 
 
@@ -128,8 +150,10 @@ class AccountFilter(admin.SimpleListFilter):
     parameter_name = "account__id__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        rows = ExchangeAccount.objects.order_by(F("archived_at").asc(nulls_first=True), "name")
         return [
-            (str(pk), name) for pk, name in ExchangeAccount.objects.order_by("name").values_list("pk", "name")
+            (str(account.pk), f"{account.name} (archived)" if account.archived_at else account.name)
+            for account in rows.only("name", "archived_at")
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -183,6 +207,24 @@ class SourceFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
         return queryset.filter(source=value) if value else queryset
+
+
+class TagFilter(admin.SimpleListFilter):
+    """The tags that people gave."""
+
+    title = "tag"
+    parameter_name = "tag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in tags_known(TAGS_MAX)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(_tagged(value)) if value else queryset
+
+
+def _tagged(name: str) -> Q:
+    return Q(pk__in=TrioTag.objects.filter(name=name.lower()).values("trio"))
 
 
 def _days() -> dict[str, tuple[date, date]]:
@@ -260,7 +302,7 @@ class MadeFilter(DayFilter):
 
 
 def searched(queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
-    """Narrow trios to those that fit every word: an id of any kind, a symbol, an account, a source."""
+    """Narrow trios to those that fit every word: an id of any kind, a symbol, an account, a source, a tag, a note."""
     for word in text.split():
         queryset = queryset.filter(_id(word) if word.removeprefix("#").isdecimal() else _word(word))
     return queryset
@@ -284,9 +326,13 @@ def _id(word: str) -> Q:
 
 
 def _word(word: str) -> Q:
+    if word.lower().startswith("tag:"):
+        return _tagged(word[4:])
+    if word.lower().startswith("note:"):
+        return Q(pk__in=TrioNote.objects.filter(text__icontains=word[5:]).values("trio"))
     symbols = Symbol.objects.filter(symbol__icontains=word).values("pk")
     clients = Leg.objects.filter(client_id__gte=word, client_id__lt=f"{word}~").values("trio")
-    found = Q(symbol__in=symbols) | Q(account__name__icontains=word)
+    found = Q(symbol__in=symbols) | Q(account__name__icontains=word) | _tagged(word)
     if "-" in word:  # as client ids have
         found |= Q(pk__in=clients)
     if ":" in word or word in ("admin", "command"):
@@ -298,41 +344,21 @@ def _word(word: str) -> Q:
 
 
 def figures_put(trios: list[Any]) -> None:
-    """Give each trio of a page its ``figures``."""
+    """Give each trio of a page its ``figures`` and ``tag_names``."""
+    tags = tags_of([trio.pk for trio in trios])
     for row in open_trios(trios):
         row.trio.figures = row  # type: ignore[attr-defined]
+        row.trio.tag_names = tags.get(row.trio.pk, [])  # type: ignore[attr-defined]
 
 
-def exported(queryset: QuerySet[Any], zone: tzinfo) -> Iterator[list[object]]:
+def exported(queryset: QuerySet[Any], zone: tzinfo) -> Iterator[list[Cell]]:
     """Yield the lines of the list as a file: names first, then a trio each, numbers as they are.
 
-    ``zone``: the viewer's; the lines are written when it is no longer the current one.
+    ``zone``: the viewer's; the lines may be written when it is no longer the current one.
     """
-    yield [
-        *("trio", "account", "environment", "symbol", "side", "position_side", "state", "result", "quantity"),
-        *(
-            "filled",
-            "entry_type",
-            "price",
-            "stop_loss",
-            "take_profit",
-            "net",
-            "net_asset",
-            "r",
-            "fees_and_net_by_asset",
-        ),
-        *(
-            "uncovered_ms",
-            "source",
-            "made_utc",
-            "placed_utc",
-            "ended_utc",
-            "closed_utc",
-            "closed",
-            "zone",
-            "reason",
-        ),
-    ]
+    names: list[Cell] = list(COLUMNS)
+    names[TIMES_AT] = [TimeHeading(name) for name in COLUMNS[TIMES_AT]]
+    yield names
     last: int | None = None
     done = 0
     rows = queryset.select_related("account", "symbol", "slot").order_by("-pk")
@@ -351,37 +377,23 @@ def exported(queryset: QuerySet[Any], zone: tzinfo) -> Iterator[list[object]]:
         last, done = chunk[-1].pk, done + len(chunk)
 
 
-def _line(trio: Any, closed_ts: int | None, zone: tzinfo) -> list[object]:
+def _line(trio: Any, closed_ts: int | None, zone: tzinfo) -> list[Cell]:
     row: OpenTrio = trio.figures
     parts = "; ".join(f"{plain(part.net)} {part.asset} (fees {plain(part.fees)})" for part in row.parts)
-    ended = trio.is_over
-    numbers = [trio.quantity, trio.entry_filled], [trio.price, trio.stop_loss, trio.take_profit]
+    ended, tick, step = trio.is_over, trio.symbol.tick_size, trio.symbol.step_size
     return [
-        *(
-            trio.pk,
-            trio.account.name,
-            trio.account.environment,
-            trio.symbol.symbol,
-            trio.side,
-            trio.position_side,
-        ),
-        *(trio.state, trio.result, *map(plain, numbers[0]), trio.entry_type, *map(plain, numbers[1])),
-        *(
-            plain(row.booked),
-            row.asset if row.booked is not None else "",
-            row.booked_r if ended else "",
-            parts,
-        ),
-        *(trio.uncovered_ms, trio.source, _utc(trio.created_at), _utc(trio.begun_at), _utc(trio.ended_at)),
+        *(trio.pk, trio.account.name, trio.account.environment, trio.symbol.symbol),
+        *(trio.side, trio.position_side, trio.state, trio.result),
+        *(figure(trio.quantity, step), figure(trio.entry_filled, step), trio.entry_type),
+        *(figure(price, tick) for price in (trio.price, trio.stop_loss, trio.take_profit)),
+        *(figure(row.booked), row.asset if row.booked is not None else ""),
+        *(figure(row.booked_r, CENT) if ended else None, parts, trio.uncovered_ms, trio.source),
+        *(trio.created_at, trio.begun_at, trio.ended_at),
         *_closed(from_ms(closed_ts) if closed_ts and ended else None, zone),
-        trio.reason,
+        *(trio.reason, tags_text(trio.tag_names)),
     ]
 
 
-def _closed(moment: datetime | None, zone: tzinfo) -> tuple[str, str, str]:
-    """Return when it closed in UTC, and as the list and the statistics have it: in the viewer's zone, which is named."""
-    return _utc(moment), "" if moment is None else f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}", str(zone)
-
-
-def _utc(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment.astimezone(timezone.get_default_timezone()):%Y-%m-%d %H:%M:%S}"
+def _closed(moment: datetime | None, zone: tzinfo) -> tuple[datetime | None, str, str]:
+    """Return when it closed, and as the list and the statistics have it: in the viewer's zone, which is named."""
+    return moment, "" if moment is None else f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}", str(zone)

@@ -16,6 +16,7 @@ from orders.admin.trio_desk import AtLevel, Latency
 from orders.badges import result_colour
 from orders.desk import OpenTrio
 from orders.domain.average import average_of
+from orders.domain.cover_bar import CoverBar, cover_bar
 from orders.domain.coverage import Gaps
 from orders.domain.enums import LegState, RequestKind, Role, TrioState
 from orders.domain.next_step import NextStep
@@ -23,7 +24,7 @@ from orders.domain.rounding import plain
 from orders.exchange_data.clock import db_now, from_ms
 from orders.follow_rows import following
 from orders.models import Fill, Leg, Request, Reversal, Slot, TrioEvent, TrioOrder, Watch
-from orders.placement.uncovered import uncovered_now
+from orders.placement.uncovered import cover_spans, uncovered_now
 from orders.reversal import reversal_sentence
 from orders.selectors import ENDED, NetPnl, net_converted, unprotected_sentence, watch_is_kept
 
@@ -101,6 +102,7 @@ class TrioPage:
     slot: Slot | None = None
     slot_as_of: datetime | None = None
     uncovered: Gaps = field(default_factory=lambda: Gaps(0, 0))  # up to this moment
+    cover: CoverBar | None = None  # over time, from its first execution on
     wishes: Sequence[str] = field(default_factory=tuple)
     unprotected: str = ""  # that a person has it left so, until when
     following: Sequence[str] = field(default_factory=tuple)  # what follows the price, a sentence each
@@ -152,6 +154,7 @@ def trio_page(trio_id: int) -> TrioPage:
         slot=slot,
         slot_as_of=from_ms(slot.as_of) if slot and slot.as_of else None,
         uncovered=uncovered_now(trio),
+        cover=cover_bar(cover_spans(trio)),
         wishes=wishes(trio),
         unprotected=unprotected_sentence(trio),
         following=following(trio),

@@ -25,8 +25,9 @@ def add_position_filters(parser: ArgumentParser) -> None:
 
 
 def add_filters(parser: ArgumentParser, *, times: str) -> None:
-    """Add ``--account``, ``--symbol``, ``--side``, ``--source``, ``--since``, ``--until``, ``--zone``."""
+    """Add ``--account``, ``--symbol``, ``--side``, ``--source``, ``--tag``, ``--since``, ``--until``, ``--zone``."""
     _add_common(parser)
+    parser.add_argument("--tag", metavar="TAG", help="only trios with this tag")
     parser.add_argument(
         "--since", metavar="TIME", help=f"{times} then or later: a day, or a time with its zone"
     )
@@ -76,6 +77,7 @@ def wanted_of(options: dict[str, Any]) -> Wanted:
         side=SIDES[side].value if side else "",
         result=word(options.get("result"), [cause.value for cause in Cause], "result"),
         source=(options.get("source") or "").strip(),
+        tag=(options.get("tag") or "").strip().lstrip("#").lower(),
         since=None if since is None else moment_of(since, zone),
         until=None if until is None else moment_of(until, zone, ends=True),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -122,6 +123,52 @@ class Gaps:
     refused: int = 0  # the part of the total in which the exchange refused or lost what was to cover
 
 
+class Cover(enum.StrEnum):
+    """How a position stood for a while."""
+
+    FLAT = "FLAT"  # there was none
+    COVERED = "COVERED"
+    UNCOVERED = "UNCOVERED"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How a position stood from one moment to another, in exchange milliseconds."""
+
+    cover: Cover
+    since: int
+    until: int
+
+    @property
+    def lasted(self) -> int:
+        return self.until - self.since
+
+
+def spans(executions: Iterable[Execution], stops: Iterable[StopInterval], *, until_ts: int) -> list[Span]:
+    """Return how a position stood from its first execution or stop up to ``until_ts``: one after the other, no two alike."""
+    executions = sorted(executions, key=lambda e: e.time_ts)
+    stops = list(stops)
+    moments = sorted(
+        {e.time_ts for e in executions}
+        | {s.since_ts for s in stops}
+        | {s.until_ts for s in stops if s.until_ts is not None}
+    )
+    found: list[Span] = []
+    for moment in moments:
+        if moment > until_ts:
+            break
+        position = sum((e.change for e in executions if e.time_ts <= moment), ZERO)
+        cover = Cover.FLAT
+        if position > 0:
+            cover = Cover.UNCOVERED if _cover_at(stops, moment, position) < position else Cover.COVERED
+        if found and found[-1].cover is cover:
+            continue
+        if found:
+            found[-1] = replace(found[-1], until=moment)
+        found.append(Span(cover, moment, until_ts))
+    return found
+
+
 def gaps(
     executions: Iterable[Execution],
     stops: Iterable[StopInterval],
@@ -135,27 +182,8 @@ def gaps(
     sent) counts whole as refused: without that refusal it would have ended.
     """
     refusals = list(refusals)
-    executions = sorted(executions, key=lambda e: e.time_ts)
-    stops = list(stops)
-    moments = sorted(
-        {e.time_ts for e in executions}
-        | {s.since_ts for s in stops}
-        | {s.until_ts for s in stops if s.until_ts is not None}
-    )
-    lasted: list[tuple[int, int]] = []
-    since: int | None = None
-    for moment in moments:
-        if moment > until_ts:
-            break
-        position = sum((e.change for e in executions if e.time_ts <= moment), ZERO)
-        naked = position > 0 and _cover_at(stops, moment, position) < position
-        if naked and since is None:
-            since = moment
-        elif not naked and since is not None:
-            lasted.append((since, moment))
-            since = None
-    if since is not None:
-        lasted.append((since, until_ts))
+    stood = spans(executions, stops, until_ts=until_ts)
+    lasted = [(span.since, span.until) for span in stood if span.cover is Cover.UNCOVERED]
     times = [end - start for start, end in lasted]
     refused = sum(end - start for start, end in lasted if any(start <= asked <= end for asked in refusals))
     return Gaps(sum(times), max(times, default=0), refused)

@@ -177,6 +177,22 @@ class ReversalEnd(enum.StrEnum):
     DROPPED = "DROPPED"  # its time was over, or the first trio did not end as wished; the close stays
 
 
+class BulkVerb(enum.StrEnum):
+    """What is asked of many trios at once."""
+
+    PLACE = "PLACE"
+    CANCEL = "CANCEL"
+    CLOSE = "CLOSE"
+
+
+class BulkEnd(enum.StrEnum):
+    """What became of one trio's part in it."""
+
+    ASKED = "ASKED"  # it was queued, or its wish is recorded: what follows is the trio's own story
+    REFUSED = "REFUSED"
+    TAKEN_BACK = "TAKEN_BACK"  # stopped before it was begun: nothing was sent
+
+
 class RequestKind(enum.StrEnum):
     SUBMIT = "SUBMIT"
     CANCEL = "CANCEL"

@@ -93,3 +93,21 @@ class IncomeReading(models.Model):
 
     def __str__(self) -> str:
         return f"income of {self.account}"
+
+
+class EquityDay(models.Model):
+    """What an account was worth in one asset when it was last read on a day (UTC): its wallet, and with what is open."""
+
+    account = models.ForeignKey(ExchangeAccount, on_delete=models.CASCADE, related_name="+")
+    asset = models.CharField(max_length=24)
+    day = models.DateField()
+    wallet = amount()
+    equity = amount()
+    read_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("account", "asset", "day")
+        constraints = (models.UniqueConstraint(fields=("account", "asset", "day"), name="equity_once_a_day"),)
+
+    def __str__(self) -> str:
+        return f"{self.account} in {self.asset} on {self.day}"

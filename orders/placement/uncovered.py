@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from exchange.types import ZERO, ExchangeMs, PositionMode
-from orders.domain.coverage import Execution, Gaps, StopInterval, gaps
+from orders.domain.coverage import Cover, Execution, Gaps, Span, StopInterval, gaps, spans
 from orders.domain.coverage import gone_ts as position_gone_ts
-from orders.domain.enums import Form, RequestKind, Role, TrioState, Verdict
-from orders.exchange_data.clock import db_now
+from orders.domain.enums import ENDS, Form, RequestKind, Role, TrioState, Verdict
+from orders.exchange_data.clock import db_now, to_exchange_ms
 from orders.installation import install_row
 from orders.models import Clock, TrioOrder
 from orders.placement.snapshot_loader import snapshot_of
@@ -39,6 +39,44 @@ def uncovered_now(trio: TrioOrder) -> Gaps:
     return measure(trio, rows, until_ts=seen.now_ts, gone_ts=position_gone_ts(seen))
 
 
+def cover_spans(trio: TrioOrder) -> list[Span]:
+    """Return how a trio's position stood from its first execution on, up to now or its end: what ``uncovered_now`` is the sum of.
+
+    Of one that has ended whose position went elsewhere, at a time that the record does not say, nothing is returned.
+    """
+    if trio.is_entry_only or trio.trio_state not in (*MAY_BE_NAKED, *ENDS):
+        return []
+    rows = rows_read(trio)
+    clock = Clock.objects.filter(environment=trio.account.environment).first()
+    offset = clock.offset_ms if clock else 0
+    if trio.trio_state in MAY_BE_NAKED:
+        seen = snapshot_of(
+            trio,
+            rows,
+            now=db_now(),
+            offset_ms=offset,
+            install=install_row(),
+            stepped_ts=clock.stepped_ts if clock else None,
+        )
+        facts = _facts(trio, rows, until_ts=seen.now_ts, gone_ts=position_gone_ts(seen))
+        return _from_first(facts, until_ts=seen.now_ts)
+    if trio.ended_at is None:
+        return []
+    ended_ts = to_exchange_ms(trio.ended_at, offset)
+    exits = sorted(leg.ended_ts for leg in rows.legs if leg.ended_ts and not Role(leg.role).opens)
+    until_ts = ExchangeMs(max([ended_ts, *exits, *(execution.time_ts for execution in rows.executions)]))
+    for gone_ts in (None, *exits, until_ts):
+        facts = _facts(trio, rows, until_ts=until_ts, gone_ts=gone_ts)
+        if gaps(*facts, until_ts=until_ts).total == trio.uncovered_ms:
+            return _from_first(facts, until_ts=until_ts)
+    return []
+
+
+def _from_first(facts: tuple[list[Execution], list[StopInterval]], *, until_ts: int) -> list[Span]:
+    found = spans(*facts, until_ts=until_ts)
+    return found[1:] if found and found[0].cover is Cover.FLAT else found
+
+
 def measure(trio: TrioOrder, rows: TrioRows, *, until_ts: ExchangeMs, gone_ts: int | None = None) -> Gaps:
     """Measure from the trio's executions and stops for how long its position was not covered.
 
@@ -47,6 +85,17 @@ def measure(trio: TrioOrder, rows: TrioRows, *, until_ts: ExchangeMs, gone_ts: i
     """
     if trio.is_entry_only:
         return Gaps(0, 0)
+    executions, stops = _facts(trio, rows, until_ts=until_ts, gone_ts=gone_ts)
+    found = gaps(executions, stops, until_ts=until_ts)
+    if not found.total:
+        return found
+    return gaps(executions, stops, until_ts=until_ts, refusals=_refused_cover(rows))
+
+
+def _facts(
+    trio: TrioOrder, rows: TrioRows, *, until_ts: ExchangeMs, gone_ts: int | None
+) -> tuple[list[Execution], list[StopInterval]]:
+    """Return what changed a trio's position, and from when to when its stops stood."""
     executions: list[Execution] = []
     stops: list[StopInterval] = []
     hedge = trio.account.position_mode == PositionMode.HEDGE
@@ -68,10 +117,7 @@ def measure(trio: TrioOrder, rows: TrioRows, *, until_ts: ExchangeMs, gone_ts: i
     left = sum((execution.change for execution in executions), ZERO)
     if gone_ts is not None and left > 0:
         executions.append(Execution(gone_ts, -left))
-    found = gaps(executions, stops, until_ts=until_ts)
-    if not found.total:
-        return found
-    return gaps(executions, stops, until_ts=until_ts, refusals=_refused_cover(rows))
+    return executions, stops
 
 
 def _refused_cover(rows: TrioRows) -> list[int]:

@@ -183,5 +183,5 @@ def test_a_selection_is_cancelled_after_a_question(
     picture("20-selection")
     assert the(trio).state == "DRAFT"
     page.click("button:has-text('Yes, do it')")
-    expect(page.locator("body")).to_contain_text("the draft is withdrawn")
+    expect(page.locator("[data-part=bulk]")).to_contain_text("Done: 1 cancelled")
     assert the(trio).state == "CANCELLED"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from orders.exchange_data.clock import db_now
-from orders.models import Heartbeat
+from orders.models import EquityDay, Heartbeat
 from orders.queueing import market_at_hand
 from tests.browser.sights import Picture, looked_at
 from tests.builders import Desk
@@ -27,6 +28,16 @@ def test_the_first_page_says_how_the_desk_stands_and_keeps_itself_fresh(
     desk.simulator.set_price("BTCUSDT", "100000")
     desk.placed(desk.a_trio())
     desk.sweep()
+    for back, equity in ((9, Decimal(99000)), (4, Decimal(100500)), (1, Decimal(100000))):
+        read_at = db_now() - timedelta(days=back)
+        EquityDay.objects.create(
+            account=desk.account,
+            asset="USDT",
+            day=read_at.date(),
+            wallet=equity,
+            equity=equity,
+            read_at=read_at,
+        )
     page = signed_in
     market_at_hand.forget()
     page.goto(f"{live_server.url}/admin/")
@@ -34,6 +45,7 @@ def test_the_first_page_says_how_the_desk_stands_and_keeps_itself_fresh(
     expect(page.locator("[data-part=open]")).to_contain_text("BTCUSDT")
     expect(page.locator("[data-part=protection]")).to_contain_text("every position of a trio has its stop")
     expect(page.locator(".desk-nets dd.trio-bad").first).to_contain_text("-")
+    expect(page.locator("[data-part=earned] canvas[data-from=first]")).to_be_visible()
     assert page.locator("[role=main]").count() == 1
 
     # When the price moves, the figure follows without the page being loaded again, and says how old it is

@@ -27,6 +27,8 @@ class Command(ScriptCommand):
             accounts = accounts.filter(name=name)
             if not accounts.exists():
                 raise InvalidAccount(f"There is no account named “{name}”.")
+        else:
+            accounts = accounts.filter(archived_at=None)
         found, lines = [], []
         for account in accounts:
             try:

@@ -18,7 +18,8 @@ window.addEventListener("load", () => {
     const Chart = window.Chart;
     if (!Chart) return;
     const points = JSON.parse(canvas.dataset.points).map(Number); // for the eye alone
-    const line = points[points.length - 1] < 0 ? colour("--bad") : colour("--good");
+    const from = canvas.dataset.from === "first" ? points[0] : 0;
+    const line = points[points.length - 1] < from ? colour("--bad") : colour("--good");
     charts.set(
       canvas,
       new Chart(canvas, {
@@ -59,7 +60,9 @@ window.addEventListener("load", () => {
       const first = !shown.has(name) && place.innerHTML === part.innerHTML;
       shown.set(name, part.innerHTML);
       if (first) continue;
-      const focused = place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+      const active = place.contains(document.activeElement) ? document.activeElement : null;
+      const focused = active && active.getAttribute("href");
+      const named = active && active.id;
       const scrolled = [...place.querySelectorAll(".trio-scroll")].map((box) => box.scrollLeft);
       for (const canvas of place.querySelectorAll("canvas")) {
         if (charts.has(canvas)) charts.get(canvas).destroy();
@@ -67,7 +70,9 @@ window.addEventListener("load", () => {
       }
       place.innerHTML = part.innerHTML;
       [...place.querySelectorAll(".trio-scroll")].forEach((box, at) => (box.scrollLeft = scrolled[at] || 0));
-      if (focused) {
+      const same = named && document.getElementById(named);
+      if (same) same.focus({ preventScroll: true });
+      else if (focused) {
         const again = [...place.querySelectorAll("a[href]")].find((link) => link.getAttribute("href") === focused);
         if (again) again.focus({ preventScroll: true });
       }

@@ -28,6 +28,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 @pytest.fixture(autouse=True)
 def _no_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(income_reading, "close_old_connections", lambda: None)
+    monkeypatch.setattr(income_reading, "equity_store", lambda account: None)
 
 
 def reader(pool: ThreadPoolExecutor) -> IncomeReader:

@@ -18,6 +18,8 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.models import SymbolSetting
+from orders.bulk import bulk_begin
+from orders.domain.enums import BulkVerb
 from orders.income import income_read
 from orders.models import RiskLimit
 from tests.builders import Desk
@@ -100,6 +102,7 @@ class World:
         SymbolSetting.objects.get_or_create(account=desk.account, symbol="BTCUSDT", defaults={"leverage": 5})
         RiskLimit.objects.create(account=desk.account, trios_open=1000)
         income_read(desk.account)
+        bulk_begin(BulkVerb.CANCEL, [draft.pk], by="somebody")
         from signals.files import file_made
         from signals.models import ReplayRun, SizingRule, Strategy
         from tests.unit.signals.hooks import BUY, a_sender
@@ -139,7 +142,7 @@ class World:
     def path(self, address: Address, **values: str) -> str:
         key = self.keys.get(address.model, "1")
         version = str(self.desk.account.history.first().history_id)
-        usual = dict.fromkeys(("object_id", "pk", "id", "trio_id", "content_type_id"), key) | {
+        usual = dict.fromkeys(("object_id", "pk", "id", "trio_id", "run_id", "content_type_id"), key) | {
             "version_id": version,
             "app_label": "orders",
             "url": "nowhere/",

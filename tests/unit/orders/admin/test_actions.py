@@ -21,7 +21,7 @@ from infrastructure import job_queue
 from orders import services
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import db_now
-from orders.models import Heartbeat, Slot, Symbol, TrioOrder
+from orders.models import BulkItem, Heartbeat, Slot, Symbol, TrioOrder
 from orders.story import question_ask
 from tests.builders import Desk, story, the, until
 from tests.unit.orders.operators import (
@@ -442,11 +442,10 @@ def test_a_selection_is_placed_after_being_asked(desk: Desk, operator: Client) -
     assert (the(good).state, the(bad).state) == ("DRAFT", "DRAFT")
 
     # And only then does it
-    response = operator.post(reverse(LIST), {**asked, **carried(page), "confirmed": "yes"})
+    operator.post(reverse(LIST), {**asked, **carried(page), "confirmed": "yes"})
     assert (the(good).state, the(bad).state) == ("QUEUED", "DRAFT")
-    queued, refused = told(response)
-    assert "queued for placement" in queued
-    assert f"taken by trio {good.pk}" in refused
+    (refused,) = BulkItem.objects.filter(end="REFUSED")
+    assert (refused.trio, f"taken by trio {good.pk}" in refused.refused_text) == (bad, True)
 
 
 def test_a_list_action_wants_its_permission(desk: Desk) -> None:
@@ -602,8 +601,7 @@ def test_a_draft_that_changed_since_it_was_shown_is_not_placed(
 
     # Then nothing is placed, and the refusal says what changed
     assert the(trio).state == "DRAFT"
-    (sentence,) = told(response)
-    assert "quantity 0.01 → 0.05; stop loss 95000 → 94000" in sentence
+    assert "quantity 0.01 → 0.05; stop loss 95000 → 94000" in refusal_of(response, where)
 
     # And looked at again it is placed as it is now
     again = operator.get(url) if where == "page" else operator.post(url, select)
@@ -628,8 +626,15 @@ def test_what_does_not_say_what_it_showed_places_nothing(
 
     # Then nothing is placed, and the operator is told why
     assert the(trio).state == "DRAFT"
+    assert "does not say what of the draft was shown" in refusal_of(response, where)
+
+
+def refusal_of(response: Any, where: str) -> str:
+    """Return what the operator is told: on the trio's page by a message, on a run's page in the trio's row."""
+    if where == "list":
+        return BulkItem.objects.get().refused_text
     (sentence,) = told(response)
-    assert "does not say what of the draft was shown" in sentence
+    return sentence
 
 
 @pytest.mark.parametrize("verb", ["answer", "answer_close"])

@@ -17,6 +17,7 @@ from orders.models import Fill, TrioOrder
 from orders.results import Wanted, trades_wanted
 from tests.builders import Desk
 from tests.unit.orders.admin.test_trio_list import ended
+from tests.unit.orders.admin.workbook import rows_of
 from tests.unit.orders.operators import a_clerk, a_superuser
 
 URL = "admin:orders_statistics"
@@ -67,6 +68,14 @@ def test_the_page_says_what_the_trades_came_to_in_every_grouping(desk: Desk) -> 
     content = b"".join(client.get(reverse(URL), {"format": "csv", "by": "source", **days}).streaming_content)  # type: ignore[attr-defined]
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     assert [row["net"] for row in rows if row["group"] == "all"] == [f"{whole.net.normalize():f}"]
+
+    # And as a workbook
+    lines = rows_of(client.get(reverse(URL), {"format": "xlsx", "by": "source", **days}))
+    assert [row["group"].text for row in lines] == [row["group"] for row in rows]
+    for line, row in zip(lines, rows, strict=True):
+        for name in ("net", "trades", "win_rate", "largest_drawdown"):
+            assert line[name].kind == "n"
+            assert Decimal(line[name].text) == Decimal(row[name])
 
     # And the page shows it
     page = client.get(reverse(URL), {"by": "source", **days}).content.decode()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -16,15 +17,17 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from orders.admin import trio_list
-from orders.domain.csv_cells import cell, csv_lines
+from orders.domain.csv_cells import Figure, cell, csv_lines
 from orders.exchange_data.clock import to_ms
 from orders.models import Fill, TrioOrder
 from orders.selectors import net_pnl
 from tests.builders import Desk
+from tests.unit.orders.admin.workbook import rows_of
 from tests.unit.orders.operators import LIST, a_clerk, a_superuser
 
 D = Decimal
 EXPORT = "admin:orders_trioorder_export"
+EXPORT_XLSX = "admin:orders_trioorder_export_xlsx"
 
 
 @pytest.fixture
@@ -129,10 +132,51 @@ def test_the_file_holds_the_list_as_it_is_narrowed_with_whole_figures(desk: Desk
         assert D(rows[str(trio.pk)]["net"]) == part.net
         assert rows[str(trio.pk)]["net_asset"] == "USDT"
     assert rows[str(lost.pk)]["reason"].startswith("'=")
-    assert rows[str(lost.pk)]["r"].startswith("-1.")
+    assert D(rows[str(lost.pk)]["r"]) <= -1
     assert [row["trio"] for row in exported(operator, outcome="won")] == [str(won.pk)]
     assert a_clerk().get(reverse(EXPORT)).status_code == 403
     assert operator.post(reverse(EXPORT)).status_code == 405
+
+
+def test_the_workbook_has_the_same_rows_with_numbers_as_numbers_and_the_viewers_times(
+    desk: Desk, operator: Client
+) -> None:
+    # Given one that won and one that lost, whose reason looks like a formula, its net like more than a spreadsheet counts
+    won, lost = ended(desk, "111000"), ended(desk, "94000")
+    TrioOrder.objects.filter(pk=lost.pk).update(reason='=HYPERLINK("http://x")')
+    Fill.objects.filter(trio=lost, leg__role="STOP_LOSS").update(realized_pnl=D("-50.1234567890123456"))
+    operator.cookies["zone"] = "Asia/Tokyo"
+    in_csv = {row["trio"]: row for row in exported(operator)}
+
+    # When it is taken along as a workbook
+    answer = operator.get(reverse(EXPORT_XLSX))
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="trios.xlsx"'
+    rows = {row["trio"].text: row for row in rows_of(answer)}
+
+    # Then its rows and figures are those of the other file; prices have the symbol's decimals
+    assert set(rows) == set(in_csv) == {str(won.pk), str(lost.pk)}
+    row = rows[str(won.pk)]
+    for name in ("quantity", "filled", "stop_loss", "take_profit", "net", "r"):
+        assert row[name].kind == "n"
+        assert D(row[name].text) == D(in_csv[str(won.pk)][name])
+    assert (row["stop_loss"].shown, row["quantity"].shown) == ("0.0", "0.000")
+
+    # And a time is one, in the viewer's zone, which the column names
+    made = won.created_at.astimezone(ZoneInfo("Asia/Tokyo")).replace(microsecond=0, tzinfo=None)
+    assert abs(row["made (Asia/Tokyo)"].moment - made) <= timedelta(seconds=1)
+    assert row["made (Asia/Tokyo)"].shown == "yyyy-mm-dd hh:mm:ss"
+
+    # And what looks like a formula is text; so is a number of which a spreadsheet would lose digits
+    row = rows[str(lost.pk)]
+    assert (row["reason"].kind, row["reason"].text) == ("inlineStr", '=HYPERLINK("http://x")')
+    assert (row["net"].kind, D(row["net"].text)) == ("inlineStr", D(in_csv[str(lost.pk)]["net"]))
+    assert len(row["net"].text.replace(".", "")) > 15
+
+    # And it is narrowed like the list, and for nobody else
+    narrowed = rows_of(operator.get(reverse(EXPORT_XLSX), {"outcome": "won"}))
+    assert [line["trio"].text for line in narrowed] == [str(won.pk)]
+    assert a_clerk().get(reverse(EXPORT_XLSX)).status_code == 403
+    assert operator.post(reverse(EXPORT_XLSX)).status_code == 405
 
 
 @pytest.mark.parametrize(
@@ -154,9 +198,10 @@ def test_no_spreadsheet_runs_a_cell(written: str, kept: str) -> None:
 
 
 def test_a_line_is_quoted_where_it_must_be() -> None:
-    assert list(csv_lines([["a,b", 1, None], ['"', D("1.10"), True]])) == [
+    moment = datetime(2026, 6, 21, 14, tzinfo=UTC)
+    assert list(csv_lines([["a,b", 1, None], ['"', Figure(D("1.10")), moment]])) == [
         '"a,b",1,\r\n',
-        '"""",1.10,True\r\n',
+        '"""",1.1,2026-06-21 14:00:00\r\n',
     ]
 
 

@@ -13,10 +13,11 @@ from django.urls import reverse
 
 from accounts.gateways import exchange_for
 from exchange.types import NewOrder, OrderRef, OrderType, PositionSide, Side, Stamp
+from orders.domain.coverage import Cover
 from orders.domain.enums import Role
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import TrioOrder
-from orders.placement.uncovered import uncovered_now
+from orders.placement.uncovered import cover_spans, uncovered_now
 from tests.builders import Desk, story, the
 from tests.unit.orders.operators import a_superuser, live_url
 from tests.unit.orders.placement.app import bought_in_the_app
@@ -114,9 +115,50 @@ def test_a_position_that_went_unseen_is_not_counted_after_it_went(desk: Desk, qu
     # Then what did not exist was not uncovered
     assert trio.result == "OUTSIDE", story(trio)
     assert trio.uncovered_ms == before, story(trio)
+    assert drawn(trio) == before
     # And what happens in its slot after its end is not its own
     bought_in_the_app(desk, "0.010")
     desk.deaf = False
     desk.carry()
     desk.service.advance(trio.pk)
     assert the(trio).uncovered_ms == before
+
+
+def drawn(trio: TrioOrder) -> int:
+    """Return how many milliseconds of the line over time are uncovered."""
+    found = cover_spans(the(trio))
+    assert found, "there is nothing to draw"
+    assert [span.until for span in found[:-1]] == [span.since for span in found[1:]]
+    return sum(span.lasted for span in found if span.cover is Cover.UNCOVERED)
+
+
+def test_the_line_over_time_is_what_the_figures_are_the_sum_of(desk: Desk) -> None:
+    # Given an open trio whose stop came after its fill: what is drawn as uncovered is what is counted
+    trio = covered(desk)
+    assert drawn(trio) == uncovered_now(the(trio)).total
+    assert cover_spans(the(trio))[-1].cover is Cover.COVERED
+
+    # When its stop is lost, a gap is open at the end of the line, and the trio's page shows it
+    cancelled_in_the_app(desk, trio.legs.get(role=Role.STOP_LOSS).client_id)
+    passed(0.3)
+    desk.hear()
+    assert cover_spans(the(trio))[-1].cover is Cover.UNCOVERED
+    first, second = uncovered_now(the(trio)).total, drawn(trio)
+    assert second >= first >= 300
+    page = a_superuser().get(live_url(trio)).content.decode()
+    assert "Cover over time" in page
+    assert 'class="cover--UNCOVERED"' in page
+    assert "Counted from the first execution: " in page
+
+    # And once it is covered again and closed, the line and the record agree to the millisecond
+    for _ in range(3):
+        desk.carry()
+    desk.simulator.set_price("BTCUSDT", "94000")
+    desk.carry_until(trio, "CLOSED")
+    assert drawn(trio) == the(trio).uncovered_ms >= 300
+
+
+def test_nothing_is_drawn_of_what_never_had_a_position(desk: Desk) -> None:
+    assert cover_spans(desk.a_trio()) == []
+    waiting = desk.placed(desk.a_trio(entry_type="LIMIT", price=Decimal("96000")))
+    assert cover_spans(waiting) == []

@@ -1,0 +1,53 @@
+"""Guards of what is asked of many trios at once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.guards.guard import Guard, Removal
+
+RUNS: Final = "tests/unit/orders/test_bulk.py"
+BULK: Final = "orders/bulk.py"
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "a run that was stopped begins nothing",
+        "P8",
+        "somebody stops a bulk run, and trios that nobody had touched yet are placed all the same",
+        (Removal(BULK, "if run.stopped_at is not None:  # nothing was done with them yet", "if False:"),),
+        (f"{RUNS}::test_a_run_that_is_stopped_between_two_statements_begins_nothing",),
+    ),
+    Guard(
+        "what a stopped run has queued is taken back",
+        "P8",
+        "trios that were queued in the moment of the stop are placed after it",
+        (
+            Removal(
+                BULK,
+                "        if run.stopped_at is not None:\n            _waiting_taken_back(run)\n",
+                "",
+            ),
+        ),
+        (f"{RUNS}::test_trios_that_were_queued_while_it_was_stopped_are_taken_back",),
+    ),
+    Guard(
+        "stopping leaves alone what is begun",
+        "P4",
+        "a trio that began while its run was stopped is cancelled by somebody who meant what waits",
+        (
+            Removal(
+                "orders/services.py",
+                "        if trio.trio_state is not TrioState.QUEUED:\n            return False\n",
+                "",
+            ),
+        ),
+        (f"{RUNS}::test_what_is_begun_when_it_is_to_be_taken_back_is_left_alone",),
+    ),
+    Guard(
+        "what a process had asked that died is not asked again",
+        "P5",
+        "a close that stands is requested a second time, and the story says so twice",
+        (Removal(BULK, "item.tries > 1 and _stands_already(verb, item.trio)", "False"),),
+        (f"{RUNS}::test_what_a_process_had_begun_that_died_is_done_by_another_and_asked_once",),
+    ),
+)
