@@ -68,7 +68,9 @@ def test_a_pure_room_imports_no_django_and_no_outer_room(room: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("room", ["notices/domain", "notices/sender", "orders/domain", "signals/domain", "signals/strategies"])
+@pytest.mark.parametrize(
+    "room", ["notices/domain", "notices/sender", "orders/domain", "signals/domain", "signals/strategies"]
+)
 def test_a_domain_knows_of_orders_and_signals_only_domains(room: str) -> None:
     wrong = [
         (path.name, name)

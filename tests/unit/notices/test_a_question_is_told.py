@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 
-from django.db import connection
+import pytest
+from django.db import connection, connections
 
 from exchange.secret import Secret
-from notices.delivering import deliveries_claim
+from notices.delivering import deliveries_claim, delivery_make
 from notices.deriving import SOURCES
 from notices.domain.failures import FailureKind
 from notices.models import Delivery, Notice, Progress
@@ -187,3 +188,50 @@ def test_a_service_that_hangs_is_one_failed_attempt_and_its_process_is_ended() -
         held.set()
     assert failure is not None
     assert failure.kind is FailureKind.TIMED_OUT
+
+
+def test_nothing_of_it_runs_in_the_loops_thread(
+    desk: Desk, anna: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given looks and messages that say where they run, and the first look hangs
+    threads: set[str] = set()
+    hangs = threading.Event()
+
+    def derive() -> int:
+        threads.add(threading.current_thread().name)
+        hangs.wait(20)
+        return 0
+
+    def send(*_: object) -> None:
+        threads.add(threading.current_thread().name)
+
+    monkeypatch.setattr("worker.notice_poll.notices_derive", derive)
+    monkeypatch.setattr("worker.notice_poll.delivery_send", send)
+    delivery_make(anna.destination.pk, [], now=db_now())
+    poll = NoticePoll()
+    try:
+        # When it is polled again and again
+        for _ in range(100):
+            poll.poll()
+        hangs.set()
+        until(lambda: (poll.poll(), len(threads) == 2)[1])
+    finally:
+        hangs.set()
+        poll.stop()
+
+    # Then the thread that polls has waited for neither
+    assert threading.current_thread().name not in threads
+    assert {name.rpartition("_")[0] for name in threads} == {"notices", "notices-send"}
+
+
+def test_no_connection_to_the_database_is_held_while_a_message_is_sent(
+    desk: Desk, anna: Person, receiver: Receiver
+) -> None:
+    look()
+    asks(desk.placed(desk.a_trio()))
+    ours, held = connections["default"], []
+    receiver.before = lambda: held.append(ours.connection is not None)
+
+    assert told() == 1
+
+    assert held == [False]

@@ -104,7 +104,7 @@ def test_a_url_that_is_refused_is_explained_beside_its_field_and_not_shown(
     assert Destination.objects.count() == 1
 
 
-@pytest.mark.parametrize("place", ["notices.services.url_check", "notices.sender.process.Sender.send"])
+@pytest.mark.parametrize("place", ["notices.services.url_check", "notices.sender.process._read"])
 def test_an_error_page_shows_no_url_even_with_debug(
     anna: Person, settings: Any, monkeypatch: pytest.MonkeyPatch, url: str, place: str
 ) -> None:
@@ -115,7 +115,7 @@ def test_an_error_page_shows_no_url_even_with_debug(
         raise KeyError("a fault of ours")
 
     monkeypatch.setattr(place, fault)
-    name = "send_test" if "Sender" in place else "replace_url"
+    name = "send_test" if "sender" in place else "replace_url"
     answer = anna.browser.post(
         reverse(f"admin:notices_destination_{name}", args=[destination.pk]),
         {"_form_submitted": "True", "secret_url": url},

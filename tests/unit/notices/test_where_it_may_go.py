@@ -136,3 +136,5 @@ def test_the_url_is_in_no_argument_and_no_environment() -> None:
         sender.join(30)
     assert b"notices.sender.child" in said
     assert b"canary-in-a-process" not in said
+    assert b"FERNET" not in said
+    assert b"PATH=" not in said, "its environment is empty"

@@ -161,8 +161,12 @@ def _notices_of(user: User) -> None:
     now = timezone.now()
     said = {"severity": "URGENT", "made_at": now, "due_at": now, "queued_at": now}
     facts = {"strategy": "swing", "fault": "RAISED", "detail": "KeyError"}
-    Notice.objects.create(recipient=recipient, kind="STRATEGY_DISABLED", cause="strategy-event:1", facts=facts, **said)
-    PriceAlert.objects.create(recipient=recipient, environment="PAPER", symbol="BTCUSDT", side="ABOVE", level=1)
+    Notice.objects.create(
+        recipient=recipient, kind="STRATEGY_DISABLED", cause="strategy-event:1", facts=facts, **said
+    )
+    PriceAlert.objects.create(
+        recipient=recipient, environment="PAPER", symbol="BTCUSDT", side="ABOVE", level=1
+    )
 
 
 @contextlib.contextmanager
