@@ -32,13 +32,14 @@ logger = logging.getLogger(__name__)
 
 QUEUE_MAX: Final = 500
 LEASE_SECONDS: Final = 2 * DEADLINE_SECONDS
+# An array, and not IN: a plan may run what stands in IN more than once, and claim more than was asked for.
 CLAIM: Final = """
     UPDATE notices_delivery SET attempts = attempts + 1, next_at = clock_timestamp() + %s * interval '1 second'
-    WHERE id IN (
+    WHERE id = ANY (ARRAY(
         SELECT delivery.id FROM notices_delivery delivery
         JOIN notices_destination destination ON destination.id = delivery.destination_id
         WHERE delivery.state = 'WAITING' AND delivery.next_at <= clock_timestamp() AND destination.is_active
-        ORDER BY delivery.urgent DESC, delivery.id LIMIT %s FOR UPDATE OF delivery SKIP LOCKED)
+        ORDER BY delivery.urgent DESC, delivery.id LIMIT %s FOR UPDATE OF delivery SKIP LOCKED))
     RETURNING id
 """
 

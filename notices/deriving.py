@@ -181,6 +181,8 @@ def _of_end(line: TrioEvent, facts: dict[str, Any], nets: Mapping[int, Any]) -> 
         return None
     if "rule" in line.data:
         return _of_limit(trio.account_id, {**line.data, "trio": trio.pk}, line.at)
+    if trio.cause == Why.LIMIT:  # the line that ended it says which limit
+        return None
     return Cause(
         Kind.TRIO_FAILED, f"trio:{trio.pk}:ended", facts | {"state": trio.state, "reason": trio.reason}
     )

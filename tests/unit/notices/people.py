@@ -74,6 +74,7 @@ def send_all() -> int:
     """Send what is due, one after the other. Returns how many messages that were."""
     sent = 0
     while claimed := deliveries_claim(1):
+        assert len(claimed) == 1
         delivery_send(claimed[0], Sender())
         sent += 1
     return sent

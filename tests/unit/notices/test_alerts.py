@@ -147,7 +147,7 @@ def test_a_stream_that_breaks_off_or_a_database_that_fails_loses_no_alert(
 
     with monkeypatch.context() as patched:
         patched.setattr("worker.alert_watch.alert_fire", fault)
-        prices._made.put(Disconnected("cut"))
+        prices._made.put(Disconnected("cut", 0.1))
         prices.say("105000")
         until(lambda: tried)
     assert not fired(alert)

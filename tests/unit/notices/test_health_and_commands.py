@@ -31,6 +31,7 @@ def test_health_and_the_dashboard_say_who_cannot_be_told_and_stay_well(
 ) -> None:
     look()
     asks(desk.placed(desk.a_trio()))
+    desk.beat()
     before = health()
     assert before["notices"] == []
 
@@ -42,6 +43,7 @@ def test_health_and_the_dashboard_say_who_cannot_be_told_and_stay_well(
 
     # Then it is said, and nothing else changes
     said = "“hook” (Webhook (JSON)) of anna: The service answered 403: the token may be wrong, or the channel gone."
+    desk.beat()
     after = health()
     assert after["notices"] == [said]
     assert {name: after[name] for name in ("ok", "problems")} == {
