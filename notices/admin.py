@@ -161,7 +161,7 @@ class RecipientAdmin(OwnRows):
 
     def save_model(self, request: HttpRequest, obj: Recipient, form: Any, change: bool) -> None:
         if obj.user_id is None:
-            obj.user = request.user  # type: ignore[assignment]
+            obj.user = request.user
             obj.pk = Recipient.objects.filter(user=obj.user).values_list("pk", flat=True).first()
         obj.modes = form.modes()
         super().save_model(request, obj, form, change)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from orders.domain.limits import Breach, LimitRule
 from orders.domain.operator_questions import Question, QuestionKind
 from signals.domain.faults import Fault
-from signals.domain.faults import sentence as fault_sentence
+from signals.domain.faults import sentence as say_fault
 
 Facts = Mapping[str, Any]
 
@@ -112,7 +112,7 @@ FORMS: Final[Mapping[Kind, Form]] = {
         f"({f['cause']}). What has no stop asks on its page."
     )),
     Kind.STRATEGY_DISABLED: Form("A strategy was disabled", Severity.URGENT, Mode.AT_ONCE, lambda f: (
-        f"Strategy {f['strategy']} was disabled: {fault_sentence(Fault(f['fault']), f['detail'])} Its trios live on, protected "
+        f"Strategy {f['strategy']} was disabled: {say_fault(Fault(f['fault']), f['detail'])} Its trios live on, protected "
         "as before."
     )),
     Kind.LIMIT_BREACHED: Form("A limit refused new risk", Severity.NORMAL, Mode.AT_ONCE, _limit),

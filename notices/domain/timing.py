@@ -20,7 +20,8 @@ def pause_after(attempts: int) -> timedelta | None:
     """Return how long to wait after so many failed attempts; ``None``: give up."""
     if attempts >= ATTEMPTS_MAX:
         return None
-    return min(PAUSE_MAX, PAUSE_FIRST * PAUSE_FACTOR ** max(0, attempts - 1))
+    pause: timedelta = PAUSE_FIRST * PAUSE_FACTOR ** max(0, attempts - 1)
+    return min(PAUSE_MAX, pause)
 
 
 @dataclass(frozen=True, slots=True)

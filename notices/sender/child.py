@@ -148,7 +148,7 @@ def _watch_answers() -> list[int | str]:
         found.append(int(answer.status_code))
         return answer
 
-    requests.Session.send = watched  # type: ignore[method-assign]
+    requests.Session.send = watched  # type: ignore[method-assign,assignment]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 from django.db import connection, connections
@@ -69,10 +70,10 @@ def test_the_workers_poll_does_it_all_without_being_waited_for(
     receiver.before = lambda: answered.wait(20)
     poll = NoticePoll()
     try:
-        until(lambda: (poll.poll(), looked())[1])
+        until(polled(poll, looked))
         trio = desk.placed(desk.a_trio())
         asks(trio)
-        until(lambda: (poll.poll(), receiver.messages)[1])
+        until(polled(poll, lambda: receiver.messages))
 
         # When its trio is closed meanwhile
         services.trio_close(trio_id=trio.pk, by="test")
@@ -88,6 +89,16 @@ def test_the_workers_poll_does_it_all_without_being_waited_for(
     finally:
         answered.set()
         poll.stop()
+
+
+def polled(poll: NoticePoll, what: Callable[[], object]) -> Callable[[], object]:
+    """Return whether this is so, after one more poll each time it is asked."""
+
+    def ask() -> object:
+        poll.poll()
+        return what()
+
+    return ask
 
 
 def looked() -> bool:
@@ -214,7 +225,7 @@ def test_nothing_of_it_runs_in_the_loops_thread(
         for _ in range(100):
             poll.poll()
         hangs.set()
-        until(lambda: (poll.poll(), len(threads) == 2)[1])
+        until(polled(poll, lambda: len(threads) == 2))
     finally:
         hangs.set()
         poll.stop()

@@ -115,7 +115,12 @@ def test_the_url_is_in_no_argument_and_no_environment() -> None:
     # Given a message that is being sent
     held, seen = threading.Event(), threading.Event()
     with Receiver("127.0.0.1") as receiver:
-        receiver.before = lambda: (seen.set(), held.wait(20))
+
+        def hold() -> None:
+            seen.set()
+            held.wait(20)
+
+        receiver.before = hold
         url = receiver.url("/canary-in-a-process")
         sender = threading.Thread(target=sent, args=(url, *LOOPBACK))
         sender.start()

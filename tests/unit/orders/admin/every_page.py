@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 from unittest import mock
 
@@ -165,7 +166,7 @@ def _notices_of(user: User) -> None:
         recipient=recipient, kind="STRATEGY_DISABLED", cause="strategy-event:1", facts=facts, **said
     )
     PriceAlert.objects.create(
-        recipient=recipient, environment="PAPER", symbol="BTCUSDT", side="ABOVE", level=1
+        recipient=recipient, environment="PAPER", symbol="BTCUSDT", side="ABOVE", level=Decimal(1)
     )
 
 
