@@ -38,7 +38,9 @@ CLAIM: Final = """
     WHERE id = ANY (ARRAY(
         SELECT delivery.id FROM notices_delivery delivery
         JOIN notices_destination destination ON destination.id = delivery.destination_id
-        WHERE delivery.state = 'WAITING' AND delivery.next_at <= clock_timestamp() AND destination.is_active
+        JOIN notices_recipient recipient ON recipient.id = destination.recipient_id
+        WHERE delivery.state = 'WAITING' AND delivery.next_at <= clock_timestamp()
+          AND destination.is_active AND recipient.is_active
         ORDER BY delivery.urgent DESC, delivery.id LIMIT %s FOR UPDATE OF delivery SKIP LOCKED))
     RETURNING id
 """

@@ -68,6 +68,9 @@ class Source:
 def notices_derive() -> int:
     """Look for what people are to be told of, and record it for each of them. Returns how many notices were made."""
     people = recipients_told()
+    if not people:  # who is told later is told of what happens from then on
+        Progress.objects.all().delete()
+        return 0
     return sum(_derive_from(source, people) for source in SOURCES)
 
 
@@ -87,9 +90,20 @@ def _derive_from(source: Source, people: list[Recipient]) -> int:
 
 def _place(source: Source) -> Progress | None:
     """Take the right to read a source; ``None`` while another process has it. What was there before is not told."""
-    if not Progress.objects.filter(source=source.name).exists():
+    rows = Progress.objects.filter(source=source.name)
+    place = rows.select_for_update(skip_locked=True).first()
+    if place is None and not rows.exists():
         Progress.objects.get_or_create(source=source.name, defaults={"position": source.newest()})
-    return Progress.objects.select_for_update(skip_locked=True).filter(source=source.name).first()
+        place = rows.select_for_update(skip_locked=True).first()
+    return place
+
+
+def somebody_is_told() -> bool:
+    """Is there anybody to be told at all? When there is nobody, what happens meanwhile is told to nobody later."""
+    if Recipient.objects.filter(is_active=True).exists():
+        return True
+    Progress.objects.all().delete()
+    return False
 
 
 def recipients_told() -> list[Recipient]:

@@ -25,7 +25,9 @@ def delivery_problems() -> list[str]:
         for row in rows[:SHOWN_MAX]
         if row.failures >= FAILURES_SHOWN or row.deliveries.filter(state=Delivery.State.GIVEN_UP).exists()
     ]
-    waiting = Delivery.objects.filter(state=Delivery.State.WAITING, destination__is_active=True)
+    waiting = Delivery.objects.filter(
+        state=Delivery.State.WAITING, destination__is_active=True, destination__recipient__is_active=True
+    )
     if waiting.filter(next_at__lt=timezone.now() - LATE).exists():
         found.append(NOBODY_SENDS)
     return found

@@ -10,9 +10,9 @@ from django.db import connection, connections
 
 from exchange.secret import Secret
 from notices.delivering import deliveries_claim, delivery_make
-from notices.deriving import SOURCES
+from notices.deriving import SOURCES, somebody_is_told
 from notices.domain.failures import FailureKind
-from notices.models import Delivery, Notice, Progress
+from notices.models import Delivery, Notice, Progress, Recipient
 from notices.sender.process import Sender
 from orders import services
 from orders.exchange_data.clock import db_now
@@ -60,6 +60,22 @@ def test_what_was_there_before_anybody_looked_is_not_told(
 
     assert told() == 0
     assert not Notice.objects.exists()
+
+
+def test_what_happened_while_nobody_was_told_is_not_told_later(
+    desk: Desk, anna: Person, receiver: Receiver
+) -> None:
+    look()
+    Recipient.objects.update(is_active=False)
+    assert not somebody_is_told()
+    trio = desk.placed(desk.a_trio())
+    asks(trio)
+    look()
+
+    Recipient.objects.update(is_active=True)
+
+    assert told() == 0
+    assert anna.notices == []
 
 
 def test_the_workers_poll_does_it_all_without_being_waited_for(
