@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final
-
-# Addresses of IPv6 that stand for one of IPv4: where they lead is another network's to say.
-TRANSLATED: Final = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
 
 
 def is_allowed(host: str, also: Iterable[str] = ()) -> bool:
@@ -33,6 +29,5 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is not None:
             return _is_public(inner)
-        if any(address in network for network in TRANSLATED):
-            return False
+    # Reserved are, among others, those that a gateway translates to IPv4 (64:ff9b::/96).
     return address.is_global and not address.is_multicast and not address.is_reserved

@@ -107,7 +107,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "notices/domain/addresses.py",
-                "        if any(address in network for network in TRANSLATED):\n            return False\n",
+                "        if inner is not None:\n            return _is_public(inner)\n",
                 "",
             ),
         ),
