@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography.fernet import InvalidToken
-from django.db import transaction
+from django.apps import apps
+from django.db import models, transaction
 
 from accounts.errors import CredentialsUnreadable
-from accounts.fields import newest_fernet
+from accounts.fields import SecretTextField, newest_fernet
 from accounts.models import Credential
 from exchange.secret import Secret
 
@@ -38,7 +41,7 @@ def secrets_of(account_id: int, name: str) -> tuple[Secret, Secret]:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """The result of a re-encryption; ``unreadable`` names the accounts that no configured key decrypts."""
+    """The result of a re-encryption; ``unreadable`` names what no configured key decrypts: accounts, and whatever else is sealed."""
 
     rotated: int
     already: int
@@ -46,37 +49,64 @@ class Rotation:
 
 
 def rotate(progress: Callable[[int, int], None] | None = None) -> Rotation:
-    """Re-encrypt every credential with the first key of ``CREDENTIALS_MASTER_KEY``. Safe to repeat.
+    """Re-encrypt everything that is sealed with the first key of ``CREDENTIALS_MASTER_KEY``. Safe to repeat.
 
-    ``progress`` is called with (done, total). A row that no configured key decrypts is left as it is and named.
+    Credentials, and whatever other rooms keep in a ``SecretTextField``. ``progress`` is called with (done, total). A row
+    that no configured key decrypts is left as it is and named.
     """
-    first = newest_fernet()
-    rotated = already = 0
+    rows = [(model, pk) for model in sealed_models() for pk in _keys(model)]
+    found: Counter[bool] = Counter()
     unreadable: list[str] = []
-    ids = list(Credential.objects.order_by("account_id").values_list("account_id", flat=True))
-    for done, account_id in enumerate(ids, start=1):
-        with transaction.atomic():
-            row = (
-                Credential.objects.select_for_update(of=("self",))
-                .select_related("account")
-                .filter(account_id=account_id)
-                .first()
-            )
-            if row is None:
-                continue
-            try:
-                for sealed in (row.api_key, row.api_secret):
-                    first.decrypt(sealed.ciphertext)
-                already += 1
-            except InvalidToken:
-                try:
-                    plain = {"api_key": row.api_key.decrypt(), "api_secret": row.api_secret.decrypt()}
-                except InvalidToken:
-                    unreadable.append(row.account.name)
-                else:
-                    # update(), not save(): the key is the same, so clients made from it stay valid.
-                    Credential.objects.filter(account_id=account_id).update(**plain)
-                    rotated += 1
+    for done, (model, pk) in enumerate(rows, start=1):
+        try:
+            rotated = _rotate(model, pk)
+        except InvalidToken:
+            unreadable.append(_name(model, pk))
+        else:
+            if rotated is not None:
+                found[rotated] += 1
         if progress:
-            progress(done, len(ids))
-    return Rotation(rotated, already, tuple(unreadable))
+            progress(done, len(rows))
+    return Rotation(found[True], found[False], tuple(unreadable))
+
+
+def sealed_models() -> list[type[models.Model]]:
+    """Return the tables that hold something sealed; credentials first."""
+    found = [model for model in apps.get_models() if _sealed_fields(model)]
+    return sorted(found, key=lambda model: model is not Credential)
+
+
+def _sealed_fields(model: type[models.Model]) -> list[str]:
+    return [field.name for field in model._meta.concrete_fields if isinstance(field, SecretTextField)]
+
+
+def _keys(model: type[models.Model]) -> list[Any]:
+    return list(model._default_manager.order_by("pk").values_list("pk", flat=True))
+
+
+def _rotate(model: type[models.Model], pk: Any) -> bool | None:
+    """Re-encrypt one row; return whether it had to be, ``None`` when it is gone. Raises InvalidToken."""
+    with transaction.atomic():
+        row = model._default_manager.select_for_update(of=("self",)).filter(pk=pk).first()
+        if row is None:
+            return None
+        sealed = {name: getattr(row, name) for name in _sealed_fields(model)}
+        if all(_is_newest(value.ciphertext) for value in sealed.values()):
+            return False
+        # update(), not save(): the secret is the same, so clients made from it stay valid.
+        plain: dict[str, Any] = {name: value.decrypt() for name, value in sealed.items()}
+        model._default_manager.filter(pk=pk).update(**plain)
+        return True
+
+
+def _is_newest(ciphertext: bytes) -> bool:
+    try:
+        newest_fernet().decrypt(ciphertext)
+    except InvalidToken:
+        return False
+    return True
+
+
+def _name(model: type[models.Model], pk: Any) -> str:
+    row = model._default_manager.filter(pk=pk).first()
+    return row.account.name if isinstance(row, Credential) else str(row)

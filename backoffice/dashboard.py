@@ -62,6 +62,7 @@ def _desk(request: HttpRequest) -> dict[str, Any]:
         "heartbeats": health.heartbeats(),
         "queues": health.queues(),
         "closures": health.closures(),
+        "notice_problems": health.notice_problems() if may_see else [],
         "budgets": list(_budgets()),
         "zone": timezone.get_current_timezone_name(),
     }

@@ -211,6 +211,10 @@ class Configuration:
             )
         return value
 
+    def public_url(self) -> str:
+        """Return under which address people reach the web, without a slash at its end; nothing when it is not said."""
+        return self._url("PUBLIC_URL", "", ("http", "https")) if self.text("PUBLIC_URL") else ""
+
     def timeframe(self) -> str:
         value = self.text("TIMEFRAME", "1m") or "1m"
         if value not in TIMEFRAMES:

@@ -18,6 +18,7 @@ from accounts.rate_budget import addresses_closed
 from infrastructure import job_queue as redis_queues
 from infrastructure.connections import database_silent
 from local_servers.manager import EmbeddedServersError
+from notices.selectors import delivery_problems
 from orders.models import Heartbeat, TrioOrder
 from orders.selectors import unprotected_sentence
 
@@ -35,7 +36,8 @@ def healthz(request: HttpRequest) -> JsonResponse:
     """Answer 200 when database and Redis answer, a runworker lives and the exchange serves us, 503 otherwise.
 
     ``problems`` names each that does not, in a sentence; ``degraded`` says who bars an address of ours, and until when;
-    ``unprotected`` names the trios that a person has left without a stop for a time, which is no trouble of ours.
+    ``unprotected`` names the trios that a person has left without a stop for a time, which is no trouble of ours;
+    ``notices`` says which people cannot be told.
     """
     database = _database_problem()
     report: dict[str, Any] = {
@@ -69,6 +71,8 @@ def healthz(request: HttpRequest) -> JsonResponse:
         {"trio": trio.pk, "message": unprotected_sentence(trio)}
         for trio in (left_unprotected() if report["database"] else ())
     ]
+    # Trading does not depend on it: it is said, and changes neither “ok” nor the status.
+    report["notices"] = notice_problems() if report["database"] else []
     report["problems"] = problems
     report["ok"] = not (problems or report["degraded"])
     return JsonResponse(report, status=200 if report["ok"] else 503)
@@ -126,6 +130,14 @@ def left_unprotected() -> list[TrioOrder]:
     """Return the trios that a person has left unprotected for a time."""
     try:
         return list(TrioOrder.objects.filter(holds_slot=True, outside__has_key="unprotected").order_by("id"))
+    except DatabaseError:
+        return []
+
+
+def notice_problems() -> list[str]:
+    """Return which people cannot be told at present, and why, in sentences."""
+    try:
+        return delivery_problems()
     except DatabaseError:
         return []
 

@@ -29,6 +29,10 @@ ENTRIES: Final = (
     ("Set-up", "Sizing", "straighten", "signals", "sizingrule"),
     ("Set-up", "Symbols", "currency_bitcoin", "orders", "symbol"),
     ("Set-up", "Leverage and margin", "tune", "accounts", "symbolsetting"),
+    ("Notices", "Told", "notifications", "notices", "notice"),
+    ("Notices", "Price alerts", "notification_important", "notices", "pricealert"),
+    ("Notices", "Destinations", "send", "notices", "destination"),
+    ("Notices", "How I am told", "tune", "notices", "recipient"),
     ("Running", "Workers", "favorite", "orders", "heartbeat"),
     ("Running", "Watches", "visibility", "orders", "watch"),
     ("Running", "Clocks", "schedule", "orders", "clock"),
@@ -47,8 +51,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             link = reverse(f"admin:{app}_{model}_changelist")
         except NoReverseMatch:
             continue
-        seen_with = SEEN_WITH.get(model, model)
-        if any(request.user.has_perm(f"{app}.{verb}_{seen_with}") for verb in ("view", "change")):
+        if _may_view(request, app, model):
             groups.setdefault(group, []).append({"title": title, "icon": icon, "link": link})
     home = [{"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}]
     if request.user.has_perm("orders.view_trioorder"):
@@ -60,3 +63,10 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         {"title": "", "separator": False, "items": home},
         *({"title": title, "separator": True, "items": items} for title, items in groups.items()),
     ]
+
+
+def _may_view(request: HttpRequest, app: str, model: str) -> bool:
+    if app == "notices":  # everybody's own, for who may see trios
+        return request.user.has_perm("orders.view_trioorder")
+    seen_with = SEEN_WITH.get(model, model)
+    return any(request.user.has_perm(f"{app}.{verb}_{seen_with}") for verb in ("view", "change"))

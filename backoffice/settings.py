@@ -37,6 +37,7 @@ ALLOWED_HOSTS = _env.texts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = _env.texts("CSRF_TRUSTED_ORIGINS")
 HTTPS_ONLY = _env.flag("HTTPS_ONLY", default=False)
 TRUSTED_PROXIES = _env.networks("TRUSTED_PROXIES")
+PUBLIC_URL = _env.public_url()
 WEB_PORT = _env.number("WEB_PORT", 8000, least=1, most=65535, unit="(a port)")
 
 # --- PostgreSQL and Redis ------------------------------------------------------------------
@@ -82,6 +83,7 @@ WORKER_SYMBOLS = _env.symbols("WORKER_SYMBOLS")
 TIMEFRAME = _env.timeframe()
 STRATEGIES = _env.strategies()
 SIGNAL_MAX_AGE_SECONDS = _env.number("SIGNAL_MAX_AGE_SECONDS", 60, least=1, most=3600, unit="seconds")
+NOTICES_ALSO_TO: tuple[str, ...] = ()  # private networks; tests name loopback, nobody else can
 KEEP_TO_LIMITS = True  # tests of other things switch it off; nobody else can
 EGRESS = _env.name("EGRESS", "default")
 BINANCE_TIMEOUT_MS = _env.number("BINANCE_TIMEOUT_MS", 5000, least=100, most=120_000, unit="milliseconds")
@@ -119,6 +121,7 @@ INSTALLED_APPS = [
     "accounts.apps.AccountsConfig",
     "orders.apps.OrdersConfig",
     "signals.apps.SignalsConfig",
+    "notices.apps.NoticesConfig",
     "worker.apps.WorkerConfig",
     "replay.apps.ReplayConfig",
     "demo.apps.DemoConfig",

@@ -25,6 +25,7 @@ FAST: Final = (
     "tests/unit/exchange/test_order_params.py",
     "tests/unit/exchange/test_redaction.py",
     "tests/unit/exchange/test_reserved_ids.py",
+    "tests/unit/notices/domain",
     "tests/unit/orders/domain",
     "tests/unit/replay/test_report.py",
     "tests/unit/signals/domain",

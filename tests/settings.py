@@ -13,6 +13,7 @@ OURS = (
         "CSRF_TRUSTED_ORIGINS",
         "HTTPS_ONLY",
         "TRUSTED_PROXIES",
+        "PUBLIC_URL",
         "WEB_PORT",
         "WORKER_SYMBOLS",
         "TIMEFRAME",

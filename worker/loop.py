@@ -16,6 +16,7 @@ from orders.models import Heartbeat
 from orders.placement.service import INCARNATION, OrderPlacementService
 from worker.anchor_timer import AnchorTimer
 from worker.due_poll import AdvancePool, advance_due
+from worker.notice_poll import NoticePoll
 from worker.signal_poll import BulkPoll, ReversalPoll, ReversedPoll, SignalPoll
 from worker.strategy_loop import StrategyLoop
 from worker.watch_manager import WatchManager
@@ -29,8 +30,8 @@ BEAT = "UPDATE orders_heartbeat SET beat = clock_timestamp(), note = %s WHERE pr
 class WorkerLoop:
     """Heartbeat, watches and due trios, every 250 ms, until ``stopping`` is set.
 
-    ``only``: the one account to watch; due trios are advanced whatever their account. ``trades``: strategies are run,
-    too; one that will soon end runs none.
+    ``only``: the one account to watch; due trios are advanced whatever their account. ``trades``: strategies are run
+    and people are told, too; one that will soon end does neither.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class WorkerLoop:
         self.reversed_poll = ReversedPoll()
         self.bulk_poll = BulkPoll()
         self.strategy_loop = StrategyLoop(holder=self.process) if trades else None
+        self.notice_poll = NoticePoll() if trades else None
         prepare()  # importing the exchange library takes most of a second, and no position must wait for that
         self._started_at = db_now()
 
@@ -74,6 +76,8 @@ class WorkerLoop:
         self.bulk_poll.poll()
         if self.strategy_loop is not None:
             self.strategy_loop.poll()
+        if self.notice_poll is not None:
+            self.notice_poll.poll()
         return advance_due(self.advance_pool, holder=self.process)
 
     def _beat(self) -> None:
@@ -108,6 +112,8 @@ class WorkerLoop:
             self.reversal_poll.stop()
             self.reversed_poll.stop()
             self.bulk_poll.stop()
+            if self.notice_poll is not None:
+                self.notice_poll.stop()
             self.watch_manager.stop()
             self.advance_pool.stop()
             self.anchor_timer.stop()

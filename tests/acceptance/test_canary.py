@@ -18,14 +18,19 @@ from django.urls import reverse
 from accounts.models import Credential, ExchangeAccount
 from infrastructure import job_queue
 from local_servers import manager
+from notices.deriving import SOURCES
+from notices.models import Delivery, DestinationUrl, Progress
 from orders import services
+from orders.domain.operator_questions import Question, QuestionKind
+from orders.story import question_put
 from tests.acceptance.conftest import Stack, watched
 from tests.acceptance.test_real_processes import Manned, draft, queue, reaches
 from tests.builders import until
 from tests.unit.orders.admin.every_page import signed_in
 
 # Put together here, so that no file of ours holds them.
-KEY, SECRET = (f"{word}-{'of-the-canary'}-{8642097531}" for word in ("key", "secret"))
+KEY, SECRET, TOKEN = (f"{word}-{'of-the-canary'}-{8642097531}" for word in ("key", "secret", "token"))
+NOWHERE = "hooks.invalid"  # a name that is kept for leading nowhere
 IN_CLEAR_THERE = (
     "secrets.json"  # the exchange's side of the play: it checks signatures, so it holds what signs
 )
@@ -38,8 +43,8 @@ def forms_of(secret: str) -> list[bytes]:
 
 
 def shows(where: bytes, *, key: bool = True) -> list[str]:
-    """Return which of the two stands there in clear."""
-    wanted = [KEY, SECRET] if key else [SECRET]
+    """Return which of the three stands there in clear."""
+    wanted = [KEY, SECRET, TOKEN] if key else [SECRET, TOKEN]
     return [secret for secret in wanted if any(form in where for form in forms_of(secret))]
 
 
@@ -61,6 +66,14 @@ def test_a_secret_lies_nowhere_but_in_the_row_of_its_ciphertext(
     reaches(trio, "OPEN")
     services.trio_refresh(trio_id=trio.pk, by="boss")
     assert Credential.objects.get(account=account).api_secret.decrypt() == SECRET
+
+    # And somebody who is told at a URL of theirs, entered by its form: the worker has tried it
+    url = f"jsons://{NOWHERE}/{TOKEN}"
+    boss.post(reverse("admin:notices_destination_add"), {"name": "canary-hook", "secret_url": url})
+    until(lambda: Progress.objects.count() == len(SOURCES), seconds=30, why=stack.logs)
+    question_put(trio.pk, Question(QuestionKind.OTHER, {"text": "Is this as you want it?"}))
+    until(lambda: Delivery.objects.filter(failure="UNREACHED").exists(), seconds=60, why=stack.logs)
+    assert DestinationUrl.objects.get().url.reveal() == url
 
     # Then it is in no environment
     for pid in processes(stack):
@@ -118,6 +131,7 @@ def dump() -> bytes:
     done = subprocess.run([*command, str(where["NAME"])], check=True, capture_output=True)
     assert b"canary" in done.stdout
     assert b"accounts_credential" in done.stdout
+    assert NOWHERE.encode() not in done.stdout
     return done.stdout
 
 

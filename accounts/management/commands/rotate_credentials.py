@@ -1,4 +1,4 @@
-"""Re-encrypt all credentials under the newest master key."""
+"""Re-encrypt all credentials, and what else is sealed, under the newest master key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROGRESS_SECONDS = 1.0
 
 class Command(ScriptCommand):
     help = (
-        "Re-encrypt every stored API key with the first key of CREDENTIALS_MASTER_KEY. To rotate: put the new"
+        "Re-encrypt every stored API key, and every URL that notices go to, with the first key of CREDENTIALS_MASTER_KEY. To rotate: put the new"
         " key in front (new,old), restart all processes, run this, then remove the old key and restart again."
         " Safe to repeat: what is already under the first key is left alone."
     )
@@ -32,7 +32,7 @@ class Command(ScriptCommand):
         if result.unreadable:
             sentence += (
                 f" {len(result.unreadable)} cannot be decrypted with any configured key"
-                f" ({', '.join(result.unreadable)}): add the key they were stored under, or replace the credentials."
+                f" ({', '.join(result.unreadable)}): add the key they were stored under, or replace the credentials (the URL, of a destination of notices)."
             )
         return CommandResult(
             document={

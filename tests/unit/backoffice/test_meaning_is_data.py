@@ -16,6 +16,7 @@ ROOMS = (
     "demo",
     "exchange",
     "infrastructure",
+    "notices",
     "orders",
     "replay",
     "signals",

@@ -14,11 +14,14 @@ from tests.pure import CHECKOUT, FAST, SLOWER, are_all_pure, is_pure
 TESTS = sorted((CHECKOUT / "tests").rglob("test_*.py"))
 # What imports Django, now or at the first use. import-linter holds the other rooms free of it.
 DJANGO = (
-    *("accounts", "backoffice", "demo", "django", "infrastructure", "orders", "replay", "signals", "worker"),
+    *("accounts", "backoffice", "demo", "django", "infrastructure", "notices", "orders", "replay", "signals"),
+    "worker",
     *("local_servers.django_backend", "local_servers.serve"),
 )
 BUT = (
     "demo.bars",
+    "notices.domain",
+    "notices.sender",
     "orders.domain",
     "replay.market",
     "replay.recordings",

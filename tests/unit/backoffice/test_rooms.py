@@ -12,7 +12,10 @@ import pytest
 from local_servers.manager import CHECKOUT
 from tests.unit.processes import bare_environment, run
 
-PURE = ("orders/domain", "signals/domain", "signals/strategies", "exchange", "simulator")
+PURE = (
+    *("orders/domain", "signals/domain", "signals/strategies", "notices/domain", "notices/sender"),
+    *("exchange", "simulator"),
+)
 # Benchmarks that start servers of their own, and what they stand on.
 WITH_SERVERS = {
     "alone.py",
@@ -56,7 +59,7 @@ def files(room: str) -> list[Path]:
 @pytest.mark.parametrize("room", PURE)
 def test_a_pure_room_imports_no_django_and_no_outer_room(room: str) -> None:
     outer = DJANGO | ({"orders"} if not room.endswith("/domain") else set())
-    outer |= {"signals"} if not room.startswith("signals/") else set()
+    outer |= {"signals"} if not room.startswith(("signals/", "notices/domain")) else set()
 
     wrong = [
         (path.name, name) for path in files(room) for name in imports(path) if name.split(".")[0] in outer
@@ -65,7 +68,9 @@ def test_a_pure_room_imports_no_django_and_no_outer_room(room: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("room", ["orders/domain", "signals/domain", "signals/strategies"])
+@pytest.mark.parametrize(
+    "room", ["notices/domain", "notices/sender", "orders/domain", "signals/domain", "signals/strategies"]
+)
 def test_a_domain_knows_of_orders_and_signals_only_domains(room: str) -> None:
     wrong = [
         (path.name, name)

@@ -155,7 +155,7 @@ def test_the_four_errors_are_listed() -> None:
     assert listed == {"OrderRejected", "OutcomeUnknown", "ExchangeUnavailable", "CredentialsRefused"}
 
 
-@pytest.mark.parametrize("app", ["accounts", "orders", "signals"])
+@pytest.mark.parametrize("app", ["accounts", "notices", "orders", "signals"])
 def test_every_table_is_in_the_data_model(app: str) -> None:
     listed = {row[0].strip("`") for row in rows("docs/reference/data-model.md", app)}
     models = {model.__name__ for model in apps.get_app_config(app).get_models()}

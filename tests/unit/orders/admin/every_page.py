@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 from unittest import mock
 
@@ -14,6 +15,7 @@ from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
@@ -118,6 +120,7 @@ class World:
         Strategy.objects.create(name="swing", code="breakout", symbols="BTCUSDT").accounts.add(desk.account)
         ReplayRun.objects.create(code="breakout", symbols="ADAUSDT", hash="0" * 64, report=a_report("1"))
         somebody = User.objects.create_user("somebody", password="x")
+        _notices_of(somebody)
         Group.objects.create(name="desk")
         TOTPDevice.objects.create(user=somebody, name="phone")
         StaticDevice.objects.create(user=somebody, name="paper")
@@ -148,6 +151,26 @@ class World:
             "url": "nowhere/",
         }
         return address.at(**(usual | values))
+
+
+def _notices_of(user: User) -> None:
+    """Give somebody a row on each page of notices. The destination leads to this machine, where notices never go."""
+    from exchange.secret import Secret
+    from notices.models import Destination, DestinationUrl, Notice, PriceAlert
+    from notices.services import recipient_of
+
+    recipient = recipient_of(user)
+    destination = Destination.objects.create(recipient=recipient, name="hook", scheme="jsons")
+    DestinationUrl.objects.create(destination=destination, url=Secret("jsons://127.0.0.1:9/token"))
+    now = timezone.now()
+    said = {"severity": "URGENT", "made_at": now, "due_at": now, "queued_at": now}
+    facts = {"strategy": "swing", "fault": "RAISED", "detail": "KeyError"}
+    Notice.objects.create(
+        recipient=recipient, kind="STRATEGY_DISABLED", cause="strategy-event:1", facts=facts, **said
+    )
+    PriceAlert.objects.create(
+        recipient=recipient, environment="PAPER", symbol="BTCUSDT", side="ABOVE", level=Decimal(1)
+    )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""What is decided about notices. Pure: no Django, clock or network."""
