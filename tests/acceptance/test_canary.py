@@ -73,7 +73,7 @@ def test_a_secret_lies_nowhere_but_in_the_row_of_its_ciphertext(
     until(lambda: Progress.objects.count() == len(SOURCES), seconds=30, why=stack.logs)
     question_put(trio.pk, Question(QuestionKind.OTHER, {"text": "Is this as you want it?"}))
     until(lambda: Delivery.objects.filter(failure="UNREACHED").exists(), seconds=60, why=stack.logs)
-    assert DestinationUrl.objects.get().url.reveal() == url
+    assert DestinationUrl.objects.get().url.decrypt() == url
 
     # Then it is in no environment
     for pid in processes(stack):
