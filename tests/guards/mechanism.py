@@ -147,8 +147,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/services.py",
-                "        trio.wake_at = now\n        trio.save(update_fields=[field,",
-                "        trio.save(update_fields=[field,",
+                "    trio.wake_at = now\n    trio.save(update_fields=[field,",
+                "    trio.save(update_fields=[field,",
             ),
         ),
         (f"{PLACEMENT}::test_close_exits_at_market[ONE_WAY-ON_FIRST_FILL]",),

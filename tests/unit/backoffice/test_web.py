@@ -58,6 +58,8 @@ def test_all_is_well_when_a_worker_lives(client: Client) -> None:
         "worker": True,
         "problems": [],
         "degraded": [],
+        "unprotected": [],
+        "notices": [],
     }
 
 
