@@ -132,12 +132,13 @@ def test_a_trail_goes_on_where_a_killed_runworker_left_it(manned: Manned) -> Non
     reaches(trio, "OPEN")
     until(lambda: armed(trio), why=lambda: story(trio))
 
-    # Given a stop that follows the price, asked for some minutes ago
+    # Given a stop that follows the price, asked for some minutes ago, of an entry that was filled by then
     services.trio_trail(trio_id=trio.pk, by="test", distance=D("1000"), step=D("100"))
     stack.price("BTCUSDT", "101000")
     until(lambda: the(trio).stop_loss == D("100000"), seconds=20, why=lambda: story(trio))
     until(lambda: whole_stops(stack) == ["100000.0"], why=lambda: str(whole_stops(stack)))
     trio.trails.update(since_ts=F("since_ts") - 180_000)
+    trio.legs.filter(role="ENTRY").update(filled_ts=F("filled_ts") - 180_000)
 
     # When its worker dies, the price rises and comes back, and another worker is started
     stack.stop("runworker", kill=True)

@@ -59,6 +59,8 @@ def test_the_web_serves_and_dies_with_its_parent() -> None:
         "worker": False,
         "last_heartbeat": None,
         "degraded": [],
+        "unprotected": [],
+        "notices": [],
         "problems": ["No runworker is alive: nobody watches what is open."],
         "ok": False,
     }
