@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import unfold.admin
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import (
@@ -19,6 +21,7 @@ from django.http import (
     JsonResponse,
 )
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -327,7 +330,10 @@ class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Bas
         """Answer with the trios of the list, narrowed as it is, as a file for a spreadsheet."""
         if not self.has_view_permission(request):
             raise PermissionDenied("You may not see trios.")
-        found = self.get_changelist_instance(request).get_queryset(request)
+        try:
+            found = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:  # as the list itself answers what it cannot be narrowed by
+            return redirect(reverse("admin:orders_trioorder_changelist") + f"?{ERROR_FLAG}=1")
         return answer(exported(found, timezone.get_current_timezone()), "trios")
 
     @property

@@ -40,8 +40,10 @@ FOR_STAFF = FOR_ALL | {
 OF_BEING_HERE = {"axes_accesslog"}  # who came and went
 TRADING = {
     *("orders_trioorder", "orders_leg", "orders_slot", "orders_trioevent", "orders_request", "orders_chain"),
-    *("django_admin_log", "orders_journal", "orders_anchor"),
+    *("django_admin_log", "orders_journal", "orders_anchor", "orders_bulkrun", "orders_bulkitem"),
+    *("orders_driftchoices", "orders_historicaldriftchoices"),
 }
+OF_TRADING = ("admin/orders/trioorder/", "admin/orders/bulkrun/")
 
 
 def permissions_of(role: str) -> Any:
@@ -132,7 +134,7 @@ def _as_it_should(role: str, method: str, address: Address, answer: Any, changed
     if role == "view-only":
         return not changed
     if role == "operator":
-        if not address.template.startswith("admin/orders/trioorder/") and changed:
+        if not address.template.startswith(OF_TRADING) and changed:
             return False
         return changed <= TRADING
     return "history" not in address.name or not changed
