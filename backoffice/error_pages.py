@@ -16,6 +16,7 @@ CARRIERS: Final = frozenset(
     {
         *("requests", "urllib3", "http", "hmac", "json", "binance_common", "cryptography", "fernet_fields"),
         *("exchange.binance.connections", "exchange.binance.http", "exchange.binance.mounted"),
+        *("signals.hooks", "signals.domain.payload"),
     }
 )
 

@@ -75,11 +75,11 @@ class Arrival:
     """A post on its way in."""
 
     name: str
-    body: bytes
+    body: bytes = field(repr=False)
     address: str
-    secret: str = ""  # as a header says
+    secret: str = field(default="", repr=False)  # as a header says
     key: str = ""  # of idempotency, as a header says
-    payload: dict[str, Any] = field(default_factory=dict)
+    payload: dict[str, Any] = field(default_factory=dict, repr=False)
     refused: SignalRefused | None = None
 
 

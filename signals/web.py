@@ -15,7 +15,7 @@ from signals.hooks import BODY_MAX, Arrival, post_receive
 
 
 @csrf_exempt  # it carries no cookie of anybody: the secret is what lets it in
-@sensitive_variables("arrival", "body")
+@sensitive_variables("arrival", "body", "bearer")
 def hook(request: HttpRequest, name: str) -> HttpResponse:
     """Take one post in."""
     if request.method != "POST":

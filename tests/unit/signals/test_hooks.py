@@ -72,6 +72,38 @@ def test_the_secret_is_taken_wherever_it_may_stand(sender: Sender, how: str) -> 
     assert sender.secret not in json.dumps(HookPost.objects.get().payload)
 
 
+@pytest.mark.parametrize("how", ["body", "header", "bearer"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "signals.web.post_receive",
+        "signals.hooks.digest_of",
+        "signals.hooks._received",
+        "signals.hooks._key_of",
+        "signals.domain.payload._depth",
+        "signals.domain.payload._clean",
+    ],
+)
+def test_an_error_page_shows_no_secret_of_a_post_even_with_debug(
+    sender: Sender, settings: Any, monkeypatch: pytest.MonkeyPatch, place: str, how: str
+) -> None:
+    # Given a developer's installation, and a fault of ours while a post is taken in
+    settings.DEBUG = True
+    monkeypatch.setattr(place, None)
+    sender.client.raise_request_exception = False
+    headers = {
+        "body": {},
+        "header": {"X_Hook_Secret": sender.secret},
+        "bearer": {"Authorization": f"Bearer {sender.secret}"},
+    }[how]
+
+    page = sender.post({**BUY, "comment": "crossed"}, secret="" if how == "body" else None, **headers)
+
+    assert page.status_code == 500
+    assert "&#x27;NoneType&#x27; object is not callable" in page.content.decode()
+    assert sender.secret not in page.content.decode()
+
+
 @pytest.mark.parametrize("secret", ["wrong", None, "é", " "])
 def test_a_wrong_secret_is_answered_like_an_unknown_source_and_stores_nothing(
     sender: Sender, secret: str | None
