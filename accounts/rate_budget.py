@@ -40,6 +40,7 @@ FIRST_AGAIN_SECONDS: Final = 0.125  # one answer that is late, on a busy machine
 RELOAD_SECONDS: Final = 30.0
 PROCESSES_UNKNOWN: Final = 8
 LAST_MOMENTS_MS: Final = 150
+WAITED_SECONDS: Final = 0.02  # between gate and first byte; after that others' word is asked for again
 AFTER_MS: Final = 400  # after a closure, before watchers and pages go on: what protects goes first
 PROCESS: Final = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
@@ -147,6 +148,12 @@ end
 redis.call('PEXPIRE', KEYS[1], math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[1]) + 120000))
 return 1
 """
+# KEYS: address. Returns for how long it is closed (ms; 0: it is not), and why.
+CLOSED: Final = """
+local clock = redis.call('TIME')
+local left = tonumber(redis.call('HGET', KEYS[1], 'until') or 0) - clock[1] * 1000 - math.floor(clock[2] / 1000)
+return {math.max(0, left), redis.call('HGET', KEYS[1], 'cause') or ''}
+"""
 # KEYS: address. Returns the weight that all processes and, as far as the exchange said, others used in the last minute.
 USED: Final = """
 local clock = redis.call('TIME')
@@ -199,6 +206,7 @@ class Budget:
         self._enter = valkey.Script(ENTER)
         self._close = valkey.Script(CLOSE)
         self._used = valkey.Script(USED)
+        self._closed_elsewhere = valkey.Script(CLOSED)
 
     # --- before a request, and after it ---------------------------------------------------------
 
@@ -233,6 +241,24 @@ class Budget:
         if held.wait_ms:
             raise _held(held)
 
+    def confirm(self, passed: float) -> None:
+        """Ask once more before the first byte leaves. Raises ExchangeUnavailable when the address was barred since ``passed``.
+
+        What another process has heard is asked for only where a connection, or the machine, took its time: so a ban is met
+        by what had left when it was first heard of, and by nothing that still waited for its turn here.
+        """
+        now = time.monotonic()
+        if self.closure is None and now - passed >= WAITED_SECONDS and now >= self._silent_until:
+            try:
+                left_ms, cause = self._closed_elsewhere(keys=[self._key], args=[])
+            except RedisError:
+                self._fell_silent(now)
+            else:
+                if left_ms:
+                    self._shut(Refusal(cause.decode()), int(left_ms))
+        if (closure := self.closure) is not None:
+            raise self._closed(closure)
+
     def leave(self, account: str, usage: Usage) -> None:
         """Note what an answer said about the limits; a closure is made known to everybody at once."""
         now = time.monotonic()
@@ -249,6 +275,7 @@ class Budget:
             self._publish(f"{self._key}:{account}", usage.cause, usage.closed_ms)
             return
         self._shut(usage.cause, usage.closed_ms)
+        self._publish(self._key, usage.cause, usage.closed_ms)  # others ask there before anything else of theirs leaves
         logger.error(
             "%s: the exchange bars the address “%s” for %.0f s (%s); nothing is sent from it until then",
             self.environment,
@@ -256,7 +283,6 @@ class Budget:
             usage.closed_ms / 1000,
             usage.cause.value,
         )
-        self._publish(self._key, usage.cause, usage.closed_ms)
         self._keep_closure()
 
     def learn(self, limits: Limits) -> None:
@@ -315,12 +341,7 @@ class Budget:
                 ],
             )
         except RedisError as error:
-            with self._lock:
-                if now >= self._silent_until:  # several that meet one silence are one
-                    pause = min(AGAIN_SECONDS, FIRST_AGAIN_SECONDS * 2.0 ** min(self._silences, 16))
-                    self._silences += 1
-                    self._silent_until = time.monotonic() + pause
-                    self._spared_until = time.monotonic() + AGAIN_SECONDS
+            self._fell_silent(now)
             logger.warning(
                 "The shared request budget does not answer (%s): each process keeps to its share, and nothing new "
                 "is opened.",
@@ -340,6 +361,15 @@ class Budget:
         with self._lock:  # kept along, for when Valkey falls silent
             self._meter.count(account, cost, priority, now_ms=_ms(now))
         return Held(Refusal.RATE_WEIGHT, 0)
+
+    def _fell_silent(self, asked: float) -> None:
+        """Ask Valkey, which did not answer what was ``asked``, only after a pause."""
+        with self._lock:
+            if asked >= self._silent_until:  # several that meet one silence are one
+                pause = min(AGAIN_SECONDS, FIRST_AGAIN_SECONDS * 2.0 ** min(self._silences, 16))
+                self._silences += 1
+                self._silent_until = time.monotonic() + pause
+                self._spared_until = time.monotonic() + AGAIN_SECONDS
 
     def _alone(self, account: str, cost: Cost, priority: Priority) -> Held:
         """Count the request for this process alone, against its share of the limits."""
@@ -439,6 +469,9 @@ class AccountGate:
 
     def enter(self, cost: Cost, priority: Priority) -> None:
         self._budget.enter(self._account, cost, priority)
+
+    def confirm(self, passed: float) -> None:
+        self._budget.confirm(passed)
 
     def leave(self, usage: Usage) -> None:
         self._budget.leave(self._account, usage)

@@ -67,6 +67,12 @@ class RateGate(Protocol):
         """Reserve ``cost``. Raises ExchangeUnavailable, with the time to wait, when it must not leave now."""
         ...
 
+    def confirm(self, passed: float) -> None:
+        """Ask once more before the first byte leaves: a connection may have taken long to open since the gate was passed
+        (``passed``: our monotonic clock). Raises ExchangeUnavailable when the address was barred meanwhile.
+        """
+        ...
+
     def leave(self, usage: Usage) -> None:
         """Note what the answer said."""
         ...
@@ -107,6 +113,9 @@ class OpenGate:
     """Lets everything pass: for tests, and where nothing is shared."""
 
     def enter(self, cost: Cost, priority: Priority) -> None:
+        pass
+
+    def confirm(self, passed: float) -> None:
         pass
 
     def leave(self, usage: Usage) -> None:
