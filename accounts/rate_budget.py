@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -40,6 +40,9 @@ FIRST_AGAIN_SECONDS: Final = 0.125  # one answer that is late, on a busy machine
 RELOAD_SECONDS: Final = 30.0
 PROCESSES_UNKNOWN: Final = 8
 LAST_MOMENTS_MS: Final = 150
+VAGUE_MS: Final = 250  # for a refusal that does not say for how long; doubling
+VAGUE_SECONDS: Final = 60.0
+USED_UP: Final = 0.9  # of the exchange's limit: such a refusal is about the whole minute
 WAITED_SECONDS: Final = 0.02  # between gate and first byte; after that others' word is asked for again
 AFTER_MS: Final = 400  # after a closure, before watchers and pages go on: what protects goes first
 PROCESS: Final = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -201,6 +204,10 @@ class Budget:
             0.0  # the same for what protects, which finds out for nobody whether it answers again
         )
         self._silences = 0  # in a row
+        self._vague, self._vague_at = (
+            0,
+            0.0,
+        )  # refusals that did not say for how long, in a row, and the last of them
         self._weight: tuple[int, float] | None = None  # the exchange's last figure, not passed on yet
         self._orders: dict[str, tuple[int, int, float]] = {}
         self._enter = valkey.Script(ENTER)
@@ -259,8 +266,9 @@ class Budget:
         if (closure := self.closure) is not None:
             raise self._closed(closure)
 
-    def leave(self, account: str, usage: Usage) -> None:
-        """Note what an answer said about the limits; a closure is made known to everybody at once."""
+    def leave(self, account: str, usage: Usage) -> Usage:
+        """Note what an answer said about the limits, and return how it is understood; a closure is made known to everybody at once."""
+        usage = self._understood(usage)
         now = time.monotonic()
         with self._lock:
             self._meter.leave(account, usage, now_ms=_ms(now))
@@ -269,13 +277,13 @@ class Budget:
             if usage.orders_10s is not None and usage.orders_1m is not None:
                 self._orders[account] = (usage.orders_10s, usage.orders_1m, now)
         if usage.cause is None:
-            return
+            return usage
         if usage.cause is Refusal.RATE_ORDERS:
             logger.warning("account %s: its order window is used up; its entries wait", account)
             self._publish(f"{self._key}:{account}", usage.cause, usage.closed_ms)
-            return
+            return usage
         self._shut(usage.cause, usage.closed_ms)
-        self._publish(self._key, usage.cause, usage.closed_ms)  # others ask there before anything else of theirs leaves
+        self._publish(self._key, usage.cause, usage.closed_ms)
         logger.error(
             "%s: the exchange bars the address “%s” for %.0f s (%s); nothing is sent from it until then",
             self.environment,
@@ -284,6 +292,24 @@ class Budget:
             usage.cause.value,
         )
         self._keep_closure()
+        return usage
+
+    def _understood(self, usage: Usage) -> Usage:
+        """A 429 that says neither for how long nor that the minute is used up closes the address for a moment, then for twice
+        as long: a minute's silence for one such answer would leave what is uncovered alone for as long.
+        """
+        used_up = usage.weight_1m is not None and usage.weight_1m >= USED_UP * self.limits.weight_1m
+        if usage.is_told or used_up:
+            return usage
+        with self._lock:
+            closure, now = self._closure, time.monotonic()
+            if closure is not None and closure.left_ms:  # heard of already: it is one closure
+                return replace(usage, closed_ms=min(usage.closed_ms, closure.left_ms))
+            if now - self._vague_at > VAGUE_SECONDS:
+                self._vague = 0
+            pause = VAGUE_MS << min(self._vague, 8)
+            self._vague, self._vague_at = self._vague + 1, now
+        return replace(usage, closed_ms=min(usage.closed_ms, pause))
 
     def learn(self, limits: Limits) -> None:
         """Note the limits the exchange publishes."""
@@ -473,8 +499,8 @@ class AccountGate:
     def confirm(self, passed: float) -> None:
         self._budget.confirm(passed)
 
-    def leave(self, usage: Usage) -> None:
-        self._budget.leave(self._account, usage)
+    def leave(self, usage: Usage) -> Usage:
+        return self._budget.leave(self._account, usage)
 
     def learn(self, limits: Limits) -> None:
         self._budget.learn(limits)

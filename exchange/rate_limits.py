@@ -50,7 +50,8 @@ class Cost:
 class Usage:
     """What an answer said about the limits. ``None``: it did not say; ``closed_ms``: for how long they are shut.
 
-    ``cause`` is BANNED or RATE_WEIGHT (about the address) or RATE_ORDERS (about the account's windows).
+    ``cause`` is BANNED or RATE_WEIGHT (about the address) or RATE_ORDERS (about the account's windows). ``is_told``: the
+    answer said for how long; without that it is the longest that it can be.
     """
 
     weight_1m: int | None = None
@@ -58,6 +59,7 @@ class Usage:
     orders_1m: int | None = None
     cause: Refusal | None = None
     closed_ms: int = 0
+    is_told: bool = True
 
 
 class RateGate(Protocol):
@@ -73,8 +75,8 @@ class RateGate(Protocol):
         """
         ...
 
-    def leave(self, usage: Usage) -> None:
-        """Note what the answer said."""
+    def leave(self, usage: Usage) -> Usage:
+        """Note what the answer said; return it as it is understood here."""
         ...
 
     def learn(self, limits: Limits) -> None:
@@ -118,8 +120,8 @@ class OpenGate:
     def confirm(self, passed: float) -> None:
         pass
 
-    def leave(self, usage: Usage) -> None:
-        pass
+    def leave(self, usage: Usage) -> Usage:
+        return usage
 
     def learn(self, limits: Limits) -> None:
         pass

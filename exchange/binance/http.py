@@ -105,7 +105,7 @@ class Wire:
         )
         exchange_ms = _our_ms() + _offsets[host][0] if host in _offsets else None
         usage = usage_of(answer, exchange_ms=exchange_ms)
-        self.gate.leave(usage)
+        usage = self.gate.leave(usage)
         if answer.status != 200:
             wait = wait_ms(answer, usage, exchange_ms=exchange_ms)
             raise error_from(answer, reading=reading, secrets=self._secrets, wait_ms=wait)
