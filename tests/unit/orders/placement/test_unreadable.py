@@ -68,3 +68,32 @@ def test_an_exit_that_was_lost_is_followed_by_another_although_no_position_can_b
     until(flat, seconds=8, why=lambda: story(trio))
     desk.simulator.clear_faults()
     desk.carry_until(trio, "CLOSED")
+
+
+def test_a_target_that_never_gets_through_is_tried_ever_less_often(desk: Desk) -> None:
+    # Given an exchange that takes stops and, for the time being, no targets
+    throttled = {
+        "do": "answer",
+        "status": 503,
+        "body": {"code": -1008, "msg": "Server is currently overloaded."},
+    }
+    desk.simulator.fault({"method": "POST", "type": "TAKE_PROFIT_MARKET"}, throttled, "every")
+    trio = desk.placed(desk.a_trio(protection=Protection.ON_FIRST_FILL))
+
+    def tried() -> list[int]:
+        desk.carry()
+        sent = [e for e in desk.simulator.log if e.params.get("type") == "TAKE_PROFIT_MARKET"]
+        return [entry.ms for entry in sent]
+
+    until(lambda: len(tried()) == 4, seconds=8, why=lambda: story(trio))
+
+    # Then each pause is longer than the one before, under the stop that rests
+    first, second, third, fourth = tried()
+    assert 200 <= second - first
+    assert 400 <= third - second
+    assert 800 <= fourth - third
+    assert trio.legs.filter(role=Role.STOP_LOSS, state=LegState.ACCEPTED).exists()
+
+    # And once it is taken, it rests
+    desk.simulator.clear_faults()
+    until(lambda: tried() and len(desk.resting) == 2, seconds=8, why=lambda: story(trio))
