@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -40,6 +40,10 @@ FIRST_AGAIN_SECONDS: Final = 0.125  # one answer that is late, on a busy machine
 RELOAD_SECONDS: Final = 30.0
 PROCESSES_UNKNOWN: Final = 8
 LAST_MOMENTS_MS: Final = 150
+VAGUE_MS: Final = 250  # for a refusal that does not say for how long; doubling
+VAGUE_SECONDS: Final = 60.0
+USED_UP: Final = 0.9  # of the exchange's limit: such a refusal is about the whole minute
+WAITED_SECONDS: Final = 0.02  # between gate and first byte; after that others' word is asked for again
 AFTER_MS: Final = 400  # after a closure, before watchers and pages go on: what protects goes first
 PROCESS: Final = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
@@ -147,6 +151,12 @@ end
 redis.call('PEXPIRE', KEYS[1], math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[1]) + 120000))
 return 1
 """
+# KEYS: address. Returns for how long it is closed (ms; 0: it is not), and why.
+CLOSED: Final = """
+local clock = redis.call('TIME')
+local left = tonumber(redis.call('HGET', KEYS[1], 'until') or 0) - clock[1] * 1000 - math.floor(clock[2] / 1000)
+return {math.max(0, left), redis.call('HGET', KEYS[1], 'cause') or ''}
+"""
 # KEYS: address. Returns the weight that all processes and, as far as the exchange said, others used in the last minute.
 USED: Final = """
 local clock = redis.call('TIME')
@@ -194,11 +204,16 @@ class Budget:
             0.0  # the same for what protects, which finds out for nobody whether it answers again
         )
         self._silences = 0  # in a row
+        self._vague, self._vague_at = (
+            0,
+            0.0,
+        )  # refusals that did not say for how long, in a row, and the last of them
         self._weight: tuple[int, float] | None = None  # the exchange's last figure, not passed on yet
         self._orders: dict[str, tuple[int, int, float]] = {}
         self._enter = valkey.Script(ENTER)
         self._close = valkey.Script(CLOSE)
         self._used = valkey.Script(USED)
+        self._closed_elsewhere = valkey.Script(CLOSED)
 
     # --- before a request, and after it ---------------------------------------------------------
 
@@ -233,8 +248,27 @@ class Budget:
         if held.wait_ms:
             raise _held(held)
 
-    def leave(self, account: str, usage: Usage) -> None:
-        """Note what an answer said about the limits; a closure is made known to everybody at once."""
+    def confirm(self, passed: float) -> None:
+        """Ask once more before the first byte leaves. Raises ExchangeUnavailable when the address was barred since ``passed``.
+
+        What another process has heard is asked for only where a connection, or the machine, took its time: so a ban is met
+        by what had left when it was first heard of, and by nothing that still waited for its turn here.
+        """
+        now = time.monotonic()
+        if self.closure is None and now - passed >= WAITED_SECONDS and now >= self._silent_until:
+            try:
+                left_ms, cause = self._closed_elsewhere(keys=[self._key], args=[])
+            except RedisError:
+                self._fell_silent(now)
+            else:
+                if left_ms:
+                    self._shut(Refusal(cause.decode()), int(left_ms))
+        if (closure := self.closure) is not None:
+            raise self._closed(closure)
+
+    def leave(self, account: str, usage: Usage) -> Usage:
+        """Note what an answer said about the limits, and return how it is understood; a closure is made known to everybody at once."""
+        usage = self._understood(usage)
         now = time.monotonic()
         with self._lock:
             self._meter.leave(account, usage, now_ms=_ms(now))
@@ -243,12 +277,13 @@ class Budget:
             if usage.orders_10s is not None and usage.orders_1m is not None:
                 self._orders[account] = (usage.orders_10s, usage.orders_1m, now)
         if usage.cause is None:
-            return
+            return usage
         if usage.cause is Refusal.RATE_ORDERS:
             logger.warning("account %s: its order window is used up; its entries wait", account)
             self._publish(f"{self._key}:{account}", usage.cause, usage.closed_ms)
-            return
+            return usage
         self._shut(usage.cause, usage.closed_ms)
+        self._publish(self._key, usage.cause, usage.closed_ms)
         logger.error(
             "%s: the exchange bars the address “%s” for %.0f s (%s); nothing is sent from it until then",
             self.environment,
@@ -256,8 +291,25 @@ class Budget:
             usage.closed_ms / 1000,
             usage.cause.value,
         )
-        self._publish(self._key, usage.cause, usage.closed_ms)
         self._keep_closure()
+        return usage
+
+    def _understood(self, usage: Usage) -> Usage:
+        """A 429 that says neither for how long nor that the minute is used up closes the address for a moment, then for twice
+        as long: a minute's silence for one such answer would leave what is uncovered alone for as long.
+        """
+        used_up = usage.weight_1m is not None and usage.weight_1m >= USED_UP * self.limits.weight_1m
+        if usage.is_told or used_up:
+            return usage
+        with self._lock:
+            closure, now = self._closure, time.monotonic()
+            if closure is not None and closure.left_ms:  # heard of already: it is one closure
+                return replace(usage, closed_ms=min(usage.closed_ms, closure.left_ms))
+            if now - self._vague_at > VAGUE_SECONDS:
+                self._vague = 0
+            pause = VAGUE_MS << min(self._vague, 8)
+            self._vague, self._vague_at = self._vague + 1, now
+        return replace(usage, closed_ms=min(usage.closed_ms, pause))
 
     def learn(self, limits: Limits) -> None:
         """Note the limits the exchange publishes."""
@@ -315,12 +367,7 @@ class Budget:
                 ],
             )
         except RedisError as error:
-            with self._lock:
-                if now >= self._silent_until:  # several that meet one silence are one
-                    pause = min(AGAIN_SECONDS, FIRST_AGAIN_SECONDS * 2.0 ** min(self._silences, 16))
-                    self._silences += 1
-                    self._silent_until = time.monotonic() + pause
-                    self._spared_until = time.monotonic() + AGAIN_SECONDS
+            self._fell_silent(now)
             logger.warning(
                 "The shared request budget does not answer (%s): each process keeps to its share, and nothing new "
                 "is opened.",
@@ -340,6 +387,15 @@ class Budget:
         with self._lock:  # kept along, for when Valkey falls silent
             self._meter.count(account, cost, priority, now_ms=_ms(now))
         return Held(Refusal.RATE_WEIGHT, 0)
+
+    def _fell_silent(self, asked: float) -> None:
+        """Ask Valkey, which did not answer what was ``asked``, only after a pause."""
+        with self._lock:
+            if asked >= self._silent_until:  # several that meet one silence are one
+                pause = min(AGAIN_SECONDS, FIRST_AGAIN_SECONDS * 2.0 ** min(self._silences, 16))
+                self._silences += 1
+                self._silent_until = time.monotonic() + pause
+                self._spared_until = time.monotonic() + AGAIN_SECONDS
 
     def _alone(self, account: str, cost: Cost, priority: Priority) -> Held:
         """Count the request for this process alone, against its share of the limits."""
@@ -440,8 +496,11 @@ class AccountGate:
     def enter(self, cost: Cost, priority: Priority) -> None:
         self._budget.enter(self._account, cost, priority)
 
-    def leave(self, usage: Usage) -> None:
-        self._budget.leave(self._account, usage)
+    def confirm(self, passed: float) -> None:
+        self._budget.confirm(passed)
+
+    def leave(self, usage: Usage) -> Usage:
+        return self._budget.leave(self._account, usage)
 
     def learn(self, limits: Limits) -> None:
         self._budget.learn(limits)

@@ -50,7 +50,8 @@ class Cost:
 class Usage:
     """What an answer said about the limits. ``None``: it did not say; ``closed_ms``: for how long they are shut.
 
-    ``cause`` is BANNED or RATE_WEIGHT (about the address) or RATE_ORDERS (about the account's windows).
+    ``cause`` is BANNED or RATE_WEIGHT (about the address) or RATE_ORDERS (about the account's windows). ``is_told``: the
+    answer said for how long; without that it is the longest that it can be.
     """
 
     weight_1m: int | None = None
@@ -58,6 +59,7 @@ class Usage:
     orders_1m: int | None = None
     cause: Refusal | None = None
     closed_ms: int = 0
+    is_told: bool = True
 
 
 class RateGate(Protocol):
@@ -67,8 +69,14 @@ class RateGate(Protocol):
         """Reserve ``cost``. Raises ExchangeUnavailable, with the time to wait, when it must not leave now."""
         ...
 
-    def leave(self, usage: Usage) -> None:
-        """Note what the answer said."""
+    def confirm(self, passed: float) -> None:
+        """Ask once more before the first byte leaves: a connection may have taken long to open since the gate was passed
+        (``passed``: our monotonic clock). Raises ExchangeUnavailable when the address was barred meanwhile.
+        """
+        ...
+
+    def leave(self, usage: Usage) -> Usage:
+        """Note what the answer said; return it as it is understood here."""
         ...
 
     def learn(self, limits: Limits) -> None:
@@ -109,8 +117,11 @@ class OpenGate:
     def enter(self, cost: Cost, priority: Priority) -> None:
         pass
 
-    def leave(self, usage: Usage) -> None:
+    def confirm(self, passed: float) -> None:
         pass
+
+    def leave(self, usage: Usage) -> Usage:
+        return usage
 
     def learn(self, limits: Limits) -> None:
         pass

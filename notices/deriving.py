@@ -24,7 +24,7 @@ from notices.models import Condition, Notice, Progress, Recipient
 from orders.domain.enums import Cause as Why
 from orders.domain.enums import TrioState
 from orders.domain.rounding import signed
-from orders.exchange_data.clock import db_now
+from orders.exchange_data.clock import db_now, to_ms
 from orders.models import TrioEvent, TrioOrder, Watch
 from orders.selectors import net_pnl
 from signals.domain.enums import Outcome, Status
@@ -43,7 +43,10 @@ FAILED_WITHIN: Final = timedelta(hours=1)  # how often it fails in a row is not 
 BOUNDS: Final = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '1s'"
 # A position that ended otherwise than its levels, a person or its time said.
 FORCED: Final = frozenset(
-    {Why.LIQUIDATED, Why.ADL, Why.SETTLEMENT, Why.DELIVERY, Why.UNCOVERED, Why.OUTSIDE, Why.LATE}
+    {
+        *(Why.LIQUIDATED, Why.ADL, Why.SETTLEMENT, Why.DELIVERY),
+        *(Why.UNCOVERED, Why.OUTSIDE, Why.DRIFT, Why.LATE),
+    }
 )
 FAILED: Final = frozenset({TrioState.REFUSED, TrioState.ROLLED_BACK, TrioState.EXPIRED})
 
@@ -289,10 +292,15 @@ def _standing(position: int, now: datetime) -> Read:
 
 
 def _uncovered(now: datetime) -> Iterator[Cause]:
-    """Yield gaps in the cover that are longer than the bound: past it the position is being closed, or cannot be."""
+    """Yield gaps in the cover that are longer than the bound: past it the position is being closed, or cannot be.
+
+    One that a person has asked for is none, for as long as was asked for.
+    """
     bound = now - timedelta(milliseconds=settings.NAKED_LIMIT_MS)
     rows = TrioOrder.objects.filter(holds_slot=True, uncovered_known_at__lt=bound)
     for trio in rows.select_related("account", "symbol")[:ROWS_MAX]:
+        if (until := trio.unprotected_until) is not None and until > to_ms(now):
+            continue
         since = trio.uncovered_known_at
         key = f"trio:{trio.pk}:uncovered:{since:%Y-%m-%dT%H:%M:%S.%f}"
         yield Cause(Kind.UNCOVERED, key, {**trio_facts(trio), "since": _shown(since)})

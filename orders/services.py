@@ -447,7 +447,7 @@ def trio_close_part(
     What is rounded is rounded down. ``reference``: names the wish; asked for again, the one that is known is returned. Raises
     IllegalTransition when nothing of this trio can be taken off now, RuleBroken when not so much (with the nearest that can).
     """
-    if (known := _size_known(reference)) is not None:
+    if (known := size_known(reference)) is not None:
         return known
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio, seen = seen_now(trio_id, now)
@@ -456,14 +456,28 @@ def trio_close_part(
         return _size_recorded(trio, Role.PART_CLOSE, wanted, by=by, now=now, reference=reference)
 
 
-def position_of(trio_id: int) -> Decimal:
-    """Return how much of a trio is open, as far as anybody knows, in the base asset."""
+def trio_reduce(*, trio_id: int, by: str, quantity: Decimal, reference: str) -> None:
+    """Wish to take so much off at market; where no more than that is there, to close the trio.
+
+    ``reference``: names the wish, which is made once: what is there is compared in the transaction that makes it. Raises
+    IllegalTransition when nothing of this trio can be taken off now, RuleBroken when not so much.
+    """
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
-        _, seen = seen_now(trio_id, now)
-    return seen.position
+        if size_known(reference) is not None:
+            return
+        trio, seen = seen_now(trio_id, now)
+        if trio.is_over:
+            raise IllegalTransition(f"The trio has ended ({trio.state}): there is nothing to change.")
+        if quantity >= seen.position:
+            _wished(trio, "close_wanted_at", by=by, verb="Close", now=now)
+            return
+        size_standing_check(seen)
+        wanted = part_close_quantity(seen, quantity=quantity, percent=None, notional=None)
+        _size_recorded(trio, Role.PART_CLOSE, wanted, by=by, now=now, reference=reference)
 
 
-def _size_known(reference: str | None) -> SizeChange | None:
+def size_known(reference: str | None) -> SizeChange | None:
+    """Return the wish for another size that was made under this reference, if any."""
     return None if reference is None else SizeChange.objects.filter(reference=reference).first()
 
 
@@ -473,7 +487,7 @@ def trio_add(*, trio_id: int, by: str, quantity: Decimal, reference: str | None 
     ``reference``: names the wish; asked for again, the one that is known is returned. Raises IllegalTransition when nothing can be added to this trio now, TrioRefused (RuleBroken, LimitBroken) when not
     so much.
     """
-    if (known := _size_known(reference)) is not None:
+    if (known := size_known(reference)) is not None:
         return known
     trio = TrioOrder.objects.select_related("account", "symbol").get(pk=trio_id)
     if trio.trio_state is TrioState.OPEN:

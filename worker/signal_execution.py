@@ -187,17 +187,23 @@ class _Share:
     def _change(self, result: SignalResult, verb: Verb) -> None:
         """Add to, reduce or move the newest open trio of the source on the symbol, on the side that the signal names."""
         signal = result.signal
-        found = [
-            trio
-            for trio in own_trios(result)
-            if trio.trio_state is TrioState.OPEN and signal.side in ("", trio.side)
-        ]
+        if (made := services.size_known(_reference(result))) is not None:  # by a process that is gone
+            result_end(result.pk, Outcome.CHANGING, facts={"trios": str(made.trio_id)})
+            return
+        own = [trio for trio in own_trios(result) if signal.side in ("", trio.side)]
+        found = [trio for trio in own if trio.trio_state is TrioState.OPEN]
+        if not found and any(trio.trio_state in COMING for trio in own) and db_now() < signal.act_before:
+            self._waiting.add(matter_of(result))  # what it changes is being placed
+            return
         if not found:
             self._end_nothing(result)
             return
         trio = found[-1]
         if signal.dry_run:
             result_end(result.pk, Outcome.DRY_RUN, facts={"trios": str(trio.pk)})
+            return
+        if verb is not Verb.MOVE and trio.sizes_wanted and trio.close_wanted_at is None:
+            self._waiting.add(matter_of(result))  # one change of its size at a time; that one ends soon
             return
         try:
             self._wish(trio, verb, result)
@@ -215,18 +221,13 @@ class _Share:
     def _wish(self, trio: TrioOrder, verb: Verb, result: SignalResult) -> None:
         """Record the wish, once: it bears the result's number. Raises SignalRefused, OrdersError."""
         terms, by = Terms.from_json(result.signal.terms), result.signal.trio_source
-        reference = f"signal {result.pk}"
         if verb is Verb.MOVE:
             self._move(trio, terms, by=by)
             return
         assert terms.size is not None  # a post without one is refused at the door
         quantity = terms.size.value
-        if verb is Verb.ADD:
-            services.trio_add(trio_id=trio.pk, quantity=quantity, by=by, reference=reference)
-        elif quantity >= services.position_of(trio.pk):
-            services.trio_close(trio_id=trio.pk, by=by)
-        else:
-            services.trio_close_part(trio_id=trio.pk, quantity=quantity, by=by, reference=reference)
+        change = services.trio_add if verb is Verb.ADD else services.trio_reduce
+        change(trio_id=trio.pk, quantity=quantity, by=by, reference=_reference(result))
 
     def _move(self, trio: TrioOrder, terms: Terms, *, by: str) -> None:
         """Move its levels; a stop-loss only nearer."""
@@ -315,8 +316,15 @@ def matter_of(result: SignalResult) -> Matter:
     return result.signal.trio_source, result.signal.symbol
 
 
+def _reference(result: SignalResult) -> str:
+    """Return by what a wish for another size is known that was made for this result."""
+    return f"signal {result.pk}"
+
+
 def _is_ended_by(result: SignalResult, later: SignalResult) -> bool:
-    """Would a later signal close or cancel at once what this one opens?"""
+    """Would a later signal close or cancel at once what this one opens? One that is dated before it is about something else."""
+    if later.signal.figures.get(TIME, "9") < result.signal.figures.get(TIME, ""):
+        return False
     if Verb(result.signal.verb) not in OPENS or Verb(later.signal.verb) not in (Verb.CLOSE, Verb.CANCEL):
         return False
     return matter_of(later) == matter_of(result) and later.signal.side in ("", result.signal.side)
@@ -326,6 +334,7 @@ def the_close_wanted(trio: TrioOrder) -> bool:
     return TrioOrder.objects.filter(pk=trio.pk, close_wanted_at__isnull=False).exists()
 
 
+COMING = frozenset({TrioState.QUEUED, TrioState.PLACING})
 CANCELLABLE = frozenset({TrioState.QUEUED, TrioState.PLACING, TrioState.WORKING, TrioState.OPEN})
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 from infrastructure.connections import connection_look_after
 from orders.bulk import bulk_carry, bulks_due
@@ -58,10 +60,12 @@ class ReversalPoll(SignalPoll):
     def _look(self) -> None:
         connection_look_after()
         try:
-            for trio_id in reversals_due():
-                reversal_carry(trio_id)
+            due = reversals_due()
         except Exception:
-            logger.exception("a reversal could not be carried out; tried again")
+            logger.exception("reversals could not be looked for; tried again")
+            return
+        for trio_id in due:
+            _run_logged(partial(reversal_carry, trio_id), what=f"trio {trio_id}: its reversal")
 
 
 class ReversedPoll(SignalPoll):
@@ -73,10 +77,13 @@ class ReversedPoll(SignalPoll):
     def _look(self) -> None:
         connection_look_after()
         try:
-            for trio_id, adopts in reversed_due():
-                reversed_carry(trio_id, adopts=adopts)
+            due = reversed_due()
         except Exception:
-            logger.exception("a reversed position could not be seen to; tried again")
+            logger.exception("reversed positions could not be looked for; tried again")
+            return
+        for trio_id, adopts in due:
+            carry = partial(reversed_carry, trio_id, adopts=adopts)
+            _run_logged(carry, what=f"trio {trio_id}: its reversed position")
 
 
 class BulkPoll(SignalPoll):
@@ -87,7 +94,18 @@ class BulkPoll(SignalPoll):
     def _look(self) -> None:
         connection_look_after()
         try:
-            for run_id in bulks_due():
-                bulk_carry(run_id)
+            due = bulks_due()
         except Exception:
-            logger.exception("a bulk run could not be carried on; tried again")
+            logger.exception("bulk runs could not be looked for; tried again")
+            return
+        for run_id in due:
+            _run_logged(partial(bulk_carry, run_id), what=f"bulk run {run_id}")
+
+
+def _run_logged(carry: Callable[[], object], *, what: str) -> None:
+    """Carry one thing out. What fails is tried again with the next look, and keeps nothing behind it from its turn."""
+    connection_look_after()
+    try:
+        carry()
+    except Exception:
+        logger.exception("%s could not be carried out; tried again", what)

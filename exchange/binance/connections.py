@@ -53,8 +53,12 @@ class KeptConnections:
         request = _as_bytes(outgoing, host, path)
         sock = self._take(origin) or self._open(origin, flight.deadline)
         try:
+            flight.leave()
+        except BaseException:
+            self._keep(origin, sock)  # nothing has gone over it
+            raise
+        try:
             sock.settimeout(time_left(flight.deadline))
-            flight.sent = True
             sock.sendall(request)
             answer, reusable = read_answer(sock, flight.deadline)
         except BaseException:

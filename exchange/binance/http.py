@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -96,12 +97,15 @@ class Wire:
         host = base or self._settings.base_path
         if signed:
             _note_stamp(host, int(params["timestamp"]))
+        flight = Flight(
+            time.monotonic() + timeout_ms / 1000, last_word=partial(self.gate.confirm, time.monotonic())
+        )
         answer = self._answer(
-            method, path, params, timeout_ms=timeout_ms, reading=reading, signed=signed, base=base
+            method, path, params, flight, timeout_ms=timeout_ms, reading=reading, signed=signed, base=base
         )
         exchange_ms = _our_ms() + _offsets[host][0] if host in _offsets else None
         usage = usage_of(answer, exchange_ms=exchange_ms)
-        self.gate.leave(usage)
+        usage = self.gate.leave(usage)
         if answer.status != 200:
             wait = wait_ms(answer, usage, exchange_ms=exchange_ms)
             raise error_from(answer, reading=reading, secrets=self._secrets, wait_ms=wait)
@@ -116,6 +120,7 @@ class Wire:
         method: str,
         path: str,
         params: Mapping[str, str],
+        flight: Flight,
         *,
         timeout_ms: int,
         reading: bool,
@@ -123,7 +128,6 @@ class Wire:
         base: str | None,
     ) -> Answer:
         base_path = (base or self._settings.base_path).rstrip("/")
-        flight = Flight(time.monotonic() + timeout_ms / 1000)
         answer: Answer | None = None
         # Other exceptions (a job's time limit, a bug) are not about the exchange and pass.
         with contextlib.suppress(OSError, ValueError):

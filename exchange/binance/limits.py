@@ -110,6 +110,7 @@ def usage_of(answer: Answer, *, exchange_ms: int | None) -> Usage:
         orders_1m=_whole(answer.headers.get("x-mbx-order-count-1m")),
         cause=cause,
         closed_ms=closed_ms,
+        is_told=cause is not Refusal.RATE_WEIGHT or answer.retry_after is not None,
     )
 
 

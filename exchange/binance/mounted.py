@@ -23,7 +23,7 @@ class Mounted:
         request = requests.Request(
             outgoing.method, outgoing.url, params=outgoing.query, headers=dict(outgoing.headers)
         ).prepare()
-        flight.sent = True
+        flight.leave()
         try:
             response = self._adapter.send(request, stream=True, timeout=time_left(flight.deadline))
             text = response.content.decode("utf-8", errors="replace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,19 +24,30 @@ class Transport(Protocol):
     """Sends a request once and returns its whole answer. Safe to use from several threads."""
 
     def send(self, outgoing: Outgoing, flight: Flight) -> Answer:
-        """Note in ``flight`` when the first byte may leave. Raises OSError or ValueError when no whole answer came."""
+        """Call ``flight.leave`` right before the first byte may leave. Raises OSError or ValueError when no whole answer came."""
         ...
+
+
+def _no_objection() -> None:
+    pass
 
 
 @dataclass(slots=True)
 class Flight:
     """What becomes of one request.
 
-    ``sent``: a byte may have left. From then on only an answer says what became of it.
+    ``sent``: a byte may have left. From then on only an answer says what became of it. ``last_word``: asked once more
+    before that; raises where it must not leave after all.
     """
 
     deadline: float
     sent: bool = False
+    last_word: Callable[[], None] = _no_objection
+
+    def leave(self) -> None:
+        """Note that the first byte leaves now. Raises what the last word raises; nothing was sent then."""
+        self.last_word()
+        self.sent = True
 
     @property
     def overdue(self) -> bool:

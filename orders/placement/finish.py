@@ -11,7 +11,7 @@ from django.conf import settings
 from accounts.models import ExchangeAccount
 from accounts.restrictions import restriction_facts, restriction_note
 from exchange.errors import CredentialsRefused, ExchangeError
-from exchange.refusals import KEY_TROUBLE, RESTRICTIONS, SENTENCES
+from exchange.refusals import KEY_TROUBLE, RESTRICTIONS, SENTENCES, Refusal
 from exchange.types import ExchangeMs, PositionSide
 from infrastructure.rows import row_new, row_update
 from orders.domain.coverage import Gaps, gone_ts
@@ -24,7 +24,7 @@ from orders.domain.leg_updates import answered, written_off
 from orders.domain.level_moves import nearest_level
 from orders.domain.operator_questions import OVER_WHEN_ACCEPTED, Question, QuestionKind
 from orders.domain.rounding import plain
-from orders.domain.snapshot import Move, MoveEnd, SizeEnd, TrioSnapshot
+from orders.domain.snapshot import PROTECTIVE, Move, MoveEnd, SizeEnd, TrioSnapshot
 from orders.exchange_data.clock import from_ms, to_exchange_ms, to_ms
 from orders.follow_rows import followers_end
 from orders.journal.append import journal_append
@@ -64,6 +64,8 @@ from orders.story import (
 BACK_OFF_MS = 200
 BY_TARGETS = "targets"  # who wished it: no person, but what the trio says about its targets
 KEY_BACK_OFF_MS = 5000
+AGAIN_MAX_MS = 5000  # between two tries of a target, and of a cancel of a stop or target
+URGENT_AGAIN_MAX_MS = 1000  # and of an entry, its cancel, and an exit
 LOOK_AGAIN_MS = 1000
 CANCEL_AGAIN_MS = {
     Verdict.REFUSED: LOOK_AGAIN_MS,
@@ -164,7 +166,7 @@ def _record_submit(
                 refused = trio.legs.filter(role=Role.EXIT, state=LegState.REJECTED).count()
                 leg.retry_at = now + timedelta(milliseconds=min(5000, BACK_OFF_MS * 2 ** min(refused, 5)))
         case Verdict.NOT_EXECUTED:
-            leg.retry_at = now + _pause(error)
+            leg.retry_at = now + _growing_pause(leg, RequestKind.SUBMIT, error)
         case Verdict.KEY_REFUSED:
             restricted = restriction_note(trio.account_id, error, at=now)
             if leg.state == LegState.PLANNED:
@@ -194,7 +196,7 @@ def _record_cancel(leg: Leg, call: SendCall, answer: Answer, *, now: datetime) -
         view = replace(answer.view, updated_at=ended_ts)
         leg_take_in(leg, view, source=Source.ANSWER, certain=False, now=now)
     elif answer.verdict in (Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED) and answer.error is not None:
-        leg.retry_at = now + _pause(answer.error)
+        leg.retry_at = now + _growing_pause(leg, RequestKind.CANCEL, answer.error)
         row_update(leg, "retry_at")
     elif not LegState(leg.state).is_final:
         leg.look_at = leg.look_at or now  # gone, triggered or never there: read it
@@ -224,7 +226,9 @@ def _record_look(trio: TrioOrder, leg: Leg, call: LookCall, answer: Answer, *, n
     if answer.error is not None or answer.bug:
         wait_ms = answer.error.wait_ms if answer.error is not None else 0
         leg.look_at = now + timedelta(milliseconds=wait_ms or LOOK_AGAIN_MS)
-        row_update(leg, "looking_since", "look_at")
+        if leg.role == Role.STOP_LOSS and not _address_closed(answer.error):
+            leg.looks += 1  # what cannot be read covers nothing: another one goes out
+        row_update(leg, "looking_since", "look_at", "looks")
         return
     leg.looked_ts = max(leg.looked_ts or 0, call.at)
     if answer.view is not None:
@@ -254,6 +258,11 @@ def _record_look(trio: TrioOrder, leg: Leg, call: LookCall, answer: Answer, *, n
             at=now,
         )
     row_update(leg)
+
+
+def _address_closed(error: ExchangeError | None) -> bool:
+    """Did nothing leave, or nothing get through, because the exchange does not serve our address at all?"""
+    return error is not None and error.refusal in (Refusal.BANNED, Refusal.RATE_WEIGHT)
 
 
 def _cancel_pause(leg: Leg, verdict: Verdict) -> timedelta:
@@ -546,6 +555,19 @@ def _pause(error: ExchangeError) -> timedelta:
     if isinstance(error, CredentialsRefused):
         return timedelta(milliseconds=KEY_BACK_OFF_MS)
     return timedelta(milliseconds=error.wait_ms or BACK_OFF_MS)
+
+
+def _growing_pause(leg: Leg, kind: RequestKind, error: ExchangeError) -> timedelta:
+    """Return how long a request waits that never reached the book: ever longer, where nothing is uncovered meanwhile.
+
+    A stop is tried within its bound or not at all; whatever has a time of its own from the exchange keeps to that.
+    """
+    covers = leg.role == Role.STOP_LOSS and kind is RequestKind.SUBMIT
+    if covers or error.wait_ms or isinstance(error, CredentialsRefused):
+        return _pause(error)
+    most = AGAIN_MAX_MS if leg.role in PROTECTIVE else URGENT_AGAIN_MAX_MS
+    tries = leg.requests.filter(kind=kind).count()
+    return timedelta(milliseconds=min(BACK_OFF_MS << min(tries - 1, 10), most))
 
 
 def _verdict_words(verdict: Verdict, error: ExchangeError | None) -> str:

@@ -180,4 +180,20 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ),
         (f"{PAGES}::test_a_trio_whose_account_nobody_watches_says_so",),
     ),
+    Guard(
+        "what never gets through is tried ever less often",
+        "P9",
+        "a target that the exchange does not take for an hour is sent five times a second, each with lines in the journal",
+        (
+            Removal(
+                "orders/placement/finish.py",
+                "min(BACK_OFF_MS << min(tries - 1, 10), most)",
+                "BACK_OFF_MS",
+            ),
+        ),
+        (
+            "tests/unit/orders/placement/test_unreadable.py::"
+            "test_a_target_that_never_gets_through_is_tried_ever_less_often",
+        ),
+    ),
 )

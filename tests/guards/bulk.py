@@ -50,4 +50,18 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (Removal(BULK, "item.tries > 1 and _stands_already(verb, item.trio)", "False"),),
         (f"{RUNS}::test_what_a_process_had_begun_that_died_is_done_by_another_and_asked_once",),
     ),
+    Guard(
+        "what fails again and again keeps nothing behind it from its turn",
+        "P5",
+        "one reversal, reversed position or run that meets a fault each time holds up all that come after it",
+        (
+            Removal(
+                "worker/signal_poll.py",
+                '    except Exception:\n        logger.exception("%s could not',
+                '    except KeyboardInterrupt:\n        logger.exception("%s could not',
+            ),
+        ),
+        (f"{RUNS}::test_a_run_that_cannot_be_carried_on_keeps_no_other_from_its_turn",),
+        raises=("KeyError",),
+    ),
 )

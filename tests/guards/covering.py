@@ -8,6 +8,7 @@ from tests.guards.guard import Guard, Removal
 
 STORY: Final = "tests/unit/orders/placement/test_guards.py"
 DECIDE: Final = "tests/unit/orders/domain/test_guards.py"
+UNREADABLE: Final = "tests/unit/orders/placement/test_unreadable.py"
 STEPS: Final = "tests/unit/orders/domain/test_decide.py"
 HOSTILE: Final = "tests/unit/orders/placement/test_hostile.py"
 WAYS_OUT: Final = "tests/unit/orders/placement/test_ways_out.py"
@@ -74,6 +75,41 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a stop that the exchange forgot counts as cover for as long as absence takes",
         (Removal("orders/domain/coverage.py", "if leg.look_at is not None and leg.looks > 0:", "if False:"),),
         (f"{DECIDE}::test_a_stop_that_a_due_read_did_not_show_covers_nothing",),
+    ),
+    Guard(
+        "a stop that cannot be looked up covers nothing",
+        "P4",
+        "a stop that vanished counts as cover for as long as the exchange does not answer its look-up",
+        (
+            Removal(
+                "orders/placement/finish.py",
+                "            leg.looks += 1  # what cannot",
+                "            pass  # what cannot",
+            ),
+        ),
+        (f"{UNREADABLE}::test_a_stop_that_is_missing_and_cannot_be_looked_up_counts_for_nothing",),
+    ),
+    Guard(
+        "a position that cannot be read holds up no stop",
+        "P4",
+        "a stop that expired is not replaced, and nothing closed, for as long as positions cannot be read",
+        (Removal("orders/domain/decision/cover.py", " or read_in_vain(trio, stop)", ""),),
+        (f"{UNREADABLE}::test_a_stop_that_expired_is_placed_anew_although_no_position_can_be_read",),
+    ),
+    Guard(
+        "a position that cannot be read holds up no exit",
+        "P4",
+        "an exit that was lost is never followed by another, while positions cannot be read",
+        (
+            Removal(
+                "orders/domain/decision/unwind.py",
+                "if in_doubt and not read_in_vain(trio, newest) else",
+                "if in_doubt else",
+            ),
+        ),
+        (
+            f"{UNREADABLE}::test_an_exit_that_was_lost_is_followed_by_another_although_no_position_can_be_read",
+        ),
     ),
     Guard(
         "a triggered stop covers for the bound at most",

@@ -168,4 +168,17 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ),
         (f"{STORIES}::test_a_reversed_position_is_adopted_by_the_policy",),
     ),
+    Guard(
+        "what a change in doubt has filled is nobody else's",
+        "P6",
+        "an entry fills to a quantity whose answer was lost, and the drift policy closes its own position",
+        (
+            Removal(
+                "orders/domain/decision/conditions.py",
+                "else most_entry(trio)",
+                "else entry.quantity",
+            ),
+        ),
+        (f"{DECIDED}::test_what_a_change_of_the_entry_in_doubt_may_have_filled_is_nobody_elses",),
+    ),
 )

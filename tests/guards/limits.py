@@ -97,6 +97,16 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{BUDGET}::test_entries_leave_room_for_their_legs_and_for_exits",),
     ),
     Guard(
+        "a refusal that says no time is a short one",
+        "P4, P9",
+        "one answer without Retry-After silences the address for a minute, and a position has no stop meanwhile",
+        (Removal("accounts/rate_budget.py", "if usage.is_told or used_up:", "if True:"),),
+        (
+            f"{BUDGET}::test_refusals_without_a_time_close_for_longer_and_longer_and_several_at_once_are_one",
+            f"{BANS}::test_a_stop_refused_for_no_stated_time_is_tried_again_within_the_bound",
+        ),
+    ),
+    Guard(
         "the last moments of a ban are waited out",
         "P9",
         "a stop is sent back for some milliseconds, and its position closed at market",
@@ -125,9 +135,37 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "",
             ),
         ),
+        (f"{BUDGET}::test_a_ban_met_by_one_process_silences_every_process",),
+    ),
+    Guard(
+        "what still waited when a ban was heard of stays here",
+        "P9",
+        "requests that passed the gate and then waited for a connection arrive during a ban, and the exchange makes it longer",
         (
-            f"{BANS}::test_every_page_and_loop_meets_the_same_gate",
-            f"{BUDGET}::test_a_ban_met_by_one_process_silences_every_process",
+            Removal(
+                "accounts/rate_budget.py",
+                "        if (closure := self.closure) is not None:\n            raise self._closed(closure)\n",
+                "",
+            ),
+        ),
+        (
+            f"{BUDGET}::test_a_request_that_waited_for_its_connection_meets_a_ban_heard_of_meanwhile",
+            f"{BUDGET}::test_a_ban_that_another_process_hears_of_stops_what_still_waits_here",
+        ),
+    ),
+    Guard(
+        "a connection is opened before the last look at the ban",
+        "P9",
+        "a request whose connection took a second to open leaves although the address was barred meanwhile",
+        (
+            Removal(
+                "exchange/binance/connections.py",
+                "            flight.leave()\n",
+                "            flight.sent = True\n",
+            ),
+        ),
+        (
+            "tests/unit/exchange/test_connections.py::test_what_is_barred_while_its_connection_opens_does_not_leave",
         ),
     ),
     Guard(
@@ -137,8 +175,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "accounts/rate_budget.py",
-                "        self._publish(self._key, usage.cause, usage.closed_ms)\n        self._keep_closure()\n",
-                "        self._publish(self._key, usage.cause, usage.closed_ms)\n",
+                "        )\n        self._keep_closure()\n",
+                "        )\n",
             ),
         ),
         (f"{BUDGET}::test_a_ban_outlives_valkey_and_the_process",),

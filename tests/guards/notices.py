@@ -29,6 +29,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{TOLD}::test_nothing_of_it_runs_in_the_loops_thread",),
     ),
     Guard(
+        "a gap that a person asked for alarms nobody",
+        "P4",
+        "people are told at night that a worker is at what a person wanted unprotected",
+        (Removal("notices/deriving.py", "is not None and until > to_ms(now):", "is not None and False:"),),
+        (f"{FOUND}::test_a_gap_that_a_person_asked_for_is_told_once_its_time_is_over",),
+    ),
+    Guard(
         "no connection is held while a message is sent",
         "P4",
         "services that hang use up the connections of the database",

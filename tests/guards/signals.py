@@ -195,6 +195,63 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ("tests/unit/signals/test_files.py::test_what_is_confirmed_is_what_was_seen",),
     ),
     Guard(
+        "a part is taken off once",
+        "P2",
+        "a process dies after a part was taken off, and the next one closes all of the position for what the post says",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "if (made := services.size_known(_reference(result))) is not None:",
+                "if (made := None) is not None:",
+            ),
+            Removal(
+                "orders/services.py",
+                "        if size_known(reference) is not None:\n            return\n",
+                "",
+            ),
+        ),
+        (f"{POSITIONS}::test_a_part_is_taken_off_once_whoever_carries_it_out_how_often",),
+    ),
+    Guard(
+        "an older close undoes no later entry",
+        "P2",
+        "of two posts in the wrong order the newer one, an entry, is let go",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                'if later.signal.figures.get(TIME, "9") < result.signal.figures.get(TIME, ""):',
+                "if False:",
+            ),
+        ),
+        (f"{POSITIONS}::test_a_close_that_is_older_than_an_entry_undoes_nothing_of_it",),
+    ),
+    Guard(
+        "one change of a size waits for the other",
+        "P2",
+        "a part that was posted while another is taken off is refused, and what should have been closed stays open",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "if verb is not Verb.MOVE and trio.sizes_wanted and trio.close_wanted_at is None:",
+                "if False:",
+            ),
+        ),
+        (f"{POSITIONS}::test_parts_taken_off_one_after_the_other_wait_for_each_other",),
+    ),
+    Guard(
+        "a change waits for what is being placed",
+        "P2",
+        "a part that was posted right after its entry finds nothing to reduce, and all of it stays open",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "if not found and any(trio.trio_state in COMING for trio in own)",
+                "if False",
+            ),
+        ),
+        (f"{POSITIONS}::test_a_part_that_is_taken_off_waits_until_its_entry_has_filled",),
+    ),
+    Guard(
         "one wrong row places nothing",
         "P3",
         "a file that is mended and sent again doubles what was right in it",

@@ -71,7 +71,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a request without an answer counts as sent from its first byte on",
         "P2",
         "an order that a connection broke under counts as never sent, and is placed again",
-        (Removal("exchange/binance/connections.py", "            flight.sent = True\n", ""),),
+        (Removal("exchange/binance/transport.py", "        self.sent = True\n", ""),),
         (f"{CONNECTIONS}::test_what_a_kept_connection_breaks_under_is_not_sent_again[reset]",),
         raises=("ExchangeUnavailable",),  # instead of OutcomeUnknown
     ),

@@ -9,6 +9,7 @@ from typing import Final
 from exchange.refusals import Refusal
 from exchange.types import OrderType, Side
 from orders.domain.coverage import is_uncovered, uncovered_since_ts
+from orders.domain.decision.amendments import most_entry
 from orders.domain.enums import Form, LegState, Protection, Role
 from orders.domain.fitting import lot_of, split
 from orders.domain.rounding import plain
@@ -213,14 +214,15 @@ def protected_once(trio: TrioSnapshot) -> bool:
 def from_outside(trio: TrioSnapshot) -> Decimal | None:
     """Return how much of the position is certainly none that this trio's entry can have made; ``None``: not known.
 
-    What is left of an entry that still rests may have filled already; what ours closed may not show yet.
+    What is left of an entry that still rests may have filled already, also to terms that were asked for and not answered;
+    what ours closed may not show yet.
     """
     entry = trio.entry
     if entry is None or not entry.acknowledged or trio.exit_filled or not trio.slot_is_newer:
         return None
     if not all(leg.state.is_final for leg in trio.entries if leg is not entry):
         return None
-    most = trio.entry_filled if entry.state.is_final else entry.quantity
+    most = trio.entry_filled if entry.state.is_final else most_entry(trio)
     return max(Decimal(0), trio.slot.quantity - most)
 
 

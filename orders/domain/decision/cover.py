@@ -33,6 +33,7 @@ from orders.domain.decision.lookups import (
     look_up_if_due,
     must_wait,
     position_read_since,
+    read_in_vain,
     read_position,
 )
 from orders.domain.decision.moves import levels_moved
@@ -89,9 +90,12 @@ def stop_in_doubt(trio: TrioSnapshot, stop: LegView) -> Step | None:
 
 
 def stop_expired(trio: TrioSnapshot, stop: LegView) -> Step | None:
-    """A stop mostly expires because its position was closed, so the position is read first."""
+    """A stop mostly expires because its position was closed, so the position is read first, once: where that is not answered,
+    a stop goes out all the same."""
     expired = stop.state is LegState.EXPIRED and stop.acknowledged
-    return read_position(trio) if expired and not position_read_since(trio, stop) else None
+    if not expired or position_read_since(trio, stop) or read_in_vain(trio, stop):
+        return None
+    return read_position(trio)
 
 
 def stop_sent_again(trio: TrioSnapshot) -> Step | None:

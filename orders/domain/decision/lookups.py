@@ -53,6 +53,14 @@ def position_read_since(trio: TrioSnapshot, leg: LegView) -> bool:
     return trio.slot.as_of > (leg.ended_ts or leg.submitted_ts)
 
 
+def read_in_vain(trio: TrioSnapshot, leg: LegView) -> bool:
+    """Was the position asked for since this order ended, or was sent, and not answered within ``PROTECT_TIMEOUT_MS``?"""
+    since = trio.observing_since
+    if since is None or trio.now < since + trio.policies.patience:
+        return False
+    return since + trio.now_ts - trio.now >= (leg.ended_ts or leg.submitted_ts)
+
+
 def must_wait(trio: TrioSnapshot, leg: LegView) -> bool:
     """Is this order, or its cancel, not to be sent again yet?"""
     return leg.retry_at is not None and leg.retry_at > trio.now

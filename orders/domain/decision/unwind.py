@@ -16,6 +16,7 @@ from orders.domain.decision.lookups import (
     look_up_if_due,
     must_wait,
     position_read_since,
+    read_in_vain,
     read_position,
 )
 from orders.domain.decision.order_plans import exit_plan
@@ -175,21 +176,24 @@ def exit_in_flight(trio: TrioSnapshot, newest: LegView) -> Step | None:
 
 
 def exit_in_doubt(trio: TrioSnapshot, newest: LegView) -> Step | None:
-    """An unanswered exit is judged by the position, read after it was sent. Exits only reduce, so another may follow."""
+    """An unanswered exit is judged by the position, read after it was sent. Exits only reduce, so another may follow, also
+    where the position cannot be read."""
     in_doubt = newest.pending and trio.slot.as_of <= newest.submitted_ts
-    return read_position(trio) if in_doubt else None
+    return read_position(trio) if in_doubt and not read_in_vain(trio, newest) else None
 
 
 def exit_refused(trio: TrioSnapshot, newest: LegView) -> Step | None:
     """A refused exit may mean that nothing is left to reduce, so the position is read first."""
-    refused = newest.state is LegState.REJECTED and not position_read_since(trio, newest)
-    return read_position(trio) if refused else None
+    if newest.state is not LegState.REJECTED or position_read_since(trio, newest):
+        return None
+    may_be_flat = newest.refusal is Refusal.NOT_WHILE_FLAT
+    return read_position(trio) if may_be_flat or not read_in_vain(trio, newest) else None
 
 
 def exit_executed(trio: TrioSnapshot, newest: LegView) -> Step | None:
     """After a fill the position is read again: it says how much is left."""
     executed = newest.state.is_final and newest.executed and trio.slot.as_of < (newest.filled_ts or 0)
-    return read_position(trio) if executed else None
+    return read_position(trio) if executed and not read_in_vain(trio, newest) else None
 
 
 def exit_held_back(trio: TrioSnapshot, newest: LegView) -> Step | None:

@@ -311,6 +311,64 @@ def test_a_ban_met_by_one_process_silences_every_process(store: redis.Redis) -> 
     assert two.closure is not None
 
 
+def test_refusals_without_a_time_close_for_longer_and_longer_and_several_at_once_are_one(
+    store: redis.Redis,
+) -> None:
+    budget, vague = a_process(), Usage(cause=Refusal.RATE_WEIGHT, closed_ms=50_000, is_told=False)
+    gate = AccountGate(budget, "1")
+
+    assert gate.leave(vague).closed_ms == rate_budget.VAGUE_MS
+    assert gate.leave(vague).closed_ms <= rate_budget.VAGUE_MS
+    until(lambda: budget.closure is None)
+    assert gate.leave(vague).closed_ms == 2 * rate_budget.VAGUE_MS
+
+
+@pytest.mark.parametrize("said", [{"is_told": True}, {"is_told": False, "weight_1m": 95}])
+def test_a_minute_that_is_used_up_is_waited_out(store: redis.Redis, said: dict[str, Any]) -> None:
+    usage = Usage(cause=Refusal.RATE_WEIGHT, closed_ms=50_000, **said)
+    assert AccountGate(a_process(), "1").leave(usage).closed_ms == 50_000
+
+
+def confirmed(budget: Budget, *, waited: float) -> bool:
+    """May a request leave whose first byte is ready so many seconds after it has passed the gate?"""
+    try:
+        AccountGate(budget, "1").confirm(time.monotonic() - waited)
+    except ExchangeUnavailable:
+        return False
+    return True
+
+
+def test_a_request_that_waited_for_its_connection_meets_a_ban_heard_of_meanwhile(store: redis.Redis) -> None:
+    budget = a_process()
+    assert passes(budget, ORDER, Priority.PROTECT)
+    assert confirmed(budget, waited=0)
+    AccountGate(budget, "1").leave(Usage(cause=Refusal.BANNED, closed_ms=60_000))
+
+    assert not confirmed(budget, waited=0)
+
+
+def test_a_ban_that_another_process_hears_of_stops_what_still_waits_here(store: redis.Redis) -> None:
+    one, two = a_process(), a_process()
+    assert passes(two, ORDER, Priority.PROTECT)
+    AccountGate(one, "1").leave(Usage(cause=Refusal.BANNED, closed_ms=60_000))
+
+    assert not confirmed(two, waited=rate_budget.WAITED_SECONDS)
+    assert two.closure is not None
+
+
+def test_a_last_look_at_a_silent_valkey_holds_nothing_up(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = a_process()
+
+    def late(**_: Any) -> Any:
+        raise redis.TimeoutError("Timeout reading from socket")
+
+    monkeypatch.setattr(budget, "_closed_elsewhere", late)
+    assert confirmed(budget, waited=1)
+    assert budget._silent_until > time.monotonic()
+
+
 def test_a_ban_outlives_valkey_and_the_process(store: redis.Redis) -> None:
     AccountGate(a_process(), "1").leave(Usage(cause=Refusal.BANNED, closed_ms=60_000))
     store.flushdb()

@@ -18,6 +18,8 @@ from exchange.binance import connections
 from exchange.binance.client import BinanceExchange
 from exchange.binance.connections import KeptConnections, Origin
 from exchange.errors import ExchangeUnavailable, OutcomeUnknown
+from exchange.rate_limits import OpenGate
+from exchange.refusals import Refusal
 from exchange.types import Endpoints
 from tests.unit.exchange.conftest import KEY, SECRET
 from tests.unit.exchange.peer import Peer, Reply, answer, hang_up, reset
@@ -64,6 +66,34 @@ def then_closes(reply: Reply) -> Reply:
 
 def wait_until_readable(sock: socket.socket) -> None:
     assert select.select([sock], [], [], PATIENCE)[0], "the server's end never came"
+
+
+class Barred(OpenGate):
+    """A gate whose address is barred by somebody else while a request waits for its connection."""
+
+    def __init__(self) -> None:
+        self.barred = True
+
+    def confirm(self, passed: float) -> None:
+        if self.barred:
+            raise ExchangeUnavailable("barred", refusal=Refusal.BANNED, wait_ms=1000)
+
+
+def test_what_is_barred_while_its_connection_opens_does_not_leave(
+    exchange: BinanceExchange, peer: Peer, kept: KeptConnections
+) -> None:
+    peer.always(lambda _: answer(placed()))
+    gate = exchange._wire.gate = Barred()
+    with pytest.raises(ExchangeUnavailable) as held:
+        submit(exchange)
+    assert (held.value.refusal, held.value.wait_ms) == (Refusal.BANNED, 1000)
+    assert peer.requests == []
+
+    # And its connection is used by the next one
+    assert len(resting(kept)) == 1
+    gate.barred = False
+    submit(exchange)
+    assert (len(peer.requests), peer.taken) == (1, 1)
 
 
 # --- used again, or not -----------------------------------------------------------------------

@@ -12,7 +12,7 @@ from accounts.models import EgressLimits, ExchangeAccount
 from notices.deriving import SETTLED, notices_derive
 from notices.models import Condition, Notice, Progress
 from orders import services
-from orders.exchange_data.clock import db_now
+from orders.exchange_data.clock import db_now, to_ms
 from orders.models import RiskLimit, TrioEvent, TrioOrder, Watch
 from signals.domain.faults import Fault
 from signals.models import Signal, Strategy
@@ -59,12 +59,13 @@ def services_net(trio: TrioOrder) -> str:
     return signed(part.net)
 
 
-def test_a_position_that_somebody_else_closes_matters(desk: Desk, told: Person) -> None:
+@pytest.mark.parametrize("result", ["LIQUIDATED", "DRIFT"])
+def test_a_position_that_somebody_else_closes_matters(desk: Desk, told: Person, result: str) -> None:
     trio = desk.placed(desk.a_trio())
     TrioOrder.objects.filter(pk=trio.pk).update(
-        state="CLOSED", result="LIQUIDATED", ended_at=db_now(), holds_slot=False
+        state="CLOSED", result=result, ended_at=db_now(), holds_slot=False
     )
-    TrioEvent.objects.create(trio=trio, at=db_now(), kind="state", text="EXITING → CLOSED by LIQUIDATED.")
+    TrioEvent.objects.create(trio=trio, at=db_now(), kind="state", text=f"EXITING → CLOSED by {result}.")
     look()
 
     (notice,) = told.notices
@@ -263,3 +264,19 @@ def test_while_another_process_looks_nobody_waits(desk: Desk, told: Person) -> N
         holder.join(20)
     assert notices_derive() == 1
     assert Notice.objects.count() == 1
+
+
+def test_a_gap_that_a_person_asked_for_is_told_once_its_time_is_over(desk: Desk, told: Person) -> None:
+    # Given a trio that is left unprotected, with no stop for longer than the bound
+    trio, now = desk.placed(desk.a_trio()), db_now()
+    said = {"by": "olga", "since": to_ms(now), "until": to_ms(now + timedelta(minutes=1))}
+    gap = {"uncovered_known_at": now - timedelta(minutes=1), "outside": {"unprotected": said}}
+    TrioOrder.objects.filter(pk=trio.pk).update(**gap)
+    look()
+    assert told.kinds == []
+
+    # When its time is over, and there is still none
+    gap["outside"] = {"unprotected": said | {"until": to_ms(now)}}
+    TrioOrder.objects.filter(pk=trio.pk).update(**gap)
+    look()
+    assert told.kinds == ["UNCOVERED"]

@@ -14,6 +14,7 @@ from orders.domain.enums import BulkEnd, BulkVerb
 from orders.models import BulkItem, BulkRun, TrioOrder
 from orders.specs import spec_shown
 from tests.builders import Desk, the
+from worker import signal_poll
 from worker.signal_poll import BulkPoll
 
 
@@ -151,3 +152,24 @@ def test_each_refusal_is_kept_with_its_field_and_stops_no_other(desk: Desk) -> N
     assert wrong.refused_text
     assert ended.refused_text
     assert the(good).state == "QUEUED"
+
+
+def test_a_run_that_cannot_be_carried_on_keeps_no_other_from_its_turn(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given two runs, of which the first meets a fault of ours each time
+    first, second = begun(BulkVerb.CANCEL, [desk.a_trio()]), begun(BulkVerb.CANCEL, [desk.a_trio()])
+    carry = bulk.bulk_carry
+
+    def faulty(run_id: int) -> None:
+        if run_id == first.pk:
+            raise KeyError(run_id)
+        carry(run_id)
+
+    monkeypatch.setattr(signal_poll, "bulk_carry", faulty)
+    poll = BulkPoll()
+    poll._look()
+    poll.stop()
+
+    # Then the second is carried out
+    assert (ends(first), ends(second)) == ([""], [BulkEnd.ASKED])

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
+from orders.placement.service import OrderPlacementService
 from signals.domain.refusals import sentence
 from signals.models import HookSource, Signal, SignalResult
 from tests.builders import Desk, the, until
@@ -489,3 +490,68 @@ def test_an_entry_whose_increase_came_before_it_is_still_an_entry(desk: Desk, se
 def test_without_a_time_posts_are_taken_as_they_come(desk: Desk, sender: Sender) -> None:
     assert sender.sends(CLOSE).outcome == "NOTHING_TO_DO"
     assert sender.sends(LONG).outcome == "PLACED"
+
+
+def test_a_part_is_taken_off_once_whoever_carries_it_out_how_often(desk: Desk, sender: Sender) -> None:
+    # Given a post that takes off more than half, and a process that dies before it has noted what became of it
+    trio = opened(desk, sender)
+    part = sender.sends({**SELL, "market_position": "long", "quantity": "0.006"})
+    until(lambda: carried(desk) or desk.simulator.position("BTCUSDT").quantity == D("0.004"))
+    SignalResult.objects.filter(pk=part.pk).update(outcome="PENDING")
+    Signal.objects.filter(pk=part.signal_id).update(status="WAITING")
+
+    # When another one carries it out again, with less there than the post says
+    signals_execute([part.signal_id])
+
+    # Then nothing more is taken off
+    part.refresh_from_db()
+    assert (part.outcome, the(trio).close_wanted_at) == ("CHANGING", None)
+    assert desk.simulator.position("BTCUSDT").quantity == D("0.004")
+
+
+def test_a_close_that_is_older_than_an_entry_undoes_nothing_of_it(desk: Desk, sender: Sender) -> None:
+    # Given an entry, and a close that is dated before it and came after it, while nobody carried anything out
+    early, late = (db_now() + timedelta(seconds=s) for s in (0, 1))
+    entry = recorded(sender, {**BUY, "time": late.isoformat()})
+    close = recorded(sender, {**CLOSE, "time": early.isoformat()})
+
+    signals_execute([entry, close])
+
+    assert (outcome(entry)[0], outcome(close)[0]) == ("PLACED", "NOTHING_TO_DO")
+
+
+def test_parts_taken_off_one_after_the_other_wait_for_each_other(
+    desk: Desk, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a part that is being taken off while another is posted
+    trio = opened(desk, sender)
+    monkeypatch.setattr(OrderPlacementService, "advance", lambda *_, **__: None)
+    first = recorded(sender, {**SELL, "market_position": "long", "quantity": "0.004"})
+    second = recorded(sender, {**SELL, "market_position": "long", "quantity": "0.003", "id": "2"})
+    signals_execute([first, second])
+    monkeypatch.undo()
+    assert outcome(second)[0] == "PENDING"
+
+    # Then it is taken off, too, once the first is
+    until(lambda: carried(desk) or desk.simulator.position("BTCUSDT").quantity == D("0.006"))
+    signals_execute([second])
+    until(lambda: carried(desk) or desk.simulator.position("BTCUSDT").quantity == D("0.003"))
+    assert the(trio).state == "OPEN"
+
+
+def test_a_part_that_is_taken_off_waits_until_its_entry_has_filled(
+    desk: Desk, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an entry that is queued and not sent yet, for the exchange is slow
+    monkeypatch.setattr(OrderPlacementService, "advance", lambda *_, **__: None)
+    monkeypatch.setattr(OrderPlacementService, "place", lambda *_, **__: None)
+    entry = recorded(sender, BUY)
+    signals_execute([entry])
+    part = recorded(sender, {**SELL, "market_position": "long", "quantity": "0.004"})
+    signals_execute([part])
+    monkeypatch.undo()
+
+    assert (outcome(entry)[0], outcome(part)[0]) == ("PLACED", "PENDING")
+    desk.carry_until(TrioOrder.objects.get(), "OPEN")
+    signals_execute([part])
+    assert outcome(part)[0] == "CHANGING"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal as D
 from typing import Any
 
 import pytest
 
+from exchange.types import OrderType
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.decide import decide
 from orders.domain.decision.steps import AnswerByPolicy, AskPerson, Observe, Rest, Submit
@@ -14,7 +16,7 @@ from orders.domain.drift import DriftPolicy, Response
 from orders.domain.enums import Cause, LegState, Role
 from orders.domain.enums import TrioState as S
 from orders.domain.operator_questions import Question, QuestionKind
-from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
+from orders.domain.snapshot import Amendment, LegView, RequestStatus, TrioSnapshot
 from tests.unit.orders.domain.snapshots import NOW, NOW_TS, entry, holding, stop, target, trio
 
 CLOSES = DriftPolicy(
@@ -182,3 +184,28 @@ def test_a_stop_that_goes_in_another_way_is_placed_again_at_once(state: LegState
     gone = stop(state, **GONE)
     seen = replace(open_with(gone, as_of=NOW_TS - 10), unprotected_until=NOW + 60_000)
     assert isinstance(decide(seen).step, Submit)
+
+
+@pytest.mark.parametrize("policy", [CLOSES, DriftPolicy(), DriftPolicy(increased=Response.ADOPT)])
+@pytest.mark.parametrize("status", [RequestStatus.IN_FLIGHT, RequestStatus.IN_DOUBT])
+def test_what_a_change_of_the_entry_in_doubt_may_have_filled_is_nobody_elses(
+    policy: DriftPolicy, status: RequestStatus
+) -> None:
+    # Given an entry that fills while a larger quantity was asked for, whose answer and fills are not known yet
+    asked = Amendment(
+        D("0.015"), D("100000"), status, asked_at=NOW - 300, asked_ts=NOW_TS - 300, certain_ts=NOW_TS + 14_700
+    )
+    fills = entry(
+        LegState.PARTIALLY_FILLED, quantity=D("0.010"), filled=D("0.004"), price=D("100000"),
+        filled_ts=NOW_TS - 9000, amend=asked,
+    )  # fmt: skip
+    seen = trio(S.OPEN, fills, stop(), target(), slot=holding("0.015"), drift=policy)
+    change = replace(seen, spec=replace(seen.spec, entry_type=OrderType.LIMIT, price=D("100000")))
+
+    decision = decide(change)
+
+    # Then a position of that size is its own: nobody is asked, and nothing is closed
+    assert decision.trio.state is S.OPEN
+    assert not isinstance(decision.step, AskPerson | AnswerByPolicy)
+    more = decide(replace(change, slot=holding("0.016")))
+    assert more.trio.state is (S.EXITING if policy is CLOSES else S.OPEN)

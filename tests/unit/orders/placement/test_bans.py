@@ -166,6 +166,32 @@ def test_a_stop_refused_for_the_accounts_window_holds_back_its_entries_at_once(
         desk.carry_until(other, "OPEN", seconds=15)
 
 
+@pytest.mark.parametrize("refusals", [1, 2])
+def test_a_stop_refused_for_no_stated_time_is_tried_again_within_the_bound(kept: Desk, refusals: int) -> None:
+    # Given an exchange that refuses a stop for too many requests, and does not say for how long
+    desk = kept
+    desk.simulator.fault(
+        {"method": "POST", "type": "STOP_MARKET"},
+        {"do": "answer", "status": 429, "body": {"code": -1003, "msg": "Too many requests."}},
+        list(range(1, refusals + 1)),
+    )
+    trio = desk.placed(desk.a_trio(protection="ON_FIRST_FILL"))
+    until(
+        lambda: carried(desk) or len(posted(desk, "STOP_MARKET")) > refusals,
+        seconds=5,
+        why=lambda: story(trio),
+    )
+
+    # Then it is tried again soon, then less soon, and the position is covered within the bound
+    first, *again = [entry.ms for entry in posted(desk, "STOP_MARKET")]
+    assert again[0] - first >= rate_budget.VAGUE_MS
+    assert len(again) == 1 or again[1] - again[0] >= 2 * rate_budget.VAGUE_MS
+    until(lambda: carried(desk) or len(desk.resting) == 2, why=lambda: story(trio))
+    assert (the(trio).state, trio.uncovered_longest_ms < settings.NAKED_LIMIT_MS) == ("OPEN", True), story(
+        trio
+    )
+
+
 def test_an_armed_trio_whose_entry_was_held_back_is_passed_by_nobody(kept: Desk) -> None:
     # Given armed legs, and an entry that met an address at its limit
     desk = kept
