@@ -121,7 +121,7 @@ def test_a_level_that_is_passed_before_the_exchange_judges_leaves_the_old_stop(a
     trio = opened(desk, symbol="ETHUSDT", protection="ON_FIRST_FILL", **levels)
     desk.simulator.set_price("ETHUSDT", "1987")
     marked(desk, trio, "1987")
-    before = uncovered_ms(desk)
+    before, orders = uncovered_ms(desk), len(desk.requests("POST", "/fapi/v1/order"))
 
     # When the mark falls below the wished level before its order is judged
     move = services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("1986"), by="test")
@@ -143,6 +143,8 @@ def test_a_level_that_is_passed_before_the_exchange_judges_leaves_the_old_stop(a
     (stop,) = resting(desk, Role.STOP_LOSS)
     assert (D(stop["triggerPrice"]), stop["closePosition"]) == (D("1940"), True)
     assert uncovered_ms(desk) == before
+    assert desk.simulator.position("ETHUSDT", side=trio.position_side).quantity == D("0.5")
+    assert len(desk.requests("POST", "/fapi/v1/order")) == orders, "nothing was sold at market"
     assert "The nearest valid level is 1985.49" in story(trio)
 
 
