@@ -87,7 +87,7 @@ class ScriptCommand(BaseCommand):
         if any(value == [] or (isinstance(value, list) and [] in value) for value in options.values()):
             self.refuse(
                 "“--” is not a value: write one after the option's “=”.", as_json=as_json
-            )  # argparse takes it
+            )  # argparse gives [] for it; no option has that by default
         limit_waits()
         try:
             result = self.run(**options)

@@ -51,14 +51,14 @@ class Command(ScriptCommand):
             help="several may be named; ADAUSDT and XRPUSDT are shipped",
         )
         parser.add_argument(
-            "--klines", action="append", default=[], metavar="SYMBOL=FILE",
+            "--klines", action="append", metavar="SYMBOL=FILE",
             help="bars of a symbol: CSV with open_time,open,high,low,close,volume, gzipped or not",
         )  # fmt: skip
         parser.add_argument("--from", dest="first", help="the first bar's time (UTC), as in 2022-12-13T08:00")
         parser.add_argument("--to", dest="last", help="the last bar's time (UTC)")
         parser.add_argument("--bars", type=_bars(2), help="how many bars of each symbol at most")
         parser.add_argument(
-            "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the strategy"
+            "--set", action="append", metavar="NAME=VALUE", help="a parameter of the strategy"
         )
         parser.add_argument(
             "--size", default="RISK:1", metavar="KIND:VALUE",
@@ -103,7 +103,7 @@ class Command(ScriptCommand):
 
     def _asked(self, said: dict[str, Any]) -> dict[str, Any]:
         """Return what the replay's process is asked for. Raises one of ``refusals`` for what makes no sense."""
-        parameters = _parameters(said["strategy"], said["set"])
+        parameters = _parameters(said["strategy"], said["set"] or [])
         recordings = _recordings(said)
         kind, _, value = said["size"].partition(":")
         if kind.upper() not in SizeKind.__members__:
@@ -151,7 +151,7 @@ def _typed(spec: ParameterSpec | None, value: str) -> Any:
 
 def _recordings(said: dict[str, Any]) -> list[dict[str, Any]]:
     files = {}
-    for each in said["klines"]:
+    for each in said["klines"] or []:
         symbol, equals, path = each.partition("=")
         if not equals:
             raise NotAReplay(f"--klines {each}: write SYMBOL=FILE.")
