@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backoffice.settings")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a sign that the terminal lacks is escaped, no traceback
+            stream.reconfigure(errors="backslashreplace")
     try:
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line

@@ -23,6 +23,7 @@ from orders.domain.level_moves import (
     level_check,
     standing_check,
 )
+from orders.domain.moments import moment_problem
 from orders.domain.operator_questions import Choice, Question
 from orders.domain.rounding import plain, shown
 from orders.domain.shares import part_targets_problems
@@ -352,8 +353,8 @@ def trio_change_entry(
         reading = market_read(asked.account, asked.symbol)
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
-        if good_till is not None and good_till <= now:
-            raise RuleBroken("good_till", "This time has passed already: choose a later one.")
+        if good_till is not None and (problem := moment_problem(good_till, now=now)):
+            raise RuleBroken("good_till", problem)
         clock = Clock.objects.filter(environment=trio.account.environment).first()
         offset = clock.offset_ms if clock else 0
         seen = snapshot_of(trio, rows_read(trio), now=now, offset_ms=offset, install=install_row())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from orders.domain import validation
 from orders.domain.drift import DRIFTS_WITH_CHOICE, SAFE
 from orders.domain.enums import Follow, Protection, Role, TargetPolicy
 from orders.domain.errors import RuleBroken, TrioRefused
+from orders.domain.moments import moment_problem
 from orders.domain.rounding import plain
 from orders.models import DriftChoices, Leg, Symbol, TrioOrder
 from orders.specs import part_targets_read, part_targets_text, rules_of, spec_of, spec_shown
@@ -201,20 +203,10 @@ class TrioOrderForm(WrittenForm, ModelFormBase):
             self.initial.setdefault("account", accounts.get().pk)
 
     def clean_good_till(self) -> Any:
-        moment = self.cleaned_data["good_till"]
-        if moment is not None and moment <= timezone.now():
-            raise forms.ValidationError(
-                "This time has passed already: choose a later one, or leave it empty."
-            )
-        return moment
+        return _moment_checked(self.cleaned_data["good_till"])
 
     def clean_flat_at(self) -> Any:
-        moment = self.cleaned_data["flat_at"]
-        if moment is not None and moment <= timezone.now():
-            raise forms.ValidationError(
-                "This time has passed already: choose a later one, or leave it empty."
-            )
-        return moment
+        return _moment_checked(self.cleaned_data["flat_at"])
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -302,6 +294,14 @@ class MoveStopForm(MoveForm):
 
 class MoveTargetForm(MoveForm):
     field = "take_profit"
+
+
+def _moment_checked(moment: datetime | None) -> datetime | None:
+    """Return a moment that a trio may be given, or none. Raises ValidationError."""
+    problem = "" if moment is None else moment_problem(moment, now=timezone.now())
+    if problem:
+        raise forms.ValidationError(f"{problem[:-1]}, or leave it empty.")
+    return moment
 
 
 class ChangeEntryForm(ActionForm):

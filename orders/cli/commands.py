@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.cli import CommandResult, ScriptCommand
+from accounts.cli import CommandResult, ScriptCommand, trio_number
 from accounts.errors import AccountsError
 from accounts.models import ExchangeAccount
 from accounts.operators import os_operator
@@ -26,7 +26,9 @@ from orders.cli.document import trio_document, trio_sentence
 from orders.cli.wait import OTHER_END, Baseline, wait_for
 from orders.domain.enums import Follow, Role
 from orders.domain.errors import OrdersError, TrioRefused
+from orders.domain.moments import moment_problem
 from orders.domain.snapshot import ChangeEnd
+from orders.domain.written import comma_hint
 from orders.installation import install_refusal
 from orders.models import EntryChangeWish, LevelMove, SizeChange, TrioEvent, TrioOrder
 from orders.services import Reading, trio_move, trio_queue
@@ -82,7 +84,7 @@ class VerbCommand(TrioCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("trio", metavar="ID", type=int, help="the trio's number")
+        parser.add_argument("trio", metavar="ID", type=trio_number, help="the trio's number")
         add_wait(parser)
 
 
@@ -195,7 +197,9 @@ def number(text: str | None, what: str) -> Decimal | None:
         return None
     text = text.strip()
     if not NUMBER.fullmatch(text):
-        raise TrioRefused(f"“{text}” is not a valid {what}: write a plain number such as 0.01.")
+        raise TrioRefused(
+            f"“{text}” is not a valid {what}: write a plain number such as 0.01.{comma_hint(text)}"
+        )
     value = Decimal(text)
     if value <= 0:
         raise TrioRefused(f"The {what} must be greater than zero, not {text}.")
@@ -219,8 +223,8 @@ def moment(text: str | None, what: str = "good-till time") -> datetime | None:
         raise TrioRefused(
             f"“{text}” is not a valid time: write it with its time zone, such as 2030-01-31T12:00:00Z."
         )
-    if found <= timezone.now():
-        raise TrioRefused(f"The {what} {text} has passed already: choose a later one.")
+    if problem := moment_problem(found, now=timezone.now()):
+        raise TrioRefused(f"The {what} {text}{problem.removeprefix('This time')}")
     return found
 
 

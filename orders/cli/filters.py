@@ -15,6 +15,7 @@ from orders.results import Wanted
 
 LIMIT: Final = 100
 LIMIT_MAX: Final = 10_000
+YEARS: Final = (1970, 2999)
 SIDES: Final = {"BUY": Side.BUY, "LONG": Side.BUY, "SELL": Side.SELL, "SHORT": Side.SELL}
 
 
@@ -103,6 +104,8 @@ def moment_of(text: str, zone: tzinfo, *, ends: bool = False) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         found = None
+    if found is not None and not YEARS[0] <= found.year <= YEARS[1]:
+        raise TrioRefused(f"“{text}” is out of range: write a time in the years {YEARS[0]} to {YEARS[1]}.")
     if found is not None and len(text) <= 10:  # a day
         day = found + timedelta(days=1) if ends else found
         return day.replace(tzinfo=zone)

@@ -113,12 +113,17 @@ def size_words(size: Size, *, base: str, quote: str) -> str:
 
 def _no_comma(field: str, text: str) -> None:
     """A comma is a decimal sign to one reader and a thousand to another: neither is taken for granted."""
-    if "," not in text:
-        return
+    if "," in text:
+        raise RuleBroken(
+            field, f"“{text}” has a comma: decimals take a point, thousands nothing.{comma_hint(text)}"
+        )
+
+
+def comma_hint(text: str) -> str:
+    """Return a sentence that asks for a point where a comma may have been meant for one; empty when none was."""
     found = COMMA.search(text)
     meant = found.group().replace(",", ".") if found else ""
-    hint = f" Write {meant} if that is meant." if meant.count(".") == 1 else ""
-    raise RuleBroken(field, f"“{text}” has a comma: decimals take a point, thousands nothing.{hint}")
+    return f" Write {meant} if that is meant." if meant.count(".") == 1 else ""
 
 
 def _no_size(sentence: str) -> RuleBroken:

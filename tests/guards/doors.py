@@ -18,6 +18,9 @@ SERVE: Final = "tests/unit/local_servers/test_serve.py"
 PAGES: Final = "tests/unit/orders/admin/test_secrets_on_pages.py"
 JOBS: Final = "tests/unit/worker/test_rq_worker.py"
 
+NONSENSE: Final = "tests/unit/orders/cli/test_nonsense.py"
+MOMENTS: Final = "tests/unit/orders/domain/test_moments.py"
+
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
         "only our own jobs run",
@@ -383,5 +386,19 @@ GUARDS: Final[tuple[Guard, ...]] = (
             "tests/unit/orders/placement/test_admission.py::"
             "test_a_place_that_nobody_carries_is_free_by_time_however_often_it_is_asked_for",
         ),
+    ),
+    Guard(
+        "a slip names no other trio",
+        "P6",
+        "“close_trio 1_000” closes trio 1000, and digits of another script name whichever trio they come to",
+        (Removal("accounts/cli.py", 're.fullmatch(r"-?[0-9]{1,19}", text) and ', ""),),
+        (f"{NONSENSE}::test_a_slip_names_no_other_number",),
+    ),
+    Guard(
+        "a trio is given no moment beyond reckoning",
+        "P5",
+        "a good-till in the last hours of the year 9999 is stored as one of the year 10000, and no process can read its trio again",
+        (Removal("orders/domain/moments.py", "if moment - now > AHEAD_MAX:", "if False:"),),
+        (f"{MOMENTS}::test_a_moment_is_later_than_now_and_near_enough_to_reckon_with",),
     ),
 )

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from datetime import datetime
 from typing import Any
 
-from accounts.cli import CommandResult, ScriptCommand
+from accounts.cli import CommandResult, ScriptCommand, whole
 from notices.errors import NoticesError
 from notices.models import Notice
 from notices.selectors import notices_listed
@@ -29,13 +29,15 @@ class Command(ScriptCommand):
             "--waiting", action="store_true", help="only what matters and nobody has acknowledged"
         )
         parser.add_argument(
-            "--limit", metavar="N", type=int, default=LIMIT, help=f"at most so many; {LIMIT} unless said"
+            "--limit",
+            metavar="N",
+            type=whole("limit", most=LIMIT_MAX),
+            default=LIMIT,
+            help=f"at most so many; {LIMIT} unless said",
         )
 
     def run(self, **options: Any) -> CommandResult:
         limit = options["limit"]
-        if not 1 <= limit <= LIMIT_MAX:
-            raise NoticesError(f"--limit is {limit}: write a number from 1 to {LIMIT_MAX}.")
         rows = notices_listed()
         if options["user"]:
             rows = rows.filter(recipient__user__username=options["user"])

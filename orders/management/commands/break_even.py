@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.cli import CommandResult
+from accounts.cli import CommandResult, whole
 from accounts.operators import os_operator
 from orders.cli.commands import MoveCommand, number, trio_get, word
 from orders.cli.wait import Baseline
@@ -29,7 +29,11 @@ class Command(MoveCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--offset", metavar="TICKS", type=int, default=0, help="how many ticks better (default 0)"
+            "--offset",
+            metavar="TICKS",
+            type=whole("number of ticks", least=-1_000_000, most=1_000_000),
+            default=0,
+            help="how many ticks better (default 0)",
         )
 
         parser.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.cli import CommandResult
+from accounts.cli import CommandResult, trio_number
 from accounts.operators import os_operator
 from orders.cli.commands import TrioCommand, account_get, trio_get, word
 from orders.cli.document import drift_document
@@ -29,7 +29,9 @@ class Command(TrioCommand):
         parser.add_argument(
             "account", metavar="ACCOUNT", nargs="?", help="the account's name, as given to add_account"
         )
-        parser.add_argument("--trio", metavar="ID", type=int, help="for this trio alone, not its account")
+        parser.add_argument(
+            "--trio", metavar="ID", type=trio_number, help="for this trio alone, not its account"
+        )
         for drift in DRIFTS_WITH_CHOICE:
             says = "; ".join(f"{allowed.response}: {allowed.happens}" for allowed in ALLOWED[drift])
             parser.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.cli import CommandResult
+from accounts.cli import CommandResult, trio_number, whole
 from accounts.operators import os_operator
 from orders.cli.commands import TrioCommand, trio_get
 from orders.cli.document import trio_document
@@ -23,8 +23,13 @@ class Command(TrioCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("trio", metavar="ID", type=int, help="the trio's number")
-        parser.add_argument("--minutes", metavar="N", type=int, help="for how long, at most 1440")
+        parser.add_argument("trio", metavar="ID", type=trio_number, help="the trio's number")
+        parser.add_argument(
+            "--minutes",
+            metavar="N",
+            type=whole("number of minutes", most=1440),
+            help="for how long, at most 1440",
+        )
         parser.add_argument("--confirm", metavar="TEXT", default="", help="“unprotected ID”, to confirm")
         parser.add_argument("--end", action="store_true", help="protect it again at once")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.cli import CommandResult
+from accounts.cli import CommandResult, trio_number
 from accounts.operators import os_operator
 from orders.cli.commands import TrioCommand, trio_get
 from orders.cli.document import trio_document, trio_sentence
@@ -21,7 +21,7 @@ class Command(TrioCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "trio", metavar="ID", type=int, help="the number of the trio whose terms are taken"
+            "trio", metavar="ID", type=trio_number, help="the number of the trio whose terms are taken"
         )
 
     def run(self, **options: Any) -> CommandResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from accounts.cli import CommandResult
+from accounts.cli import CommandResult, trio_number
 from orders.cli.commands import TrioCommand, trio_get
 from orders.cli.document import decimals
 from orders.domain.leg_replay import Rebuilt
@@ -24,7 +24,7 @@ class Command(TrioCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("trio", metavar="ID", type=int, help="the trio's number")
+        parser.add_argument("trio", metavar="ID", type=trio_number, help="the trio's number")
 
     def run(self, **options: Any) -> CommandResult:
         trio = trio_get(options["trio"])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import getpass
-import json
+from argparse import ArgumentParser
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts.cli import CommandResult, ScriptCommand, whole
 from replay.process import ReplayFailed, replayed
 from replay.recordings import NoRecording, recording
 from signals.catalogue import parameters_of, strategies_known
@@ -20,18 +21,28 @@ from signals.domain.terms import SizeKind, TermsError, positive
 from signals.models import ReplayRun
 from signals.strategies.schema import BadParameter, Kind, ParameterSpec, read_parameters
 
+FAILED = 1
 EXAMPLE = "manage.py replay --strategy breakout --symbol ADAUSDT --symbol XRPUSDT"
 
 
-class Command(BaseCommand):
+BARS_MAX = 10_000_000
+
+
+class NotAReplay(ValueError):
+    """What was asked for makes no sense."""
+
+
+class Command(ScriptCommand):
+    refusals = (NotAReplay, StrategyFailed, BadParameter, NoRecording, TermsError)
     help = (
         "Carry a strategy through recorded bars: strategy, executor and placement are those that trade, against a "
         "simulated exchange on separate servers. The market advances only when nothing is in the air or due, so that "
         "the same bars give the same report. A bar that holds stop and target counts the stop first. "
-        f"For example: {EXAMPLE}"
+        f"Example: {EXAMPLE}"
     )
 
-    def add_arguments(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("--strategy", required=True, help="a name of STRATEGIES")
         parser.add_argument(
             "--symbol",
@@ -40,14 +51,14 @@ class Command(BaseCommand):
             help="several may be named; ADAUSDT and XRPUSDT are shipped",
         )
         parser.add_argument(
-            "--klines", action="append", default=[], metavar="SYMBOL=FILE",
+            "--klines", action="append", metavar="SYMBOL=FILE",
             help="bars of a symbol: CSV with open_time,open,high,low,close,volume, gzipped or not",
         )  # fmt: skip
         parser.add_argument("--from", dest="first", help="the first bar's time (UTC), as in 2022-12-13T08:00")
         parser.add_argument("--to", dest="last", help="the last bar's time (UTC)")
-        parser.add_argument("--bars", type=int, help="how many bars of each symbol at most")
+        parser.add_argument("--bars", type=_bars(2), help="how many bars of each symbol at most")
         parser.add_argument(
-            "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the strategy"
+            "--set", action="append", metavar="NAME=VALUE", help="a parameter of the strategy"
         )
         parser.add_argument(
             "--size", default="RISK:1", metavar="KIND:VALUE",
@@ -56,24 +67,27 @@ class Command(BaseCommand):
         parser.add_argument(
             "--cap", action="store_true", help="make it smaller where the margin does not suffice"
         )
-        parser.add_argument("--cooldown", type=int, default=0, help="bars without another signal after one")
-        parser.add_argument("--history", type=int, default=500, help="how many bars the strategy is given")
         parser.add_argument(
-            "--warmup", type=int, default=0, help="how many bars are history before the strategy begins"
+            "--cooldown", type=_bars(), default=0, help="bars without another signal after one"
+        )
+        parser.add_argument(
+            "--history", type=_bars(1, 1000), default=500, help="how many bars the strategy is given"
+        )
+        parser.add_argument(
+            "--warmup", type=_bars(), default=0, help="how many bars are history before the strategy begins"
         )
         parser.add_argument("--balance", default="10000", help="what the account begins with, in USDT")
-        parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
         parser.add_argument(
             "--no-keep", action="store_true", help="do not store the report for the page of replays"
         )
 
-    def handle(self, *args: Any, **said: Any) -> None:
+    def run(self, **said: Any) -> CommandResult:
         asked = self._asked(said)
         self.stderr.write(f"Replaying {said['strategy']} on {', '.join(said['symbol'])} …")
         try:
             report = replayed(asked, strategies=settings.STRATEGIES)
         except ReplayFailed as error:
-            raise CommandError(str(error), returncode=1) from error
+            self.refuse(str(error), as_json=said["json"], code=FAILED)
         if not said["no_keep"]:
             kept = ReplayRun.objects.create(
                 by=getpass.getuser(),
@@ -83,51 +97,48 @@ class Command(BaseCommand):
                 report=report,
             )
             self.stderr.write(f"Kept as replay {kept.pk}.")
-        self.stdout.write(json.dumps(report, indent=1) if said["json"] else table(report))
+        return CommandResult(report, table(report))
 
     # --- what is asked for ---------------------------------------------------------------------------
 
     def _asked(self, said: dict[str, Any]) -> dict[str, Any]:
-        """Return what the replay's process is asked for. Raises CommandError for what makes no sense."""
-        try:
-            parameters = _parameters(said["strategy"], said["set"])
-            recordings = _recordings(said)
-            kind, _, value = said["size"].partition(":")
-            if kind.upper() not in SizeKind.__members__:
-                raise CommandError(
-                    f"--size is one of {', '.join(SizeKind)} with a value, as in RISK:1.", returncode=2
-                )
-            balance = positive("balance", said["balance"])
-            size = positive("size", value)
-        except (StrategyFailed, BadParameter, NoRecording, TermsError) as error:
-            raise CommandError(str(error), returncode=2) from error
+        """Return what the replay's process is asked for. Raises one of ``refusals`` for what makes no sense."""
+        parameters = _parameters(said["strategy"], said["set"] or [])
+        recordings = _recordings(said)
+        kind, _, value = said["size"].partition(":")
+        if kind.upper() not in SizeKind.__members__:
+            raise NotAReplay(f"--size is one of {', '.join(SizeKind)} with a value, as in RISK:1.")
+        balance = positive("balance", said["balance"])
+        size = positive("size", value)
         return {
             "strategy": said["strategy"],
             "parameters": parameters,
             "recordings": recordings,
             "balance": format(balance, "f"),
-            "warmup": max(0, said["warmup"]),
+            "warmup": said["warmup"],
             "terms": {
                 "size_kind": kind.upper(),
                 "size_value": format(size, "f"),
                 "size_cap": said["cap"],
-                "cooldown_bars": max(0, said["cooldown"]),
-                "history_bars": max(1, min(1000, said["history"])),
+                "cooldown_bars": said["cooldown"],
+                "history_bars": said["history"],
             },
         }
 
 
+def _bars(least: int = 0, most: int = BARS_MAX) -> Callable[[str], int]:
+    return whole("number of bars", least=least, most=most)
+
+
 def _parameters(code: str, assignments: list[str]) -> dict[str, Any]:
     if code not in strategies_known():
-        raise CommandError(
-            f"There is no strategy {code}: known are {', '.join(sorted(strategies_known()))}.", returncode=2
-        )
+        raise NotAReplay(f"There is no strategy {code}: known are {', '.join(sorted(strategies_known()))}.")
     specs = {spec.name: spec for spec in parameters_of(code)}
     given: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise CommandError(f"--set {assignment}: write NAME=VALUE.", returncode=2)
+            raise NotAReplay(f"--set {assignment}: write NAME=VALUE.")
         given[name] = _typed(specs.get(name), value)
     read_parameters(list(specs.values()), given)
     return given
@@ -140,10 +151,10 @@ def _typed(spec: ParameterSpec | None, value: str) -> Any:
 
 def _recordings(said: dict[str, Any]) -> list[dict[str, Any]]:
     files = {}
-    for each in said["klines"]:
+    for each in said["klines"] or []:
         symbol, equals, path = each.partition("=")
         if not equals:
-            raise CommandError(f"--klines {each}: write SYMBOL=FILE.", returncode=2)
+            raise NotAReplay(f"--klines {each}: write SYMBOL=FILE.")
         files[symbol.upper()] = Path(path).resolve()
     first, last = _moment("--from", said["first"]), _moment("--to", said["last"])
     found = []
@@ -154,7 +165,7 @@ def _recordings(said: dict[str, Any]) -> list[dict[str, Any]]:
             {"symbol": symbol, "path": path and str(path), "first": first, "last": last, "bars": said["bars"]}
         )
     if files:
-        raise CommandError(f"--klines names {', '.join(files)}, --symbol does not.", returncode=2)
+        raise NotAReplay(f"--klines names {', '.join(files)}, --symbol does not.")
     return found
 
 
@@ -164,9 +175,7 @@ def _moment(name: str, text: str | None) -> int | None:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise CommandError(
-            f"{name} is {text!r}: write a time as in 2022-12-13T08:00.", returncode=2
-        ) from None
+        raise NotAReplay(f"{name} is {text!r}: write a time as in 2022-12-13T08:00.") from None
     return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
 
 

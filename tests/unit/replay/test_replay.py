@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 
 from orders.models import TrioOrder
 from replay.process import replayed
@@ -94,6 +94,9 @@ def test_the_command_keeps_the_report_and_touches_no_row_of_ours() -> None:
 )
 def test_what_makes_no_sense_is_said_before_anything_runs(said: dict[str, Any], words: str) -> None:
     usual: dict[str, Any] = {"strategy": "breakout", "symbol": ["ADAUSDT"]}
-    with pytest.raises(CommandError, match=words) as refused:
-        call_command("replay", **(usual | said), stderr=StringIO())
-    assert refused.value.returncode == 2
+    for as_json in (False, True):
+        out, err = StringIO(), StringIO()
+        with pytest.raises(SystemExit) as refused:
+            call_command("replay", **(usual | said), json=as_json, stdout=out, stderr=err)
+        assert refused.value.code == 2
+        assert words in (json.loads(out.getvalue())["error"] if as_json else err.getvalue())

@@ -211,6 +211,39 @@ def test_a_file_is_uploaded_seen_confirmed_and_followed(market: Desk) -> None:
     assert "ADAUSDT" in export.content.decode()
 
 
+def test_on_the_pages_a_wrong_row_places_nothing_and_a_repeated_file_says_so(market: Desk) -> None:
+    anna = a_superuser("anna")
+
+    def upload(row: str) -> tuple[str, Any]:
+        """Upload a file with this second row; return what its page says, and its dialog."""
+        send(anna, HEAD + ADA + XRP.format(row) + LINK)
+        file = TrioFile.objects.latest("pk")
+        shown = anna.get(page("triofile_change", file.pk)).content.decode()
+        return shown, page("triofile_confirm", file.pk)
+
+    # Given a decimal comma in the second row, and then a quantity that is off the step
+    for row, says in (('"13,75"', "Write 13.75"), ("13.75", "use 13.7 or 13.8")):
+        shown, confirm = upload(row)
+        assert says in shown
+        assert "All rows could be placed" not in shown
+        anna.post(confirm, SUBMITTED | {"token": file_preview(TrioFile.objects.latest("pk")).token})
+        assert (Signal.objects.count(), TrioOrder.objects.count()) == (0, 0)
+
+    # When it is mended and confirmed, then three trios are placed; the same file again places none and says so
+    shown, confirm = upload("13.7")
+    assert "All rows could be placed" in shown
+    answer = anna.post(confirm, SUBMITTED | {"token": token_of(anna.get(confirm))})
+    assert told(answer) == ["3 trios are on the way: reload this page to see what became of each."]
+    signals_execute(list(Signal.objects.values_list("pk", flat=True)))
+    assert sorted(TrioOrder.objects.values_list("symbol__symbol", "quantity")) == [
+        ("ADAUSDT", D(20)), ("LINKUSDT", D(2)), ("XRPUSDT", D("13.7")),
+    ]  # fmt: skip
+    _, confirm = upload("13.7")
+    again = anna.post(confirm, SUBMITTED | {"token": token_of(anna.get(confirm))})
+    assert told(again) == ["These rows were placed before: nothing was placed now."]
+    assert TrioOrder.objects.count() == 3
+
+
 @pytest.mark.parametrize("text", ["", "nonsense", "account\n", HEAD])
 def test_what_is_no_file_of_trios_is_refused_in_the_form(market: Desk, text: str) -> None:
     response = send(a_superuser(), text)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from accounts.endpoints import use_transport
 from exchange.types import Connected, ExchangeMs
+from simulator import Simulator
+from simulator.transport import InProcessAdapter
 from tests.builders import until
 from tests.unit.worker.charts import MINUTE, Chart, FakeExchange, FakeKlineStream
 from worker.candles import CandleFeed
@@ -125,3 +129,42 @@ def test_after_a_reconnect_late_and_doubled_frames_change_nothing(world: World) 
     world.says(3, "0.9999", at=240_200, closed=True)
     read(world, lambda: True)
     assert world.closes == ["0.4500", "0.4511", "0.4512", "0.4514"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("timeframe", "key", "closes"),
+    [
+        ("1w", 1794787200000, 1795392000000),  # Monday 2026-11-16; not 1795046400000, a Thursday
+        ("1M", 1793491200000, 1796083200000),  # 2026-11-01 until 2026-12-01; not 2026-11-03
+    ],
+)
+def test_weeks_and_months_are_keyed_by_what_the_exchange_says(
+    monkeypatch: pytest.MonkeyPatch, timeframe: str, key: int, closes: int
+) -> None:
+    # Given the simulated exchange on Sunday 2026-11-22 at 23:59:59, read by the client that trades
+    now = 1795391999000
+    exchange = Simulator(clock=lambda: now, symbols=["BTCUSDT"])
+    use_transport("PAPER", InProcessAdapter(exchange))
+    monkeypatch.setattr("worker.candles.kline_stream", lambda environment: FakeKlineStream())
+    feed = CandleFeed("PAPER", heard=lambda series: None, exchange_now=lambda _: ExchangeMs(now))
+    series = ("BTCUSDT", timeframe)
+    feed.watch([series])
+    try:
+        feed.poll()
+        bars = until(lambda: feed.after(series, 0))
+    finally:
+        feed.stop()
+        use_transport("PAPER", None)
+
+    # Then the newest closed bar ends where the running one begins, and that one is not among them
+    assert bars[-1].close_time + 1 == key
+    assert [bar for bar in bars if bar.open_time >= key] == []
+    assert exchange_bar(exchange, timeframe) == (key, closes - 1)
+
+
+def exchange_bar(exchange: Simulator, timeframe: str) -> tuple[int, int]:
+    """Return when the running bar opens and closes, as the exchange says."""
+    answer = exchange.handle("GET", f"/fapi/v1/klines?symbol=BTCUSDT&interval={timeframe}&limit=1", {})
+    (row,) = json.loads(answer.body)
+    return row[0], row[6]

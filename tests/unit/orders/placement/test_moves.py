@@ -121,7 +121,7 @@ def test_a_level_that_is_passed_before_the_exchange_judges_leaves_the_old_stop(a
     trio = opened(desk, symbol="ETHUSDT", protection="ON_FIRST_FILL", **levels)
     desk.simulator.set_price("ETHUSDT", "1987")
     marked(desk, trio, "1987")
-    before = uncovered_ms(desk)
+    before, orders = uncovered_ms(desk), len(desk.requests("POST", "/fapi/v1/order"))
 
     # When the mark falls below the wished level before its order is judged
     move = services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("1986"), by="test")
@@ -143,6 +143,8 @@ def test_a_level_that_is_passed_before_the_exchange_judges_leaves_the_old_stop(a
     (stop,) = resting(desk, Role.STOP_LOSS)
     assert (D(stop["triggerPrice"]), stop["closePosition"]) == (D("1940"), True)
     assert uncovered_ms(desk) == before
+    assert desk.simulator.position("ETHUSDT", side=trio.position_side).quantity == D("0.5")
+    assert len(desk.requests("POST", "/fapi/v1/order")) == orders, "nothing was sold at market"
     assert "The nearest valid level is 1985.49" in story(trio)
 
 
@@ -360,3 +362,36 @@ def test_break_even_is_refused_where_the_stop_would_trigger_or_is_better(desk: D
     TrioOrder.objects.filter(pk=trio.pk).update(stop_loss=D("101000"))
     with pytest.raises(IllegalTransition, match="loses nothing already"):
         services.trio_break_even(trio_id=trio.pk, by="test")
+
+
+def test_break_even_is_where_nothing_is_lost_fees_included_whatever_the_stop_was_before(
+    any_desk: Desk,
+) -> None:
+    # Given a long of 0.100 at 60000.0 with its stop at 59000.0, and the mark price at 60500.0
+    desk = any_desk
+    desk.simulator.set_price("BTCUSDT", "59999.9")  # a market order pays the other side of the spread
+    levels = {"stop_loss": D("59000"), "take_profit": D("70000"), "quantity": D("0.100")}
+    trio = opened(desk, protection="ON_FIRST_FILL", **levels)
+    until(lambda: carried(desk) or trio.fills.exists(), why=lambda: story(trio))
+    desk.simulator.set_price("BTCUSDT", "60500.0")
+    marked(desk, trio, "60500.0")
+    before, asked = uncovered_ms(desk), len(desk.simulator.log)
+
+    # When it goes to break-even, without an offset
+    move = services.trio_break_even(trio_id=trio.pk, by="test")
+    until(lambda: carried(desk) or (ended(move) and settled(desk, trio)), why=lambda: story(trio))
+
+    # Then one stop sells the whole position at 60060.1: 60000 × 1.0005 / 0.9995 = 60060.03…, up
+    (stop,) = resting(desk, Role.STOP_LOSS)
+    assert (stop["side"], D(stop["triggerPrice"]), stop["closePosition"]) == ("SELL", D("60060.1"), True)
+    assert move.end == MoveEnd.DONE, story(trio)
+    assert uncovered_ms(desk) == before, story(trio)
+    # … and the old one left after a new one was acknowledged
+    sent = [entry.method for entry in desk.simulator.log[asked:] if entry.method in ("POST", "DELETE")]
+    assert sent[0] == "POST"
+
+    # When it triggers there, 0.006995 are left, fees paid
+    desk.simulator.set_price("BTCUSDT", "60060.1")
+    desk.carry_until(trio, "CLOSED")
+    until(lambda: carried(desk) or trio.fills.count() == 2, why=lambda: story(trio))
+    assert net_pnl([trio.pk])[trio.pk][0].net == D("0.006995")

@@ -19,6 +19,7 @@ from orders.installation import install_row
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
 from orders.models import RiskLimit, SizeChange, TrioOrder
+from orders.selectors import net_pnl
 from tests.builders import Desk, story, the, until
 
 
@@ -70,6 +71,11 @@ def uncovered_ms(desk: Desk) -> list[int]:
     return [gap["ms"] for gap in desk.simulator.verdict()["uncovered"]]
 
 
+def gross(trio: TrioOrder, role: str) -> D:
+    """Return what the exchange says that the orders of a role brought, fees apart."""
+    return sum((fill.realized_pnl for fill in trio.fills.filter(leg__role=role)), D(0))
+
+
 def is_sound(desk: Desk, trio: TrioOrder) -> bool:
     """Is nothing doubled, orphaned or turned around, and do journal and books agree?"""
     verdict = desk.simulator.verdict()
@@ -91,6 +97,7 @@ def eth(any_desk: Desk) -> Desk:
 @pytest.mark.parametrize("protection", ["ON_FIRST_FILL", "PRE_ARMED"])
 def test_the_last_target_takes_what_the_parts_leave(eth: Desk, protection: str) -> None:
     # Given two targets of a half each, of a quantity that no step divides by two
+    eth.simulator.set_price("ETHUSDT", "1999.99")  # a market order pays the other side of the spread: 2000.00
     words = ETH | {"quantity": D("0.421"), "part_targets": part_targets(("2040", "50"))}
     trio = opened(eth, [("2040", "0.210"), ("2080", None)], protection=protection, **words)
     before = uncovered_ms(eth)
@@ -107,13 +114,17 @@ def test_the_last_target_takes_what_the_parts_leave(eth: Desk, protection: str) 
     assert trio.result == "TAKE_PROFIT"
     sold = {leg.role: leg.filled for leg in trio.legs.exclude(role="ENTRY") if leg.filled}
     assert sold == {"PART_TARGET": D("0.210"), "TAKE_PROFIT": D("0.211")}
+    worked(eth, trio, lambda: trio.fills.count() == 3)
+    assert gross(trio, "PART_TARGET") == D("8.40")
+    assert gross(trio, "TAKE_PROFIT") == D("16.88")
+    assert net_pnl([trio.pk])[trio.pk][0].realized == D("25.28")
     assert uncovered_ms(eth) == before, story(trio)
     assert is_sound(eth, trio)
 
 
 def test_a_hedge_stop_above_the_position_is_replaced_before_it_matters(hedge_desk: Desk) -> None:
     desk = hedge_desk
-    desk.simulator.set_price("BTCUSDT", "66223.8")
+    desk.simulator.set_price("BTCUSDT", "66223.7")  # a market order pays 66223.8
     trio = opened(
         desk,
         [("67548.2", "0.090"), ("72846.1", None)],
@@ -123,14 +134,21 @@ def test_a_hedge_stop_above_the_position_is_replaced_before_it_matters(hedge_des
         protection="PRE_ARMED",
         part_targets=part_targets(("67548.2", "53")),
     )
+    (armed,) = trio.legs.filter(role="STOP_LOSS", form="QUANTITY")
+    assert armed.quantity == D("0.170")
     before = uncovered_ms(desk)
     desk.simulator.set_price("BTCUSDT", "67548.2")
-    worked(desk, trio, lambda: len(targets(desk)) == 1)
+    worked(desk, trio, lambda: len(targets(desk)) == 1 and trio.fills.count() == 2)
+    assert gross(trio, "PART_TARGET") == D("119.196")
     assert stops(desk) == [(D("59601.5"), None)]
+    cancelled = [entry.params.get("clientAlgoId") for entry in desk.requests("DELETE")]
+    assert armed.client_id in cancelled, "the one that was too large leaves by its id"
     desk.simulator.set_price("BTCUSDT", "59601.5")
     desk.carry_until(trio, "CLOSED")
     sold = [leg for leg in trio.legs.filter(role="STOP_LOSS") if leg.filled]
     assert [leg.filled for leg in sold] == [D("0.080")]
+    assert desk.simulator.position("BTCUSDT", side="LONG").is_flat
+    assert desk.simulator.position("BTCUSDT", side="SHORT").is_flat
     assert uncovered_ms(desk) == before, story(trio)
     assert trio.result == "STOP_LOSS"
     assert is_sound(desk, trio)
