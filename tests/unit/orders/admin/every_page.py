@@ -23,7 +23,7 @@ from accounts.models import SymbolSetting
 from orders.bulk import bulk_begin
 from orders.domain.enums import BulkVerb
 from orders.income import income_read
-from orders.models import RiskLimit
+from orders.models import DriftChoices, RiskLimit
 from tests.builders import Desk
 
 # Written by looking alone: who is signed in, and until when.
@@ -98,11 +98,14 @@ class World:
     @classmethod
     def made(cls, desk: Desk) -> World:
         asks = desk.placed(desk.a_trio())
+        desk.carry()  # its executions are booked
+        asks.refresh_from_db()
         asks.question_kind, asks.question_facts = "OTHER", {"text": "Leave it?"}
         asks.save()
         draft = desk.a_trio()
         SymbolSetting.objects.get_or_create(account=desk.account, symbol="BTCUSDT", defaults={"leverage": 5})
         RiskLimit.objects.create(account=desk.account, trios_open=1000)
+        DriftChoices.objects.create(account=desk.account, updated_by="somebody")
         income_read(desk.account)
         bulk_begin(BulkVerb.CANCEL, [draft.pk], by="somebody")
         from signals.files import file_made
