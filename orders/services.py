@@ -21,6 +21,7 @@ from orders.domain.errors import IllegalTransition, LimitBroken, RuleBroken, Tri
 from orders.domain.level_moves import (
     is_looser,
     level_check,
+    seen_check,
     standing_check,
 )
 from orders.domain.moments import moment_problem
@@ -310,14 +311,15 @@ def trio_place_again(*, trio_id: int, by: str) -> TrioOrder:
     return draft
 
 
-def trio_move(*, trio_id: int, role: Role, level: Decimal, by: str) -> LevelMove:
+def trio_move(*, trio_id: int, role: Role, level: Decimal, by: str, seen: Decimal | None = None) -> LevelMove:
     """Wish for another level of a trio's stop or target; the old order stays until one at the new level is acknowledged.
 
-    A later wish takes the place of one that is not fulfilled yet. Raises IllegalTransition when no level of this trio
-    can be moved now, RuleBroken when not to this one (with the nearest that can), TrioRefused when a stop that loses
-    more meets a switch or limit, as new risk does.
+    A later wish takes the place of one that is not fulfilled yet. ``seen``: where it was when a person was asked. Raises
+    IllegalTransition when no level of this trio can be moved now, RuleBroken when not to this one (with the nearest that
+    can), TrioRefused when it has gone elsewhere than was seen, or a stop that loses more meets a switch or limit, as new
+    risk does.
     """
-    return _level_wish(trio_id, role, lambda trio: level, by=by)
+    return _level_wish(trio_id, role, lambda trio: level, by=by, seen=seen)
 
 
 def trio_break_even(*, trio_id: int, by: str, offset_ticks: int = 0, of_trio: bool = False) -> LevelMove:
@@ -420,16 +422,24 @@ def _rest_cancelled(trio: TrioOrder, wish: EntryChangeWish, *, now: datetime) ->
     note(trio, "wish", text, at=now, by=by, verb="Cancel")
 
 
-def _level_wish(trio_id: int, role: Role, level_of: Callable[[TrioOrder], Decimal], *, by: str) -> LevelMove:
+def _level_wish(
+    trio_id: int,
+    role: Role,
+    level_of: Callable[[TrioOrder], Decimal],
+    *,
+    by: str,
+    seen: Decimal | None = None,
+) -> LevelMove:
     """Record a wish for the level that ``level_of`` says once the trio's row is locked."""
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
-        trio, seen = seen_now(trio_id, now)
-        standing_check(seen, role)
+        trio, stands = seen_now(trio_id, now)
+        standing_check(stands, role)
         level = shown(level_of(trio), trio.symbol.tick_size)  # as many decimals as the exchange takes
-        level_check(seen, role, level)
-        if is_looser(seen, role, level) and (refusal := risk_gates.new_risk_refusal(trio)):
+        level_check(stands, role, level)
+        seen_check(stands, role, level, seen)
+        if is_looser(stands, role, level) and (refusal := risk_gates.new_risk_refusal(trio)):
             raise TrioRefused(f"A stop-loss that risks more is new risk. {refusal}")
-        move = move_recorded(trio, role, level, before=seen.level(role), by=by, now=now)
+        move = move_recorded(trio, role, level, before=stands.level(role), by=by, now=now)
         job_queue.ring(jobs.advance, trio_id)
     return move
 

@@ -160,12 +160,14 @@ def protect_again(trio: TrioOrder, by: str) -> str:
     return f"{trio}: protected again at once."
 
 
-def move_stop(trio: TrioOrder, by: str, level: Decimal | str = "") -> str:
-    return _moved(trio, by, Role.STOP_LOSS, level)
+def move_stop(trio: TrioOrder, by: str, level: Decimal | str = "", shown: Decimal | str | None = None) -> str:
+    return _moved(trio, by, Role.STOP_LOSS, level, shown)
 
 
-def move_target(trio: TrioOrder, by: str, level: Decimal | str = "") -> str:
-    return _moved(trio, by, Role.TAKE_PROFIT, level)
+def move_target(
+    trio: TrioOrder, by: str, level: Decimal | str = "", shown: Decimal | str | None = None
+) -> str:
+    return _moved(trio, by, Role.TAKE_PROFIT, level, shown)
 
 
 def break_even(
@@ -316,10 +318,11 @@ def change_entry(
     )
 
 
-def _moved(trio: TrioOrder, by: str, role: Role, level: Decimal | str) -> str:
+def _moved(trio: TrioOrder, by: str, role: Role, level: Decimal | str, shown: Decimal | str | None) -> str:
     if not isinstance(level, Decimal):
         raise TrioRefused(f"Say where the {role.words} is to go. Nothing was moved.")
-    return _requested(trio, services.trio_move(trio_id=trio.pk, role=role, level=level, by=by))
+    move = services.trio_move(trio_id=trio.pk, role=role, level=level, by=by, seen=_amount(shown))
+    return _requested(trio, move)
 
 
 def _requested(trio: TrioOrder, move: LevelMove) -> str:
@@ -517,7 +520,7 @@ MOVE_STOP: Final = TrioAction(
     explanation=MAKE_BEFORE_BREAK,
     button="Move it",
     form=MoveStopForm,
-    carries="level",
+    carries="level shown",
 )
 BREAK_EVEN: Final = TrioAction(
     name="break_even",
@@ -585,7 +588,7 @@ MOVE_TARGET: Final = TrioAction(
     explanation=MAKE_BEFORE_BREAK,
     button="Move it",
     form=MoveTargetForm,
-    carries="level",
+    carries="level shown",
 )
 
 

@@ -276,16 +276,17 @@ class PlaceForm(ActionForm):
 
 
 class MoveForm(ActionForm):
-    """Asks for the new level of a stop or a target; it begins with the one that is agreed."""
+    """Asks for the new level of a stop or a target; it begins with the one that is agreed, and carries it as what was shown."""
 
     field: str
+    shown = forms.DecimalField(required=False, max_digits=38, decimal_places=16, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         trio = _trio_of(kwargs.get("object_id"))
         self.fields["level"] = _amount_field(self.field, required=True)
         if trio is not None:
-            self.fields["level"].initial = plain(getattr(trio, self.field))
+            self.fields["level"].initial = self.fields["shown"].initial = plain(getattr(trio, self.field))
 
 
 class MoveStopForm(MoveForm):

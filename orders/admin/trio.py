@@ -146,6 +146,7 @@ class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Bas
             "orders/trio_form.js",
             "orders/ticket.js",
             "orders/age.js",
+            "orders/live.js",
             "orders/chart.js",
             "orders/keys.js",
             "orders/template_save.js",
@@ -313,7 +314,19 @@ class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Bas
             raise Http404
         if not self.has_view_permission(request, trio):
             raise PermissionDenied("You may not see this trio.")
-        return JsonResponse(chart_of(trio))
+        return JsonResponse(chart_of(trio) | {"moves": self._moves(request, trio)})
+
+    def _moves(self, request: HttpRequest, trio: TrioOrder) -> dict[str, str]:
+        """Return where the question stands that moves a level, for those levels that this person may move now."""
+        if not self.has_move_permission(request):
+            return {}
+        offered = {"stop": "move_stop", "target": "move_target"}
+        verbs = self.verbs_for(trio)
+        return {
+            kind: reverse(f"admin:orders_trioorder_{verb}", args=[trio.pk])
+            for kind, verb in offered.items()
+            if verb in verbs
+        }
 
     def _statistics(self, request: HttpRequest) -> HttpResponseBase:
         return statistics(request, self.admin_site.each_context)
@@ -367,6 +380,7 @@ class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Bas
         )
         verbs = [
             {
+                "name": verb.action_name.removeprefix("orders_trioorder_").replace("_", "-"),
                 "title": verb.description,
                 "icon": verb.icon,
                 "variant": verb.variant.value,

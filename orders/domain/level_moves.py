@@ -9,7 +9,7 @@ from orders.domain.decision.amendments import position_to_come
 from orders.domain.decision.parts import is_spent
 from orders.domain.enums import Form, Protection, Role
 from orders.domain.enums import TrioState as S
-from orders.domain.errors import IllegalTransition, RuleBroken
+from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
 from orders.domain.fitting import lot_of
 from orders.domain.rounding import on_grid, plain, to_grid
 from orders.domain.snapshot import LegView, RequestStatus, TrioSnapshot
@@ -26,6 +26,22 @@ def is_looser(trio: TrioSnapshot, role: Role, level: Decimal) -> bool:
     if role is not Role.STOP_LOSS or agreed is None:
         return False
     return level < agreed if trio.spec.exit_side is Side.SELL else level > agreed
+
+
+def seen_check(trio: TrioSnapshot, role: Role, level: Decimal, seen: Decimal | None) -> None:
+    """Raise TrioRefused when the level has gone elsewhere since a person saw it, and this would take that back.
+
+    A stop that this moves nearer all the same may go: nobody is surprised by it, and one that trails would hardly ever stand still.
+    """
+    agreed = trio.level(role)
+    if seen is None or agreed is None or seen == agreed:
+        return
+    if role is Role.STOP_LOSS and not is_looser(trio, role, level):
+        return
+    raise TrioRefused(
+        f"The {role.words} is at {plain(agreed)} by now, not at {plain(seen)} as it was shown. Nothing was moved: look again, then "
+        "move it."
+    )
 
 
 def break_even_level(

@@ -12,6 +12,13 @@ MOVES: Final = "orders/domain/decision/moves.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
+        "a level that went elsewhere is not taken back unseen",
+        "P8",
+        "a line is dragged, or a level typed, beside a stop that somebody moved nearer meanwhile: it goes back, and more is at risk",
+        (Removal("orders/services.py", "        seen_check(stands, role, level, seen)\n", ""),),
+        (f"{MOVED}::test_a_level_that_went_elsewhere_since_it_was_shown_is_not_taken_back",),
+    ),
+    Guard(
         "a level is agreed when its order is acknowledged",
         "P4",
         "the old stop leaves for one that the exchange never took",

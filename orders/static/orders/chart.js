@@ -133,17 +133,65 @@
     return answer.json();
   };
 
+  // A line is taken hold of, carried and let go; what that means is for the page to say.
+  const drags = (host, { tick, to, end }) => {
+    const { canvas } = host;
+    let was = "";
+    const nearest = (y) =>
+      host.levels
+        .filter((level) => level.drags)
+        .map((level) => [Math.abs(host.chart.scales.y.getPixelForValue(Number(level.price)) - y), level])
+        .filter(([away]) => away <= 14)
+        .sort((one, other) => one[0] - other[0])[0];
+    canvas.addEventListener("pointerdown", (event) => {
+      const near = host.chart && tick() && nearest(event.offsetY);
+      if (!near) return;
+      host.held = near[1];
+      was = host.held.price;
+      canvas.setPointerCapture(event.pointerId);
+      event.preventDefault();
+    });
+    // A finger on a line carries it; elsewhere it scrolls the page.
+    canvas.addEventListener("touchstart", (event) => host.held && event.preventDefault(), { passive: false });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!host.held) {
+        canvas.style.cursor = host.chart && nearest(event.offsetY) ? "ns-resize" : "";
+        return;
+      }
+      const area = host.chart.chartArea;
+      const price = host.chart.scales.y.getValueForPixel(Math.min(area.bottom, Math.max(area.top, event.offsetY)));
+      if (price > 0) to(host.held, price);
+      host.chart.update("none");
+    });
+    const letGo = (ended) => () => {
+      if (!host.held) return;
+      const level = host.held;
+      host.held = null;
+      if (ended) end(level, was);
+      else to(level, Number(was));
+      host.chart.update("none");
+    };
+    canvas.addEventListener("pointerup", letGo(true));
+    canvas.addEventListener("pointercancel", letGo(false));
+  };
+
   // --- a trio's own page ---
   window.addEventListener("load", () => {
     const place = document.getElementById("trio-chart");
     if (!place || !window.Chart) return;
-    const host = { canvas: place.querySelector("canvas"), levels: [] };
+    const canvas = place.querySelector("canvas");
+    const host = { canvas, levels: [] };
+    let tick = "";
+    let moves = {};
     const said = place.querySelector(".chart-said");
     const show = async () => {
       let again = 5000;
       try {
         const data = await ask(place.dataset.url);
-        host.levels = data.levels;
+        if (host.held) throw new Error("a line is held"); // it is not drawn anew under the hand
+        tick = data.tick;
+        moves = data.moves;
+        host.levels = data.levels.map((level) => ({ ...level, drags: Boolean(tick && moves[level.kind]) }));
         draw(host, data);
         const names = data.levels.map((level) => `${level.name} ${level.price}`).join(", ");
         host.canvas.setAttribute("aria-label", `Prices in bars of ${data.timeframe}, with ${names}; ${data.fills.length} executions`);
@@ -152,13 +200,32 @@
           : data.read
             ? "The exchange shows no bars of this time."
             : "The exchange has not shown its bars yet: they are asked for again.";
+        if (host.levels.some((level) => level.drags)) said.textContent += " Drag a line with ↕: it asks before anything is moved.";
         place.dataset.drawn = "yes";
         if (!data.live && data.read) again = 0;
       } catch (error) {
-        said.textContent = "The picture could not be refreshed: the back office does not answer.";
+        if (!host.held) said.textContent = "The picture could not be refreshed: the back office does not answer.";
       }
       if (again) setTimeout(() => (document.hidden ? setTimeout(show, again) : show()), again);
     };
+    // A line that is let go asks by the verb's own question; the person confirms it there, or types another level.
+    const asks = async (kind, price) => {
+      const content = document.getElementById("modal-content");
+      await window.htmx.ajax("GET", moves[kind], { target: content, select: "#dialog", swap: "innerHTML" });
+      const level = content.querySelector("[name=level]");
+      if (!level) return; // it was refused, and that is said
+      level.value = price;
+      window.Alpine.$data(document.documentElement).openModal = true;
+    };
+    drags(host, {
+      tick: () => tick,
+      to: (level, price) => (level.price = onTick(price, tick)),
+      end: (level, was) => {
+        const price = level.price;
+        level.price = was; // where it is until the exchange has it
+        if (price !== was) asks(level.kind, price);
+      },
+    });
     show();
     new MutationObserver(() => {
       host.text = "";
@@ -176,7 +243,6 @@
     const FIELDS = { entry: ["price", "Entry"], stop: ["stop_loss", "Stop-loss"], target: ["take_profit", "Take-profit"] };
     let data = null;
     let known = "";
-    let dragged = false;
     // What the server understood is beside the field; a plain number is one already.
     const understood = (field) => {
       const input = form.elements.namedItem(field);
@@ -197,7 +263,7 @@
       return found;
     };
     const show = () => {
-      if (!data || dragged) return;
+      if (!data || host.held) return;
       const now = levels();
       const was = JSON.stringify(host.levels);
       if (JSON.stringify(now) === was && host.chart) return;
@@ -212,7 +278,7 @@
       if (account && symbol) {
         try {
           const fresh = await ask(`${place.dataset.url}?account=${encodeURIComponent(account)}&symbol=${encodeURIComponent(symbol)}`);
-          if (!dragged) {
+          if (!host.held) {
             if (known !== `${account} ${symbol}`) host.levels = [];
             known = `${account} ${symbol}`;
             data = fresh;
@@ -234,34 +300,7 @@
       level.price = input.value;
       input.dispatchEvent(new Event("input", { bubbles: true }));
     };
-    canvas.addEventListener("pointerdown", (event) => {
-      if (!host.chart || !data || !data.tick) return;
-      const y = event.offsetY;
-      const near = host.levels
-        .filter((level) => level.drags)
-        .map((level) => [Math.abs(host.chart.scales.y.getPixelForValue(Number(level.price)) - y), level])
-        .sort((one, other) => one[0] - other[0])[0];
-      if (!near || near[0] > 14) return;
-      dragged = true;
-      host.held = near[1];
-      canvas.setPointerCapture(event.pointerId);
-      event.preventDefault();
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      if (!dragged) return;
-      const area = host.chart.chartArea;
-      const price = host.chart.scales.y.getValueForPixel(Math.min(area.bottom, Math.max(area.top, event.offsetY)));
-      if (price > 0) put(host.held, price);
-      host.chart.update("none");
-    });
-    const drop = () => {
-      if (!dragged) return;
-      dragged = false;
-      host.held = null;
-      host.chart.update("none");
-    };
-    canvas.addEventListener("pointerup", drop);
-    canvas.addEventListener("pointercancel", drop);
+    drags(host, { tick: () => data && data.tick, to: put, end: () => {} });
     form.addEventListener("keydown", (event) => {
       const step = { ArrowUp: 1, ArrowDown: -1 }[event.key];
       const level = step && data && data.tick && levels().find((one) => one.drags && one.field === event.target.name);

@@ -63,7 +63,8 @@ window.addEventListener("load", () => {
   });
   document.addEventListener("keydown", (event) => {
     const at = event.target;
-    const writes = at.closest && at.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable], .select2-container");
+    const goes = (event.key === "/" || event.key === "?") && at.matches && at.matches("select"); // nothing is chosen by these
+    const writes = !goes && at.closest && at.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable], .select2-container");
     if (event.key === "Escape" && writes && !document.querySelector(".select2-container--open") && !dialog.open) {
       at.blur();
       return;

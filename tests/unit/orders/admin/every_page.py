@@ -98,6 +98,8 @@ class World:
     @classmethod
     def made(cls, desk: Desk) -> World:
         asks = desk.placed(desk.a_trio())
+        desk.carry()  # its executions are booked
+        asks.refresh_from_db()
         asks.question_kind, asks.question_facts = "OTHER", {"text": "Leave it?"}
         asks.save()
         draft = desk.a_trio()

@@ -245,6 +245,25 @@ def test_a_level_that_cannot_be_is_refused_with_the_nearest_that_can(
     assert trio.level_moves.count() == 0
 
 
+def test_a_level_that_went_elsewhere_since_it_was_shown_is_not_taken_back(desk: Desk) -> None:
+    # Given a stop at 95000 and a target at 110000, shown elsewhere to somebody a while ago
+    trio = opened(desk)
+    for role, seen, level in (
+        (Role.STOP_LOSS, D("94000"), D("94500")),  # nearer than was seen, and farther than it is
+        (Role.STOP_LOSS, D("96000"), D("94000")),
+        (Role.TAKE_PROFIT, D("109000"), D("108000")),
+    ):
+        with pytest.raises(TrioRefused, match=f"by now, not at {seen} as it was shown"):
+            services.trio_move(trio_id=trio.pk, role=role, level=level, by="test", seen=seen)
+    assert not LevelMove.objects.exists()
+
+    # Then what was seen where it is may go anywhere, and a stop may come nearer all the same
+    services.trio_move(trio_id=trio.pk, role=Role.TAKE_PROFIT, level=D("108000"), by="test", seen=D("110000"))
+    services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("94000"), by="test", seen=D("95000"))
+    services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test", seen=D("94000"))
+    assert LevelMove.objects.count() == 3
+
+
 def test_a_mark_price_of_long_ago_holds_up_no_move(desk: Desk) -> None:
     # Given a mark price from when the market was below the wished stop, and no price since
     trio = opened(desk)
