@@ -6,6 +6,7 @@ Each figure is of one asset; assets are never added up. A figure that is not kno
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
@@ -52,6 +53,9 @@ OPEN_MAX: Final = 500  # trios that are worked out; the list has them all
 CURVE_DAYS: Final = 30
 CALLS_LOOKED_AT: Final = 5000  # the newest, among which refusals are looked for
 ACCOUNTS_READ_MAX: Final = 30
+FOREVER_MS: Final = 2**62
+PAST_SECONDS: Final = 60.0
+_past: Final[dict[tuple[object, ...], tuple[float, list[Any]]]] = {}  # since when, by what was asked
 
 # What executions brought and cost, and what was allotted of the account's income, day by day in a zone.
 NET_BY_DAY: Final = """
@@ -60,16 +64,16 @@ NET_BY_DAY: Final = """
         SELECT fill.account_id, fill.time_ts AS at, symbol.margin_asset AS asset, fill.realized_pnl AS amount
         FROM orders_fill fill JOIN orders_trioorder trio ON trio.id = fill.trio_id
         JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
-        WHERE fill.account_id = ANY (%(accounts)s) AND fill.time_ts >= %(since)s AND fill.realized_pnl <> 0
+        WHERE fill.account_id = ANY (%(accounts)s) AND fill.time_ts BETWEEN %(since)s AND %(until)s AND fill.realized_pnl <> 0
         UNION ALL
         SELECT fill.account_id, fill.time_ts, coalesce(nullif(fill.commission_asset, ''), symbol.margin_asset), -fill.commission
         FROM orders_fill fill JOIN orders_trioorder trio ON trio.id = fill.trio_id
         JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
-        WHERE fill.account_id = ANY (%(accounts)s) AND fill.time_ts >= %(since)s AND fill.commission <> 0
+        WHERE fill.account_id = ANY (%(accounts)s) AND fill.time_ts BETWEEN %(since)s AND %(until)s AND fill.commission <> 0
         UNION ALL
         SELECT line.account_id, line.time_ts, line.asset, share.amount
         FROM orders_income line JOIN orders_incomeshare share ON share.income_id = line.id
-        WHERE line.account_id = ANY (%(accounts)s) AND line.time_ts >= %(since)s
+        WHERE line.account_id = ANY (%(accounts)s) AND line.time_ts BETWEEN %(since)s AND %(until)s
     ) part JOIN accounts_exchangeaccount account ON account.id = part.account_id GROUP BY 1, 2, 3
 """
 TRANSFERS: Final = """
@@ -504,9 +508,11 @@ def net_by_asset(accounts: Collection[int], *, now: datetime, zone: tzinfo) -> l
     today = now.astimezone(zone).date()
     days = [today - timedelta(days=back) for back in range(CURVE_DAYS - 1, -1, -1)]
     begins = datetime.combine(days[0], datetime.min.time(), tzinfo=zone)
-    values: dict[str, Any] = {"accounts": list(accounts), "since": to_ms(begins), "zone": zone_name(zone)}
+    midnight = to_ms(datetime.combine(today, datetime.min.time(), tzinfo=zone))
+    values: dict[str, Any] = {"accounts": sorted(accounts), "since": to_ms(begins), "zone": zone_name(zone)}
     nets: dict[tuple[str, str], dict[date, Decimal]] = {}
-    for environment, asset, day, amount in _rows(NET_BY_DAY, values):
+    rows = _rows(NET_BY_DAY, values | {"since": midnight, "until": FOREVER_MS})
+    for environment, asset, day, amount in [*_past_days(values | {"until": midnight - 1}), *rows]:
         nets.setdefault((environment, asset), {})[day] = amount
     transfers = {(environment, asset): amount for environment, asset, amount in _rows(TRANSFERS, values)}
     found = []
@@ -525,6 +531,18 @@ def net_by_asset(accounts: Collection[int], *, now: datetime, zone: tzinfo) -> l
             )
         )
     return found
+
+
+def _past_days(values: Mapping[str, Any]) -> list[Any]:
+    """Return what the days before today brought. They change seldom: a page that refreshes itself reads them once a minute."""
+    key = (*values["accounts"], values["until"], values["zone"])
+    now = time.monotonic()
+    kept = _past.get(key)
+    if kept is None or now - kept[0] >= PAST_SECONDS:
+        for old in [old for old, (since, _) in _past.items() if now - since >= PAST_SECONDS]:
+            _past.pop(old, None)
+        kept = _past[key] = (now, _rows(NET_BY_DAY, values))
+    return kept[1]
 
 
 def _rows(sql: str, values: Mapping[str, Any]) -> list[Any]:

@@ -30,7 +30,7 @@ from orders import selectors
 from orders.admin import trio_page
 from orders.admin.actions import TrioActions
 from orders.admin.forms import TrioOrderForm
-from orders.admin.panic import panic, progress
+from orders.admin.panic import panic, progress, release
 from orders.admin.proof import day_sheet, trio_sheet
 from orders.admin.remarks import RemarksAdmin
 from orders.admin.spreadsheet import csv_answer, xlsx_answer
@@ -54,6 +54,7 @@ from orders.admin.trio_list import (
     exported,
     figures_put,
     searched,
+    sorted_cheaply,
 )
 from orders.badges import SIDE_COLOURS, STATE_COLOURS, age, result_colour
 from orders.desk import OpenTrio
@@ -163,6 +164,9 @@ class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Bas
 
         class WithResults(usual):  # type: ignore[misc, valid-type]
             result_list: list[Any]
+
+            def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+                return sorted_cheaply(super().get_queryset(request, exclude_parameters))
 
             def get_results(self, request: HttpRequest) -> None:
                 super().get_results(request)
@@ -289,6 +293,7 @@ class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Bas
                 self.admin_site.admin_view(self._panic_progress),
                 name="orders_panic_progress",
             ),
+            path("panic/release/", self.admin_site.admin_view(release), name="orders_panic_release"),
         ]
         own = [live, chart, *exports, stats, *sheets, *panics]
         return [*own, *self.ticket_urls(), *self.templates_urls(), *self.remarks_urls(), *super().get_urls()]
