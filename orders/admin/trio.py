@@ -164,11 +164,11 @@ class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Bas
 
         class WithResults(usual):  # type: ignore[misc, valid-type]
             result_list: list[Any]
-
-            def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-                return sorted_cheaply(super().get_queryset(request, exclude_parameters))
+            queryset: QuerySet[Any]
 
             def get_results(self, request: HttpRequest) -> None:
+                # Of what is shown alone: a file, or a verb on all, has every trio that fits.
+                self.queryset = sorted_cheaply(self.queryset)
                 super().get_results(request)
                 self.result_list = list(self.result_list)
                 figures_put(self.result_list)

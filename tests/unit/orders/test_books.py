@@ -1,6 +1,6 @@
 """The books of many trios against the exchange's own ledger, asset by asset, to the last digit.
 
-How many: ``BOOKS_TRIOS`` in the environment (``make books TRIOS=500``). Long and short, market and limit, part closes, funding,
+How many: ``BOOKS_TRIOS`` in the environment (``make books``). Long and short, market and limit, part closes, funding,
 losses and gains, fees in USDT on one account and in BNB on another; the exchange's ledger is read from the simulator itself.
 """
 
