@@ -15,7 +15,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import connection
-from django.db.models import prefetch_related_objects
+from django.db.models import Subquery, prefetch_related_objects
 
 from accounts.leverage_brackets import brackets_of
 from accounts.models import ExchangeAccount, LeverageBrackets
@@ -112,6 +112,7 @@ class OpenTrio:
     stop_distance: Decimal | None
     target_distance: Decimal | None
     standing: Standing | None
+    converted: NetConverted | None = None  # of one that paid fees in other assets
 
     @property
     def is_unprotected(self) -> bool:
@@ -153,7 +154,7 @@ def open_trios(trios: Iterable[TrioOrder] | None = None) -> list[OpenTrio]:
         for trio in found
         if any(part.asset != trio.symbol.margin_asset for part in results.get(trio.pk, ()))
     ]
-    converted = net_converted(foreign)  # only of those that paid in another asset
+    converted = net_converted(foreign, results)  # only of those that paid in another asset
     return [_open(trio, results.get(trio.pk, ()), converted.get(trio.pk)) for trio in found]
 
 
@@ -188,6 +189,7 @@ def _open(trio: TrioOrder, parts: tuple[NetPnl, ...], converted: NetConverted | 
         at_target=at_target,
         even=even,
         standing=standing,
+        converted=converted,
         stop_distance=None if mark is None or not trio.stop_loss else distance_percent(mark, trio.stop_loss),
         target_distance=None
         if mark is None or not trio.take_profit
@@ -333,12 +335,14 @@ def exposure(positions: Positions) -> tuple[list[Exposure], list[Exposure]]:
     return exposure_by_symbol(positions.holdings), exposure_by_account(positions.holdings)
 
 
-def accounts_funds(positions: Positions) -> list[AccountFunds]:
+def accounts_funds(
+    positions: Positions, everyone: Iterable[ExchangeAccount] | None = None
+) -> list[AccountFunds]:
     """Return what each active account has, as last read, with what is open in it. Asks the exchange seldom, and never waits long."""
     held = {slot.account_id for slot in positions.slots}
     accounts = [
         account
-        for account in ExchangeAccount.objects.order_by("name")
+        for account in (ExchangeAccount.objects.order_by("name") if everyone is None else everyone)
         if account.is_active or account.pk in held
     ]
     accounts.sort(key=lambda account: account.pk not in held)  # those that hold something first
@@ -578,8 +582,8 @@ def refusals(limit: int) -> list[Refused]:
         Refused(trio.ended_at or trio.updated_at, trio.pk, f"{trio.side} {trio.symbol.symbol}", trio.reason)
         for trio in ended.select_related("symbol")[:limit]
     ]
-    newest = Outcome.objects.order_by("-id").values_list("pk", flat=True)[:1]
-    calls = Outcome.objects.filter(verdict=Verdict.REFUSED, pk__gt=(newest.first() or 0) - CALLS_LOOKED_AT)
+    newest = Outcome.objects.order_by("-id").values("pk")[:1]
+    calls = Outcome.objects.filter(verdict=Verdict.REFUSED, pk__gt=Subquery(newest) - CALLS_LOOKED_AT)
     for outcome in calls.select_related("request__leg").order_by("-id")[:limit]:
         words = Role(outcome.request.leg.role).words
         found.append(

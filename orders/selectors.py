@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -221,11 +221,14 @@ class NetConverted:
         return f"Together {signed(self.net)} {self.asset}, fees in other assets converted at what they were worth when paid."
 
 
-def net_converted(trio_ids: Collection[int]) -> dict[int, NetConverted]:
-    """Return the converted net of those of these trios that paid fees in other assets."""
+def net_converted(
+    trio_ids: Collection[int], parts: Mapping[int, tuple[NetPnl, ...]] | None = None
+) -> dict[int, NetConverted]:
+    """Return the converted net of those of these trios that paid fees in other assets. ``parts``: their ``net_pnl``, if known."""
     if not trio_ids:
         return {}
-    parts = net_pnl(trio_ids)
+    if parts is None:
+        parts = net_pnl(trio_ids)
     with connection.cursor() as cursor:
         cursor.execute(CONVERTED, [list(trio_ids)])
         rows = cursor.fetchall()

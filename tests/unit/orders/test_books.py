@@ -33,7 +33,7 @@ from orders.results import Wanted, trades_wanted
 from simulator import Simulator
 from simulator.engine.records import Income
 from simulator.transport import InProcessAdapter
-from tests.builders import Desk, story, the, until
+from tests.builders import Desk, due_ids, story, the, until
 from tests.unit.orders.operators import a_superuser
 
 TRIOS: Final = int(os.environ.get("BOOKS_TRIOS", "40"))
@@ -118,12 +118,21 @@ def drafts(desk: Desk, market: Simulator, chance: random.Random) -> list[TrioOrd
     return made
 
 
+def work(desks: list[Desk]) -> None:
+    """Do what a runworker does in one pass over all accounts: nothing waits while another account is carried."""
+    for desk in desks:
+        desk.hear()
+    for trio_id in due_ids():
+        for desk in desks:
+            desk.beat()
+        desks[0].service.advance(trio_id)
+
+
 def carried(desks: list[Desk], trios: list[TrioOrder], state: str) -> None:
     """Work on until all of these are in a state."""
 
     def there() -> bool:
-        for desk in desks:
-            desk.carry()
+        work(desks)
         return not TrioOrder.objects.filter(pk__in=[trio.pk for trio in trios]).exclude(state=state).exists()
 
     until(
@@ -160,6 +169,8 @@ def lived(desks: list[Desk], market: Simulator, chance: random.Random) -> list[T
                 trio.side, trio.price, trio.entry_type = last.side, last.price, last.entry_type
                 trio.stop_loss, trio.take_profit = last.stop_loss, last.take_profit
                 trio.save()
+    for desk in desks:
+        desk.beat()
     for result in services.trios_queue([trio.pk for trio in trios], by="books"):
         assert result.error is None, result.error
     carried(desks, trios, "OPEN")
@@ -168,10 +179,10 @@ def lived(desks: list[Desk], market: Simulator, chance: random.Random) -> list[T
             services.trio_close_part(trio_id=trio.pk, quantity=trio.quantity / 3, by="books")
     until(
         lambda: (
-            [desk.carry() for desk in desks]
-            and not TrioOrder.objects.filter(pk__in=[t.pk for t in trios], size_changes__end="").exists()
+            work(desks)
+            or not TrioOrder.objects.filter(pk__in=[t.pk for t in trios], size_changes__end="").exists()
         ),
-        seconds=60,
+        seconds=120,
     )
     if chance.random() < 0.8:
         market.advance_market(EIGHT_HOURS_MS)
