@@ -32,11 +32,14 @@ REQUESTS ?= 12000
 LOAD ?= all
 LOAD_ARGS ?=
 
+# The books: of how many trios.
+BOOKS ?= 500
+
 # The benchmarks: which ones, and at full size.
 BENCH ?=
 FULL ?= 0
 
-.PHONY: help setup demo run test test-fast check guards crash soak load fuzz contract contract-env bench lint format lock clean
+.PHONY: help setup demo run test test-fast check guards crash soak load books fuzz contract contract-env bench lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -72,6 +75,9 @@ soak: setup ## live thousands of trios among faults and kills, judge by the exch
 
 load: setup ## run a desk under load, judge by the exchange; LOAD=shared-address|ban|bulk|dead-keys|stopped-servers, LOAD_ARGS=…
 	@$(BIN)/python -m tests.load $(LOAD) $(LOAD_ARGS)
+
+books: setup ## compare the books of many trios with the exchange's ledger, to the last digit; BOOKS=n
+	@BOOKS_TRIOS=$(BOOKS) $(BIN)/python -m pytest -q -n 0 tests/unit/orders/test_books.py
 
 fuzz: setup ## type nonsense into every address and field of the web; REQUESTS=n, SEED=n
 	@FUZZ_REQUESTS=$(REQUESTS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -q -n 0 tests/unit/orders/admin/test_fuzz.py

@@ -97,6 +97,7 @@ class ExchangeAccountAdmin(DialogActions, AccountBase):
     list_filter = (ArchivedFilter, "environment", "is_active", "position_mode")
     search_fields = ("name", "key_fingerprint")
     inlines = (WantedSettingInline,)
+    change_form_before_template = "admin/accounts/exchangeaccount/before.html"
     actions_detail: ClassVar = [
         "test",
         "replace_credentials",

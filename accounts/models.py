@@ -86,6 +86,9 @@ class ExchangeAccount(models.Model):
     restriction_code = models.IntegerField(default=0, editable=False)
     restriction_text = models.TextField(blank=True, editable=False)
     restricted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # A panic closed what was open here; nothing new is opened until a person releases it.
+    held_at = models.DateTimeField("held since", null=True, blank=True, editable=False)
+    held_by = models.CharField(max_length=150, blank=True, editable=False)
     archived_at = models.DateTimeField("archived since", null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

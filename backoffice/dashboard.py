@@ -70,7 +70,7 @@ def _desk(request: HttpRequest) -> dict[str, Any]:
     context["worker_late"] = context["worker_alive"] and all(beat["late"] for beat in context["heartbeats"])
     if may_see:
         context |= _money()
-    if context["may_add_trio"] and not TrioOrder.objects.exists():
+    if context["may_add_trio"] and not context.get("alive") and not TrioOrder.objects.exists():
         context["steps"] = _first_steps(worker_alive=context["worker_alive"])
     if request.user.has_perm("signals.view_strategy"):
         context["faulty"] = list(Strategy.objects.exclude(fault="")[:ROWS])
@@ -83,10 +83,12 @@ def _money() -> dict[str, Any]:
     for row in alive[:ROWS]:
         _count_gap(row.trio)
     positions = desk.positions_held()
-    funds = desk.accounts_funds(positions)
+    everyone = list(ExchangeAccount.objects.order_by("name"))
+    funds = desk.accounts_funds(positions, everyone)
     by_symbol, by_account = desk.exposure(positions)
-    accounts = list(ExchangeAccount.objects.values_list("pk", flat=True))
-    earned = desk.net_by_asset(accounts, now=timezone.now(), zone=timezone.get_current_timezone())
+    earned = desk.net_by_asset(
+        [account.pk for account in everyone], now=timezone.now(), zone=timezone.get_current_timezone()
+    )
     return {
         "trio_states": trio_states(),
         "asking": list(selectors.trios_asking()[:ROWS]),

@@ -22,6 +22,8 @@ ALL: Final = (
     "scale",
     "queueing",
     "signals",
+    "million",
+    "preview",
     "replay",
     "client",
     "budget",

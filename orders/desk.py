@@ -6,6 +6,7 @@ Each figure is of one asset; assets are never added up. A figure that is not kno
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
@@ -14,7 +15,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import connection
-from django.db.models import prefetch_related_objects
+from django.db.models import Subquery, prefetch_related_objects
 
 from accounts.leverage_brackets import brackets_of
 from accounts.models import ExchangeAccount, LeverageBrackets
@@ -52,6 +53,9 @@ OPEN_MAX: Final = 500  # trios that are worked out; the list has them all
 CURVE_DAYS: Final = 30
 CALLS_LOOKED_AT: Final = 5000  # the newest, among which refusals are looked for
 ACCOUNTS_READ_MAX: Final = 30
+FOREVER_MS: Final = 2**62
+PAST_SECONDS: Final = 60.0
+_past: Final[dict[tuple[object, ...], tuple[float, list[Any]]]] = {}  # since when, by what was asked
 
 # What executions brought and cost, and what was allotted of the account's income, day by day in a zone.
 NET_BY_DAY: Final = """
@@ -60,16 +64,16 @@ NET_BY_DAY: Final = """
         SELECT fill.account_id, fill.time_ts AS at, symbol.margin_asset AS asset, fill.realized_pnl AS amount
         FROM orders_fill fill JOIN orders_trioorder trio ON trio.id = fill.trio_id
         JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
-        WHERE fill.account_id = ANY (%(accounts)s) AND fill.time_ts >= %(since)s AND fill.realized_pnl <> 0
+        WHERE fill.account_id = ANY (%(accounts)s) AND fill.time_ts BETWEEN %(since)s AND %(until)s AND fill.realized_pnl <> 0
         UNION ALL
         SELECT fill.account_id, fill.time_ts, coalesce(nullif(fill.commission_asset, ''), symbol.margin_asset), -fill.commission
         FROM orders_fill fill JOIN orders_trioorder trio ON trio.id = fill.trio_id
         JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
-        WHERE fill.account_id = ANY (%(accounts)s) AND fill.time_ts >= %(since)s AND fill.commission <> 0
+        WHERE fill.account_id = ANY (%(accounts)s) AND fill.time_ts BETWEEN %(since)s AND %(until)s AND fill.commission <> 0
         UNION ALL
         SELECT line.account_id, line.time_ts, line.asset, share.amount
         FROM orders_income line JOIN orders_incomeshare share ON share.income_id = line.id
-        WHERE line.account_id = ANY (%(accounts)s) AND line.time_ts >= %(since)s
+        WHERE line.account_id = ANY (%(accounts)s) AND line.time_ts BETWEEN %(since)s AND %(until)s
     ) part JOIN accounts_exchangeaccount account ON account.id = part.account_id GROUP BY 1, 2, 3
 """
 TRANSFERS: Final = """
@@ -108,6 +112,7 @@ class OpenTrio:
     stop_distance: Decimal | None
     target_distance: Decimal | None
     standing: Standing | None
+    converted: NetConverted | None = None  # of one that paid fees in other assets
 
     @property
     def is_unprotected(self) -> bool:
@@ -149,7 +154,7 @@ def open_trios(trios: Iterable[TrioOrder] | None = None) -> list[OpenTrio]:
         for trio in found
         if any(part.asset != trio.symbol.margin_asset for part in results.get(trio.pk, ()))
     ]
-    converted = net_converted(foreign)  # only of those that paid in another asset
+    converted = net_converted(foreign, results)  # only of those that paid in another asset
     return [_open(trio, results.get(trio.pk, ()), converted.get(trio.pk)) for trio in found]
 
 
@@ -184,6 +189,7 @@ def _open(trio: TrioOrder, parts: tuple[NetPnl, ...], converted: NetConverted | 
         at_target=at_target,
         even=even,
         standing=standing,
+        converted=converted,
         stop_distance=None if mark is None or not trio.stop_loss else distance_percent(mark, trio.stop_loss),
         target_distance=None
         if mark is None or not trio.take_profit
@@ -329,12 +335,14 @@ def exposure(positions: Positions) -> tuple[list[Exposure], list[Exposure]]:
     return exposure_by_symbol(positions.holdings), exposure_by_account(positions.holdings)
 
 
-def accounts_funds(positions: Positions) -> list[AccountFunds]:
+def accounts_funds(
+    positions: Positions, everyone: Iterable[ExchangeAccount] | None = None
+) -> list[AccountFunds]:
     """Return what each active account has, as last read, with what is open in it. Asks the exchange seldom, and never waits long."""
     held = {slot.account_id for slot in positions.slots}
     accounts = [
         account
-        for account in ExchangeAccount.objects.order_by("name")
+        for account in (ExchangeAccount.objects.order_by("name") if everyone is None else everyone)
         if account.is_active or account.pk in held
     ]
     accounts.sort(key=lambda account: account.pk not in held)  # those that hold something first
@@ -504,9 +512,11 @@ def net_by_asset(accounts: Collection[int], *, now: datetime, zone: tzinfo) -> l
     today = now.astimezone(zone).date()
     days = [today - timedelta(days=back) for back in range(CURVE_DAYS - 1, -1, -1)]
     begins = datetime.combine(days[0], datetime.min.time(), tzinfo=zone)
-    values: dict[str, Any] = {"accounts": list(accounts), "since": to_ms(begins), "zone": zone_name(zone)}
+    midnight = to_ms(datetime.combine(today, datetime.min.time(), tzinfo=zone))
+    values: dict[str, Any] = {"accounts": sorted(accounts), "since": to_ms(begins), "zone": zone_name(zone)}
     nets: dict[tuple[str, str], dict[date, Decimal]] = {}
-    for environment, asset, day, amount in _rows(NET_BY_DAY, values):
+    rows = _rows(NET_BY_DAY, values | {"since": midnight, "until": FOREVER_MS})
+    for environment, asset, day, amount in [*_past_days(values | {"until": midnight - 1}), *rows]:
         nets.setdefault((environment, asset), {})[day] = amount
     transfers = {(environment, asset): amount for environment, asset, amount in _rows(TRANSFERS, values)}
     found = []
@@ -525,6 +535,18 @@ def net_by_asset(accounts: Collection[int], *, now: datetime, zone: tzinfo) -> l
             )
         )
     return found
+
+
+def _past_days(values: Mapping[str, Any]) -> list[Any]:
+    """Return what the days before today brought. They change seldom: a page that refreshes itself reads them once a minute."""
+    key = (*values["accounts"], values["until"], values["zone"])
+    now = time.monotonic()
+    kept = _past.get(key)
+    if kept is None or now - kept[0] >= PAST_SECONDS:
+        for old in [old for old, (since, _) in _past.items() if now - since >= PAST_SECONDS]:
+            _past.pop(old, None)
+        kept = _past[key] = (now, _rows(NET_BY_DAY, values))
+    return kept[1]
 
 
 def _rows(sql: str, values: Mapping[str, Any]) -> list[Any]:
@@ -560,8 +582,8 @@ def refusals(limit: int) -> list[Refused]:
         Refused(trio.ended_at or trio.updated_at, trio.pk, f"{trio.side} {trio.symbol.symbol}", trio.reason)
         for trio in ended.select_related("symbol")[:limit]
     ]
-    newest = Outcome.objects.order_by("-id").values_list("pk", flat=True)[:1]
-    calls = Outcome.objects.filter(verdict=Verdict.REFUSED, pk__gt=(newest.first() or 0) - CALLS_LOOKED_AT)
+    newest = Outcome.objects.order_by("-id").values("pk")[:1]
+    calls = Outcome.objects.filter(verdict=Verdict.REFUSED, pk__gt=Subquery(newest) - CALLS_LOOKED_AT)
     for outcome in calls.select_related("request__leg").order_by("-id")[:limit]:
         words = Role(outcome.request.leg.role).words
         found.append(

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
+from accounts.hold import hold_sentence
 from accounts.models import Environment
 from accounts.position_modes import change_sentence
 from accounts.restrictions import restriction_sentence
@@ -40,6 +41,8 @@ def new_risk_refusal(
     account = trio.account
     if not account.is_active:
         return f"The account {account.name} is switched off: activate it, or choose another."
+    if account.held_at is not None:
+        return hold_sentence(account)
     if not account.can_trade:
         return f"The exchange does not let {account.name} trade. Look at the account in the exchange's app."
     if account.environment == Environment.LIVE and not settings.ALLOW_LIVE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -26,6 +26,10 @@ from orders.models import Clock, Fill, Leg, Slot, TrioOrder, Watch
 WATCH_SILENT_FOR: Final = timedelta(seconds=10)
 RESTING_NOW: Final = tuple(state.value for state in LegState if state.is_live)
 ENDED: Final = tuple(sorted(state.value for state in ENDS))
+# Named and not excluded: an index finds the few that live among a million that have ended.
+LIVING_STATES: Final = tuple(
+    state.value for state in TrioState if not state.is_end and state is not TrioState.DRAFT
+)
 # The accounts that share an address, and the symbols on which a trio of theirs lives. One that cannot be reached
 # costs nothing, so it stretches nobody's intervals.
 LIVING = """
@@ -98,7 +102,7 @@ def trios_listed() -> QuerySet[TrioOrder]:
 
 def trios_alive() -> QuerySet[TrioOrder]:
     """Return trios that were placed and have not ended, questions first."""
-    alive = trios_listed().exclude(state__in=(TrioState.DRAFT, *ENDED))
+    alive = trios_listed().filter(state__in=LIVING_STATES)
     return alive.order_by(Case(When(question_kind="", then=1), default=0), "-id")
 
 
@@ -109,7 +113,7 @@ def trios_asking() -> QuerySet[TrioOrder]:
 
 def trios_on(account_id: int) -> QuerySet[TrioOrder]:
     """Return the trios that are placed on an account, or wait to be, and have not ended."""
-    return TrioOrder.objects.filter(account=account_id).exclude(state__in=[*ENDED, TrioState.DRAFT])
+    return TrioOrder.objects.filter(account=account_id, state__in=LIVING_STATES)
 
 
 def positions_on(account_id: int) -> QuerySet[Slot]:
@@ -217,11 +221,14 @@ class NetConverted:
         return f"Together {signed(self.net)} {self.asset}, fees in other assets converted at what they were worth when paid."
 
 
-def net_converted(trio_ids: Collection[int]) -> dict[int, NetConverted]:
-    """Return the converted net of those of these trios that paid fees in other assets."""
+def net_converted(
+    trio_ids: Collection[int], parts: Mapping[int, tuple[NetPnl, ...]] | None = None
+) -> dict[int, NetConverted]:
+    """Return the converted net of those of these trios that paid fees in other assets. ``parts``: their ``net_pnl``, if known."""
     if not trio_ids:
         return {}
-    parts = net_pnl(trio_ids)
+    if parts is None:
+        parts = net_pnl(trio_ids)
     with connection.cursor() as cursor:
         cursor.execute(CONVERTED, [list(trio_ids)])
         rows = cursor.fetchall()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import URLPattern, path
 from django.utils.html import format_html_join
 from unfold.decorators import display
 
 from orders.admin import columns
+from orders.admin.account_days import days_page
 from orders.admin.read_only import ReadOnlyAdmin
 from orders.domain.rounding import signed
 from orders.income import difference_sentences, income_sums
@@ -21,6 +24,14 @@ class IncomeReadingAdmin(ReadOnlyAdmin):
     list_select_related = ("account",)
     search_fields = ("account__name",)
     shown = ("account", "begins", "read", "equality", "sums")
+
+    def get_urls(self) -> list[URLPattern]:
+        days = path("days/", self.admin_site.admin_view(self._days), name="orders_account_days")
+        return [days, *super().get_urls()]
+
+    def _days(self, request: HttpRequest) -> HttpResponseBase:
+        return days_page(request, self.admin_site.each_context)
+
     begins = columns.exchange_time("since_ts", "Read from")
     read = columns.time("read_at", "Read last")
 

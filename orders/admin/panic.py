@@ -16,19 +16,21 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.hold import accounts_held, accounts_hold, accounts_release
 from accounts.models import ExchangeAccount
 from orders import risk_gates
 from orders.domain.enums import TrioState
 from orders.domain.errors import OrdersError
 from orders.installation import install_refusal
 from orders.models import Slot, TrioOrder
-from orders.selectors import ENDED
+from orders.selectors import LIVING_STATES
 from orders.services import reversals_drop, trio_panic
 
 SHOWN_FOR: Final = timedelta(hours=24)
 ROWS_MAX: Final = 500
+RELEASES: Final = ("orders.place_trioorder", "orders.close_trioorder")  # who may do both may release
 
 AdminContext = Callable[[HttpRequest], Mapping[str, Any]]
 
@@ -86,9 +88,7 @@ def _account(request: HttpRequest) -> ExchangeAccount | None:
 
 
 def _living(account: ExchangeAccount | None) -> list[TrioOrder]:
-    living = TrioOrder.objects.exclude(state__in=[*ENDED, TrioState.DRAFT]).select_related(
-        "account", "symbol"
-    )
+    living = TrioOrder.objects.filter(state__in=LIVING_STATES).select_related("account", "symbol")
     living = living if account is None else living.filter(account=account)
     return list(living.order_by("pk"))
 
@@ -111,6 +111,10 @@ def _confirmed(
         messages.error(request, f"Type “{words}” to close them. Nothing was requested.")
         return HttpResponseRedirect(ask)
     by = request.user.get_username()
+    held = accounts_hold(
+        by=by, account_id=None if account is None else account.pk
+    )  # before anything new begins
+    _log(request, held, "Held by a panic.")
     reversals_drop(by=by, account_id=None if account is None else account.pk)
     closed = []
     for trio in living:
@@ -127,6 +131,27 @@ def _confirmed(
     return HttpResponseRedirect(f"{reverse('admin:orders_panic_progress')}?{urlencode(scope)}")
 
 
+@require_POST
+def release(request: HttpRequest) -> HttpResponse:
+    """Let new trios be opened again on what a panic holds: on one account, or on all."""
+    if not request.user.has_perms(RELEASES):
+        raise PermissionDenied("You may not release what a panic holds.")
+    account = _account(request)
+    released = accounts_release(account_id=None if account is None else account.pk)
+    _log(request, released, "Released after a panic.")
+    if released:
+        names = ", ".join(found.name for found in released)
+        messages.success(request, f"Released: {names}. New trios are accepted again.")
+    else:
+        messages.info(request, "Nothing is held (any more): somebody else has released it.")
+    return HttpResponseRedirect(reverse("admin:orders_panic_progress"))
+
+
+def _log(request: HttpRequest, accounts: list[ExchangeAccount], words: str) -> None:
+    if accounts:
+        LogEntry.objects.log_actions(str(request.user.pk), accounts, CHANGE, words)
+
+
 @require_safe
 def progress(request: HttpRequest, admin_context: AdminContext) -> HttpResponse:
     """Show how far the closing is, from the rows alone: whoever opens it later, anywhere, sees the same."""
@@ -140,6 +165,8 @@ def progress(request: HttpRequest, admin_context: AdminContext) -> HttpResponse:
         "count": len(rows),
         "account": account,
         "worker_alive": risk_gates.worker_alive(),
+        "held": list(accounts_held() if account is None else accounts_held().filter(pk=account.pk)),
+        "may_release": request.user.has_perms(RELEASES),
         "new": len([trio for trio in _living(account) if trio.panic_wanted_at is None]),
     }
     if request.GET.get("parts"):

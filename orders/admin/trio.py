@@ -33,7 +33,7 @@ from orders import selectors
 from orders.admin import trio_page
 from orders.admin.actions import TrioActions
 from orders.admin.forms import TrioOrderForm
-from orders.admin.panic import panic, progress
+from orders.admin.panic import panic, progress, release
 from orders.admin.proof import day_sheet, trio_sheet
 from orders.admin.remarks import RemarksAdmin
 from orders.admin.spreadsheet import csv_answer, xlsx_answer
@@ -57,6 +57,7 @@ from orders.admin.trio_list import (
     exported,
     figures_put,
     searched,
+    sorted_cheaply,
 )
 from orders.badges import SIDE_COLOURS, STATE_COLOURS, age, result_colour
 from orders.desk import OpenTrio
@@ -167,8 +168,11 @@ class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Bas
 
         class WithResults(usual):  # type: ignore[misc, valid-type]
             result_list: list[Any]
+            queryset: QuerySet[Any]
 
             def get_results(self, request: HttpRequest) -> None:
+                # Of what is shown alone: a file, or a verb on all, has every trio that fits.
+                self.queryset = sorted_cheaply(self.queryset)
                 super().get_results(request)
                 self.result_list = list(self.result_list)
                 figures_put(self.result_list)
@@ -293,6 +297,7 @@ class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Bas
                 self.admin_site.admin_view(self._panic_progress),
                 name="orders_panic_progress",
             ),
+            path("panic/release/", self.admin_site.admin_view(release), name="orders_panic_release"),
         ]
         own = [live, chart, *exports, stats, *sheets, *panics]
         return [*own, *self.ticket_urls(), *self.templates_urls(), *self.remarks_urls(), *super().get_urls()]

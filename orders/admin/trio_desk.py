@@ -17,10 +17,8 @@ from orders.domain.next_step import NextStep, next_step_of
 from orders.domain.rounding import plain, shown
 from orders.domain.statistics import stop_slippage
 from orders.exchange_data.clock import db_now, to_exchange_ms, to_ms
-from orders.installation import install_row
 from orders.models import Clock, Fill, Leg, LevelMove, Request, Symbol, TrioOrder
-from orders.placement.snapshot_loader import snapshot_of
-from orders.placement.turn_rows import rows_read
+from orders.placement.uncovered import TrioSeen, trio_seen
 from orders.queueing.market_at_hand import bars_seen, mark_seen
 from orders.results import first_stop, planned_of
 
@@ -123,21 +121,11 @@ def slippage_of(trio: TrioOrder, legs: Sequence[Leg], fills: Sequence[Fill]) -> 
     return sum(found, ZERO) if found else None
 
 
-def next_step(trio: TrioOrder) -> NextStep | None:
+def next_step(trio: TrioOrder, seen: TrioSeen | None = None) -> NextStep | None:
     """Return what is done next with a trio, by the same decision that carries it; ``None`` when nothing is any more."""
     if trio.is_over or trio.trio_state is TrioState.DRAFT:
         return None
-    clock = Clock.objects.filter(environment=trio.account.environment).first()
-    return next_step_of(
-        snapshot_of(
-            trio,
-            rows_read(trio),
-            now=db_now(),
-            offset_ms=clock.offset_ms if clock else 0,
-            install=install_row(),
-            stepped_ts=clock.stepped_ts if clock else None,
-        )
-    )
+    return next_step_of((seen or trio_seen(trio)).snapshot)
 
 
 # --- the picture ----------------------------------------------------------------------------------

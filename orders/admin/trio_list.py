@@ -29,9 +29,14 @@ from orders.models import Fill, IncomeShare, Leg, Slot, Symbol, TrioNote, TrioOr
 from orders.remarks import tags_known, tags_of
 
 COUNTED_MAX: Final = 10_000  # beyond, nobody turns pages: filters and the search find it
+JUDGED_MAX: Final = (
+    1_000  # of those narrowed by what they brought or when they closed, which is worked out trio by trio
+)
 EXPORTED_MAX: Final = 100_000
 CHUNK: Final = 500
 SYMBOLS_MAX: Final = 300
+FOUND_MAX: Final = 100
+TAGGED_MAX: Final = 10_000
 TAGS_MAX: Final = 200
 COLUMNS: Final = (
     *("trio", "account", "environment", "symbol", "side", "position_side", "state", "result", "quantity"),
@@ -50,6 +55,7 @@ COLUMNS: Final = (
     ),
 )
 TIMES_AT: Final = slice(COLUMNS.index("made"), COLUMNS.index("closed") + 1)
+NET, LATER = "net_to_judge", "executed_later"
 NUMBER: Final[DecimalField[Decimal, Decimal]] = DecimalField(max_digits=38, decimal_places=16)
 
 
@@ -65,7 +71,16 @@ class CheapPaginator(PaginatorBase):
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        return int(rows.order_by()[:COUNTED_MAX].count())
+        most = JUDGED_MAX if {NET, LATER} & set(rows.query.annotations) else COUNTED_MAX
+        return int(rows.order_by().values("pk")[:most].count())  # of a trio, its figures are not worked out
+
+
+def sorted_cheaply(queryset: QuerySet[Any]) -> QuerySet[Any]:
+    """Narrow what is sorted otherwise than by number to the newest: nobody waits for a million to be sorted."""
+    if tuple(queryset.query.order_by)[:1] in ((), ("-id",), ("id",), ("-pk",), ("pk",)):
+        return queryset
+    newest = queryset.order_by("-id").values("pk")[:COUNTED_MAX]
+    return queryset.filter(pk__in=newest)
 
 
 # --- filters --------------------------------------------------------------------------------------
@@ -79,9 +94,8 @@ class LifeFilter(admin.SimpleListFilter):
         return [("alive", "Alive"), ("asks", "Asks a person"), ("draft", "Draft"), ("ended", "Ended")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        living = [state.value for state in TrioState if not state.is_end and state is not TrioState.DRAFT]
         wanted = {
-            "alive": Q(state__in=living),
+            "alive": Q(state__in=selectors.LIVING_STATES),
             "asks": ~Q(question_kind=""),
             "draft": Q(state=TrioState.DRAFT),
             "ended": Q(state__in=selectors.ENDED),
@@ -127,8 +141,8 @@ class OutcomeFilter(admin.SimpleListFilter):
         value = self.value()
         if value not in ("won", "lost"):
             return queryset
-        ended: QuerySet[Any] = queryset.filter(state__in=selectors.ENDED).alias(net=_net())
-        return ended.filter(net__gt=0) if value == "won" else ended.filter(net__lt=0)
+        ended: QuerySet[Any] = queryset.filter(state__in=selectors.ENDED).alias(**{NET: _net()})
+        return ended.filter(**{f"{NET}__gt" if value == "won" else f"{NET}__lt": 0})
 
 
 def _net() -> Any:
@@ -284,9 +298,13 @@ class ClosedFilter(DayFilter):
         if span is None:
             return queryset
         since, until = (to_ms(moment) for moment in span)
-        in_it = Fill.objects.filter(time_ts__gte=since, time_ts__lt=until).values("trio")
-        later = Fill.objects.filter(trio=OuterRef("pk"), time_ts__gte=until)
-        return queryset.filter(~Exists(later), pk__in=in_it, state__in=selectors.ENDED)
+        accounts = list(ExchangeAccount.objects.values_list("pk", flat=True))  # the index begins with them
+        in_it = Fill.objects.filter(account__in=accounts, time_ts__gte=since, time_ts__lt=until).values(
+            "trio"
+        )
+        later = Exists(Fill.objects.filter(trio=OuterRef("pk"), time_ts__gte=until))
+        found: QuerySet[Any] = queryset.alias(**{LATER: later})
+        return found.filter(**{LATER: False}, pk__in=in_it, state__in=selectors.ENDED)
 
 
 class MadeFilter(DayFilter):
@@ -318,23 +336,39 @@ def _id(word: str) -> Q:
         TrioOrder.objects.filter(pk=value).exists() and not Leg.objects.filter(order_id=value).exists()
     ):
         return Q(pk=value)
-    orders = set(Leg.objects.filter(order_id=value).values_list("trio", flat=True)[:100])
-    orders |= set(Fill.objects.filter(trade_id=value).values_list("trio", flat=True)[:100])
-    if not orders:
-        orders = set(Leg.objects.filter(algo_id=value).values_list("trio", flat=True)[:100])
-    return Q(pk__in=[*orders, value]) | _word(word)
+    found = {
+        trio
+        for rows in (
+            Leg.objects.filter(order_id=value),
+            Leg.objects.filter(algo_id=value),
+            Fill.objects.filter(trade_id=value),
+        )
+        for trio in rows.order_by().values_list("trio", flat=True)[:FOUND_MAX]
+    }
+    return Q(pk__in=[*found, value]) | _word(word)
 
 
 def _word(word: str) -> Q:
+    """Return which trios a word is about. What it may name is looked up first: an OR over joins reads every trio."""
     if word.lower().startswith("tag:"):
         return _tagged(word[4:])
     if word.lower().startswith("note:"):
         return Q(pk__in=TrioNote.objects.filter(text__icontains=word[5:]).values("trio"))
-    symbols = Symbol.objects.filter(symbol__icontains=word).values("pk")
-    clients = Leg.objects.filter(client_id__gte=word, client_id__lt=f"{word}~").values("trio")
-    found = Q(symbol__in=symbols) | Q(account__name__icontains=word) | _tagged(word)
+    found = Q(pk__in=())
+    if symbols := list(Symbol.objects.filter(symbol__icontains=word).values_list("pk", flat=True)):
+        found |= Q(symbol__in=symbols)
+    if accounts := list(ExchangeAccount.objects.filter(name__icontains=word).values_list("pk", flat=True)):
+        found |= Q(account__in=accounts)
+    if tagged := list(
+        TrioTag.objects.filter(name=word.lower())
+        .order_by("-trio")
+        .values_list("trio", flat=True)[:TAGGED_MAX]
+    ):
+        found |= Q(pk__in=tagged)
     if "-" in word:  # as client ids have
-        found |= Q(pk__in=clients)
+        clients = Leg.objects.filter(client_id__gte=word, client_id__lt=f"{word}~").order_by("client_id")
+        if named := list(clients.values_list("trio", flat=True)[:TAGGED_MAX]):
+            found |= Q(pk__in=named)
     if ":" in word or word in ("admin", "command"):
         found |= Q(source__startswith=word)
     return found

@@ -24,9 +24,9 @@ from orders.domain.rounding import plain
 from orders.exchange_data.clock import db_now, from_ms
 from orders.follow_rows import following
 from orders.models import Fill, Leg, Request, Reversal, Slot, TrioEvent, TrioOrder, Watch
-from orders.placement.uncovered import cover_spans, uncovered_now
+from orders.placement.uncovered import cover_spans, trio_seen, uncovered_now
 from orders.reversal import reversal_sentence
-from orders.selectors import ENDED, NetPnl, net_converted, unprotected_sentence, watch_is_kept
+from orders.selectors import ENDED, NetPnl, unprotected_sentence, watch_is_kept
 
 BUSY: Final = frozenset(
     {
@@ -132,7 +132,8 @@ def trio_page(trio_id: int) -> TrioPage:
     money = None if trio.trio_state is TrioState.DRAFT else trio_desk.money_of(trio)
     results = () if money is None else money.parts
     foreign = any(part.asset != trio.symbol.margin_asset for part in results)
-    converted = net_converted([trio.pk]).get(trio.pk) if foreign else None
+    converted = money.converted if money is not None and foreign else None
+    seen = None if money is None or trio.is_over else trio_seen(trio)
     alive = risk_gates.worker_alive()
     watched = alive and watch_is_kept(Watch.objects.filter(account=trio.account_id).first())
     return TrioPage(
@@ -153,8 +154,8 @@ def trio_page(trio_id: int) -> TrioPage:
         watched=watched,
         slot=slot,
         slot_as_of=from_ms(slot.as_of) if slot and slot.as_of else None,
-        uncovered=uncovered_now(trio),
-        cover=cover_bar(cover_spans(trio)),
+        uncovered=uncovered_now(trio, seen),
+        cover=cover_bar(cover_spans(trio, seen)),
         wishes=wishes(trio),
         unprotected=unprotected_sentence(trio),
         following=following(trio),
@@ -162,7 +163,7 @@ def trio_page(trio_id: int) -> TrioPage:
         levels=trio_desk.at_levels(money) if money is not None else (),
         latencies=trio_desk.latencies(trio, legs, requests, fills),
         slippage=trio_desk.slippage_of(trio, legs, fills),
-        next=trio_desk.next_step(trio),
+        next=trio_desk.next_step(trio, seen),
         result_colour=result_colour(
             trio.result, [part.net for part in results], None if converted is None else converted.net
         ),

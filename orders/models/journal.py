@@ -36,7 +36,7 @@ class Request(Line):
     parameters without them and without the signature.
     """
 
-    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="requests")
+    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="requests", db_index=False)
     leg = models.ForeignKey(Leg, on_delete=models.PROTECT, related_name="requests")
     kind = models.CharField(max_length=8, choices=[(k.value, k.value) for k in RequestKind])
     method = models.CharField(max_length=6)
@@ -61,7 +61,7 @@ class Request(Line):
 class Outcome(Line):
     """The outcome of one request: the answer, when it came in, and the trio's state then."""
 
-    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="outcomes")
+    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="outcomes", db_index=False)
     request = models.OneToOneField(Request, on_delete=models.PROTECT, related_name="outcome")
     verdict = models.CharField(max_length=12, choices=[(v.value, v.value) for v in Verdict])
     status = models.PositiveIntegerField(default=0)
@@ -88,7 +88,7 @@ class Sighting(Line):
     that stands for the entry.
     """
 
-    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="sightings")
+    trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="sightings", db_index=False)
     leg = models.ForeignKey(Leg, on_delete=models.PROTECT, related_name="sightings")
     source = models.CharField(max_length=8, choices=[(s.value, s.value) for s in Source])
     certain = models.BooleanField(default=False)
@@ -149,7 +149,7 @@ class Fill(models.Model):
 
     trio = models.ForeignKey(TrioOrder, on_delete=models.PROTECT, related_name="fills")
     leg = models.ForeignKey(Leg, on_delete=models.PROTECT, related_name="fills")
-    account = models.ForeignKey(ExchangeAccount, on_delete=models.PROTECT, related_name="+")
+    account = models.ForeignKey(ExchangeAccount, on_delete=models.PROTECT, related_name="+", db_index=False)
     symbol = models.CharField(max_length=40)
     trade_id = models.BigIntegerField()
     order_id = models.BigIntegerField()
@@ -167,7 +167,10 @@ class Fill(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("account", "symbol", "trade_id"), name="fill_booked_once"),
         )
-        indexes = (models.Index(fields=("account", "time_ts"), name="fill_of_day"),)
+        indexes = (
+            models.Index(fields=("account", "time_ts"), name="fill_of_day"),
+            models.Index(fields=("trade_id",), name="fill_trade_id"),
+        )
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity.normalize():f} at {self.price.normalize():f}"

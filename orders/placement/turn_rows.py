@@ -26,7 +26,7 @@ COLUMNS_READ: Final = {
     "account": {
         *("name", "environment", "is_active", "can_trade", "position_mode"),
         *("setting_change", "setting_changed_at"),
-        *("restriction", "restriction_code", "restriction_text", "restricted_at"),
+        *("restriction", "restriction_code", "restriction_text", "restricted_at", "held_at", "held_by"),
     },
     "symbol": {"environment", "symbol", "status", *FILTERS},
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from exchange.types import ZERO, ExchangeMs, PositionMode
 from orders.domain.coverage import Cover, Execution, Gaps, Span, StopInterval, gaps, spans
 from orders.domain.coverage import gone_ts as position_gone_ts
 from orders.domain.enums import ENDS, Form, RequestKind, Role, TrioState, Verdict
+from orders.domain.snapshot import TrioSnapshot
 from orders.exchange_data.clock import db_now, to_exchange_ms
 from orders.installation import install_row
 from orders.models import Clock, TrioOrder
@@ -19,16 +21,19 @@ MAY_BE_NAKED = (TrioState.OPEN, TrioState.EXITING, TrioState.ROLLING_BACK)
 NO_COVER = (Verdict.REFUSED, Verdict.NOT_EXECUTED, Verdict.KEY_REFUSED)
 
 
-def uncovered_now(trio: TrioOrder) -> Gaps:
-    """Return for how long a trio's position was not covered up to this moment, also while nobody decides about it.
+@dataclass(frozen=True, slots=True)
+class TrioSeen:
+    """A trio as a decision would see it at this moment: its rows, and the snapshot that is made of them."""
 
-    Reads, and asks the exchange nothing.
-    """
-    if trio.trio_state not in MAY_BE_NAKED:
-        return Gaps(trio.uncovered_ms, trio.uncovered_longest_ms, trio.uncovered_refused_ms)
+    rows: TrioRows
+    snapshot: TrioSnapshot
+
+
+def trio_seen(trio: TrioOrder) -> TrioSeen:
+    """Read a trio as a decision would. Who shows several things about it reads it once."""
     rows = rows_read(trio)
     clock = Clock.objects.filter(environment=trio.account.environment).first()
-    seen = snapshot_of(
+    snapshot = snapshot_of(
         trio,
         rows,
         now=db_now(),
@@ -36,32 +41,37 @@ def uncovered_now(trio: TrioOrder) -> Gaps:
         install=install_row(),
         stepped_ts=clock.stepped_ts if clock else None,
     )
-    return measure(trio, rows, until_ts=seen.now_ts, gone_ts=position_gone_ts(seen))
+    return TrioSeen(rows, snapshot)
 
 
-def cover_spans(trio: TrioOrder) -> list[Span]:
+def uncovered_now(trio: TrioOrder, seen: TrioSeen | None = None) -> Gaps:
+    """Return for how long a trio's position was not covered up to this moment, also while nobody decides about it.
+
+    Reads, and asks the exchange nothing.
+    """
+    if trio.trio_state not in MAY_BE_NAKED:
+        return Gaps(trio.uncovered_ms, trio.uncovered_longest_ms, trio.uncovered_refused_ms)
+    seen = seen or trio_seen(trio)
+    return measure(trio, seen.rows, until_ts=seen.snapshot.now_ts, gone_ts=position_gone_ts(seen.snapshot))
+
+
+def cover_spans(trio: TrioOrder, seen: TrioSeen | None = None) -> list[Span]:
     """Return how a trio's position stood from its first execution on, up to now or its end: what ``uncovered_now`` is the sum of.
 
     Of one that has ended whose position went elsewhere, at a time that the record does not say, nothing is returned.
     """
     if trio.is_entry_only or trio.trio_state not in (*MAY_BE_NAKED, *ENDS):
         return []
+    if trio.trio_state in MAY_BE_NAKED:
+        seen = seen or trio_seen(trio)
+        now_ts = seen.snapshot.now_ts
+        facts = _facts(trio, seen.rows, until_ts=now_ts, gone_ts=position_gone_ts(seen.snapshot))
+        return _from_first(facts, until_ts=now_ts)
+    if trio.ended_at is None:
+        return []
     rows = rows_read(trio)
     clock = Clock.objects.filter(environment=trio.account.environment).first()
     offset = clock.offset_ms if clock else 0
-    if trio.trio_state in MAY_BE_NAKED:
-        seen = snapshot_of(
-            trio,
-            rows,
-            now=db_now(),
-            offset_ms=offset,
-            install=install_row(),
-            stepped_ts=clock.stepped_ts if clock else None,
-        )
-        facts = _facts(trio, rows, until_ts=seen.now_ts, gone_ts=position_gone_ts(seen))
-        return _from_first(facts, until_ts=seen.now_ts)
-    if trio.ended_at is None:
-        return []
     ended_ts = to_exchange_ms(trio.ended_at, offset)
     exits = sorted(leg.ended_ts for leg in rows.legs if leg.ended_ts and not Role(leg.role).opens)
     until_ts = ExchangeMs(max([ended_ts, *exits, *(execution.time_ts for execution in rows.executions)]))

@@ -57,7 +57,7 @@ COLUMNS_READ: Final = {
     "account": {
         *("name", "environment", "is_active", "can_trade", "position_mode", "multi_assets_since"),
         *("setting_change", "setting_changed_at"),
-        *("restriction", "restriction_code", "restriction_text", "restricted_at"),
+        *("restriction", "restriction_code", "restriction_text", "restricted_at", "held_at", "held_by"),
     },
     "symbol": {"environment", "symbol", "status", "margin_asset", *FILTERS},
 }

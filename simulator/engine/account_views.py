@@ -144,7 +144,7 @@ def account_v2(ex: Exchange, book: AccountBook, now: int) -> dict[str, Any]:
     """Version 2 of ``/account``: every symbol, and the account's flags."""
     account = book.account
     flags = {
-        "feeTier": 0, "feeBurn": False, "canTrade": account.can_trade, "canDeposit": True,
+        "feeTier": 0, "feeBurn": account.fee_burn, "canTrade": account.can_trade, "canDeposit": True,
         "canWithdraw": account.withdrawals, "updateTime": 0, "multiAssetsMargin": account.multi_assets,
         "tradeGroupId": -1,
     }  # fmt: skip

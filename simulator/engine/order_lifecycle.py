@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Final
 
 from simulator.engine import user_events
 from simulator.engine.account_book import AccountBook
-from simulator.engine.decimals import EIGHT, MONEY
+from simulator.engine.decimals import EIGHT, MONEY, ZERO
 from simulator.engine.exchange import Exchange
 from simulator.engine.ledger import apply_trade, post_income
 from simulator.engine.market import Market
 from simulator.engine.records import Algo, Fill, Order, Position, Slot, is_hedge_exit
 from simulator.engine.retention import forget_ended
+
+BURNT: Final = "BNB"
+BURNT_SHARE: Final = Decimal("0.9")
 
 
 def add_order(ex: Exchange, book: AccountBook, order: Order, now: int) -> None:
@@ -87,10 +91,10 @@ def _record_fill(
     realized: Decimal, maker: bool, now: int,
 ) -> Fill:  # fmt: skip
     rate = book.account.maker if maker else book.account.taker
-    commission = (quantity * price * rate).quantize(EIGHT, context=MONEY)
+    commission, burnt = _fee(ex, book, quantity * price * rate)
     done = Fill(
         market.trades, order.account, order.symbol, order.id, order.client_id, order.side, order.position_side, price,
-        quantity, realized, commission, market.rules.margin_asset, maker, now,
+        quantity, realized, commission, market.rules.margin_asset, maker, now, burnt,
     )  # fmt: skip
     book.fills.append(done)
     ex.mark_changed(done)
@@ -98,18 +102,30 @@ def _record_fill(
     return done
 
 
+def _fee(ex: Exchange, book: AccountBook, due: Decimal) -> tuple[Decimal, str]:
+    """Return a fee, and BNB if it is paid in that: a tenth off, where there is a price for it and enough of it."""
+    market = ex.markets.get(BURNT + "USDT") if book.account.fee_burn else None
+    if market is not None and market.mark:
+        in_bnb = (due * BURNT_SHARE / market.mark).quantize(EIGHT, context=MONEY)
+        if book.account.wallets.get(BURNT, ZERO) >= in_bnb:
+            return in_bnb, BURNT
+    return due.quantize(EIGHT, context=MONEY), ""
+
+
 def _post_fill(ex: Exchange, book: AccountBook, done: Fill) -> None:
     """Post the profit and the commission of a fill to the wallet."""
-    for kind, amount in (("REALIZED_PNL", done.realized), ("COMMISSION", -done.commission)):
+    lines = (("REALIZED_PNL", done.realized, done.asset), ("COMMISSION", -done.commission, done.fee_asset))
+    for kind, amount, asset in lines:
         if amount:
-            post_income(ex, book, done.asset, amount, kind, done.time, symbol=done.symbol, trade=str(done.id))
+            post_income(ex, book, asset, amount, kind, done.time, symbol=done.symbol, trade=str(done.id))
 
 
 def _report_fill(
     ex: Exchange, book: AccountBook, order: Order, done: Fill, position: Position, now: int, *, liquidation: bool
 ) -> None:  # fmt: skip
     user_events.trade_lite(ex, order, done, now)
-    user_events.account_update(ex, book, "ORDER", now, assets=(done.asset,), positions=(position,))
+    assets = tuple(dict.fromkeys((done.asset, done.fee_asset)))
+    user_events.account_update(ex, book, "ORDER", now, assets=assets, positions=(position,))
     what, reason = ("CALCULATED", 5) if liquidation else ("TRADE", 0)
     user_events.order_update(ex, order, what, now, fill=done, reason=reason)
 

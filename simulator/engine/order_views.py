@@ -117,7 +117,7 @@ def fill_row(ex: Exchange, fill: Fill) -> dict[str, Any]:
         "realizedPnl": eight(fill.realized),
         "quoteQty": plain(fill.price * fill.quantity),
         "commission": eight(fill.commission),
-        "commissionAsset": fill.asset,
+        "commissionAsset": fill.fee_asset,
         "time": fill.time,
         "positionSide": fill.position_side,
         "buyer": fill.side == "BUY",

@@ -199,6 +199,7 @@ class Account:
     listen_until: int = 0
     created: int = 0
     deposited: dict[str, Decimal] = field(default_factory=dict)
+    fee_burn: bool = False
 
     @property
     def key(self) -> str:
@@ -224,10 +225,15 @@ class Fill:
     asset: str
     maker: bool
     time: int
+    burnt: str = ""  # the asset its fee was paid in, where that is another one
 
     @property
     def key(self) -> str:
         return f"{self.symbol}/{self.id}"
+
+    @property
+    def fee_asset(self) -> str:
+        return self.burnt or self.asset
 
 
 @dataclass(slots=True)

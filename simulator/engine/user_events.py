@@ -37,7 +37,7 @@ def order_update(
     }
     if fill:
         body["n"] = plain(fill.commission)
-        body["N"] = fill.asset
+        body["N"] = fill.fee_asset
     body |= {
         "T": now,
         "t": fill.id if fill else 0,

@@ -109,8 +109,8 @@ def trading_status(ctx: RequestContext) -> dict[str, Any]:
     return {"indicators": {}, "updateTime": ctx.now}
 
 
-def fee_burn(_: RequestContext) -> dict[str, Any]:
-    return {"feeBurn": False}
+def fee_burn(ctx: RequestContext) -> dict[str, Any]:
+    return {"feeBurn": ctx.book.account.fee_burn}
 
 
 def adl_quantile(ctx: RequestContext) -> list[dict[str, Any]]:

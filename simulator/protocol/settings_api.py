@@ -49,6 +49,14 @@ def set_assets_mode(ctx: RequestContext) -> dict[str, Any]:
     return dict(DONE)
 
 
+def set_fee_burn(ctx: RequestContext) -> dict[str, Any]:
+    """Have fees paid in BNB, or in the margin asset again."""
+    ctx.params.need("feeBurn")
+    ctx.book.account.fee_burn = bool(ctx.params.boolean("feeBurn"))
+    ctx.ex.mark_changed(ctx.book.account)
+    return dict(DONE)
+
+
 def set_leverage(ctx: RequestContext) -> dict[str, Any]:
     symbol = ctx.need_symbol()
     leverage = ctx.params.need_integer("leverage")
@@ -128,6 +136,7 @@ ROUTES = {
     ("POST", "/fapi/v1/positionSide/dual"): Route(set_position_mode, _S, changes=True),
     ("GET", "/fapi/v1/multiAssetsMargin"): Route(get_assets_mode, _S, 30),
     ("POST", "/fapi/v1/multiAssetsMargin"): Route(set_assets_mode, _S, changes=True),
+    ("POST", "/fapi/v1/feeBurn"): Route(set_fee_burn, _S, changes=True),
     ("POST", "/fapi/v1/leverage"): Route(set_leverage, _S, changes=True),
     ("POST", "/fapi/v1/marginType"): Route(set_margin_type, _S, changes=True),
     ("POST", "/fapi/v1/positionMargin"): Route(position_margin, _S, changes=True),

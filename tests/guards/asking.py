@@ -68,6 +68,22 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{RESTRICTIONS}::test_new_entries_of_a_restricted_account_stop_and_what_protects_goes_on[-4400]",),
     ),
     Guard(
+        "an account that a panic holds opens nothing new",
+        "P8, P10",
+        "what a panic has just closed is opened again by the next signal",
+        (
+            Removal(
+                "orders/risk_gates.py",
+                "    if account.held_at is not None:\n        return hold_sentence(account)\n",
+                "",
+            ),
+        ),
+        (
+            "tests/unit/orders/admin/test_panic.py"
+            "::test_a_panic_holds_its_account_until_a_person_with_the_right_releases_it",
+        ),
+    ),
+    Guard(
         "an account that may not trade asks",
         "P4",
         "nobody looks at an account in liquidation, because its open trios say nothing",

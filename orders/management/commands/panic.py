@@ -7,11 +7,12 @@ from argparse import ArgumentParser
 from typing import Any
 
 from accounts.cli import CommandResult
+from accounts.hold import accounts_hold, accounts_release
 from accounts.operators import os_operator
 from orders.cli.commands import TrioCommand, account_get
-from orders.domain.enums import ENDS, TrioState
 from orders.domain.errors import IllegalTransition, TrioRefused
 from orders.models import TrioOrder
+from orders.selectors import LIVING_STATES
 from orders.services import reversals_drop, trio_panic
 
 
@@ -25,9 +26,16 @@ class Command(TrioCommand):
         super().add_arguments(parser)
         parser.add_argument("--account", metavar="NAME", help="only this account; all of them when left out")
         parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument(
+            "--release",
+            action="store_true",
+            help="let new trios be opened again where a panic holds them back",
+        )
 
     def run(self, **options: Any) -> CommandResult:
-        living = TrioOrder.objects.exclude(state__in=[*ENDS, TrioState.DRAFT]).order_by("pk")
+        if options["release"]:
+            return self._released(options["account"])
+        living = TrioOrder.objects.filter(state__in=LIVING_STATES).order_by("pk")
         where = "any account"
         if options["account"] is not None:
             account = account_get(options["account"])
@@ -39,7 +47,9 @@ class Command(TrioCommand):
         self.refuse_on_a_copy()
         if not options["yes"]:
             self._ask(found)
-        reversals_drop(by=os_operator(), account_id=None if options["account"] is None else account.pk)
+        key = None if options["account"] is None else account.pk
+        accounts_hold(by=os_operator(), account_id=key)  # before anything new begins
+        reversals_drop(by=os_operator(), account_id=key)
         closed = [trio for trio in found if _panicked(trio)]
         self.warn_if_nobody_acts()
         closing = "; ".join(
@@ -50,6 +60,15 @@ class Command(TrioCommand):
             f"Being closed at market now: trio {closing}."
             if closed
             else "All of them had ended by themselves.",
+        )
+
+    def _released(self, name: str | None) -> CommandResult:
+        self.refuse_on_a_copy()
+        released = accounts_release(account_id=None if name is None else account_get(name).pk)
+        names = [account.name for account in released]
+        return CommandResult(
+            {"released": names},
+            f"Released: {', '.join(names)}. New trios are accepted again." if names else "Nothing is held.",
         )
 
     def _ask(self, found: list[TrioOrder]) -> None:

@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
+from accounts.hold import accounts_held
+from orders import risk_gates
+from orders.domain.errors import TrioRefused
 from tests.builders import Desk, the
 from tests.unit.orders.operators import a_clerk, a_superuser, told
 
 ASK, WAY = "admin:orders_panic", "admin:orders_panic_progress"
+RELEASE = "admin:orders_panic_release"
 
 
 @pytest.fixture
@@ -77,3 +82,42 @@ def test_panic_is_for_who_may_close(desk: Desk) -> None:
     assert Client().get(reverse(ASK)).status_code == 302
     strict = a_superuser("strict", csrf=True)
     assert confirmed(strict, typed="close 1", seen="1").status_code == 403
+
+
+def test_a_panic_holds_its_account_until_a_person_with_the_right_releases_it(
+    desk: Desk, operator: Client
+) -> None:
+    # Given a draft, and a trio that a panic closes
+    later = desk.a_trio(symbol="ETHUSDT", stop_loss=None, take_profit=None)
+    trio = desk.placed(desk.a_trio())
+    confirmed(operator, typed="close 1", seen=str(trio.pk))
+
+    # Then nothing new is opened, while what is open is closed
+    with pytest.raises(
+        TrioRefused, match=r"A panic requested by operator at .* holds desk: nothing new is opened"
+    ):
+        desk.queued(later)
+    desk.carry_until(trio, "CLOSED")
+
+    # Who may not both place and close releases nothing
+    assert a_clerk("view", "close").post(reverse(RELEASE)).status_code == 403
+    page = operator.get(reverse(WAY)).content.decode()
+    assert "nothing new is opened" in page
+    assert "by operator" in page
+
+    # When it is released, new trios are accepted again, and who did is recorded
+    operator.post(reverse(RELEASE), {"on": ""})
+    assert LogEntry.objects.filter(change_message="Released after a panic.").count() == 1
+    assert risk_gates.new_risk_refusal(the(later)) == ""
+    assert "nothing new is opened" not in operator.get(reverse(WAY)).content.decode()
+    assert "Nothing is held" in told(operator.post(reverse(RELEASE), {"on": ""}))[-1]
+
+
+def test_the_command_holds_and_releases_one_account(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.placed(desk.a_trio())
+    call_command("panic", "--account", "desk", "--yes")
+    with pytest.raises(TrioRefused, match="holds desk"):
+        desk.queued(desk.a_trio(symbol="ETHUSDT", stop_loss=None, take_profit=None))
+    call_command("panic", "--release", "--account", "desk")
+    assert "Released: desk." in capsys.readouterr().out
+    assert not accounts_held().exists()

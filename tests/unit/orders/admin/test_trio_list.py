@@ -225,3 +225,37 @@ def test_the_list_counts_no_further_than_pages_are_turned(
         page = operator.get(reverse(LIST))
     assert page.context["cl"].result_count == 3
     assert len(asked) <= 30
+
+
+def test_sorted_by_another_column_the_newest_are_sorted_and_the_file_has_all(
+    desk: Desk, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [desk.a_trio(quantity=D(quantity)) for quantity in ("0.030", "0.010", "0.020")]
+    monkeypatch.setattr(trio_list, "COUNTED_MAX", 2)
+    by_quantity = operator.get(reverse(LIST), {"o": "4"})
+    assert [trio.pk for trio in by_quantity.context["cl"].result_list] == [made[1].pk, made[2].pk]
+    file = b"".join(operator.get(reverse(EXPORT), {"o": "4"}).streaming_content).decode()  # type: ignore[attr-defined]
+    assert len(file.splitlines()) == 1 + len(made)
+
+
+def test_an_id_is_looked_up_and_no_trio_is_read_for_it(desk: Desk, operator: Client) -> None:
+    trio = ended(desk, "94000")
+    other = desk.a_trio()
+    stop = trio.legs.get(role="STOP_LOSS")
+    for word in (
+        stop.algo_id,
+        stop.order_id,
+        stop.client_id,
+        Fill.objects.filter(trio=trio).values()[0]["trade_id"],
+    ):
+        with CaptureQueriesContext(
+            connection,
+        ) as asked:
+            assert listed(operator, q=str(word)) == {trio.pk}, word
+        lists = [
+            query["sql"]
+            for query in asked
+            if 'FROM "orders_trioorder"' in query["sql"] and "client_id" in query["sql"]
+        ]
+        assert not lists, "a join over all trios and their orders"
+    assert listed(operator, q=str(other.pk)) == {other.pk}
