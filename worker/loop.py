@@ -7,10 +7,15 @@ import threading
 import time
 import uuid
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from accounts.gateways import prepare
-from infrastructure.connections import connections_kept, error_line, statements_unlogged
+from infrastructure.connections import (
+    connection_look_after,
+    connections_kept,
+    error_line,
+    statements_unlogged,
+)
 from orders.exchange_data.clock import db_now
 from orders.models import Heartbeat
 from orders.placement.service import INCARNATION, OrderPlacementService
@@ -95,7 +100,7 @@ class WorkerLoop:
         """Make passes until ``stopping`` is set. A lost database is waited for; no error ends the loop."""
         while not self.stopping.is_set():
             began = time.monotonic()
-            close_old_connections()
+            connection_look_after()
             try:
                 self.once()
             except (OperationalError, InterfaceError) as error:

@@ -53,23 +53,28 @@ NO_TRADE: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class OrderNews:
-    """An order of a trio has changed, or was executed."""
+    """An order of a trio has changed, or was executed. ``may_wait``: all but the execution's row is known already."""
 
     trio_id: int
     leg_id: int
     account_id: int
     event: OrderEvent
+    may_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PositionNews:
-    """A position has changed whose slot a trio holds. ``as_of``: the event's time (exchange ms)."""
+    """A position has changed whose slot a trio holds. ``as_of``: the event's time (exchange ms).
+
+    It may wait: the execution that changed it comes with it, and says what is to be done.
+    """
 
     trio_id: int
     slot_id: int
     account_id: int
     view: PositionView
     as_of: int
+    may_wait: bool = True
 
 
 News = OrderNews | PositionNews
@@ -91,9 +96,10 @@ def order_news(account_id: int, event: OrderEvent) -> OrderNews | NoNews:
     if row is None:
         return NoNews.NOT_FOUND
     leg, (booked,) = LEG_AND_FILL.with_rest(row)
-    if (booked or event.trade is None) and _is_known(leg, event.order):
+    known = _is_known(leg, event.order)
+    if known and (booked or event.trade is None):
         return NoNews.KNOWN
-    return OrderNews(leg.trio_id, leg.pk, account_id, event)
+    return OrderNews(leg.trio_id, leg.pk, account_id, event, may_wait=known)
 
 
 def unknown_orders(account_id: int, orders: Sequence[OrderView]) -> list[OrderView]:

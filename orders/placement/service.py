@@ -31,7 +31,7 @@ from infrastructure.writes import send_gathered
 from orders.domain.decision.decide import decide
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.decision.steps import AnswerByPolicy, AskPerson, Done, Rest, Step, WithdrawQuestion
-from orders.domain.enums import TrioState
+from orders.domain.enums import TrioState, Verdict
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import clock_measure, db_now, from_ms, offset_ms, to_ms
 from orders.exchange_data.symbol_sync import symbols_renew
@@ -58,6 +58,7 @@ RULES_AGE_SECONDS = 2  # so old they are read anew when an order was off them
 ROOM_AWAITED_SECONDS = 0.25  # a job behind this one may be about protection
 ASK_FOR_ROOM_SECONDS = 0.02
 TOGETHER_SECONDS = 0.005  # answers that come so soon after one another are recorded by one turn
+ALL_WELL_SECONDS = 0.012  # the same while all that were asked for came to what was wanted
 STANDING = """
     SELECT trio.state, trio.account_id, account.environment, account.name, credential.updated_at, clock.offset_ms, clock.stepped_ts,
            install.id, install.token, install.system_identifier,
@@ -455,7 +456,11 @@ def _awaited(asked: set[Future[Answer]], inbox: Inbox) -> set[Future[Answer]]:
     awaited: set[Future[Any]] = {*asked, inbox.bell}
     wait(awaited, return_when=FIRST_COMPLETED)
     wait(asked, timeout=TOGETHER_SECONDS)
-    return {future for future in asked if future.done()}
+    done = {future for future in asked if future.done()}
+    if done and done != asked and all(future.result().verdict is Verdict.ACCEPTED for future in done):
+        wait({*asked - done, inbox.bell}, timeout=ALL_WELL_SECONDS, return_when=FIRST_COMPLETED)
+        done = {future for future in asked if future.done()}
+    return done
 
 
 def _carried_on_meanwhile(trio: TrioOrder, now: datetime) -> TurnResult:

@@ -92,6 +92,26 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{NEWS}::test_news_interrupts_a_turn_that_waits_for_an_answer",),
     ),
     Guard(
+        "what may wait does not wait for long",
+        "P6",
+        "an execution that an answer has told is booked when another answer comes, or never while that is lost",
+        (
+            Removal(
+                "worker/due_poll.py",
+                "                self._inboxes[trio_id].ring()\n",
+                "                pass\n",
+            ),
+        ),
+        (f"{DUE_POLL}::test_what_an_answer_has_told_waits_for_other_answers_but_not_for_long",),
+    ),
+    Guard(
+        "only what is known may wait",
+        "P4",
+        "a fill that no answer has told waits for answers to other requests",
+        (Removal("orders/placement/news.py", "event, may_wait=known)", "event, may_wait=True)"),),
+        (f"{NEWS}::test_what_the_answer_said_already_is_no_news_and_costs_one_read",),
+    ),
+    Guard(
         "a position that waits for its execution is recorded when the worker stops",
         "P6",
         "what was reported last before a worker stopped is known only after a sweep",

@@ -100,13 +100,17 @@ def test_what_the_answer_said_already_is_no_news_and_costs_one_read(desk: Desk) 
     executed = next(event for event in events if event.trade is not None)
     record_order_event(desk.account.pk, replace(executed, trade=None))
     assert order_news(desk.account.pk, replace(executed, trade=None)) is NoNews.KNOWN
-    assert isinstance(order_news(desk.account.pk, executed), OrderNews)
+    booking = order_news(desk.account.pk, executed)
+    assert isinstance(booking, OrderNews)
+    assert booking.may_wait, "the order is known: nothing hinges on the execution's row"
     desk.service.advance(trio.pk, news=Inbox(pieces(desk, [executed])), if_due=True)
     assert order_news(desk.account.pk, executed) is NoNews.KNOWN
 
     # And a report that is much younger than the last is recorded: proof of absence counts from it
     later = replace(executed.order, updated_at=(executed.order.updated_at or 0) + 5000)
-    assert isinstance(order_news(desk.account.pk, replace(executed, order=later)), OrderNews)
+    younger = order_news(desk.account.pk, replace(executed, order=later))
+    assert isinstance(younger, OrderNews)
+    assert not younger.may_wait
 
     # And a stranger's order is nobody's
     theirs = replace(executed, order=replace(executed.order, client_id="web_1"))
