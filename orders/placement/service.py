@@ -458,7 +458,8 @@ def _awaited(asked: set[Future[Answer]], inbox: Inbox) -> set[Future[Answer]]:
     wait(asked, timeout=TOGETHER_SECONDS)
     done = {future for future in asked if future.done()}
     if done and done != asked and all(future.result().verdict is Verdict.ACCEPTED for future in done):
-        wait({*asked - done, inbox.bell}, timeout=ALL_WELL_SECONDS, return_when=FIRST_COMPLETED)
+        others: set[Future[Any]] = {*(asked - done), inbox.bell}
+        wait(others, timeout=ALL_WELL_SECONDS, return_when=FIRST_COMPLETED)
         done = {future for future in asked if future.done()}
     return done
 
