@@ -31,7 +31,7 @@ PLACING_THREADS = 4  # none waits for an answer
 # A position is reported together with the execution that changed it, which says what is to be done: one turn takes in both.
 # And what an answer has told already waits for the answers to what was sent then: that turn takes in all of it.
 NEWS_WAITS_MS = 15
-NEWS_WAITS_FOR_ANSWERS_MS = 50
+NEWS_WAITS_FOR_ANSWERS_MS = 200
 # What is queued asks for room first, unless a person takes it back or its time is over: that needs no room.
 DUE = """
     SELECT id FROM orders_trioorder

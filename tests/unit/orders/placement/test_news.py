@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from exchange.binance.mapping.user_events import read_user_event
 from exchange.port import Exchange
-from exchange.types import OrderEvent, PositionEvent
+from exchange.types import OrderEvent, OrderState, PositionEvent
 from orders.domain.decision.steps import Rest, Step
 from orders.domain.enums import LegState, Role, TrioState
 from orders.models import TrioOrder
@@ -83,7 +83,7 @@ def test_a_fill_is_recorded_and_covered_by_one_turn_each_way(desk: Desk) -> None
     assert len(desk.resting) == 2
 
 
-def test_what_the_answer_said_already_is_no_news_and_costs_one_read(desk: Desk) -> None:
+def test_what_the_answer_said_already_is_no_news_and_costs_no_read(desk: Desk) -> None:
     # Given a trio whose legs' answers are recorded, and the events about the same
     trio = desk.queued(desk.a_trio())
     desk.advance(trio)
@@ -91,6 +91,19 @@ def test_what_the_answer_said_already_is_no_news_and_costs_one_read(desk: Desk) 
     legs = [event for event in events if event.order.conditional]
     assert len(legs) == 2
 
+    with CaptureQueriesContext(connection) as asked:
+        assert [order_news(desk.account.pk, event) for event in legs] == [NoNews.KNOWN] * 2
+    assert len(asked) == 0
+    # but for what the answer has not told
+    changes: list[dict[str, Any]] = [
+        {"state": OrderState.CANCELED},
+        {"updated_at": (legs[0].order.updated_at or 0) + 5000},
+    ]
+    for change in changes:
+        other = replace(legs[0], order=replace(legs[0].order, **change))
+        assert isinstance(order_news(desk.account.pk, other), OrderNews)
+    # One read where another process has recorded the answers
+    news_of._told.clear()
     order_news(desk.account.pk, legs[0])  # its statement is planned by now
     with CaptureQueriesContext(connection) as asked:
         assert [order_news(desk.account.pk, event) for event in legs] == [NoNews.KNOWN] * 2
