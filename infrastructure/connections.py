@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 from typing import Final
@@ -12,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from local_servers.manager import EmbeddedServersError
 
 FRESH_SECONDS: Final = 1.0
+PROBED_SECONDS: Final = 30.0
 UNANSWERED: Final = (OperationalError, InterfaceError, EmbeddedServersError)
 _thread = threading.local()
 
@@ -19,16 +21,29 @@ _thread = threading.local()
 def connection_look_after() -> None:
     """Close this thread's connection if it is broken or too old; Django opens a new one when it is needed.
 
-    To be called before each piece of work. A connection is checked at most once a second: checking it each
-    time would cost a round trip for every event. Work that loses its connection in between is tried again,
-    or found by the poll.
+    To be called before each piece of work. A connection is checked at most once a second, and by a round trip
+    only twice a minute: the server's end of it has something to say as soon as it is closed. Work that loses its
+    connection in between is tried again, or found by the poll.
     """
     now = time.monotonic()
-    checked = now - getattr(_thread, "asked_at", -FRESH_SECONDS) < FRESH_SECONDS
-    if checked and not connection.errors_occurred:
-        return
+    if not connection.errors_occurred:
+        if now - getattr(_thread, "asked_at", float("-inf")) < FRESH_SECONDS:
+            return
+        if now - getattr(_thread, "probed_at", float("-inf")) < PROBED_SECONDS and _is_quiet():
+            _thread.asked_at = now
+            return
     close_old_connections()
-    _thread.asked_at = now
+    _thread.asked_at = _thread.probed_at = now
+
+
+def _is_quiet() -> bool:
+    """Is this thread's connection open, with nothing to be read from it? Between two statements that is so until it ends."""
+    raw = connection.connection
+    if raw is None or raw.closed:
+        return False
+    waiting = select.poll()
+    waiting.register(raw.fileno(), select.POLLIN)
+    return not waiting.poll(0)
 
 
 def database_silent(error: Exception) -> str:

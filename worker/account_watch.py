@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -151,6 +152,14 @@ class AccountWatch:
     @property
     def is_active(self) -> bool:
         return self._plan.symbols is None or bool(self._plan.symbols)
+
+    @property
+    def is_idle(self) -> bool:
+        """Does nothing live here or end lately, and is nothing under way, so that another process may begin anew?"""
+        if not self.swept.is_set() or self.problem or self.is_active or self._wanted:
+            return False
+        ended_lately = any(until > time.monotonic() for until in list(self._left.values()))
+        return not ended_lately and not _under_way(self._sweeping) and not _under_way(self._settings_check)
 
     def start(self) -> None:
         asyncio.run_coroutine_threadsafe(self._start_stream(), self._pools.loop)
@@ -304,9 +313,8 @@ class AccountWatch:
 
     def check_settings_when_due(self) -> None:
         """Check from time to time what may change without an event. Waits for nothing, delays no sweep."""
-        busy = self._settings_check is not None and not self._settings_check.done()
         now = time.monotonic()
-        if busy or self._stopped.is_set() or not self.swept.is_set():
+        if _under_way(self._settings_check) or self._stopped.is_set() or not self.swept.is_set():
             return
         checks = []
         if now >= self._settings_at:
@@ -400,8 +408,9 @@ class AccountWatch:
         if self._stopped.is_set() or self.refused or now < self._not_before:
             return
         with self._lock:
-            busy = self._sweeping is not None and not self._sweeping.done()
-            if not busy and (self._full_due(now) or self._regular_due(now) or self._extra_due(now)):
+            if not _under_way(self._sweeping) and (
+                self._full_due(now) or self._regular_due(now) or self._extra_due(now)
+            ):
                 self._sweeping = self._pools.sweeps.submit(self._sweep)
 
     def _full_due(self, now: float) -> bool:
@@ -554,6 +563,10 @@ class AccountWatch:
         """Correct what the row says of the stream: it could not be written while the database was away."""
         wrong = self._row().filter(stream_since__isnull=connected)
         wrong.update(stream_since=db_now() if connected else None)
+
+
+def _under_way(work: Future[Any] | None) -> bool:
+    return work is not None and not work.done()
 
 
 def _plan_alone(account: ExchangeAccount) -> SweepPlan:

@@ -18,7 +18,7 @@ from orders.domain.enums import TrioState
 from orders.models import TrioOrder
 from orders.placement.admission import Admission
 from orders.placement.inbox import Inbox
-from orders.placement.news import News, PositionNews
+from orders.placement.news import News
 from orders.placement.perform import Answer
 from orders.placement.service import OrderPlacementService
 from worker.placing_feed import PlacingFeed
@@ -29,7 +29,9 @@ logger = logging.getLogger(__name__)
 TIMER_MS_MAX = 1000  # a wake-up further away is left to the poll
 PLACING_THREADS = 4  # none waits for an answer
 # A position is reported together with the execution that changed it, which says what is to be done: one turn takes in both.
-POSITION_WAITS_MS = 15
+# And what an answer has told already waits for the answers to what was sent then: that turn takes in all of it.
+NEWS_WAITS_MS = 15
+NEWS_WAITS_FOR_ANSWERS_MS = 200
 # What is queued asks for room first, unless a person takes it back or its time is over: that needs no room.
 DUE = """
     SELECT id FROM orders_trioorder
@@ -110,6 +112,7 @@ class AdvancePool:
         self._in_flight: set[Future[Answer]] = set()
         self._stopping = False
         self._timer = WakeTimer(self.submit)
+        self._news_timer = WakeTimer(self._waited)
         self._feed = PlacingFeed(partial(self.submit, admitted=Admission.ADMITTED))
 
     def submit(
@@ -137,10 +140,23 @@ class AdvancePool:
         with self._changed:
             if trio_id in self._busy:
                 self._inboxes[trio_id].put(news, lost)
+                if news.may_wait:
+                    self._news_timer.schedule(trio_id, in_ms=NEWS_WAITS_FOR_ANSWERS_MS)
                 return
             self._held.setdefault(trio_id, []).append((news, lost))
-            if isinstance(news, PositionNews) and not self._stopping:
-                self._timer.schedule(trio_id, in_ms=POSITION_WAITS_MS)
+            if news.may_wait and not self._stopping:
+                self._news_timer.schedule(trio_id, in_ms=NEWS_WAITS_MS)
+                return
+            self._open(trio_id)
+        self._pool.submit(self._run, trio_id, None)
+
+    def _waited(self, trio_id: int) -> None:
+        """What waited for more has waited for long enough, unless a turn has taken it meanwhile."""
+        with self._changed:
+            if trio_id in self._busy:
+                self._inboxes[trio_id].ring()
+                return
+            if trio_id not in self._held:
                 return
             self._open(trio_id)
         self._pool.submit(self._run, trio_id, None)
@@ -238,6 +254,7 @@ class AdvancePool:
     def stop(self) -> None:
         """Let what is under way finish: an answer that is not recorded would have to be looked up."""
         self._timer.stop()
+        self._news_timer.stop()
         self._feed.stop()
         with self._changed:
             self._stopping, held = True, list(self._held)

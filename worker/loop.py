@@ -7,10 +7,15 @@ import threading
 import time
 import uuid
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from accounts.gateways import prepare
-from infrastructure.connections import connections_kept, error_line, statements_unlogged
+from infrastructure.connections import (
+    connection_look_after,
+    connections_kept,
+    error_line,
+    statements_unlogged,
+)
 from orders.exchange_data.clock import db_now
 from orders.models import Heartbeat
 from orders.placement.service import INCARNATION, OrderPlacementService
@@ -31,7 +36,7 @@ class WorkerLoop:
     """Heartbeat, watches and due trios, every 250 ms, until ``stopping`` is set.
 
     ``only``: the one account to watch; due trios are advanced whatever their account. ``trades``: strategies are run
-    and people are told, too; one that will soon end does neither.
+    and people are told, too, and the accounts are shared with others like it; one that will soon end does none of it.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class WorkerLoop:
             tell=self.advance_pool.tell,
             holder=self.process,
             only_account=only,
+            shares=trades,
         )
         self.anchor_timer = AnchorTimer()
         self.signal_poll = SignalPoll()
@@ -56,6 +62,7 @@ class WorkerLoop:
         self.strategy_loop = StrategyLoop(holder=self.process) if trades else None
         self.notice_poll = NoticePoll() if trades else None
         prepare()  # importing the exchange library takes most of a second, and no position must wait for that
+        self._shares = trades
         self._started_at = db_now()
 
     def once(self) -> int:
@@ -85,13 +92,15 @@ class WorkerLoop:
             cursor.execute(BEAT, [self.watch_manager.silence, self.process])
             exists = cursor.rowcount
         if not exists:
-            Heartbeat.objects.create(process=self.process, beat=db_now(), started_at=self._started_at)
+            Heartbeat.objects.create(
+                process=self.process, beat=db_now(), started_at=self._started_at, shares=self._shares
+            )
 
     def run(self) -> None:
         """Make passes until ``stopping`` is set. A lost database is waited for; no error ends the loop."""
         while not self.stopping.is_set():
             began = time.monotonic()
-            close_old_connections()
+            connection_look_after()
             try:
                 self.once()
             except (OperationalError, InterfaceError) as error:
@@ -106,6 +115,8 @@ class WorkerLoop:
     def close(self) -> None:
         """Finish what is under way, give the watches back, delete the heartbeat."""
         try:
+            # From now on others may take all there is, without leaving our share to us.
+            Heartbeat.objects.filter(process=self.process).update(shares=False)
             if self.strategy_loop is not None:
                 self.strategy_loop.stop()
             self.signal_poll.stop()

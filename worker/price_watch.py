@@ -87,7 +87,7 @@ class PriceWatch:
         self._task: asyncio.Future[None] | None = None
         self._lock = threading.Lock()
         self._marks: dict[str, PriceTick] = {}  # by symbol, not stored yet
-        self._queued: set[str] = set()  # what this thread is to do and has not begun
+        self._queued: set[Callable[[], object]] = set()  # what this thread is to do and has not begun
         asyncio.run_coroutine_threadsafe(self._start(), loop)
 
     async def _start(self) -> None:
@@ -146,9 +146,9 @@ class PriceWatch:
         if event.kind is PriceKind.MARK and event.symbol in self._levels:
             self._keep_mark_price(event)
         if self._trails.hear(event):
-            self._have_done(self._follow_by_trails)
+            self._have_done(self._trails.act)
         if self._chases.hear(event):
-            self._have_done(self._follow_by_chases)
+            self._have_done(self._chases.act)
 
     def _newly_reached(self, tick: PriceTick) -> list[PriceLevel]:
         """Return the levels this price reaches that the one before did not."""
@@ -208,26 +208,20 @@ class PriceWatch:
             ticks, self._marks = list(self._marks.values()), {}
         marks_store(self._accounts(), ticks)
 
-    def _follow_by_trails(self) -> None:
-        self._trails.act()
-
-    def _follow_by_chases(self) -> None:
-        self._chases.act()
-
     def _have_done(self, work: Callable[[], object]) -> None:
         """Have work done by this watch's own thread, once for all who ask before it begins.
 
         Prices come faster than a busy machine may act on them: what waits behind them must not wait ever longer.
         """
         with self._lock:
-            if work.__name__ in self._queued:
+            if work in self._queued:
                 return
-            self._queued.add(work.__name__)
+            self._queued.add(work)
         self._pool.submit(self._do_queued, work)
 
     def _do_queued(self, work: Callable[[], object]) -> None:
         with self._lock:
-            self._queued.discard(work.__name__)
+            self._queued.discard(work)
         self._run_logged(work)
 
     def _run_logged(self, work: Callable[[], object]) -> None:

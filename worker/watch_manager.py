@@ -13,8 +13,9 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -29,35 +30,25 @@ from orders.selectors import sweep_plans
 from worker.account_watch import AccountWatch
 from worker.pools import WatchPools
 from worker.price_watch import PriceWatch
+from worker.watch_sharing import WANTED, Sharing, Standing, lives, standing_read
 
 logger = logging.getLogger(__name__)
 
 RETAKE_SECONDS = 3.0
 PLAN_SECONDS = 1.0
 
-# Of what has not ended, all but a LATE trio hold a slot, and an index knows those.
 WATCHED = Read(
     ExchangeAccount,
-    """
-    SELECT {account} FROM accounts_exchangeaccount account
+    f"""
+    SELECT {{account}} FROM accounts_exchangeaccount account
     JOIN accounts_credential credential ON credential.account_id = account.id
-    WHERE account.is_active
-      OR account.id IN (SELECT account_id FROM orders_trioorder WHERE holds_slot OR state = 'LATE')
+    WHERE {WANTED}
     ORDER BY account.name
-    """,
+    """,  # noqa: S608
 )
+TAKEN = Read(ExchangeAccount, "SELECT {account} FROM accounts_exchangeaccount account WHERE account.id = %s")
 BEAT = """
     UPDATE orders_watch SET beat = clock_timestamp() WHERE incarnation = ANY (%s) RETURNING account_id, incarnation
-"""
-# A person who has replaced the key, or checked the account, since it failed ends the pause.
-NOT_FREE = """
-    SELECT watch.account_id FROM orders_watch watch
-    JOIN accounts_exchangeaccount account ON account.id = watch.account_id
-    JOIN accounts_credential credential ON credential.account_id = watch.account_id
-    WHERE watch.account_id = ANY (%s)
-      AND (beat >= clock_timestamp() - %s * interval '1 millisecond'
-           OR retry_at > clock_timestamp()
-              AND GREATEST(credential.updated_at, account.last_checked_at) <= failed_at)
 """
 TAKE = """
     UPDATE orders_watch watch
@@ -85,6 +76,11 @@ RELEASE = """
     UPDATE orders_watch SET beat = NULL, stream_since = NULL, note = %(note)s
     WHERE account_id = %(account)s AND incarnation = %(incarnation)s
 """
+# Only what is idle: what is queued lives, too.
+GIVE_UP = f"""
+    UPDATE orders_watch watch SET beat = NULL, stream_since = NULL, note = %(note)s
+    WHERE account_id = %(account)s AND incarnation = %(incarnation)s AND NOT {lives("watch.account_id")}
+"""  # noqa: S608
 # Without a pause the first time: another process may reach what we cannot.
 UNREACHED = """
     UPDATE orders_watch SET beat = NULL, stream_since = NULL, note = %(note)s,
@@ -113,7 +109,8 @@ class WatchManager:
     """All watches this process holds. ``poll`` is called four times a second; everything slow runs elsewhere.
 
     ``only_account``: watch this account and no other. A process that will soon end must not be the reason
-    why others place new risk on an account.
+    why others place new risk on an account. ``shares``: it takes no more than its share while others that share
+    live, and gives up what it has beyond that; without it, it takes whatever is free.
     """
 
     def __init__(
@@ -123,8 +120,10 @@ class WatchManager:
         tell: Callable[[News, Callable[[], None]], None] | None = None,
         holder: str = INCARNATION,
         only_account: int | None = None,
+        shares: bool = False,
     ) -> None:
         self.holder = holder
+        self._sharing = Sharing() if shares else None
         self._advance = advance  # has a trio advanced
         self._tell = tell
         self._only_account = only_account
@@ -139,11 +138,13 @@ class WatchManager:
     def poll(self) -> None:
         """Renew what is held, give up what was lost or is wrong to keep, take what nobody holds."""
         self._drop_lost()
-        accounts = {a.pk: a for a in accounts_to_watch() if self._only_account in (None, a.pk)}
-        self._release_unwanted(accounts)
+        standing = standing_read(list(self._held), stale_ms=_stale_after_ms(), only=self._only_account)
+        for account_id in standing.unwanted:
+            self._release(account_id)
         self._release_unreached()
         self._plan()
-        self._take_free(accounts)
+        self._take_free(standing)
+        self._share_out(standing)
         # Where most lives goes first: after a start or a wait there may not be weight for all at once.
         for watch in sorted(self._held.values(), key=lambda watch: not watch.is_active):
             watch.sweep_when_due()
@@ -165,11 +166,6 @@ class WatchManager:
                     "account %s: its watch was taken over by another worker, as this one had been silent",
                     account_id,
                 )
-
-    def _release_unwanted(self, accounts: Container[int]) -> None:
-        for account_id in list(self._held):
-            if account_id not in accounts:
-                self._release(account_id)
 
     def _release_unreached(self) -> None:
         """Release the accounts we cannot reach: our own network may be at fault, so let another process try.
@@ -203,13 +199,16 @@ class WatchManager:
             if plan := self._plans.get(account_id):
                 watch.follow(plan)
 
-    def _take_free(self, accounts: Mapping[int, ExchangeAccount]) -> None:
-        for account_id in self._unwatched(accounts):
-            if self._not_before.get(account_id, 0.0) > time.monotonic():
-                continue
+    def _take_free(self, standing: Standing) -> None:
+        now = time.monotonic()
+        free = [account for account in standing.free if self._not_before.get(account, 0.0) <= now]
+        if self._sharing is not None:
+            well = not any(watch.problem for watch in self._held.values())
+            free = self._sharing.takes(standing._replace(free=free), held=len(self._held), well=well)
+        for account_id in free:
             if incarnation := self._take(account_id):
                 watch = AccountWatch(
-                    accounts[account_id],
+                    TAKEN.get(account_id),
                     incarnation,
                     pools=self._pools,
                     advance=self._advance,
@@ -220,15 +219,29 @@ class WatchManager:
                 self._held[account_id] = watch
                 watch.start()
 
-    def _unwatched(self, account_ids: Iterable[int]) -> list[int]:
-        """Return those of these accounts that anybody may take. One query for all: mostly there are none."""
-        others = [account_id for account_id in account_ids if account_id not in self._held]
-        if not others:
-            return []
+    def _share_out(self, standing: Standing) -> None:
+        """Give up one idle account, if we hold more than our share."""
+        if self._sharing is None or not self._sharing.gives(standing, held=len(self._held)):
+            return
+        for account_id, watch in self._held.items():
+            if watch.is_idle and self._given_up(account_id, watch):
+                self._sharing.gave(account_id)
+                return
+
+    def _given_up(self, account_id: int, watch: AccountWatch) -> bool:
+        """Give an account up unless a trio lives there by now; return whether it was."""
+        values: dict[str, Any] = {
+            "note": "released to another worker",
+            "account": account_id,
+            "incarnation": watch.incarnation,
+        }
         with connection.cursor() as cursor:
-            cursor.execute(NOT_FREE, [others, _stale_after_ms()])
-            not_free = {account_id for (account_id,) in cursor.fetchall()}
-        return [account_id for account_id in others if account_id not in not_free]
+            cursor.execute(GIVE_UP, values)
+            if not cursor.rowcount:
+                return False
+        self._drop(account_id)
+        logger.info("account %s: its watch is left to a worker that has fewer", account_id)
+        return True
 
     def _take(self, account_id: int) -> str:
         """Take an account's watch; return its incarnation, or nothing if another process was faster."""

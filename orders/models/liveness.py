@@ -41,12 +41,16 @@ class Watch(models.Model):
 
 
 class Heartbeat(models.Model):
-    """One living ``runworker``. ``note``: what it cannot reach at present, as a sentence for people."""
+    """One living ``runworker``. ``note``: what it cannot reach at present, as a sentence for people.
+
+    ``shares``: it shares the accounts with others of its kind; one that will soon end does not.
+    """
 
     process = models.CharField(max_length=80, unique=True)
     started_at = models.DateTimeField()
     beat = models.DateTimeField()
     note = models.TextField(blank=True)
+    shares = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         ordering = ("-beat",)

@@ -1,4 +1,4 @@
-"""News of one trio on its way to the turn that decides about it; whoever brings some rings a bell."""
+"""News of one trio on its way to the turn that decides about it; whoever brings what must not wait rings a bell."""
 
 from __future__ import annotations
 
@@ -23,16 +23,26 @@ class Inbox:
         self._lock = threading.Lock()
         self._waiting: list[tuple[News, Callable[[], None]]] = []
         self._taken: list[tuple[News, Callable[[], None]]] = []
-        self.bell: Future[None] = Future()  # is done as long as something waits
+        self.bell: Future[None] = Future()  # is done as long as something waits that must not
         for piece in news:
             self.put(piece)
 
     def put(self, news: News, lost: Callable[[], None] = _nothing) -> None:
-        """Add a piece of news. ``lost`` is called when it cannot be recorded."""
+        """Add a piece of news, and ring unless it may wait. ``lost`` is called when it cannot be recorded."""
         with self._lock:
             self._waiting.append((news, lost))
-            if not self.bell.done():
-                self.bell.set_result(None)
+            if not news.may_wait:
+                self._ring()
+
+    def ring(self) -> None:
+        """What waits has waited for long enough."""
+        with self._lock:
+            if self._waiting:
+                self._ring()
+
+    def _ring(self) -> None:
+        if not self.bell.done():
+            self.bell.set_result(None)
 
     @property
     def is_empty(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,7 +11,7 @@ from exchange.types import OrderEvent, OrderView, PositionView, TradeView
 from infrastructure.planned import fetch_planned
 from infrastructure.rows import Read, row_append_once, row_update
 from orders.domain.enums import Source
-from orders.domain.leg_updates import merge
+from orders.domain.leg_updates import LegFacts, merge
 from orders.leg_facts import facts_of
 from orders.models import Leg
 from orders.placement.ingest import (
@@ -49,27 +49,35 @@ SLOT_AND_HOLDER: Final = """
     WHERE slot.account_id = %s AND slot.symbol = %s AND slot.position_side = %s
 """
 NO_TRADE: Final = -1
+REMEMBERED_MAX: Final = 1000
+# What answers have told lately, by account and client id, as it was committed: the event about the same follows within a moment.
+_told: Final[dict[tuple[int, str], LegFacts]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class OrderNews:
-    """An order of a trio has changed, or was executed."""
+    """An order of a trio has changed, or was executed. ``may_wait``: all but the execution's row is known already."""
 
     trio_id: int
     leg_id: int
     account_id: int
     event: OrderEvent
+    may_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PositionNews:
-    """A position has changed whose slot a trio holds. ``as_of``: the event's time (exchange ms)."""
+    """A position has changed whose slot a trio holds. ``as_of``: the event's time (exchange ms).
+
+    It may wait: the execution that changed it comes with it, and says what is to be done.
+    """
 
     trio_id: int
     slot_id: int
     account_id: int
     view: PositionView
     as_of: int
+    may_wait: bool = True
 
 
 News = OrderNews | PositionNews
@@ -83,7 +91,10 @@ class NoNews(enum.Enum):
 
 
 def order_news(account_id: int, event: OrderEvent) -> OrderNews | NoNews:
-    """Return what an order event says that is not known yet. Reads once, and locks nothing."""
+    """Return what an order event says that is not known yet. Reads once at most, and locks nothing."""
+    told = _told.get((account_id, event.order.client_id)) if event.trade is None else None
+    if told is not None and _says_nothing_new(told, event.order):
+        return NoNews.KNOWN  # whatever came to be known since, this is part of it
     trade_id = event.trade.trade_id if event.trade else NO_TRADE
     row = fetch_planned(
         LEG_AND_FILL.statement, account_id, event.order.symbol, trade_id, account_id, event.order.client_id
@@ -91,9 +102,19 @@ def order_news(account_id: int, event: OrderEvent) -> OrderNews | NoNews:
     if row is None:
         return NoNews.NOT_FOUND
     leg, (booked,) = LEG_AND_FILL.with_rest(row)
-    if (booked or event.trade is None) and _is_known(leg, event.order):
+    known = _is_known(leg, event.order)
+    if known and (booked or event.trade is None):
         return NoNews.KNOWN
-    return OrderNews(leg.trio_id, leg.pk, account_id, event)
+    return OrderNews(leg.trio_id, leg.pk, account_id, event, may_wait=known)
+
+
+def answers_told(legs: Iterable[Leg]) -> None:
+    """Remember of these orders what their answers have told, once it is committed."""
+    if len(_told) > REMEMBERED_MAX:
+        _told.clear()
+    for leg in legs:
+        if leg.look_at is None and leg.looking_since is None:
+            _told[leg.trio.account_id, leg.client_id] = facts_of(leg)
 
 
 def unknown_orders(account_id: int, orders: Sequence[OrderView]) -> list[OrderView]:
@@ -108,7 +129,10 @@ def unknown_orders(account_id: int, orders: Sequence[OrderView]) -> list[OrderVi
 def _is_known(leg: Leg, view: OrderView) -> bool:
     if leg.look_at is not None or leg.looking_since is not None:
         return False  # it is about to be looked up: what is told now may make that needless
-    before = facts_of(leg)
+    return _says_nothing_new(facts_of(leg), view)
+
+
+def _says_nothing_new(before: LegFacts, view: OrderView) -> bool:
     after, look = merge(before, view, certain=False)
     younger_ms = (after.seen_ts or 0) - (before.seen_ts or 0)
     return not look and younger_ms <= SAME_MS and after == replace(before, seen_ts=after.seen_ts)

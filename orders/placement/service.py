@@ -31,20 +31,20 @@ from infrastructure.writes import send_gathered
 from orders.domain.decision.decide import decide
 from orders.domain.decision.lifecycle import Transition, next_state
 from orders.domain.decision.steps import AnswerByPolicy, AskPerson, Done, Rest, Step, WithdrawQuestion
-from orders.domain.enums import TrioState
+from orders.domain.enums import RequestKind, TrioState, Verdict
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import clock_measure, db_now, from_ms, offset_ms, to_ms
 from orders.exchange_data.symbol_sync import symbols_renew
 from orders.installation import install_refusal, install_row
 from orders.journal.append import JOURNAL_HEAD
-from orders.models import Install, TrioOrder
+from orders.models import Install, Leg, TrioOrder
 from orders.placement import finish
 from orders.placement.admission import Admission, admit, leave
 from orders.placement.begin import begin
 from orders.placement.inbox import Inbox
 from orders.placement.landing import Landing, is_in_air, landing, quickness
-from orders.placement.news import take_in
-from orders.placement.perform import Answer, Call, perform_all, refuse_inside_transaction
+from orders.placement.news import answers_told, take_in
+from orders.placement.perform import Answer, Call, SendCall, perform_all, refuse_inside_transaction
 from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import WHOLE, TurnRows, turn_rows
 from orders.story import answers_forget, note, question_answer_by_policy, question_ask, question_withdraw
@@ -58,6 +58,7 @@ RULES_AGE_SECONDS = 2  # so old they are read anew when an order was off them
 ROOM_AWAITED_SECONDS = 0.25  # a job behind this one may be about protection
 ASK_FOR_ROOM_SECONDS = 0.02
 TOGETHER_SECONDS = 0.005  # answers that come so soon after one another are recorded by one turn
+ALL_WELL_SECONDS = 0.012  # the same while all that were asked for came to what was wanted
 STANDING = """
     SELECT trio.state, trio.account_id, account.environment, account.name, credential.updated_at, clock.offset_ms, clock.stepped_ts,
            install.id, install.token, install.system_identifier,
@@ -92,6 +93,7 @@ class TurnResult:
     calls: tuple[Call, ...] = ()
     rest_ms: int | None = None  # how long it rests, if it does until a given moment
     left: Landing | None = None  # it is out of the air with this turn
+    told: tuple[Leg, ...] = ()  # orders of which it recorded that they were accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +269,7 @@ class OrderPlacementService:
             work = partial(self._locked_turn, context, answers, inbox, if_due)
             turn = self._locked(trio_id, work, what)
             inbox.recorded()
+            answers_told(turn.told)
             return turn
         except (
             Undecided
@@ -302,7 +305,7 @@ class OrderPlacementService:
         try:
             turn = self._decide(rows, context)
             send_gathered()  # what the database refuses to write was decided wrongly
-            return turn
+            return replace(turn, told=_accepted(rows, answers))
         except (OperationalError, InterfaceError, BaseTimeoutException):
             raise  # a job out of time is no failed decision: another process takes it from here
         except Exception as error:
@@ -455,7 +458,21 @@ def _awaited(asked: set[Future[Answer]], inbox: Inbox) -> set[Future[Answer]]:
     awaited: set[Future[Any]] = {*asked, inbox.bell}
     wait(awaited, return_when=FIRST_COMPLETED)
     wait(asked, timeout=TOGETHER_SECONDS)
-    return {future for future in asked if future.done()}
+    done = {future for future in asked if future.done()}
+    if done and done != asked and all(future.result().verdict is Verdict.ACCEPTED for future in done):
+        others: set[Future[Any]] = {*(asked - done), inbox.bell}
+        wait(others, timeout=ALL_WELL_SECONDS, return_when=FIRST_COMPLETED)
+        done = {future for future in asked if future.done()}
+    return done
+
+
+def _accepted(rows: TurnRows, answers: Sequence[Answer]) -> tuple[Leg, ...]:
+    calls = [known.call for known in answers if known.verdict is Verdict.ACCEPTED]
+    return tuple(
+        rows.leg(call.leg_id)
+        for call in calls
+        if isinstance(call, SendCall) and call.kind is RequestKind.SUBMIT
+    )
 
 
 def _carried_on_meanwhile(trio: TrioOrder, now: datetime) -> TurnResult:

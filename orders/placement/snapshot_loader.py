@@ -12,7 +12,7 @@ from accounts.gateways import refusal_of
 from accounts.rate_budget import Closure
 from accounts.symbol_settings import setting_mismatch
 from exchange.types import ZERO, ExchangeMs, OrderType, OurMs, PositionSide, Side
-from infrastructure.rows import fetch_first
+from infrastructure.planned import fetch_planned
 from orders import limits, risk_gates
 from orders.domain import client_ids
 from orders.domain.enums import (
@@ -419,7 +419,7 @@ def _book_age_max(watch: Watch | None, rules: Policies) -> int:
 def conditionals_beside(trio: TrioOrder) -> tuple[int, int]:
     """Return how many conditional orders the account's other trios have or may come to have, and strangers'."""
     account, own = trio.account_id, trio.pk or NOT_SAVED
-    row: tuple[int, int] = fetch_first(
+    row: tuple[int, int] = fetch_planned(
         CONDITIONALS, LEGS_A_TRIO, MAY_REST, CONDITIONAL_TYPES, account, account, own, own
     )
     return row

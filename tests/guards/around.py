@@ -12,6 +12,7 @@ HOSTILE: Final = "tests/unit/orders/placement/test_hostile.py"
 WORKER: Final = "tests/unit/worker/test_hostile_worker.py"
 WATCHING: Final = "tests/unit/worker/test_watch_manager.py"
 ACCOUNT_WATCH: Final = "tests/unit/worker/test_account_watch.py"
+SHARING: Final = "tests/unit/worker/test_watch_sharing.py"
 SWEEP: Final = "tests/unit/worker/test_sweep.py"
 PRICES: Final = "tests/unit/worker/test_price_watch.py"
 
@@ -62,6 +63,69 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{WATCHING}::test_a_watch_is_held_by_one_and_taken_over_when_its_beat_is_stale",),
     ),
     Guard(
+        "only idle accounts change hands",
+        "P4",
+        "a position is unwatched for a moment because another worker has more room",
+        (Removal("worker/watch_manager.py", ' AND NOT {lives("watch.account_id")}', ""),),
+        (f"{SHARING}::test_where_a_trio_lives_nothing_changes_hands",),
+    ),
+    Guard(
+        "one account at a time is on its way",
+        "P6",
+        "a worker that starts has another drop half of its accounts at once",
+        (
+            Removal(
+                "worker/watch_sharing.py",
+                "return not standing.free and self._clock()",
+                "return self._clock()",
+            ),
+        ),
+        (f"{SHARING}::test_a_newcomer_gets_its_share_one_account_at_a_time",),
+    ),
+    Guard(
+        "what is left lying is taken beyond the share",
+        "P4, P6",
+        "accounts are left to a worker that lives and takes nothing",
+        (Removal("worker/watch_sharing.py", "taken = (ours + left)", "taken = ours"),),
+        (
+            f"{SHARING}::test_what_another_leaves_lying_is_taken_beyond_the_share",
+            f"{SHARING}::test_a_living_trio_is_left_to_others_for_a_shorter_moment",
+        ),
+    ),
+    Guard(
+        "the dead have no share",
+        "P4, P6",
+        "the accounts of a dead worker wait until nobody with room has taken them",
+        (
+            Removal(
+                "worker/watch_sharing.py",
+                "WHERE shares AND beat >= clock_timestamp() - %(stale_ms)s",
+                "WHERE shares AND %(stale_ms)s IS NOT NULL) + 0 * (SELECT count(*) FROM known WHERE now() < now() - %(stale_ms)s",
+            ),
+        ),
+        (f"{SHARING}::test_the_dead_have_no_share",),
+    ),
+    Guard(
+        "what comes back is kept",
+        "P6",
+        "an account goes back and forth between two workers of which one cannot reach it",
+        (Removal("worker/watch_sharing.py", "self._give_at = now + KEEP_SECONDS", "pass"),),
+        (f"{SHARING}::test_what_comes_back_is_kept",),
+    ),
+    Guard(
+        "who reaches nothing takes no more",
+        "P4, P6",
+        "a worker without a network gets its share of accounts, and loses them again",
+        (
+            Removal(
+                "worker/watch_sharing.py",
+                "room = standing.share - held if well else 0",
+                "room = standing.share - held",
+            ),
+        ),
+        (f"{SHARING}::test_who_does_not_reach_its_accounts_leaves_others_theirs",),
+    ),
+    Guard(
         "a sweep after every connect",
         "P6",
         "what happened while the stream was gone is found with the next round only",
@@ -80,9 +144,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "switching an account off leaves its open positions unwatched",
         (
             Removal(
-                "worker/watch_manager.py",
-                "OR account.id IN (SELECT account_id FROM orders_trioorder WHERE holds_slot OR state = 'LATE')",
-                "",
+                "worker/watch_sharing.py",
+                "(account.is_active OR {lives('account.id')})",
+                "account.is_active",
             ),
         ),
         (f"{STORY}::test_an_account_that_was_switched_off_is_watched_while_a_trio_lives",),
@@ -114,9 +178,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "each process tries a key anew that another has just found refused",
         (
             Removal(
-                "worker/watch_manager.py",
-                "OR retry_at > clock_timestamp()",
-                "OR false AND retry_at IS NOT NULL",
+                "worker/watch_sharing.py",
+                "coalesce(watch.retry_at > clock_timestamp()",
+                "coalesce(false AND watch.retry_at > clock_timestamp()",
             ),
             Removal(
                 "worker/watch_manager.py",
@@ -182,7 +246,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/price_watch.py",
-                "            if work.__name__ in self._queued:\n                return\n",
+                "            if work in self._queued:\n                return\n",
                 "",
             ),
         ),

@@ -30,7 +30,20 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "if _is_known(leg, event.order):",
             ),
         ),
-        (f"{NEWS}::test_what_the_answer_said_already_is_no_news_and_costs_one_read",),
+        (f"{NEWS}::test_what_the_answer_said_already_is_no_news_and_costs_no_read",),
+    ),
+    Guard(
+        "what an answer has told does not hide what comes after",
+        "P4, P6",
+        "a stop that is cancelled outside counts as resting, because its answer said so a moment ago",
+        (
+            Removal(
+                "orders/placement/news.py",
+                "if told is not None and _says_nothing_new(told, event.order):",
+                "if told is not None:",
+            ),
+        ),
+        (f"{NEWS}::test_what_the_answer_said_already_is_no_news_and_costs_no_read",),
     ),
     Guard(
         "what is known keeps its age",
@@ -43,7 +56,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "return not look and",
             ),
         ),
-        (f"{NEWS}::test_what_the_answer_said_already_is_no_news_and_costs_one_read",),
+        (f"{NEWS}::test_what_the_answer_said_already_is_no_news_and_costs_no_read",),
     ),
     Guard(
         "news of a trio that cannot be decided about is recorded",
@@ -90,6 +103,26 @@ GUARDS: Final[tuple[Guard, ...]] = (
             ),
         ),
         (f"{NEWS}::test_news_interrupts_a_turn_that_waits_for_an_answer",),
+    ),
+    Guard(
+        "what may wait does not wait for long",
+        "P6",
+        "an execution that an answer has told is booked when another answer comes, or never while that is lost",
+        (
+            Removal(
+                "worker/due_poll.py",
+                "                self._inboxes[trio_id].ring()\n",
+                "                pass\n",
+            ),
+        ),
+        (f"{DUE_POLL}::test_what_an_answer_has_told_waits_for_other_answers_but_not_for_long",),
+    ),
+    Guard(
+        "only what is known may wait",
+        "P4",
+        "a fill that no answer has told waits for answers to other requests",
+        (Removal("orders/placement/news.py", "event, may_wait=known)", "event, may_wait=True)"),),
+        (f"{NEWS}::test_what_the_answer_said_already_is_no_news_and_costs_no_read",),
     ),
     Guard(
         "a position that waits for its execution is recorded when the worker stops",

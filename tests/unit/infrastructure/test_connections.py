@@ -9,6 +9,8 @@ from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test.utils import CaptureQueriesContext
 
+from infrastructure.connections import FRESH_SECONDS, _thread, connection_look_after
+from tests.builders import until
 from worker.loop import WorkerLoop
 from worker.rq_worker import DjangoWorker
 
@@ -66,3 +68,26 @@ def test_a_worker_keeps_its_connections(
     ask()
 
     assert connection.close_at is None
+
+
+def test_a_connection_that_the_server_has_ended_is_replaced_before_it_is_used() -> None:
+    # Given a connection that was asked a moment ago whether it lives
+    ask()
+    connection_look_after()
+    ask()
+    raw = connection.connection
+    ended = raw.get_backend_pid()
+
+    # When the server ends it, as when it is restarted
+    other = connection.copy("other")
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [ended])
+        gone = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+        until(lambda: cursor.execute(gone, [ended]) or cursor.fetchone() == (0,))
+    other.close()
+    _thread.asked_at -= 2 * FRESH_SECONDS
+
+    # Then the next piece of work has another one
+    connection_look_after()
+    ask()
+    assert connection.connection is not raw

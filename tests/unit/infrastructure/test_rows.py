@@ -193,13 +193,17 @@ def test_a_connection_that_just_worked_is_not_asked_whether_it_lives(monkeypatch
     connections.connection_look_after()
     assert len(asked) == 1
 
-    # One after an error, and one after a pause
+    # One after an error, and one after a long pause; a short one needs no round trip
     wrapper = django_connections["default"]
     monkeypatch.setattr(wrapper, "errors_occurred", True)
     connections.connection_look_after()
     assert len(asked) == 2
     monkeypatch.setattr(wrapper, "errors_occurred", False)
     connections._thread.asked_at -= 2 * connections.FRESH_SECONDS
+    connections.connection_look_after()
+    assert len(asked) == 2
+    connections._thread.asked_at -= 2 * connections.FRESH_SECONDS
+    connections._thread.probed_at -= 2 * connections.PROBED_SECONDS
     connections.connection_look_after()
     assert len(asked) == 3
 

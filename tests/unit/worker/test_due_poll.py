@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -102,6 +103,42 @@ def test_a_position_alone_is_taken_in_soon() -> None:
     pool.stop()
 
     assert turns.taken == [([position_news()], [])]
+
+
+def test_what_an_answer_has_told_waits_for_other_answers_but_not_for_long() -> None:
+    # Given a trio in the middle of a turn
+    turns = Turns()
+    turns.goes_on.clear()
+    pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
+    pool.submit(7)
+    turns.inside.wait(10)
+    inbox = pool._inboxes[7]
+
+    # When an execution is reported whose order is known, nobody is called away for it at once
+    known = replace(order_news(), may_wait=True)
+    pool.tell(known, lost)
+    rung_at_once = inbox.bell.done()
+    # but soon
+    until(inbox.bell.done)
+    assert not rung_at_once
+
+    # And it is taken in when the turn has ended
+    turns.goes_on.set()
+    until(lambda: pool.is_idle)
+    pool.stop()
+    assert turns.taken == [([], []), ([known], [])]
+
+
+def test_what_nobody_knows_yet_calls_a_turn_away_at_once() -> None:
+    turns = Turns()
+    turns.goes_on.clear()
+    pool = AdvancePool(threads=1, service=turns)  # type: ignore[arg-type]
+    pool.submit(7)
+    turns.inside.wait(10)
+    pool.tell(order_news(), lost)
+    assert pool._inboxes[7].bell.done()
+    turns.goes_on.set()
+    pool.stop()
 
 
 def test_a_position_that_waits_when_the_worker_stops_is_not_lost() -> None:

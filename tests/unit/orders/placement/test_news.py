@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from exchange.binance.mapping.user_events import read_user_event
 from exchange.port import Exchange
-from exchange.types import OrderEvent, PositionEvent
+from exchange.types import OrderEvent, OrderState, PositionEvent
 from orders.domain.decision.steps import Rest, Step
 from orders.domain.enums import LegState, Role, TrioState
 from orders.models import TrioOrder
@@ -83,7 +83,7 @@ def test_a_fill_is_recorded_and_covered_by_one_turn_each_way(desk: Desk) -> None
     assert len(desk.resting) == 2
 
 
-def test_what_the_answer_said_already_is_no_news_and_costs_one_read(desk: Desk) -> None:
+def test_what_the_answer_said_already_is_no_news_and_costs_no_read(desk: Desk) -> None:
     # Given a trio whose legs' answers are recorded, and the events about the same
     trio = desk.queued(desk.a_trio())
     desk.advance(trio)
@@ -91,6 +91,19 @@ def test_what_the_answer_said_already_is_no_news_and_costs_one_read(desk: Desk) 
     legs = [event for event in events if event.order.conditional]
     assert len(legs) == 2
 
+    with CaptureQueriesContext(connection) as asked:
+        assert [order_news(desk.account.pk, event) for event in legs] == [NoNews.KNOWN] * 2
+    assert len(asked) == 0
+    # but for what the answer has not told
+    changes: list[dict[str, Any]] = [
+        {"state": OrderState.CANCELED},
+        {"updated_at": (legs[0].order.updated_at or 0) + 5000},
+    ]
+    for change in changes:
+        other = replace(legs[0], order=replace(legs[0].order, **change))
+        assert isinstance(order_news(desk.account.pk, other), OrderNews)
+    # One read where another process has recorded the answers
+    news_of._told.clear()
     order_news(desk.account.pk, legs[0])  # its statement is planned by now
     with CaptureQueriesContext(connection) as asked:
         assert [order_news(desk.account.pk, event) for event in legs] == [NoNews.KNOWN] * 2
@@ -100,13 +113,17 @@ def test_what_the_answer_said_already_is_no_news_and_costs_one_read(desk: Desk) 
     executed = next(event for event in events if event.trade is not None)
     record_order_event(desk.account.pk, replace(executed, trade=None))
     assert order_news(desk.account.pk, replace(executed, trade=None)) is NoNews.KNOWN
-    assert isinstance(order_news(desk.account.pk, executed), OrderNews)
+    booking = order_news(desk.account.pk, executed)
+    assert isinstance(booking, OrderNews)
+    assert booking.may_wait, "the order is known: nothing hinges on the execution's row"
     desk.service.advance(trio.pk, news=Inbox(pieces(desk, [executed])), if_due=True)
     assert order_news(desk.account.pk, executed) is NoNews.KNOWN
 
     # And a report that is much younger than the last is recorded: proof of absence counts from it
     later = replace(executed.order, updated_at=(executed.order.updated_at or 0) + 5000)
-    assert isinstance(order_news(desk.account.pk, replace(executed, order=later)), OrderNews)
+    younger = order_news(desk.account.pk, replace(executed, order=later))
+    assert isinstance(younger, OrderNews)
+    assert not younger.may_wait
 
     # And a stranger's order is nobody's
     theirs = replace(executed, order=replace(executed.order, client_id="web_1"))
