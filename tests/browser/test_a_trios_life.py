@@ -82,7 +82,7 @@ def test_a_trio_is_drafted_placed_watched_and_closed(
         "the page shows CLOSED",
     )
     assert (the(trio).state, trio.result) == ("CLOSED", "MANUAL")
-    (left,) = page.locator(".trio-verb").all_inner_texts()
+    (left,) = page.locator("a.trio-verb").all_inner_texts()
     assert "Place again" in left
     picture("07-closed")
 

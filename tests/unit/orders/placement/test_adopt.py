@@ -508,8 +508,12 @@ def test_the_levels_of_an_adopted_trio_move_like_any_other(any_desk: Desk) -> No
             desk, trio, lambda move=move: LevelMove.objects.get(pk=move.pk).end and protected(desk, trio)
         )
         assert LevelMove.objects.get(pk=move.pk).end == "DONE", story(trio)
-    ours = {D(o["triggerPrice"]) for name, o in resting(desk).items() if name != theirs}
-    assert ours == {D("0.5050"), D("0.5300")}
+    wanted = {D("0.5050"), D("0.5300")}
+    carried_until(
+        desk,
+        trio,
+        lambda: {D(o["triggerPrice"]) for name, o in resting(desk).items() if name != theirs} == wanted,
+    )
     assert theirs in resting(desk)
     assert not trio_replay(trio).differences
 

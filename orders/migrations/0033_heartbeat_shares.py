@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("orders", "0031_ticket_templates"),
+        ("orders", "0032_found_fast"),
     ]
 
     operations = [
