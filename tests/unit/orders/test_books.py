@@ -31,6 +31,7 @@ from orders.models import EquityDay, Fill, TrioOrder
 from orders.proof import trio_totals
 from orders.results import Wanted, trades_wanted
 from simulator import Simulator
+from simulator.engine.ledger import deposit
 from simulator.engine.records import Income
 from simulator.transport import InProcessAdapter
 from tests.builders import Desk, due_ids, story, the, until
@@ -63,6 +64,14 @@ def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     endpoints.use_transport("PAPER", None)
 
 
+def fees_in_bnb(market: Simulator, name: str) -> None:
+    """Give an account BNB, and have its fees paid in that."""
+    book, now = market.ex.books[name], market.clock()
+    with market.venue.change_by_hand(now):
+        deposit(market.ex, book, "BNB", D(1000), now)
+        book.account.fee_burn = True
+
+
 @pytest.fixture
 def desks(market: Simulator, transactional_db: None) -> list[Desk]:
     """Two accounts: one pays its fees in USDT, the other in BNB."""
@@ -72,7 +81,7 @@ def desks(market: Simulator, transactional_db: None) -> list[Desk]:
             name, f"key-of-{name}-0123456789", f"secret-of-{name}-0123456789", balance="1000000"
         )
         if name == "bnb":
-            market.fees_in_bnb("1000", account=name)
+            fees_in_bnb(market, name)
         if not found:
             symbols_sync("PAPER")
         account = account_add(
