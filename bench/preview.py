@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from bench.reporting.figures import percentile
 from bench.reporting.present import present
-from bench.reporting.report import Report, Sheet, Target
+from bench.reporting.report import Cell, Report, Sheet, Target
 from bench.stand.servers import own_servers
 
 WITHIN_MS: Final = 100
@@ -31,7 +31,7 @@ def measure(options: argparse.Namespace) -> Report:
         times, cpu, statements = _measured(options.answers)
     report = Report("preview", "The order form while one types", (__doc__ or "").partition("\n\n")[2].strip())
     columns = ["", "p50", "p95", "p99"]
-    rows = [[name, *(percentile(values, percent) for percent in (50, 95, 99))] for name, values in
+    rows: list[list[Cell]] = [[name, *(percentile(values, percent) for percent in (50, 95, 99))] for name, values in
             (("ms until the answer", times), ("CPU ms of the thread", cpu), ("statements", statements))]  # fmt: skip
     report.sheets.append(Sheet(f"{len(times)} answers", columns, rows))
     report.targets.append(Target("preview p95, market data at hand", percentile(times, 95), WITHIN_MS, "ms"))

@@ -172,13 +172,6 @@ class Simulator:
             deposit(self.ex, book, "USDT", money, now)
         return True
 
-    def fees_in_bnb(self, amount: Decimal | str, account: str | None = None) -> None:
-        """Give an account BNB, and have its fees paid in that."""
-        now, book = self.clock(), self._book(account)
-        with self.venue.change_by_hand(now):
-            deposit(self.ex, book, "BNB", _number(amount, "amount"), now)
-            book.account.fee_burn = True
-
     def _book(self, account: str | None) -> AccountBook:
         if account is None:
             if len(self.ex.books) != 1:
