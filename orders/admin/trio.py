@@ -132,7 +132,7 @@ class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Bas
         "state",
     )
     search_fields = ("=id",)  # what is searched: ``trio_list.searched``
-    search_help_text = "An id of any kind (trio, order, execution, client id), a symbol, an account, a source, a tag, note:word"
+    search_help_text = "Any id, symbol, account, tag, note:word"
     paginator = CheapPaginator
     list_before_template = "admin/orders/trioorder/list_before.html"
     list_per_page = 50

@@ -117,6 +117,7 @@ def test_a_trio_is_placed_moved_and_closed_without_a_mouse(
     while_carried(lambda: the(trio).stop_loss == 96000, "the stop is at 96000")
 
     # And closed, by its key and the dialog's button
+    expect(page.locator("#keys-open")).to_be_visible()
     page.keyboard.press("x")
     expect(dialog).to_contain_text("Close at market?")
     tabbed_to(page, "#modal button[type=submit]")

@@ -39,6 +39,28 @@ def test_a_panel_that_is_not_refreshed_says_so(
     complaints.clear()  # of the network that was cut
 
 
+def test_a_network_that_is_cut_is_shown_within_five_seconds(
+    desk: Desk, signed_in: Page, live_server: Any, complaints: list[str]
+) -> None:
+    trio = desk.placed(desk.a_trio())
+    page = signed_in
+    for place in ("/admin/", f"/admin/orders/trioorder/{trio.pk}/change/"):
+        page.goto(live_server.url + place)
+        expect(page.locator(".trio-age")).to_contain_text("Live: refreshed")
+        page.evaluate(
+            """() => { window.cut = 0; window.shown = 0; const see = () => {
+              if (!window.cut && !navigator.onLine) window.cut = performance.now();
+              if (window.cut && !window.shown && document.querySelector('.trio-age--stale')) window.shown = performance.now();
+            }; setInterval(see, 50); }"""
+        )
+        page.context.set_offline(True)
+        page.wait_for_function("window.shown > 0", timeout=15_000)
+        assert page.evaluate("window.shown - window.cut") <= 5000 + 100, place
+        page.context.set_offline(False)
+        expect(page.locator(".trio-age")).to_contain_text("Live: refreshed")
+    complaints.clear()  # of the network that was cut
+
+
 def test_enter_picks_the_best_match_and_nothing_that_is_not_highlighted(
     desk: Desk, signed_in: Page, live_server: Any
 ) -> None:

@@ -67,6 +67,8 @@
       if (event.detail.target === content) opener = event.detail.elt;
     });
     new MutationObserver(() => {
+      // A link that asked may have been drawn anew before the answer: the question is shown all the same.
+      if (content.querySelector("#dialog") && window.Alpine) window.Alpine.$data(document.documentElement).openModal = true;
       const title = content.querySelector("h1");
       if (title) modal.setAttribute("aria-label", title.textContent.trim());
       const close = content.querySelector("#dialog > div:first-child");

@@ -8,8 +8,10 @@
       const seconds = Math.max(0, Math.round((Date.now() - fresh) / 1000));
       const panel = place.dataset.age !== "page"; // it refreshes itself
       const stale = seconds >= (panel ? STALE_S : 60);
+      // Read aloud once, when it becomes stale; the seconds that are counted are not.
+      const fell = stale && !place.classList.contains("trio-age--stale");
       place.classList.toggle("trio-age--stale", stale);
-      place.setAttribute("role", stale ? "alert" : "status");
+      place.setAttribute("role", fell ? "alert" : "timer");
       const age = seconds < 2 ? "a moment ago" : `${seconds} s ago`;
       if (!panel) place.textContent = stale ? `Read ${age}: reload the page to see how things stand now.` : `Read ${age}.`;
       else if (stale) place.textContent = `Not refreshed for ${seconds} s: what is shown may be old. The back office or the network does not answer.`;
@@ -28,5 +30,5 @@
     say();
   });
   window.addEventListener("load", say);
-  setInterval(say, 1000);
+  setInterval(say, 500); // so that what is cut is shown within five seconds
 })();

@@ -213,9 +213,7 @@
       const content = document.getElementById("modal-content");
       await window.htmx.ajax("GET", moves[kind], { target: content, select: "#dialog", swap: "innerHTML" });
       const level = content.querySelector("[name=level]");
-      if (!level) return; // it was refused, and that is said
-      level.value = price;
-      window.Alpine.$data(document.documentElement).openModal = true;
+      if (level) level.value = price; // else it was refused, and that is said
     };
     drags(host, {
       tick: () => tick,

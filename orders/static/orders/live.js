@@ -4,6 +4,13 @@
   const BOXES = ".trio-scroll, .trio-story";
   const all = (place, selector) => [...place.querySelectorAll(selector)];
   let kept = null;
+  // While an answer to a question is on its way the panel asks for nothing: what it found would load the page anew, and with it
+  // the sentence that says what came of the answer would be gone.
+  for (const step of ["htmx:beforeRequest", "htmx:beforeOnLoad"]) {
+    document.addEventListener(step, (event) => {
+      if (event.detail.elt.id === "trio-live" && document.querySelector("#dialog form[data-sent]")) event.preventDefault();
+    });
+  }
   document.addEventListener("htmx:beforeSwap", (event) => {
     const panel = event.detail.target;
     if (!panel || panel.id !== "trio-live") return;
