@@ -292,22 +292,21 @@ def _missing_orders(
     orders = list(orders)
     listed = {order.client_id for order in orders}
     born = {(order.symbol, order.order_id) for order in orders if not order.conditional}
-    legs = Leg.objects.filter(trio__account=account, state__in=LIVE, look_at=None).select_related(
-        "trio__symbol"
-    )
+    legs = Leg.objects.filter(trio__account=account, state__in=LIVE, look_at=None)
     if symbols is not None:
         legs = legs.filter(trio__symbol__symbol__in=symbols)
-    for leg in legs:
-        if (leg.trio.symbol.symbol, leg.order_id) in born:
+    columns = ("pk", "trio_id", "client_id", "order_id", "seen_ts", "trio__symbol__symbol")
+    for leg_id, trio_id, client_id, order_id, seen_ts, symbol in legs.values_list(*columns):
+        if (symbol, order_id) in born:
             continue  # the order born at its trigger rests, under whatever client id
-        if leg.client_id in listed or (leg.seen_ts or 0) > at - LIST_LAG_MS:
+        if client_id in listed or (seen_ts or 0) > at - LIST_LAG_MS:
             continue
-        with short_transaction(trio_id=leg.trio_id) as now:
-            due = Leg.objects.filter(pk=leg.pk, state__in=LIVE, look_at=None).update(look_at=now)
+        with short_transaction(trio_id=trio_id) as now:
+            due = Leg.objects.filter(pk=leg_id, state__in=LIVE, look_at=None).update(look_at=now)
             if due:
-                wake(leg.trio_id, now)
+                wake(trio_id, now)
         if due:
-            yield leg.trio_id
+            yield trio_id
 
 
 def _written_off_orders(account: ExchangeAccount, exchange: Exchange, *, at: int) -> Iterable[int | None]:

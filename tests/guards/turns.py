@@ -26,8 +26,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement/news.py",
-                "if (booked or event.trade is None) and _is_known(leg, event.order):",
-                "if _is_known(leg, event.order):",
+                "if known and (booked or event.trade is None):",
+                "if known:",
             ),
         ),
         (f"{NEWS}::test_what_the_answer_said_already_is_no_news_and_costs_no_read",),
