@@ -305,7 +305,7 @@ class NoticeAdmin(DialogActions, OwnRows, ReadOnlyAdmin):
     list_filter = ("severity", "kind")
     list_select_related = ("recipient__user",)
     actions_detail: ClassVar = ["acknowledge"]
-    shown = ("made", "badge", "says", "about", "person", "due", "came_of_it", "answered", "escalation")
+    shown = ("made", "what_kind", "says", "about", "person", "due", "came_of_it", "answered", "escalation")
     made = columns.time("made_at", "Recorded")
     due = columns.time("due_at", "To be told")
 
@@ -327,6 +327,10 @@ class NoticeAdmin(DialogActions, OwnRows, ReadOnlyAdmin):
     @display(description="Kind", ordering="kind", label={"URGENT": "danger", "NORMAL": "info"})
     def badge(self, notice: Notice) -> tuple[str, str]:
         return notice.severity, notice.title
+
+    @display(description="Kind")
+    def what_kind(self, notice: Notice) -> str:
+        return notice.title  # the page shows a label as it is written in Python
 
     @display(description="What")
     def says(self, notice: Notice) -> str:

@@ -25,6 +25,8 @@ LISTED: Final = {
     DriftChoices: "desk",
     BulkRun: "somebody",
 }
+CUT_OFF: Final = """[...document.querySelectorAll('#result_list tr > *')].filter(
+  cell => cell.offsetParent && cell.scrollHeight > cell.clientHeight + 2).map(cell => cell.textContent.trim())"""
 
 
 def test_plain_pages_fit_each_width(desk: Desk, signed_in: Page, live_server: Any, picture: Picture) -> None:
@@ -35,5 +37,7 @@ def test_plain_pages_fit_each_width(desk: Desk, signed_in: Page, live_server: An
         page.goto(live_server.url + page_of(model, "changelist"))
         expect(page.locator("#content")).to_contain_text(shown)
         looked_at(page, picture, f"{name}-list", widths=(390, 1440))
+        page.set_viewport_size({"width": 390, "height": 900})
+        assert page.evaluate(CUT_OFF) == [], f"text of {name} is cut off"
         page.goto(live_server.url + page_of(model, "change", world.keys[model]))
         looked_at(page, picture, name, widths=(390, 1440))
