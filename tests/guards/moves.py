@@ -82,7 +82,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/services.py",
-                "        if is_looser(seen, role, level) and (refusal := risk_gates.new_risk_refusal(trio)):",
+                "        if is_looser(stands, role, level) and (refusal := risk_gates.new_risk_refusal(trio)):",
                 "        if False and (refusal := risk_gates.new_risk_refusal(trio)):",
             ),
         ),
