@@ -20,6 +20,35 @@ VAIN_PAUSE_MS: Final = 200
 VAIN_PAUSE_MAX_MS: Final = {Role.STOP_LOSS: 1000, Role.TAKE_PROFIT: 5000}
 
 
+def entry_withdraws(trio: TrioSnapshot) -> bool:
+    """Is what is unfilled of the entry to be taken back: as asked for, at its time, or because a ladder is over?
+
+    A ladder is over once a part target has executed, and where it was being withdrawn when something filled.
+    """
+    if trio.cancel_wanted or trio.close_wanted or trio.panic_wanted:
+        return True
+    if trio.good_till is not None and trio.now >= trio.good_till:
+        return True
+    if not trio.spec.rungs:
+        return False
+    return trio.cause is not None or any(leg.executed for leg in trio.every(Role.PART_TARGET))
+
+
+def rungs_unsent(trio: TrioSnapshot) -> list[LegView]:
+    """Return the orders of a ladder that never reached the book and may still go: before ``place_before``, while it stands."""
+    over = trio.place_before is not None and trio.now >= trio.place_before
+    if not trio.spec.rungs or over or trio.refusal or entry_withdraws(trio):
+        return []
+    return [leg for leg in trio.rungs if leg.state is LegState.PLANNED]
+
+
+def entry_over(trio: TrioSnapshot) -> bool:
+    """Has everything that enlarges the position ended? A rung that never reached the book, and will not go any more, has."""
+    dropped = [leg for leg in trio.rungs if leg.state is LegState.PLANNED] if trio.spec.rungs else []
+    waits = rungs_unsent(trio)
+    return all(leg.state.is_final or (leg in dropped and leg not in waits) for leg in trio.entries)
+
+
 def before_entry(trio: TrioSnapshot, leg: LegView) -> bool:
     """Was this leg sent before the entry? Then its refusal says nothing about a position."""
     for other in trio.legs:
@@ -215,12 +244,16 @@ def from_outside(trio: TrioSnapshot) -> Decimal | None:
 
     What is left of an entry that still rests may have filled already; what ours closed may not show yet.
     """
-    entry = trio.entry
-    if entry is None or not entry.acknowledged or trio.exit_filled or not trio.slot_is_newer:
+    sent = [leg for leg in trio.rungs if leg.state is not LegState.PLANNED]
+    if not any(leg.acknowledged for leg in sent) or trio.exit_filled or not trio.slot_is_newer:
         return None
-    if not all(leg.state.is_final for leg in trio.entries if leg is not entry):
+    if not all(leg.acknowledged or leg.state.is_final for leg in sent):
         return None
-    most = trio.entry_filled if entry.state.is_final else entry.quantity
+    if not all(leg.state.is_final for leg in trio.every(Role.ADD)):
+        return None
+    most = trio.entry_filled + sum(
+        (leg.quantity - leg.filled for leg in sent if not leg.state.is_final), Decimal(0)
+    )
     return max(Decimal(0), trio.slot.quantity - most)
 
 

@@ -154,6 +154,7 @@ def test_a_script_places_looks_cancels_and_closes() -> None:
         "reversal": None,
         "reverses": None,
         "moves": [],
+        "rungs": [],
         "targets": [{"level": "110000.0", "share": "100", "filled": "0.000"}],
         "size_changes": [],
         "changes": [],
