@@ -249,12 +249,12 @@ def test_a_part_target_that_has_executed_ends_the_ladder() -> None:
 
 @pytest.mark.parametrize("why", ["cancel", "good_till", "withdrawn"])
 def test_all_that_rests_of_it_is_taken_back_when_it_is_over(why: str) -> None:
-    said: dict[str, Any] = {
+    over: dict[str, dict[str, Any]] = {
         "cancel": {"cancel_wanted": True},
         "good_till": {"good_till": NOW},
         "withdrawn": {"cause": Cause.ENTRY_REFUSED},
-    }[why]
-    assert decide(opened(FILLED, ACCEPTED, ACCEPTED, **said)).step == Cancel(("test-1-r2", "test-1-r3"))
+    }
+    assert decide(opened(FILLED, ACCEPTED, ACCEPTED, **over[why])).step == Cancel(("test-1-r2", "test-1-r3"))
 
 
 def test_while_it_stands_its_rungs_are_left_alone() -> None:
