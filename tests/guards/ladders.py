@@ -216,6 +216,16 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{DECIDED}::test_a_ladders_worth_is_that_of_its_rungs",),
     ),
     Guard(
+        "a ladder is left out of files",
+        "P2",
+        "a ladder is exported as one order for all of it at its first price, and placed so when the file is read",
+        (Removal("signals/files.py", "TrioOrder.objects.filter(rungs=[])", "TrioOrder.objects"),),
+        (
+            "tests/unit/signals/test_files.py"
+            "::test_a_ladder_is_left_out_of_a_file_which_has_no_columns_for_its_rungs",
+        ),
+    ),
+    Guard(
         "resting rungs are watched by price",
         "P4",
         "a fill of a rung that a silent stream hides is not known before the next sweep",
