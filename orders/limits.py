@@ -5,6 +5,8 @@ Only new risk is asked about here, never a stop, an exit or a cancel.
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -13,6 +15,7 @@ from django.db import connection
 from accounts.models import Environment
 from exchange.types import ZERO, ExchangeMs, OrderType, Side
 from orders.domain.limits import Breach, Entry, LimitRule, Limits, Usage, breach, for_change, is_automatic
+from orders.domain.snapshot import ladder_price
 from orders.models import RiskLimit, TrioOrder
 
 Terms = tuple[Decimal, Decimal]  # quantity and price of an entry
@@ -37,6 +40,10 @@ USAGE = """
         SELECT count(*) AS trios, sum(greatest(trio.amending_notional, trio.quantity * CASE
             WHEN trio.entry_type = 'MARKET' THEN coalesce(trio.checked_mark, slot.mark_price)
             WHEN trio.entry_type = 'STOP_MARKET' THEN trio.trigger_price
+            WHEN trio.rungs <> '[]' THEN (
+                SELECT sum((rung ->> 'share')::numeric / 100 * greatest((rung ->> 'price')::numeric,
+                    CASE WHEN trio.side = 'SELL' THEN trio.checked_mark END))
+                FROM jsonb_array_elements(trio.rungs) rung)
             WHEN trio.entry_type = 'STOP' AND trio.side = 'SELL' THEN greatest(trio.price, trio.trigger_price)
             WHEN trio.side = 'SELL' THEN greatest(trio.price, trio.checked_mark) ELSE trio.price END)) AS notional
         FROM orders_trioorder trio LEFT JOIN orders_slot slot ON slot.id = trio.slot_id
@@ -69,6 +76,7 @@ USAGE = """
           AND trio.symbol_id = %(symbol)s AND trio.side = %(side)s AND trio.quantity = %(quantity)s
           AND trio.entry_type = %(entry_type)s AND trio.price IS NOT DISTINCT FROM %(price)s
           AND trio.trigger_price IS NOT DISTINCT FROM %(trigger)s
+          AND trio.rungs = %(rungs)s::jsonb
           AND trio.stop_loss IS NOT DISTINCT FROM %(stop)s AND trio.take_profit IS NOT DISTINCT FROM %(target)s
         ORDER BY trio.id LIMIT 1
     ) twin ON rule.duplicate_seconds IS NOT NULL
@@ -102,6 +110,9 @@ def breach_of(
     quantity, price = terms or (trio.quantity, trio.price)
     kind = OrderType(trio.entry_type)
     entry = Entry(symbol.symbol, Side(trio.side), quantity, kind, price, mark, trigger=trio.trigger_price)
+    if rungs := trio.ladder:
+        least = ZERO if trio.side == Side.BUY else mark or ZERO
+        entry = replace(entry, worst=ladder_price(rungs, least=least), farthest=rungs[-1].price)
     if adds is not None:
         entry = Entry(symbol.symbol, Side(trio.side), adds, OrderType.MARKET, None, mark, is_add=True)
     limited_by = (_read(trio, row) for row in rows)
@@ -124,6 +135,7 @@ def _rows(trio: TrioOrder, *, now_ts: ExchangeMs, lock: bool, saved: bool) -> li
         "entry_type": trio.entry_type,
         "price": trio.price,
         "trigger": trio.trigger_price,
+        "rungs": json.dumps(trio.rungs),
         "stop": trio.stop_loss,
         "target": trio.take_profit,
         "midnight": now_ts - now_ts % DAY_MS,

@@ -218,7 +218,9 @@ def _trade(row: _Row) -> Trade:
 def planned_of(trio: TrioOrder, legs: Sequence[Leg]) -> Decimal | None:
     """Return what the first stop would have lost on what the entry filled (what was added later is not in it)."""
     stop = first_stop(trio)
-    entries = [leg for leg in legs if leg.role == Role.ENTRY and leg.filled and leg.average_price]
+    entries = [
+        leg for leg in legs if leg.role in (Role.ENTRY, Role.RUNG) and leg.filled and leg.average_price
+    ]
     quantity = sum((leg.filled for leg in entries), ZERO)
     if stop is None or not quantity:
         return None

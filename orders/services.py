@@ -72,7 +72,7 @@ from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, Qu
 from orders.queueing.surroundings import surroundings
 from orders.reversal import reversal_sentence, reversals_drop, trio_reverse
 from orders.selectors import unprotected_sentence
-from orders.specs import part_targets_of, part_targets_read, part_targets_text
+from orders.specs import part_targets_of, part_targets_read, part_targets_text, rungs_of
 from orders.story import change_sentence, note, question_number, question_over, question_shown
 from orders.trio_lock import short_transaction
 from orders.wishes import EntryTerms, break_even_of, change_recorded, change_row, move_recorded, seen_now
@@ -150,6 +150,8 @@ def trio_complete(trio: TrioOrder) -> None:
         trio.position_side = PositionSide.LONG if trio.side == Side.BUY else PositionSide.SHORT
     elif not trio.position_side:
         trio.position_side = PositionSide.BOTH
+    if trio.rungs and trio.price is None:
+        trio.price = rungs_of(trio)[0].price
     if not trio.protection:
         trio.protection = protection_default(trio.account.environment)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
+from typing import Final
 
 from exchange.types import ZERO, OrderType, PositionMode, PositionSide, Side, TimeInForce
 from orders.domain.enums import Follow, Protection, TargetPolicy
 from orders.domain.errors import RuleBroken
 from orders.domain.rounding import plain, shown
 from orders.domain.sizing import Grid
-from orders.domain.snapshot import PartTarget, Rules, Spec
+from orders.domain.snapshot import PartTarget, Rules, Rung, Spec
 from orders.models import Symbol, TrioOrder
 
 PART_TARGET = re.compile(r"(?P<level>\d{1,20}(?:\.\d{1,16})?)\s*:\s*(?P<share>\d{1,3}(?:\.\d{1,4})?)\s*%?")
@@ -54,6 +56,7 @@ def spec_of(trio: TrioOrder) -> Spec:
         target_policy=TargetPolicy(trio.target_policy),
         part_targets=part_targets_of(trio),
         follow=Follow(trio.follow),
+        rungs=rungs_of(trio),
         tick=symbol.tick_size,
         multiplier_up=symbol.multiplier_up,
         multiplier_down=symbol.multiplier_down,
@@ -80,6 +83,31 @@ def part_targets_of(trio: TrioOrder) -> tuple[PartTarget, ...]:
     )
 
 
+def rungs_of(trio: TrioOrder) -> tuple[Rung, ...]:
+    """Return the rungs of a trio's entry ladder, with each price in the symbol's own decimals; empty where it is none."""
+    return tuple(replace(rung, price=shown(rung.price, trio.symbol.tick_size)) for rung in trio.ladder)
+
+
+def rungs_read(text: str) -> list[dict[str, str]]:
+    """Read an entry ladder as a person writes it, “62000:50, 61500:50”: each price with its share in percent, nearest to the
+    market first. Raises RuleBroken.
+    """
+    rows = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        written = PART_TARGET.fullmatch(part)
+        if written is None:
+            raise RuleBroken(
+                "rungs", f"“{part}” is no rung: write its price and its share in percent, such as 62000:50."
+            )
+        rows.append({"price": written["level"], "share": written["share"]})
+    return rows
+
+
+def rungs_text(trio: TrioOrder) -> str:
+    """Return an entry ladder as a person writes it."""
+    return ", ".join(f"{plain(rung.price)}:{plain(rung.share)}" for rung in rungs_of(trio))
+
+
 def part_targets_read(text: str, *, after: int = 0) -> list[dict[str, int | str]]:
     """Read part targets as a person writes them, “62000:50, 63000:25”: each level with its share in percent, nearest first.
 
@@ -102,6 +130,12 @@ def part_targets_text(trio: TrioOrder) -> str:
     return ", ".join(f"{plain(part.level)}:{plain(part.share)}" for part in part_targets_of(trio))
 
 
+LISTED: Final[Mapping[str, Callable[[TrioOrder], str]]] = {
+    "part_targets": part_targets_text,
+    "rungs": rungs_text,
+}
+
+
 def rules_of(symbol: Symbol) -> Rules:
     """Return the symbol's rules as they were last read."""
     return Rules(
@@ -116,7 +150,7 @@ def spec_shown(trio: TrioOrder) -> dict[str, str]:
     """Return a draft as a page shows it, one text for each field a person may set."""
     found = {}
     for name in TrioOrder.SPEC_FIELDS:
-        value = part_targets_text(trio) if name == "part_targets" else getattr(trio, name)
+        value = LISTED[name](trio) if name in LISTED else getattr(trio, name)
         found[name] = plain(value) if isinstance(value, Decimal) else "" if value is None else str(value)
     return found
 

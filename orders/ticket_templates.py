@@ -16,7 +16,17 @@ TEXT_MAX: Final = 400
 TEMPLATES_MAX: Final = 100
 # What a template keeps: all of a ticket but its moments, which would have passed.
 TERMS: Final = (
-    *("account", "symbol", "side", "quantity", "entry_type", "trigger_price", "price", "time_in_force"),
+    *(
+        "account",
+        "symbol",
+        "side",
+        "quantity",
+        "entry_type",
+        "trigger_price",
+        "price",
+        "rungs",
+        "time_in_force",
+    ),
     *("stop_loss", "take_profit", "part_targets", "follow", "position_side", "protection", "target_policy"),
     "hold_seconds",
 )

@@ -132,8 +132,9 @@ def signals_of(file: TrioFile) -> list[Signal]:
 
 
 def trios_export() -> str:
-    """Return the newest trios in the form in which a file is read."""
-    trios = TrioOrder.objects.select_related("account", "symbol").order_by("-id")[:EXPORT_MAX]
+    """Return the newest trios in the form in which a file is read, which knows no ladder: one order of it would be another."""
+    trios = TrioOrder.objects.filter(rungs=[]).select_related("account", "symbol").order_by("-id")
+    trios = trios[:EXPORT_MAX]
     return write_rows(_cells(trio) for trio in trios)
 
 

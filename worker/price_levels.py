@@ -65,8 +65,8 @@ RESTING = """
     JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
     WHERE trio.account_id = ANY (%s) AND trio.holds_slot AND trio.state IN ('PLACING', 'WORKING', 'OPEN')
       AND (leg.state IN ('ACCEPTED', 'PARTIALLY_FILLED') OR leg.state = 'TRIGGERED' AND leg.role = 'ENTRY')
-      AND leg.role IN ('ENTRY', 'STOP_LOSS', 'TAKE_PROFIT', 'PART_TARGET')
-      AND NOT (leg.role = 'ENTRY' AND trio.protection = 'PRE_ARMED' AND account.position_mode = 'ONE_WAY')
+      AND leg.role IN ('ENTRY', 'RUNG', 'STOP_LOSS', 'TAKE_PROFIT', 'PART_TARGET')
+      AND NOT (leg.role IN ('ENTRY', 'RUNG') AND trio.protection = 'PRE_ARMED' AND account.position_mode = 'ONE_WAY')
     ORDER BY leg.id
 """
 

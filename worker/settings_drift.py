@@ -31,7 +31,7 @@ from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data.clock import exchange_now_ms
 from orders.exchange_data.symbol_sync import symbols_renew
 from orders.models import Outcome, Symbol, TrioOrder
-from orders.specs import rules_of, spec_of
+from orders.specs import rules_of, rungs_of, spec_of
 from orders.story import Put, question_put, question_take_back
 
 BRACKETS_SECONDS = 86_400
@@ -167,7 +167,12 @@ def _misfits_ask(account: ExchangeAccount) -> set[int]:
     for trio in resting.select_related("account", "symbol"):
         rules = rules_of(trio.symbol)
         # On the prices that were taken then.
-        rests = replace(fitted(spec_of(trio), rules), price=trio.price, trigger_price=trio.trigger_price)
+        rests = replace(
+            fitted(spec_of(trio), rules),
+            price=trio.price,
+            trigger_price=trio.trigger_price,
+            rungs=rungs_of(trio),
+        )
         if trouble := misfit(rests, rules):
             facts = {"account": account.name, "symbol": trio.symbol.symbol, "text": trouble}
             asks |= _ask([trio.pk], Question(QuestionKind.RULES_CHANGED, facts))[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,15 @@ from orders.domain.errors import RuleBroken, TrioRefused
 from orders.domain.moments import moment_problem
 from orders.domain.rounding import plain
 from orders.models import DriftChoices, Leg, Symbol, TrioOrder
-from orders.specs import part_targets_read, part_targets_text, rules_of, spec_of, spec_shown
+from orders.specs import (
+    part_targets_read,
+    part_targets_text,
+    rules_of,
+    rungs_read,
+    rungs_text,
+    spec_of,
+    spec_shown,
+)
 from orders.story import question_shown
 
 if TYPE_CHECKING:
@@ -43,6 +52,7 @@ LABELS: Final = {
     "target_policy": "If the take-profit is refused",
     "good_till": "Good till (UTC)",
     "hold_seconds": "Holding time in seconds",
+    "rungs": "Entry ladder",
     "part_targets": "Part targets",
     "follow": "Stop follows the targets",
     "percent": "Or percent",
@@ -59,6 +69,7 @@ HELPS: Final = {
     "entry_type": "MARKET fills at once at the market price, LIMIT at your price or better. STOP_MARKET and STOP wait for the trigger, then go at market or at your price.",
     "price": "For LIMIT and STOP entries; leave it empty for the others.",
     "trigger_price": "For STOP_MARKET and STOP entries: the mark price that they wait for, above the market to buy, below it to sell.",
+    "rungs": "Several limit orders instead of one: price and share in percent, nearest to the market first, like 62000:50, 61500:30, 61000:20. Leave the entry price empty then. The quantity is that of all together.",
     "time_in_force": "For LIMIT and STOP entries: GTC rests until filled, IOC and FOK fill at once or end, GTX only rests.",
     "stop_loss": "Closes the position at market when the mark price reaches this level. Required.",
     "take_profit": "Closes the position at market when the last price reaches this level. Required.",
@@ -91,23 +102,23 @@ def _amount_field(name: str, *, required: bool) -> forms.DecimalField:
     )
 
 
-class PartTargetsField(forms.CharField):
-    """Part targets as a person writes them; what it gives is what the row keeps."""
+class SharesField(forms.CharField):
+    """Prices with a share each as a person writes them; what it gives is what the row keeps."""
 
-    def __init__(self, **words: Any) -> None:
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
         super().__init__(
-            label=LABELS["part_targets"],
+            label=LABELS[name],
             required=False,
             max_length=400,
-            help_text=HELPS["part_targets"],
+            help_text=HELPS[name],
             widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
-            **words,
         )
+        self._read = read
 
     def clean(self, value: Any) -> Any:
         text = super().clean(value)
         try:
-            return part_targets_read(text)
+            return self._read(text)
         except RuleBroken as problem:
             raise forms.ValidationError(str(problem)) from None
 
@@ -123,7 +134,8 @@ class TrioOrderForm(WrittenForm, ModelFormBase):
     price = _amount_field("price", required=False)
     stop_loss = WrittenField("stop_loss", label=LABELS["stop_loss"])
     take_profit = WrittenField("take_profit", label=LABELS["take_profit"])
-    part_targets = PartTargetsField()
+    rungs = SharesField("rungs", rungs_read)
+    part_targets = SharesField("part_targets", part_targets_read)
     follow = forms.ChoiceField(
         label=LABELS["follow"],
         required=False,
@@ -176,6 +188,9 @@ class TrioOrderForm(WrittenForm, ModelFormBase):
                 self.initial[name] = plain(value)
         if self.instance.pk:
             self.initial["part_targets"] = part_targets_text(self.instance)
+            self.initial["rungs"] = rungs_text(self.instance)
+            if self.instance.rungs:
+                self.initial["price"] = ""  # the first rung's: it follows when that is changed
         if "account" not in self.fields:
             return  # somebody who may only look: no field can be changed
         if self.instance.pk is None:
@@ -201,6 +216,12 @@ class TrioOrderForm(WrittenForm, ModelFormBase):
         )
         if self.instance.pk is None and accounts.count() == 1:
             self.initial.setdefault("account", accounts.get().pk)
+
+    def clean_rungs(self) -> Any:
+        rungs = self.cleaned_data["rungs"]
+        if rungs and self.cleaned_data.get("price") is None:
+            self.cleaned_data["price"] = Decimal(rungs[0]["price"])
+        return rungs
 
     def clean_good_till(self) -> Any:
         return _moment_checked(self.cleaned_data["good_till"])

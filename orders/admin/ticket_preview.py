@@ -216,6 +216,8 @@ def _figures(found: Preview, trio: TrioOrder, hand: AtHand) -> Iterable[Figure]:
 
 
 def _kind_words(spec: Spec) -> str:
+    if spec.rungs:
+        return f"limit, on the average of {len(spec.rungs)} rungs"
     return {
         OrderType.STOP_MARKET: "at market from this trigger on",
         OrderType.STOP: "limit, once triggered",

@@ -76,7 +76,7 @@ COLOURS = ("success", "danger", "warning", "default")
 STOP_POLLING = 286  # htmx's own status: swap this in, then ask no more
 DRAFT_FIELDSETS: Any = (
     ("What", {"fields": (("account", "symbol"), ("side", "quantity"))}),
-    ("Entry", {"fields": ("entry_type", ("trigger_price", "price"), "time_in_force")}),
+    ("Entry", {"fields": ("entry_type", ("trigger_price", "price"), ("rungs", "time_in_force"))}),
     ("Protection", {"fields": (("stop_loss", "take_profit"), ("part_targets", "follow"))}),
     (
         "Details",

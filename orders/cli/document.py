@@ -12,6 +12,7 @@ from exchange.types import ZERO
 from orders.adoption import FoundPosition, order_text
 from orders.domain.drift import DRIFTS_WITH_CHOICE
 from orders.domain.enums import Role, TrioState
+from orders.domain.ladder import rung_quantities
 from orders.domain.rounding import on_grid, plain, shown, signed
 from orders.domain.shares import last_share
 from orders.domain.trailing import TrailUnit
@@ -33,7 +34,7 @@ from orders.models.trio import PriceFollower
 from orders.placement.uncovered import uncovered_now
 from orders.reversal import reversal_sentence
 from orders.selectors import NetPnl, net_converted, net_pnl, unprotected_sentence
-from orders.specs import part_targets_of
+from orders.specs import part_targets_of, rules_of, rungs_of, spec_of
 from orders.story import change_sentence, move_sentence, size_sentence
 
 
@@ -52,6 +53,7 @@ def trio_document(trio: TrioOrder) -> dict[str, Any]:
         "net_pnl": [pnl_document(result) for result in net_pnl([trio.pk]).get(trio.pk, ())],
         "net_converted": _converted_document(trio),
         "legs": [_leg_document(leg, step=step, tick=tick) for leg in legs],
+        "rungs": _rungs_document(trio, legs, step=step, tick=tick),
         "targets": _targets_document(trio, legs, step=step, tick=tick),
         "size_changes": [_size_document(change, step=step, tick=tick) for change in trio.size_changes.all()],
         "adopted": None if trio.adoption is None else _adoption_document(trio.adoption),
@@ -162,7 +164,10 @@ def trio_sentence(trio: TrioOrder) -> str:
     """Say in one or two sentences what a trio is and where it stands."""
     step = trio.symbol.step_size
     state = f"{trio.state} by {trio.result}" if trio.result else trio.state
-    how = "at market" if trio.price is None else f"at {decimals(trio.price, trio.symbol.tick_size)}"
+    tick = trio.symbol.tick_size
+    how = "at market" if trio.price is None else f"at {decimals(trio.price, tick)}"
+    if rungs := rungs_of(trio):
+        how = f"in {len(rungs)} rungs from {decimals(rungs[0].price, tick)} to {decimals(rungs[-1].price, tick)}"
     if trio.trigger_price is not None:
         how = f"stop {how}, trigger {decimals(trio.trigger_price, trio.symbol.tick_size)}"
     filled = _filled(trio.legs.all())
@@ -237,6 +242,26 @@ def _size_document(change: SizeChange, *, step: Decimal | None, tick: Decimal | 
         "ended_at": None if change.ended_at is None else change.ended_at.isoformat(timespec="milliseconds"),
         "reason": size_sentence(change) if change.end else None,
     }
+
+
+def _rungs_document(
+    trio: TrioOrder, legs: Sequence[Leg], *, step: Decimal | None, tick: Decimal | None
+) -> list[dict[str, Any]]:
+    """The rungs of an entry ladder, nearest to the market first; empty where the entry is one order."""
+    made = {leg.number or 1: leg for leg in legs if leg.role in (Role.ENTRY, Role.RUNG)}
+    rungs = rungs_of(trio)
+    planned = rung_quantities(spec_of(trio), rules_of(trio.symbol)) if rungs else ()
+    return [
+        {
+            "price": decimals(rung.price, tick),
+            "share": plain(rung.share),
+            "quantity": decimals(leg.quantity if leg is not None else quantity, step),
+            "filled": decimals(ZERO if leg is None else leg.filled, step),
+            "state": None if leg is None else leg.state,
+        }
+        for rung, quantity in zip(rungs, planned, strict=True)
+        for leg in [made.get(rung.number)]
+    ]
 
 
 def _targets_document(

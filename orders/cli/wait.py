@@ -13,6 +13,7 @@ from infrastructure.connections import UNANSWERED
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.amendments import amend_open
 from orders.domain.decision.decide import decide
+from orders.domain.decision.rungs import rungs_unsent
 from orders.domain.decision.steps import Rest
 from orders.domain.enums import Cause, LegState, Role, TrioState
 from orders.domain.operator_questions import Question
@@ -90,7 +91,7 @@ def at_rest(trio: TrioSnapshot) -> bool:
         return False  # there is something to do, only nobody has done it yet
     if trio.state not in (TrioState.WORKING, TrioState.OPEN):
         return False
-    if any(_in_flight(leg) for leg in trio.legs) or _wish_outstanding(trio):
+    if any(_in_flight(leg) for leg in trio.legs) or rungs_unsent(trio) or _wish_outstanding(trio):
         return False
     if trio.state is TrioState.OPEN:
         unsure = trio.slot_is_newer and trio.slot.quantity == 0  # flat against a known fill
@@ -108,7 +109,10 @@ def _in_flight(leg: LegView) -> bool:
         return True
     if leg.state is LegState.TRIGGERED:
         return True  # its child order is at the market
-    return leg.state is LegState.PLANNED and leg.role is not Role.ENTRY  # refused for now, sent again soon
+    return leg.state is LegState.PLANNED and leg.role not in (
+        Role.ENTRY,
+        Role.RUNG,
+    )  # refused for now, sent again soon
 
 
 def _wish_outstanding(trio: TrioSnapshot) -> bool:
@@ -116,8 +120,7 @@ def _wish_outstanding(trio: TrioSnapshot) -> bool:
         return True  # fulfilled only by the end
     if trio.moves or trio.foreign or trio.sizes or trio.change is not None:
         return True
-    entry = trio.entry
-    return trio.cancel_wanted and entry is not None and (entry.live or entry.pending)
+    return trio.cancel_wanted and any(leg.live or leg.pending for leg in trio.rungs)
 
 
 def wait_for(

@@ -35,6 +35,11 @@ def resting_entry(trio: TrioSnapshot) -> LegView:
             "Its entry is a stop entry, and the exchange changes no order that waits for a trigger: cancel it, then place it "
             "again with other terms."
         )
+    if trio.spec.rungs:
+        raise IllegalTransition(
+            "Its entry is a ladder, whose rungs stay as they were placed: cancel what is unfilled, then place it again with other "
+            "rungs."
+        )
     if not entry.live or entry.price is None:
         raise IllegalTransition("It is not known yet what became of its entry: try again in a moment.")
     return entry

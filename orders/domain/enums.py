@@ -14,6 +14,7 @@ class Role(enum.StrEnum):
     PART_TARGET = "PART_TARGET"  # a take-profit for a share of the position
     PART_CLOSE = "PART_CLOSE"  # part of the position, closed at market
     ADD = "ADD"  # a further entry under the same stop and targets
+    RUNG = "RUNG"  # a further order of an entry ladder, which goes out with the entry
 
     @property
     def letter(self) -> str:
@@ -35,7 +36,7 @@ class Role(enum.StrEnum):
         return self.value.lower().replace("_", "-")
 
 
-OPENING: Final = (Role.ENTRY, Role.ADD)
+OPENING: Final = (Role.ENTRY, Role.ADD, Role.RUNG)
 LETTERS: Final = {
     Role.ENTRY: "e",
     Role.STOP_LOSS: "s",
@@ -44,6 +45,7 @@ LETTERS: Final = {
     Role.PART_TARGET: "t",
     Role.PART_CLOSE: "c",
     Role.ADD: "a",
+    Role.RUNG: "r",
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from exchange.types import ZERO, OrderType, Side
+from orders.domain.ladder import ladder_misfit
 from orders.domain.rounding import entry_to_tick, on_grid, plain, quantity_down, quantity_up, to_grid
 from orders.domain.snapshot import Rules, Spec
 
@@ -96,6 +97,7 @@ def fitted(spec: Spec, rules: Rules) -> Spec:
             spec.price,
             spec.trigger_price,
             *(part.level for part in spec.part_targets),
+            *(rung.price for rung in spec.rungs),
         )
         if price
     ):
@@ -111,6 +113,9 @@ def fitted(spec: Spec, rules: Rules) -> Spec:
         part_targets=tuple(
             replace(part, level=to_grid(part.level, tick, safer)) for part in spec.part_targets
         ),
+        rungs=tuple(
+            replace(rung, price=entry_to_tick(rung.price, tick=tick, side=spec.side)) for rung in spec.rungs
+        ),
     )
 
 
@@ -123,8 +128,9 @@ def misfit(spec: Spec, rules: Rules) -> str:
 
 
 def orders_needed(spec: Spec) -> int:
-    """Return for how many open orders a symbol must have room: one at market for a moment, and an exit beside an entry that rests."""
-    return 1 + spec.rests
+    """Return for how many open orders a symbol must have room: one at market for a moment, and an exit beside an entry that
+    rests, each rung of a ladder counted."""
+    return 1 + (len(spec.rungs) or spec.rests)
 
 
 def entry_misfit(spec: Spec, rules: Rules) -> str:
@@ -141,6 +147,8 @@ def entry_misfit(spec: Spec, rules: Rules) -> str:
             f"The exchange's rules have changed: quantity {plain(quantity)} must be whole steps of "
             f"{plain(lot.step or ZERO)}, at least {plain(lot.smallest)}{_at_most(lot)}."
         )
+    if small := ladder_misfit(spec, rules):
+        return f"The exchange's rules have changed. {small}"
     return misfit(spec, rules)
 
 

@@ -6,6 +6,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from exchange.types import ZERO, OrderType, Side
 from orders.domain.decision.amendments import position_to_come
+from orders.domain.decision.conditions import entry_over
 from orders.domain.decision.parts import is_spent
 from orders.domain.enums import Form, Protection, Role
 from orders.domain.enums import TrioState as S
@@ -122,9 +123,8 @@ def standing_check(trio: TrioSnapshot, role: Role) -> None:
         raise IllegalTransition(
             f"Something is being added to it: its {what} can be moved when that has ended."
         )
-    entry = trio.entry
-    if trio.state is S.OPEN and entry is not None and not entry.state.is_final:
-        if not entry.live:
+    if trio.state is S.OPEN and trio.rungs and not entry_over(trio):
+        if any(leg.pending for leg in trio.rungs):
             raise IllegalTransition("It is not known yet what became of its entry: try again in a moment.")
         if role is Role.STOP_LOSS and any(
             leg.form is Form.CLOSE_POSITION and (leg.live or leg.pending) for leg in trio.every(role)
@@ -203,11 +203,17 @@ def _part_targets_check(trio: TrioSnapshot, level: Decimal) -> None:
 
 def _entry_side_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
     """Raise RuleBroken when an entry that still rests would fill beyond its own stop or target."""
-    entry, tick = trio.entry, trio.rules.tick_size or ZERO
-    if entry is None or not entry.live:
-        return
-    waits = entry.trigger_price if entry.triggered_ts is None else None
-    prices = [(name, price) for name, price in (("trigger price", waits), ("price", entry.price)) if price]
+    tick = trio.rules.tick_size or ZERO
+    prices = [
+        (name, price)
+        for entry in trio.rungs
+        if entry.live
+        for name, price in (
+            ("trigger price", entry.trigger_price if entry.triggered_ts is None else None),
+            ("price", entry.price),
+        )
+        if price
+    ]
     below = _is_below(trio, role)
     for name, price in prices:
         if level < price if below else level > price:

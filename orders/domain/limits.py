@@ -77,6 +77,8 @@ class Entry:
     mark: Decimal | None
     is_add: bool = False  # to a trio that is open: no further one
     trigger: Decimal | None = None  # of a stop entry
+    worst: Decimal | None = None  # of a ladder: what a unit may come to on the average of its rungs
+    farthest: Decimal | None = None  # of a ladder: the price of its last rung
 
     @property
     def notional(self) -> Decimal | None:
@@ -84,6 +86,8 @@ class Entry:
 
         A stop entry meets the market at its trigger.
         """
+        if self.worst is not None:
+            return self.quantity * self.worst
         price = self.mark if self.entry_type is OrderType.MARKET else self.named_price
         if price is None:
             return None
@@ -174,7 +178,8 @@ def _breaches(entry: Entry, limits: Limits, usage: Usage) -> Iterable[Breach]:
         yield broken(LimitRule.MARK_UNKNOWN, entry.symbol, "")
         return
     if limits.collar_percent is not None and entry.named_price is not None and entry.mark:
-        away = abs(entry.named_price - entry.mark) / entry.mark * HUNDRED
+        named = (entry.named_price, entry.farthest or entry.named_price)
+        away = max(abs(price - entry.mark) for price in named) / entry.mark * HUNDRED
         if away > limits.collar_percent:
             yield broken(LimitRule.COLLAR, plain(away.quantize(CENT)), plain(limits.collar_percent))
     if notional is None:

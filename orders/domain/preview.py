@@ -15,6 +15,7 @@ from exchange.types import ZERO, OrderType, PositionMode, Side
 from orders.domain.decision.transitions import CONDITIONALS_KEPT_FREE
 from orders.domain.enums import Protection
 from orders.domain.fitting import fitted, lot_of
+from orders.domain.ladder import rung_quantities
 from orders.domain.level_moves import break_even_level
 from orders.domain.limits import Entry, Limits, Usage
 from orders.domain.rounding import plain, quantity_down, to_grid
@@ -115,6 +116,8 @@ def preview(
     costs = costs or Costs()
     spec = on_the_grid(spec, rules)
     entry = spec.entry_price if spec.rests else market.mark_price
+    if entry is not None and spec.rungs:
+        entry = entry.quantize(MONEY)
     found = Preview(
         spec=spec,
         entry=entry,
@@ -273,6 +276,8 @@ def _headroom(
         spec.price,
         market.mark_price,
         trigger=spec.trigger_price,
+        worst=spec.worst_price(market.mark_price) if spec.rungs else None,
+        farthest=spec.rungs[-1].price if spec.rungs else None,
     )
     notional = entry.notional
     for limits, usage in limited:
@@ -317,7 +322,7 @@ def orders_in_words(spec: Spec, rules: Rules) -> Iterable[str]:
         yield _leg(spec, rules, stop=True, whole=False) + ", before the entry"
         if not rests:
             yield _leg(spec, rules, stop=False, whole=False) + ", before the entry"
-    yield _entry_words(spec, rules)
+    yield from _entry_words(spec, rules)
     first = ", with the first fill"
     if not armed:
         yield _leg(spec, rules, stop=True, whole=True) + first
@@ -338,13 +343,20 @@ def orders_in_words(spec: Spec, rules: Rules) -> Iterable[str]:
                 )
 
 
-def _entry_words(spec: Spec, rules: Rules) -> str:
+def _entry_words(spec: Spec, rules: Rules) -> Iterable[str]:
+    if spec.rungs:
+        for rung, quantity in zip(spec.rungs, rung_quantities(spec, rules), strict=True):
+            yield (
+                f"Entry, rung {rung.number}: {spec.side} {own(quantity, rules.step_size)} {rules.symbol} limit "
+                f"{own(rung.price, rules.tick_size)} {spec.time_in_force}{_position_side(spec)}"
+            )
+        return
     at = "at market"
     if spec.entry_type.has_price and spec.price is not None:
         at = f"limit {own(spec.price, rules.tick_size)} {spec.time_in_force}"
     if spec.entry_type.is_conditional and spec.trigger_price is not None:
         at = f"stop {at}, trigger {own(spec.trigger_price, rules.tick_size)} (mark price)"
-    return (
+    yield (
         f"Entry: {spec.side} {own(spec.quantity, rules.step_size)} {rules.symbol} {at}{_position_side(spec)}"
     )
 

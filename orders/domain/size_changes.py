@@ -6,6 +6,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Final
 
 from exchange.types import ZERO, OrderType
+from orders.domain.decision.conditions import entry_over
 from orders.domain.decision.drifts import left_unprotected
 from orders.domain.enums import TrioState as S
 from orders.domain.errors import IllegalTransition, RuleBroken
@@ -40,7 +41,7 @@ def size_standing_check(trio: TrioSnapshot, *, waits: bool = True) -> None:
 
 def add_standing_check(trio: TrioSnapshot) -> None:
     """Raise IllegalTransition when nothing can be added to this trio now."""
-    if not all(entry.state.is_final for entry in trio.entries):
+    if not entry_over(trio):
         raise IllegalTransition(
             "Its entry still fills: something can be added when that has ended. Cancel the unfilled part, then add."
         )

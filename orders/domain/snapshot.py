@@ -87,10 +87,28 @@ class PartTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class Rung:
+    """One order of an entry ladder: its limit price, and its share of the quantity in percent. ``number``: its place, from 1."""
+
+    number: int
+    price: Decimal
+    share: Decimal
+
+
+def ladder_price(rungs: Iterable[Rung], *, least: Decimal = ZERO) -> Decimal:
+    """Return the average price of these rungs, none of which counts for less than ``least``."""
+    rungs = tuple(rungs)
+    whole: Decimal = sum((rung.share for rung in rungs), ZERO)
+    return sum((rung.share * max(rung.price, least) for rung in rungs), ZERO) / (whole or 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """The trio as a person meant it, already in whole ticks and steps.
 
     ``part_targets``: in the order in which the price meets them, all before ``take_profit``, which takes what they leave.
+    ``rungs``: of an entry ladder, in the order in which the price meets them; ``price`` is the first one's, ``quantity`` that of
+    all together.
     """
 
     side: Side
@@ -110,6 +128,7 @@ class Spec:
     part_targets: tuple[PartTarget, ...] = ()
     follow: Follow = Follow.NOTHING
     trigger_price: Decimal | None = None  # of a STOP_MARKET or STOP entry: the mark price it waits for
+    rungs: tuple[Rung, ...] = ()
 
     @property
     def legs_wanted(self) -> int:
@@ -125,12 +144,19 @@ class Spec:
 
     @property
     def entry_price(self) -> Decimal | None:
-        """The price at which the entry is reckoned: its limit, else its trigger; ``None``: at market, at the mark price."""
+        """The price at which the entry is reckoned: its limit, else its trigger; ``None``: at market, at the mark price.
+
+        Of a ladder it is the average of all rungs.
+        """
+        if self.rungs:
+            return ladder_price(self.rungs)
         return self.price if self.entry_type.has_price else self.trigger_price
 
     @property
     def entry_prices(self) -> tuple[tuple[str, Decimal], ...]:
         """What the stop and the target must lie on either side of, with the name of each."""
+        if self.rungs:
+            return tuple((f"price of rung {rung.number}", rung.price) for rung in self.rungs)
         trigger = self.trigger_price if self.entry_type.is_conditional else None
         limit = self.price if self.entry_type.has_price else None
         named = (("trigger price", trigger), ("entry price", limit))
@@ -138,6 +164,8 @@ class Spec:
 
     def worst_price(self, mark: Decimal | None) -> Decimal | None:
         """What a unit of the entry may come to; ``None``: not known. A sale's limit fills at the market when that is higher."""
+        if self.rungs:
+            return ladder_price(self.rungs, least=ZERO if self.side is Side.BUY else mark or ZERO)
         price = mark if self.entry_type is OrderType.MARKET else self.entry_price
         if price is None or self.side is Side.BUY or not self.entry_type.has_price:
             return price
@@ -382,6 +410,7 @@ class TrioSnapshot:
     worker_alive: bool = True
     dry_run: bool = False
     dry_run_passed: bool = False
+    tested: int = 0  # how many orders of the entry the exchange has checked in it
     refusal: str = ""  # a limit or setting that forbids new risk, in words
     breach: Breach | None = None  # the limit, where it is one of ours
     conditionals: int = 0  # of the account's other trios: what rests, and what they keep room for
@@ -441,8 +470,15 @@ class TrioSnapshot:
         return self.newest(Role.ENTRY)
 
     @property
+    def rungs(self) -> tuple[LegView, ...]:
+        """The orders of the entry that were made: one, or those of a ladder."""
+        entry = self.entry
+        further = self.every(Role.RUNG)
+        return further if entry is None else (entry, *further)
+
+    @property
     def entries(self) -> tuple[LegView, ...]:
-        """All orders that enlarge the position: the entry, and what was added."""
+        """All orders that enlarge the position: the entry, or the rungs of its ladder, and what was added."""
         return tuple(leg for leg in self.legs if leg.role.opens)
 
     @property
@@ -459,7 +495,7 @@ class TrioSnapshot:
 
     @property
     def entry_filled(self) -> Decimal:
-        """Quantity the entry, and what was added to it, has filled so far."""
+        """Quantity the entry with all its rungs, and what was added to it, has filled so far."""
         return _sum(leg.filled for leg in self.entries)
 
     @property

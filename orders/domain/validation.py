@@ -14,6 +14,7 @@ from exchange.types import ZERO, LeverageBracket, OrderType, PositionMode, Posit
 from orders.domain.enums import Protection
 from orders.domain.errors import RuleBroken
 from orders.domain.fitting import orders_needed
+from orders.domain.ladder import ladder_problems
 from orders.domain.rounding import entry_to_tick, on_grid, plain, quantity_down, quantity_up, to_grid
 from orders.domain.shares import part_targets_problems
 from orders.domain.snapshot import Rules, Spec
@@ -63,6 +64,7 @@ def problems(spec: Spec, rules: Rules, market: Market) -> Iterable[RuleBroken]:
     yield from _sides(spec)
     yield from _quantity(spec, rules)
     yield from _prices(spec, rules)
+    yield from ladder_problems(spec, rules)
     yield from _levels(spec, market)
     yield from part_targets_problems(spec, rules, market.mark_price)
     yield from _market(spec, rules, market)

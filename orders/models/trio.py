@@ -17,7 +17,7 @@ from orders.domain.chasing import ChaseTerms
 from orders.domain.enums import Follow, Form, LegState, Protection, ReversalEnd, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Kept, Question, QuestionKind
 from orders.domain.rounding import plain
-from orders.domain.snapshot import ChangeEnd, EntryChange, Move, MoveEnd, SizeEnd, SizeWish
+from orders.domain.snapshot import ChangeEnd, EntryChange, Move, MoveEnd, Rung, SizeEnd, SizeWish
 from orders.domain.trailing import FollowEnd, TrailTerms, TrailUnit
 from orders.models.book import Slot
 from orders.models.fields import amount
@@ -52,6 +52,9 @@ class TrioOrder(models.Model):
         null=True, blank=True, validators=POSITIVE, help_text="The mark price that a stop entry waits for."
     )
     price = amount(null=True, blank=True, validators=POSITIVE)
+    # An entry ladder: the price and the share in percent of each rung, nearest to the market first; ``price`` is the first
+    # one's, ``quantity`` that of all together. Empty: the entry is one order.
+    rungs = models.JSONField(default=list, blank=True)
     time_in_force = models.CharField(
         max_length=3, choices=[(t.value, t.value) for t in TimeInForce], default=TimeInForce.GTC.value
     )
@@ -160,6 +163,7 @@ class TrioOrder(models.Model):
         "entry_type",
         "trigger_price",
         "price",
+        "rungs",
         "time_in_force",
         "stop_loss",
         "take_profit",
@@ -335,9 +339,21 @@ class TrioOrder(models.Model):
         return self.stop_loss is None and self.take_profit is None
 
     @property
+    def ladder(self) -> tuple[Rung, ...]:
+        """Return the rungs of its entry; empty where it is one order."""
+        return tuple(
+            Rung(place, Decimal(row["price"]), Decimal(row["share"]))
+            for place, row in enumerate(self.rungs, start=1)
+        )
+
+    @property
     def entry_words(self) -> str:
         """Say how it is entered: “market”, “limit 63000 GTC”, “stop at market, trigger 65000”."""
         kind, words = OrderType(self.entry_type), "market"
+        if self.rungs:
+            first, *_, last = self.ladder
+            prices = f"{plain(first.price)} to {plain(last.price)}"
+            return f"ladder of {len(self.rungs)}, limit {prices} {self.time_in_force}"
         if kind.has_price:
             words = f"limit {plain(self.price)} {self.time_in_force}"
         if not kind.is_conditional:

@@ -37,6 +37,7 @@ from orders.models import Leg, Request, TrioOrder
 from orders.placement.adoption import foreign_columns, foreign_named, foreign_put
 from orders.placement.perform import Call, LookCall, LookForeignCall, ObserveCall, SendCall
 from orders.placement.turn_rows import TurnRows
+from orders.specs import rungs_of
 from orders.story import note
 
 EXIT_PAUSE_MS, EXIT_PAUSE_MAX_MS = 100, 1000
@@ -122,6 +123,7 @@ class _Beginning:
             return
         asked, sent_at = {
             Role.ENTRY: _changed_term((trio.trigger_price, order.trigger_price), (trio.price, order.price)),
+            Role.RUNG: (_rung_price(trio, plan.number), order.price),
             Role.STOP_LOSS: (trio.stop_loss, order.trigger_price),
             Role.TAKE_PROFIT: (trio.take_profit, order.trigger_price),
         }.get(plan.role, (None, None))
@@ -319,6 +321,10 @@ class _Beginning:
             left = cover_deadline_ts(self.decision.trio) - self.at
             timeout = max(100, min(timeout, left))
         return timeout
+
+
+def _rung_price(trio: TrioOrder, number: int) -> Decimal | None:
+    return next((rung.price for rung in rungs_of(trio) if rung.number == number), None)
 
 
 def _changed_term(*terms: tuple[Decimal | None, Decimal | None]) -> tuple[Decimal | None, Decimal | None]:

@@ -102,7 +102,7 @@ def _amended(leg: Leg, before: LegFacts, after: LegFacts) -> str:
 
     A reduce-only quantity is cut to the position when the exchange takes it: that is no change by a person.
     """
-    if not before.acknowledged and leg.role != Role.ENTRY:
+    if not before.acknowledged and leg.role not in (Role.ENTRY, Role.RUNG):
         return ""
     if (after.quantity, after.price) == (leg.amend_quantity, leg.amend_price):
         return ""  # as we asked for
@@ -134,7 +134,7 @@ def _ends_at_once(leg: Leg) -> bool:
     """Is this an order that never rests, so that its end can be read even if no event comes?"""
     if leg.type == OrderType.MARKET or leg.role == Role.EXIT:
         return True
-    if leg.role != Role.ENTRY:
+    if leg.role not in (Role.ENTRY, Role.RUNG):
         return False
     if leg.is_conditional and leg.triggered_ts is None:
         return False  # it waits for its trigger

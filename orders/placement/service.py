@@ -66,9 +66,9 @@ STANDING = """
            coalesce(trio.cancel_wanted_at, trio.close_wanted_at, trio.panic_wanted_at) IS NOT NULL
                OR coalesce(trio.place_before <= clock_timestamp(), false),
            trio.state = 'QUEUED' OR trio.state = 'PLACING' AND NOT EXISTS (
-               SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'ENTRY' AND state <> 'PLANNED'),
+               SELECT FROM orders_leg WHERE trio_id = trio.id AND role IN ('ENTRY', 'RUNG') AND state <> 'PLANNED'),
            trio.state = 'PLACING' AND EXISTS (
-               SELECT FROM orders_leg WHERE trio_id = trio.id AND role <> 'ENTRY' AND state = 'ACCEPTED')
+               SELECT FROM orders_leg WHERE trio_id = trio.id AND role NOT IN ('ENTRY', 'RUNG') AND state = 'ACCEPTED')
     FROM orders_trioorder trio JOIN accounts_exchangeaccount account ON account.id = trio.account_id
     LEFT JOIN accounts_credential credential ON credential.account_id = account.id
     LEFT JOIN orders_clock clock ON clock.environment = account.environment

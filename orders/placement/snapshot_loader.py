@@ -67,6 +67,7 @@ CONDITIONALS = """
     FROM orders_trioorder trio
     WHERE trio.account_id = %s AND trio.holds_slot AND trio.id <> %s AND (trio.state <> 'QUEUED' OR trio.id < %s)
 """
+ENTERS = (Role.ENTRY, Role.RUNG)
 NOT_SAVED = 2**62  # comes after every trio that waits
 MAY_REST = [state.value for state in LegState if state is LegState.SUBMITTED or state.is_live]
 CONDITIONAL_TYPES = [kind.value for kind in OrderType if kind.is_conditional]
@@ -123,7 +124,8 @@ def snapshot_of(
     )
     placing = trio.trio_state in (TrioState.QUEUED, TrioState.PLACING)
     change = _change_of(trio)
-    opens = placing or (change is not None and change.opens)
+    unsent = trio.rungs and any(leg.role in ENTERS and leg.state is LegState.PLANNED for leg in legs)
+    opens = placing or (change is not None and change.opens) or bool(unsent and not trio.is_over)
     alive = True
     if opens:
         alive = rows.worker_alive if isinstance(rows, TurnRows) else risk_gates.worker_alive()
@@ -144,6 +146,7 @@ def snapshot_of(
         watch=_watch_of(trio, rows) if opens or (trio.slot is not None and not trio.slot.as_of) else None,
         placing=opens,
     )
+    tested = len({request.leg_id for request in requests if _tested(request)}) if dry_run else 0
     breach = None
     if opens and not refusal and isinstance(rows, TurnRows):
         if placing and _begins(trio, slot, legs, dry_run=dry_run):
@@ -169,7 +172,8 @@ def snapshot_of(
         good_till=_ms(trio.good_till),
         worker_alive=alive,
         dry_run=dry_run and trio.trio_state is TrioState.QUEUED,
-        dry_run_passed=dry_run and any(_tested(request) for request in requests),
+        dry_run_passed=dry_run and tested >= max(1, len(trio.rungs)),
+        tested=tested,
         refusal=refusal or (breach.sentence if breach is not None else ""),
         breach=breach,
         conditionals=conditionals[0],
@@ -212,10 +216,10 @@ def snapshot_of(
 
 def _hold_until_ts(trio: TrioOrder, rows: TrioRows, legs: Iterable[LegView]) -> int | None:
     """Return when the holding time, counted from the first execution, is over; nothing before there is one."""
-    filled = [leg.filled_ts for leg in legs if leg.role is Role.ENTRY and leg.filled_ts is not None]
+    filled = [leg.filled_ts for leg in legs if leg.role in ENTERS and leg.filled_ts is not None]
     if trio.hold_seconds is None or not filled:
         return None
-    entries = {leg.pk for leg in rows.legs if leg.role == Role.ENTRY}
+    entries = {leg.pk for leg in rows.legs if leg.role in ENTERS}
     booked = [booked.time_ts for booked in rows.executions if booked.leg_id in entries]
     return min(booked + filled) + 1000 * trio.hold_seconds
 
@@ -261,7 +265,7 @@ def _begins(trio: TrioOrder, slot: SlotView, legs: Iterable[LegView], *, dry_run
         return False
     if trio.trio_state is TrioState.QUEUED:
         return slot.placeable or dry_run
-    return not any(leg.role is Role.ENTRY and leg.state is not LegState.PLANNED for leg in legs)
+    return not any(leg.role in ENTERS and leg.state is not LegState.PLANNED for leg in legs)
 
 
 def _breach(

@@ -40,7 +40,7 @@ def add_check(trio: TrioOrder, quantity: Decimal) -> None:
     """Raise TrioRefused when so much could not be added to an open trio at market: it is checked as new risk."""
     added = copy(trio)
     added.quantity, added.entry_type, added.price, added.trigger_price = quantity, "MARKET", None, None
-    added.part_targets = []
+    added.part_targets, added.rungs = [], []
     (around,) = surroundings([added])
     if not around.worker_alive:
         raise TrioRefused(risk_gates.NO_WORKER)

@@ -19,7 +19,7 @@ from simulator.engine.records import NAKED_LIMIT_MS, STOPS, Algo, Slot, Uncovere
 def stem_of(client_id: str) -> tuple[str, str] | None:
     """Split a client id of the form install-trio-role+generation into its stem and role."""
     parts = client_id.split("-")
-    if len(parts) != 3 or not parts[2] or parts[2][0] not in "espxtca" or not parts[2][1:].isdigit():
+    if len(parts) != 3 or not parts[2] or parts[2][0] not in "espxtcar" or not parts[2][1:].isdigit():
         return None
     return f"{parts[0]}-{parts[1]}", parts[2][0]
 

@@ -11,7 +11,7 @@ from simulator.engine.exchange import Exchange
 from simulator.engine.records import STOPS
 
 EXCUSABLE_MS: Final = 5_000
-ENTRIES: Final = "ea"  # roles of a stem that open a position
+ENTRIES: Final = "ear"  # roles of a stem that open a position
 
 
 @dataclass(slots=True)

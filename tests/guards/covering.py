@@ -327,8 +327,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/cover.py",
-                "return cleared(trio, (entry,)) if entry is not None and _withdraws(trio)",
-                "return cleared(trio, trio.legs) if entry is not None and _withdraws(trio)",
+                "return cleared(trio, trio.rungs) if entry_withdraws(trio) else None",
+                "return cleared(trio, trio.legs) if entry_withdraws(trio) else None",
             ),
         ),
         (f"{STEPS}::test_cancel_wanted_withdraws_only_the_rest_and_keeps_cover",),

@@ -327,7 +327,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/transitions.py",
-                "if entry is None or entry.state is not LegState.REJECTED or entry.refusal not in NOT_TAKEN:",
+                "if entry is None or entry.refusal not in NOT_TAKEN:",
                 "if entry is None or True:",
             ),
         ),

@@ -60,8 +60,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/transitions.py",
-                "if _entry_is(trio, LegState.WRITTEN_OFF):",
-                "if False:",
+                "lost = next((leg for leg in trio.rungs if leg.state is LegState.WRITTEN_OFF), None)",
+                "lost = None if trio.rungs else trio.entry",
             ),
         ),
         (f"{STEPS}::test_an_entry_found_absent_is_never_sent_again",),

@@ -74,11 +74,11 @@ def environment(world: World) -> Iterator[Move]:
             continue
         if order.status == "TRIGGERING" and order.role is Role.ENTRY:
             continue
-        if order.role is Role.ENTRY and order.live and world.fills > 0:
-            rest = order.quantity - order.filled
-            yield f"the entry fills {rest}", partial(_fill, lots=rest)
+        if order.role in service.ENTERS and order.live and world.fills > 0:
+            rest, name = order.quantity - order.filled, order.client_id
+            yield f"{name} fills {rest}", partial(_fill, client_id=name, lots=rest)
             if rest > 1 and world.fills > 1:
-                yield "the entry fills 1", partial(_fill, lots=1)
+                yield f"{name} fills 1", partial(_fill, client_id=name, lots=1)
     if world.state.is_end or world.state is TrioState.QUEUED:
         if world.state is TrioState.QUEUED:
             yield from _wishes(world)
@@ -109,9 +109,9 @@ def environment(world: World) -> Iterator[Move]:
                     f"{order.client_id} expires by itself",
                     partial(_ends, client_id=order.client_id, status="EXPIRED"),
                 )
-            if order.role is Role.ENTRY and order.live:
+            if order.role in service.ENTERS and order.live:
                 yield (
-                    "the entry's rest expires by itself",
+                    f"what is left of {order.client_id} expires by itself",
                     partial(_ends, client_id=order.client_id, status="EXPIRED"),
                 )
 
@@ -247,10 +247,11 @@ def _liquidate(world: World) -> None:
     world.events = (*world.events, Event(world.now_ts, forced=True))
 
 
-def _fill(world: World, *, lots: int) -> None:
+def _fill(world: World, *, client_id: str, lots: int) -> None:
     world.fills -= 1
     world.now += LATENCY
-    order = next(o for o in world.orders if o.role is Role.ENTRY)
+    order = world.order(client_id)
+    assert order is not None
     venue.fill(world, order, lots)
 
 

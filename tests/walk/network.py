@@ -37,8 +37,8 @@ REFUSALS: dict[Role, tuple[tuple[int, Verdict], ...]] = {
 }
 REFUSALS[Role.TAKE_PROFIT] = REFUSALS[Role.PART_TARGET] = REFUSALS[Role.STOP_LOSS]
 REFUSALS[Role.PART_CLOSE] = REFUSALS[Role.EXIT]
-REFUSALS[Role.ADD] = REFUSALS[Role.ENTRY]
-AT_MARKET = (Role.ENTRY, Role.EXIT, Role.PART_CLOSE, Role.ADD)
+REFUSALS[Role.ADD] = REFUSALS[Role.RUNG] = REFUSALS[Role.ENTRY]
+AT_MARKET = (Role.ENTRY, Role.EXIT, Role.PART_CLOSE, Role.ADD, Role.RUNG)
 
 
 def faults(world: World) -> Iterator[Move]:

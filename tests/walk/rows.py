@@ -300,6 +300,17 @@ ROWS: Final[dict[str, Row]] = {name: _turned(*what) for name, *what in LIFE} | {
         and t.entry.state is LegState.TRIGGERED
         and d.step.client_id == t.entry.client_id
     ),
+    "a rung of a ladder is refused or lost before any fill: the others are taken back": lambda t, d: (
+        bool(t.spec.rungs)
+        and t.state is S.PLACING
+        and d.trio.state is S.WITHDRAWING
+        and d.trio.cause in (Cause.ENTRY_REFUSED, Cause.ENTRY_ABSENT)
+    ),
+    "a rung that never reached the book goes out beside a position": lambda t, d: (
+        t.state is S.OPEN
+        and isinstance(d.step, Submit)
+        and any(p.role.opens and p.again for p in d.step.plans)
+    ),
     "hedge: a target above the position is joined by one for all of it": lambda t, d: (
         t.spec.mode is PositionMode.HEDGE
         and t.spec.entry_type is OrderType.MARKET

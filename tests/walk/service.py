@@ -50,6 +50,7 @@ STATUS = {
     Verdict.NOT_EXECUTED: RequestStatus.NONE,
 }
 PLACING = (TrioState.QUEUED, TrioState.PLACING)
+ENTERS = (Role.ENTRY, Role.RUNG)
 
 
 # --- the snapshot -----------------------------------------------------------------------------
@@ -59,6 +60,8 @@ def snapshot(world: World) -> TrioSnapshot:
     setting = world.setting
     placing = world.state in PLACING
     sighted = world.now >= world.blind_until
+    entry = [leg for leg in world.legs if leg.role in ENTERS]
+    opens = placing or (len(entry) > 1 and any(leg.state is LegState.PLANNED for leg in entry))
     return TrioSnapshot(
         spec=world.agreed,
         rules=LOT,
@@ -80,11 +83,11 @@ def snapshot(world: World) -> TrioSnapshot:
         panic_wanted=world.panic_wanted,
         place_before=START + setting.place_before,
         good_till=None if setting.good_till is None else START + setting.good_till,
-        worker_alive=sighted or not placing,
+        worker_alive=sighted or not opens,
         dry_run=setting.dry_run and world.state is TrioState.QUEUED,
         dry_run_passed=setting.dry_run
         and any(r.kind is RequestKind.TEST and r.verdict is Verdict.ACCEPTED for r in world.requests),
-        refusal=world.refusal if placing else "",
+        refusal=world.refusal if opens else "",
         question=world.question,
         answered=world.answered,
         drift=setting.drift,
@@ -96,7 +99,7 @@ def snapshot(world: World) -> TrioSnapshot:
 
 
 def _hold_until_ts(world: World) -> int | None:
-    filled = [leg.facts.filled_ts for leg in world.legs if leg.role is Role.ENTRY and leg.facts.filled_ts]
+    filled = [leg.facts.filled_ts for leg in world.legs if leg.role in ENTERS and leg.facts.filled_ts]
     return None if world.setting.hold_for is None or not filled else min(filled) + world.setting.hold_for
 
 

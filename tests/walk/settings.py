@@ -9,7 +9,7 @@ from typing import Final
 from exchange.types import OrderType, PositionMode, PositionSide, Side
 from orders.domain.drift import DriftPolicy, Response
 from orders.domain.enums import Follow, Protection, TargetPolicy
-from orders.domain.snapshot import PartTarget, Spec
+from orders.domain.snapshot import PartTarget, Rung, Spec
 from tests.walk.world import WHOLE, Bound, Setting
 
 LONG: Final = Spec(
@@ -82,6 +82,17 @@ def drifting(bound: Bound) -> list[Setting]:
             ("HEDGE", found["MARKET PRE_ARMED HEDGE"]),
         )
     ]
+
+
+def ladders(bound: Bound) -> list[Setting]:
+    """Return the trios that enter by a ladder, of one lot and of two; each mode, each side, each protection."""
+    found = kinds()
+    settings = []
+    for name in ("LIMIT ON_FIRST_FILL ONE_WAY", "LIMIT PRE_ARMED HEDGE"):
+        further = Decimal(95) if found[name].side is Side.BUY else Decimal(105)
+        rungs = (Rung(1, Decimal(100), Decimal(34)), Rung(2, further, Decimal(66)))
+        settings.append(Setting(f"ladder, {name}", replace(found[name], rungs=rungs), bound))
+    return settings
 
 
 def variants(bound: Bound) -> list[Setting]:

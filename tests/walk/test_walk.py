@@ -19,7 +19,7 @@ from orders.domain.decision.steps import Rest, Step, Submit
 from orders.domain.enums import Form, Role
 from orders.domain.snapshot import TrioSnapshot
 from tests.walk import rows
-from tests.walk.settings import drifting, living, settings, variants
+from tests.walk.settings import drifting, ladders, living, settings, variants
 from tests.walk.walker import Walk, roam, walk
 from tests.walk.world import Bound, Setting
 
@@ -74,6 +74,10 @@ def searches() -> Iterator[Walk]:
         yield walk(setting, worlds_max=UNCAPPED)
     for setting in drifting(replace(ONE_TROUBLE, fills=1)):
         yield walk(setting, worlds_max=UNCAPPED)
+    for setting in ladders(replace(ONE_TROUBLE, fills=1)):
+        yield walk(setting, worlds_max=UNCAPPED)
+    for setting in ladders(WHOLE):
+        yield roam(setting, seed=SEED, paths=PATHS)
     for setting in living(LIVING):
         if setting.name in LIVING_APART:
             yield walk(setting, worlds_max=UNCAPPED)

@@ -156,8 +156,11 @@ def _check_flags(world: World, order: NewOrder) -> None:
 
 def _enter(world: World, order: NewOrder, take: int | None, role: Role) -> Answer:
     world.entries_taken += 1
-    if world.entries_taken > 1 + world.setting.verbs.count("add") * world.wishes:
+    planned = max(1, len(world.setting.spec.rungs))
+    if world.entries_taken > planned + world.setting.verbs.count("add") * world.wishes:
         raise Violation("the exchange took a second entry: the order is doubled")
+    if role is Role.RUNG and any(o.client_id == order.client_id for o in world.orders):
+        raise Violation("the exchange took a rung twice")
     if role is Role.ADD and any(o.role is Role.ADD for o in world.orders) and world.wishes < 2:
         raise Violation("the exchange took an add twice")
     whole = int(order.quantity or 0)

@@ -245,16 +245,22 @@ def settled(world: World) -> None:
             raise Violation(f"ended {world.state} with a position of {world.position}")
         return
     covered = world.position > 0 and venue.covered(world) == world.position
-    entry = next((order for order in world.orders if order.role is Role.ENTRY), None)
+    rests = any(order.role in (Role.ENTRY, Role.RUNG) and order.live for order in world.orders)
     if world.state is TrioState.OPEN and covered:
         if world.level_moves or world.sizes:
             raise Violation("rests OPEN with a wish that nobody follows any more")
         levels(world)
+        if (
+            rests
+            and any(o.role is Role.PART_TARGET and o.filled for o in world.orders)
+            and world.setting.spec.rungs
+        ):
+            raise Violation("a rung rests although a part target has executed")
         target = any(o.role is Role.TAKE_PROFIT and o.live for o in world.orders)
         if target or world.question or world.setting.spec.target_policy == "KEEP_STOP":
             return
         raise Violation("rests OPEN without a take-profit, and nobody was asked")
-    if world.state is TrioState.WORKING and entry is not None and entry.live and world.position == 0:
+    if world.state is TrioState.WORKING and rests and world.position == 0:
         spec = world.setting.spec
         armed = spec.protection is Protection.PRE_ARMED and not spec.entry_only
         deferred = any(

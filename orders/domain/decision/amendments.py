@@ -11,6 +11,7 @@ from typing import Final
 
 from exchange.refusals import Refusal
 from exchange.types import ZERO, TimeInForce
+from orders.domain.decision.rungs import rungs_unsent
 from orders.domain.enums import LegState, TrioState
 from orders.domain.snapshot import Amendment, EntryChange, LegView, RequestStatus, TrioSnapshot
 
@@ -63,15 +64,24 @@ def taken_off(trio: TrioSnapshot) -> bool:
 
 
 def rests(trio: TrioSnapshot) -> bool:
-    """May the entry still fill?"""
-    return trio.entry is not None and (trio.entry.live or trio.entry.pending)
+    """May the entry, or a rung of it, still fill?"""
+    waits = rungs_unsent(trio)
+    return any(leg.live or leg.pending or leg in waits for leg in trio.rungs)
 
 
 def most_entry(trio: TrioSnapshot) -> Decimal:
     """Return the most that the entry may come to have filled: also by a request whose fate is not known."""
-    entry = trio.entry
-    if entry is None:
+    if trio.entry is None:
         return trio.spec.quantity
+    if not trio.spec.rungs:
+        return most_of(trio, trio.entry)
+    waits = rungs_unsent(trio)
+    sent = (leg for leg in trio.rungs if leg.state is not LegState.PLANNED or leg in waits)
+    return sum((most_of(trio, leg) for leg in sent), ZERO)
+
+
+def most_of(trio: TrioSnapshot, entry: LegView) -> Decimal:
+    """Return the most that one order of the entry may come to have filled."""
     if entry.state.is_final:
         return entry.filled
     asked = entry.amend.quantity if entry.amend is not None and amend_open(entry) else ZERO
@@ -87,5 +97,5 @@ def position_to_come(trio: TrioSnapshot) -> Decimal:
 
 def position_with(trio: TrioSnapshot, quantity: Decimal) -> Decimal:
     """Return the position once an entry of this quantity has filled: what is there already, and what of it is missing."""
-    filled = trio.entry.filled if trio.entry is not None else ZERO
+    filled: Decimal = sum((leg.filled for leg in trio.rungs), ZERO)
     return trio.position + max(ZERO, quantity - filled)

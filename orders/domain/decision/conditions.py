@@ -9,7 +9,8 @@ from typing import Final
 from exchange.refusals import Refusal
 from exchange.types import OrderType, Side
 from orders.domain.coverage import is_uncovered, uncovered_since_ts
-from orders.domain.decision.amendments import most_entry
+from orders.domain.decision.amendments import most_of
+from orders.domain.decision.rungs import rungs_unsent
 from orders.domain.enums import Form, LegState, Protection, Role
 from orders.domain.fitting import lot_of, split
 from orders.domain.rounding import plain
@@ -19,6 +20,13 @@ OFF_THE_RULES: Final = (Refusal.BAD_STEP, Refusal.PRICE_OUT_OF_RANGE)
 SHORT_LIFE_MS: Final = 5000
 VAIN_PAUSE_MS: Final = 200
 VAIN_PAUSE_MAX_MS: Final = {Role.STOP_LOSS: 1000, Role.TAKE_PROFIT: 5000}
+
+
+def entry_over(trio: TrioSnapshot) -> bool:
+    """Has everything that enlarges the position ended? A rung that never reached the book, and will not go any more, has."""
+    dropped = [leg for leg in trio.rungs if leg.state is LegState.PLANNED] if trio.spec.rungs else []
+    waits = rungs_unsent(trio)
+    return all(leg.state.is_final or (leg in dropped and leg not in waits) for leg in trio.entries)
 
 
 def before_entry(trio: TrioSnapshot, leg: LegView) -> bool:
@@ -217,12 +225,16 @@ def from_outside(trio: TrioSnapshot) -> Decimal | None:
     What is left of an entry that still rests may have filled already, also to terms that were asked for and not answered;
     what ours closed may not show yet.
     """
-    entry = trio.entry
-    if entry is None or not entry.acknowledged or trio.exit_filled or not trio.slot_is_newer:
+    sent = [leg for leg in trio.rungs if leg.state is not LegState.PLANNED]
+    if not any(leg.acknowledged for leg in sent) or trio.exit_filled or not trio.slot_is_newer:
         return None
-    if not all(leg.state.is_final for leg in trio.entries if leg is not entry):
+    if not all(leg.acknowledged or leg.state.is_final for leg in sent):
         return None
-    most = trio.entry_filled if entry.state.is_final else most_entry(trio)
+    if not all(leg.state.is_final for leg in trio.every(Role.ADD)):
+        return None
+    most = trio.entry_filled + sum(
+        (most_of(trio, leg) - leg.filled for leg in sent if not leg.state.is_final), Decimal(0)
+    )
     return max(Decimal(0), trio.slot.quantity - most)
 
 

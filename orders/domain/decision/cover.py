@@ -11,6 +11,7 @@ from orders.domain.coverage import covered
 from orders.domain.decision.conditions import (
     before_entry,
     cover_deadline_ts,
+    entry_over,
     refusal_facts,
     refused_by_old_rules,
     refused_forms,
@@ -37,7 +38,7 @@ from orders.domain.decision.lookups import (
     read_position,
 )
 from orders.domain.decision.moves import levels_moved
-from orders.domain.decision.order_plans import leg_plan
+from orders.domain.decision.order_plans import entry_plans, leg_plan
 from orders.domain.decision.parts import (
     changes_in_size,
     part_targets_completed,
@@ -46,6 +47,7 @@ from orders.domain.decision.parts import (
     stop_awaits_price,
 )
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
+from orders.domain.decision.rungs import entry_withdraws, rungs_unsent
 from orders.domain.decision.steps import AskPerson, Plan, Rest, Step, Submit
 from orders.domain.decision.strangers import strangers_taken_back
 from orders.domain.decision.stuck import stuck_no_more
@@ -188,15 +190,26 @@ def _stop_form(trio: TrioSnapshot) -> Form:
 
 
 def entry_withdrawn(trio: TrioSnapshot) -> Step | None:
-    """The unfilled part of the entry is cancelled on request, or when ``good_till`` has passed. Cover stays."""
-    entry = trio.entry
-    return cleared(trio, (entry,)) if entry is not None and _withdraws(trio) else None
+    """The unfilled part of the entry, all rungs of a ladder, is cancelled on request, when ``good_till`` has passed, or when a
+    ladder is over. Cover stays."""
+    return cleared(trio, trio.rungs) if entry_withdraws(trio) else None
 
 
 def entry_in_doubt(trio: TrioSnapshot) -> Step | None:
     """The position may show the fill before the entry is answered; the entry's fate is still looked up."""
-    entry = trio.entry
-    return awaited(trio, entry) if entry is not None and entry.pending else None
+    return soonest(awaited(trio, leg) for leg in trio.rungs if leg.pending)
+
+
+def rungs_sent_again(trio: TrioSnapshot) -> Step | None:
+    """A rung that never reached the book goes out again under the same id, while its ladder stands; until ``place_before``."""
+    unsent = rungs_unsent(trio)
+    if not unsent:
+        return None
+    if not (trio.worker_alive and trio.slot.placeable):
+        return Rest(earliest(trio.now + trio.policies.look_again, trio.place_before, after=trio.now))
+    if all(must_wait(trio, leg) for leg in unsent):
+        return Rest(earliest(*(leg.retry_at for leg in unsent), trio.place_before, after=trio.now))
+    return Submit(tuple(entry_plans(trio)))
 
 
 def target_completed(trio: TrioSnapshot) -> Step | None:
@@ -220,8 +233,7 @@ def legs_followed(trio: TrioSnapshot) -> Step | None:
 
 def entry_read(trio: TrioSnapshot) -> Step | None:
     """A resting entry is looked up when its price was reached: the fill may not have been reported."""
-    entry = trio.entry
-    return look_up_if_due(trio, entry) if entry is not None and entry.live else None
+    return soonest(look_up_if_due(trio, leg) for leg in trio.rungs if leg.live)
 
 
 def flat_doubted(trio: TrioSnapshot) -> Step | None:
@@ -243,14 +255,14 @@ def holding_time(trio: TrioSnapshot) -> Step | None:
 
 def good_till(trio: TrioSnapshot) -> Step | None:
     """The trio is decided about again when ``good_till`` has passed."""
-    entry = trio.entry
-    waits = entry is not None and entry.live and trio.good_till is not None and not _withdraws(trio)
-    return Rest(trio.good_till) if waits else None
+    waits = any(leg.live for leg in trio.rungs) and trio.good_till is not None
+    return Rest(trio.good_till) if waits and not entry_withdraws(trio) else None
 
 
 HOLD: Final[tuple[Rule, ...]] = (
     entry_withdrawn,
     entry_in_doubt,
+    rungs_sent_again,
     levels_moved,
     sizes_wished,
     entry_changed,
@@ -274,10 +286,6 @@ HOLD: Final[tuple[Rule, ...]] = (
     holding_time,
     good_till,
 )
-
-
-def _withdraws(trio: TrioSnapshot) -> bool:
-    return trio.cancel_wanted or (trio.good_till is not None and trio.now >= trio.good_till)
 
 
 # --- covered: each stop and target ------------------------------------------------------------
@@ -331,8 +339,7 @@ def target_above_position(trio: TrioSnapshot, target: LegView) -> Step | None:
 
     So does one for whatever is left, where the position is to change in size.
     """
-    entry = trio.entry
-    if not target.live or entry is None or not entry.state.is_final:
+    if not target.live or trio.entry is None or not entry_over(trio):
         return None
     if any(
         leg.form is Form.CLOSE_POSITION and (leg.live or leg.pending) for leg in trio.every(Role.TAKE_PROFIT)

@@ -70,7 +70,8 @@ WITHDRAWN_AS: Final = {
     Cause.PLACE_BEFORE:    S.EXPIRED,
     Cause.ENTRY_ENDED:     S.EXPIRED,
     Cause.LIMIT:           S.REFUSED,
-    Cause.ENTRY_REFUSED:   S.ROLLED_BACK,    # a stop entry, at its trigger
+    Cause.ENTRY_REFUSED:   S.ROLLED_BACK,    # a stop entry, at its trigger; a rung of a ladder
+    Cause.ENTRY_ABSENT:    S.ROLLED_BACK,    # a rung of a ladder
     Cause.STOP_GONE:       S.ROLLED_BACK,
     Cause.LEVEL_PASSED:    S.ROLLED_BACK,
 }

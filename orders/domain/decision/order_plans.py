@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
 
@@ -9,9 +10,11 @@ from exchange.refusals import Refusal
 from exchange.types import NewOrder, OrderType, PositionMode, Side, TimeInForce
 from orders.domain import client_ids
 from orders.domain.decision.conditions import level_of
+from orders.domain.decision.lookups import must_wait
 from orders.domain.decision.steps import Plan
-from orders.domain.enums import Form, Role
+from orders.domain.enums import Form, LegState, Role
 from orders.domain.fitting import first_of, lot_of
+from orders.domain.ladder import rung_quantities
 from orders.domain.rounding import to_grid
 from orders.domain.snapshot import (
     ENTRY_WORKING_TYPE,
@@ -36,6 +39,32 @@ def client_id(trio: TrioSnapshot, role: Role) -> str:
     return client_ids.client_id(trio.stem, role, generation(trio, role))
 
 
+def entry_plans(trio: TrioSnapshot, *, now: bool = True) -> list[Plan]:
+    """Plan what of the entry is still to be sent: one order, or the rungs of its ladder, which go together.
+
+    ``now``: without those that have to wait before they go out again.
+    """
+    made = {leg.number or 1: leg for leg in trio.rungs}
+    plans = []
+    for number in range(1, max(1, len(trio.spec.rungs)) + 1):
+        leg = made.get(number)
+        if leg is None or (leg.state is LegState.PLANNED and not (now and must_wait(trio, leg))):
+            plans.append(entry_plan(trio, leg) if number == 1 else rung_plan(trio, number, leg))
+    return plans
+
+
+def rung_plan(trio: TrioSnapshot, number: int, again: LegView | None = None) -> Plan:
+    """Plan a further rung of the ladder, under an id that names its place: it is never given twice."""
+    first, rung = entry_plan(trio, None), trio.spec.rungs[number - 1]
+    order = replace(
+        first.order,
+        client_id=client_ids.client_id(trio.stem, Role.RUNG, number),
+        quantity=rung_quantities(trio.spec, trio.rules)[number - 1],
+        price=rung.price,
+    )
+    return Plan(Role.RUNG, number, Form.QUANTITY, order, again is not None, number=number)
+
+
 def entry_plan(trio: TrioSnapshot, again: LegView | None) -> Plan:
     spec = trio.spec
     has_price, conditional = spec.entry_type.has_price, spec.entry_type.is_conditional
@@ -45,7 +74,7 @@ def entry_plan(trio: TrioSnapshot, again: LegView | None) -> Plan:
         side=spec.side,
         type=spec.entry_type,
         position_side=spec.position_side,
-        quantity=spec.quantity,
+        quantity=rung_quantities(spec, trio.rules)[0],
         price=spec.price if has_price else None,
         trigger_price=spec.trigger_price if conditional else None,
         time_in_force=spec.time_in_force if has_price else None,

@@ -18,6 +18,7 @@ from exchange.types import ZERO, OrderType, PositionMode, Side
 from orders.domain.average import average_of
 from orders.domain.coverage import would_cover
 from orders.domain.decision.conditions import (
+    entry_over,
     refused_forms,
     vain_pause_ms,
     vain_pause_of,
@@ -274,7 +275,7 @@ def _too_large(trio: TrioSnapshot, role: Role, at_level: list[LegView]) -> list[
 def _is_spare(trio: TrioSnapshot, leg: LegView, *, by_size: bool = False) -> bool:
     if leg.form is not Form.QUANTITY or at_work(leg):
         return False
-    hedge = trio.spec.mode is PositionMode.HEDGE and all(entry.state.is_final for entry in trio.entries)
+    hedge = trio.spec.mode is PositionMode.HEDGE and entry_over(trio)
     too_large = hedge and leg.quantity > trio.position > 0
     return too_large or (changes_in_size(trio) and not by_size)
 
@@ -416,7 +417,7 @@ def _may_follow(trio: TrioSnapshot) -> bool:
     """A level moves once the entry has ended, and while there is something left and a stop to follow."""
     if left_unprotected(trio):
         return False
-    return trio.state is S.OPEN and trio.position > 0 and all(leg.state.is_final for leg in trio.entries)
+    return trio.state is S.OPEN and trio.position > 0 and entry_over(trio)
 
 
 def _level_after(trio: TrioSnapshot) -> Decimal | None:

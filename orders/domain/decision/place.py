@@ -18,7 +18,7 @@ from orders.domain.decision.lookups import (
     read_position,
 )
 from orders.domain.decision.moves import levels_moved
-from orders.domain.decision.order_plans import entry_plan, leg_plan
+from orders.domain.decision.order_plans import entry_plans, leg_plan
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
 from orders.domain.decision.steps import Done, Plan, Rest, Step, Submit
 from orders.domain.decision.stuck import put_to_person, stuck_no_more
@@ -54,12 +54,12 @@ def withdraw(trio: TrioSnapshot) -> Step:
 
 def dry_run_checked(trio: TrioSnapshot) -> Step | None:
     """A dry run has the exchange check the entry and sends nothing else."""
-    entry = trio.entry
     if not trio.dry_run:
         return None
-    if entry is None or (entry.state is LegState.PLANNED and not must_wait(trio, entry)):
-        return Submit((entry_plan(trio, entry),), test=True)
-    return Rest(earliest(entry.submitted_at + trio.policies.patience, entry.retry_at, after=trio.now))
+    if plans := entry_plans(trio)[trio.tested :]:
+        return Submit((plans[0],), test=True)  # the rungs of a ladder one after the other
+    last = trio.rungs[-1]
+    return Rest(earliest(last.submitted_at + trio.policies.patience, last.retry_at, after=trio.now))
 
 
 def begin_awaited(trio: TrioSnapshot) -> Step:
@@ -77,11 +77,10 @@ QUEUE: Final[tuple[Rule, ...]] = (
 
 
 def entry_is_out(trio: TrioSnapshot) -> Step | None:
-    """The entry was sent. While its fate is open it is looked up; it is never sent twice."""
-    entry = trio.entry
-    if entry is None or entry.state is LegState.PLANNED:
+    """The entry was sent, a ladder with all its rungs. While its fate is open it is looked up; it is never sent twice."""
+    if entry_plans(trio, now=False):
         return None
-    return awaited(trio, entry) if entry.pending else Rest(None)
+    return _rungs_awaited(trio) or Rest(None)
 
 
 def armed_legs_sent(trio: TrioSnapshot) -> Step | None:
@@ -110,20 +109,26 @@ def watcher_awaited(trio: TrioSnapshot) -> Step | None:
     if trio.worker_alive and trio.slot.placeable:
         return None
     look_again = trio.now + trio.policies.look_again
-    return Rest(earliest(look_again, trio.place_before, armed_until(trio), after=trio.now))
+    rest = Rest(earliest(look_again, trio.place_before, armed_until(trio), after=trio.now))
+    return soonest((_rungs_awaited(trio), rest))
 
 
 def entry_held_back(trio: TrioSnapshot) -> Step | None:
-    """An entry that never reached the book goes out again after a pause, if ``place_before`` allows."""
-    entry = trio.entry
-    if entry is None or not must_wait(trio, entry):
+    """An entry, or a rung, that never reached the book goes out again after a pause, if ``place_before`` allows."""
+    if entry_plans(trio):
         return None
-    return Rest(earliest(entry.retry_at, trio.place_before, armed_until(trio), after=trio.now))
+    again = (leg.retry_at for leg in trio.rungs if must_wait(trio, leg))
+    rest = Rest(earliest(*again, trio.place_before, armed_until(trio), after=trio.now))
+    return soonest((_rungs_awaited(trio), rest))
 
 
 def entry_sent(trio: TrioSnapshot) -> Step:
-    """Otherwise the entry goes out."""
-    return Submit((entry_plan(trio, trio.entry),))
+    """Otherwise the entry goes out, a ladder with all its rungs at once."""
+    return Submit(tuple(entry_plans(trio)))
+
+
+def _rungs_awaited(trio: TrioSnapshot) -> Step | None:
+    return soonest(awaited(trio, leg) for leg in trio.rungs if leg.pending)
 
 
 PLACE: Final[tuple[Rule, ...]] = (

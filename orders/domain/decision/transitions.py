@@ -311,14 +311,14 @@ def entry_taken_off(trio: TrioSnapshot) -> Implied | None:
 
 def entry_cancelled(trio: TrioSnapshot) -> Implied | None:
     """Somebody cancelled the entry in the exchange's app: it is not placed again."""
-    if _entry_is(trio, LegState.CANCELLED):
+    if _entry_ended_as(trio, LegState.CANCELLED):
         return Implied(Transition.WITHDRAW, Cause.ENTRY_CANCELLED, "The entry was cancelled on the exchange.")
     return None
 
 
 def entry_expired(trio: TrioSnapshot) -> Implied | None:
     """The exchange ended the entry: IOC, FOK or GTX, self-trade prevention, or a symbol that was delisted."""
-    if _entry_is(trio, LegState.EXPIRED):
+    if _entry_ended_as(trio, LegState.EXPIRED):
         return Implied(
             Transition.WITHDRAW, Cause.ENTRY_ENDED, "The entry ended on the exchange without a fill."
         )
@@ -339,7 +339,7 @@ def entry_refused_at_trigger(trio: TrioSnapshot) -> Implied | None:
 
 def entry_gone(trio: TrioSnapshot) -> Implied | None:
     """The entry rested, and is no longer there: it is not placed again."""
-    if _entry_is(trio, LegState.WRITTEN_OFF, LegState.REJECTED):
+    if _entry_ended_as(trio, LegState.WRITTEN_OFF, LegState.REJECTED):
         return Implied(
             Transition.WITHDRAW, Cause.ENTRY_ENDED, "The entry is gone from the exchange without a fill."
         )
@@ -384,13 +384,25 @@ WITHDRAW: Final[tuple[TransitionRule, ...]] = (
 
 
 def _entry_unsent(trio: TrioSnapshot) -> bool:
-    entry = trio.entry
-    return entry is None or entry.state is LegState.PLANNED
+    """Is the entry, or a rung of it, still to be sent?"""
+    return trio.entry is None or any(leg.state is LegState.PLANNED for leg in trio.rungs)
 
 
-def _entry_is(trio: TrioSnapshot, *states: LegState) -> bool:
-    entry = trio.entry
-    return entry is not None and entry.state in states
+def _entry_ended_as(trio: TrioSnapshot, *states: LegState) -> bool:
+    """Has the entry ended like this? A ladder has once its last rung has; that one says how."""
+    if not trio.rungs or not all(leg.state.is_final for leg in trio.rungs):
+        return False
+    return max(trio.rungs, key=lambda leg: leg.ended_ts or 0).state in states
+
+
+def _refused_rung(trio: TrioSnapshot) -> LegView | None:
+    """Return the order of the entry that the exchange refused: a ladder stands with all its rungs, or is taken back."""
+    return next((leg for leg in trio.rungs if leg.state is LegState.REJECTED), None)
+
+
+def _without(trio: TrioSnapshot, cause: Cause, reason: str) -> Implied:
+    """An entry that is not there is rolled back. What rests of a ladder is withdrawn; what fills meanwhile stays, and is covered."""
+    return Implied(Transition.WITHDRAW if trio.spec.rungs else Transition.LEG_REFUSED, cause, reason)
 
 
 # --- before a position ------------------------------------------------------------------------
@@ -406,26 +418,30 @@ def first_fill(trio: TrioSnapshot) -> Implied | None:
 def entry_not_taken(trio: TrioSnapshot) -> Implied | None:
     """A GTX entry would have traded at once, a FOK entry could not fill whole, or the price was past a stop entry's trigger:
     as asked for, it is not placed."""
-    entry = trio.entry
-    if entry is None or entry.state is not LegState.REJECTED or entry.refusal not in NOT_TAKEN:
+    entry = _refused_rung(trio)
+    if entry is None or entry.refusal not in NOT_TAKEN:
         return None
     return Implied(Transition.WITHDRAW, Cause.ENTRY_ENDED, NOT_TAKEN[entry.refusal])
 
 
 def entry_refused(trio: TrioSnapshot) -> Implied | None:
-    """The exchange refused the entry: what was placed before it is taken back."""
-    entry = trio.entry
-    if entry is not None and entry.state is LegState.REJECTED:
-        return Implied(Transition.LEG_REFUSED, Cause.ENTRY_REFUSED, _refused("entry", entry))
-    return None
+    """The exchange refused the entry, or a rung of it before anything filled: what was placed is taken back."""
+    entry = _refused_rung(trio)
+    if entry is None:
+        return None
+    what = "entry" if entry.role is Role.ENTRY else f"entry's rung {entry.number}"
+    return _without(trio, Cause.ENTRY_REFUSED, _refused(what, entry))
 
 
 def entry_lost(trio: TrioSnapshot) -> Implied | None:
     """The entry was proved absent. It is never sent again: if it turned up after all, it would execute twice."""
-    if _entry_is(trio, LegState.WRITTEN_OFF):
-        reason = "The entry never reached the exchange; it is not sent a second time."
-        return Implied(Transition.LEG_REFUSED, Cause.ENTRY_ABSENT, reason)
-    return None
+    lost = next((leg for leg in trio.rungs if leg.state is LegState.WRITTEN_OFF), None)
+    if lost is None:
+        return None
+    what = "The entry" if lost.role is Role.ENTRY else f"Rung {lost.number} of the entry"
+    return _without(
+        trio, Cause.ENTRY_ABSENT, f"{what} never reached the exchange; it is not sent a second time."
+    )
 
 
 def leg_refused_before_entry(trio: TrioSnapshot) -> Implied | None:
@@ -438,8 +454,8 @@ def leg_refused_before_entry(trio: TrioSnapshot) -> Implied | None:
 
 def entry_rests(trio: TrioSnapshot) -> Implied | None:
     """Everything that is wanted now was accepted."""
-    entry = trio.entry
-    if entry is not None and entry.live and not entry.executed:
+    rungs = trio.rungs
+    if any(leg.live for leg in rungs) and not _entry_unsent(trio) and not any(leg.pending for leg in rungs):
         return Implied(Transition.ALL_ACCEPTED)
     return None
 

@@ -82,8 +82,7 @@ UNDO: Final[tuple[Rule, ...]] = (
 
 def _flat_is_uncertain(trio: TrioSnapshot) -> bool:
     """Anything that hinges on "flat" wants a position read after the entry's end and the last fill."""
-    entry = trio.entry
-    if entry is None or entry.state is LegState.PLANNED:
+    if all(leg.state is LegState.PLANNED for leg in trio.rungs):
         return False
     after = max(trio.executed_ts, *(leg.ended_ts or 0 for leg in trio.entries))
     return trio.slot.as_of < after or not trio.flat_believed

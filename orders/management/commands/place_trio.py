@@ -28,7 +28,7 @@ from orders.domain.errors import TrioRefused
 from orders.models import TrioOrder
 from orders.models.trio import ENTRY_TYPES
 from orders.services import symbol_get, trio_check, trio_draft
-from orders.specs import part_targets_read
+from orders.specs import part_targets_read, rungs_read
 
 ENTRIES = tuple(kind.value for kind in ENTRY_TYPES)
 
@@ -67,6 +67,13 @@ class Command(TrioCommand):
             " order then)",
         )
         add("--price", metavar="PRICE", help="of a LIMIT or STOP entry")
+        add(
+            "--rung",
+            action="append",
+            metavar="PRICE:PERCENT",
+            help="a limit order of an entry ladder with its share of the quantity, such as 62000:50; give 2 to 5, nearest to the"
+            " market first, that come to 100 %%",
+        )
         add(
             "--trigger",
             metavar="PRICE",
@@ -128,7 +135,8 @@ def _draft(options: dict[str, Any]) -> TrioOrder:
     """Return an unsaved draft of what was typed. Raises TrioRefused."""
     account = account_get(options["account"])
     symbol = symbol_get(account.environment, options["symbol"])
-    entry = word(options["entry"], ENTRIES, "entry") or "MARKET"
+    rungs = rungs_read(",".join(options["rung"] or ()))
+    entry = word(options["entry"], ENTRIES, "entry") or ("LIMIT" if rungs else "MARKET")
     time_in_force = word(options["time_in_force"], list(TimeInForce), "time in force")
     if time_in_force and not OrderType(entry).has_price:
         other = "STOP" if OrderType(entry).is_conditional else "LIMIT"
@@ -144,6 +152,7 @@ def _draft(options: dict[str, Any]) -> TrioOrder:
         follow=follow_of(options["follow"]) or "",
         entry_type=entry,
         price=number(options["price"], "price"),
+        rungs=rungs,
         trigger_price=number(options["trigger"], "trigger price"),
         time_in_force=time_in_force or TimeInForce.GTC.value,
         position_side=word(options["position_side"], list(PositionSide), "position side"),

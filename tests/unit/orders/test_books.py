@@ -113,8 +113,10 @@ def drafts(desk: Desk, market: Simulator, chance: random.Random) -> list[TrioOrd
         market.set_price(name, str(price))
         long = chance.random() < 0.5
         low, high = (price * D("0.97")).quantize(PRICES[name]), (price * D("1.03")).quantize(PRICES[name])
-        reach = (price * D("1.002" if long else "0.998")).quantize(PRICES[name])  # beyond the book: it fills at once
-        terms: dict[str, Any] = {"entry_type": "LIMIT", "price": reach} if chance.random() < 0.3 else {}
+        reach = price * D("1.002" if long else "0.998")  # beyond the book: it fills at once
+        terms: dict[str, Any] = (
+            {"entry_type": "LIMIT", "price": reach.quantize(PRICES[name])} if chance.random() < 0.3 else {}
+        )
         made.append(
             desk.a_trio(
                 symbol=name,

@@ -155,6 +155,12 @@ def test_trios_are_exported_in_the_form_in_which_they_are_read(market: Desk) -> 
     assert text.splitlines()[1] == "desk,ADAUSDT,BUY,20,,,,0.44,0.47,PRE_ARMED"
 
 
+def test_a_ladder_is_left_out_of_a_file_which_has_no_columns_for_its_rungs(market: Desk) -> None:
+    rungs = [{"price": "0.44", "share": "50"}, {"price": "0.43", "share": "50"}]
+    market.a_trio("ADAUSDT", quantity=D(40), entry_type="LIMIT", price=D("0.44"), rungs=rungs)
+    assert len(trios_export().splitlines()) == 1
+
+
 def test_a_trigger_in_a_file_places_a_stop_entry(market: Desk) -> None:
     head = HEAD.strip() + ",trigger_price,price,protection\n"
     passed = uploaded(head + "desk,ADAUSDT,BUY,20,0.43,0.47,0.4400,,ON_FIRST_FILL\n")

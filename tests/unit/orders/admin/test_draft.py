@@ -47,6 +47,34 @@ def test_a_draft_is_saved_with_what_need_not_be_said(desk: Desk, operator: Clien
     assert "saved as a draft" in told(response)[0]
 
 
+def test_a_ladder_is_drafted_and_edited_as_it_is_written(desk: Desk, operator: Client) -> None:
+    asked = {"entry_type": "LIMIT", "rungs": "99000:60, 98000:40"}
+    operator.post(reverse(ADD), draft_form(desk.account.pk, btc().pk, **asked))
+    trio = TrioOrder.objects.get()
+    assert (trio.price, [rung.price for rung in trio.ladder]) == (
+        Decimal("99000"),
+        [Decimal("99000"), Decimal("98000")],
+    )
+
+    # Its page shows it as it was written; another one takes its place, price and all
+    page = operator.get(page_of(trio)).content.decode()
+    assert "99000:60, 98000:40" in page
+    changed = asked | {"rungs": "98500:50, 97500:50"}
+    operator.post(page_of(trio), draft_form(desk.account.pk, btc().pk, **changed))
+    trio.refresh_from_db()
+    assert (trio.price, trio.ladder[1].price) == (Decimal("98500"), Decimal("97500"))
+
+    # What is none is told at its field
+    wrong = operator.post(
+        page_of(trio), draft_form(desk.account.pk, btc().pk, **(asked | {"rungs": "99000"}))
+    )
+    assert "such as 62000:50" in errors_of(wrong)["rungs"][0]
+    wrong = operator.post(
+        page_of(trio), draft_form(desk.account.pk, btc().pk, **(asked | {"rungs": "99000:60, 98000:30"}))
+    )
+    assert "the last at 40 %" in errors_of(wrong)["rungs"][0]
+
+
 def test_a_hedge_account_gets_its_position_side(hedge_desk: Desk, operator: Client) -> None:
     operator.post(
         reverse(ADD),

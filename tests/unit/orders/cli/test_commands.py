@@ -154,6 +154,7 @@ def test_a_script_places_looks_cancels_and_closes() -> None:
         "reversal": None,
         "reverses": None,
         "moves": [],
+        "rungs": [],
         "targets": [{"level": "110000.0", "share": "100", "filled": "0.000"}],
         "size_changes": [],
         "changes": [],
@@ -437,6 +438,25 @@ def test_a_script_moves_a_stop_and_is_told_why_a_target_stays(world: World) -> N
     assert "nearest valid level" in json.dumps(beyond.document), beyond
     assert "not a valid stop-loss price" in run("move_stop", trio, "many", "--json").document["error"]
     assert run("move_stop", "999999", "96000", "--json").code == 2
+
+
+def test_a_script_places_a_ladder_and_reads_its_rungs(world: World) -> None:
+    rungs = ["--rung", "99000:60", "--rung", "98000:40"]
+    placed = run(*PLACE, *LEVELS, *rungs, "--wait", "20", "--json")
+    assert (placed.code, placed.document["state"]) == (0, "WORKING"), placed
+    assert [(r["price"], r["share"], r["quantity"], r["state"]) for r in placed.document["rungs"]] == [
+        ("99000.0", "60", "0.006", "ACCEPTED"),
+        ("98000.0", "40", "0.004", "ACCEPTED"),
+    ]
+    trio = str(placed.document["trio"])
+    assert "in 2 rungs from 99000.0 to 98000.0" in run("show_trio", trio).out
+    cancelled = run("cancel_trio", trio, "--wait", "20", "--json")
+    assert [rung["state"] for rung in cancelled.document["rungs"]] == ["CANCELLED", "CANCELLED"], cancelled
+
+    # What is no ladder is refused with what would be one, and leaves nothing behind.
+    refused = run(*PLACE, *LEVELS, "--rung", "99000:60", "--rung", "98000:30", "--json")
+    assert refused.code == 2
+    assert "the last at 40 %" in refused.document["error"]
 
 
 def test_a_script_takes_a_part_off_adds_and_sets_targets(world: World) -> None:
