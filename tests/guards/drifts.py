@@ -175,8 +175,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/conditions.py",
-                "else most_entry(trio)",
-                "else entry.quantity",
+                "most_of(trio, leg) - leg.filled",
+                "leg.quantity - leg.filled",
             ),
         ),
         (f"{DECIDED}::test_what_a_change_of_the_entry_in_doubt_may_have_filled_is_nobody_elses",),

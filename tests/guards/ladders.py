@@ -171,8 +171,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/domain/decision/amendments.py",
-                "return sum((_most(trio, leg) for leg in sent), ZERO)",
-                "return _most(trio, trio.entry)",
+                "return sum((most_of(trio, leg) for leg in sent), ZERO)",
+                "return most_of(trio, trio.entry)",
             ),
         ),
         (f"{DECIDED}::test_what_may_still_come_is_all_that_rests",),

@@ -317,7 +317,7 @@ def test_without_room_in_the_air_a_queued_trio_costs_nothing(
     assert len(asked) == 1  # how it stands
     assert (the(trio).state, trio.updated_at) == ("QUEUED", before)
 
-    until(lambda: desk.advance(trio) or the(trio).state != "QUEUED", why=lambda: story(trio))
+    until(lambda: desk.advance(trio) and the(trio).state != "QUEUED", why=lambda: story(trio))
 
 
 def test_without_room_in_the_air_an_entry_behind_its_legs_waits(

@@ -50,8 +50,8 @@ def states(trio: TrioOrder) -> list[str]:
 
 
 def sent(desk: Desk) -> list[str]:
-    """Return the ids of the entry's orders that reached the exchange, by its log."""
-    return [e.client_id[-2:] for e in desk.requests("POST", ORDER) if e.client_id[-2:-1] in "er"]
+    """Return the ids of the entry's orders that reached the exchange, by its log, in the order of their names."""
+    return sorted(e.client_id[-2:] for e in desk.requests("POST", ORDER) if e.client_id[-2:-1] in "er")
 
 
 def position(desk: Desk, trio: TrioOrder) -> D:
@@ -334,7 +334,7 @@ def test_who_dies_between_the_rungs_loses_and_doubles_none(
 
     monkeypatch.setattr("orders.placement.service.perform_all", dying)
     trio = desk.queued(a_ladder(desk))
-    desk.advance(trio)
+    until(lambda: desk.advance(trio) and deaths, why=lambda: story(trio))
     assert deaths == ["e1", "r2", "r3"]
 
     # When another follows, then what was not sent never is, and with it the ladder is taken back
