@@ -148,6 +148,8 @@ class NewOrder:
     price_protect: bool | None = None
     reduce_only: bool = False
     close_position: bool = False
+    callback_rate: Decimal | None = None  # of a trailing order: percent behind the best price
+    activation_price: Decimal | None = None  # … which is followed from here on; ``None``: at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,7 @@ class OrderView:
     child_state: OrderState | None = (
         None  # conditional, looked up: the state of the order born at its trigger
     )
+    active: bool = False  # a trailing order that follows the price; only events say so
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

@@ -13,6 +13,7 @@ from django.db import connection
 from exchange.types import PriceKind, Side
 from infrastructure.rows import fetch_all
 from orders.domain.chasing import ChaseTerms
+from orders.domain.enums import LegState, Role
 from orders.domain.rounding import plain
 from orders.domain.trailing import FollowEnd, TrailTerms, TrailUnit
 from orders.models import BreakEvenTrigger, Chase, Trail, TrioOrder
@@ -29,7 +30,8 @@ TRAILS = """
         greatest(trail.since_ts, entry.filled_ts), greatest(trail.heard_ts, entry.filled_ts),
         trio.stop_loss, symbol.tick_size, trail.distance, trail.unit, trail.watches, trail.activation, trail.step,
         trail.best, trail.best_ts,
-        (SELECT max(generation) FROM orders_leg WHERE trio_id = trio.id AND role = 'STOP_LOSS')
+        (SELECT max(generation) FROM orders_leg WHERE trio_id = trio.id AND role = 'STOP_LOSS'),
+        trio.take_profit, trail.run_from
     FROM orders_trail trail
     JOIN orders_trioorder trio ON trio.id = trail.trio_id
     JOIN orders_symbol symbol ON symbol.id = trio.symbol_id
@@ -38,7 +40,7 @@ TRAILS = """
             (SELECT min(time_ts) FROM orders_fill WHERE leg_id = leg.id), leg.filled_ts
         )) AS filled_ts FROM orders_leg leg WHERE leg.trio_id = trio.id AND leg.role = 'ENTRY'
     ) entry ON true
-    WHERE trail."end" = '' AND trio.account_id = ANY (%s) AND trio.state = 'OPEN'
+    WHERE trail."end" = '' AND NOT trail.by_exchange AND trio.account_id = ANY (%s) AND trio.state = 'OPEN'
     ORDER BY trail.id
 """
 BREAK_EVENS = """
@@ -105,6 +107,7 @@ class FollowedTrail:
     best: Decimal | None
     best_ts: int | None
     orders: int = 1  # how many stops its trio has had
+    target: Decimal | None = None  # the agreed take-profit
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,7 @@ def trails_followed(account_ids: Iterable[int]) -> list[FollowedTrail]:
 def _followed(
     pk: int, trio: int, account: int, symbol: str, side: str, since: int, heard: int, stop: Decimal, tick: Decimal | None,
     distance: Decimal, unit: str, watches: str, activation: Decimal | None, step: Decimal,
-    best: Decimal | None, best_ts: int | None, orders: int | None,
+    best: Decimal | None, best_ts: int | None, orders: int | None, target: Decimal | None, run_from: Decimal | None,
 ) -> FollowedTrail:  # fmt: skip
     terms = TrailTerms(
         side=Side(side),
@@ -171,8 +174,11 @@ def _followed(
         unit=TrailUnit(unit),
         activation=activation,
         watches=PriceKind(watches),
+        run_from=run_from,
     )
-    return FollowedTrail(pk, trio, account, symbol, since, heard, stop, terms, best, best_ts, orders or 1)
+    return FollowedTrail(
+        pk, trio, account, symbol, since, heard, stop, terms, best, best_ts, orders or 1, target
+    )
 
 
 def prices_awaited(account_ids: Iterable[int]) -> list[AwaitedPrice]:
@@ -208,7 +214,13 @@ def following(trio: TrioOrder) -> list[str]:
     if not trio.is_followed:
         return []
     found = []
-    for trail in trio.trails.filter(end=""):
+    for trail in trio.trails.filter(end="", by_exchange=True):
+        terms = trail.terms(side=trio.side, tick=trio.symbol.tick_size or TINY)
+        found.append(
+            f"The exchange's own trailing order follows the price, beside the stop-loss: {terms.words}; "
+            f"{_of_exchange(trio, trail)}. The stop-loss stays where it is, and is what counts as protection."
+        )
+    for trail in trio.trails.filter(end="", by_exchange=False):
         terms = trail.terms(side=trio.side, tick=trio.symbol.tick_size or TINY)
         best = f"; best so far {plain(trail.best)}" if trail.best is not None else "; not active yet"
         found.append(f"Its stop-loss follows the price, by us and not by the exchange: {terms.words}{best}.")
@@ -219,6 +231,17 @@ def following(trio: TrioOrder) -> list[str]:
     return found
 
 
+def _of_exchange(trio: TrioOrder, trail: Trail) -> str:
+    """Say where the exchange's own trailing order stands."""
+    legs = [leg for leg in trio.legs.all() if leg.role == Role.TRAIL and leg.number == trail.pk]
+    resting = [leg for leg in legs if LegState(leg.state).is_live]
+    if not resting:
+        return "not on the exchange yet"
+    quantity = plain(sum((leg.quantity - leg.filled for leg in resting), Decimal(0)))
+    since = min((leg.active_ts for leg in resting if leg.active_ts is not None), default=None)
+    return f"it rests for {quantity}, {'not active yet' if since is None else 'active'}"
+
+
 def followers_end(trio: TrioOrder, *, now: datetime) -> bool:
     """End what follows the price for a trio that has ended; return whether its row is to be saved. Its lock is held."""
     if not trio.is_followed:
@@ -227,4 +250,5 @@ def followers_end(trio: TrioOrder, *, now: datetime) -> bool:
         model.objects.filter(trio=trio, end="").update(end=FollowEnd.TRIO_ENDED, ended_at=now)
     for kind in (TRAIL, BREAK_EVEN, CHASE):
         trio.follows_put(kind, False)
+    trio.exchange_trail_put(None)
     return True

@@ -8,15 +8,18 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TypeVar
 
 from accounts.gateways import refusal_of
+from exchange.rate_limits import CONDITIONALS_MAX
 from exchange.refusals import Refusal
-from exchange.types import PriceKind, PriceTick, Side
+from exchange.types import PriceKind, PriceTick, Side, WorkingType
 from infrastructure import job_queue
 from orders import jobs, limits, risk_gates
 from orders.domain.chasing import ChaseTerms, chase_check, is_spent, next_price, step_check
+from orders.domain.coverage import would_cover
 from orders.domain.decision.amendments import amend_open
+from orders.domain.decision.transitions import CONDITIONALS_KEPT_FREE
 from orders.domain.entry_terms import new_risk_check, resting_entry
 from orders.domain.enums import Role
-from orders.domain.errors import IllegalTransition, LimitBroken, RuleBroken
+from orders.domain.errors import IllegalTransition, LimitBroken, RuleBroken, TrioRefused
 from orders.domain.level_moves import (
     MARK_AGE_MS,
     level_check,
@@ -24,7 +27,7 @@ from orders.domain.level_moves import (
     stands_alone,
 )
 from orders.domain.rounding import on_grid, plain, shown, to_grid
-from orders.domain.snapshot import ChangeEnd, MoveEnd, TrioSnapshot
+from orders.domain.snapshot import ChangeEnd, ExchangeTrail, MoveEnd, TrioSnapshot
 from orders.domain.trailing import (
     FollowEnd,
     TrailTerms,
@@ -32,6 +35,7 @@ from orders.domain.trailing import (
     best_of,
     first_target_check,
     next_stop,
+    next_target,
     r_level,
     reached,
     trail_check,
@@ -46,7 +50,9 @@ from orders.models import (
     Trail,
     TrioOrder,
 )
+from orders.placement.snapshot_loader import conditionals_beside
 from orders.queueing.queue import PERSON_WAITS_SECONDS
+from orders.selectors import entry_cost
 from orders.story import change_sentence, note
 from orders.trio_lock import short_transaction
 from orders.wishes import (
@@ -77,6 +83,8 @@ def trio_trail(
     activation: Decimal | None = None,
     step: Decimal | None = None,
     watches: PriceKind = PriceKind.MARK,
+    let_run: bool = False,
+    by_exchange: bool = False,
 ) -> Trail:
     """Have a trio's stop follow the price, at a ``distance`` in the quote asset or in ``percent`` of the best price.
 
@@ -84,7 +92,10 @@ def trio_trail(
 
     From the moment on at which the price has reached ``activation`` (``None``: at once), in moves of at least ``step`` (one
     tick). The stop only ever becomes tighter, so no switch and no limit on new risk stops it. It takes the place of the
-    trail there is. Raises IllegalTransition when the stop of this trio cannot be moved now, RuleBroken for terms that
+    trail there is. ``let_run``: once the price has come so near, and the stop loses nothing, the take-profit makes way,
+    again and again (``trail_target_step``).
+
+    ``by_exchange``: its own trailing order follows, in percent alone, beside the stop-loss, which stays. Raises IllegalTransition when the stop of this trio cannot be moved now, RuleBroken for terms that
     cannot be, with the nearest that can.
     """
     if sum(way is not None for way in (distance, percent, atr)) != 1:
@@ -92,6 +103,8 @@ def trio_trail(
             "distance",
             "Say how far behind the price: by a distance, by a percentage or by a multiple of the ATR, one of them.",
         )
+    if by_exchange:
+        _exchange_check(percent=percent, step=step, let_run=let_run)
     measured = "" if atr is None else f" ({plain(atr)} × ATR of {timeframe})"
     if atr is not None:
         distance = _atr_distance(trio_id, atr, timeframe)
@@ -109,8 +122,12 @@ def trio_trail(
             unit=TrailUnit.PRICE if percent is None else TrailUnit.PERCENT,
             activation=activation,
             watches=watches,
+            run_from=seen.level(Role.TAKE_PROFIT) if let_run else None,
+            by_exchange=by_exchange,
         )
-        trail_check(seen, terms)
+        trail_check(seen, terms, break_even=break_even_known(trio, offset_ticks=0) if let_run else None)
+        if by_exchange:
+            _room_check(trio, seen)
         before = _follower_ended(trio, TRAIL, FollowEnd.REPLACED, by=by, now=now)
         trail = Trail.objects.create(
             trio=trio,
@@ -119,15 +136,50 @@ def trio_trail(
             watches=terms.watches,
             activation=terms.activation,
             step=terms.step,
+            run_from=terms.run_from,
+            by_exchange=by_exchange,
             since_ts=seen.now_ts,
             heard_ts=seen.now_ts,
             wanted_at=now,
             wanted_by=by,
         )
+        if by_exchange:
+            working = WorkingType.MARK_PRICE if watches is PriceKind.MARK else WorkingType.CONTRACT_PRICE
+            trio.exchange_trail_put(ExchangeTrail(trail.pk, terms.distance, activation, working))
         _follows(trio, TRAIL, True)
+        _woken(trio, now=now)
         text = f"Trailing stop: {terms.words}{measured}, requested by {by}."
         note(trio, "wish", text, at=now, by=by, trail=terms.words, before=before)
     return trail
+
+
+def _exchange_check(*, percent: Decimal | None, step: Decimal | None, let_run: bool) -> None:
+    """Raise RuleBroken for what the exchange's own trailing order does not know."""
+    if percent is None:
+        raise RuleBroken("percent", "The exchange's own trailing order follows by a percentage: name one.")
+    if step is not None:
+        raise RuleBroken("step", "The exchange's own trailing order moves by itself: leave the step out.")
+    if let_run:
+        raise RuleBroken(
+            "let_run", "Only a trail of ours has the take-profit make way: leave out one of the two."
+        )
+
+
+def _room_check(trio: TrioOrder, seen: TrioSnapshot) -> None:
+    """Raise TrioRefused where the exchange would not take one conditional order more for this account."""
+    ours, theirs = conditionals_beside(trio)
+    if ours + theirs + seen.spec.legs_wanted + 1 <= CONDITIONALS_MAX - CONDITIONALS_KEPT_FREE:
+        return
+    raise TrioRefused(
+        f"The exchange takes {CONDITIONALS_MAX} conditional orders of an account, and {CONDITIONALS_KEPT_FREE} are kept free "
+        "for protection: its own trailing order would not fit. Let the stop be moved by us instead."
+    )
+
+
+def _woken(trio: TrioOrder, *, now: datetime) -> None:
+    trio.wake_at = now
+    trio.save(update_fields=["wake_at", "updated_at"])
+    job_queue.ring(jobs.advance, trio.pk)
 
 
 def _atr_distance(trio_id: int, multiple: Decimal, timeframe: str) -> Decimal:
@@ -145,7 +197,9 @@ def _atr_distance(trio_id: int, multiple: Decimal, timeframe: str) -> Decimal:
 def trio_trail_off(*, trio_id: int, by: str) -> Trail:
     """End a trio's trail; its stop stays where it is. Raises IllegalTransition when there is none."""
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
-        return _follower_off(trio_id, TRAIL, Trail, "Its stop follows no price", by=by, now=now)
+        trail = _follower_off(trio_id, TRAIL, Trail, "Its stop follows no price", by=by, now=now)
+        _woken(TrioOrder.objects.get(pk=trio_id), now=now)  # the exchange's own order is taken back
+        return trail
 
 
 def trio_break_even_arm(
@@ -372,7 +426,7 @@ def trail_step(
     mark price, which may be younger than the one that is stored.
     """
     with short_transaction(trio_id=trio_id) as now:
-        trail = Trail.objects.filter(pk=trail_id, trio_id=trio_id, end="").first()
+        trail = Trail.objects.filter(pk=trail_id, trio_id=trio_id, end="", by_exchange=False).first()
         if trail is None:
             return None
         trio, seen = seen_now(trio_id, now)
@@ -393,6 +447,49 @@ def trail_step(
         move = move_recorded(trio, Role.STOP_LOSS, level, before=agreed, by="trail", now=now)
         job_queue.ring(jobs.advance, trio_id)
     return move
+
+
+def trail_target_step(
+    *, trail_id: int, trio_id: int, best: Decimal, best_ts: int, mark: PriceTick | None = None
+) -> LevelMove | None:
+    """Wish for the take-profit of a trail to make way, the best price known to be ``best``; ``None``: not now.
+
+    Only once the exchange has acknowledged a stop that loses nothing: what leaves is replaced by what is there. Until then,
+    and while the move is under way, the take-profit rests where it is, and executes there if the price is faster.
+    """
+    with short_transaction(trio_id=trio_id) as now:
+        trail = Trail.objects.filter(pk=trail_id, trio_id=trio_id, end="").first()
+        if trail is None:
+            return None
+        trio, seen = seen_now(trio_id, now)
+        terms = trail.terms(side=trio.side, tick=trio.symbol.tick_size or TINY)
+        _best_kept(trio, trail, terms, best, best_ts, now=now)
+        target, cost = seen.level(Role.TAKE_PROFIT), entry_cost(trio)
+        if target is None or cost is None or not stands_alone(seen, Role.TAKE_PROFIT):
+            return None
+        if not _stop_loses_nothing(trio, seen) or _refused_lately(trio, Role.TAKE_PROFIT, now=now):
+            return None
+        level = next_target(terms, best=trail.best, target=target, average=cost.average)
+        if level is None:
+            return None
+        try:
+            standing_check(seen, Role.TAKE_PROFIT)
+            level_check(_with_mark(seen, mark), Role.TAKE_PROFIT, level)
+        except (IllegalTransition, RuleBroken):
+            return None  # it is on its way out, or the exchange takes none so far away
+        move = move_recorded(trio, Role.TAKE_PROFIT, level, before=target, by="trail", now=now)
+        job_queue.ring(jobs.advance, trio_id)
+    return move
+
+
+def _stop_loses_nothing(trio: TrioOrder, seen: TrioSnapshot) -> bool:
+    """Is there a stop for all of the position, acknowledged at its agreed level, and does it lose nothing there?"""
+    level = break_even_known(trio, offset_ticks=0)
+    if level is None or not loses_nothing(trio, level):
+        return False
+    agreed = seen.level(Role.STOP_LOSS)
+    there = [leg for leg in seen.of(Role.STOP_LOSS) if leg.trigger_price == agreed]
+    return would_cover(seen, there, seen.position)
 
 
 def break_even_reached(
@@ -473,9 +570,9 @@ def _fresh_mark(seen: TrioSnapshot) -> Decimal | None:
     return seen.slot.mark_price if abs(seen.now_ts - seen.slot.mark_as_of) <= MARK_AGE_MS else None
 
 
-def _refused_lately(trio: TrioOrder, *, now: datetime) -> bool:
-    """Was the last move of the stop refused, and is it too soon to ask again?"""
-    last = trio.level_moves.filter(role=Role.STOP_LOSS).order_by("-id").first()
+def _refused_lately(trio: TrioOrder, role: Role = Role.STOP_LOSS, *, now: datetime) -> bool:
+    """Was the last move of the stop or target refused, and is it too soon to ask again?"""
+    last = trio.level_moves.filter(role=role).order_by("-id").first()
     if last is None or last.end != MoveEnd.REFUSED or last.ended_at is None:
         return False
     passed = bool(last.refused_code) and refusal_of(last.refused_code) is Refusal.LEVEL_PASSED
@@ -536,6 +633,8 @@ def _follower_ended(trio: TrioOrder, kind: Kind, end: FollowEnd, *, by: str, now
         return ""
     found.end, found.ended_at, found.ended_by = end, now, by
     found.save(update_fields=["end", "ended_at", "ended_by"])
+    if kind is TRAIL:
+        trio.exchange_trail_put(None)
     if isinstance(found, BreakEvenTrigger):
         return found.words
     return found.terms(side=trio.side, tick=trio.symbol.tick_size or TINY).words

@@ -11,10 +11,10 @@ from typing import Any
 from django.db.models import Sum
 
 from exchange.types import ZERO
-from orders.domain.enums import Role
+from orders.domain.enums import Role, TrioState
 from orders.models import Fill, TrioOrder
 from replay.desk import ReplayDesk
-from replay.market import Levels, way_through
+from replay.market import Levels, pauses, way_through
 from replay.recordings import Recording
 from replay.report import Closed, digest, statistics, text
 from signals.domain.bars import Bar
@@ -148,18 +148,29 @@ class Replay:
         exchange = self._desk.simulator.ex
         exchange.market_ms = max(exchange.market_ms, candle.start)  # funding is due by the market's time
         living = [trio for trio in self._living.values() if trio.symbol.symbol == symbol]
-        way = way_through(candle, [_levels_of(trio) for trio in living])
+        for trio in living:
+            if trio.trio_state is not TrioState.OPEN:  # its entry may have filled since
+                trio.refresh_from_db(fields=["state"])
+        levels = {trio.pk: _levels_of(trio) for trio in living}
+        way = way_through(candle, levels.values())
         if way.is_ambiguous:
-            self._ambiguous.update(trio.pk for trio in living if _levels_of(trio).both_in(candle))
-        quarter, happened = bars.recording.length // 4, False
+            self._ambiguous.update(
+                pk for pk, one in levels.items() if one.both_in(candle) or one.waits_in(candle)
+            )
+        part, happened, before = bars.recording.length // len(way.corners), False, candle.open
         for place, price in enumerate(way.corners):
             # Between two bars nothing traded: a price that is elsewhere now has jumped.
+            for pause in pauses(before, price, levels.values()):
+                self._desk.simulator.set_price(symbol, pause)
+                self._desk.mark(symbol)
+                happened |= self._desk.settle()
             self._desk.simulator.set_price(symbol, price, gap=place == 0)
             if place:
-                self._desk.simulator.advance_market(quarter)
+                self._desk.simulator.advance_market(part)
             if living:
                 self._desk.mark(symbol)
             happened |= self._desk.settle()
+            before = price
         behind = candle.start + bars.recording.length - exchange.market_ms
         if behind > 0:
             self._desk.simulator.advance_market(min(behind, bars.recording.length))
@@ -181,7 +192,10 @@ class Replay:
             for trio in self._living.values() if kind == FUNDING else ():
                 if trio.symbol.symbol == of_symbol:
                     self._funding[trio.pk] = self._funding.get(trio.pk, ZERO) + amount
-        self._in_position += any(trio.symbol.symbol == symbol for trio in self._living.values())
+        self._in_position += any(
+            trio.symbol.symbol == symbol and trio.trio_state is not TrioState.WORKING
+            for trio in self._living.values()
+        )
         if happened:
             self._look(candle)
 
@@ -296,7 +310,13 @@ class Replay:
 def _levels_of(trio: TrioOrder) -> Levels:
     assert trio.stop_loss is not None
     assert trio.take_profit is not None
-    return Levels(trio.stop_loss, trio.take_profit)
+    waits = trio.trio_state is TrioState.WORKING
+    return Levels(
+        trio.stop_loss,
+        trio.take_profit,
+        entry=(trio.trigger_price or trio.price) if waits else None,
+        by_trigger=waits and trio.trigger_price is not None,
+    )
 
 
 def _average(fills: Sequence[Fill]) -> Decimal | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.db import connection, transaction
 
 from accounts.models import ExchangeAccount
-from exchange.types import ZERO, OrderType, Side
+from exchange.types import ZERO, Side
 from orders.domain.enums import ENDS, TrioState
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import db_now, from_ms
@@ -19,7 +19,7 @@ from signals.catalogue import path_of
 from signals.domain.bars import Bar, act_before
 from signals.domain.enums import Origin, Verb
 from signals.domain.faults import Fault, sentence
-from signals.domain.terms import Level, LevelKind, Size, SizeKind, Terms
+from signals.domain.terms import Level, LevelKind, Size, SizeKind, Terms, entry_type_of
 from signals.models import Signal, Strategy, StrategyBar, StrategyEvent
 from signals.services import signal_record
 from signals.strategies.process import Bounds, Held, StrategyProcess
@@ -240,14 +240,20 @@ def _signal(desk: Desk, decided: Decided, *, offset_ms: int) -> Signal:
 
 
 def _terms(found: Mapping[str, Any], size: Size) -> Terms:
-    price = found["price"]
+    price, trigger = _price(found["price"]), _price(found.get("trigger_price"))
     return Terms(
         stop=_level(found["stop_loss"]),
         target=_level(found["take_profit"]),
         size=size,
-        entry_type=OrderType.MARKET if price is None else OrderType.LIMIT,
-        price=None if price is None else Decimal(price),
+        entry_type=entry_type_of(trigger=trigger, price=price),
+        price=price,
+        trigger=trigger,
+        protection=found.get("protection", ""),
     )
+
+
+def _price(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def _level(price: str | None) -> Level | None:

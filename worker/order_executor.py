@@ -310,7 +310,7 @@ class OrderExecutor:
                 leverage=leverage or 1,
             ),
         )
-        draft.quantity, draft.price = came_to.quantity, came_to.price
+        draft.quantity, draft.price, draft.trigger_price = came_to.quantity, came_to.price, came_to.trigger
         draft.stop_loss, draft.take_profit = came_to.stop, came_to.target
         spoken_for[purse] = spoken_for.get(purse, ZERO) + came_to.margin
         return came_to.at_stop

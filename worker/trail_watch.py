@@ -25,7 +25,7 @@ from exchange.rate_meter import moves_for
 from exchange.types import Kline, PriceKind, PriceTick
 from infrastructure.connections import connection_look_after, error_line
 from orders import services
-from orders.domain.trailing import PriceSpan, best_in, best_of, next_stop, reached
+from orders.domain.trailing import PriceSpan, best_in, best_of, next_stop, reached, target_is_near
 from orders.exchange_data.clock import exchange_now_ms
 from orders.follow_rows import (
     BREAK_EVEN,
@@ -68,6 +68,9 @@ class _Trailing:
     moving: bool = False
     not_before: float = 0.0
     moved_at: float | None = None
+    target: Decimal | None = None  # where its take-profit is, or is on its way to
+    target_moving: bool = False
+    target_not_before: float = 0.0
 
     def hear(self, price: Decimal, ts: int) -> bool:
         """Take a price in; return whether it is better than all before."""
@@ -79,6 +82,11 @@ class _Trailing:
 
     def wanted(self, mark: Decimal | None) -> Decimal | None:
         return next_stop(self.row.terms, best=self.best, stop=self.stop, price=mark)
+
+    @property
+    def target_is_near(self) -> bool:
+        """Is the take-profit to make way?"""
+        return self.target is not None and target_is_near(self.row.terms, best=self.best, target=self.target)
 
     def nearness(self, mark: Decimal | None) -> Decimal:
         """Return how far the stop is from the price, as a part of it."""
@@ -182,7 +190,10 @@ class TrailWatch:
             for trailing in market.trails.values():
                 if trailing.row.terms.watches is tick.kind and trailing.hear(tick.price, tick.time):
                     is_due = (
-                        is_due or trailing.saved is None or trailing.wanted(market.mark_price) is not None
+                        is_due
+                        or trailing.saved is None
+                        or trailing.target_is_near
+                        or trailing.wanted(market.mark_price) is not None
                     )
             if tick.kind is PriceKind.MARK:
                 waiting = [waiting.hear(tick.price, tick.time) for waiting in market.awaited.values()]
@@ -239,8 +250,12 @@ class TrailWatch:
             known.row = row
             if not known.moving:
                 known.stop = row.stop
+            if not known.target_moving:
+                known.target = row.target
             return
-        trailing = _Trailing(row, row.stop, row.best, row.best_ts or row.since_ts, row.best)
+        trailing = _Trailing(
+            row, row.stop, row.best, row.best_ts or row.since_ts, row.best, target=row.target
+        )
         market.trails[row.pk] = trailing
         for tick in self._heard_since(row.symbol, row.terms.watches, row.since_ts):
             trailing.hear(tick.price, tick.time)
@@ -279,7 +294,7 @@ class TrailWatch:
         self._read_missing()
         self._save_when_due()
         with self._lock:
-            work = [*self._steps(), *self._break_evens()]
+            work = [*self._targets(), *self._steps(), *self._break_evens()]
         for trio_id, step in work:
             self._submit(trio_id, partial(self._run, step))
 
@@ -345,6 +360,34 @@ class TrailWatch:
         if trailing.moved_at is not None and trailing.moved_at != moved_at:
             self._paces[trailing.row.account_id].take_back(trailing.moved_at)
         trailing.moved_at = moved_at
+
+    def _targets(self) -> list[tuple[int, Callable[[], object]]]:
+        """Have take-profits make way: seldom, and before their stops move on."""
+        now, found = self._clock(), list[tuple[int, Callable[[], object]]]()
+        for market in self._markets.values():
+            for trailing in market.trails.values():
+                due = trailing.target_is_near and not trailing.target_moving
+                if due and now >= trailing.target_not_before:
+                    trailing.target_moving = True
+                    found.append((trailing.row.trio_id, partial(self._make_way, market, trailing)))
+        return found
+
+    def _make_way(self, market: _Market, trailing: _Trailing) -> None:
+        with self._lock:
+            best, best_ts, mark = trailing.best, trailing.best_ts, market.mark
+        assert best is not None
+        row, move = trailing.row, None
+        try:
+            move = services.trail_target_step(
+                trail_id=row.pk, trio_id=row.trio_id, best=best, best_ts=best_ts, mark=mark
+            )
+        finally:
+            with self._lock:
+                trailing.target_moving = False
+                if move is not None:
+                    trailing.target = move.level
+                else:
+                    trailing.target_not_before = self._clock() + AGAIN_SECONDS
 
     def _break_evens(self) -> list[tuple[int, Callable[[], object]]]:
         now, found = self._clock(), list[tuple[int, Callable[[], object]]]()

@@ -18,6 +18,7 @@ ORDER_TEST: Final = "/fapi/v1/order/test"
 ALGO_ORDER: Final = "/fapi/v1/algoOrder"
 
 RECV_WINDOW_MAX: Final = 60_000
+CALLBACK_MIN, CALLBACK_MAX = Decimal("0.1"), Decimal(20)
 CLIENT_ID: Final = re.compile(r"[\.A-Z\:/a-z0-9_-]{1,36}")
 
 _SENDABLE: Final = frozenset(
@@ -109,6 +110,8 @@ def order_params(order: NewOrder) -> Mapping[str, str]:
         "quantity": _optional(order.quantity),
         "price": _optional(order.price),
         "triggerPrice": _optional(order.trigger_price),
+        "activatePrice": _optional(order.activation_price),
+        "callbackRate": _optional(order.callback_rate),
         "workingType": order.working_type.value if order.working_type else None,
         "priceProtect": None if order.price_protect is None else _word(order.price_protect),
         "closePosition": _word(True) if order.close_position else None,
@@ -157,15 +160,20 @@ def _check(order: NewOrder) -> None:
         ("quantity", order.quantity),
         ("price", order.price),
         ("trigger price", order.trigger_price),
+        ("callback rate", order.callback_rate),
+        ("activation price", order.activation_price),
     ):
         if value is not None and not (isinstance(value, Decimal) and value.is_finite() and value > 0):
             raise ValueError(f"The {name} of {order.client_id} must be a positive Decimal, not {value!r}.")
-    if order.type is OrderType.TRAILING_STOP_MARKET:
-        raise ValueError(
-            "The exchange's own trailing order (TRAILING_STOP_MARKET) is not supported: use STOP_MARKET; "
-            "a stop-loss is trailed by moving it."
-        )
     _check_flags(order)
+    if order.type is OrderType.TRAILING_STOP_MARKET:
+        _check_trailing(order)
+        return
+    _require(
+        order,
+        order.callback_rate is None and order.activation_price is None,
+        "follows no price: only TRAILING_STOP_MARKET does",
+    )
     if order.type.is_conditional:
         _check_conditional(order)
     else:
@@ -182,6 +190,18 @@ def _check_ordinary(order: NewOrder) -> None:
     else:
         _require(order, order.price is None, "takes no price")
         _require(order, order.time_in_force is None, "takes no time in force")
+
+
+def _check_trailing(order: NewOrder) -> None:
+    rate = order.callback_rate
+    _require(order, order.quantity is not None, "needs a quantity")
+    _require(order, order.trigger_price is None, "takes no trigger price")
+    _require(order, order.price is None, "takes no price")
+    _require(
+        order,
+        rate is not None and CALLBACK_MIN <= rate <= CALLBACK_MAX,
+        f"needs a callback rate between {CALLBACK_MIN} and {CALLBACK_MAX} %",
+    )
 
 
 def _check_conditional(order: NewOrder) -> None:

@@ -229,6 +229,8 @@ def trail(
     activation: Decimal | str | None = None,
     step: Decimal | str | None = None,
     watches: str = "",
+    let_run: bool | str = False,
+    by_exchange: bool | str = False,
 ) -> str:
     wanted = services.trio_trail(
         trio_id=trio.pk,
@@ -240,6 +242,8 @@ def trail(
         activation=_amount(activation),
         step=_amount(step),
         watches=PriceKind(watches or PriceKind.MARK),
+        let_run=let_run in (True, "True", "on"),
+        by_exchange=by_exchange in (True, "True", "on"),
     )
     return f"{trio}: {' '.join(following(wanted.trio))}"
 
@@ -544,7 +548,7 @@ TRAIL: Final = TrioAction(
     explanation="The stop stays this far behind the best price and is only ever moved nearer. Each time the new stop goes out first; the old one leaves when the exchange has acknowledged it. A runworker moves it, not the exchange: while none runs, the stop stays where it is.",
     button="Follow",
     form=TrailForm,
-    carries="distance percent atr timeframe activation step watches",
+    carries="distance percent atr timeframe activation step watches let_run by_exchange",
 )
 TRAIL_OFF: Final = TrioAction(
     name="trail_off",

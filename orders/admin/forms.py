@@ -398,6 +398,20 @@ class TrailForm(ActionForm):
             choices=[("MARK", "mark price"), ("LAST", "last price")],
             widget=UnfoldAdminSelectWidget(),
         )
+        self.fields["by_exchange"] = forms.ChoiceField(
+            label="Moved by",
+            required=False,
+            choices=[("", "us: the stop-loss itself"), ("True", "the exchange: its own order beside it")],
+            help_text="The exchange's own order takes 0.1 to 20 %, and counts for no protection: the stop-loss stays.",
+            widget=UnfoldAdminSelectWidget(),
+        )
+        self.fields["let_run"] = forms.ChoiceField(
+            label="Take-profit",
+            required=False,
+            choices=[("", "stays where it is"), ("True", "makes way once the stop loses nothing")],
+            help_text="Making way needs an activation before it: there the stop begins to follow.",
+            widget=UnfoldAdminSelectWidget(),
+        )
 
 
 class ChaseForm(ActionForm):

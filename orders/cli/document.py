@@ -326,6 +326,10 @@ def _trail_document(trail: Trail | None, *, tick: Decimal | None) -> dict[str, A
         "active_since": None if trail.active_ts is None else _iso(from_ms(trail.active_ts)),
         "best": None if trail.best is None else decimals(trail.best, tick),
         "best_at": None if trail.best_ts is None else _iso(from_ms(trail.best_ts)),
+        "let_run": trail.run_from is not None,
+        "by_exchange": trail.by_exchange,
+        "refused_code": trail.refused_code or None,
+        "refused_text": trail.refused_text or None,
         **_follower_document(trail),
     }
 

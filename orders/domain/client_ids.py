@@ -9,7 +9,7 @@ from orders.domain.enums import Role
 
 DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 OURS: Final = re.compile(
-    r"(?P<install>[a-z0-9]{4})-(?P<trio>[a-z0-9]+)-(?P<role>[aceprtsx])(?P<generation>\d+)"
+    r"(?P<install>[a-z0-9]{4})-(?P<trio>[a-z0-9]+)-(?P<role>[aceplrstx])(?P<generation>\d+)"
 )
 
 

@@ -15,6 +15,7 @@ class Role(enum.StrEnum):
     PART_CLOSE = "PART_CLOSE"  # part of the position, closed at market
     ADD = "ADD"  # a further entry under the same stop and targets
     RUNG = "RUNG"  # a further order of an entry ladder, which goes out with the entry
+    TRAIL = "TRAIL"  # the exchange's own trailing order, beside the stop-loss
 
     @property
     def letter(self) -> str:
@@ -33,7 +34,7 @@ class Role(enum.StrEnum):
 
     @property
     def words(self) -> str:
-        return self.value.lower().replace("_", "-")
+        return "trailing stop" if self is Role.TRAIL else self.value.lower().replace("_", "-")
 
 
 OPENING: Final = (Role.ENTRY, Role.ADD, Role.RUNG)
@@ -46,6 +47,7 @@ LETTERS: Final = {
     Role.PART_CLOSE: "c",
     Role.ADD: "a",
     Role.RUNG: "r",
+    Role.TRAIL: "l",
 }
 
 

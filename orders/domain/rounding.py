@@ -44,6 +44,11 @@ def entry_to_tick(price: Decimal, *, tick: Decimal, side: Side) -> Decimal:
     return to_grid(price, tick, ROUND_FLOOR if side is Side.BUY else ROUND_CEILING)
 
 
+def entry_trigger_to_tick(trigger: Decimal, *, tick: Decimal, side: Side) -> Decimal:
+    """Round the trigger of a stop entry away from the market: it never enters before the price that was named."""
+    return to_grid(trigger, tick, ROUND_CEILING if side is Side.BUY else ROUND_FLOOR)
+
+
 def trigger_to_tick(price: Decimal, *, tick: Decimal, entry_price: Decimal) -> Decimal:
     """Round towards the entry: never risk, nor hope for, more than was asked for."""
     return to_grid(price, tick, ROUND_CEILING if price < entry_price else ROUND_FLOOR)

@@ -235,6 +235,7 @@ class LegView:
     average_price: Decimal | None = None
     for_move: bool = False  # sent for a wish: for another level, or for a larger entry
     amend: Amendment | None = None
+    active: bool = False  # of a trailing order: it follows the price, by the exchange's word
 
     @property
     def live(self) -> bool:
@@ -314,6 +315,16 @@ class EndedMove:
     move: Move
     end: MoveEnd
     order: LegView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeTrail:
+    """A wish for the exchange's own trailing order: percent behind the best price, from its activation on (``None``: at once)."""
+
+    number: int
+    rate: Decimal
+    activation: Decimal | None
+    working_type: WorkingType
 
 
 class SizeEnd(enum.StrEnum):
@@ -427,6 +438,8 @@ class TrioSnapshot:
     moves: tuple[Move, ...] = ()  # wished for, one a role at most
     moved: frozenset[Role] = frozenset()  # whose level is another than it was placed with
     ended_moves: tuple[EndedMove, ...] = ()  # by this decision
+    exchange_trail: ExchangeTrail | None = None  # the exchange's own trailing order, wished for
+    ended_trail: LegView | None = None  # by this decision: the exchange refused it
     sizes: tuple[SizeWish, ...] = ()  # wished for, one at a time
     ended_sizes: tuple[EndedSize, ...] = ()  # by this decision
     size_refusal: str = ""  # a limit or setting that forbids to add, in words
@@ -483,7 +496,7 @@ class TrioSnapshot:
 
     @property
     def protective_legs(self) -> tuple[LegView, ...]:
-        """The stops and targets."""
+        """The stops and targets, and the exchange's own trailing order."""
         return tuple(leg for leg in self.legs if leg.role in PROTECTIVE)
 
     def may_ask(self, question: Question) -> bool:
@@ -564,7 +577,7 @@ def _sum(values: Iterable[Decimal]) -> Decimal:
     return sum(values, ZERO)
 
 
-PROTECTIVE = (Role.STOP_LOSS, Role.TAKE_PROFIT, Role.PART_TARGET)
+PROTECTIVE = (Role.STOP_LOSS, Role.TAKE_PROFIT, Role.PART_TARGET, Role.TRAIL)
 STOP_WORKING_TYPE = WorkingType.MARK_PRICE
 # As its stop: a price that triggers the one has not passed the other.
 ENTRY_WORKING_TYPE = WorkingType.MARK_PRICE

@@ -21,6 +21,7 @@ from orders.domain.rounding import on_grid, plain, to_grid
 from orders.domain.snapshot import TrioSnapshot
 
 PERCENT_GRID: Final = Decimal("0.0001")
+RATE_STEP, RATE_MAX = Decimal("0.1"), Decimal(20)  # of the exchange's own trailing order, in percent
 
 
 class TrailUnit(enum.StrEnum):
@@ -37,6 +38,7 @@ class FollowEnd(enum.StrEnum):
     OFF = "OFF"  # a person ended it
     REPLACED = "REPLACED"  # by a later one
     TRIO_ENDED = "TRIO_ENDED"
+    REFUSED = "REFUSED"  # the exchange took no trailing order of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class TrailTerms:
         None  # nothing is followed before the price has reached it; ``None``: at once
     )
     watches: PriceKind = PriceKind.MARK
+    run_from: Decimal | None = None  # where the take-profit was that makes way; ``None``: it stays
+    by_exchange: bool = False  # its own trailing order follows the price, not our stop
 
     @property
     def is_long(self) -> bool:
@@ -67,7 +71,10 @@ class TrailTerms:
         what = f"{plain(self.distance)}{' %' if self.unit is TrailUnit.PERCENT else ''}"
         since = "" if self.activation is None else f", from {plain(self.activation)} on"
         price = "mark price" if self.watches is PriceKind.MARK else "last price"
-        return f"{what} behind the {price}{since}, in moves of at least {plain(self.step)}"
+        if self.by_exchange:
+            return f"{what} behind the {price}{since}, by the exchange's own order"
+        runs = ", and the take-profit makes way" if self.run_from is not None else ""
+        return f"{what} behind the {price}{since}, in moves of at least {plain(self.step)}{runs}"
 
 
 def reached(side: Side, level: Decimal, price: Decimal) -> bool:
@@ -114,6 +121,36 @@ def _not_beyond(trail: TrailTerms, level: Decimal, price: Decimal) -> Decimal:
     return max(level, to_grid(price, trail.tick, ROUND_FLOOR) + trail.tick)
 
 
+def target_is_near(trail: TrailTerms, *, best: Decimal | None, target: Decimal) -> bool:
+    """Has the price come as near to the take-profit as the activation was to the first one, so that it is to make way?"""
+    if trail.run_from is None or trail.activation is None or best is None:
+        return False
+    gap = trail.run_from - trail.activation  # negative for a short
+    return reached(trail.side, target - gap, best)
+
+
+def next_target(
+    trail: TrailTerms, *, best: Decimal | None, target: Decimal, average: Decimal
+) -> Decimal | None:
+    """Return where the take-profit goes next; ``None``: it stays.
+
+    Each time as far as the first one was from the ``average`` of the entry, until the price is not near it any more.
+    """
+    if not target_is_near(trail, best=best, target=target):
+        return None
+    assert trail.run_from is not None
+    assert trail.activation is not None
+    assert best is not None
+    gap, reach = abs(trail.run_from - trail.activation), abs(trail.run_from - average)
+    reach = max(reach, gap, trail.tick)
+    if trail.is_long:
+        times = (best + gap - target) // reach + 1
+        return to_grid(target + times * reach, trail.tick, ROUND_CEILING)
+    times = (target + gap - best) // reach + 1
+    level = max(trail.tick, to_grid(target - times * reach, trail.tick, ROUND_FLOOR))
+    return level if level < target else None
+
+
 @dataclass(frozen=True, slots=True)
 class PriceSpan:
     """The highest and the lowest price of a stretch of time that began at ``since_ts`` (exchange ms)."""
@@ -140,12 +177,53 @@ def best_in(side: Side, spans: Iterable[PriceSpan], *, since_ts: int) -> Decimal
 # --- what may be asked for ------------------------------------------------------------------------
 
 
-def trail_check(trio: TrioSnapshot, trail: TrailTerms) -> None:
-    """Raise RuleBroken for terms that cannot be, with the nearest that can. ``standing_check`` comes before."""
+def trail_check(trio: TrioSnapshot, trail: TrailTerms, *, break_even: Decimal | None = None) -> None:
+    """Raise RuleBroken for terms that cannot be, with the nearest that can. ``standing_check`` comes before.
+
+    ``break_even``: where the stop loses nothing, where that is known; the take-profit makes way from there on.
+    """
+    if trail.by_exchange:
+        _rate_check(trail)
     _distance_check(trio, trail)
     _step_check(trail)
+    if trail.run_from is not None and trail.activation is None:
+        raise RuleBroken(
+            "activation",
+            "Say from which price on the take-profit is to make way: an activation before it. There the stop begins to follow.",
+        )
     if trail.activation is not None:
         _activation_check(trio, trail, trail.activation)
+    if trail.run_from is not None and break_even is not None:
+        _run_check(trail, trail.run_from, break_even)
+
+
+def _rate_check(trail: TrailTerms) -> None:
+    """What the exchange's own order takes: a percentage from 0.1 to 20, in tenths."""
+    rate = trail.distance
+    near = min(RATE_MAX, max(RATE_STEP, to_grid(rate, RATE_STEP, ROUND_CEILING)))
+    if near != rate:
+        raise RuleBroken(
+            "percent",
+            f"The exchange's own trailing order takes {plain(RATE_STEP)} to {plain(RATE_MAX)} %, in steps of "
+            f"{plain(RATE_STEP)} %: {plain(near)} % is the nearest valid distance.",
+        )
+
+
+def _run_check(trail: TrailTerms, target: Decimal, break_even: Decimal) -> None:
+    """Refuse a trail whose stop would still lose when the price is at the take-profit: that would execute first."""
+    last = target - trail.tick if trail.is_long else target + trail.tick
+    if reached(trail.side, break_even, level_behind(trail, last)):
+        return
+    room = last - break_even if trail.is_long else break_even - last
+    field, most = "distance", room
+    if trail.unit is TrailUnit.PERCENT:
+        field, most = "percent", to_grid(100 * room / last, PERCENT_GRID, ROUND_FLOOR)
+    near = f"{_said(trail, most)} is the nearest valid distance" if most > 0 else "move the target first"
+    raise RuleBroken(
+        field,
+        f"The take-profit makes way once the stop loses nothing ({plain(break_even)}). So far behind the price it still would at "
+        f"{plain(last)}, where the take-profit executes next: {near}.",
+    )
 
 
 def _distance_check(trio: TrioSnapshot, trail: TrailTerms) -> None:
@@ -218,7 +296,8 @@ def _activation_check(trio: TrioSnapshot, trail: TrailTerms, activation: Decimal
         raise RuleBroken(
             "activation",
             f"The take-profit at {plain(target)} would close the trio before the price reaches {plain(activation)}: "
-            f"{plain(target - one)} is the nearest valid level. To let it run further, move the target first.",
+            f"{plain(target - one)} is the nearest valid level. To let it run further, have the target make way, or move it "
+            "first.",
         )
 
 

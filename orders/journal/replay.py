@@ -184,7 +184,7 @@ def _end(replayed: Replayed, trio: TrioOrder) -> None:
         replayed.differences.append("The trio is a DRAFT, but requests of it were sent.")
     named_after = {
         Cause.TAKE_PROFIT: (Role.TAKE_PROFIT, Role.PART_TARGET),
-        Cause.STOP_LOSS: (Role.STOP_LOSS,),
+        Cause.STOP_LOSS: (Role.STOP_LOSS, Role.TRAIL),
     }
     for cause, roles in named_after.items():
         if (

@@ -12,12 +12,21 @@ from django.core.validators import MinValueValidator
 from django.db import models
 
 from accounts.models import ExchangeAccount
-from exchange.types import OrderType, PositionSide, PriceKind, Side, TimeInForce
+from exchange.types import OrderType, PositionSide, PriceKind, Side, TimeInForce, WorkingType
 from orders.domain.chasing import ChaseTerms
 from orders.domain.enums import Follow, Form, LegState, Protection, ReversalEnd, Role, TargetPolicy, TrioState
 from orders.domain.operator_questions import Kept, Question, QuestionKind
 from orders.domain.rounding import plain
-from orders.domain.snapshot import ChangeEnd, EntryChange, Move, MoveEnd, Rung, SizeEnd, SizeWish
+from orders.domain.snapshot import (
+    ChangeEnd,
+    EntryChange,
+    ExchangeTrail,
+    Move,
+    MoveEnd,
+    Rung,
+    SizeEnd,
+    SizeWish,
+)
 from orders.domain.trailing import FollowEnd, TrailTerms, TrailUnit
 from orders.models.book import Slot
 from orders.models.fields import amount
@@ -276,6 +285,29 @@ class TrioOrder(models.Model):
         self.moves = self.moves | {"sizes": rows}
 
     @property
+    def exchange_trail(self) -> ExchangeTrail | None:
+        """Return the exchange's own trailing order that is wished for."""
+        wish = self.moves.get("exchange_trail")
+        if wish is None:
+            return None
+        activation = None if wish["activation"] is None else Decimal(wish["activation"])
+        return ExchangeTrail(
+            wish["number"], Decimal(wish["rate"]), activation, WorkingType(wish["working_type"])
+        )
+
+    def exchange_trail_put(self, wish: ExchangeTrail | None) -> None:
+        """Put the exchange's own trailing order that is wished for into the row; ``None``: none is any more."""
+        others = {name: value for name, value in self.moves.items() if name != "exchange_trail"}
+        if wish is not None:
+            others["exchange_trail"] = {
+                "number": wish.number,
+                "rate": str(wish.rate),
+                "activation": None if wish.activation is None else str(wish.activation),
+                "working_type": wish.working_type.value,
+            }
+        self.moves = others
+
+    @property
     def targets_followed(self) -> int:
         """Return how many part targets the stop has followed already."""
         return int(self.moves.get("followed", 0))
@@ -492,6 +524,12 @@ class Trail(PriceFollower):
     active_ts = models.BigIntegerField(null=True)
     best = amount(null=True)
     best_ts = models.BigIntegerField(null=True)
+    run_from = amount(null=True, validators=POSITIVE)  # where the take-profit was that makes way
+    by_exchange = models.BooleanField(
+        default=False, help_text="The exchange's own order follows, not our stop."
+    )
+    refused_code = models.IntegerField(default=0)
+    refused_text = models.TextField(blank=True)
 
     class Meta:
         ordering = ("id",)
@@ -512,6 +550,8 @@ class Trail(PriceFollower):
             unit=TrailUnit(self.unit),
             activation=self.activation,
             watches=PriceKind(self.watches),
+            run_from=self.run_from,
+            by_exchange=self.by_exchange,
         )
 
 
@@ -644,6 +684,7 @@ class Leg(models.Model):
     filled_ts = models.BigIntegerField(null=True)
     ended_ts = models.BigIntegerField(null=True)
     seen_ts = models.BigIntegerField(null=True)
+    active_ts = models.BigIntegerField(null=True)  # of a trailing order: since when it follows the price
 
     retry_at = models.DateTimeField(null=True)
     look_at = models.DateTimeField(null=True)

@@ -299,8 +299,8 @@ class _Beginning:
         return Priority.PLACE
 
     def _only_follows(self, role: Role, kind: RequestKind) -> bool:
-        """Is this a stop that follows the price, while another one covers all of the position?"""
-        is_stop = role is Role.STOP_LOSS and kind is RequestKind.SUBMIT
+        """Is this a stop that follows the price, ours or the exchange's, while another one covers all of the position?"""
+        is_stop = role in (Role.STOP_LOSS, Role.TRAIL) and kind is RequestKind.SUBMIT
         held = self.decision.trio.state is TrioState.OPEN and not self.decision.uncovered
         return is_stop and held and self.trio.is_trailing
 
@@ -340,4 +340,8 @@ def _sending(plan: Plan, order: NewOrder) -> str:
     amount = "the whole position" if order.close_position else format(order.quantity or 0, "f")
     level = f", trigger {order.trigger_price:f}" if order.trigger_price is not None else ""
     price = f" at {order.price:f}" if order.price is not None else ""
+    if order.callback_rate is not None:
+        level = f", {order.callback_rate:f} % behind the best price"
+    if order.activation_price is not None:
+        level += f", from {order.activation_price:f} on"
     return f"Sending the {what}: {order.side} {amount} {how}{price}{level}."

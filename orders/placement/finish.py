@@ -25,6 +25,7 @@ from orders.domain.level_moves import nearest_level
 from orders.domain.operator_questions import OVER_WHEN_ACCEPTED, Question, QuestionKind
 from orders.domain.rounding import plain
 from orders.domain.snapshot import PROTECTIVE, Move, MoveEnd, SizeEnd, TrioSnapshot
+from orders.domain.trailing import FollowEnd
 from orders.exchange_data.clock import from_ms, to_exchange_ms, to_ms
 from orders.follow_rows import followers_end
 from orders.journal.append import journal_append
@@ -38,6 +39,7 @@ from orders.models import (
     Sighting,
     SizeChange,
     Slot,
+    Trail,
     TrioOrder,
 )
 from orders.placement.adoption import (
@@ -390,6 +392,7 @@ def settle(trio: TrioOrder, decision: Decision, rows: TrioRows) -> tuple[str, ..
         changes |= _uncovered(trio, settled, rows)
     changes |= _moves_ended(trio, settled, now=now)
     changes |= _sizes_ended(trio, settled, now=now)
+    changes |= _trail_refused(trio, settled, now=now)
     if after != before and after.is_end and followers_end(trio, now=now):
         changes["moves"] = trio.moves
     changes |= _entry_changed(trio, settled, now=now)
@@ -524,6 +527,22 @@ def _sizes_ended(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> di
         note(trio, "size", size_sentence(row), at=now, role=wish.role, end=ended.end)
     trio.sizes_put(settled.sizes)
     return changes | {"moves": trio.moves}
+
+
+def _trail_refused(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> dict[str, Any]:
+    """Write that the exchange took no trailing order of its own; return the columns of the trio that change."""
+    order = settled.ended_trail
+    if order is None:
+        return {}
+    why = order.refused_text.rstrip(".") or "no reason given"
+    Trail.objects.filter(pk=order.number, end="").update(
+        end=FollowEnd.REFUSED, ended_at=now, refused_code=order.refused_code, refused_text=order.refused_text
+    )
+    trio.exchange_trail_put(None)
+    trio.follows_put("trail", False)
+    text = f"The exchange takes no trailing order of its own: {why}. The stop-loss stays where it is."
+    note(trio, "follow", text, at=now, code=order.refused_code)
+    return {"moves": trio.moves}
 
 
 def _entry_changed(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> dict[str, Any]:

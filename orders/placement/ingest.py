@@ -83,6 +83,9 @@ def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now
         )
         journal_append(leg.trio, seen)
     facts_put(leg, after)
+    if activated := view.active and leg.active_ts is None:
+        leg.active_ts = view.updated_at
+        note(leg.trio, "follow", "The exchange's trailing order is active.", at=now, client_id=leg.client_id)
     if look:
         leg.look_at = leg.look_at or now
     else:
@@ -94,7 +97,7 @@ def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now
         note(leg.trio, "leg", _leg_line(leg), at=now, client_id=leg.client_id)
     if changes := _amended(leg, before, after):
         _ask_about(leg, changes, now=now)
-    return changed
+    return changed or activated
 
 
 def _amended(leg: Leg, before: LegFacts, after: LegFacts) -> str:

@@ -92,7 +92,8 @@ class NoNews(enum.Enum):
 
 def order_news(account_id: int, event: OrderEvent) -> OrderNews | NoNews:
     """Return what an order event says that is not known yet. Reads once at most, and locks nothing."""
-    told = _told.get((account_id, event.order.client_id)) if event.trade is None else None
+    may_be_told = event.trade is None and not event.order.active
+    told = _told.get((account_id, event.order.client_id)) if may_be_told else None
     if told is not None and _says_nothing_new(told, event.order):
         return NoNews.KNOWN  # whatever came to be known since, this is part of it
     trade_id = event.trade.trade_id if event.trade else NO_TRADE
@@ -129,6 +130,8 @@ def unknown_orders(account_id: int, orders: Sequence[OrderView]) -> list[OrderVi
 def _is_known(leg: Leg, view: OrderView) -> bool:
     if leg.look_at is not None or leg.looking_since is not None:
         return False  # it is about to be looked up: what is told now may make that needless
+    if view.active and leg.active_ts is None:
+        return False
     return _says_nothing_new(facts_of(leg), view)
 
 

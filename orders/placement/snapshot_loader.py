@@ -60,6 +60,7 @@ STATUS = {
 # so that of two that begin at the same time one counts the other.
 CONDITIONALS = """
     SELECT coalesce(sum(greatest(%s + CASE WHEN trio.entry_type IN ('STOP_MARKET', 'STOP') THEN 1 ELSE 0 END
+        + CASE WHEN trio.moves->'exchange_trail' IS NULL THEN 0 ELSE 1 END
         + CASE WHEN trio.part_targets = '[]' THEN 0 ELSE jsonb_array_length(trio.part_targets) + 1 END, (
         SELECT count(*) FROM orders_leg leg
         WHERE leg.trio_id = trio.id AND leg.state = ANY (%s) AND leg.type = ANY (%s)
@@ -193,6 +194,7 @@ def snapshot_of(
             replace(move, level=shown(move.level, trio.symbol.tick_size)) for move in trio.moves_wanted
         ),
         moved=trio.roles_moved,
+        exchange_trail=trio.exchange_trail,
         sizes=trio.sizes_wanted,
         size_refusal=_add_refusal(trio, rows, install, slot, now_ts=now_ts),
         followed=trio.targets_followed,
@@ -341,6 +343,7 @@ def leg_view(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) 
         late=leg.late,
         for_move=leg.for_move,
         number=leg.number,
+        active=leg.active_ts is not None,
         average_price=leg.average_price,
         amend=_amendment(leg, requests, now=now, rules=rules),
     )

@@ -58,7 +58,10 @@ COLOURS = {
 
 def described(terms: Terms) -> str:
     """Return what is wanted as people say it."""
-    said = ["at market" if terms.price is None else f"limit {plain(terms.price)} {terms.time_in_force}"]
+    said = [f"stop entry at {plain(terms.trigger)}"] if terms.trigger is not None else []
+    if terms.price is not None:
+        said.append(f"limit {plain(terms.price)} {terms.time_in_force}")
+    said = said or ["at market"]
     if terms.size is not None:
         cap = ", capped at the free margin" if terms.size.cap else ""
         said.append(f"{UNITS[terms.size.kind].format(plain(terms.size.value))}{cap}")

@@ -14,10 +14,11 @@ from unfold.widgets import (
 )
 
 from accounts.models import ExchangeAccount
-from exchange.types import OrderType, Side
+from exchange.types import Side
 from infrastructure.admin_pages import DialogForm
+from orders.domain.enums import Protection
 from signals.domain.posts import symbol_named
-from signals.domain.terms import Level, LevelKind, Size, SizeKind, Terms, TermsError, positive
+from signals.domain.terms import Level, LevelKind, Size, SizeKind, Terms, TermsError, entry_type_of, positive
 
 NONE = [("", "–")]
 TOKEN_MAX = 64
@@ -46,6 +47,12 @@ class TicketForm(DialogForm):
     symbol = _text("Symbol")
     side = _choice("Side", Side)
     price = _text("Entry price", required=False, hint="Leave empty for an entry at market.")
+    trigger_price = _text(
+        "Trigger price",
+        required=False,
+        hint="Makes it a stop entry: it waits for this mark price, above the market to buy, below it to sell. With an entry "
+        "price it becomes a limit order there.",
+    )
     stop_kind = _choice("Stop-loss by", (LevelKind.PERCENT, LevelKind.PRICE))
     stop_value = _text("Stop-loss")
     target_kind = _choice("Take-profit by", (LevelKind.R, LevelKind.PERCENT, LevelKind.PRICE))
@@ -54,6 +61,7 @@ class TicketForm(DialogForm):
         "Size by", SizeKind, required=False, hint="Leave empty to use each account's own sizing."
     )
     size_value = _text("Size", required=False)
+    protection = _choice("Protection", Protection, required=False, hint="Leave empty for the usual one.")
     cap = forms.BooleanField(label="Cap at the free margin", required=False, widget=UnfoldBooleanWidget())
     dry_run = forms.BooleanField(
         label="Work out only, place nothing", required=False, widget=UnfoldBooleanWidget()
@@ -71,6 +79,9 @@ class TicketForm(DialogForm):
         try:
             symbol = symbol_named(cleaned["symbol"])
             price = positive("price", cleaned["price"]) if cleaned["price"] else None
+            trigger = (
+                positive("trigger_price", cleaned["trigger_price"]) if cleaned["trigger_price"] else None
+            )
             stop = Level(LevelKind(cleaned["stop_kind"]), positive("stop_value", cleaned["stop_value"]))
             target = Level(
                 LevelKind(cleaned["target_kind"]), positive("target_value", cleaned["target_value"])
@@ -84,7 +95,15 @@ class TicketForm(DialogForm):
             "accounts": list(cleaned["accounts"]),
             "symbol": symbol,
             "side": Side(cleaned["side"]),
-            "terms": Terms(stop, target, size, OrderType.LIMIT if price else OrderType.MARKET, price),
+            "terms": Terms(
+                stop,
+                target,
+                size,
+                entry_type_of(trigger=trigger, price=price),
+                price,
+                protection=cleaned["protection"],
+                trigger=trigger,
+            ),
             "dry_run": cleaned["dry_run"],
         }
         return cleaned

@@ -13,11 +13,21 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from exchange.types import ZERO, OrderType, Side
+from exchange.types import ZERO, Side
 from signals.domain.enums import Verb
 from signals.domain.payload import look_up
 from signals.domain.refusals import RefusalKind, SignalRefused
-from signals.domain.terms import Level, LevelKind, Size, SizeKind, Terms, TermsError, positive
+from signals.domain.terms import (
+    Level,
+    LevelKind,
+    Size,
+    SizeKind,
+    Terms,
+    TermsError,
+    entry_type_of,
+    positive,
+    protection_named,
+)
 
 # What a post may say. A source's mapping says at which path each stands; without one it is the name itself.
 FIELDS: Final = (
@@ -25,6 +35,8 @@ FIELDS: Final = (
     *("quantity", "position_size", "notional", "equity_percent", "risk_percent"),
     *(
         "price",
+        "trigger_price",
+        "protection",
         "stop",
         "stop_percent",
         "stop_atr",
@@ -161,12 +173,15 @@ def _terms(said: Mapping[str, Any], verb: Verb, defaults: Defaults) -> Terms:
     if verb not in (Verb.ENTER, Verb.REVERSE):
         return Terms()
     price = positive("price", said["price"]) if "price" in said else None
+    trigger = positive("trigger_price", said["trigger_price"]) if "trigger_price" in said else None
     return Terms(
         stop=_one_level(said, STOPS, "stop") or defaults.stop,
         target=_one_level(said, TARGETS, "target") or defaults.target,
         size=defaults.size or _size(said, verb, defaults),
-        entry_type=OrderType.MARKET if price is None else OrderType.LIMIT,
+        entry_type=entry_type_of(trigger=trigger, price=price),
         price=price,
+        trigger=trigger,
+        protection=protection_named(_text(said, "protection")),
     )
 
 

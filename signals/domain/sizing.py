@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from exchange.types import OrderType, Side
-from orders.domain.rounding import entry_to_tick
+from orders.domain.rounding import entry_to_tick, entry_trigger_to_tick
 from orders.domain.sizing import (
     Grid,
     Means,
@@ -34,6 +34,7 @@ class Figures:
     stop: Decimal
     target: Decimal
     price: Decimal | None
+    trigger: Decimal | None
     margin: Decimal  # that its entry needs, fee included
     at_stop: Decimal  # what is lost there, fees and slippage included
 
@@ -51,16 +52,8 @@ def figures(
 def _figures(
     terms: Terms, *, side: Side, mark: Decimal | None, atr: Decimal | None, grid: Grid, means: Means
 ) -> Figures:
-    price = terms.price
-    if terms.entry_type.has_price and price is not None:
-        price = entry_to_tick(price, tick=grid.tick, side=side)
-    entry = (
-        mark
-        if terms.entry_type is OrderType.MARKET
-        else price
-        if terms.entry_type.has_price
-        else terms.trigger
-    )
+    price, trigger = _entry_prices(terms, side=side, tick=grid.tick)
+    entry = mark if terms.entry_type is OrderType.MARKET else price if terms.entry_type.has_price else trigger
     if entry is None:
         raise SignalRefused(RefusalKind.LEVEL_UNKNOWN, level="entry", missing="the mark price")
     stop = level_placed(
@@ -80,4 +73,22 @@ def _figures(
         raise SignalRefused(RefusalKind.SIZE_UNKNOWN, missing="a size")
     quantity = quantity_of(terms.size, side=side, entry=entry, stop=stop, grid=grid, means=means)
     loss = loss_per_unit(entry, stop, side=side, fee=means.fee, slippage=terms.size.slippage)
-    return Figures(quantity, stop, target, price, margin_of(quantity, entry, means), quantity * loss)
+    return Figures(quantity, stop, target, price, trigger, margin_of(quantity, entry, means), quantity * loss)
+
+
+def _entry_prices(terms: Terms, *, side: Side, tick: Decimal) -> tuple[Decimal | None, Decimal | None]:
+    """Return the entry's price and trigger on the tick: never a price worse than was named, never a trigger before it.
+
+    Of a stop entry whose limit was within reach of its trigger it stays so: one tick apart it might never fill.
+    """
+    price, trigger = terms.price, terms.trigger
+    if terms.entry_type.is_conditional and trigger is not None:
+        trigger = entry_trigger_to_tick(trigger, tick=tick, side=side)
+    if terms.entry_type.has_price and price is not None:
+        price = entry_to_tick(price, tick=tick, side=side)
+        if trigger is not None and terms.trigger is not None and terms.price is not None:
+            if side is Side.BUY and terms.price >= terms.trigger:
+                price = max(price, trigger)
+            elif side is Side.SELL and terms.price <= terms.trigger:
+                price = min(price, trigger)
+    return price, trigger

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from exchange.types import OrderType, TimeInForce
+from orders.domain.enums import Protection
 from orders.domain.rounding import plain
 from orders.domain.sizing import Level, LevelKind, Size, SizeKind
 
@@ -23,10 +24,25 @@ __all__ = [
     "Terms",
     "TermsError",
     "decimal",
+    "entry_type_of",
     "positive",
+    "protection_named",
     "size_as_json",
     "size_from_json",
 ]
+
+
+ENTRIES: Final = {  # by whether a trigger and a price are named
+    (False, False): OrderType.MARKET,
+    (False, True): OrderType.LIMIT,
+    (True, False): OrderType.STOP_MARKET,
+    (True, True): OrderType.STOP,
+}
+
+
+def entry_type_of(*, trigger: Decimal | None, price: Decimal | None) -> OrderType:
+    """Return what kind of entry these make: a trigger makes it a stop entry, a price a limit."""
+    return ENTRIES[trigger is not None, price is not None]
 
 
 class TermsError(ValueError):
@@ -132,6 +148,11 @@ def positive(field: str, text: Any) -> Decimal:
     if number <= 0:
         raise TermsError(field, f"{field} must be greater than zero, not {number:f}.")
     return number
+
+
+def protection_named(text: str) -> str:
+    """Return when the legs go out; empty: as the environment's default says. Raises TermsError."""
+    return _word(Protection, "protection", text.strip().upper()).value if text.strip() else ""
 
 
 def _level(field: str, said: Any) -> Level | None:

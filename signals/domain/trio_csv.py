@@ -9,22 +9,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from exchange.types import OrderType, Side, TimeInForce
+from exchange.types import Side, TimeInForce
 from signals.domain.posts import symbol_named
 from signals.domain.refusals import RefusalKind, SignalRefused
-from signals.domain.terms import Level, LevelKind, Size, SizeKind, Terms, TermsError, positive
+from signals.domain.terms import Level, LevelKind, Size, SizeKind, Terms, TermsError, entry_type_of, positive
 
 BYTES_MAX: Final = 256 * 1024
 ROWS_MAX: Final = 500
 CELL_MAX: Final = 200
 REQUIRED: Final = ("account", "symbol", "side", "quantity", "stop_loss", "take_profit")
 COLUMNS: Final = (*REQUIRED[:4], "trigger_price", "price", "time_in_force", *REQUIRED[4:], "protection")
-ENTRIES: Final = {  # by whether a trigger and a price are named
-    (False, False): OrderType.MARKET,
-    (False, True): OrderType.LIMIT,
-    (True, False): OrderType.STOP_MARKET,
-    (True, True): OrderType.STOP,
-}
 PROTECTIONS: Final = ("", "PRE_ARMED", "ON_FIRST_FILL")
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -146,7 +140,7 @@ def _row(number: int, names: list[str], cells: list[str]) -> Row:
         stop=Level(LevelKind.PRICE, stop),
         target=Level(LevelKind.PRICE, target),
         size=Size(SizeKind.QUANTITY, quantity),
-        entry_type=ENTRIES[trigger is not None, price is not None],
+        entry_type=entry_type_of(trigger=trigger, price=price),
         price=price,
         trigger=trigger,
         time_in_force=TimeInForce(force),

@@ -73,8 +73,10 @@ class Action(enum.StrEnum):
 class Signal:
     """A decision. Levels are prices; they are fitted to the symbol's tick, towards less risk, when it is executed.
 
-    ``price`` makes the entry a limit order. An entry needs stop and target. ``reason`` is shown to people, and
-    ``figures`` beside it are what the decision rests on.
+    ``price`` makes the entry a limit order, ``trigger_price`` a stop entry: it waits for the mark price, above the market to
+    buy and below it to sell; both together a stop entry with a limit. An entry needs stop and target. ``protection``
+    (PRE_ARMED, ON_FIRST_FILL) says when they go out, empty: by the environment's default. ``reason`` is shown to
+    people, and ``figures`` beside it are what the decision rests on.
     """
 
     action: Action
@@ -83,6 +85,8 @@ class Signal:
     price: Decimal | None = None
     reason: str = ""
     figures: Mapping[str, Decimal] = field(default_factory=dict)
+    trigger_price: Decimal | None = None
+    protection: str = ""
 
 
 class Strategy(Protocol):

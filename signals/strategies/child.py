@@ -27,6 +27,7 @@ FILES_MAX = 64
 TEXT_MAX = 300
 FIGURES_MAX = 24
 CPU_MARGIN_SECONDS = 2
+PROTECTIONS = ("", "PRE_ARMED", "ON_FIRST_FILL")
 
 
 class NotLoaded(Exception):
@@ -169,6 +170,8 @@ def _as_json(signal: object) -> dict[str, Any]:
         "stop_loss": _price(signal.stop_loss, "stop_loss"),
         "take_profit": _price(signal.take_profit, "take_profit"),
         "price": _price(signal.price, "price"),
+        "trigger_price": _price(signal.trigger_price, "trigger_price"),
+        "protection": _protection(signal.protection),
         "reason": str(signal.reason)[:TEXT_MAX],
         "figures": {str(name)[:40]: _number(value, str(name)) for name, value in signal.figures.items()},
     }
@@ -180,6 +183,12 @@ def _price(value: object, name: str) -> str | None:
     if not isinstance(value, Decimal) or not value.is_finite() or value <= 0:
         raise BadAnswer(f"{name} is not a price: it must be a positive Decimal")
     return _number(value, name)
+
+
+def _protection(value: object) -> str:
+    if value not in PROTECTIONS:
+        raise BadAnswer(f"protection is one of {', '.join(PROTECTIONS[1:])}, or empty")
+    return str(value)
 
 
 def _number(value: object, name: str) -> str:

@@ -75,6 +75,8 @@ def _covered(ex: Exchange, slot: Slot, amount: Decimal, now: int) -> tuple[Decim
     for algo in ex.book(slot[0]).open_algos.values():
         if algo.slot != slot or algo.side != exit_side or algo.type not in STOPS:
             continue
+        if algo.type == "TRAILING_STOP_MARKET" and not algo.active:
+            continue  # before its activation it protects nothing
         if algo.status != "NEW":
             lapses_at = algo.trigger_time + NAKED_LIMIT_MS
             if now >= lapses_at:

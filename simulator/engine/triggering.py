@@ -125,8 +125,10 @@ def follow_trailing_stops(ex: Exchange, market: Market, now: int) -> None:
         if algo.active:
             _follow(ex, market, algo, price, now, rising=rising)
         elif price >= algo.activate if rising else price <= algo.activate:
-            algo.active, algo.extreme = True, price
+            algo.active, algo.extreme, algo.updated = True, price, now
+            ex.cover_changed.add(algo.slot)
             ex.mark_changed(algo)
+            user_events.algo_update(ex, algo, now)
 
 
 def _follow(ex: Exchange, market: Market, algo: Algo, price: Decimal, now: int, *, rising: bool) -> None:

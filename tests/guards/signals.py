@@ -12,6 +12,28 @@ EXECUTION: Final = "tests/unit/worker/test_signal_execution.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     Guard(
+        "a signal's stop entry never enters before the price it names",
+        "P8",
+        "a trigger between two ticks is rounded toward the market, and the trio enters where nothing was broken",
+        (
+            Removal(
+                "orders/domain/rounding.py",
+                "return to_grid(trigger, tick, ROUND_CEILING if side is Side.BUY else ROUND_FLOOR)",
+                "return to_grid(trigger, tick, ROUND_FLOOR if side is Side.BUY else ROUND_CEILING)",
+            ),
+        ),
+        (
+            "tests/unit/signals/domain/test_sizing.py::test_a_stop_entry_is_sized_from_its_trigger_on_the_tick",
+        ),
+    ),
+    Guard(
+        "a replay's bar with trigger and stop counts both",
+        "P6",
+        "a bar that reached a stop entry and its stop is replayed as if the price had been at the stop before: too good",
+        (Removal("replay/market.py", "        if levels.waits_in(candle):\n", "        if False:\n"),),
+        ("tests/unit/replay/test_report.py::test_a_bar_that_holds_stop_and_target_counts_the_stop_first",),
+    ),
+    Guard(
         "a post is acted on once",
         "P2",
         "an alert that is sent again opens a second trio",

@@ -7,12 +7,98 @@ from typing import Final
 from tests.guards.guard import Guard, Removal
 
 DECIDED: Final = "tests/unit/orders/domain/test_trailing.py"
+BY_EXCHANGE: Final = "tests/unit/orders/domain/test_exchange_trail.py"
 FOLLOWED: Final = "tests/unit/worker/test_trail_watch.py"
 PACE: Final = "tests/unit/worker/test_trail_pace.py"
 BUDGET: Final = "tests/unit/accounts/test_rate_budget.py"
 TRAILING: Final = "orders/domain/trailing.py"
 
 GUARDS: Final[tuple[Guard, ...]] = (
+    Guard(
+        "the exchange's trailing order is never cover",
+        "P4",
+        "a position counts as protected by an order that protects nothing before its activation",
+        (
+            Removal(
+                "orders/domain/coverage.py",
+                "if leg.role is not Role.STOP_LOSS or not leg.live",
+                "if leg.role not in (Role.STOP_LOSS, Role.TRAIL) or not leg.live",
+            ),
+            Removal(
+                "orders/domain/coverage.py",
+                "(leg_covers(leg, trio) for leg in trio.of(Role.STOP_LOSS))",
+                "(leg_covers(leg, trio) for leg in (*trio.of(Role.STOP_LOSS), *trio.of(Role.TRAIL)))",
+            ),
+        ),
+        (f"{BY_EXCHANGE}::test_it_covers_nothing_active_or_not",),
+    ),
+    Guard(
+        "a refused trailing order ends its wish alone",
+        "P3",
+        "the exchange's no to a trailing order is asked for again and again, each time an order of the account's budget",
+        (
+            Removal(
+                "orders/domain/decision/decide.py",
+                "trio = trail_ended(strangers_named(trio))",
+                "trio = strangers_named(trio)",
+            ),
+        ),
+        (f"{BY_EXCHANGE}::test_a_refusal_ends_the_wish_and_never_the_trio",),
+    ),
+    Guard(
+        "a hedge trailing order is for no more than there is",
+        "P4",
+        "after a part close the exchange refuses it whole at its trigger, and the profit that it was to take is gone",
+        (
+            Removal(
+                "orders/domain/decision/exchange_trail.py",
+                "if trio.spec.mode is PositionMode.HEDGE and have > trio.position:",
+                "if False:",
+            ),
+        ),
+        (
+            f"{BY_EXCHANGE}::test_one_for_more_than_is_left_stays_in_one_way_mode_and_is_replaced_in_hedge_mode",
+        ),
+    ),
+    Guard(
+        "a trailing order that is not wished for is taken back",
+        "P3",
+        "a trail that was ended goes on, on the exchange, and closes the position",
+        (
+            Removal(
+                "orders/domain/decision/exchange_trail.py",
+                "steps = [cleared(trio, strays) if strays else None]",
+                "steps: list[Step | None] = []",
+            ),
+        ),
+        (f"{BY_EXCHANGE}::test_one_that_is_not_wished_for_any_more_is_taken_back_by_its_id",),
+    ),
+    Guard(
+        "a target makes way only for a stop that loses nothing",
+        "P4",
+        "the take-profit is taken off while the stop is still at a loss, and a price that turns takes all of the gain",
+        (
+            Removal(
+                "orders/follow_verbs.py",
+                "if not _stop_loses_nothing(trio, seen) or _refused_lately",
+                "if _refused_lately",
+            ),
+        ),
+        (f"{FOLLOWED}::test_the_target_stays_while_the_stop_still_loses",),
+    ),
+    Guard(
+        "a target makes way only when the price is near it",
+        "P2",
+        "the take-profit runs away from a price that is nowhere near, and never executes",
+        (
+            Removal(
+                TRAILING,
+                "return reached(trail.side, target - gap, best)",
+                "return True",
+            ),
+        ),
+        (f"{DECIDED}::test_the_target_makes_way_each_time_the_price_is_near_it",),
+    ),
     Guard(
         "a trail never loosens",
         "P4, P10",

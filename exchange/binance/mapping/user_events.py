@@ -151,6 +151,7 @@ def _algo_order(fields: Body, body: Body) -> OrderView:
         close_position=boolean(fields, "cp"),
         reduce_only=boolean(fields, "R"),
         reason=text_or_empty(fields, "rm") if state.is_final else "",
+        active=boolean(fields, "ia"),
         raw=body,
     )
 

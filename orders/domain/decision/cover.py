@@ -27,6 +27,7 @@ from orders.domain.decision.drifts import (
     strangers_gone,
 )
 from orders.domain.decision.entry_changes import entry_changed, spare_stops_taken_back
+from orders.domain.decision.exchange_trail import trail_kept
 from orders.domain.decision.lookups import (
     awaited,
     earliest,
@@ -270,6 +271,7 @@ HOLD: Final[tuple[Rule, ...]] = (
     target_completed,
     part_targets_completed,
     spare_legs_taken_back,
+    trail_kept,
     stop_awaits_price,
     strangers_taken_back,
     legs_followed,

@@ -13,6 +13,7 @@ from orders.domain.decision.conditions import wants_cover_while_leaving
 from orders.domain.decision.cover import cover, hold
 from orders.domain.decision.drifts import gap_known, left_unprotected, strangers_named
 from orders.domain.decision.entry_changes import change_ended
+from orders.domain.decision.exchange_trail import trail_ended
 from orders.domain.decision.moves import moves_ended
 from orders.domain.decision.parts import sizes_ended, stop_follows
 from orders.domain.decision.place import place, queue, withdraw, work
@@ -40,7 +41,7 @@ def decide(trio: TrioSnapshot) -> Decision:
     """Take the trio through the transitions its facts imply, then choose the next step."""
     trio = gap_known(trio)
     trio = sizes_ended(wishes_ended(apply_transitions(stop_follows(wishes_ended(trio)))))
-    trio = strangers_named(trio)
+    trio = trail_ended(strangers_named(trio))
     return Decision(trio, next_step(trio))
 
 

@@ -478,12 +478,13 @@ WITHDRAWING: Final[tuple[TransitionRule, ...]] = (first_fill,)
 
 
 def leg_executed(trio: TrioSnapshot) -> Implied | None:
-    """A stop or target executed: whatever is left of the position is exited."""
+    """A stop, a target or the exchange's trailing order executed: whatever is left of the position is exited."""
     out = [leg for leg in trio.legs if not (leg.role.opens or leg.role.is_part) and leg.executed]
     first = min(out, key=lambda leg: leg.filled_ts or 0, default=None)
     if first is None or first.role is Role.EXIT:
         return None
-    cause = Cause.STOP_LOSS if first.role is Role.STOP_LOSS else Cause.TAKE_PROFIT
+    stops = first.role in (Role.STOP_LOSS, Role.TRAIL)
+    cause = Cause.STOP_LOSS if stops else Cause.TAKE_PROFIT
     return Implied(Transition.EXIT, cause, f"The {first.role.words} executed.")
 
 

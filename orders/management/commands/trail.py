@@ -44,6 +44,18 @@ class Command(VerbCommand):
         parser.add_argument("--step", metavar="PRICE", help="the smallest move (default: one tick)")
         parser.add_argument("--by", metavar="PRICE", default="mark", help="mark or last price (default mark)")
 
+        parser.add_argument(
+            "--let-run",
+            action="store_true",
+            help="trail the take-profit: from --activation on, once the stop loses nothing, the target makes way",
+        )
+
+        parser.add_argument(
+            "--exchange",
+            action="store_true",
+            help="by the exchange's own trailing order, beside the stop-loss: --percent alone, 0.1 to 20",
+        )
+
     def run(self, **options: Any) -> CommandResult:
         self.refuse_on_a_copy()
         since = Baseline.of(trio_get(options["trio"]))
@@ -56,6 +68,8 @@ class Command(VerbCommand):
             timeframe=options["timeframe"],
             activation=number(options["activation"], "activation price"),
             step=number(options["step"], "smallest move"),
+            let_run=options["let_run"],
+            by_exchange=options["exchange"],
             watches=PriceKind(word(options["by"], [kind.value for kind in PriceKind], "price to follow")),
         )
         self.warn_if_nobody_acts()

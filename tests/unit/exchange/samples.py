@@ -77,6 +77,15 @@ def a_hedge_stop(**changes: Any) -> NewOrder:
     return a_stop(**{"reduce_only": False, "position_side": PositionSide.LONG, **changes})
 
 
+def a_trailing_stop(**changes: Any) -> NewOrder:
+    usual: dict[str, Any] = {
+        "type": OrderType.TRAILING_STOP_MARKET,
+        "trigger_price": None,
+        "callback_rate": Decimal("1.5"),
+    }
+    return a_stop(**(usual | changes))
+
+
 ENTRY = OrderRef(symbol="BTCUSDT", client_id="ab12-1-e1", conditional=False)
 STOP = OrderRef(symbol="BTCUSDT", client_id="ab12-1-s1", conditional=True)
 

@@ -19,7 +19,24 @@ from tests.unit.exchange.samples import (
     a_limit,
     a_market,
     a_stop,
+    a_trailing_stop,
 )
+
+
+@pytest.mark.parametrize("hedge", [False, True])
+def test_the_exchanges_own_trailing_order(hedge: bool) -> None:
+    said = {"reduce_only": False, "position_side": PositionSide.LONG} if hedge else {}
+    request = order_params.submit_request(a_trailing_stop(activation_price=D("64000.10"), **said))
+    assert (request.method, request.path) == ("POST", "/fapi/v1/algoOrder")
+    params = request.params
+    assert (params["type"], params["callbackRate"], params["activatePrice"]) == (
+        "TRAILING_STOP_MARKET",
+        "1.5",
+        "64000.10",
+    )
+    assert not {"triggerPrice", "closePosition", "price"} & set(params)
+    assert ("reduceOnly" in params) is not hedge
+    assert "activatePrice" not in order_params.submit_request(a_trailing_stop()).params
 
 
 def test_a_limit_entry() -> None:
@@ -134,7 +151,13 @@ def test_what_was_born_at_a_trigger_is_cancelled_by_its_number() -> None:
         (a_closing_stop(side=Side.SELL, position_side=PositionSide.SHORT), "would open"),
         (a_hedge_stop(reduce_only=True), "no reduceOnly in hedge mode"),
         (a_market(position_side=PositionSide.LONG, reduce_only=True), "no reduceOnly in hedge mode"),
-        (a_stop(type=OrderType.TRAILING_STOP_MARKET), "TRAILING_STOP_MARKET) is not supported"),
+        (a_trailing_stop(callback_rate=None), "needs a callback rate between 0.1 and 20 %"),
+        (a_trailing_stop(callback_rate=D("0.09")), "needs a callback rate between 0.1 and 20 %"),
+        (a_trailing_stop(callback_rate=D("20.1")), "needs a callback rate between 0.1 and 20 %"),
+        (a_trailing_stop(trigger_price=D(1)), "takes no trigger price"),
+        (a_trailing_stop(quantity=None), "needs a quantity"),
+        (a_trailing_stop(quantity=None, close_position=True), "only STOP_MARKET"),
+        (a_stop(callback_rate=D(1)), "follows no price"),
         (a_limit(quantity=D(0)), "quantity of ab12-1-e1 must be a positive Decimal"),
         (a_limit(price=D("-1")), "price of ab12-1-e1 must be a positive Decimal"),
         (a_limit(price=D("NaN")), "must be a positive Decimal"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -59,6 +60,34 @@ def test_later_bars_change_no_decision(report: dict[str, Any]) -> None:
     assert shorter["trios"][: len(settled)] == settled
     signals = [trio["signal_bar"] for trio in report["trios"] if trio["signal_bar"] <= last]
     assert [trio["signal_bar"] for trio in shorter["trios"]] == signals
+
+
+@pytest.mark.parametrize("limit", [False, True])
+def test_entries_that_wait_for_a_trigger_fill_there_and_are_covered_before_the_price_goes_on(
+    limit: bool,
+) -> None:
+    report = replayed(
+        {
+            "strategy": "above",
+            "parameters": {"limit": limit, "distance": "0.0008"},
+            "balance": "10000",
+            "terms": {"size_kind": "RISK", "size_value": "0.5", "size_cap": True},
+            "recordings": [{"symbol": "ADAUSDT", "bars": 90}],
+        },
+        strategies={"above": "tests.unit.replay.entries:AboveTheHigh"},
+    )
+
+    ended = [trio for trio in report["trios"] if trio["closed_bar"]]
+    assert {trio["result"] for trio in ended if trio["entry"]} == {"STOP_LOSS"}
+    assert {trio["state"] for trio in ended if not trio["entry"]} == {"CANCELLED"}
+    # Then each entered at its trigger, a tick worse at market, and left at its level
+    tick, distance = Decimal("0.0001"), Decimal("0.0008")
+    for trio in report["trios"]:
+        if trio["entry"] and trio["signal_bar"]:
+            trigger = Decimal(trio["stop"]) + distance
+            assert trigger <= Decimal(trio["entry"]) <= trigger + (0 if limit else tick), trio
+    assert report["uncovered_longest_ms"] == 0
+    assert report["verdict"] == {"uncovered_ms_max": 0, "reversed": 0, "orphans": 0}
 
 
 @pytest.mark.django_db

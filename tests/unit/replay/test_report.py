@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from replay.market import Levels, way_through
+from replay.market import Levels, pauses, way_through
 from replay.recordings import NoRecording, recording
 from replay.report import Closed, digest, drawdown, statistics, text
 from simulator.prices.recorded import Candle
@@ -73,6 +73,13 @@ RISING = Candle(0, D(100), D(110), D(90), D(105), D(1))
         (replace(RISING, close=D(95)), [Levels(D(91), D(108))], (100, 90, 110, 95), True),
         # a short with both inside: the stop above comes first, though the bar rises
         (RISING, [Levels(D(108), D(91))], (100, 110, 90, 105), True),
+        # an entry that waits for its trigger, and its stop: it enters first, then the stop is reached
+        (RISING, [Levels(D(95), D(120), D(104), by_trigger=True)], (100, 104, 90, 110, 105), True),
+        (RISING, [Levels(D(106), D(80), D(96), by_trigger=True)], (100, 96, 110, 90, 105), True),
+        # … whose stop lies outside; whose trigger was passed at the open; a limit that waits
+        (RISING, [Levels(D(89), D(120), D(104), by_trigger=True)], (100, 90, 110, 105), False),
+        (RISING, [Levels(D(95), D(120), D(99), by_trigger=True)], (100, 90, 110, 105), False),
+        (RISING, [Levels(D(91), D(120), D(96))], (100, 90, 110, 105), False),
     ],
 )
 def test_a_bar_that_holds_stop_and_target_counts_the_stop_first(
@@ -80,6 +87,13 @@ def test_a_bar_that_holds_stop_and_target_counts_the_stop_first(
 ) -> None:
     way = way_through(candle, living)
     assert (way.corners, way.is_ambiguous) == (tuple(map(D, corners)), is_ambiguous)
+
+
+def test_the_price_pauses_where_entries_wait_between_two_corners() -> None:
+    waiting = [Levels(D(80), D(120), D(104)), Levels(D(120), D(80), D(96)), Levels(D(80), D(120))]
+    assert pauses(D(90), D(110), waiting) == [96, 104]
+    assert pauses(D(110), D(90), waiting) == [104, 96]
+    assert pauses(D(96), D(104), waiting) == []
 
 
 def test_shipped_bars_and_files_are_read_and_cut(tmp_path: Path) -> None:

@@ -513,6 +513,19 @@ def test_trying_a_payload_says_what_it_would_be_and_does_nothing(desk: Desk, sen
     assert not TrioOrder.objects.exists()
 
 
+@pytest.mark.parametrize(("price", "kind"), [(None, "STOP_MARKET"), ("101001", "STOP")])
+def test_a_post_with_a_trigger_waits_for_it(desk: Desk, sender: Sender, price: str | None, kind: str) -> None:
+    said = {"trigger_price": "101000", "protection": "ON_FIRST_FILL"} | ({"price": price} if price else {})
+    result = sender.sends({**BUY, **said})
+
+    assert (result.outcome, result.refusal) == ("PLACED", ""), result.facts
+    trio = TrioOrder.objects.get()
+    assert (trio.state, trio.entry_type, trio.trigger_price) == ("WORKING", kind, D(101000))
+    # Then it is cancelled by a post like any entry that rests
+    assert sender.sends({"symbol": "BTCUSDT", "action": "cancel"}).outcome == "CANCELLING"
+    desk.carry_until(trio, "CANCELLED")
+
+
 def test_a_dry_run_of_a_source_sends_no_order(desk: Desk, sender: Sender) -> None:
     HookSource.objects.update(dry_run=True)
     result = sender.sends(BUY)

@@ -109,6 +109,34 @@ def test_a_ticket_that_is_sent_twice_is_one_and_a_new_form_is_another(desk: Desk
     assert TrioOrder.objects.count() == 1
 
 
+@pytest.mark.parametrize(("price", "kind"), [("", "STOP_MARKET"), ("101000.5", "STOP")])
+def test_a_ticket_with_a_trigger_waits_for_it_on_each_account(
+    desk: Desk, operator: Client, price: str, kind: str
+) -> None:
+    hedged = add(desk, "hedged", "100000", "HEDGE")
+    said = {"size_kind": "QUANTITY", "size_value": "0.010", "trigger_price": "101000.55", "price": price}
+    operator.post(reverse(TICKET), asked(desk.account, hedged.account, **said, protection="ON_FIRST_FILL"))
+    executed()
+
+    trios = list(TrioOrder.objects.order_by("pk"))
+    assert {(t.state, t.entry_type, t.protection) for t in trios} == {("WORKING", kind, "ON_FIRST_FILL")}
+    assert {t.trigger_price for t in trios} == {D("101000.6")}  # on the tick, never before what was named
+    page = operator.get(reverse("admin:signals_signal_change", args=[Signal.objects.get().pk]))
+    assert "stop entry at 101000.55" in page.content.decode()
+
+    desk.simulator.set_price("BTCUSDT", "100999")
+    desk.simulator.set_price("BTCUSDT", "101010")
+
+    def all_open() -> bool:
+        for each in (desk, hedged):
+            each.carry()
+        return set(TrioOrder.objects.values_list("state", flat=True)) == {"OPEN"}
+
+    if price:
+        desk.simulator.set_price("BTCUSDT", "101000")  # back to its limit
+    until(all_open)
+
+
 def test_each_opened_form_has_a_token_of_its_own(desk: Desk, operator: Client) -> None:
     tokens = {operator.get(reverse(TICKET)).context["form"].fields["token"].initial for _ in range(2)}
     assert len(tokens) == 2
@@ -121,6 +149,8 @@ def test_each_opened_form_has_a_token_of_its_own(desk: Desk, operator: Client) -
         ({"stop_value": "5,5"}, "stop_value"),
         ({"target_value": "0"}, "target_value"),
         ({"price": "NaN"}, "price"),
+        ({"trigger_price": "-1"}, "trigger_price"),
+        ({"protection": "NEVER"}, "protection"),
         ({"size_kind": "RISK"}, "size_value"),
         ({"side": "HOLD"}, "side"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -192,6 +193,45 @@ def test_a_trailing_stop_follows_the_price_and_triggers_on_the_way_back(desk: De
     assert not desk.simulator.position("BTCUSDT").is_flat
     desk.simulator.set_price("BTCUSDT", "69300")
     assert desk.simulator.position("BTCUSDT").is_flat
+
+
+def test_a_trailing_stop_says_when_it_is_active_and_takes_what_the_exchange_takes(desk: Desk) -> None:
+    desk.order("BUY", "MARKET", "0.010")
+    last = desk.simulator.ex.market("BTCUSDT").last
+    usual: dict[str, Any] = {
+        "algoType": "CONDITIONAL", "symbol": "BTCUSDT", "side": "SELL", "type": "TRAILING_STOP_MARKET",
+        "quantity": "0.010", "reduceOnly": "true", "callbackRate": "1",
+    }  # fmt: skip
+    closing = {k: v for k, v in usual.items() if k not in ("quantity", "reduceOnly")}
+    for params, code in (
+        (usual | {"callbackRate": "0.09"}, "-1130"),
+        (usual | {"callbackRate": "20.1"}, "-1130"),
+        (usual | {"triggerPrice": str(last - 100)}, "-2021"),
+        (usual | {"activatePrice": str(last - 100)}, "-2021"),
+        (closing | {"closePosition": "true"}, "-4136"),
+    ):
+        with pytest.raises(Refused, match=code):
+            desk.ask("POST", "/fapi/v1/algoOrder", **params)
+
+    above = str(last + 100)
+    answer = desk.ask("POST", "/fapi/v1/algoOrder", **usual, activatePrice=above, clientAlgoId="t")
+    assert Decimal(answer["activatePrice"]) == last + 100
+    desk.simulator.set_price("BTCUSDT", str(last + 101))
+    said = [e["o"]["ia"] for e in desk.events() if e["e"] == "ALGO_UPDATE" and e["o"]["caid"] == "t"]
+    assert said == [False, True]
+
+
+def test_a_trailing_stop_covers_nothing_before_it_is_active(desk: Desk, clock: Clock) -> None:
+    desk.order("BUY", "MARKET", "0.010")
+    last = desk.simulator.ex.market("BTCUSDT").last
+    desk.ask("POST", "/fapi/v1/algoOrder", algoType="CONDITIONAL", symbol="BTCUSDT", side="SELL",
+             type="TRAILING_STOP_MARKET", quantity="0.010", reduceOnly="true", callbackRate="1",
+             activatePrice=str(last + 100))  # fmt: skip
+    clock.forward(3000)
+    desk.simulator.set_price("BTCUSDT", str(last + 101))
+    clock.forward(3000)
+    (gap,) = desk.simulator.verdict()["uncovered"]
+    assert gap["ms"] == 3000
 
 
 def test_cancel_and_cancel_all_end_only_what_has_not_triggered(desk: Desk) -> None:

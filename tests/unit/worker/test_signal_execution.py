@@ -12,10 +12,11 @@ import pytest
 
 from accounts.models import ExchangeAccount
 from accounts.services import account_add
-from exchange.types import Side
+from exchange.types import OrderType, Side
 from orders import services
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
+from orders.wishes import seen_now
 from signals.domain.enums import Origin, Outcome
 from signals.domain.refusals import RefusalKind
 from signals.domain.terms import Level, LevelKind, Size, SizeKind, Terms
@@ -268,6 +269,53 @@ def test_a_dry_run_is_checked_like_the_real_thing(desk: Desk) -> None:
     signal = a_signal(desk.account, dry_run=True, terms=terms(Size(SizeKind.QUANTITY, D(5000))))
     signals_execute([signal.pk])
     assert the_result(signal).outcome == Outcome.REFUSED
+
+
+def test_a_stop_entry_is_worked_out_from_its_trigger_and_waits_for_it(desk: Desk) -> None:
+    # Given a signal that buys above the market, risking 1 % between its trigger and the stop
+    waits = terms(
+        Size(SizeKind.RISK, D(1)), entry_type=OrderType.STOP_MARKET, trigger=D("101000.01"), stop=Level(PERCENT, D(1)),
+        protection="ON_FIRST_FILL",
+    )  # fmt: skip
+    rehearsed = a_signal(desk.account, key="rehearsed", dry_run=True, terms=waits)
+    signal = a_signal(desk.account, terms=waits)
+    signals_execute([rehearsed.pk, signal.pk])
+
+    planned, trio = the_result(rehearsed).facts, TrioOrder.objects.get()
+    assert (planned["entry_type"], planned["trigger_price"]) == ("STOP_MARKET", "101000.1")
+    assert (trio.state, trio.trigger_price, trio.stop_loss) == ("WORKING", D("101000.1"), D("99990.1"))
+    assert planned["quantity"] == format(trio.quantity.normalize(), "f")
+    assert 990 < D(planned["loss_at_stop"]) <= 1000
+
+    # When the price reaches it, then it is open and covered
+    desk.simulator.set_price("BTCUSDT", "101001")
+    desk.carry_until(trio, "OPEN")
+    assert seen_now(trio.pk, db_now())[1].position == trio.quantity
+
+
+@pytest.mark.parametrize(
+    ("side", "trigger", "words"),
+    [
+        (Side.BUY, "99999", "A stop entry to BUY waits above the mark price 100000: 100000.1 is the nearest"),
+        (
+            Side.SELL,
+            "100000",
+            "A stop entry to SELL waits below the mark price 100000: 99999.9 is the nearest",
+        ),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_trigger_that_was_reached_already_is_refused_with_the_nearest(
+    desk: Desk, side: Side, trigger: str, words: str, dry_run: bool
+) -> None:
+    waits = terms(entry_type=OrderType.STOP_MARKET, trigger=D(trigger))
+    signal = a_signal(desk.account, side=side, terms=waits, dry_run=dry_run)
+    signals_execute([signal.pk])
+
+    result = the_result(signal)
+    assert (result.outcome, result.refusal) == (Outcome.REFUSED, RefusalKind.ORDER_REFUSED)
+    assert words in result.facts["text"]
+    assert not TrioOrder.objects.exists()
 
 
 def test_the_poll_finds_a_signal_whose_job_was_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,20 @@ def stands_at(loop: StrategyLoop, strategy: Strategy, open_time: int) -> None:
     )
 
 
+def test_a_strategys_entry_waits_for_its_trigger(
+    desk: Desk, chart: Chart, stream: FakeKlineStream, loops: list[StrategyLoop], settings: Any
+) -> None:
+    a_strategy(desk, settings, "Waits", parameters={"limit": True})
+    loop = running(loops)
+    stands_at(loop, Strategy.objects.get(), chart.rows[-2].open_time)
+    stream.say(chart.bar(chart.rows[-1].open_time, "0.4522", closed=True))
+
+    polled(lambda: TrioOrder.objects.filter(state="WORKING").exists(), loop)
+    trio = TrioOrder.objects.get()
+    assert (trio.entry_type, trio.trigger_price, trio.price) == ("STOP", D("0.4722"), D("0.4822"))
+    assert trio.protection == "ON_FIRST_FILL"
+
+
 def test_from_a_closed_bar_to_a_trio(
     desk: Desk, chart: Chart, stream: FakeKlineStream, loops: list[StrategyLoop], settings: Any
 ) -> None:

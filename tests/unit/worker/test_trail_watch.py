@@ -187,6 +187,149 @@ def test_a_stop_follows_the_mark_price_also_while_nothing_new_may_be_opened(
     assert not trio_replay(trio).differences
 
 
+def targets_of(trio: TrioOrder) -> list[tuple[D, str, str]]:
+    moves = trio.level_moves.filter(role=Role.TAKE_PROFIT)
+    return [(move.level, move.end, move.wanted_by) for move in moves]
+
+
+def run_to(trio: TrioOrder, times: int) -> str:
+    """Return where a target is that has made way so often: each time as far as the first was from the entry."""
+    average = trio.legs.get(role=Role.ENTRY).average_price
+    assert average is not None
+    first = D("2200") if trio.side == "BUY" else D("1800")
+    return str(first + times * (first - average))
+
+
+def target_at(market: Market, level: str, trio: TrioOrder) -> None:
+    """Work on until one whole-position target rests there, and nothing else of a target."""
+
+    def rests() -> bool:
+        market.work()
+        targets = [(D(o["triggerPrice"]), o["closePosition"]) for o in market.resting(TARGET)]
+        return targets == [(D(level), True)] and the(trio).take_profit == D(level)
+
+    until(rests, why=lambda: f"{market.resting(TARGET)}\n{story(trio)}")
+
+
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_a_take_profit_trails_it_makes_way_once_the_stop_loses_nothing(market: Market, side: str) -> None:
+    # Given a position at 2000 with its target 200 away, which is to be let run from 150 on
+    desk, trio, long = market.desk, opened(market, side), side == "BUY"
+
+    def at(away: int) -> str:
+        return str(2000 + away if long else 2000 - away)
+
+    before = uncovered_ms(desk)
+    services.trio_trail(
+        trio_id=trio.pk, by="ann", distance=D("30"), activation=D(at(150)), step=D("5"), let_run=True
+    )
+    assert "the take-profit makes way" in story(trio)
+
+    # When the price comes near it, then the stop is beyond break-even first, and the target leaves for twice as far
+    market.goes_to(at(149))
+    assert targets_of(trio) == []
+    market.goes_to(at(150))
+    target_at(market, run_to(trio, 1), trio)
+    market.stop_at(at(120), trio)
+    assert targets_of(trio) == [(D(run_to(trio, 1)), MoveEnd.DONE, "trail")]
+
+    # When it passes where the target was, and comes near where it is now, then it makes way again
+    market.goes_to(at(260))
+    market.stop_at(at(230), trio)
+    market.goes_to(at(351))
+    target_at(market, run_to(trio, 2), trio)
+    market.stop_at(at(321), trio)
+    assert uncovered_ms(desk) == before, story(trio)
+
+    # And it is the stop that takes the profit, far beyond the first target
+    market.is_at(at(320))
+    desk.carry_until(trio, "CLOSED")
+    assert trio.result == "STOP_LOSS"
+    assert net_pnl([trio.pk])[trio.pk][0].realized > D("155")
+    assert desk.resting == []
+    assert not journal_verify(trio_id=trio.pk).breaks
+    assert not trio_replay(trio).differences
+
+
+def test_a_take_profit_that_the_price_reaches_before_it_could_make_way_takes_the_profit(
+    market: Market,
+) -> None:
+    trio = opened(market)
+    services.trio_trail(trio_id=trio.pk, by="ann", distance=D("30"), activation=D("2150"), let_run=True)
+
+    market.is_at("2201.00")  # nobody has heard of it yet
+    market.hear("2201.00")
+    market.desk.carry_until(trio, "CLOSED")
+
+    assert (trio.result, market.desk.resting) == ("TAKE_PROFIT", []), story(trio)
+
+
+def test_the_target_stays_while_the_stop_still_loses(market: Market) -> None:
+    # Given a trail so wide that its stop is beyond break-even only at 2180
+    trio = opened(market)
+    services.trio_trail(
+        trio_id=trio.pk, by="ann", distance=D("178"), activation=D("2150"), step=D("5"), let_run=True
+    )
+    market.goes_to("2160.00")
+    market.stop_at("1982", trio)
+    market.work()
+    assert targets_of(trio) == []
+    trail = trio.trails.get()
+    assert (
+        services.trail_target_step(
+            trail_id=trail.pk, trio_id=trio.pk, best=D("2161"), best_ts=exchange_now_ms("PAPER")
+        )
+        is None
+    )
+
+    # When it is, then the target makes way
+    market.goes_to("2185.00")
+    target_at(market, run_to(trio, 1), trio)
+
+
+def test_a_target_that_the_exchange_refuses_there_stays_and_the_trio_is_open(market: Market) -> None:
+    desk, trio = market.desk, opened(market)
+    desk.simulator.fault({"method": "POST", "type": TARGET}, {"do": "refuse", "code": -4210}, [1])
+    services.trio_trail(trio_id=trio.pk, by="ann", distance=D("30"), activation=D("2150"), let_run=True)
+
+    market.goes_to("2150.00")
+
+    def refused() -> bool:
+        market.work()
+        return [end for _, end, _ in targets_of(trio)] == [MoveEnd.REFUSED]
+
+    until(refused, why=lambda: story(trio))
+
+    market.work()
+    assert (the(trio).state, the(trio).take_profit) == ("OPEN", D("2200")), story(trio)
+    assert [D(o["triggerPrice"]) for o in market.resting(TARGET)] == [D("2200")]
+    market.stop_at("2120", trio)
+
+
+def test_a_target_makes_way_also_when_whoever_began_it_died(market: Market) -> None:
+    trio = opened(market)
+    services.trio_trail(
+        trio_id=trio.pk, by="ann", distance=D("30"), activation=D("2150"), step=D("5"), let_run=True
+    )
+    market.goes_to("2150.00")
+    market.stop_at("2120", trio)
+
+    def asked() -> bool:
+        market.work()
+        return bool(targets_of(trio))
+
+    until(asked, why=lambda: story(trio))
+    # Given that the wish is committed, and another process takes over
+    market.restarts()
+    target_at(market, run_to(trio, 1), trio)
+    market.hear("2150.00")
+    market.goes_to("2352.00")
+    target_at(market, run_to(trio, 2), trio)
+    services.trio_trail_off(trio_id=trio.pk, by="ann")
+    market.goes_to("2555.00")
+    assert [D(o["triggerPrice"]) for o in market.resting(TARGET)] == [D(run_to(trio, 2))]
+
+
 def test_a_short_is_followed_downward_by_a_percentage_of_the_last_price(market: Market) -> None:
     trio = opened(market, side="SELL")
     services.trio_trail(trio_id=trio.pk, by="ann", percent=D("1"), watches=PriceKind.LAST)

@@ -499,6 +499,9 @@ def test_a_script_has_a_stop_follow_the_price_and_break_even_wait(world: World) 
     terms = ("distance", "percent", "by", "activation", "step", "best", "end")
     assert [trail[name] for name in terms] == ["2000", None, "mark", "109000.0", "50.0", None, None]
     assert "follows the price, by us" in run("show_trio", trio).out
+    assert trail["let_run"] is False
+    runs = run("trail", trio, "--distance", "2000", "--activation", "109000", "--let-run", "--json")
+    assert runs.document["trail"]["let_run"] is True
     again = run("trail", trio, "--percent", "1.5", "--by", "last", "--json").document["trail"]
     assert [again[name] for name in terms[:3]] == [None, "1.5", "last"]
 
@@ -507,9 +510,17 @@ def test_a_script_has_a_stop_follow_the_price_and_break_even_wait(world: World) 
     assert run("break_even", trio, "--off", "--json").document["break_even"]["end"] == "OFF"
     assert run("trail_off", trio, "--json").document["trail"]["end"] == "OFF"
 
+    own = run("trail", trio, "--percent", "1", "--exchange", "--json").document["trail"]
+    assert (own["by_exchange"], own["percent"], own["end"]) == (True, "1", None)
+    assert "The exchange's own trailing order follows the price" in run("show_trio", trio).out
+    assert run("trail_off", trio, "--json").document["trail"]["end"] == "OFF"
+
     for refused, said in (
         (("trail", trio, "--distance", "0.01"), "0.1 is the nearest valid distance"),
         (("trail", trio, "--distance", "2000", "--percent", "1"), "one of them"),
+        (("trail", trio, "--distance", "2000", "--let-run"), "an activation before it"),
+        (("trail", trio, "--percent", "25", "--exchange"), "20 % is the nearest valid distance"),
+        (("trail", trio, "--distance", "50", "--exchange"), "follows by a percentage"),
         (("trail", trio, "--distance", "13,75"), "not a valid distance"),
         (("trail", trio, "--distance", "5", "--by", "index"), "choose one of"),
         (("trail", trio, "--distance", "5", "--activation", "120000"), "109999.9 is the nearest valid level"),

@@ -22,6 +22,7 @@ from orders.domain.trailing import (
     best_of,
     level_behind,
     next_stop,
+    next_target,
     r_level,
     trail_check,
 )
@@ -99,6 +100,74 @@ def test_the_same_prices_in_whatever_pieces_give_the_same_best() -> None:
     assert best_in(Side.BUY, spans, since_ts=60_001) == D("2040")
     assert best_in(Side.SELL, spans, since_ts=60_001) == D("1985")
     assert best_in(Side.BUY, spans, since_ts=180_001) is None
+
+
+# --- the take-profit makes way ------------------------------------------------------------------
+
+RUN = replace(LONG_TRAIL, activation=D("2150.00"), run_from=D("2200.00"))
+SHORT_RUN = replace(SHORT_TRAIL, activation=D("1850.00"), run_from=D("1800.00"))
+
+
+@pytest.mark.parametrize(
+    ("best", "target", "goes_to"),
+    [
+        ("2149.99", "2200.00", None),
+        ("2150.00", "2200.00", "2400.00"),  # as far as the first was from the entry at 2000
+        ("2199.99", "2200.00", "2400.00"),
+        ("2349.99", "2400.00", None),
+        ("2350.00", "2400.00", "2600.00"),
+        ("2200.00", "2600.00", None),
+        ("2700.00", "2400.00", "2800.00"),  # a leap: as often as it takes
+        ("2150.00", "2190.00", "2390.00"),  # a person has moved it meanwhile
+    ],
+)
+def test_the_target_makes_way_each_time_the_price_is_near_it(
+    best: str, target: str, goes_to: str | None
+) -> None:
+    found = next_target(RUN, best=D(best), target=D(target), average=D("2000.00"))
+    assert found == (None if goes_to is None else D(goes_to))
+
+
+def test_a_shorts_target_makes_way_downward_and_never_below_a_tick() -> None:
+    def goes_to(best: str, target: str) -> D | None:
+        return next_target(SHORT_RUN, best=D(best), target=D(target), average=D("2000.00"))
+
+    assert goes_to("1850.01", "1800.00") is None
+    assert goes_to("1850.00", "1800.00") == D("1600.00")
+    assert goes_to("200.00", "150.00") == TICK
+    assert goes_to("30.00", "0.01") is None
+
+
+def test_a_target_stays_where_it_is_not_to_make_way_or_nothing_is_active_yet() -> None:
+    target, average = D("2200.00"), D("2000.00")
+    assert next_target(LONG_TRAIL, best=D("2199.99"), target=target, average=average) is None
+    assert next_target(RUN, best=None, target=target, average=average) is None
+
+
+@pytest.mark.parametrize(
+    ("trail", "field", "said"),
+    [
+        (replace(RUN, activation=None), "activation", "an activation before it"),
+        (replace(RUN, activation=D("2200.00")), "activation", "2199.99 is the nearest valid level"),
+        (replace(RUN, distance=D("198.00")), "distance", "197.99 is the nearest valid distance"),
+        (
+            replace(RUN, distance=D("9.1"), unit=TrailUnit.PERCENT),
+            "percent",
+            "8.9995 % is the nearest valid distance",
+        ),
+    ],
+)
+def test_a_run_in_which_the_target_would_execute_first_is_refused(
+    trail: TrailTerms, field: str, said: str
+) -> None:
+    slot = replace(holding(), mark_price=D("2000"), mark_as_of=NOW_TS)
+    seen = trio(S.OPEN, BOUGHT, stop(), target(), spec=SPEC, slot=slot)
+    with pytest.raises(RuleBroken) as refused:
+        trail_check(seen, trail, break_even=D("2002.00"))
+    assert (refused.value.field, said in str(refused.value)) == (field, True), str(refused.value)
+    trail_check(seen, replace(RUN, distance=D("197.99")), break_even=D("2002.00"))
+    with pytest.raises(RuleBroken, match="move the target first"):
+        trail_check(seen, RUN, break_even=D("2200.00"))
 
 
 # --- refused ----------------------------------------------------------------------------------

@@ -106,6 +106,34 @@ def test_a_post_with_every_number_as_tradingview_writes_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "kind", "price"),
+    [
+        (b'"trigger_price": "2010.5"', OrderType.STOP_MARKET, None),
+        (b'"trigger_price": 2010.5, "price": "2011"', OrderType.STOP, D(2011)),
+    ],
+)
+def test_a_trigger_makes_a_stop_entry(said: bytes, kind: OrderType, price: Decimal | None) -> None:
+    found = post(b'{"symbol": "ETHUSDT", "action": "buy", "protection": "on_first_fill", %b}' % said)
+
+    assert (found.terms.entry_type, found.terms.trigger) == (kind, D("2010.5"))
+    assert (found.terms.price, found.terms.protection) == (price, "ON_FIRST_FILL")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (b'"trigger_price": "0"', "trigger_price must be greater than zero"),
+        (b'"trigger_price": "2010,5"', "Write 2010.5 if that is meant"),
+        (b'"protection": "always"', "one of PRE_ARMED, ON_FIRST_FILL is meant"),
+    ],
+)
+def test_a_trigger_or_protection_that_cannot_be_meant_is_refused(said: bytes, words: str) -> None:
+    with pytest.raises(SignalRefused) as refused:
+        post(b'{"symbol": "ETHUSDT", "action": "buy", %b}' % said)
+    assert words in sentence(refused.value.kind, refused.value.facts)
+
+
+@pytest.mark.parametrize(
     "time",
     [
         "1795860000000",

@@ -173,8 +173,10 @@ def test_terms_come_back_as_they_were_stored() -> None:
         stop=level("ATR", "1.50"),
         target=level("R", "2"),
         size=size("RISK", "0.5", cap=True, slippage=D("0.02")),
-        entry_type=OrderType.LIMIT,
+        entry_type=OrderType.STOP,
         price=D("0.0000001"),
+        trigger=D("0.0000002"),
+        protection="PRE_ARMED",
     )
 
     assert Terms.from_json(terms.as_json()) == terms
@@ -209,3 +211,38 @@ def test_a_decimal_comma_is_shown_back_as_what_it_may_mean() -> None:
 def test_terms_that_are_none_are_refused(said: dict[str, Any]) -> None:
     with pytest.raises(TermsError):
         Terms.from_json(said)
+
+
+@pytest.mark.parametrize(
+    ("side", "trigger", "price", "expected"),
+    [
+        # a trigger is never reached before the price that was named
+        (Side.BUY, "2010.001", None, ("2010.01", None)),
+        (Side.SELL, "1989.999", None, ("1989.99", None)),
+        # a limit is never worse than was named …
+        (Side.BUY, "2010.001", "2012.009", ("2010.01", "2012.00")),
+        (Side.SELL, "1989.999", "1988.001", ("1989.99", "1988.01")),
+        (Side.BUY, "2010.001", "2009.009", ("2010.01", "2009.00")),
+        # … but one within reach of its trigger stays there: apart by a tick it might never fill
+        (Side.BUY, "2010.001", "2010.001", ("2010.01", "2010.01")),
+        (Side.SELL, "1989.999", "1989.999", ("1989.99", "1989.99")),
+    ],
+)
+def test_a_stop_entry_is_sized_from_its_trigger_on_the_tick(
+    side: Side, trigger: str, price: str | None, expected: tuple[str, str | None]
+) -> None:
+    found = sized(
+        size("RISK", "1"),
+        side=side,
+        stop=level("PERCENT", "1"),
+        entry_type=OrderType.STOP if price else OrderType.STOP_MARKET,
+        trigger=D(trigger),
+        price=D(price) if price else None,
+        mark="2000",
+    )
+
+    assert (found.trigger, found.price) == (D(expected[0]), D(expected[1]) if expected[1] else None)
+    entry = found.price or found.trigger
+    assert entry is not None
+    loss = loss_per_unit(entry, found.stop, side=side, fee=D("0.0005"))
+    assert 99 < found.quantity * loss <= 100

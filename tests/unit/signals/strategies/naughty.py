@@ -126,6 +126,21 @@ class Looks:
 
 
 @dataclass
+class Waits:
+    """Wants to enter where the price is not yet."""
+
+    protection: str = parameter("ON_FIRST_FILL", help="when the legs go out")
+    limit: bool = parameter(False, help="with a limit")
+
+    def on_candle(self, history: History, position: Position) -> Signal | None:
+        close = history.last.close
+        return Signal(
+            Action.BUY, close, close * 2, price=close + Decimal("0.03") if self.limit else None,
+            trigger_price=close + Decimal("0.02"), protection=self.protection,
+        )  # fmt: skip
+
+
+@dataclass
 class Buys:
     """Wants to buy after every bar; its figures say what it was given."""
 

@@ -127,6 +127,24 @@ def test_only_new_bars_are_sent_and_history_is_as_long_as_asked() -> None:
     )
 
 
+@pytest.mark.parametrize("limit", [False, True])
+def test_an_entry_may_wait_for_its_trigger(limit: bool) -> None:
+    with running("Waits", limit=limit) as process:
+        found = process.decide("ADAUSDT", bars(3), Held())
+    assert found is not None
+    assert (found["trigger_price"], found["price"]) == ("0.47", "0.48" if limit else None)
+    assert found["protection"] == "ON_FIRST_FILL"
+
+
+def test_a_protection_that_is_none_is_no_answer() -> None:
+    with running("Waits", protection="ALWAYS") as process, pytest.raises(StrategyFailed) as failed:
+        process.decide("ADAUSDT", bars(3), Held())
+    assert (failed.value.fault, "one of PRE_ARMED, ON_FIRST_FILL" in failed.value.detail) == (
+        Fault.ANSWER,
+        True,
+    )
+
+
 @pytest.mark.parametrize(
     ("path", "parameters", "fault", "words"),
     [
