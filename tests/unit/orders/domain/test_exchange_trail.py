@@ -102,7 +102,7 @@ def test_one_for_more_than_is_left_stays_in_one_way_mode_and_is_replaced_in_hedg
     gone = trail(LegState.CANCELLED, acknowledged=True, ended_ts=NOW_TS - 100, accepted_ts=NOW_TS - 20_000)
     anew = decide(opened(gone, closed, slot=holding("0.006"), spec=HEDGE)).step
     assert isinstance(anew, Submit)
-    assert (anew.plans[0].order.quantity, anew.plans[0].order.client_id) == (D("0.006"), "test-1-r2")
+    assert (anew.plans[0].order.quantity, anew.plans[0].order.client_id) == (D("0.006"), "test-1-l2")
 
 
 @pytest.mark.parametrize("wish", [None, replace(WISH, number=8)])
@@ -139,7 +139,7 @@ def test_an_activation_that_was_reached_meanwhile_is_left_out_once() -> None:
     first = decide(opened(passed, wish=LATER))
     assert isinstance(first.step, Submit)
     assert first.step.plans[0].order.activation_price is None
-    again = replace(passed, client_id="test-1-r2", generation=2)
+    again = replace(passed, client_id="test-1-l2", generation=2)
     second = decide(opened(passed, again, wish=LATER))
     assert (second.trio.exchange_trail, second.trio.ended_trail) == (None, again)
 
