@@ -6,11 +6,20 @@
   let kept = null;
   // While an answer to a question is on its way the panel asks for nothing: what it found would load the page anew, and with it
   // the sentence that says what came of the answer would be gone.
+  // Nor while a question is fetched: the link that asks for it would be swapped away, and its answer with it.
+  const FETCHED_MS = 5000;
+  let fetching = 0;
+  const busy = () => Date.now() - fetching < FETCHED_MS || document.querySelector("#dialog form[data-sent]");
+  const asks = (event) => event.detail.target && event.detail.target.id === "modal-content";
   for (const step of ["htmx:beforeRequest", "htmx:beforeOnLoad"]) {
     document.addEventListener(step, (event) => {
-      if (event.detail.elt.id === "trio-live" && document.querySelector("#dialog form[data-sent]")) event.preventDefault();
+      if (event.detail.elt.id === "trio-live" && busy()) event.preventDefault();
+      else if (step === "htmx:beforeRequest" && asks(event)) fetching = Date.now();
     });
   }
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (asks(event)) fetching = 0;
+  });
   document.addEventListener("htmx:beforeSwap", (event) => {
     const panel = event.detail.target;
     if (!panel || panel.id !== "trio-live") return;
