@@ -360,7 +360,7 @@ def trio_change_entry(
     with short_transaction(trio_id=trio_id, wait_seconds=PERSON_WAITS_SECONDS) as now:
         trio = TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio_id)
         if good_till is not None and (problem := moment_problem(good_till, now=now)):
-            raise RuleBroken("good_till", problem)
+            raise RuleBroken("good_till", problem.says())
         clock = Clock.objects.filter(environment=trio.account.environment).first()
         offset = clock.offset_ms if clock else 0
         seen = snapshot_of(trio, rows_read(trio), now=now, offset_ms=offset, install=install_row())

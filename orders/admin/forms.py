@@ -320,9 +320,8 @@ class MoveTargetForm(MoveForm):
 
 def _moment_checked(moment: datetime | None) -> datetime | None:
     """Return a moment that a trio may be given, or none. Raises ValidationError."""
-    problem = "" if moment is None else moment_problem(moment, now=timezone.now())
-    if problem:
-        raise forms.ValidationError(f"{problem[:-1]}, or leave it empty.")
+    if moment is not None and (problem := moment_problem(moment, now=timezone.now())):
+        raise forms.ValidationError(f"{problem.says()} Or leave it empty.")
     return moment
 
 

@@ -224,7 +224,7 @@ def moment(text: str | None, what: str = "good-till time") -> datetime | None:
             f"“{text}” is not a valid time: write it with its time zone, such as 2030-01-31T12:00:00Z."
         )
     if problem := moment_problem(found, now=timezone.now()):
-        raise TrioRefused(f"The {what} {text}{problem.removeprefix('This time')}")
+        raise TrioRefused(problem.says(f"The {what} {text}"))
     return found
 
 

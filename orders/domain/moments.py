@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import enum
 from datetime import datetime, timedelta
 from typing import Final
 
-AHEAD_MAX: Final = timedelta(days=3653)
+AHEAD_MAX: Final = timedelta(days=36_525)
 
 
-def moment_problem(moment: datetime, *, now: datetime) -> str:
-    """Return why a trio cannot be given this moment; empty when it can."""
+class MomentProblem(enum.Enum):
+    """Why a trio cannot be given a moment; ``says`` it of a moment that goes by ``what``."""
+
+    PASSED = "has passed already: choose a later one."
+    TOO_FAR = "is more than a hundred years ahead: choose an earlier one."
+
+    def says(self, what: str = "This time") -> str:
+        return f"{what} {self.value}"
+
+
+def moment_problem(moment: datetime, *, now: datetime) -> MomentProblem | None:
+    """Return why a trio cannot be given this moment; ``None`` when it can."""
     if moment <= now:
-        return "This time has passed already: choose a later one."
-    if moment - now > AHEAD_MAX:
-        return "This time is more than ten years ahead: choose an earlier one."
-    return ""
+        return MomentProblem.PASSED
+    return MomentProblem.TOO_FAR if moment - now > AHEAD_MAX else None

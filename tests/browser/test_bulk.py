@@ -30,7 +30,7 @@ def test_fifty_are_cancelled_with_a_bar_and_the_rest_is_stopped(
     page.check("#action-toggle")
     page.select_option("select[name=action]", "cancel_selected")
     page.click("#changelist-actions button[type=submit]")
-    expect(page.locator("body")).to_contain_text(f"Cancel what is unfilled of {FIFTY} trios?")
+    expect(page.locator("body")).to_contain_text(f"Cancel the unfilled part of {FIFTY} trios?")
     page.click("button:has-text('Yes, do it')")
     part = page.locator("[data-part=bulk]")
     expect(part).to_contain_text(f"0 of {FIFTY}")

@@ -29,7 +29,7 @@ WITH_SERVERS = {
     "signals.py",
     "trio.py",
 }
-WITH_SERVERS |= {"bulks.py", "servers.py", "statement_log.py"}
+WITH_SERVERS |= {"bulks.py", "million.py", "preview.py", "servers.py", "statement_log.py"}
 DRAWN_OR_COMPARED = {
     "bench",
     "binance",

@@ -404,9 +404,9 @@ def test_a_database_that_falls_silent_leaves_no_doubt_about_what_was_placed(
 
 @pytest.mark.parametrize("verb", ["cancel_trio", "close_trio", "show_trio"])
 def test_a_trio_that_does_not_exist_is_refused(verb: str) -> None:
-    refused = run(verb, "99999999999999999999", "--json")
+    refused = run(verb, "9223372036854775807", "--json")
     assert refused.code == 2
-    assert "There is no trio 99999999999999999999" in refused.document["error"]
+    assert "There is no trio 9223372036854775807" in refused.document["error"]
     assert run(verb, "7").err.startswith("There is no trio 7.")
 
 
