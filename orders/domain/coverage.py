@@ -25,7 +25,7 @@ def leg_covers(leg: LegView, trio: TrioSnapshot, position: Decimal | None = None
         return ZERO
     if leg.cancel in (RequestStatus.IN_FLIGHT, RequestStatus.IN_DOUBT):
         return ZERO
-    if leg.look_at is not None and leg.looks > 0:  # a due read did not show it, or was not answered
+    if leg.look_at is not None and leg.looks > 0:  # a due read did not show it
         return ZERO
     if leg.triggered_ts is not None and trio.now_ts - leg.triggered_ts > trio.policies.naked_limit:
         return ZERO

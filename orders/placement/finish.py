@@ -11,7 +11,7 @@ from django.conf import settings
 from accounts.models import ExchangeAccount
 from accounts.restrictions import restriction_facts, restriction_note
 from exchange.errors import CredentialsRefused, ExchangeError
-from exchange.refusals import KEY_TROUBLE, RESTRICTIONS, SENTENCES, Refusal
+from exchange.refusals import KEY_TROUBLE, RESTRICTIONS, SENTENCES
 from exchange.types import ExchangeMs, PositionSide
 from infrastructure.rows import row_new, row_update
 from orders.domain.coverage import Gaps, gone_ts
@@ -228,9 +228,7 @@ def _record_look(trio: TrioOrder, leg: Leg, call: LookCall, answer: Answer, *, n
     if answer.error is not None or answer.bug:
         wait_ms = answer.error.wait_ms if answer.error is not None else 0
         leg.look_at = now + timedelta(milliseconds=wait_ms or LOOK_AGAIN_MS)
-        if leg.role == Role.STOP_LOSS and not _address_closed(answer.error):
-            leg.looks += 1  # what cannot be read covers nothing: another one goes out
-        row_update(leg, "looking_since", "look_at", "looks")
+        row_update(leg, "looking_since", "look_at")
         return
     leg.looked_ts = max(leg.looked_ts or 0, call.at)
     if answer.view is not None:
@@ -260,11 +258,6 @@ def _record_look(trio: TrioOrder, leg: Leg, call: LookCall, answer: Answer, *, n
             at=now,
         )
     row_update(leg)
-
-
-def _address_closed(error: ExchangeError | None) -> bool:
-    """Did nothing leave, or nothing get through, because the exchange does not serve our address at all?"""
-    return error is not None and error.refusal in (Refusal.BANNED, Refusal.RATE_WEIGHT)
 
 
 def _cancel_pause(leg: Leg, verdict: Verdict) -> timedelta:

@@ -77,19 +77,6 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{DECIDE}::test_a_stop_that_a_due_read_did_not_show_covers_nothing",),
     ),
     Guard(
-        "a stop that cannot be looked up covers nothing",
-        "P4",
-        "a stop that vanished counts as cover for as long as the exchange does not answer its look-up",
-        (
-            Removal(
-                "orders/placement/finish.py",
-                "            leg.looks += 1  # what cannot",
-                "            pass  # what cannot",
-            ),
-        ),
-        (f"{UNREADABLE}::test_a_stop_that_is_missing_and_cannot_be_looked_up_counts_for_nothing",),
-    ),
-    Guard(
         "a position that cannot be read holds up no stop",
         "P4",
         "a stop that expired is not replaced, and nothing closed, for as long as positions cannot be read",

@@ -96,8 +96,7 @@ def _record_test(world: World, client_id: str, answer: Answer) -> None:
 def _record_look(world: World, call: Call, answer: Answer) -> None:
     leg = replace(world.leg(call.client_id), looking_since=None)
     if answer.failed:
-        failed = int(leg.role is Role.STOP_LOSS)
-        world.put_leg(replace(leg, looks=leg.looks + failed, look_at=world.now + LOOK_AGAIN))
+        world.put_leg(replace(leg, look_at=world.now + LOOK_AGAIN))
         return
     leg = replace(leg, looked_ts=max(leg.looked_ts or 0, call.at))
     if answer.view is not None:

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import pytest
-
 from orders import services
 from orders.domain.enums import LegState, Protection, Role
 from orders.exchange_data.clock import exchange_now_ms
 from tests.builders import Desk, story, the, until
-from worker import sweep
 
 
-def test_a_stop_that_is_missing_and_cannot_be_looked_up_counts_for_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given a position whose stop vanishes without an event
-    monkeypatch.setattr(sweep, "LIST_LAG_MS", 0)
-    desk.simulator.fault({"type": "STOP_MARKET"}, {"do": "vanish_algo"}, 1)
+def test_a_stop_that_rests_counts_although_nothing_answers_its_look_up(desk: Desk) -> None:
+    # Given a position under its stop, and an exchange whose look-ups of single orders fail
     trio = desk.placed(desk.a_trio(protection=Protection.ON_FIRST_FILL))
     desk.carry()
-    until(lambda: exchange_now_ms("PAPER") > (trio.legs.get(role=Role.STOP_LOSS).seen_ts or 0))
-
-    # And an exchange whose look-ups of single orders fail
     desk.simulator.fault(
         {"method": "GET", "path": "/fapi/v1/algoOrder"}, {"do": "answer", "status": 504}, "every"
     )
-    desk.sweep()
 
-    def another() -> bool:
+    # When it is to be looked up for longer than a position may be uncovered
+    services.trio_refresh(trio_id=trio.pk, by="test")
+    begun = exchange_now_ms("PAPER")
+
+    def is_over() -> bool:
         desk.carry()
-        return trio.legs.filter(role=Role.STOP_LOSS, generation=2, state=LegState.ACCEPTED).exists()
+        return exchange_now_ms("PAPER") > begun + 3000
 
-    until(another, seconds=5, why=lambda: story(trio))
+    until(is_over, seconds=10, why=lambda: story(trio))
+
+    # Then nothing else is sent: what was acknowledged stands until it is shown to be gone
     assert the(trio).state == "OPEN"
+    assert not trio.legs.filter(role=Role.EXIT).exists()
+    assert trio.legs.filter(role=Role.STOP_LOSS).count() == 1
 
 
 def test_a_stop_that_expired_is_placed_anew_although_no_position_can_be_read(desk: Desk) -> None:
