@@ -98,6 +98,7 @@ def test_what_the_answer_said_already_is_no_news_and_costs_no_read(desk: Desk) -
     changes: list[dict[str, Any]] = [
         {"state": OrderState.CANCELED},
         {"updated_at": (legs[0].order.updated_at or 0) + 5000},
+        {"active": True},
     ]
     for change in changes:
         other = replace(legs[0], order=replace(legs[0].order, **change))
