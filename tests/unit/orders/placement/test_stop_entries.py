@@ -27,6 +27,7 @@ from tests.builders import Desk, story, the, until
 D = Decimal
 BOTH = [Protection.PRE_ARMED, Protection.ON_FIRST_FILL]
 ALGO = "/fapi/v1/algoOrder"
+EVERY_SECONDS = 0.25  # so often is swept: more often would be banned
 BREAKOUT: dict[str, Any] = {"entry_type": "STOP_MARKET", "trigger_price": D("101000")}
 LIMITED: dict[str, Any] = {
     "entry_type": "STOP",
@@ -266,7 +267,7 @@ def test_a_fill_is_found_without_events(desk: Desk) -> None:
         desk.carry()
         return the(trio).state == "OPEN"
 
-    until(found, why=lambda: story(trio))
+    until(found, why=lambda: story(trio), every=EVERY_SECONDS)
     desk.deaf = False  # what was said meanwhile is lost
 
     def filled() -> bool:
@@ -274,7 +275,7 @@ def test_a_fill_is_found_without_events(desk: Desk) -> None:
         desk.carry()
         return entry_of(trio).state == LegState.FILLED
 
-    until(filled, why=lambda: story(trio))
+    until(filled, why=lambda: story(trio), every=EVERY_SECONDS)
     assert entry_of(trio).filled == D("0.010")
     assert strangers(trio) == []
 
