@@ -153,3 +153,26 @@ def test_what_is_opened_stays_open_while_the_panel_is_drawn_anew(
     page.keyboard.press("s")
     expect(page.locator("dialog#modal")).to_contain_text("Move the stop-loss?")
     assert the(trio).close_wanted_at is None
+
+
+def test_a_question_answered_before_its_form_is_ready_is_answered_all_the_same(
+    desk: Desk, signed_in: Page, live_server: Any
+) -> None:
+    trio = desk.placed(desk.a_trio())
+    page = signed_in
+    page.goto(f"{live_server.url}/admin/orders/trioorder/{trio.pk}/change/")
+
+    # Given someone, or a busy browser, for whom Enter comes in the very moment the question appears
+    page.evaluate(
+        """() => new MutationObserver(() => {
+          const level = document.querySelector("#modal #id_level");
+          if (!level || level.value === "96000") return;
+          level.value = "96000";
+          level.form.requestSubmit();
+        }).observe(document.getElementById("modal-content"), { childList: true })"""
+    )
+    page.keyboard.press("s")
+
+    # Then it is the question that is answered
+    expect(page.locator("body")).to_contain_text("move of the stop-loss from 95000 to 96000 requested")
+    assert [move.level for move in the(trio).moves_wanted] == [96000]

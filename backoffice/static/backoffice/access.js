@@ -67,6 +67,8 @@
       if (event.detail.target === content) opener = event.detail.elt;
     });
     new MutationObserver(() => {
+      // Sent before htmx knows the form, it goes the plain way: to the question's own address, not to this page's.
+      for (const form of content.querySelectorAll("form[hx-post]:not([action])")) form.action = form.getAttribute("hx-post");
       // A link that asked may have been drawn anew before the answer: the question is shown all the same.
       if (content.querySelector("#dialog") && window.Alpine) window.Alpine.$data(document.documentElement).openModal = true;
       const title = content.querySelector("h1");
