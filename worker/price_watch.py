@@ -53,6 +53,8 @@ STORE_MARKS = """
       AND (slot.mark_as_of < tick.time OR slot.mark_as_of > tick.time + %(step_ms)s)
 """
 LIVE = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED)
+# A look-up that has left already does not see what happens now.
+NOT_CALLED_FOR = Q(look_at=None) | Q(looking_since__gte=F("look_at"))
 
 
 class PriceWatch:
@@ -253,7 +255,7 @@ def schedule_read(leg_id: int, trio_id: int, *, in_ms: int) -> bool:
 
     Returns whether one was scheduled.
     """
-    if not Leg.objects.filter(pk=leg_id, look_at=None).exists():
+    if not Leg.objects.filter(NOT_CALLED_FOR, pk=leg_id).exists():
         return False  # seen without waiting for the trio's row
     return locked(
         partial(_schedule_read, leg_id, trio_id, in_ms), trio_id=trio_id, what=f"trio {trio_id}: a due read"
@@ -262,7 +264,7 @@ def schedule_read(leg_id: int, trio_id: int, *, in_ms: int) -> bool:
 
 def _schedule_read(leg_id: int, trio_id: int, in_ms: int, now: datetime) -> bool:
     due = now + timedelta(milliseconds=in_ms)
-    if not Leg.objects.filter(pk=leg_id, look_at=None, state__in=LIVE).update(look_at=due):
+    if not Leg.objects.filter(NOT_CALLED_FOR, pk=leg_id, state__in=LIVE).update(look_at=due):
         return False
     sooner = Q(wake_at=None) | Q(wake_at__gt=due)
     TrioOrder.objects.filter(sooner, pk=trio_id).update(wake_at=due)

@@ -224,6 +224,7 @@ def _record_test(leg: Leg, answer: Answer, *, now: datetime) -> None:
 
 
 def _record_look(trio: TrioOrder, leg: Leg, call: LookCall, answer: Answer, *, now: datetime) -> None:
+    called_for = _called_for_meanwhile(leg)
     leg.looking_since = None
     if answer.error is not None or answer.bug:
         wait_ms = answer.error.wait_ms if answer.error is not None else 0
@@ -235,6 +236,8 @@ def _record_look(trio: TrioOrder, leg: Leg, call: LookCall, answer: Answer, *, n
         leg_take_in(leg, answer.view, source=Source.LOOK_UP, certain=True, now=now)
         if leg.look_at is not None:  # still unclear: looked up again each second, not at once
             leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
+        elif LegState(leg.state).is_live:
+            leg.look_at = called_for
         cancel = _newest_cancel(leg) if LegState(leg.state).is_live else None
         if cancel is Verdict.ACCEPTED:  # the cancel is accepted, its end does not show yet
             leg.look_at = now + timedelta(milliseconds=LOOK_AGAIN_MS)
@@ -258,6 +261,13 @@ def _record_look(trio: TrioOrder, leg: Leg, call: LookCall, answer: Answer, *, n
             at=now,
         )
     row_update(leg)
+
+
+def _called_for_meanwhile(leg: Leg) -> datetime | None:
+    """Return when it is to be looked up once more: what happened after a look-up left is not in its answer."""
+    if leg.look_at is None or leg.looking_since is None or leg.look_at <= leg.looking_since:
+        return None
+    return leg.look_at
 
 
 def _cancel_pause(leg: Leg, verdict: Verdict) -> timedelta:

@@ -88,7 +88,7 @@ def leg_take_in(leg: Leg, view: OrderView, *, source: Source, certain: bool, now
         note(leg.trio, "follow", "The exchange's trailing order is active.", at=now, client_id=leg.client_id)
     if look:
         leg.look_at = leg.look_at or now
-    else:
+    elif changed or certain:  # a report that says nothing new answers no look-up that was called for since
         leg.look_at, leg.looks, leg.looking_since = None, 0, None
         if after.state.is_live and _ends_at_once(leg):  # an answer that shows no end yet is not the last one
             leg.look_at = now + timedelta(milliseconds=settings.PROTECT_TIMEOUT_MS)

@@ -114,8 +114,7 @@ def answers_told(legs: Iterable[Leg]) -> None:
     if len(_told) > REMEMBERED_MAX:
         _told.clear()
     for leg in legs:
-        if leg.look_at is None and leg.looking_since is None:
-            _told[leg.trio.account_id, leg.client_id] = facts_of(leg)
+        _told[leg.trio.account_id, leg.client_id] = facts_of(leg)
 
 
 def unknown_orders(account_id: int, orders: Sequence[OrderView]) -> list[OrderView]:
@@ -128,8 +127,6 @@ def unknown_orders(account_id: int, orders: Sequence[OrderView]) -> list[OrderVi
 
 
 def _is_known(leg: Leg, view: OrderView) -> bool:
-    if leg.look_at is not None or leg.looking_since is not None:
-        return False  # it is about to be looked up: what is told now may make that needless
     if view.active and leg.active_ts is None:
         return False
     return _says_nothing_new(facts_of(leg), view)

@@ -7,11 +7,14 @@ import gc
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from django.db import connection
 
 from exchange.types import Connected, PriceKind, PriceTick
 from orders.domain.enums import LegState, Protection, Role
+from orders.exchange_data.clock import db_now
 from orders.models import Slot, TrioOrder
 from tests.builders import Desk, story, the, until
 from worker.price_watch import PriceWatch
@@ -116,6 +119,55 @@ def test_a_fill_the_stream_hides_is_found_by_the_price_within_the_bound(desk: De
     until(covered, why=lambda: story(trio))
     desk.carry()
     assert the(trio).uncovered_longest_ms <= 2000, story(trio)
+
+
+def test_old_news_does_not_save_the_read(desk: Desk, prices: Prices) -> None:
+    # Given a resting entry that is to be read once, before the exchange has told that it rests
+    trio = desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL)
+    desk.queued(trio)
+    desk.advance(trio)
+    prices.poll()
+    called_for = trio.legs.get(role=Role.ENTRY).look_at
+    assert called_for is not None
+
+    # When it is told at last, and nothing after that
+    assert desk.hear() > 0
+    desk.deaf = True
+    desk.simulator.set_price("BTCUSDT", "98990")
+
+    # Then the order is read all the same, and the position covered
+    assert trio.legs.get(role=Role.ENTRY).look_at == called_for
+    desk.carry_until(trio, "OPEN", seconds=3)
+
+
+def test_a_level_reached_while_the_order_is_being_read_has_it_read_again(
+    desk: Desk, prices: Prices, settings: Any
+) -> None:
+    # Given a resting entry whose one read is answered late
+    settings.PROTECT_TIMEOUT_MS = 2000
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
+    prices.poll()
+    desk.deaf = True
+    desk.simulator.fault({"method": "GET", "path": "/fapi/v1/order"}, {"do": "delay", "ms": 400}, occurrence=1)
+    until(lambda: the(trio).wake_at is not None and the(trio).wake_at <= db_now(), why=lambda: story(trio))
+    reading = threading.Thread(target=in_thread, args=(desk, trio))
+    reading.start()
+    until(lambda: trio.legs.get(role=Role.ENTRY).looking_since is not None, why=lambda: story(trio))
+    until(lambda: desk.requests("GET", "/fapi/v1/order"), why="the read has left")
+
+    # When it fills while the answer is on its way, and only its price is heard
+    desk.simulator.set_price("BTCUSDT", "98990")
+    prices.hear("98990")
+    reading.join()
+    assert the(trio).state == "WORKING", story(trio)
+
+    # Then it is read once more
+    desk.carry_until(trio, "OPEN", seconds=3)
+
+
+def in_thread(desk: Desk, trio: TrioOrder) -> None:
+    desk.advance(trio)
+    connection.close()
 
 
 @pytest.mark.parametrize("kind", [PriceKind.LAST, PriceKind.MARK])
