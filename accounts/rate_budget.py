@@ -42,6 +42,7 @@ PROCESSES_UNKNOWN: Final = 8
 LAST_MOMENTS_MS: Final = 150
 VAGUE_MS: Final = 250  # for a refusal that does not say for how long; doubling
 VAGUE_SECONDS: Final = 60.0
+SERVED_SECONDS: Final = 1.0  # answers this long after such a closure show that it is over
 USED_UP: Final = 0.9  # of the exchange's limit: such a refusal is about the whole minute
 WAITED_SECONDS: Final = 0.02  # between gate and first byte; after that others' word is asked for again
 AFTER_MS: Final = 400  # after a closure, before watchers and pages go on: what protects goes first
@@ -277,6 +278,7 @@ class Budget:
             if usage.orders_10s is not None and usage.orders_1m is not None:
                 self._orders[account] = (usage.orders_10s, usage.orders_1m, now)
         if usage.cause is None:
+            self._served(now)
             return usage
         if usage.cause is Refusal.RATE_ORDERS:
             logger.warning("account %s: its order window is used up; its entries wait", account)
@@ -295,8 +297,10 @@ class Budget:
         return usage
 
     def _understood(self, usage: Usage) -> Usage:
-        """A 429 that says neither for how long nor that the minute is used up closes the address for a moment, then for twice
-        as long: a minute's silence for one such answer would leave what is uncovered alone for as long.
+        """Close the address for a moment after a 429 that says neither for how long nor that the minute is used up.
+
+        For twice as long after each further one, until the exchange has served us for a while: a minute's silence
+        for one such answer would leave what is uncovered alone for as long.
         """
         used_up = usage.weight_1m is not None and usage.weight_1m >= USED_UP * self.limits.weight_1m
         if usage.is_told or used_up:
@@ -310,6 +314,13 @@ class Budget:
             pause = VAGUE_MS << min(self._vague, 8)
             self._vague, self._vague_at = self._vague + 1, now
         return replace(usage, closed_ms=min(usage.closed_ms, pause))
+
+    def _served(self, now: float) -> None:
+        """Forget refusals that did not say for how long, once the exchange has served us for a while after the last."""
+        closure = self._closure
+        if self._vague and closure is not None and now - closure.ends >= SERVED_SECONDS:
+            with self._lock:
+                self._vague = 0
 
     def learn(self, limits: Limits) -> None:
         """Note the limits the exchange publishes."""

@@ -71,7 +71,7 @@ from orders.queueing.check import add_check, margin_needed, market_of, trio_chec
 from orders.queueing.market import Funds, Reading, funds_read, market_read, marks_read
 from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
 from orders.queueing.surroundings import surroundings
-from orders.reversal import reversal_sentence, reversals_drop, trio_reverse
+from orders.reversal import reversal_sentence, trio_reverse
 from orders.selectors import unprotected_sentence
 from orders.specs import part_targets_of, part_targets_read, part_targets_text, rungs_of
 from orders.story import change_sentence, note, question_number, question_over, question_shown
@@ -98,7 +98,6 @@ __all__ = [  # what else callers of the verbs need; its rooms are below
     "position_adopt",
     "position_find",
     "reversal_sentence",
-    "reversals_drop",
     "trail_step",
     "trail_target_step",
     "trio_break_even_arm",

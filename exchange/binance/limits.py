@@ -96,6 +96,8 @@ def usage_of(answer: Answer, *, exchange_ms: int | None) -> Usage:
     if answer.status in (418, 429):
         code, words = code_and_words(answer.text)
         cause = refusal_of(code, status=answer.status)
+        if _BANNED_UNTIL.search(words):  # whatever the status
+            cause = Refusal.BANNED
         match cause:
             case Refusal.BANNED:
                 closed_ms = _ban_ms(answer.retry_after, words, exchange_ms)

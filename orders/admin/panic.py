@@ -18,15 +18,14 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.hold import accounts_held, accounts_hold, accounts_release
+from accounts.hold import accounts_held, accounts_release
 from accounts.models import ExchangeAccount
 from orders import risk_gates
 from orders.domain.enums import TrioState
-from orders.domain.errors import OrdersError
 from orders.installation import install_refusal
 from orders.models import Slot, TrioOrder
-from orders.selectors import LIVING_STATES
-from orders.services import reversals_drop, trio_panic
+from orders.panic import living_trios
+from orders.panic import panic as close_all
 
 SHOWN_FOR: Final = timedelta(hours=24)
 ROWS_MAX: Final = 500
@@ -88,9 +87,7 @@ def _account(request: HttpRequest) -> ExchangeAccount | None:
 
 
 def _living(account: ExchangeAccount | None) -> list[TrioOrder]:
-    living = TrioOrder.objects.filter(state__in=LIVING_STATES).select_related("account", "symbol")
-    living = living if account is None else living.filter(account=account)
-    return list(living.order_by("pk"))
+    return living_trios(None if account is None else account.pk)
 
 
 def _confirmed(
@@ -111,19 +108,15 @@ def _confirmed(
         messages.error(request, f"Type “{words}” to close them. Nothing was requested.")
         return HttpResponseRedirect(ask)
     by = request.user.get_username()
-    held = accounts_hold(
-        by=by, account_id=None if account is None else account.pk
-    )  # before anything new begins
-    _log(request, held, "Held by a panic.")
-    reversals_drop(by=by, account_id=None if account is None else account.pk)
-    closed = []
-    for trio in living:
-        try:
-            trio_panic(trio_id=trio.pk, by=by)
-        except OrdersError as error:
-            messages.warning(request, f"{trio}: {error}")
-        else:
-            closed.append(trio)
+    done = close_all(by=by, account_id=None if account is None else account.pk)
+    _log(request, done.held, "Held by a panic.")
+    for trio in done.ended:
+        messages.info(request, f"{trio} had ended by itself.")
+    for trio in done.left:
+        messages.error(
+            request, f"{trio}: another process holds its row, so nothing was requested: panic again."
+        )
+    closed = done.closing
     if closed:
         LogEntry.objects.log_actions(
             str(request.user.pk), closed, CHANGE, "Panic: close at market requested."

@@ -227,6 +227,32 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ),
     ),
     Guard(
+        "old news answers no look-up",
+        "P4",
+        "a report that says nothing new cancels the look-up that a price called for, and a fill that was not told goes unseen",
+        (
+            Removal(
+                "orders/placement/ingest.py",
+                "    elif changed or certain:  # a report",
+                "    else:  # a report",
+            ),
+        ),
+        (f"{PRICES}::test_old_news_does_not_save_the_read",),
+    ),
+    Guard(
+        "a level reached during a look-up has the order looked up again",
+        "P4",
+        "an answer from before the fill counts as one from after it",
+        (
+            Removal(
+                "orders/placement/finish.py",
+                "            leg.look_at = called_for\n",
+                "            pass\n",
+            ),
+        ),
+        (f"{PRICES}::test_a_level_reached_while_the_order_is_being_read_has_it_read_again",),
+    ),
+    Guard(
         "a level reached makes an event due",
         "P4",
         "a fill that a silent user stream hides is found with the next sweep only",

@@ -68,6 +68,18 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{RESTRICTIONS}::test_new_entries_of_a_restricted_account_stop_and_what_protects_goes_on[-4400]",),
     ),
     Guard(
+        "a row that cannot be had holds up no other trio of a panic",
+        "P4",
+        "one process that hangs keeps a panic from closing everything that comes after its trio",
+        (
+            Removal(
+                "orders/panic.py", "        except OperationalError:\n", "        except ZeroDivisionError:\n"
+            ),
+        ),
+        ("tests/unit/orders/admin/test_panic.py::test_a_row_that_cannot_be_had_holds_up_no_other_trio",),
+        raises=("OperationalError",),
+    ),
+    Guard(
         "an account that a panic holds opens nothing new",
         "P8, P10",
         "what a panic has just closed is opened again by the next signal",

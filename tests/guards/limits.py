@@ -207,4 +207,11 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ),
         (f"{BANS}::test_uncovered_during_a_ban_asks_at_once_and_is_covered_at_its_end",),
     ),
+    Guard(
+        "a stray 429 is forgotten once the exchange serves us",
+        "P4",
+        "refusals without a time, with answers in between, silence the address for up to a minute, stops included",
+        (Removal("accounts/rate_budget.py", "            self._served(now)\n", ""),),
+        (f"{BUDGET}::test_a_stray_refusal_long_after_the_last_one_closes_for_a_moment_again",),
+    ),
 )

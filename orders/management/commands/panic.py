@@ -7,13 +7,15 @@ from argparse import ArgumentParser
 from typing import Any
 
 from accounts.cli import CommandResult
-from accounts.hold import accounts_hold, accounts_release
+from accounts.hold import accounts_release
 from accounts.operators import os_operator
 from orders.cli.commands import TrioCommand, account_get
-from orders.domain.errors import IllegalTransition, TrioRefused
+from orders.cli.wait import OTHER_END
+from orders.domain.errors import TrioRefused
 from orders.models import TrioOrder
-from orders.selectors import LIVING_STATES
-from orders.services import reversals_drop, trio_panic
+from orders.panic import living_trios, panic
+
+HELD = "Nothing new is opened there until “manage.py panic --release”."
 
 
 class Command(TrioCommand):
@@ -35,31 +37,27 @@ class Command(TrioCommand):
     def run(self, **options: Any) -> CommandResult:
         if options["release"]:
             return self._released(options["account"])
-        living = TrioOrder.objects.filter(state__in=LIVING_STATES).order_by("pk")
-        where = "any account"
-        if options["account"] is not None:
-            account = account_get(options["account"])
-            living, where = living.filter(account=account), f"“{account.name}”"
-        found = list(living.select_related("account", "symbol"))
-        if not found:
-            reversals_drop(by=os_operator(), account_id=None if options["account"] is None else account.pk)
-            return CommandResult({"trios": []}, f"No trio is open on {where}: there is nothing to close.")
+        account = None if options["account"] is None else account_get(options["account"])
+        where = "any account" if account is None else f"“{account.name}”"
+        key = None if account is None else account.pk
+        found = living_trios(key)
         self.refuse_on_a_copy()
-        if not options["yes"]:
+        if found and not options["yes"]:
             self._ask(found)
-        key = None if options["account"] is None else account.pk
-        accounts_hold(by=os_operator(), account_id=key)  # before anything new begins
-        reversals_drop(by=os_operator(), account_id=key)
-        closed = [trio for trio in found if _panicked(trio)]
+        done = panic(by=os_operator(), account_id=key)
+        if not done.closing and not done.left:
+            what = "All of them had ended by themselves" if done.ended else f"No trio is open on {where}"
+            return CommandResult({"trios": []}, f"{what}: there is nothing to close. {HELD}")
         self.warn_if_nobody_acts()
-        closing = "; ".join(
-            f"{trio.pk} ({trio.side} {trio.symbol.symbol} on “{trio.account.name}”)" for trio in closed
-        )
+        if done.left:
+            return CommandResult(
+                {"trios": [trio.pk for trio in done.closing], "left": [trio.pk for trio in done.left]},
+                f"Not requested, because another process holds their rows: trio {_named(done.left)}. Run this again.",
+                OTHER_END,
+            )
         return CommandResult(
-            {"trios": [trio.pk for trio in closed]},
-            f"Being closed at market now: trio {closing}."
-            if closed
-            else "All of them had ended by themselves.",
+            {"trios": [trio.pk for trio in done.closing]},
+            f"Being closed at market now: trio {_named(done.closing)}. {HELD}",
         )
 
     def _released(self, name: str | None) -> CommandResult:
@@ -88,9 +86,7 @@ def _count(found: list[TrioOrder]) -> str:
     return "1 trio" if len(found) == 1 else f"{len(found)} trios"
 
 
-def _panicked(trio: TrioOrder) -> bool:
-    try:
-        trio_panic(trio_id=trio.pk, by=os_operator())
-    except IllegalTransition:  # it ended meanwhile
-        return False
-    return True
+def _named(trios: list[TrioOrder]) -> str:
+    return "; ".join(
+        f"{trio.pk} ({trio.side} {trio.symbol.symbol} on “{trio.account.name}”)" for trio in trios
+    )

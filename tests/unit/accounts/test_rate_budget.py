@@ -323,6 +323,26 @@ def test_refusals_without_a_time_close_for_longer_and_longer_and_several_at_once
     assert gate.leave(vague).closed_ms == 2 * rate_budget.VAGUE_MS
 
 
+def test_a_stray_refusal_long_after_the_last_one_closes_for_a_moment_again(
+    store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_budget, "SERVED_SECONDS", 0.2)
+    budget, vague = a_process(), Usage(cause=Refusal.RATE_WEIGHT, closed_ms=50_000, is_told=False)
+    gate = AccountGate(budget, "1")
+    for times in (1, 2):
+        assert gate.leave(vague).closed_ms == times * rate_budget.VAGUE_MS
+        until(lambda: budget.closure is None)
+
+    # What was under way when it closed, and is answered right after, shows nothing
+    gate.leave(Usage())
+    assert gate.leave(vague).closed_ms == 4 * rate_budget.VAGUE_MS
+
+    # When the exchange serves us for a while
+    until(lambda: budget.closure is None)
+    until(lambda: gate.leave(Usage()).cause is None and budget._vague == 0)
+    assert gate.leave(vague).closed_ms == rate_budget.VAGUE_MS
+
+
 @pytest.mark.parametrize("said", [{"is_told": True}, {"is_told": False, "weight_1m": 95}])
 def test_a_minute_that_is_used_up_is_waited_out(store: redis.Redis, said: dict[str, Any]) -> None:
     usage = Usage(cause=Refusal.RATE_WEIGHT, closed_ms=50_000, **said)

@@ -137,3 +137,8 @@ def test_another_answers_retry_after_is_taken_with_a_limit() -> None:
     usage = usage_of(got, exchange_ms=NOON)
     assert usage.cause is None
     assert wait_ms(got, usage, exchange_ms=NOON) == 5000
+
+
+def test_a_ban_is_a_ban_with_whatever_status_it_comes() -> None:
+    usage = usage_of(answer(429, banned(NOON + 30_000)), exchange_ms=NOON)
+    assert (usage.cause, usage.closed_ms, usage.is_told) == (Refusal.BANNED, 30_075, True)

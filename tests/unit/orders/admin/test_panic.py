@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+import threading
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
 from accounts.hold import accounts_held
-from orders import risk_gates
+from orders import risk_gates, services
 from orders.domain.errors import TrioRefused
+from orders.models import TrioOrder
+from orders.panic import living_trios, panic
+from orders.trio_lock import short_transaction
 from tests.builders import Desk, the
 from tests.unit.orders.operators import a_clerk, a_superuser, told
 
@@ -121,3 +127,59 @@ def test_the_command_holds_and_releases_one_account(desk: Desk, capsys: pytest.C
     call_command("panic", "--release", "--account", "desk")
     assert "Released: desk." in capsys.readouterr().out
     assert not accounts_held().exists()
+
+
+def another(desk: Desk) -> TrioOrder:
+    desk.simulator.set_price("ETHUSDT", "2000")
+    levels = {"stop_loss": Decimal(1900), "take_profit": Decimal(2200)}
+    return desk.placed(desk.a_trio(symbol="ETHUSDT", quantity=Decimal("0.1"), **levels))
+
+
+def test_what_began_while_a_person_thought_about_it_is_closed_too(desk: Desk) -> None:
+    # Given a list that was shown, and a trio that began after it
+    shown = desk.placed(desk.a_trio())
+    assert [trio.pk for trio in living_trios()] == [shown.pk]
+    later = another(desk)
+
+    done = panic(by="operator")
+    assert [trio.pk for trio in done.closing] == [shown.pk, later.pk]
+    assert the(later).panic_wanted_at is not None
+
+
+def test_a_row_that_cannot_be_had_holds_up_no_other_trio(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given two trios, and a process that holds the first one's row
+    monkeypatch.setattr(services, "PERSON_WAITS_SECONDS", 1)
+    first = desk.placed(desk.a_trio())
+    second = another(desk)
+    freed = threading.Event()
+    held = threading.Event()
+
+    def hold() -> None:
+        with short_transaction(trio_id=first.pk), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            held.set()
+            freed.wait(20)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+
+    # When a panic closes everything, then it says which one is left, and the other is closed
+    try:
+        done = panic(by="operator")
+    finally:
+        freed.set()
+        holder.join()
+    assert ([trio.pk for trio in done.closing], [trio.pk for trio in done.left]) == ([second.pk], [first.pk])
+    assert panic(by="operator").left == []
+    assert the(first).panic_wanted_at is not None
+
+
+def test_a_panic_with_nothing_open_holds_its_account_all_the_same(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("panic", "--account", "desk", "--yes")
+    assert "there is nothing to close. Nothing new is opened there until" in capsys.readouterr().out
+    with pytest.raises(TrioRefused, match="holds desk"):
+        desk.queued(desk.a_trio())

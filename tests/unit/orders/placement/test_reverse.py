@@ -15,6 +15,7 @@ from orders.domain.enums import Role
 from orders.domain.errors import IllegalTransition, MarketUnread, RuleBroken, TrioRefused
 from orders.exchange_data.clock import db_now
 from orders.models import Fill, Reversal, RiskLimit, TrioOrder
+from orders.reversal import reversals_drop
 from tests.builders import Desk, story, the, until
 
 SHORT = {"stop_loss": D("105000"), "take_profit": D("90000")}
@@ -175,8 +176,8 @@ def test_a_person_takes_it_back(desk: Desk, act: str) -> None:
 def test_a_panic_drops_what_would_follow(desk: Desk) -> None:
     trio = opened(desk)
     wish = reversed_by(trio)
-    assert services.reversals_drop(by="test", account_id=desk.account.pk) == [trio.pk]
-    assert services.reversals_drop(by="test") == []
+    assert reversals_drop(by="test", account_id=desk.account.pk) == [trio.pk]
+    assert reversals_drop(by="test") == []
     desk.carry_until(trio, "CLOSED")
     work(desk)
     wish.refresh_from_db()
