@@ -151,7 +151,9 @@ def test_a_level_reached_while_the_order_is_being_read_has_it_read_again(
     desk.simulator.fault(
         {"method": "GET", "path": "/fapi/v1/order"}, {"do": "delay", "ms": 400}, occurrence=1
     )
-    until(lambda: the(trio).wake_at is not None and the(trio).wake_at <= db_now(), why=lambda: story(trio))
+    called_for = trio.legs.get(role=Role.ENTRY).look_at
+    assert called_for is not None
+    until(lambda: called_for <= db_now())
     reading = threading.Thread(target=in_thread, args=(desk, trio))
     reading.start()
     until(lambda: trio.legs.get(role=Role.ENTRY).looking_since is not None, why=lambda: story(trio))

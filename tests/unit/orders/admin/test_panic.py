@@ -131,7 +131,7 @@ def test_the_command_holds_and_releases_one_account(desk: Desk, capsys: pytest.C
 
 def another(desk: Desk) -> TrioOrder:
     desk.simulator.set_price("ETHUSDT", "2000")
-    levels = {"stop_loss": Decimal(1900), "take_profit": Decimal(2200)}
+    levels: dict[str, Any] = {"stop_loss": Decimal(1900), "take_profit": Decimal(2200)}
     return desk.placed(desk.a_trio(symbol="ETHUSDT", quantity=Decimal("0.1"), **levels))
 
 
