@@ -27,22 +27,22 @@ def account_archive(account: ExchangeAccount) -> None:
     Its credentials stay, encrypted, so that it can be taken out again.
     """
     with transaction.atomic():
-        now = ExchangeAccount.objects.select_for_update().get(pk=account.pk)
+        locked = ExchangeAccount.objects.select_for_update().get(pk=account.pk)
         living = [str(row) for rows in _held for row in rows(account.pk)[:3]]
         if living:
             raise AccountInUse(
                 f"{account.name} is in use: {', '.join(living[:3])}. Close what is open on it, then archive it. Nothing was changed."
             )
-        if now.archived_at is None:
-            now.archived_at, now.is_active = timezone.now(), False
-            now.save(update_fields=["archived_at", "is_active", "updated_at"])
+        if locked.archived_at is None:
+            locked.archived_at, locked.is_active = timezone.now(), False
+            locked.save(update_fields=["archived_at", "is_active", "updated_at"])
     account.refresh_from_db()
 
 
 def account_unarchive(account: ExchangeAccount) -> None:
     """Take an account out again. It stays switched off until somebody switches it on."""
     with transaction.atomic():
-        now = ExchangeAccount.objects.select_for_update().get(pk=account.pk)
-        now.archived_at = None
-        now.save(update_fields=["archived_at", "updated_at"])
+        locked = ExchangeAccount.objects.select_for_update().get(pk=account.pk)
+        locked.archived_at = None
+        locked.save(update_fields=["archived_at", "updated_at"])
     account.refresh_from_db()

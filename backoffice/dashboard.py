@@ -16,7 +16,8 @@ from accounts.models import EgressLimits, ExchangeAccount
 from accounts.rate_budget import budget_of
 from backoffice import health
 from orders import desk, selectors
-from orders.domain.exposure import CENT, ratio_percent
+from orders.domain.exposure import ratio_percent
+from orders.domain.rounding import CENT
 from orders.equity import EquityCurve, equity_curves
 from orders.models import Symbol, TrioOrder
 from orders.placement.uncovered import uncovered_now

@@ -37,6 +37,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
     ``problems`` names each that does not, in a sentence; ``degraded`` says who bars an address of ours, and until when;
     ``unprotected`` names the trios that a person has left without a stop for a time, which is no trouble of ours;
+    ``uncovered`` names those whose position has no acknowledged stop now, whatever the cause: workers are at it;
     ``notices`` says which people cannot be told.
     """
     database = _database_problem()
@@ -71,6 +72,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
         {"trio": trio.pk, "message": unprotected_sentence(trio)}
         for trio in (left_unprotected() if report["database"] else ())
     ]
+    report["uncovered"] = uncovered() if report["database"] else []
     # Trading does not depend on it: it is said, and changes neither “ok” nor the status.
     report["notices"] = notice_problems() if report["database"] else []
     report["problems"] = problems
@@ -130,6 +132,15 @@ def left_unprotected() -> list[TrioOrder]:
     """Return the trios that a person has left unprotected for a time."""
     try:
         return list(TrioOrder.objects.filter(holds_slot=True, outside__has_key="unprotected").order_by("id"))
+    except DatabaseError:
+        return []
+
+
+def uncovered() -> list[int]:
+    """Return the trios whose position has no acknowledged stop at present, as far as is known."""
+    rows = TrioOrder.objects.filter(holds_slot=True, uncovered_known_at__isnull=False)
+    try:
+        return list(rows.order_by("id").values_list("id", flat=True))
     except DatabaseError:
         return []
 

@@ -28,7 +28,7 @@ from exchange.types import PositionMode
 from local_servers import manager
 from orders import services
 from orders.cli.wait import look
-from orders.domain.enums import ENDS, LegState, TrioState
+from orders.domain.enums import ENDS, TrioState
 from orders.domain.errors import IllegalTransition, MarketUnread, OrdersError
 from orders.domain.rounding import plain, to_grid
 from orders.exchange_data.clock import exchange_now_ms
@@ -36,6 +36,7 @@ from orders.exchange_data.symbol_sync import symbols_sync
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
 from orders.models import TrioEvent, TrioOrder, Watch
+from orders.placement.snapshot_loader import MAY_REST
 from orders.risk_gates import worker_alive
 
 Say = Callable[[str], None]
@@ -45,7 +46,6 @@ TICK_SECONDS = 0.04  # between two prices of the walk, at least
 END_SECONDS = 120.0  # a busy machine is no reason to give a story up
 PLACE_TRIES, PLACE_AGAIN_SECONDS = 3, 2.0  # by then no price from before is taken for one of now
 LEFTOVERS_SECONDS = 120.0
-LIVE = (LegState.SUBMITTED, LegState.ACCEPTED, LegState.PARTIALLY_FILLED, LegState.TRIGGERED)
 WORKER_LOG = "see .run/logs/runworker_0.log"
 
 
@@ -272,7 +272,7 @@ class DemoRunner:
         for placed in self.placed:
             slot = (placed.scenario.account, placed.scenario.symbol)
             trio, rests = look(placed.trio_id)
-            live = trio.legs.filter(state__in=LIVE).values_list("client_id", flat=True)
+            live = trio.legs.filter(state__in=MAY_REST).values_list("client_id", flat=True)
             size = abs(trio.slot.quantity) if trio.slot and not trio.is_over else Decimal(0)
             known = (size, frozenset(live)) == (
                 shown.positions.get(slot, Decimal(0)),

@@ -15,6 +15,10 @@ from typing import Any, Final, NewType
 from exchange.errors import ExchangeError
 
 ZERO: Final = Decimal(0)
+# How far behind the price the exchange's own trailing order may follow, in percent.
+CALLBACK_MIN: Final = Decimal("0.1")
+CALLBACK_STEP: Final = Decimal("0.1")
+CALLBACK_MAX: Final = Decimal(20)
 
 # A moment by the exchange's clock, and one by ours (the database's, or this machine's): milliseconds since the
 # epoch. The two differ, so only ``exchange.clock_offset`` and ``orders.exchange_data.clock`` turn ours

@@ -1,4 +1,4 @@
-"""The only code that decrypts a destination's URL: to send to it."""
+"""The only code that reads a destination's URL in clear, to send to it. The master key is rotated by ``accounts.credentials``."""
 
 from __future__ import annotations
 

@@ -51,9 +51,8 @@ from orders.placement.ingest import slot_take_in
 from orders.placement.snapshot_loader import conditionals_beside, watch_trouble
 from orders.specs import rules_of, spec_of
 from orders.story import note
-from orders.trio_lock import short_transaction
+from orders.trio_lock import PERSON_WAITS_SECONDS, short_transaction
 
-PERSON_WAITS_SECONDS: Final = 10
 CLOSE_CLASSES: Final = {
     OrderType.STOP: Role.STOP_LOSS,
     OrderType.STOP_MARKET: Role.STOP_LOSS,

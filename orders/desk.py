@@ -22,7 +22,6 @@ from accounts.models import ExchangeAccount, LeverageBrackets
 from exchange.types import ZERO, LeverageBracket, Side
 from orders.domain.enums import LegState, Role, TrioState, Verdict
 from orders.domain.exposure import (
-    CENT,
     Exposure,
     Holding,
     distance_percent,
@@ -33,7 +32,7 @@ from orders.domain.exposure import (
     running,
 )
 from orders.domain.live_result import Standing
-from orders.domain.rounding import plain
+from orders.domain.rounding import CENT, plain
 from orders.exchange_data.clock import from_ms, to_ms
 from orders.models import Outcome, Slot, Symbol, TrioOrder
 from orders.queueing.market import Funds

@@ -29,9 +29,8 @@ from orders.models import DriftChoices, TrioOrder
 from orders.models.drift import drift_policy
 from orders.selectors import entry_cost
 from orders.story import BY_POLICY, note, question_number, question_over, question_take_back
-from orders.trio_lock import short_transaction
+from orders.trio_lock import PERSON_WAITS_SECONDS, short_transaction
 
-PERSON_WAITS_SECONDS: Final = 10
 AGAIN_SECONDS: Final = 5.0
 UNPROTECTED_MINUTES_MAX: Final = 24 * 60
 # Ended trios that ask about a reversed position: of which it is gone, or has a trio of its own, or is to be adopted.

@@ -14,7 +14,7 @@ from exchange.types import PriceKind, Side
 from infrastructure.rows import fetch_all
 from orders.domain.chasing import ChaseTerms
 from orders.domain.enums import LegState, Role
-from orders.domain.rounding import plain
+from orders.domain.rounding import TINY, plain
 from orders.domain.trailing import FollowEnd, TrailTerms, TrailUnit
 from orders.models import BreakEvenTrigger, Chase, Trail, TrioOrder
 
@@ -22,7 +22,6 @@ TRAIL: Final = "trail"
 BREAK_EVEN: Final = "break_even"
 CHASE: Final = "chase"
 Kind: TypeAlias = Literal["trail", "break_even", "chase"]
-TINY: Final = Decimal("1E-16")  # the tick of a symbol that states none: what tables keep
 
 # A trail may be asked for while the entry rests: what the price did before there was a position is none of its business.
 TRAILS = """

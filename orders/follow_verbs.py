@@ -26,7 +26,7 @@ from orders.domain.level_moves import (
     standing_check,
     stands_alone,
 )
-from orders.domain.rounding import on_grid, plain, shown, to_grid
+from orders.domain.rounding import TINY, on_grid, plain, shown, to_grid
 from orders.domain.snapshot import ChangeEnd, ExchangeTrail, MoveEnd, TrioSnapshot
 from orders.domain.trailing import (
     FollowEnd,
@@ -41,7 +41,7 @@ from orders.domain.trailing import (
     trail_check,
 )
 from orders.exchange_data.true_range import atr_read
-from orders.follow_rows import BREAK_EVEN, CHASE, TINY, TRAIL, Kind
+from orders.follow_rows import BREAK_EVEN, CHASE, TRAIL, Kind
 from orders.models import (
     BreakEvenTrigger,
     Chase,
@@ -51,10 +51,9 @@ from orders.models import (
     TrioOrder,
 )
 from orders.placement.snapshot_loader import conditionals_beside
-from orders.queueing.queue import PERSON_WAITS_SECONDS
 from orders.selectors import entry_cost
 from orders.story import change_sentence, note
-from orders.trio_lock import short_transaction
+from orders.trio_lock import PERSON_WAITS_SECONDS, short_transaction
 from orders.wishes import (
     EntryTerms,
     break_even_known,
@@ -68,8 +67,8 @@ from orders.wishes import (
 
 _Follower = TypeVar("_Follower", Trail, BreakEvenTrigger, Chase)
 BY_CHASE = "chase"  # who wishes for the entry's next price
-# After a refusal the trail asks again, soon where only the price was in the way.
-ASK_AGAIN_SECONDS = {True: 1, False: 30}
+ASK_AGAIN_SECONDS = 30  # after a refusal
+PRICE_PASSED_SECONDS = 1  # … where only the price was in the way
 
 
 def trio_trail(
@@ -414,7 +413,7 @@ def _change_refused_lately(trio: TrioOrder, *, now: datetime) -> bool:
     last = trio.entry_changes.order_by("-id").first()
     if last is None or last.end not in (ChangeEnd.REFUSED, ChangeEnd.OVERDUE) or last.ended_at is None:
         return False
-    return now - last.ended_at < timedelta(seconds=ASK_AGAIN_SECONDS[False])
+    return now - last.ended_at < timedelta(seconds=ASK_AGAIN_SECONDS)
 
 
 def trail_step(
@@ -576,7 +575,7 @@ def _refused_lately(trio: TrioOrder, role: Role = Role.STOP_LOSS, *, now: dateti
     if last is None or last.end != MoveEnd.REFUSED or last.ended_at is None:
         return False
     passed = bool(last.refused_code) and refusal_of(last.refused_code) is Refusal.LEVEL_PASSED
-    return now - last.ended_at < timedelta(seconds=ASK_AGAIN_SECONDS[passed])
+    return now - last.ended_at < timedelta(seconds=PRICE_PASSED_SECONDS if passed else ASK_AGAIN_SECONDS)
 
 
 def _price_at_r(trio: TrioOrder, multiple: Decimal) -> Decimal:

@@ -29,10 +29,10 @@ from orders.models import Clock, Reversal, TrioOrder
 from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import rows_read
 from orders.queueing.market import marks_read
-from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, trios_queue
+from orders.queueing.queue import PLACE_BEFORE_SECONDS, trios_queue
 from orders.specs import rules_of, spec_of
 from orders.story import note
-from orders.trio_lock import short_transaction
+from orders.trio_lock import PERSON_WAITS_SECONDS, short_transaction
 
 # Open wishes of which something is to be done: their trio has ended, or their time is over, or they were taken back.
 DUE: Final = """

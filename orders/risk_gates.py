@@ -49,8 +49,8 @@ def new_risk_refusal(
         return "Live trading is switched off (ALLOW_LIVE=false): real money needs ALLOW_LIVE=true."
     if account.environment == Environment.LIVE and trio.protection == Protection.PRE_ARMED:
         return (
-            "PRE_ARMED is not proved for this live account yet: choose ON_FIRST_FILL, "
-            "which arms the legs the moment the entry fills."
+            "LIVE accounts do not take PRE_ARMED: choose ON_FIRST_FILL, which sends the legs the moment the entry "
+            "fills."
         )
     if account.restriction:
         return restriction_sentence(account)

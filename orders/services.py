@@ -69,13 +69,13 @@ from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import rows_read
 from orders.queueing.check import add_check, margin_needed, market_of, trio_check, trios_check
 from orders.queueing.market import Funds, Reading, funds_read, market_read, marks_read
-from orders.queueing.queue import PERSON_WAITS_SECONDS, PLACE_BEFORE_SECONDS, QueueResult, trios_queue
+from orders.queueing.queue import PLACE_BEFORE_SECONDS, QueueResult, trios_queue
 from orders.queueing.surroundings import surroundings
 from orders.reversal import reversal_sentence, trio_reverse
 from orders.selectors import unprotected_sentence
 from orders.specs import part_targets_of, part_targets_read, part_targets_text, rungs_of
 from orders.story import change_sentence, note, question_number, question_over, question_shown
-from orders.trio_lock import short_transaction
+from orders.trio_lock import PERSON_WAITS_SECONDS, short_transaction
 from orders.wishes import EntryTerms, break_even_of, change_recorded, change_row, move_recorded, seen_now
 
 __all__ = [  # what else callers of the verbs need; its rooms are below

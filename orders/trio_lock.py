@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from infrastructure import transactions
 
 ROW = "SELECT FROM orders_trioorder WHERE id = %s FOR UPDATE; "
+PERSON_WAITS_SECONDS: Final = 10  # for a row that somebody else has locked
 _T = TypeVar("_T")
 
 

@@ -12,10 +12,9 @@ from orders.domain.errors import IllegalTransition
 from orders.domain.level_moves import (
     break_even_level,
 )
-from orders.domain.rounding import plain
+from orders.domain.rounding import TINY, plain
 from orders.domain.snapshot import ChangeEnd, EntryChange, LegView, Move, MoveEnd, TrioSnapshot
 from orders.exchange_data.clock import to_ms
-from orders.follow_rows import TINY
 from orders.installation import install_row
 from orders.models import (
     Clock,

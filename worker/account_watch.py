@@ -150,13 +150,13 @@ class AccountWatch:
         return bool(self._sweep_failures)
 
     @property
-    def is_active(self) -> bool:
+    def has_living_trios(self) -> bool:
         return self._plan.symbols is None or bool(self._plan.symbols)
 
     @property
     def is_idle(self) -> bool:
         """Does nothing live here or end lately, and is nothing under way, so that another process may begin anew?"""
-        if not self.swept.is_set() or self.problem or self.is_active or self._wanted:
+        if not self.swept.is_set() or self.problem or self.has_living_trios or self._wanted:
             return False
         ended_lately = any(until > time.monotonic() for until in list(self._left.values()))
         return not ended_lately and not _under_way(self._sweeping) and not _under_way(self._settings_check)
@@ -424,18 +424,18 @@ class AccountWatch:
 
     def _regular_due(self, now: float) -> bool:
         if self.swept_before:
-            lately_active = self._left and not self.is_active
+            lately_active = self._left and not self.has_living_trios
             interval_ms = self._plan.interval_ms / (IDLE_TIMES if lately_active else 1)
             return now - self._swept_from >= EARLY * interval_ms / 1000
         # What lives is read at once. Otherwise everything is read as soon as the stream is connected.
-        return self.is_active or bool(self.problem) or now - self._started_at >= CONNECT_SECONDS
+        return self.has_living_trios or bool(self.problem) or now - self._started_at >= CONNECT_SECONDS
 
     def _extra_due(self, now: float) -> bool:
         return bool(self._wanted) and now >= max(self._extra_at, self._wanted_at)
 
     def _sweep(self) -> None:
         close_old_connections()
-        if self._blind and self.is_active:
+        if self._blind and self.has_living_trios:
             self._catch_up()
             return
         with spending(Priority.WATCH):
@@ -538,7 +538,7 @@ class AccountWatch:
         """Return how long to wait after a failure: as long as the exchange asks, or ever longer."""
         pause: float = min(RETRY_SECONDS_MAX, RETRY_SECONDS * 2.0 ** min(self._sweep_failures, 16))
         if asked := _wait_seconds(error):
-            spread = AT_ONCE_SECONDS if self.is_active else random.uniform(*AFTER_WAIT_SECONDS)
+            spread = AT_ONCE_SECONDS if self.has_living_trios else random.uniform(*AFTER_WAIT_SECONDS)
             pause = asked + spread
             self._hold_back(pause)
         self._sweep_failures += 1

@@ -35,12 +35,12 @@ BEAT = "UPDATE orders_heartbeat SET beat = clock_timestamp(), note = %s WHERE pr
 class WorkerLoop:
     """Heartbeat, watches and due trios, every 250 ms, until ``stopping`` is set.
 
-    ``only``: the one account to watch; due trios are advanced whatever their account. ``trades``: strategies are run
+    ``only``: the one account to watch; due trios are advanced whatever their account. ``full``: strategies are run
     and people are told, too, and the accounts are shared with others like it; one that will soon end does none of it.
     """
 
     def __init__(
-        self, *, service: OrderPlacementService | None = None, only: int | None = None, trades: bool = False
+        self, *, service: OrderPlacementService | None = None, only: int | None = None, full: bool = False
     ) -> None:
         statements_unlogged()
         connections_kept()
@@ -52,17 +52,17 @@ class WorkerLoop:
             tell=self.advance_pool.tell,
             holder=self.process,
             only_account=only,
-            shares=trades,
+            shares=full,
         )
         self.anchor_timer = AnchorTimer()
         self.signal_poll = SignalPoll()
         self.reversal_poll = ReversalPoll()
         self.reversed_poll = ReversedPoll()
         self.bulk_poll = BulkPoll()
-        self.strategy_loop = StrategyLoop(holder=self.process) if trades else None
-        self.notice_poll = NoticePoll() if trades else None
+        self.strategy_loop = StrategyLoop(holder=self.process) if full else None
+        self.notice_poll = NoticePoll() if full else None
         prepare()  # importing the exchange library takes most of a second, and no position must wait for that
-        self._shares = trades
+        self._shares = full
         self._started_at = db_now()
 
     def once(self) -> int:

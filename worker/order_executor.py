@@ -21,7 +21,7 @@ from exchange.types import ZERO, OrderType, Side, TimeInForce
 from orders import services
 from orders.domain.enums import ENDS, TrioState
 from orders.domain.errors import LimitBroken, OrdersError, RuleBroken, SlotTaken
-from orders.domain.rounding import plain
+from orders.domain.rounding import CENT, plain
 from orders.exchange_data.clock import exchange_now_ms
 from orders.models import TrioOrder
 from orders.placement.service import OrderPlacementService
@@ -35,7 +35,6 @@ from signals.services import drafts_claim
 
 logger = logging.getLogger(__name__)
 
-CENT = Decimal("0.01")
 SET_MAX = 50  # queued at once, then placed
 NO_POSITION = ENDS - {TrioState.CLOSED}
 

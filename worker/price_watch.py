@@ -52,7 +52,7 @@ STORE_MARKS = """
     WHERE slot.symbol = tick.symbol AND slot.account_id = ANY (%(accounts)s)
       AND (slot.mark_as_of < tick.time OR slot.mark_as_of > tick.time + %(step_ms)s)
 """
-LIVE = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED)
+NOT_TRIGGERED = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED)
 # A look-up that has left already does not see what happens now.
 NOT_CALLED_FOR = Q(look_at=None) | Q(looking_since__gte=F("look_at"))
 
@@ -264,7 +264,7 @@ def schedule_read(leg_id: int, trio_id: int, *, in_ms: int) -> bool:
 
 def _schedule_read(leg_id: int, trio_id: int, in_ms: int, now: datetime) -> bool:
     due = now + timedelta(milliseconds=in_ms)
-    if not Leg.objects.filter(NOT_CALLED_FOR, pk=leg_id, state__in=LIVE).update(look_at=due):
+    if not Leg.objects.filter(NOT_CALLED_FOR, pk=leg_id, state__in=NOT_TRIGGERED).update(look_at=due):
         return False
     sooner = Q(wake_at=None) | Q(wake_at__gt=due)
     TrioOrder.objects.filter(sooner, pk=trio_id).update(wake_at=due)

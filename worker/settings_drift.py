@@ -1,7 +1,8 @@
 """What changes on the exchange without an event: settings of the account, symbols that stop trading.
 
-Nothing new is opened where something changed, open trios keep their orders, and each trio concerned asks a
-person, once for each change.
+Open trios keep their orders, and each trio concerned asks a person, once for each change. Nothing new is opened where the
+position mode changed, a symbol stopped trading, or its leverage or margin type is not the one that is wanted; multi-assets
+mode forbids nothing.
 """
 
 from __future__ import annotations

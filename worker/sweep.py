@@ -37,12 +37,12 @@ from orders.exchange_data.clock import clock_renew, db_now, exchange_now_ms
 from orders.models import Leg, Watch
 from orders.placement.ingest import book_fill, flat_view, order_seen, record_position
 from orders.placement.news import unknown_orders
+from orders.selectors import RESTING_NOW
 from orders.story import wake
 from orders.trio_lock import locked, short_transaction
 
 logger = logging.getLogger(__name__)
 
-LIVE = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED, LegState.TRIGGERED)
 ENDED = (LegState.FILLED, LegState.CANCELLED, LegState.EXPIRED, LegState.REJECTED)
 LIST_LAG_MS = 2000  # for so long a list may miss a new order, or show one that has ended
 TRADES_MARGIN_MS = 60_000  # trades are asked for from so long before the order was accepted
@@ -124,8 +124,8 @@ def sweep(account: ExchangeAccount, symbols: Collection[str] | None = None) -> S
     strangers = _by_slot(account, strange)
     shown = {(view.symbol, view.position_side): view for view in positions}
     held = {key for key, view in shown.items() if view.quantity}
-    need_check = _needs_check(account, symbols, occupied=held | set(strangers), at=at)
-    need_check -= _still_held(account, symbols, [shown[key] for key in held - set(strangers)], at=at)
+    need_check = _note_flat_slots(account, symbols, occupied=held | set(strangers), at=at)
+    need_check -= _note_held_slots(account, symbols, [shown[key] for key in held - set(strangers)], at=at)
     for symbol, side in need_check:
         view = shown.get((symbol, side)) or flat_view(symbol, side)
         found = strangers.get((symbol, side), []) if symbols is None or symbol in symbols else None
@@ -182,12 +182,12 @@ def _open_orders(
 # --- positions --------------------------------------------------------------------------------
 
 
-def _needs_check(
+def _note_flat_slots(
     account: ExchangeAccount, symbols: Collection[str] | None, *, occupied: set[SlotKey], at: int
 ) -> set[SlotKey]:
-    """Return the slots that must be checked one by one: something is or was there, or a trio waits for it.
+    """Record of the slots that are flat as before that they are, in one statement; return the others.
 
-    The others, most of an account's slots, are flat as before. One statement records that for all of them;
+    These must be checked one by one: something is or was there, or a trio waits for it. They are few of an account's slots;
     whether strangers are there is only dated where orders were listed (``symbols``).
     """
     with connection.cursor() as cursor:
@@ -202,7 +202,7 @@ def _needs_check(
     return occupied | {key for key, slot_id in slots.items() if slot_id not in recorded}
 
 
-def _still_held(
+def _note_held_slots(
     account: ExchangeAccount, symbols: Collection[str] | None, views: Sequence[PositionView], *, at: int
 ) -> set[SlotKey]:
     """Record that these positions are as they were, in one statement; return the slots of which that is true."""
@@ -292,7 +292,7 @@ def _missing_orders(
     orders = list(orders)
     listed = {order.client_id for order in orders}
     born = {(order.symbol, order.order_id) for order in orders if not order.conditional}
-    legs = Leg.objects.filter(trio__account=account, state__in=LIVE, look_at=None)
+    legs = Leg.objects.filter(trio__account=account, state__in=RESTING_NOW, look_at=None)
     if symbols is not None:
         legs = legs.filter(trio__symbol__symbol__in=symbols)
     columns = ("pk", "trio_id", "client_id", "order_id", "seen_ts", "trio__symbol__symbol")
@@ -302,7 +302,7 @@ def _missing_orders(
         if client_id in listed or (seen_ts or 0) > at - LIST_LAG_MS:
             continue
         with short_transaction(trio_id=trio_id) as now:
-            due = Leg.objects.filter(pk=leg_id, state__in=LIVE, look_at=None).update(look_at=now)
+            due = Leg.objects.filter(pk=leg_id, state__in=RESTING_NOW, look_at=None).update(look_at=now)
             if due:
                 wake(trio_id, now)
         if due:

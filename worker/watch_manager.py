@@ -146,7 +146,7 @@ class WatchManager:
         self._take_free(standing)
         self._share_out(standing)
         # Where most lives goes first: after a start or a wait there may not be weight for all at once.
-        for watch in sorted(self._held.values(), key=lambda watch: not watch.is_active):
+        for watch in sorted(self._held.values(), key=lambda watch: not watch.has_living_trios):
             watch.sweep_when_due()
             watch.check_settings_when_due()
             watch.read_income_when_due()

@@ -1,6 +1,6 @@
 """Binance USDⓈ-M Futures behind our port, through Binance's own library.
 
-How a request travels is ``wire``'s, what an answer means ``errors``' and ``mapping``'s. Nothing here
+How a request travels is ``http``'s, what an answer means ``errors``' and ``mapping``'s. Nothing here
 stamps the time or sends twice.
 """
 

@@ -11,14 +11,23 @@ from decimal import Decimal
 from typing import Final
 
 from exchange.binance.reserved_ids import RESERVED
-from exchange.types import NewOrder, OrderRef, OrderType, PositionSide, Side, Stamp, WireRequest
+from exchange.types import (
+    CALLBACK_MAX,
+    CALLBACK_MIN,
+    NewOrder,
+    OrderRef,
+    OrderType,
+    PositionSide,
+    Side,
+    Stamp,
+    WireRequest,
+)
 
 ORDER: Final = "/fapi/v1/order"
 ORDER_TEST: Final = "/fapi/v1/order/test"
 ALGO_ORDER: Final = "/fapi/v1/algoOrder"
 
 RECV_WINDOW_MAX: Final = 60_000
-CALLBACK_MIN, CALLBACK_MAX = Decimal("0.1"), Decimal(20)
 CLIENT_ID: Final = re.compile(r"[\.A-Z\:/a-z0-9_-]{1,36}")
 
 _SENDABLE: Final = frozenset(

@@ -99,7 +99,7 @@ FORMS: Final[Mapping[Kind, Form]] = {
     Kind.UNCOVERED: Form("A position is not protected", Severity.URGENT, Mode.AT_ONCE, lambda f: (
         f"{_trio(f)}: its position has had no acknowledged stop since {f['since']} UTC. A worker is at it."
     )),
-    Kind.TRIO_FORCED: Form("A position was closed by somebody else", Severity.URGENT, Mode.AT_ONCE, _closed),
+    Kind.TRIO_FORCED: Form("A position was closed unexpectedly", Severity.URGENT, Mode.AT_ONCE, _closed),
     Kind.ACCOUNT_UNWATCHED: Form("An account cannot be watched", Severity.URGENT, Mode.AT_ONCE, lambda f: (
         f"“{f['account']}” cannot be watched since {f['since']} UTC: {f['text'] or 'no reason is known'}"
     )),

@@ -19,8 +19,8 @@ from accounts.models import ExchangeAccount
 from exchange.types import Side
 from orders.admin.spreadsheet import csv_answer, xlsx_answer
 from orders.domain.csv_cells import Cell, Figure
-from orders.domain.exposure import CENT, running
-from orders.domain.rounding import plain
+from orders.domain.exposure import running
+from orders.domain.rounding import CENT, plain
 from orders.domain.statistics import Statistics, Trade, grouped, statistics_of
 from orders.models import TrioOrder
 from orders.remarks import tags_known, tags_of

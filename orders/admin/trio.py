@@ -216,10 +216,10 @@ class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Bas
             obj.source, obj.created_by = "admin", request.user  # type: ignore[assignment]
             self.save_once(request, obj)
             return
-        now = TrioOrder.objects.select_for_update().get(pk=obj.pk)
-        if now.trio_state is not TrioState.DRAFT:
+        locked = TrioOrder.objects.select_for_update().get(pk=obj.pk)
+        if locked.trio_state is not TrioState.DRAFT:
             raise NotADraft(
-                f"{now} is {now.state} now: it was placed or withdrawn while its form was open. "
+                f"{locked} is {locked.state} now: it was placed or withdrawn while its form was open. "
                 "Nothing was saved."
             )
         obj.save(update_fields=[*TrioOrder.SPEC_FIELDS, "updated_at"])

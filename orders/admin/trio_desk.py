@@ -12,9 +12,8 @@ from exchange.types import ZERO, ExchangeMs, Kline, Side
 from orders.desk import OpenTrio, open_trios
 from orders.domain.chart_span import span_of
 from orders.domain.enums import LegState, Role, TrioState
-from orders.domain.exposure import CENT
 from orders.domain.next_step import NextStep, next_step_of
-from orders.domain.rounding import plain, shown
+from orders.domain.rounding import CENT, plain, shown
 from orders.domain.statistics import stop_slippage
 from orders.exchange_data.clock import db_now, to_exchange_ms, to_ms
 from orders.models import Clock, Fill, Leg, LevelMove, Request, Symbol, TrioOrder

@@ -21,8 +21,7 @@ from orders import selectors
 from orders.desk import OpenTrio, open_trios
 from orders.domain.csv_cells import Cell, TimeHeading, figure
 from orders.domain.enums import Cause, TrioState
-from orders.domain.exposure import CENT
-from orders.domain.rounding import plain
+from orders.domain.rounding import CENT, plain
 from orders.domain.tags import tags_text
 from orders.exchange_data.clock import from_ms, to_ms
 from orders.models import Fill, IncomeShare, Leg, Slot, Symbol, TrioNote, TrioOrder, TrioTag

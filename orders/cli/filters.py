@@ -48,7 +48,7 @@ def _add_common(parser: ArgumentParser) -> None:
     parser.add_argument("--symbol", metavar="SYMBOL", help="only this symbol, such as BTCUSDT")
     parser.add_argument("--side", metavar="SIDE", help="BUY (or LONG), SELL (or SHORT)")
     parser.add_argument(
-        "--source", metavar="SOURCE", help="as trios name it: admin, hook:NAME, strategy:NAME, file:NAME"
+        "--source", metavar="SOURCE", help="as trios name it: admin, hook:NAME, strategy:NAME, file:csv"
     )
 
 

@@ -11,9 +11,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 from exchange.types import ZERO, LeverageBracket
+from orders.domain.rounding import CENT
 
 HUNDRED: Final = Decimal(100)
-CENT: Final = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,10 @@ from decimal import Decimal
 from typing import Final
 
 from exchange.types import ZERO, OrderType, Side
-from orders.domain.rounding import plain
+from orders.domain.rounding import CENT, plain
 
 AUTOMATIC: Final = frozenset({"strategy", "hook", "file"})  # what stands before the colon of a trio's source
 HUNDRED: Final = Decimal(100)
-CENT: Final = Decimal("0.01")
 
 
 def is_automatic(source: str) -> bool:

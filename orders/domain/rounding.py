@@ -64,6 +64,7 @@ def plain(value: Decimal | None) -> str:
 
 GLANCE: Final = Context(prec=4, rounding=ROUND_HALF_EVEN)
 CENT: Final = Decimal("0.01")
+TINY: Final = Decimal("1E-16")  # the tick or step of a symbol that states none: what tables keep
 
 
 def money(value: Decimal) -> str:

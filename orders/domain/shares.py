@@ -13,11 +13,10 @@ from typing import Final
 from exchange.types import ZERO, OrderType, PositionMode, Side
 from orders.domain.errors import RuleBroken
 from orders.domain.fitting import Lot, lot_of
-from orders.domain.rounding import on_grid, plain, quantity_down, quantity_up
+from orders.domain.rounding import TINY, on_grid, plain, quantity_down, quantity_up
 from orders.domain.snapshot import PartTarget, Rules, Spec
 
 WHOLE: Final = Decimal(100)
-TINY: Final = Decimal("1E-16")
 PARTS_MAX: Final = 4  # beside the take-profit: five targets
 
 

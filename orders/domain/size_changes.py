@@ -11,8 +11,8 @@ from orders.domain.decision.drifts import left_unprotected
 from orders.domain.enums import TrioState as S
 from orders.domain.errors import IllegalTransition, RuleBroken
 from orders.domain.fitting import lot_of
-from orders.domain.rounding import plain, quantity_up, to_grid
-from orders.domain.shares import TINY, WHOLE, notional_judged
+from orders.domain.rounding import TINY, plain, quantity_up, to_grid
+from orders.domain.shares import WHOLE, notional_judged
 from orders.domain.snapshot import TrioSnapshot
 
 NOT_YET: Final = frozenset({S.DRAFT, S.QUEUED, S.PLACING, S.WORKING, S.WITHDRAWING})

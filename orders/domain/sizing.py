@@ -14,10 +14,9 @@ from decimal import Decimal
 from typing import Final
 
 from exchange.types import ZERO, Side
-from orders.domain.rounding import plain, quantity_down, quantity_up, trigger_to_tick
+from orders.domain.rounding import CENT, plain, quantity_down, quantity_up, trigger_to_tick
 from orders.domain.validation import TAKER_FEE
 
-CENT: Final = Decimal("0.01")
 HUNDRED: Final = Decimal(100)
 CAPPED_TO: Final = Decimal("0.98")  # of the free margin: a market order is judged a little above the mark
 

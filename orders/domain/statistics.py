@@ -12,9 +12,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, TypeVar
 
 from exchange.types import ZERO, Side
+from orders.domain.rounding import CENT
 from orders.domain.validation import TAKER_FEE
 
-CENT: Final = Decimal("0.01")
 FINE: Final = Decimal("0.0001")
 Key = TypeVar("Key", date, str, int)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
 
-from exchange.types import ZERO, PriceKind, Side
+from exchange.types import CALLBACK_MAX, CALLBACK_MIN, CALLBACK_STEP, ZERO, PriceKind, Side
 from orders.domain.decision.parts import executed_targets
 from orders.domain.enums import Role
 from orders.domain.errors import RuleBroken
@@ -21,7 +21,6 @@ from orders.domain.rounding import on_grid, plain, to_grid
 from orders.domain.snapshot import TrioSnapshot
 
 PERCENT_GRID: Final = Decimal("0.0001")
-RATE_STEP, RATE_MAX = Decimal("0.1"), Decimal(20)  # of the exchange's own trailing order, in percent
 
 
 class TrailUnit(enum.StrEnum):
@@ -200,12 +199,12 @@ def trail_check(trio: TrioSnapshot, trail: TrailTerms, *, break_even: Decimal | 
 def _rate_check(trail: TrailTerms) -> None:
     """What the exchange's own order takes: a percentage from 0.1 to 20, in tenths."""
     rate = trail.distance
-    near = min(RATE_MAX, max(RATE_STEP, to_grid(rate, RATE_STEP, ROUND_CEILING)))
+    near = min(CALLBACK_MAX, max(CALLBACK_MIN, to_grid(rate, CALLBACK_STEP, ROUND_CEILING)))
     if near != rate:
         raise RuleBroken(
             "percent",
-            f"The exchange's own trailing order takes {plain(RATE_STEP)} to {plain(RATE_MAX)} %, in steps of "
-            f"{plain(RATE_STEP)} %: {plain(near)} % is the nearest valid distance.",
+            f"The exchange's own trailing order takes {plain(CALLBACK_MIN)} to {plain(CALLBACK_MAX)} %, in steps of "
+            f"{plain(CALLBACK_STEP)} %: {plain(near)} % is the nearest valid distance.",
         )
 
 

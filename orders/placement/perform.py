@@ -18,7 +18,7 @@ from exchange.refusals import Refusal
 from exchange.types import ExchangeMs, OrderRef, OrderView, PositionView, Stamp, WireRequest
 from orders.domain.enums import RequestKind, Verdict
 
-OFF_THE_RULES = (Refusal.BAD_STEP, Refusal.TOO_SMALL, Refusal.TOO_LARGE, Refusal.PRICE_OUT_OF_RANGE)
+ORDER_OFF_THE_RULES = (Refusal.BAD_STEP, Refusal.TOO_SMALL, Refusal.TOO_LARGE, Refusal.PRICE_OUT_OF_RANGE)
 logger = logging.getLogger(__name__)
 
 
@@ -87,7 +87,7 @@ class Answer:
     @property
     def rules_refused(self) -> bool:
         """Was an order off the symbol's rules, so that they may have changed since they were read?"""
-        return self.error is not None and self.error.refusal in OFF_THE_RULES
+        return self.error is not None and self.error.refusal in ORDER_OFF_THE_RULES
 
     @property
     def verdict(self) -> Verdict:

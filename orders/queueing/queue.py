@@ -37,10 +37,9 @@ from orders.queueing.check import (
 from orders.queueing.market import Funds, Prices, Reading, readings
 from orders.queueing.surroundings import Surroundings, surroundings
 from orders.specs import FILTERS
-from orders.trio_lock import short_transaction
+from orders.trio_lock import PERSON_WAITS_SECONDS, short_transaction
 
 PLACE_BEFORE_SECONDS = 60
-PERSON_WAITS_SECONDS = 10  # for a row that somebody else has locked
 SET_WAITS_SECONDS = 1  # then each of the set waits for itself
 IN_A_JOB = 8  # of a set: a job costs more than placing one of its trios does
 JOB_HEAD_START_MS = 500

@@ -17,7 +17,7 @@ from infrastructure.admin_pages import DialogActions, ReadOnly, dialog, redirect
 from orders.admin import columns
 from orders.admin.read_only import ReadOnlyAdmin
 from orders.domain.enums import OPENING, TrioState
-from orders.domain.rounding import plain, signed
+from orders.domain.rounding import CENT, plain, signed
 from orders.models import Leg
 from orders.selectors import net_pnl
 from signals.admin.ticket_form import TicketForm
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 else:
     InlineBase = unfold.admin.TabularInline
 
-CENT = Decimal("0.01")
 UNITS = {
     SizeKind.QUANTITY: "quantity {}",
     SizeKind.NOTIONAL: "worth {}",

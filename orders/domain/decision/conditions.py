@@ -16,7 +16,7 @@ from orders.domain.fitting import lot_of, split
 from orders.domain.rounding import plain
 from orders.domain.snapshot import LegView, TrioSnapshot
 
-OFF_THE_RULES: Final = (Refusal.BAD_STEP, Refusal.PRICE_OUT_OF_RANGE)
+LEVEL_OFF_THE_RULES: Final = (Refusal.BAD_STEP, Refusal.PRICE_OUT_OF_RANGE)
 SHORT_LIFE_MS: Final = 5000
 VAIN_PAUSE_MS: Final = 200
 VAIN_PAUSE_MAX_MS: Final = {Role.STOP_LOSS: 1000, Role.TAKE_PROFIT: 5000}
@@ -155,16 +155,11 @@ def _position_seen_after(trio: TrioSnapshot, leg: LegView) -> bool:
     return trio.slot.quantity > 0 and trio.slot.as_of > (leg.ended_ts or leg.submitted_ts)
 
 
-def level_of(trio: TrioSnapshot, role: Role) -> Decimal | None:
-    """Return the level of a stop or target, on today's tick."""
-    return trio.level(role)
-
-
 def refused_by_old_rules(trio: TrioSnapshot, leg: LegView) -> bool:
     """Was this leg refused at a level that today's tick would not send any more? That says nothing about the next one."""
-    if leg.state is not LegState.REJECTED or leg.acknowledged or leg.refusal not in OFF_THE_RULES:
+    if leg.state is not LegState.REJECTED or leg.acknowledged or leg.refusal not in LEVEL_OFF_THE_RULES:
         return False
-    return leg.trigger_price is not None and leg.trigger_price != level_of(trio, leg.role)
+    return leg.trigger_price is not None and leg.trigger_price != trio.level(leg.role)
 
 
 def is_dust(trio: TrioSnapshot) -> bool:

@@ -117,7 +117,7 @@ def _refused(trio: TrioSnapshot, change: EntryChange) -> EndedChange | None:
     if asked is not None and asked.status is RequestStatus.REFUSED:
         return EndedChange(change, ChangeEnd.REFUSED, asked.text, asked.code)
     stop = _stop_sent(trio, change)
-    if stop is None or not stop.state.is_final or _other_form_is_left(stop):
+    if stop is None or not stop.state.is_final or _refused_for_its_form_or_while_flat(stop):
         return None
     said = f": {stop.refused_text.rstrip('.')}" if stop.refused_text else ""
     reason = f"The stop-loss for {plain(change.quantity)}, which has to rest before that, was {stop.state.lower()}{said}."
@@ -224,8 +224,8 @@ def _stop_sent(trio: TrioSnapshot, change: EntryChange) -> LegView | None:
     return sent[-1] if sent else None
 
 
-def _other_form_is_left(stop: LegView) -> bool:
-    """Was the whole-position order refused for what it is, so that one for the quantity may be taken?"""
+def _refused_for_its_form_or_while_flat(stop: LegView) -> bool:
+    """Was the whole-position order refused for what it is, or because nothing is there yet? One for the quantity may be taken."""
     refused = stop.state is LegState.REJECTED and not stop.acknowledged
     return refused and stop.form is Form.CLOSE_POSITION and stop.refusal is not Refusal.LEVEL_PASSED
 

@@ -77,7 +77,7 @@ def _ended(trio: TrioSnapshot, move: Move) -> EndedMove | None:
         )  # nothing of it is on the exchange: it goes out there when the entry fills
     if trio.state is not S.OPEN and trio.state not in WAITS:
         return EndedMove(move, MoveEnd.DROPPED)
-    if order is None or not order.state.is_final or _other_form_is_left(order):
+    if order is None or not order.state.is_final or _refused_for_its_form(order):
         return None
     if _mark_awaited_ms(trio, order) or flat_is_asked(trio, order):
         return None
@@ -100,8 +100,8 @@ def _mark_awaited_ms(trio: TrioSnapshot, order: LegView) -> int:
     return max(0, refused_ts + MARK_AWAITED_MS - trio.now_ts)
 
 
-def _other_form_is_left(order: LegView) -> bool:
-    """Was the whole-position order refused for what it is, so that one for the quantity may be taken?"""
+def _refused_for_its_form(order: LegView) -> bool:
+    """Was the whole-position order refused for what it is, not for the price or because nothing is there? One for the quantity may be taken."""
     says_nothing = order.refusal in (Refusal.LEVEL_PASSED, Refusal.NOT_WHILE_FLAT)  # of this form
     refused = order.state is LegState.REJECTED and not says_nothing
     return refused and order.form is Form.CLOSE_POSITION and not order.acknowledged

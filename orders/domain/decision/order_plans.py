@@ -9,7 +9,6 @@ from typing import Final
 from exchange.refusals import Refusal
 from exchange.types import NewOrder, OrderType, PositionMode, Side, TimeInForce
 from orders.domain import client_ids
-from orders.domain.decision.conditions import level_of
 from orders.domain.decision.lookups import must_wait
 from orders.domain.decision.steps import Plan
 from orders.domain.enums import Form, LegState, Role
@@ -191,7 +190,7 @@ def leg_plan(
         type=kind,
         position_side=spec.position_side,
         quantity=None if closing else first_of(quantity, lot_of(trio.rules, kind)),
-        trigger_price=level_of(trio, role) if move is None else move.level,
+        trigger_price=trio.level(role) if move is None else move.level,
         working_type=STOP_WORKING_TYPE if stop else TARGET_WORKING_TYPE,
         price_protect=False,
         reduce_only=not closing and spec.mode is PositionMode.ONE_WAY,

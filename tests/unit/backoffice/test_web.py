@@ -59,6 +59,7 @@ def test_all_is_well_when_a_worker_lives(client: Client) -> None:
         "problems": [],
         "degraded": [],
         "unprotected": [],
+        "uncovered": [],
         "notices": [],
     }
 

@@ -22,6 +22,23 @@ def test_every_file_that_the_page_names_is_there() -> None:
     assert [name for name in named() if not (CHECKOUT / name).exists()] == []
 
 
+def said_to_be_in() -> list[tuple[str, str]]:
+    """Return the names that the page says are in a file, each with the file."""
+    name, file = r"`[A-Za-z_]\w*`", r"`([a-z_]+(?:/[a-z_]+)+\.py)`"
+    places = re.findall(rf"({name}(?:(?:, | and ){name})*) (?:in|of) {file}", PAGE.read_text())
+    found = [(each, path) for names, path in places for each in re.findall(r"`(\w+)`", names)]
+    assert len(found) > 10, "the page says of next to nothing where it is: the test has gone blind"
+    return found
+
+
+def test_every_name_that_the_page_says_is_in_a_file_is_made_there() -> None:
+    def is_made(name: str, path: str) -> bool:
+        made = rf"^\s*(?:(?:def|class) {name}\b|{name}(?:: | = ))"
+        return bool(re.search(made, (CHECKOUT / path).read_text(), re.MULTILINE))
+
+    assert [(name, path) for name, path in said_to_be_in() if not is_made(name, path)] == []
+
+
 def test_every_room_has_a_line() -> None:
     rooms = {path.parent.name for path in CHECKOUT.glob("*/__init__.py")} - NO_ROOMS
     inside = {f"orders/{path.parent.name}" for path in CHECKOUT.glob("orders/*/__init__.py")} - {

@@ -60,7 +60,7 @@ def services_net(trio: TrioOrder) -> str:
 
 
 @pytest.mark.parametrize("result", ["LIQUIDATED", "DRIFT"])
-def test_a_position_that_somebody_else_closes_matters(desk: Desk, told: Person, result: str) -> None:
+def test_a_position_that_is_closed_unexpectedly_matters(desk: Desk, told: Person, result: str) -> None:
     trio = desk.placed(desk.a_trio())
     TrioOrder.objects.filter(pk=trio.pk).update(
         state="CLOSED", result=result, ended_at=db_now(), holds_slot=False
@@ -70,6 +70,7 @@ def test_a_position_that_somebody_else_closes_matters(desk: Desk, told: Person, 
 
     (notice,) = told.notices
     assert (notice.kind, notice.severity) == ("TRIO_FORCED", "URGENT")
+    assert notice.get_kind_display() == "A position was closed unexpectedly"
 
 
 def test_a_trio_that_is_not_placed_is_told_and_one_that_a_person_withdraws_is_not(

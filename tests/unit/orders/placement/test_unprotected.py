@@ -62,6 +62,11 @@ def ends_in(trio: TrioOrder, ms: int) -> None:
     TrioOrder.objects.filter(pk=trio.pk).update(outside={**trio.outside, "unprotected": said}, wake_at=now)
 
 
+def health(client: Client) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(client.get("/healthz").content)
+    return found
+
+
 @pytest.mark.parametrize("protection", ["ON_FIRST_FILL", "PRE_ARMED"])
 def test_a_stop_that_is_cancelled_is_not_placed_again_until_the_time_is_over(
     any_desk: Desk, protection: str
@@ -163,7 +168,8 @@ def test_it_is_shown_as_unprotected_all_the_while(desk: Desk, client: Client) ->
     trio = opened(desk)
     page = reverse("admin:orders_trioorder_change", args=[trio.pk])
     assert trio_document(trio)["unprotected"] is None
-    assert json.loads(client.get("/healthz").content)["unprotected"] == []
+    assert health(client)["unprotected"] == []
+    assert health(client)["uncovered"] == []
 
     # From the moment it is chosen, its stop resting
     left(trio)
@@ -172,6 +178,7 @@ def test_it_is_shown_as_unprotected_all_the_while(desk: Desk, client: Client) ->
     assert document["by"] == "olga"
     assert "its stop-loss still rests" in trio_sentence(trio)
     assert "Left unprotected until" in operator.get(page).content.decode()
+    assert health(client)["uncovered"] == []
 
     # And with its stop gone, on its page, in the list, on the first page, for machines and scripts
     naked_page = the(trio)
@@ -180,10 +187,29 @@ def test_it_is_shown_as_unprotected_all_the_while(desk: Desk, client: Client) ->
     carried(desk, trio, lambda: not stops(trio))
     for address in (page, reverse("admin:orders_trioorder_changelist"), reverse("admin:index")):
         assert "it has NO stop-loss" in operator.get(address).content.decode(), address
-    (row,) = json.loads(client.get("/healthz").content)["unprotected"]
+    (row,) = health(client)["unprotected"]
     assert row["trio"] == trio.pk
     assert "by olga: it has NO stop-loss" in row["message"]
+    assert health(client)["uncovered"] == [trio.pk]
     assert "it has NO stop-loss" in trio_sentence(the(trio))
+
+
+def test_health_names_a_position_without_a_stop_whatever_the_cause(desk: Desk, client: Client) -> None:
+    # Given a trio whose stop expires, while the exchange is too busy to take another one
+    trio = opened(desk)
+    (stop,) = stops(trio)
+    desk.simulator.fault({"method": "POST", "type": "STOP_MARKET"}, {"do": "refuse", "code": -1008}, [1, 2])
+    desk.simulator.expire(stop.client_id)
+
+    # Then its position is uncovered, though no person left it so
+    carried(desk, trio, lambda: health(client)["uncovered"] == [trio.pk])
+    assert health(client)["unprotected"] == []
+    assert not stops(trio)
+
+    # And once a stop is acknowledged it is not named any more
+    carried(desk, trio, lambda: stops(trio))
+    carried(desk, trio, lambda: health(client)["uncovered"] == [])
+    assert the(trio).state == "OPEN", story(trio)
 
 
 def test_only_a_person_who_types_it_for_at_most_a_day_leaves_it_unprotected(desk: Desk) -> None:
