@@ -834,3 +834,43 @@ def exits(desk: Desk) -> list[Any]:
     """Return the orders to sell ADAUSDT at market that were asked for, as they were sent."""
     sent = [entry.params for entry in desk.requests(path="/fapi/v1/order")]
     return [order for order in sent if (order.get("side"), order.get("symbol")) == ("SELL", "ADAUSDT")]
+
+
+def test_in_hedge_mode_a_reversal_that_is_let_go_closes_the_other_side_and_an_entry_does_not(
+    hedge_desk: Desk,
+) -> None:
+    sender = a_sender(hedge_desk, policy="REVERSE")
+    short = opened(hedge_desk, sender, OPEN_SHORT)
+
+    # An entry has a slot of its own there: nothing is in its way
+    entered, left = recorded(sender, {**BUY, "id": "enter"}), recorded(sender, CLOSE_LONG)
+    signals_execute([entered, left])
+    assert (outcome(entered)[1], the(short).close_wanted_at) == ("SUPERSEDED", None)
+
+    turned, left = recorded(sender, TURN_LONG), recorded(sender, {**CLOSE_LONG, "id": "again"})
+    signals_execute([turned, left])
+    assert outcome(turned)[1] == "SUPERSEDED"
+    hedge_desk.carry_until(short, "CLOSED")
+    assert TrioOrder.objects.count() == 1
+
+
+def test_a_reversal_that_waits_for_its_close_is_let_go_and_its_close_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a short whose close for a reversal is wished and not begun
+    sender = a_sender(desk, policy="REVERSE")
+    short = opened(desk, sender, OPEN_SHORT)
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.signal_execution.service", lost)
+        turned = sender.sends(TURN_LONG)
+    assert turned.outcome == "PENDING"
+
+    # When its source closes what it would have entered
+    left = sender.sends(CLOSE_LONG)
+
+    # Then the close that was wished once goes on, and nothing enters
+    assert (outcome(turned.signal_id)[1], left.refusal) == ("SUPERSEDED", "NOTHING_THERE")
+    desk.carry_until(short, "CLOSED")
+    signals_execute([turned.signal_id, left.signal_id])
+    assert short.events.filter(text__startswith="Close requested").count() == 1
+    assert TrioOrder.objects.count() == 1
