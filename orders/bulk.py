@@ -6,11 +6,12 @@ way: each part is either begun or taken back, never both. A part whose process d
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from django.db import OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from infrastructure.rows import fetch_all
 from orders import services
@@ -18,13 +19,22 @@ from orders.domain.enums import BulkEnd, BulkVerb, TrioState
 from orders.domain.errors import OrdersError, RuleBroken, TrioRefused
 from orders.exchange_data.clock import db_now
 from orders.models import BulkItem, BulkRun, TrioOrder
+from orders.queueing.queue import QueueResult
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 10  # what goes on although somebody stops it in that moment
 GIVEN_UP_SECONDS: Final = 30  # whoever had begun it by then is gone
+FAULT: Final = (
+    "A fault of ours kept it from being carried out; the log says which. Look at it, then ask for it again."
+)
+EXITS: Final = (BulkVerb.CLOSE, BulkVerb.CANCEL)
 DUE: Final = """
-    SELECT DISTINCT item.run_id FROM orders_bulkitem item
-    WHERE item."end" = '' AND (item.begun_at IS NULL OR item.begun_at < clock_timestamp() - %s * interval '1 second')
-    ORDER BY item.run_id LIMIT 100
+    SELECT run.id FROM orders_bulkrun run JOIN (
+        SELECT DISTINCT item.run_id FROM orders_bulkitem item
+        WHERE item."end" = '' AND (item.begun_at IS NULL OR item.begun_at < clock_timestamp() - %s * interval '1 second')
+    ) open ON open.run_id = run.id
+    WHERE run.verb = ANY (%s) ORDER BY run.verb = 'PLACE', run.id LIMIT 100
 """
 CLAIM: Final = """
     WITH open AS MATERIALIZED (
@@ -34,6 +44,9 @@ CLAIM: Final = """
     )
     UPDATE orders_bulkitem item SET begun_at = clock_timestamp(), tries = tries + 1 FROM open WHERE item.id = open.id
     RETURNING item.id
+"""
+GIVEN_BACK: Final = """
+    UPDATE orders_bulkitem SET begun_at = NULL, tries = tries - 1 WHERE id = ANY (%s) AND "end" = ''
 """
 LEFT: Final = """
     UPDATE orders_bulkitem SET "end" = 'TAKEN_BACK', ended_at = clock_timestamp()
@@ -67,19 +80,22 @@ def bulk_begin(
     return run
 
 
-def bulks_due() -> list[int]:
-    """Return the runs of which something is to be done."""
-    return [row[0] for row in fetch_all(DUE, GIVEN_UP_SECONDS)]
+def bulks_due(verbs: Collection[BulkVerb] = tuple(BulkVerb)) -> list[int]:
+    """Return the runs of which something is to be done: first those that take risk away."""
+    return [row[0] for row in fetch_all(DUE, GIVEN_UP_SECONDS, [verb.value for verb in verbs])]
 
 
-def bulk_carry(run_id: int, *, for_seconds: float | None = None) -> None:
-    """Do what is left of a run, some trios at a time, unless it is stopped; ``for_seconds``: begin nothing after that.
+def bulk_carry(
+    run_id: int, *, for_seconds: float | None = None, stopping: Callable[[], bool] = lambda: False
+) -> None:
+    """Do what is left of a run, some trios at a time, unless it is stopped; ``for_seconds``: claim nothing after that.
 
-    Any number of processes may do this at once.
+    Any number of processes may do this at once. ``stopping``: whether this one is about to end; what it has claimed and not
+    begun is then anybody's again.
     """
     until = None if for_seconds is None else time.monotonic() + for_seconds
-    while items := _claimed(run_id):
-        _do(BulkRun.objects.get(pk=run_id), items)
+    while not stopping() and (items := _claimed(run_id)):
+        _do(BulkRun.objects.get(pk=run_id), items, stopping)
         if until is not None and time.monotonic() >= until:
             return
 
@@ -104,7 +120,7 @@ def _claimed(run_id: int) -> list[BulkItem]:
     return list(BulkItem.objects.filter(pk__in=ids).select_related("trio").order_by("pk"))
 
 
-def _do(run: BulkRun, items: Sequence[BulkItem]) -> None:
+def _do(run: BulkRun, items: Sequence[BulkItem], stopping: Callable[[], bool]) -> None:
     verb = BulkVerb(run.verb)
     again = [item for item in items if item.tries > 1 and _stands_already(verb, item.trio)]
     for item in again:
@@ -124,14 +140,25 @@ def _do(run: BulkRun, items: Sequence[BulkItem]) -> None:
         BulkVerb.CANCEL: services.trio_cancel,
         BulkVerb.CLOSE: services.trio_close,
     }[verb]
-    for item in rest:
+    for place, item in enumerate(rest):
+        if stopping():
+            _give_back(rest[place:])
+            return
         try:
             ask(trio_id=item.trio_id, by=run.wanted_by)
-        except (OrdersError, OperationalError) as error:
+        except InterfaceError:  # there is no database to write to
+            raise
+        except Exception as error:
             _refuse(item, error)
             _end(item, BulkEnd.REFUSED)
         else:
             _end(item, BulkEnd.ASKED)
+
+
+def _give_back(items: Sequence[BulkItem]) -> None:
+    """Let others begin at once what this process has claimed and not begun."""
+    with connection.cursor() as cursor:
+        cursor.execute(GIVEN_BACK, [[item.pk for item in items]])
 
 
 def _stands_already(verb: BulkVerb, trio: TrioOrder) -> bool:
@@ -143,9 +170,23 @@ def _stands_already(verb: BulkVerb, trio: TrioOrder) -> bool:
 
 
 def _place(run: BulkRun, items: Sequence[BulkItem]) -> None:
-    """Queue these as one set: what it needs of the exchange is read once."""
+    """Queue these as one set: what it needs of the exchange is read once. Where that meets a fault of ours, each by itself."""
     seen = {item.trio_id: item.seen or {} for item in items}
-    results = services.trios_queue([item.trio_id for item in items], by=run.wanted_by, seen=seen)
+    try:
+        results = services.trios_queue([item.trio_id for item in items], by=run.wanted_by, seen=seen)
+    except (InterfaceError, OperationalError):  # there is no database to write to
+        raise
+    except Exception as error:
+        if len(items) > 1:
+            logger.exception("bulk run %s: a set could not be queued; each is tried by itself", run.pk)
+            for item in items:
+                _place(run, [item])
+            return
+        (item,) = items
+        if _stands_already(BulkVerb.PLACE, TrioOrder.objects.get(pk=item.trio_id)):
+            _end(item, BulkEnd.ASKED)
+            return
+        results = [QueueResult(item.trio_id, error=error)]
     for item, result in zip(items, results, strict=True):
         if result.error is None:
             _end(item, BulkEnd.ASKED)
@@ -167,6 +208,9 @@ def _waiting_taken_back(run: BulkRun) -> None:
 def _refuse(item: BulkItem, error: Exception) -> None:
     if isinstance(error, OperationalError):
         error = TrioRefused("Somebody else holds it now. Nothing was done with it: try again.")
+    elif not isinstance(error, OrdersError):
+        logger.error("bulk run %s: trio %s met a fault", item.run_id, item.trio_id, exc_info=error)
+        error = TrioRefused(FAULT)
     item.end, item.refused_text = BulkEnd.REFUSED, str(error)
     item.refused_field = error.field if isinstance(error, RuleBroken) else ""
 

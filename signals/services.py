@@ -134,17 +134,17 @@ def result_end(
     return outcome
 
 
-def result_superseded(result_id: int, *, by: Signal) -> bool:
+def result_superseded(result_id: int, *, by: Signal, facts: Facts | None = None) -> bool:
     """End a result because a later signal of its source undoes it; return whether it is ended, with nothing placed for it.
 
-    Where a trio was made of it meanwhile it goes on.
+    Where a trio was made of it meanwhile it goes on. ``facts``: what was done all the same.
     """
     with transaction.atomic():
         result = SignalResult.objects.select_for_update().get(pk=result_id)
         if result.trio_id is not None or result.outcome != Outcome.PENDING:
             return result.trio_id is None
         result.outcome, result.refusal = Outcome.NOTHING_TO_DO, RefusalKind.SUPERSEDED.value
-        result.facts, result.at = {"signal": str(by.pk), "verb": by.verb}, db_now()
+        result.facts, result.at = {"signal": str(by.pk), "verb": by.verb, **(facts or {})}, db_now()
         result.save()
     return True
 

@@ -22,7 +22,7 @@ from orders.placement.service import INCARNATION, OrderPlacementService
 from worker.anchor_timer import AnchorTimer
 from worker.due_poll import AdvancePool, advance_due
 from worker.notice_poll import NoticePoll
-from worker.signal_poll import BulkPoll, ReversalPoll, ReversedPoll, SignalPoll
+from worker.signal_poll import BulkExitPoll, BulkPoll, ReversalPoll, ReversedPoll, SignalPoll
 from worker.strategy_loop import StrategyLoop
 from worker.watch_manager import WatchManager
 
@@ -58,7 +58,8 @@ class WorkerLoop:
         self.signal_poll = SignalPoll()
         self.reversal_poll = ReversalPoll()
         self.reversed_poll = ReversedPoll()
-        self.bulk_poll = BulkPoll()
+        self.bulk_exit_poll = BulkExitPoll(stopping=self.stopping)
+        self.bulk_poll = BulkPoll(stopping=self.stopping)
         self.strategy_loop = StrategyLoop(holder=self.process) if full else None
         self.notice_poll = NoticePoll() if full else None
         prepare()  # importing the exchange library takes most of a second, and no position must wait for that
@@ -80,6 +81,7 @@ class WorkerLoop:
         self.signal_poll.poll()
         self.reversal_poll.poll()
         self.reversed_poll.poll()
+        self.bulk_exit_poll.poll()
         self.bulk_poll.poll()
         if self.strategy_loop is not None:
             self.strategy_loop.poll()
@@ -122,10 +124,11 @@ class WorkerLoop:
             self.signal_poll.stop()
             self.reversal_poll.stop()
             self.reversed_poll.stop()
-            self.bulk_poll.stop()
             if self.notice_poll is not None:
                 self.notice_poll.stop()
             self.watch_manager.stop()
+            self.bulk_exit_poll.stop()  # they only record wishes, and nobody's watch waits for that
+            self.bulk_poll.stop()
             self.advance_pool.stop()
             self.anchor_timer.stop()
             Heartbeat.objects.filter(process=self.process).delete()

@@ -2,6 +2,8 @@
 
 Safe to run twice, at once, or never: what is to be done stands in the results, and each is claimed before a trio is
 made for it. An account that fails leaves the others. A source's verbs touch its own trios and no others.
+
+What takes risk away is carried out whatever becomes of the rest of a post, and waits for nothing that opens.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from django.db.models import Exists, OuterRef, Q
 from accounts.errors import AccountsError
 from accounts.models import ExchangeAccount
 from exchange.errors import ExchangeError
-from exchange.types import Side
+from exchange.types import PositionSide, Side
 from orders import services
 from orders.domain.enums import Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError
@@ -42,6 +44,8 @@ BY = "signal"  # who queues, as a trio's story says it
 LOOKED_BACK = timedelta(minutes=10)  # for a post that came before one which it follows
 OPENS = frozenset({Verb.ENTER, Verb.REVERSE, Verb.ADD})
 CHANGES = frozenset({Verb.ADD, Verb.REDUCE, Verb.MOVE})
+TURNS = OPENS - CHANGES  # what of the other side is in the way is closed first, by the source's policy
+LEAVES = frozenset({Verb.CLOSE, Verb.CANCEL})
 
 
 def signals_execute(signal_ids: Collection[int]) -> None:
@@ -82,59 +86,64 @@ class _Share:
     """What some signals want on one account, in the order in which they came.
 
     What a source wants of a symbol waits for what it wanted of it before: where that is in another process' hands, or waits
-    for a close itself, the later result stays pending and is found again.
+    itself, the later result stays pending and is found again. A close or cancel passes what waits; it waits only for an
+    entry that another process is about to place, which it could not see yet.
     """
 
     def __init__(self, account: ExchangeAccount) -> None:
         self._account = account
-        self._waiting: set[Matter] = set()
+        self._elsewhere: set[Matter] = set()  # another process is placing an entry
+        self._waiting: set[Matter] = set()  # for a close, or for what is to be changed
 
     def run(self, results: Sequence[SignalResult]) -> None:
-        now = db_now()
         entering: list[SignalResult] = []
-        for result in self._not_superseded(results):
-            verb = Verb(result.signal.verb)
-            if any(
-                matter_of(one) == matter_of(result) and one.signal.side != result.signal.side
-                for one in entering
-            ):
-                self._enter(entering)  # it may be in the way
+        for place, result in enumerate(results):
+            matter, verb = matter_of(result), Verb(result.signal.verb)
+            own = [one for one in entering if matter_of(one) == matter]
+            if any(verb not in TURNS or one.signal.side != result.signal.side for one in own):
+                self._enter(entering)  # what came before it is placed before it, and may be in its way
                 entering = []
-            if matter_of(result) in self._waiting:
+            if matter in self._elsewhere or self._let_go(result, results[place + 1 :]):
                 continue
-            if verb in OPENS and now >= result.signal.act_before:
-                self._end_too_late(result, now)
-            elif verb in OPENS and result.trio is None and (word := overtaken_by(result)) is not None:
-                result_end(
-                    result.pk,
-                    Outcome.NOTHING_TO_DO,
-                    kind=RefusalKind.OVERTAKEN,
-                    facts={"signal": str(word.pk)},
-                )
+            if verb in LEAVES:
+                self._leave(result, verb)
+            elif matter in self._waiting and result.trio is None:
+                self._make_way(result)
+            elif self._is_out_of_date(result):
+                continue
             elif result.trio is not None:  # whoever drafted it is gone, or at it
                 self._carry_on(result)
-            elif verb in OPENS and verb not in CHANGES:
-                if self._may_enter(result):
-                    entering.append(result)
-            else:
-                self._enter(entering)  # what came before it is placed before it
-                entering = []
-                if matter_of(result) in self._waiting:
-                    continue
-                if verb in CHANGES:
-                    self._change(result, verb)
-                else:
-                    self._leave(result, verb)
+            elif verb in CHANGES:
+                self._change(result, verb)
+            elif self._may_enter(result):
+                entering.append(result)
         self._enter(entering)
 
-    def _not_superseded(self, results: Sequence[SignalResult]) -> list[SignalResult]:
-        """Let go what a later post closes or cancels before a trio was made of it; return what is left to carry out."""
-        left = []
-        for place, result in enumerate(results):
-            later = next((one for one in results[place + 1 :] if _is_ended_by(result, one)), None)
-            if later is None or not result_superseded(result.pk, by=later.signal):
-                left.append(result)
-        return left
+    def _let_go(self, result: SignalResult, later: Sequence[SignalResult]) -> bool:
+        """Let go what a later post closes or cancels before anything came of it; return whether that is done with."""
+        word = next((one.signal for one in later if _is_ended_by(result, one)), None)
+        if word is None or services.size_known(_reference(result)) is not None:
+            return False
+        if result_superseded(result.pk, by=word, facts=closed_facts(self._make_way(result))):
+            return True
+        if result.trio is not None:  # a draft that was left behind: it is carried on, then closed
+            return False
+        self._elsewhere.add(matter_of(result))  # a trio was made of it this instant
+        return True
+
+    def _is_out_of_date(self, result: SignalResult) -> bool:
+        """End what would open too late, or after a post that follows it came; return whether it did."""
+        if Verb(result.signal.verb) not in OPENS:
+            return False
+        now = db_now()
+        if now >= result.signal.act_before:
+            self._end_too_late(result, now)
+        elif result.trio is None and (word := overtaken_by(result)) is not None:
+            facts = {"signal": str(word.pk)} | closed_facts(self._make_way(result))
+            result_end(result.pk, Outcome.NOTHING_TO_DO, kind=RefusalKind.OVERTAKEN, facts=facts)
+        else:
+            return False
+        return True
 
     # --- closing and cancelling ---------------------------------------------------------------------
 
@@ -191,6 +200,7 @@ class _Share:
             result_end(result.pk, Outcome.CHANGING, facts={"trios": str(made.trio_id)})
             return
         own = [trio for trio in own_trios(result) if signal.side in ("", trio.side)]
+        own = [trio for trio in own if trio.close_wanted_at is None]  # of one that is closed nothing is left
         found = [trio for trio in own if trio.trio_state is TrioState.OPEN]
         if not found and any(trio.trio_state in COMING for trio in own) and db_now() < signal.act_before:
             self._waiting.add(matter_of(result))  # what it changes is being placed
@@ -202,7 +212,7 @@ class _Share:
         if signal.dry_run:
             result_end(result.pk, Outcome.DRY_RUN, facts={"trios": str(trio.pk)})
             return
-        if verb is not Verb.MOVE and trio.sizes_wanted and trio.close_wanted_at is None:
+        if verb is not Verb.MOVE and trio.sizes_wanted:
             self._waiting.add(matter_of(result))  # one change of its size at a time; that one ends soon
             return
         try:
@@ -245,9 +255,7 @@ class _Share:
     def _may_enter(self, result: SignalResult) -> bool:
         """Is nothing of this source in the way? By its policy what is goes first, or the signal is let go."""
         signal = result.signal
-        opposite = [
-            trio for trio in own_trios(result) if trio.side != signal.side and in_the_way(trio, signal)
-        ]
+        opposite = in_the_way(result)
         if not opposite:
             return True
         policy, trio = policy_of(signal), opposite[0]
@@ -255,9 +263,7 @@ class _Share:
             facts = {"trio": str(trio.pk), "policy": policy.words}
             result_end(result.pk, Outcome.SLOT_TAKEN, kind=RefusalKind.POLICY, facts=facts)
             return False
-        for one in opposite:
-            if one.close_wanted_at is None:
-                self._end_trio(one, Verb.CLOSE, by=signal.trio_source)
+        self._make_way(result)
         if policy is Policy.CLOSE:
             result_end(result.pk, Outcome.CLOSING, facts={"trios": str(trio.pk)})
             return False
@@ -266,6 +272,22 @@ class _Share:
             self._waiting.add(matter_of(result))
             return False
         return True
+
+    def _make_way(self, result: SignalResult) -> list[TrioOrder]:
+        """Close what of its source stands on the other side, where its policy closes that; return it.
+
+        Whatever becomes of its entry: this only takes risk away. But nothing is closed that a later post wants held.
+        """
+        signal = result.signal
+        if Verb(signal.verb) not in TURNS or signal.dry_run or policy_of(signal) is Policy.IGNORE:
+            return []
+        opposite = in_the_way(result)
+        if not opposite or any(is_other_side(word, signal) for word in posts_that_follow(result)):
+            return []
+        for trio in opposite:
+            if trio.close_wanted_at is None:
+                self._end_trio(trio, Verb.CLOSE, by=signal.trio_source)
+        return opposite
 
     def _enter(self, results: Sequence[SignalResult]) -> None:
         intents = []
@@ -286,7 +308,7 @@ class _Share:
         result_id, refused = result.pk, execution.refused
         if refused is not None:
             if refused.kind is RefusalKind.CLAIMED:
-                self._waiting.add(matter_of(result))
+                self._elsewhere.add(matter_of(result))
                 return
             result_end(result_id, _outcome_of(refused), kind=refused.kind, facts=refused.facts)
         elif execution.trio_id is None:
@@ -308,6 +330,7 @@ class _Share:
         until = result.signal.act_before
         late_ms = (now - until) // timedelta(milliseconds=1)
         facts = {"until": f"{until:%Y-%m-%d %H:%M:%S} UTC", "late_ms": str(late_ms)}
+        facts |= closed_facts(self._make_way(result))
         result_end(result.pk, Outcome.TOO_LATE, kind=RefusalKind.TOO_LATE, facts=facts)
 
 
@@ -322,10 +345,14 @@ def _reference(result: SignalResult) -> str:
 
 
 def _is_ended_by(result: SignalResult, later: SignalResult) -> bool:
-    """Would a later signal close or cancel at once what this one opens? One that is dated before it is about something else."""
+    """Would a later signal undo at once what this one wants? One that is dated before it is about something else.
+
+    A close undoes what opens or changes, a cancel only what opens.
+    """
     if later.signal.figures.get(TIME, "9") < result.signal.figures.get(TIME, ""):
         return False
-    if Verb(result.signal.verb) not in OPENS or Verb(later.signal.verb) not in (Verb.CLOSE, Verb.CANCEL):
+    undone = {Verb.CLOSE: OPENS | CHANGES, Verb.CANCEL: OPENS}.get(Verb(later.signal.verb), frozenset())
+    if Verb(result.signal.verb) not in undone:
         return False
     return matter_of(later) == matter_of(result) and later.signal.side in ("", result.signal.side)
 
@@ -370,14 +397,19 @@ def _opened_by_later_word(trio: TrioOrder, signal: Signal) -> bool:
 
 
 def overtaken_by(result: SignalResult) -> Signal | None:
-    """Return the post that came before this one and is about what follows it, so that this one is out of date.
+    """Return the post that came before this one and is about what follows it, so that this one is out of date."""
+    return next(iter(posts_that_follow(result)), None)
 
-    It leaves the side that this one would open, and is dated later; or at the same time, and it closed what was not there,
-    or turned a position that was not there yet.
+
+def posts_that_follow(result: SignalResult) -> list[Signal]:
+    """Return the posts that came before this one and are about what follows it, the last first.
+
+    Each leaves the side that this one would open, and is dated later; or at the same time, and it closed what was not
+    there, or turned a position that was not there yet.
     """
     signal = result.signal
     if not (dated := signal.figures.get(TIME)):
-        return None
+        return []
     before = SignalResult.objects.filter(
         account=result.account_id,
         signal__origin=signal.origin,
@@ -386,10 +418,8 @@ def overtaken_by(result: SignalResult) -> Signal | None:
         signal_id__lt=signal.pk,
         signal__received_at__gt=signal.received_at - LOOKED_BACK,
     )
-    for one in before.select_related("signal").order_by("-signal_id"):
-        if _follows(one, signal, dated=dated):
-            return one.signal
-    return None
+    before = before.select_related("signal").order_by("-signal_id")
+    return [one.signal for one in before if _follows(one, signal, dated=dated)]
 
 
 def _follows(earlier: SignalResult, signal: Signal, *, dated: str) -> bool:
@@ -400,15 +430,30 @@ def _follows(earlier: SignalResult, signal: Signal, *, dated: str) -> bool:
         return False
     if verb is Verb.CLOSE and other.side in ("", signal.side):
         return bool(word > dated or earlier.refusal == RefusalKind.NOTHING_THERE)
-    if verb in (Verb.ENTER, Verb.REVERSE) and other.side != signal.side:
+    if is_other_side(other, signal):
         return word > dated or verb is Verb.REVERSE
     return False
 
 
-def in_the_way(trio: TrioOrder, signal: Signal) -> bool:
-    """Does a trio of the other side hold the very slot? In hedge mode both sides have one."""
-    hedged = trio.position_side != "BOTH"
-    return not hedged or Verb(signal.verb) is Verb.REVERSE
+def is_other_side(other: Signal, signal: Signal) -> bool:
+    """Does another signal enter the side that this one would leave?"""
+    return Verb(other.verb) in TURNS and other.side != signal.side
+
+
+def in_the_way(result: SignalResult) -> list[TrioOrder]:
+    """Return the trios of its source that hold the very slot on the other side. In hedge mode both sides have one."""
+    signal = result.signal
+    turned = Verb(signal.verb) is Verb.REVERSE
+    return [
+        trio
+        for trio in own_trios(result)
+        if trio.side != signal.side and (turned or trio.position_side == PositionSide.BOTH)
+    ]
+
+
+def closed_facts(closed: Sequence[TrioOrder]) -> dict[str, str]:
+    """Return what a refusal says of trios that were closed although its signal enters nothing."""
+    return {"closed": ", ".join(str(trio.pk) for trio in closed)} if closed else {}
 
 
 def policy_of(signal: Signal) -> Policy:

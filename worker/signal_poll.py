@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from infrastructure.connections import connection_look_after
-from orders.bulk import bulk_carry, bulks_due
+from orders.bulk import EXITS, bulk_carry, bulks_due
+from orders.domain.enums import BulkVerb
 from orders.drift import reversed_carry, reversed_due
 from orders.reversal import reversal_carry, reversals_due
 from signals.services import signals_waiting
@@ -18,6 +20,7 @@ from worker.signal_execution import signals_execute
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.25  # a reversal waits for its close
+SLICE_SECONDS = 1.0  # of one bulk run, then the next has its turn
 HEAD_START_SECONDS = 1.0  # for the job, or the strategy's thread, that is at it
 
 
@@ -87,19 +90,44 @@ class ReversedPoll(SignalPoll):
 
 
 class BulkPoll(SignalPoll):
-    """The same for runs on many trios, which the web begins and anybody may stop."""
+    """The same for runs on many trios, which the web begins and anybody may stop; a slice of each in turn.
+
+    ``verbs``: those of which it carries out runs. ``stopping``: set when the process is about to end.
+    """
 
     name = "bulk-poll"
+
+    def __init__(
+        self,
+        verbs: Collection[BulkVerb] = tuple(BulkVerb),
+        *,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        super().__init__()
+        self._verbs = verbs
+        self._stopping = stopping or threading.Event()
 
     def _look(self) -> None:
         connection_look_after()
         try:
-            due = bulks_due()
+            due = bulks_due(self._verbs)
         except Exception:
             logger.exception("bulk runs could not be looked for; tried again")
             return
         for run_id in due:
-            _run_logged(partial(bulk_carry, run_id), what=f"bulk run {run_id}")
+            if self._stopping.is_set():
+                return
+            carry = partial(bulk_carry, run_id, for_seconds=SLICE_SECONDS, stopping=self._stopping.is_set)
+            _run_logged(carry, what=f"bulk run {run_id}")
+
+
+class BulkExitPoll(BulkPoll):
+    """The same in a thread of its own for runs that take risk away: they wait for none that places."""
+
+    name = "bulk-exit-poll"
+
+    def __init__(self, *, stopping: threading.Event | None = None) -> None:
+        super().__init__(EXITS, stopping=stopping)
 
 
 def _run_logged(carry: Callable[[], object], *, what: str) -> None:

@@ -56,6 +56,13 @@ class SignalRefused(Exception):
         self.facts: Facts = facts
 
 
+def _closed(facts: Facts) -> str:
+    """Say which trios on the other side a signal has closed although it enters nothing."""
+    return (
+        f" What it turns round, trio {facts['closed']}, is closed all the same." if "closed" in facts else ""
+    )
+
+
 _SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
     RefusalKind.SIZE_TOO_SMALL: lambda f: (
         f"The size comes to {f['quantity']}, below the smallest order of {f['symbol']}, {f['least']}. "
@@ -104,15 +111,16 @@ _SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
         f"A source moves a stop-loss nearer and never away: that of trio {f['trio']} is at {f['agreed']}. It stays there."
     ),
     RefusalKind.TOO_LATE: lambda f: (
-        f"It could act until {f['until']} and was looked at {f['late_ms']} ms later: nothing was placed."
+        f"It could act until {f['until']} and was looked at {f['late_ms']} ms later: nothing was placed.{_closed(f)}"
     ),
     RefusalKind.CLAIMED: lambda f: "Another process carries it out, or has done so.",
     RefusalKind.SUPERSEDED: lambda f: (
-        f"Signal {f['signal']} of this source ({f['verb']}) came before anything was placed for this one: nothing was placed."
+        f"Signal {f['signal']} of this source ({f['verb']}) came before anything was done for this one: it neither places nor "
+        f"changes anything.{_closed(f)}"
     ),
     RefusalKind.OVERTAKEN: lambda f: (
         f"Signal {f['signal']} of this source came before it and says what came of it: this one is out of date. Nothing was "
-        "placed."
+        f"placed.{_closed(f)}"
     ),
     RefusalKind.NOT_SUPPORTED: lambda f: f"{f['verb']} is not supported (yet): nothing was done.",
 }

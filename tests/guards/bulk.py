@@ -51,6 +51,58 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{RUNS}::test_what_a_process_had_begun_that_died_is_done_by_another_and_asked_once",),
     ),
     Guard(
+        "runs that take risk away come first",
+        "P10",
+        "a bulk close waits for older runs that place",
+        (Removal(BULK, "ORDER BY run.verb = 'PLACE', run.id", "ORDER BY run.id"),),
+        (f"{RUNS}::test_a_run_that_closes_comes_before_an_older_one_that_places",),
+    ),
+    Guard(
+        "each run has a slice of the time",
+        "P10",
+        "a run of a thousand trios holds up all others for minutes",
+        (Removal("worker/signal_poll.py", "for_seconds=SLICE_SECONDS, ", ""),),
+        (f"{RUNS}::test_each_run_has_a_slice_and_then_the_next_its_turn",),
+    ),
+    Guard(
+        "a process that is to end gives back what it has not begun",
+        "P5",
+        "a worker that is told to end closes one trio after the other first, or leaves them claimed for half a minute",
+        (
+            Removal(
+                BULK, "        if stopping():\n            _give_back(rest[place:])\n            return\n", ""
+            ),
+        ),
+        (f"{RUNS}::test_a_process_that_is_to_end_gives_back_what_it_has_not_begun",),
+    ),
+    Guard(
+        "watches are given back before a bulk run is waited for",
+        "P4",
+        "a worker that ends keeps its accounts from others for as long as a set takes to be queued",
+        (
+            Removal(
+                "worker/loop.py",
+                "            self.watch_manager.stop()\n",
+                "            self.bulk_poll.stop()\n            self.watch_manager.stop()\n",
+            ),
+        ),
+        (f"{RUNS}::test_a_worker_that_ends_gives_its_watches_back_before_it_waits_for_a_run",),
+    ),
+    Guard(
+        "a trio that meets a fault stops no other of its run",
+        "P5",
+        "one trio whose close meets a fault of ours keeps the nine beside it open, again and again",
+        (
+            Removal(
+                BULK,
+                "        except Exception as error:\n            _refuse(item, error)\n",
+                "        except (OrdersError, OperationalError) as error:\n            _refuse(item, error)\n",
+            ),
+        ),
+        (f"{RUNS}::test_a_trio_that_meets_a_fault_stops_no_other_and_says_so",),
+        raises=("KeyError",),
+    ),
+    Guard(
         "what fails again and again keeps nothing behind it from its turn",
         "P5",
         "one reversal, reversed position or run that meets a fault each time holds up all that come after it",

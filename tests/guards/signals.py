@@ -78,7 +78,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/signal_execution.py",
-                "if verb in OPENS and now >= result.signal.act_before:",
+                "if now >= result.signal.act_before:",
                 "if False:",
             ),
         ),
@@ -143,8 +143,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/signal_execution.py",
-                "    if not (dated := signal.figures.get(TIME)):\n        return None\n    before =",
-                "    if (dated := signal.figures.get(TIME)) is not signal:\n        return None\n    before =",
+                "    if not (dated := signal.figures.get(TIME)):\n",
+                "    if (dated := signal.figures.get(TIME)) is not signal:\n",
             ),
         ),
         (f"{POSITIONS}::test_an_entry_that_comes_after_what_followed_it_opens_nothing",),
@@ -254,11 +254,102 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "worker/signal_execution.py",
-                "if verb is not Verb.MOVE and trio.sizes_wanted and trio.close_wanted_at is None:",
+                "if verb is not Verb.MOVE and trio.sizes_wanted:",
                 "if False:",
             ),
         ),
         (f"{POSITIONS}::test_parts_taken_off_one_after_the_other_wait_for_each_other",),
+    ),
+    Guard(
+        "a reversal that is let go closes what it reverses",
+        "P10",
+        "a source turns its position and leaves the new one: nothing enters, and the old one stays open at full size",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "if result_superseded(result.pk, by=word, facts=closed_facts(self._make_way(result))):",
+                "if result_superseded(result.pk, by=word, facts={}):",
+            ),
+        ),
+        (f"{POSITIONS}::test_a_reversal_that_is_let_go_closes_what_was_placed_just_before_it",),
+    ),
+    Guard(
+        "a reversal that was overtaken closes what it reverses",
+        "P10",
+        "a close comes before the reversal whose position it closes, and the position from before stays open",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                'facts = {"signal": str(word.pk)} | closed_facts(self._make_way(result))',
+                'facts = {"signal": str(word.pk)}',
+            ),
+        ),
+        (f"{POSITIONS}::test_a_reversal_that_comes_after_its_close_closes_what_it_reverses",),
+    ),
+    Guard(
+        "a reversal that is too late closes what it reverses",
+        "P10",
+        "a reversal is looked at a minute late, and the position that its source has left stays open",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "        facts |= closed_facts(self._make_way(result))\n",
+                "",
+            ),
+        ),
+        (f"{POSITIONS}::test_a_reversal_that_is_looked_at_too_late_closes_what_it_reverses",),
+    ),
+    Guard(
+        "a reversal that is out of date closes nothing that a later post wants held",
+        "P2",
+        "of two turns in the wrong order the older one closes what the newer one says is held",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "if not opposite or any(is_other_side(word, signal) for word in posts_that_follow(result)):",
+                "if not opposite:",
+            ),
+        ),
+        (f"{POSITIONS}::test_a_reversal_that_is_out_of_date_closes_nothing_that_a_later_post_wants_held",),
+    ),
+    Guard(
+        "a close lets go what waits to be changed",
+        "P10",
+        "a close waits up to a minute behind a part that waits itself, and an entry that could be withdrawn is sent first",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "{Verb.CLOSE: OPENS | CHANGES, Verb.CANCEL: OPENS}",
+                "{Verb.CLOSE: OPENS, Verb.CANCEL: OPENS}",
+            ),
+        ),
+        (f"{POSITIONS}::test_a_close_does_not_wait_for_a_part_that_is_being_taken_off",),
+    ),
+    Guard(
+        "a close or cancel passes what waits",
+        "P10",
+        "a cancel waits behind a part that waits for an entry, and the entry is sent that was to be withdrawn",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "            if verb in LEAVES:\n",
+                "            if verb in LEAVES and matter not in self._waiting:\n",
+            ),
+        ),
+        (f"{POSITIONS}::test_a_cancel_does_not_wait_for_a_change_that_waits",),
+    ),
+    Guard(
+        "of what is being closed nothing is taken off",
+        "P2",
+        "a part that comes while the close is on its way is refused by the trio instead of having nothing to do",
+        (
+            Removal(
+                "worker/signal_execution.py",
+                "own = [trio for trio in own if trio.close_wanted_at is None]",
+                "own = list(own)",
+            ),
+        ),
+        (f"{POSITIONS}::test_a_part_that_comes_while_the_close_is_on_its_way_takes_nothing_off",),
     ),
     Guard(
         "a change waits for what is being placed",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,9 +15,10 @@ from orders.bulk import bulk_begin, bulk_carry, bulk_stop, bulks_due
 from orders.domain.enums import BulkEnd, BulkVerb
 from orders.models import BulkItem, BulkRun, TrioOrder
 from orders.specs import spec_shown
-from tests.builders import Desk, the
+from tests.builders import Desk, the, until
 from worker import signal_poll
-from worker.signal_poll import BulkPoll
+from worker.loop import WorkerLoop
+from worker.signal_poll import BulkExitPoll, BulkPoll
 
 
 def three_drafts(desk: Desk) -> list[TrioOrder]:
@@ -161,10 +164,10 @@ def test_a_run_that_cannot_be_carried_on_keeps_no_other_from_its_turn(
     first, second = begun(BulkVerb.CANCEL, [desk.a_trio()]), begun(BulkVerb.CANCEL, [desk.a_trio()])
     carry = bulk.bulk_carry
 
-    def faulty(run_id: int) -> None:
+    def faulty(run_id: int, **said: Any) -> None:
         if run_id == first.pk:
             raise KeyError(run_id)
-        carry(run_id)
+        carry(run_id, **said)
 
     monkeypatch.setattr(signal_poll, "bulk_carry", faulty)
     poll = BulkPoll()
@@ -173,3 +176,151 @@ def test_a_run_that_cannot_be_carried_on_keeps_no_other_from_its_turn(
 
     # Then the second is carried out
     assert (ends(first), ends(second)) == ([""], [BulkEnd.ASKED])
+
+
+# --- exits do not wait for new risk, and nobody for one run or one trio ------------------------------
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """An exchange that is slow while a set is queued: the first event says that one has begun, the second lets it go on."""
+    begun, go_on = threading.Event(), threading.Event()
+    queue = services.trios_queue
+
+    def slowly(*values: Any, **named: Any) -> Any:
+        begun.set()
+        assert go_on.wait(10), "nobody let it go on"
+        return queue(*values, **named)
+
+    monkeypatch.setattr(services, "trios_queue", slowly)
+    yield begun, go_on
+    go_on.set()
+
+
+def test_a_run_that_closes_comes_before_an_older_one_that_places(desk: Desk) -> None:
+    placing, cancelling = begun(BulkVerb.PLACE, [desk.a_trio()]), begun(BulkVerb.CANCEL, [desk.a_trio()])
+    closing = begun(BulkVerb.CLOSE, [desk.a_trio()])
+    assert bulks_due() == [cancelling.pk, closing.pk, placing.pk]
+
+
+def test_a_run_that_closes_does_not_wait_for_one_that_is_placing(
+    desk: Desk, held: tuple[threading.Event, threading.Event]
+) -> None:
+    # Given an open trio, and a worker in the middle of a run that places
+    alive = desk.a_trio("ETHUSDT")
+    placing = begun(BulkVerb.PLACE, [desk.a_trio()])
+    has_begun, go_on = held
+    poll, exit_poll = BulkPoll(), BulkExitPoll()
+    poll.poll()
+    assert has_begun.wait(20)
+
+    # When somebody closes it together with others
+    closing = begun(BulkVerb.CLOSE, [alive])
+    exit_poll.poll()
+
+    # Then that is asked while the other goes on
+    until(lambda: ends(closing) == [BulkEnd.ASKED])
+    assert ends(placing) == [""]
+    go_on.set()
+    poll.stop()
+    exit_poll.stop()
+    assert ends(placing) == [BulkEnd.ASKED]
+
+
+def test_each_run_has_a_slice_and_then_the_next_its_turn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "AT_ONCE", 1)
+    monkeypatch.setattr(signal_poll, "SLICE_SECONDS", 0)
+    runs = [begun(BulkVerb.CANCEL, [desk.a_trio(), desk.a_trio()]) for _ in range(2)]
+    poll = BulkPoll()
+    poll._look()
+    assert [ends(run) for run in runs] == [[BulkEnd.ASKED, ""], [BulkEnd.ASKED, ""]]
+    poll._look()
+    poll.stop()
+    assert bulks_due() == []
+
+
+def test_a_process_that_is_to_end_gives_back_what_it_has_not_begun(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a run, and a worker that is told to end while it asks for the first of three
+    run = begun(BulkVerb.CLOSE, [desk.a_trio(), desk.a_trio(), desk.a_trio()])
+    stopping = threading.Event()
+    close = services.trio_close
+
+    def told_to_end(**named: Any) -> TrioOrder:
+        stopping.set()
+        return close(**named)
+
+    monkeypatch.setattr(services, "trio_close", told_to_end)
+    poll = BulkPoll(stopping=stopping)
+    poll._look()
+    poll.stop()
+
+    # Then another one need not wait until it is taken for dead
+    assert ends(run) == [BulkEnd.ASKED, "", ""]
+    assert bulks_due() == [run.pk]
+    bulk_carry(run.pk)
+    assert ends(run) == [BulkEnd.ASKED] * 3
+    assert [item.tries for item in run.items.all()] == [1, 1, 1]
+
+
+def test_a_worker_that_ends_gives_its_watches_back_before_it_waits_for_a_run(
+    desk: Desk, held: tuple[threading.Event, threading.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a worker in the middle of a run that places
+    run = begun(BulkVerb.PLACE, [desk.a_trio()])
+    has_begun, go_on = held
+    loop = WorkerLoop()
+    loop.bulk_poll.poll()
+    assert has_begun.wait(20)
+    monkeypatch.setattr(loop.watch_manager, "stop", go_on.set)
+
+    # When it ends, then the run goes on once the watches are given back, and is finished
+    loop.close()
+    assert ends(run) == [BulkEnd.ASKED]
+
+
+@pytest.mark.parametrize("verb", [BulkVerb.CLOSE, BulkVerb.PLACE])
+def test_a_trio_that_meets_a_fault_stops_no_other_and_says_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, verb: BulkVerb
+) -> None:
+    # Given three, of which the second meets a fault of ours
+    trios = three_drafts(desk)
+    queue, close = services.trios_queue, services.trio_close
+
+    def queue_faulty(trio_ids: list[int], **named: Any) -> Any:
+        if trios[1].pk in trio_ids:
+            raise KeyError(trios[1].pk)
+        return queue(trio_ids, **named)
+
+    def close_faulty(*, trio_id: int, by: str) -> TrioOrder:
+        if trio_id == trios[1].pk:
+            raise KeyError(trio_id)
+        return close(trio_id=trio_id, by=by)
+
+    monkeypatch.setattr(services, "trios_queue", queue_faulty)
+    monkeypatch.setattr(services, "trio_close", close_faulty)
+    run = begun(verb, trios)
+    bulk_carry(run.pk)
+
+    # Then the others are asked, and of the second is said that it was not
+    assert ends(run) == [BulkEnd.ASKED, BulkEnd.REFUSED, BulkEnd.ASKED]
+    assert run.items.get(trio=trios[1]).refused_text == bulk.FAULT
+    assert bulks_due() == []
+
+
+def test_a_fault_after_the_set_was_queued_refuses_none_of_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trios = three_drafts(desk)
+    queue = services.trios_queue
+
+    def queued_then_faulty(trio_ids: list[int], **named: Any) -> Any:
+        queue(trio_ids, **named)
+        raise KeyError("told to nobody")
+
+    monkeypatch.setattr(services, "trios_queue", queued_then_faulty)
+    run = begun(BulkVerb.PLACE, trios)
+    bulk_carry(run.pk)
+    assert ends(run) == [BulkEnd.ASKED] * 3
+    assert {the(trio).state for trio in trios} == {"QUEUED"}

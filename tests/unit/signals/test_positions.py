@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from orders.exchange_data.clock import db_now
-from orders.models import TrioOrder
+from orders.models import SizeChange, TrioOrder
 from orders.placement.service import OrderPlacementService
 from signals.domain.refusals import sentence
 from signals.models import HookSource, Signal, SignalResult
@@ -555,3 +555,322 @@ def test_a_part_that_is_taken_off_waits_until_its_entry_has_filled(
     desk.carry_until(TrioOrder.objects.get(), "OPEN")
     signals_execute([part])
     assert outcome(part)[0] == "CHANGING"
+
+
+# --- what takes risk away is always carried out, and waits for nothing that opens ----------------------
+
+OPEN_SHORT = {**SELL, "market_position": "short", "prev_market_position": "flat", "id": "short"}
+TURN_LONG = {**BUY, "market_position": "long", "prev_market_position": "short", "id": "turn"}
+CLOSE_LONG = {**CLOSE, "id": "close"}
+CANCEL = {"symbol": "BTCUSDT", "action": "cancel", "id": "cancel"}
+
+
+def queued_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the exchange is slow: what is queued is not sent yet."""
+    monkeypatch.setattr(OrderPlacementService, "advance", lambda *_, **__: None)
+    monkeypatch.setattr(OrderPlacementService, "place", lambda *_, **__: None)
+
+
+@pytest.mark.parametrize("policy", ["REVERSE", "CLOSE"])
+@pytest.mark.parametrize("turn", [TURN_LONG, {**BUY, "id": "enter"}], ids=["reverse", "enter"])
+@pytest.mark.parametrize("after", [CLOSE_LONG, CANCEL], ids=["close", "cancel"])
+def test_a_reversal_that_is_let_go_has_closed_what_it_reverses(
+    desk: Desk, policy: str, turn: dict[str, Any], after: dict[str, Any]
+) -> None:
+    # Given a short, a post that turns it to long, and one that leaves the long, before anybody carried out either
+    sender = a_sender(desk, policy=policy)
+    short = opened(desk, sender, OPEN_SHORT)
+    turned, left = recorded(sender, turn), recorded(sender, after)
+
+    signals_execute([turned, left])
+
+    # Then nothing is bought for a long, and the short is closed as both posts want it
+    assert outcome(turned) == ("NOTHING_TO_DO", "SUPERSEDED")
+    result = SignalResult.objects.get(signal=turned)
+    assert f"trio {short.pk}, is closed all the same" in sentence(result.refusal, result.facts)
+    desk.carry_until(short, "CLOSED")
+    assert desk.simulator.position("BTCUSDT").is_flat
+    assert TrioOrder.objects.count() == 1
+
+
+def test_a_reversal_that_is_let_go_closes_what_was_placed_just_before_it(desk: Desk) -> None:
+    # Given flat → short → long → flat, posted before anybody carried out any of it
+    sender = a_sender(desk, policy="REVERSE")
+    posts = [recorded(sender, body) for body in (OPEN_SHORT, TURN_LONG, CLOSE_LONG)]
+
+    signals_execute(posts)
+
+    short = TrioOrder.objects.get()
+    desk.carry_until(short, "CLOSED", "CANCELLED")
+    assert [outcome(post)[0] for post in posts] == ["PLACED", "NOTHING_TO_DO", "NOTHING_TO_DO"]
+    assert desk.simulator.position("BTCUSDT").is_flat
+
+
+def test_a_reversal_that_comes_after_its_close_closes_what_it_reverses(desk: Desk) -> None:
+    # Given a short; it is turned to long and that is closed, and the close comes first
+    sender = a_sender(desk, policy="REVERSE")
+    short = opened(desk, sender, dated(OPEN_SHORT, -5))
+    assert sender.sends(dated(CLOSE_LONG, 1)).refusal == "NOTHING_THERE"
+
+    late = sender.sends(dated(TURN_LONG))
+
+    assert (late.outcome, late.refusal) == ("NOTHING_TO_DO", "OVERTAKEN")
+    assert f"trio {short.pk}, is closed all the same" in sentence(late.refusal, late.facts)
+    desk.carry_until(short, "CLOSED")
+    assert desk.simulator.position("BTCUSDT").is_flat
+
+
+def test_a_reversal_that_is_looked_at_too_late_closes_what_it_reverses(desk: Desk) -> None:
+    sender = a_sender(desk, policy="REVERSE")
+    short = opened(desk, sender, OPEN_SHORT)
+    turned = recorded(sender, TURN_LONG)
+    Signal.objects.filter(pk=turned).update(act_before=db_now() - timedelta(seconds=1))
+
+    signals_execute([turned])
+
+    assert outcome(turned)[0] == "TOO_LATE"
+    result = SignalResult.objects.get(signal=turned)
+    assert f"trio {short.pk}, is closed all the same" in sentence(result.refusal, result.facts)
+    desk.carry_until(short, "CLOSED")
+    assert desk.simulator.position("BTCUSDT").is_flat
+
+
+@pytest.mark.parametrize("seconds", [0, 61], ids=["in time", "too late"])
+def test_a_reversal_that_is_out_of_date_closes_nothing_that_a_later_post_wants_held(
+    desk: Desk, seconds: int
+) -> None:
+    # Given a short; it is turned to long and back, and the second turn, which finds the short there, comes first
+    sender = a_sender(desk, policy="REVERSE")
+    short = opened(desk, sender, dated(OPEN_SHORT, -5))
+    assert sender.sends(dated(TURN, 1)).outcome == "SLOT_TAKEN"
+    turned = recorded(sender, dated(TURN_LONG))
+    Signal.objects.filter(pk=turned).update(act_before=db_now() + timedelta(seconds=60 - seconds))
+
+    signals_execute([turned])
+
+    assert outcome(turned)[0] in ("NOTHING_TO_DO", "TOO_LATE")
+    assert the(short).close_wanted_at is None
+
+
+def test_a_source_that_ignores_closes_nothing_for_an_entry_that_is_let_go(desk: Desk, sender: Sender) -> None:
+    short = opened(desk, sender, OPEN_SHORT)
+    turned, left = recorded(sender, TURN_LONG), recorded(sender, CLOSE_LONG)
+
+    signals_execute([turned, left])
+
+    assert outcome(turned) == ("NOTHING_TO_DO", "SUPERSEDED")
+    assert the(short).close_wanted_at is None
+
+
+PART = {**SELL, "market_position": "long", "quantity": "0.004", "id": "part"}
+MORE = {**BUY, "market_position": "long", "prev_market_position": "long", "quantity": "0.010", "id": "more"}
+NEARER = {"symbol": "BTCUSDT", "action": "move", "market_position": "long", "stop": "98000", "id": "nearer"}
+
+
+@pytest.mark.parametrize("change", [PART, MORE, NEARER], ids=["reduce", "add", "move"])
+def test_a_close_lets_go_a_change_that_waits_and_is_carried_out_at_once(
+    desk: Desk, sender: Sender, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    # Given an entry that is queued and not sent yet, and a change that waits for it
+    queued_only(monkeypatch)
+    signals_execute([recorded(sender, BUY)])
+    changed = recorded(sender, change)
+    signals_execute([changed])
+    assert outcome(changed)[0] == "PENDING"
+
+    # When its source closes
+    closed = recorded(sender, CLOSE_LONG)
+    signals_execute([closed])
+    monkeypatch.undo()
+
+    # Then the entry is never sent
+    assert outcome(changed) == ("NOTHING_TO_DO", "SUPERSEDED")
+    assert outcome(closed)[0] == "CLOSING"
+    desk.carry_until(TrioOrder.objects.get(), "CANCELLED")
+    assert desk.requests(path="/fapi/v1/order") == []
+
+
+def test_a_close_does_not_wait_for_a_part_that_is_being_taken_off(
+    desk: Desk, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trio = opened(desk, sender)
+    queued_only(monkeypatch)
+    first, second = recorded(sender, PART), recorded(sender, {**PART, "id": "2"})
+    signals_execute([first, second])
+    assert (outcome(first)[0], outcome(second)[0]) == ("CHANGING", "PENDING")
+
+    closed = recorded(sender, CLOSE_LONG)
+    signals_execute([closed])
+    monkeypatch.undo()
+
+    assert outcome(second) == ("NOTHING_TO_DO", "SUPERSEDED")
+    assert outcome(closed)[0] == "CLOSING"
+    desk.carry_until(trio, "CLOSED")
+    assert desk.simulator.position("BTCUSDT").is_flat
+
+
+def test_a_part_whose_wish_is_recorded_is_not_said_to_be_let_go(
+    desk: Desk, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a process that died after the wish for a part, before it noted what became of the post
+    opened(desk, sender)
+    queued_only(monkeypatch)
+    part = sender.sends(PART)
+    assert part.outcome == "CHANGING", part.facts
+    SignalResult.objects.filter(pk=part.pk).update(outcome="PENDING")
+    Signal.objects.filter(pk=part.signal_id).update(status="WAITING")
+
+    closed = recorded(sender, CLOSE_LONG)
+    signals_execute([closed])
+
+    assert (outcome(part.signal_id)[0], outcome(closed)[0]) == ("CHANGING", "CLOSING")
+
+
+def test_a_cancel_does_not_wait_for_a_change_that_waits(
+    desk: Desk, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an entry that is queued and not sent yet, and a part that waits for it
+    queued_only(monkeypatch)
+    signals_execute([recorded(sender, BUY)])
+    part = recorded(sender, PART)
+    signals_execute([part])
+
+    # When its source cancels
+    cancelled = recorded(sender, CANCEL)
+    signals_execute([cancelled])
+    monkeypatch.undo()
+
+    # Then the entry is never sent, and the part finds nothing there
+    assert outcome(cancelled)[0] == "CANCELLING"
+    desk.carry_until(TrioOrder.objects.get(), "CANCELLED")
+    signals_execute([part])
+    assert outcome(part) == ("NOTHING_TO_DO", "NOTHING_THERE")
+    assert desk.requests(path="/fapi/v1/order") == []
+
+
+def test_a_reversal_closes_what_a_waiting_change_is_about(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an entry that is queued and not sent yet, and a part that waits for it
+    sender = a_sender(desk, policy="REVERSE")
+    queued_only(monkeypatch)
+    signals_execute([recorded(sender, BUY)])
+    part = recorded(sender, PART)
+    turned = recorded(sender, {**TURN, "id": "turn"})
+
+    # When its source turns to short
+    signals_execute([part, turned])
+    monkeypatch.undo()
+
+    # Then the long is withdrawn at once, and the short enters
+    long = TrioOrder.objects.get()
+    assert long.close_wanted_at is not None
+    desk.carry_until(long, "CANCELLED")
+    signals_execute([part, turned])
+    signals_execute([turned])
+    assert outcome(part) == ("NOTHING_TO_DO", "NOTHING_THERE")
+    desk.carry_until(TrioOrder.objects.get(side="SELL"), "OPEN")
+    assert desk.simulator.position("BTCUSDT").quantity == D("-0.010")
+
+
+def test_an_entry_behind_a_waiting_change_is_let_go_by_the_close_that_passes_both(
+    desk: Desk, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a part that waits, another entry behind it, and a close dated before the part and after neither trio
+    queued_only(monkeypatch)
+    signals_execute([recorded(sender, dated({**BUY, "id": "first"}, -5))])
+    part = recorded(sender, dated(PART, 2))
+    entry, closed = (
+        recorded(sender, dated({**BUY, "id": "second"}, 0)),
+        recorded(sender, dated(CLOSE_LONG, 1)),
+    )
+
+    signals_execute([part, entry, closed])
+    monkeypatch.undo()
+
+    assert outcome(entry) == ("NOTHING_TO_DO", "SUPERSEDED")
+    assert outcome(closed)[0] == "CLOSING"
+    desk.carry_until(TrioOrder.objects.get(), "CANCELLED")
+    signals_execute([part])
+    assert TrioOrder.objects.count() == 1
+
+
+@pytest.mark.parametrize("carried_on", ["at once", "by another process"])
+def test_a_part_that_comes_while_the_close_is_on_its_way_takes_nothing_off(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, carried_on: str
+) -> None:
+    # Case 19 as it stands: long 3540 of ADAUSDT, and an exchange that takes 600 ms to execute the exit
+    desk.simulator.set_price("ADAUSDT", "0.4500")
+    desk.sweep()
+    sender = a_sender(desk, policy="REVERSE", size_kind="", size_value=None, mapping={"time": "timenow"})
+    trio = opened(desk, sender, {"symbol": "ADAUSDT.P", "action": "buy", "quantity": "3540"})
+    sells = {"symbol": "ADAUSDT.P", "action": "sell", "timenow": db_now().isoformat()}
+    a = {**sells, "quantity": "1539", "market_position": "long", "position_size": "2001"}
+    b = {**sells, "quantity": "2001", "market_position": "flat", "prev_market_position": "long"}
+    desk.simulator.fault({"method": "POST", "path": "/fapi/v1/order"}, {"do": "execute_late", "ms": 600})
+    if carried_on == "by another process":  # the wish is recorded, and nobody has looked at the trio yet
+        monkeypatch.setattr("worker.signal_execution.service", lost)
+
+    # When B comes before A, and A while the close is on its way
+    closing = sender.sends(b)
+    assert not desk.simulator.position("ADAUSDT").is_flat
+    part = sender.sends(a)
+
+    # Then A is recorded and takes nothing off
+    assert closing.outcome == "CLOSING"
+    assert (part.outcome, part.refusal, part.trio) == ("NOTHING_TO_DO", "NOTHING_THERE", None)
+    assert not SizeChange.objects.exists()
+    monkeypatch.undo()
+    assert desk.carry_until(trio, "CLOSED").result == "MANUAL"
+    assert desk.simulator.position("ADAUSDT").is_flat
+    assert TrioOrder.objects.count() == 1
+
+    # And the whole is sold once: an exit in doubt is asked for again, and never for a part
+    assert {order["quantity"] for order in exits(desk)} == {"3540"}
+    assert [fill.quantity for fill in trio.fills.filter(side="SELL")] == [D(3540)]
+
+
+def exits(desk: Desk) -> list[Any]:
+    """Return the orders to sell ADAUSDT at market that were asked for, as they were sent."""
+    sent = [entry.params for entry in desk.requests(path="/fapi/v1/order")]
+    return [order for order in sent if (order.get("side"), order.get("symbol")) == ("SELL", "ADAUSDT")]
+
+
+def test_in_hedge_mode_a_reversal_that_is_let_go_closes_the_other_side_and_an_entry_does_not(
+    hedge_desk: Desk,
+) -> None:
+    sender = a_sender(hedge_desk, policy="REVERSE")
+    short = opened(hedge_desk, sender, OPEN_SHORT)
+
+    # An entry has a slot of its own there: nothing is in its way
+    entered, left = recorded(sender, {**BUY, "id": "enter"}), recorded(sender, CLOSE_LONG)
+    signals_execute([entered, left])
+    assert (outcome(entered)[1], the(short).close_wanted_at) == ("SUPERSEDED", None)
+
+    turned, left = recorded(sender, TURN_LONG), recorded(sender, {**CLOSE_LONG, "id": "again"})
+    signals_execute([turned, left])
+    assert outcome(turned)[1] == "SUPERSEDED"
+    hedge_desk.carry_until(short, "CLOSED")
+    assert TrioOrder.objects.count() == 1
+
+
+def test_a_reversal_that_waits_for_its_close_is_let_go_and_its_close_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a short whose close for a reversal is wished and not begun
+    sender = a_sender(desk, policy="REVERSE")
+    short = opened(desk, sender, OPEN_SHORT)
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.signal_execution.service", lost)
+        turned = sender.sends(TURN_LONG)
+    assert turned.outcome == "PENDING"
+
+    # When its source closes what it would have entered
+    left = sender.sends(CLOSE_LONG)
+
+    # Then the close that was wished once goes on, and nothing enters
+    assert (outcome(turned.signal_id)[1], left.refusal) == ("SUPERSEDED", "NOTHING_THERE")
+    desk.carry_until(short, "CLOSED")
+    signals_execute([turned.signal_id, left.signal_id])
+    assert short.events.filter(text__startswith="Close requested").count() == 1
+    assert TrioOrder.objects.count() == 1
