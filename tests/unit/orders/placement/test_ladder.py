@@ -8,16 +8,22 @@ from typing import Any
 
 import pytest
 
+from exchange.types import Side
 from orders import services
 from orders.domain.enums import LegState, Protection, Role
 from orders.domain.errors import IllegalTransition, LimitBroken, RuleBroken
+from orders.domain.statistics import planned_risk
+from orders.follow_rows import trails_followed
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
-from orders.models import Leg, Request, RiskLimit, TrioOrder
+from orders.models import Fill, Leg, Request, RiskLimit, TrioOrder
 from orders.placement.perform import SendCall, perform_all
+from orders.results import Wanted, planned_of, trades_wanted
 from orders.specs import rungs_read
 from tests.builders import Desk, due_ids, story, the, until
-from tests.unit.orders.placement.app import cancelled_in_the_app
+from tests.unit.orders.placement.app import (
+    cancelled_in_the_app,
+)
 
 BOTH = [Protection.PRE_ARMED, Protection.ON_FIRST_FILL]
 LADDERS = {"BUY": "99000:50, 98000:30, 97000:20", "SELL": "101000:50, 102000:30, 103000:20"}
@@ -478,3 +484,42 @@ def test_place_again_makes_the_same_ladder(desk: Desk) -> None:
     desk.carry_until(trio, "CANCELLED")
     draft = services.trio_place_again(trio_id=trio.pk, by="test")
     assert (draft.ladder, draft.price, draft.quantity) == (trio.ladder, D("99000"), D("0.010"))
+
+
+# --- what pages and trails make of it ------------------------------------------------------------
+
+
+def test_planned_risk_of_a_ladder_is_that_of_all_its_rungs(desk: Desk) -> None:
+    # Given a ladder in halves, of which both have filled and the stop has executed
+    trio = working(desk, rungs=rungs_read("99000:50, 98000:50"))
+    desk.simulator.set_price("BTCUSDT", "98000")
+    carried(desk, trio, lambda: states(trio) == ["FILLED", "FILLED"])
+    desk.simulator.set_price("BTCUSDT", "94000")
+    desk.carry_until(trio, "CLOSED")
+    carried(desk, trio, lambda: Fill.objects.filter(trio=trio).count() == 3)
+
+    # Then statistics and the trio's page reckon with the same, the whole quantity at its average price
+    (trade,) = trades_wanted(Wanted()).trades["USDT"]
+    legs = rungs(trio)
+    average = sum((leg.filled * (leg.average_price or 0) for leg in legs), D(0)) / D("0.010")
+    assert trade.planned == planned_of(the(trio), list(trio.legs.all()))
+    assert trade.planned == planned_risk(Side.BUY, entry=average, first_stop=D("95000"), quantity=D("0.010"))
+
+
+def test_a_trail_on_a_ladder_counts_prices_from_the_first_fill_of_any_rung(desk: Desk) -> None:
+    # Given a ladder with a trail, whose first rung was cancelled in the app before anything filled
+    trio = working(desk, rungs=rungs_read("99000:50, 98000:50"))
+    services.trio_trail(trio_id=trio.pk, by="test", percent=D(1))
+    cancelled_in_the_app(desk, rungs(trio)[0].client_id, conditional=False)
+    carried(desk, trio, lambda: states(trio) == ["CANCELLED", "ACCEPTED"])
+
+    # When its second fills
+    desk.simulator.set_price("BTCUSDT", "98000")
+    desk.carry_until(trio, "OPEN")
+    carried(desk, trio, lambda: states(trio)[1] == "FILLED")
+
+    # Then nothing of what the price did before that counts
+    (trail,) = trails_followed([desk.account.pk])
+    filled_ts = rungs(trio)[1].filled_ts
+    assert filled_ts is not None
+    assert trail.since_ts == trail.heard_ts == filled_ts
