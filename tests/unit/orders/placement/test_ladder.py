@@ -24,6 +24,7 @@ from tests.builders import Desk, due_ids, story, the, until
 from tests.unit.orders.placement.app import (
     cancelled_in_the_app,
 )
+from worker.price_watch import schedule_read
 
 BOTH = [Protection.PRE_ARMED, Protection.ON_FIRST_FILL]
 LADDERS = {"BUY": "99000:50, 98000:30, 97000:20", "SELL": "101000:50, 102000:30, 103000:20"}
@@ -486,7 +487,32 @@ def test_place_again_makes_the_same_ladder(desk: Desk) -> None:
     assert (draft.ladder, draft.price, draft.quantity) == (trio.ladder, D("99000"), D("0.010"))
 
 
-# --- what pages and trails make of it ------------------------------------------------------------
+# --- what turns up late, and what pages and trails make of it ------------------------------------
+
+
+def test_a_rung_that_fills_unheard_while_another_is_kept_waiting_is_covered_within_the_bound(
+    desk: Desk,
+) -> None:
+    # Given a ladder of which one rung rests, while the exchange stays too busy for another and the stream is silent
+    busy = {
+        "do": "answer",
+        "status": 503,
+        "body": {"code": 0, "msg": "Service Unavailable."},
+        "execute": False,
+    }
+    desk.simulator.fault({"method": "POST", "client_id": "-r2$"}, busy)
+    trio = desk.queued(a_ladder(desk, rungs=rungs_read("99000:50, 98000:50"), protection="ON_FIRST_FILL"))
+    carried(desk, trio, lambda: states(trio) == ["ACCEPTED", "PLANNED"])
+    desk.deaf = True
+
+    # When the price goes through the first, and the price watch says so
+    desk.simulator.set_price("BTCUSDT", "98900")
+    first = rungs(trio)[0]
+    schedule_read(first.pk, trio.pk, in_ms=0)
+
+    # Then it is read, and what it filled is covered
+    carried(desk, trio, lambda: trio.legs.filter(role=Role.STOP_LOSS, state="ACCEPTED").exists())
+    assert [gap for gap in desk.simulator.verdict()["uncovered"] if gap["ms"] > 2000] == []
 
 
 def test_planned_risk_of_a_ladder_is_that_of_all_its_rungs(desk: Desk) -> None:
