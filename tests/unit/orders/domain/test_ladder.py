@@ -12,7 +12,7 @@ from exchange.types import Side, WorkingType
 from orders.domain.decision.amendments import most_entry
 from orders.domain.decision.conditions import entry_over, from_outside
 from orders.domain.decision.decide import decide
-from orders.domain.decision.steps import Cancel, Confirm, Done, Rest, Submit
+from orders.domain.decision.steps import Cancel, Confirm, Done, Exit, Rest, Submit
 from orders.domain.enums import Cause, LegState, Role, TrioState
 from orders.domain.fitting import entry_misfit, fitted, orders_needed
 from orders.domain.ladder import ladder_misfit, rung_quantities, smallest_ladder
@@ -25,6 +25,7 @@ from tests.unit.orders.domain.snapshots import (
     NOW,
     NOW_TS,
     entry,
+    exit_order,
     holding,
     leg,
     stop,
@@ -324,6 +325,69 @@ def test_a_rung_whose_price_was_reached_is_read_while_another_is_still_to_be_pla
         assert alive
         assert second.state is PLANNED
         assert isinstance(waits, Submit)
+
+
+# --- orders that turn up late ---------------------------------------------------------------------
+
+
+def late_rung(number: int, **said: Any) -> LegView:
+    return rung(number, FILLED, **({"late": True, "filled_ts": NOW_TS - 300} | said))
+
+
+def test_only_what_a_late_rung_filled_is_closed_whatever_became_of_the_others() -> None:
+    # Given a ladder whose position somebody closed outside, and a rung written off that turned up filled after its end
+    ended = NOW - 5000
+    first = rung(1, FILLED, filled_ts=NOW_TS - 60_000)
+    seen = trio(
+        TrioState.CLOSED, first, late_rung(2), spec=LADDER, rules=RULES, slot=holding(), ended_at=ended
+    )
+
+    # When it decides, then exactly what came late is closed: the rest of the slot is somebody else's
+    decision = decide(replace(seen, cause=Cause.OUTSIDE))
+    assert decision.trio.state is TrioState.LATE
+    assert isinstance(decision.step, Exit)
+    assert decision.step.plan.order.quantity == D("0.003")
+
+    # And once that is closed, nothing more is
+    out = exit_order(quantity=D("0.003"), filled=D("0.003"), submitted_at=NOW - 50, submitted_ts=NOW_TS - 50)
+    closed = replace(seen, state=TrioState.LATE, legs=(*seen.legs, out))
+    assert decide(closed).step == Done(TrioState.CLOSED)
+
+
+def test_only_what_a_late_rung_filled_after_the_end_is_closed() -> None:
+    # Given a rung written off when 0.001 of it was known, which turned up filled whole
+    late = late_rung(2, settled=D("0.001"))
+    seen = trio(TrioState.CLOSED, rung(1, FILLED), late, spec=LADDER, rules=RULES, slot=holding())
+    step = decide(replace(seen, ended_at=NOW - 5000)).step
+    assert isinstance(step, Exit)
+    assert step.plan.order.quantity == D("0.002")
+
+
+def test_what_our_orders_closed_before_the_end_is_not_closed_again() -> None:
+    # Given a ladder closed by its exit, and a rung that turned up filled later
+    out = exit_order(filled=D("0.005"), submitted_at=NOW - 9000, submitted_ts=NOW_TS - 9000)
+    seen = trio(
+        TrioState.CLOSED, rung(1, FILLED), out, late_rung(2), spec=LADDER, rules=RULES, slot=holding("0.003")
+    )
+    step = decide(replace(seen, ended_at=NOW - 5000)).step
+    assert isinstance(step, Exit)
+    assert step.plan.order.quantity == D("0.003")
+
+    # But where the stop closed it too, as part of the position, nothing is left of it
+    stopped = stop(FILLED, filled=D("0.008"), submitted_at=NOW - 9000)
+    whole = replace(seen, legs=(*seen.legs[:1], stopped, seen.legs[2]), ended_at=NOW - 5000)
+    assert decide(whole).step == Done(TrioState.CLOSED)
+
+
+def test_a_rung_that_came_back_while_its_trio_was_open_is_not_late_after_the_end() -> None:
+    # Given a rung that was written off, turned up while the trio was open, and closed with the rest outside
+    back = late_rung(2, settled=QUANTITIES[1])
+    seen = trio(
+        TrioState.CLOSED, rung(1, FILLED), back, spec=LADDER, rules=RULES, slot=holding(), ended_at=NOW
+    )
+    decision = decide(replace(seen, cause=Cause.OUTSIDE))
+    assert decision.trio.state is TrioState.CLOSED
+    assert decision.step == Done(TrioState.CLOSED)
 
 
 # --- a dry run ------------------------------------------------------------------------------------

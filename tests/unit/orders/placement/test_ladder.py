@@ -22,7 +22,10 @@ from orders.results import Wanted, planned_of, trades_wanted
 from orders.specs import rungs_read
 from tests.builders import Desk, due_ids, story, the, until
 from tests.unit.orders.placement.app import (
+    arrives_late,
+    bought_in_the_app,
     cancelled_in_the_app,
+    sold_in_the_app,
 )
 from worker.price_watch import schedule_read
 
@@ -488,6 +491,53 @@ def test_place_again_makes_the_same_ladder(desk: Desk) -> None:
 
 
 # --- what turns up late, and what pages and trails make of it ------------------------------------
+
+
+def test_a_rung_that_fills_after_the_end_is_closed_and_nobody_elses_position_with_it(desk: Desk) -> None:
+    # Given a ladder whose first rung filled and whose second was proved absent, closed by a person in the app
+    lost = {"do": "answer", "status": 503, "body": "", "execute": False}
+    desk.simulator.fault({"method": "POST", "client_id": "-r2$"}, lost, 1)
+    trio = desk.queued(a_ladder(desk, rungs=rungs_read("100010:50, 98000:50")))
+    desk.advance(trio)
+    carried(desk, trio, lambda: states(trio) == ["FILLED", "WRITTEN_OFF"])
+    carried(desk, trio, lambda: covers(trio))
+    sold_in_the_app(desk, "0.005")
+    desk.carry_until(trio, "CLOSED")
+    assert (trio.result, position(desk, trio)) == ("OUTSIDE", 0), story(trio)
+
+    # When that person has a position of their own there, and the second rung arrives after all and fills
+    bought_in_the_app(desk, "0.004")
+    second = rungs(trio)[1].client_id
+    arrives_late(desk, second, "0.005")
+    assert position(desk, trio) == D("0.009")
+
+    # Then what came late is closed, and theirs is left to them
+    carried(desk, trio, lambda: (the(trio).state, trio.result) == ("CLOSED", "LATE"))
+    assert position(desk, trio) == D("0.004"), story(trio)
+
+
+def test_a_rung_that_came_back_while_its_trio_lived_opens_nothing_after_the_end(desk: Desk) -> None:
+    # Given a ladder whose second rung was proved absent, and arrives while the position is there
+    lost = {"do": "answer", "status": 503, "body": "", "execute": False}
+    desk.simulator.fault({"method": "POST", "client_id": "-r2$"}, lost, 1)
+    trio = desk.queued(a_ladder(desk, rungs=rungs_read("100010:50, 98000:50")))
+    desk.advance(trio)
+    carried(desk, trio, lambda: states(trio) == ["FILLED", "WRITTEN_OFF"])
+    carried(desk, trio, lambda: covers(trio))
+    arrives_late(desk, rungs(trio)[1].client_id, "0.005")
+    carried(desk, trio, lambda: states(trio) == ["FILLED", "FILLED"])
+    carried(desk, trio, lambda: not due_ids())
+
+    # When a person closes all of it in the app and opens something of their own, and there is news of the trio
+    sold_in_the_app(desk, "0.010")
+    desk.carry_until(trio, "CLOSED")
+    bought_in_the_app(desk, "0.004")
+    carried(desk, trio, lambda: not due_ids())
+    desk.advance(trio)
+
+    # Then nothing is late, and theirs is left alone
+    assert (the(trio).state, trio.result) == ("CLOSED", "OUTSIDE"), story(trio)
+    assert position(desk, trio) == D("0.004")
 
 
 def test_a_rung_that_fills_unheard_while_another_is_kept_waiting_is_covered_within_the_bound(
