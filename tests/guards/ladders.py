@@ -315,4 +315,17 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ),
         (f"{DECIDED}::test_no_rung_goes_out_while_a_person_has_the_position_left_unprotected",),
     ),
+    Guard(
+        "each order that turns up late gets an exit of its own",
+        "P4",
+        "a second rung turns up late, and the exit of the first one is taken for its own: nobody closes it",
+        (
+            Removal(
+                "orders/domain/decision/unwind.py",
+                "    if trio.ended_at is not None and exit_order.submitted_at < trio.ended_at:\n",
+                "    if False:\n",
+            ),
+        ),
+        (f"{DECIDED}::test_each_order_that_turns_up_late_gets_an_exit_of_its_own",),
+    ),
 )
