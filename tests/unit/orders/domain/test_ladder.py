@@ -457,7 +457,9 @@ def test_no_rung_goes_out_while_a_person_has_the_position_left_unprotected() -> 
 
 def test_each_order_that_turns_up_late_gets_an_exit_of_its_own() -> None:
     # Given a rung that turned up late and was closed, and another, executed at the same time, that shows itself later
-    out = exit_order(quantity=D("0.003"), filled=D("0.003"), submitted_at=NOW - 9000, submitted_ts=NOW_TS - 9000)
+    out = exit_order(
+        quantity=D("0.003"), filled=D("0.003"), submitted_at=NOW - 9000, submitted_ts=NOW_TS - 9000
+    )
     executed = NOW_TS - 20_000
     known = late_rung(2, filled_ts=executed, settled=D("0.003"))
     seen = trio(TrioState.CLOSED, rung(1, LegState.CANCELLED), known, out, late_rung(3, filled_ts=executed))

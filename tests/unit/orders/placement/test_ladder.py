@@ -503,7 +503,7 @@ def test_a_rung_that_fills_after_the_end_is_closed_and_nobody_elses_position_wit
     carried(desk, trio, lambda: covers(trio))
     sold_in_the_app(desk, "0.005")
     desk.carry_until(trio, "CLOSED")
-    assert (trio.result, position(desk, trio)) == ("OUTSIDE", 0), story(trio)
+    assert (trio.result, position(desk, trio)) == ("OUTSIDE", D(0)), story(trio)
 
     # When that person has a position of their own there, and the second rung arrives after all and fills
     bought_in_the_app(desk, "0.004")
