@@ -37,7 +37,7 @@ TRAILS = """
     LEFT JOIN LATERAL (
         SELECT min(coalesce(
             (SELECT min(time_ts) FROM orders_fill WHERE leg_id = leg.id), leg.filled_ts
-        )) AS filled_ts FROM orders_leg leg WHERE leg.trio_id = trio.id AND leg.role = 'ENTRY'
+        )) AS filled_ts FROM orders_leg leg WHERE leg.trio_id = trio.id AND leg.role IN ('ENTRY', 'RUNG')
     ) entry ON true
     WHERE trail."end" = '' AND NOT trail.by_exchange AND trio.account_id = ANY (%s) AND trio.state = 'OPEN'
     ORDER BY trail.id

@@ -55,8 +55,8 @@ TRADES: Final = """
         ) fill GROUP BY trio_id HAVING max(time_ts) >= %(since)s AND max(time_ts) < %(until)s
     ), ordered AS (
         SELECT leg.trio_id, coalesce(sum(leg.filled) FILTER (WHERE leg.order_id IS NOT NULL), 0) AS filled,
-            sum(leg.filled) FILTER (WHERE leg.role = 'ENTRY' AND leg.average_price <> 0) AS entered,
-            sum(leg.filled * leg.average_price) FILTER (WHERE leg.role = 'ENTRY') AS paid
+            sum(leg.filled) FILTER (WHERE leg.role IN ('ENTRY', 'RUNG') AND leg.average_price <> 0) AS entered,
+            sum(leg.filled * leg.average_price) FILTER (WHERE leg.role IN ('ENTRY', 'RUNG')) AS paid
         FROM found JOIN orders_leg leg ON leg.trio_id = found.id WHERE leg.filled > 0 GROUP BY leg.trio_id
     ), shared AS (
         SELECT share.trio_id, coalesce(sum(share.amount) FILTER (WHERE income.kind LIKE '%%FUNDING_FEE'), 0) AS funding,

@@ -231,7 +231,11 @@ class LegView:
     looked_ts: int | None = None  # when it was last looked up and answered
     looks: int = 0
     late: bool = False  # was written off, then turned up
-    number: int = 0  # of the part target, or of the wish for another size, it was sent for
+    settled: Decimal = ZERO  # of a late one: what of it was known to have filled when its trio last ended
+    tested: bool = False  # the exchange has checked it in a dry run, and would take it
+    number: int = (
+        0  # its part target's, its wish's (another size, a trailing order), or a rung's place; 0: of none
+    )
     average_price: Decimal | None = None
     for_move: bool = False  # sent for a wish: for another level, or for a larger entry
     amend: Amendment | None = None
@@ -408,6 +412,7 @@ class TrioSnapshot:
     now_ts: ExchangeMs
     account: str = ""  # its name
     stem: str = "test-1"  # what all client ids of this trio begin with
+    ended_at: int | None = None  # when it last came to an end
     cause: Cause | None = None
     reason: str = ""
     legs: tuple[LegView, ...] = ()
@@ -421,7 +426,6 @@ class TrioSnapshot:
     worker_alive: bool = True
     dry_run: bool = False
     dry_run_passed: bool = False
-    tested: int = 0  # how many orders of the entry the exchange has checked in it
     refusal: str = ""  # a limit or setting that forbids new risk, in words
     breach: Breach | None = None  # the limit, where it is one of ours
     conditionals: int = 0  # of the account's other trios: what rests, and what they keep room for

@@ -667,7 +667,9 @@ class Leg(models.Model):
     average_price = amount(null=True)
     acknowledged = models.BooleanField(default=False)
     late = models.BooleanField(default=False, help_text="Was written off, then turned up.")
+    # Sent for a wish: for another level of the stop or target, or as the stop that a larger entry will need.
     for_move = models.BooleanField(default=False, help_text="Sent for a level that was wished for.")
+    # By role: a part target's number, the wish's that a part close, an add or a trailing order was sent for, a rung's place.
     number = models.BigIntegerField(
         default=0, help_text="Of the part target, or of the wish for another size, it was sent for."
     )

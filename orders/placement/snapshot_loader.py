@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
 
 from django.conf import settings
 
@@ -41,7 +43,7 @@ from orders.domain.snapshot import (
 )
 from orders.domain.stepped_clock import brought_back
 from orders.exchange_data.clock import to_exchange_ms, to_ms
-from orders.models import Install, Leg, Request, TrioOrder, Watch
+from orders.models import Install, Leg, Request, Sighting, TrioOrder, Watch
 from orders.models.drift import drift_policy
 from orders.placement.admission import Admission
 from orders.placement.adoption import foreign_known_of, foreign_of, occupied_of
@@ -70,6 +72,7 @@ CONDITIONALS = """
 """
 ENTERS = (Role.ENTRY, Role.RUNG)
 NOT_SAVED = 2**62  # comes after every trio that waits
+ENDED_WITHIN: Final = timedelta(milliseconds=1)  # an end is kept in whole milliseconds, a sighting is not
 MAY_REST = [state.value for state in LegState if state is LegState.SUBMITTED or state.is_live]
 CONDITIONAL_TYPES = [kind.value for kind in OrderType if kind.is_conditional]
 # Legs may rest before an entry as long as it may take to prove it absent, and some more: with the usual settings
@@ -123,6 +126,7 @@ def snapshot_of(
         leg_view(leg, [r for r in requests if r.leg_id == leg.pk], now=now_ms, rules=rules)
         for leg in rows.legs
     )
+    legs = _settled(trio, legs)
     placing = trio.trio_state in (TrioState.QUEUED, TrioState.PLACING)
     change = _change_of(trio)
     unsent = trio.rungs and any(leg.role in ENTERS and leg.state is LegState.PLANNED for leg in legs)
@@ -147,7 +151,7 @@ def snapshot_of(
         watch=_watch_of(trio, rows) if opens or (trio.slot is not None and not trio.slot.as_of) else None,
         placing=opens,
     )
-    tested = len({request.leg_id for request in requests if _tested(request)}) if dry_run else 0
+    tested = sum(leg.tested for leg in legs) if dry_run else 0
     breach = None
     if opens and not refusal and isinstance(rows, TurnRows):
         if placing and _begins(trio, slot, legs, dry_run=dry_run):
@@ -161,6 +165,7 @@ def snapshot_of(
         now_ts=now_ts,
         account=trio.account.name,
         stem=client_ids.stem(install.token, trio.pk),
+        ended_at=_ms(trio.ended_at),
         cause=Cause(trio.cause) if trio.cause else None,
         reason=trio.reason,
         legs=legs,
@@ -174,7 +179,6 @@ def snapshot_of(
         worker_alive=alive,
         dry_run=dry_run and trio.trio_state is TrioState.QUEUED,
         dry_run_passed=dry_run and tested >= max(1, len(trio.rungs)),
-        tested=tested,
         refusal=refusal or (breach.sentence if breach is not None else ""),
         breach=breach,
         conditionals=conditionals[0],
@@ -341,12 +345,27 @@ def leg_view(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) 
         looked_ts=leg.looked_ts,
         looks=leg.looks,
         late=leg.late,
+        tested=any(_tested(request) for request in requests),
         for_move=leg.for_move,
         number=leg.number,
         active=leg.active_ts is not None,
         average_price=leg.average_price,
         amend=_amendment(leg, requests, now=now, rules=rules),
     )
+
+
+def _settled(trio: TrioOrder, legs: tuple[LegView, ...]) -> tuple[LegView, ...]:
+    """Say of orders that turned up late what of them was known to have filled when the trio last ended, by its journal."""
+    late = [leg.client_id for leg in legs if leg.late and leg.role.opens]
+    if trio.ended_at is None or not late:
+        return legs
+    until = trio.ended_at + ENDED_WITHIN
+    filled: dict[str, Decimal] = {}
+    seen = Sighting.objects.filter(trio=trio, leg__client_id__in=late, seen_at__lt=until)
+    for client_id, facts in seen.values_list("leg__client_id", "facts"):
+        known = Decimal(facts.get("executed") or facts.get("filled") or 0)
+        filled[client_id] = max(known, filled.get(client_id, ZERO))
+    return tuple(replace(leg, settled=filled.get(leg.client_id, ZERO)) for leg in legs)
 
 
 def _amendment(leg: Leg, requests: list[Request], *, now: OurMs, rules: Policies) -> Amendment | None:

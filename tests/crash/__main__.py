@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 import tempfile
 import time
@@ -29,12 +30,13 @@ def main() -> int:
     parser.add_argument(
         "--match",
         default="",
-        help="only cells whose name contains this; an unsound cell lives again by its name",
+        help="only cells whose name contains this, as many as --cells; an unsound cell lives again by its name",
     )
     options = parser.parse_args()
     cells = list(product()) if options.all else cover(options.cells, seed=options.seed)
     if options.match:
-        cells = [cell for cell in product() if options.match in str(cell)][: options.cells]
+        cells = [cell for cell in product() if options.match in str(cell)]
+        cells = random.Random(options.seed).sample(cells, min(options.cells, len(cells)))
     covered = {pair for cell in cells for pair in pairs(cell)}
     print(f"The full product has {len(product())} cells; this run takes {len(cells)} of them (seed {options.seed}), "
           f"with {len(covered)} of {len(all_pairs())} pairs of values.", flush=True)  # fmt: skip

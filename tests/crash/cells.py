@@ -14,7 +14,11 @@ BEFORE_ACT, AFTER_ACT = "perform, before the exchange acted", "perform, after it
 INSIDE_FINISH, AFTER_FINISH = "inside finish", "after finish"
 BOUNDARIES: Final = (INSIDE_BEGIN, AFTER_BEGIN, BEFORE_ACT, AFTER_ACT, INSIDE_FINISH, AFTER_FINISH)
 NEXT_STOP, PART, ADD, PART_TARGET, AMEND = "next stop", "part close", "add", "part target", "amend"
-REQUESTS: Final = ("entry", "stop", "target", "exit", "cancel", NEXT_STOP, PART, ADD, PART_TARGET, AMEND)
+RUNG, TRAIL = "rung", "trailing order"
+REQUESTS: Final = (
+    *("entry", "stop", "target", "exit", "cancel"),
+    *(NEXT_STOP, PART, ADD, PART_TARGET, AMEND, RUNG, TRAIL),
+)
 KILL, STOP, TIME_OUT = "SIGKILL", "SIGSTOP", "job's time-out"
 DEATHS: Final = (KILL, STOP, TIME_OUT)
 PROTECTIONS: Final = ("PRE_ARMED", "ON_FIRST_FILL")
@@ -29,10 +33,13 @@ VERBS: Final = {
     "added": ADD,
     "part target set": PART_TARGET,
     "entry changed": AMEND,
+    "trailed by the exchange": TRAIL,
 }
 LIVES: Final = (*(f"{e} → {end}" for e in (MARKET, LIMIT, PARTIAL) for end in ENDINGS), CANCELLED)
 BREAKOUT: Final = "STOP_MARKET"  # an entry that waits for its trigger
+LADDER: Final = "ladder of two"  # whose second rung fills only on the way to the stop's level
 LIVING: Final = (
+    *(f"{LADDER} → {end}" for end in ENDINGS),
     *(f"{BREAKOUT} → {end}" for end in ENDINGS),
     *(
         f"{LIMIT if verb == 'entry changed' else MARKET} + {verb} → {end}"
@@ -42,6 +49,7 @@ LIVING: Final = (
 )
 
 ENTRY: Final = {"method": "POST", "client_id": r"-e\d+$"}
+RUNGS: Final = {"method": "POST", "client_id": r"-r\d+$"}
 STOPS: Final = {"method": "POST", "client_id": r"-s\d+$"}
 TARGETS: Final = {"method": "POST", "client_id": r"-p\d+$"}
 SERVICE_UNAVAILABLE: Final = {
@@ -55,6 +63,11 @@ FAULTS: Final[dict[str, tuple[dict[str, Any], Any, dict[str, Any]] | None]] = {
     "entry: answer lost": (ENTRY, 1, {"do": "lose_answer"}),
     "entry: 503 unknown, not executed": (ENTRY, 1, {"do": "answer", "status": 503}),
     "entry: executed 900 ms late": (ENTRY, 1, {"do": "execute_late", "ms": 900}),
+    "rung: answer lost": (RUNGS, 1, {"do": "lose_answer"}),
+    "rung: 503 unknown, not executed": (RUNGS, 1, {"do": "answer", "status": 503}),
+    "rung: executed 900 ms late": (RUNGS, 1, {"do": "execute_late", "ms": 900}),
+    "rung: Service Unavailable ×3": (RUNGS, {"times": 3}, SERVICE_UNAVAILABLE),
+    "rung: refused": (RUNGS, 1, {"do": "refuse", "code": -2019}),
     "stop: refused once": (STOPS, 1, {"do": "refuse", "code": -2010}),
     "stop: Service Unavailable ×3": (STOPS, {"times": 3}, SERVICE_UNAVAILABLE),
     "stop: answer lost": (STOPS, 1, {"do": "lose_answer"}),
@@ -66,6 +79,12 @@ FAULTS: Final[dict[str, tuple[dict[str, Any], Any, dict[str, Any]] | None]] = {
 }
 
 
+# What keeps the entry, or a rung of it, off the book.
+NOT_TAKEN: Final = (
+    "entry: 503 unknown, not executed",
+    "rung: 503 unknown, not executed",
+    "rung: refused",
+)
 Pair = tuple[str, str, str, str]  # an axis and its value, and another's
 
 
@@ -116,18 +135,22 @@ def possible(cell: Cell) -> bool:
     asked = set()
     entry_asked = not rolls_back_before_entry(cell)
     entry_goes_out = entry_asked and not (
-        cell.request == "entry" and cell.boundary in (AFTER_BEGIN, BEFORE_ACT)
+        cell.request in ("entry", RUNG) and cell.boundary in (AFTER_BEGIN, BEFORE_ACT)
     )
-    fills = entry_goes_out and cell.fault != "entry: 503 unknown, not executed" and cell.entry != CANCELLED
+    fills = entry_goes_out and cell.fault not in NOT_TAKEN and cell.entry != CANCELLED
     if entry_asked:
         asked.add("entry")
+    if entry_asked and cell.entry == LADDER:
+        asked.add(RUNG)
     if armed or fills:
         asked.add("stop")
     if fills or (armed and cell.entry == MARKET):
         asked.add("target")
     if fills and (cell.ending == "close" or cell.fault == "target: refused"):
         asked.add("exit")
-    if armed or (cell.entry == CANCELLED and entry_goes_out):
+    # Of a ladder what rests is taken back: when it is not taken whole, and with the way out.
+    leaves_rungs = cell.entry == LADDER and entry_goes_out and (not fills or cell.ending != "stop")
+    if armed or leaves_rungs or (cell.entry == CANCELLED and entry_goes_out):
         asked.add("cancel")
     if cell.verb == "entry changed" and entry_goes_out and cell.fault != "entry: 503 unknown, not executed":
         asked.add(AMEND)
@@ -136,8 +159,8 @@ def possible(cell: Cell) -> bool:
     if cell.request not in asked:
         return False
     subject = cell.fault.split(":")[0]
-    if subject == "entry":
-        return entry_goes_out
+    if subject in ("entry", RUNG):
+        return entry_goes_out and subject in asked
     return subject not in REQUESTS or subject in asked
 
 

@@ -22,7 +22,8 @@ from orders.domain.enums import ENDS, LegState, Role
 from orders.domain.errors import OrdersError
 from orders.models import Symbol, TrioOrder
 from orders.placement import admission
-from tests.crash.cells import BREAKOUT, CANCELLED, FAULTS, MARKET, PARTIAL, STOP, Cell
+from orders.specs import rungs_read
+from tests.crash.cells import BREAKOUT, CANCELLED, FAULTS, LADDER, MARKET, PARTIAL, STOP, Cell
 from tests.crash.stage import Stage
 from tests.crash.verdict import Claim
 from tests.crash.victim import Errand, gone
@@ -34,6 +35,7 @@ OPEN_SECONDS = 3.0
 VERB_SECONDS = 8.0  # a wish is not waited for longer: the market goes on
 BY = "crash matrix"
 STEP_SECONDS = 0.03
+TRAIL_PERCENT = Decimal(8)  # further away than the stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Levels:
     quantity: Decimal
     half: Decimal
     above: Decimal
+    deep: Decimal  # where the second rung of a ladder rests, before the stop
 
     @classmethod
     def of(cls, symbol: Symbol, price: Decimal, *, side: str = "BUY") -> Levels:
@@ -79,7 +82,9 @@ class Levels:
         lot = max(symbol.quantity_min or D0, symbol.market_quantity_min or D0)
         least = max(lot, (symbol.notional_min or D0) * 4 / price)
         half = (least / step).to_integral_value(ROUND_UP) * step
-        return cls(price, at("0.995"), at("0.99"), at("0.96"), at("1.04"), half * 2, half, at("1.005"))
+        return cls(
+            price, at("0.995"), at("0.99"), at("0.96"), at("1.04"), half * 2, half, at("1.005"), at("0.98")
+        )
 
 
 def on_tick(price: Decimal, tick: Decimal | None) -> Decimal:
@@ -173,6 +178,9 @@ class Life:
         }
         if self.cell.entry == BREAKOUT:
             words |= {"entry_type": "STOP_MARKET", "trigger_price": self.levels.above}
+        elif self.cell.entry == LADDER:
+            rungs = rungs_read(f"{self.levels.entry:f}:50, {self.levels.deep:f}:50")
+            words |= {"entry_type": "LIMIT", "rungs": rungs}
         elif self.cell.entry != MARKET:
             words |= {"entry_type": "LIMIT", "price": self.levels.entry}
         trio = services.trio_draft(account=self.account, symbol=self.symbol, side="BUY", **words)
@@ -273,6 +281,15 @@ class Life:
                 )
                 rests = trio.legs.filter(role=Role.PART_TARGET, state=LegState.ACCEPTED).exists()
                 return rests or self._verb_is_late
+            case "trailed by the exchange":
+                self._verb(
+                    trio,
+                    lambda: services.trio_trail(
+                        trio_id=trio.pk, percent=TRAIL_PERCENT, by_exchange=True, by=BY
+                    ),
+                )
+                rests = trio.legs.filter(role=Role.TRAIL, state=LegState.ACCEPTED).exists()
+                return rests or self._verb_is_late
         return True
 
     @property
@@ -337,7 +354,7 @@ class Life:
             entered=entered,
             exited=exited,
             over=trio.state in ENDS,
-            entries=1 + sum(leg.role == Role.ADD for leg in legs),
+            entries=1 + sum(leg.role in (Role.ADD, Role.RUNG) for leg in legs),
             began_ms=self.began_ms,
             ended_ms=time.time_ns() // 10**6,
         )

@@ -28,7 +28,7 @@ from tests.crash.verdict import NAKED_LIMIT_MS, Judgement, judge
 SETTLE_SECONDS = 8.0  # an order that outlives its trio by so long is an orphan
 LOOK_SECONDS = 2.0
 TRIES = 2
-PURSUED_MAX = 24  # so many cells are lived for a pair of values of which none came about
+PURSUED_MAX = 9  # so many cells of a mode are lived for a pair of values of which none came about
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Run:
         self._spare = {mode: _spares(cells, mode) for mode in MODES}
         self._wanted_pairs = {pair for cell in cells for pair in pairs(cell)}
         self._is_a_cover = self._wanted_pairs == all_pairs()
-        self._pursued: Counter[Pair] = Counter()
+        self._pursued: dict[str, Counter[Pair]] = {mode: Counter() for mode in MODES}
         self._under_way: list[Cell] = []
         self._lock = threading.Lock()
         self._lived: list[Lived] = []
@@ -203,12 +203,13 @@ class Run:
         coming = self._under_way + [cell for queue in self._queues.values() for cell, _ in queue]
         had = {pair for lived in self._lived if lived.happened for pair in pairs(lived.cell)}
         had.update(pair for cell in coming for pair in pairs(cell))
-        for pair in sorted(self._wanted_pairs - had, key=lambda pair: (self._pursued[pair], pair)):
-            if self._pursued[pair] >= PURSUED_MAX:
+        pursued = self._pursued[mode]
+        for pair in sorted(self._wanted_pairs - had, key=lambda pair: (pursued[pair], pair)):
+            if pursued[pair] >= PURSUED_MAX:
                 break
             found = next((cell for cell in self._spare[mode] if pair in set(pairs(cell))), None)
             if found is not None:  # none where the pair holds the other mode: its own lanes pursue it
-                self._pursued[pair] += 1
+                pursued[pair] += 1
                 del self._spare[mode][found]
                 return found
         return None

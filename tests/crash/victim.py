@@ -41,12 +41,24 @@ from tests.crash.cells import (
     NEXT_STOP,
     PART,
     PART_TARGET,
+    RUNG,
     STOP,
+    TRAIL,
 )
 from tests.crash.stage import die_with_parent
 
 POLL_SECONDS = 0.008
-ROLES = {"e": "entry", "s": "stop", "p": "target", "x": "exit", "t": PART_TARGET, "c": PART, "a": ADD}
+ROLES = {
+    "e": "entry",
+    "s": "stop",
+    "p": "target",
+    "x": "exit",
+    "t": PART_TARGET,
+    "c": PART,
+    "a": ADD,
+    "r": RUNG,
+    "l": TRAIL,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,4 +252,80 @@ GUARDS: Final[tuple[Guard, ...]] = (
         ),
         (f"{PLACED}::test_what_a_resting_ladder_holds_counts_for_the_next_trio",),
     ),
+    Guard(
+        "a resting rung is read while another is still to be placed",
+        "P4",
+        "a rung fills unheard while another one is in doubt, and nothing covers it before the next sweep",
+        (
+            Removal(
+                "orders/domain/decision/place.py",
+                "        awaited(trio, leg) if leg.pending else look_up_if_due(trio, leg)\n        for leg in trio.rungs\n",
+                "        awaited(trio, leg) if leg.pending else None\n        for leg in trio.rungs\n",
+            ),
+        ),
+        (f"{DECIDED}::test_a_rung_whose_price_was_reached_is_read_while_another_is_still_to_be_placed",),
+    ),
+    Guard(
+        "a resting rung is read before another one goes out",
+        "P4",
+        "a rung that is refused as busy again and again keeps another one's fill from being read",
+        (
+            Removal(
+                "orders/domain/decision/place.py", "    rungs_read,\n    entry_is_out,", "    entry_is_out,"
+            ),
+        ),
+        (f"{DECIDED}::test_a_rung_whose_price_was_reached_is_read_while_another_is_still_to_be_placed",),
+    ),
+    Guard(
+        "of a late rung only what it filled is closed",
+        "P3",
+        "what a person closed of a ladder is sold once more, out of a position that is somebody else's",
+        (
+            Removal(
+                CONDITIONS,
+                "min(trio.ours, late - sum((leg.filled for leg in exits), Decimal(0)))",
+                "trio.ours if late else Decimal(0)",
+            ),
+        ),
+        (f"{DECIDED}::test_only_what_a_late_rung_filled_is_closed_whatever_became_of_the_others",),
+    ),
+    Guard(
+        "what was known at the end is not late",
+        "P3",
+        "a rung that came back while its trio was open is sold after the end, out of somebody else's position",
+        (
+            Removal(
+                "orders/placement/snapshot_loader.py",
+                "    return tuple(replace(leg, settled=filled.get(leg.client_id, ZERO)) for leg in legs)",
+                "    return legs",
+            ),
+        ),
+        (f"{PLACED}::test_a_rung_that_came_back_while_its_trio_lived_opens_nothing_after_the_end",),
+    ),
+    Guard(
+        "no rung goes out while a position is left unprotected",
+        "P4",
+        "a rung fills while a person has the position without a stop",
+        (
+            Removal(
+                COVER,
+                "    if left_unprotected(trio):\n        return Rest(",
+                "    if False:\n        return Rest(",
+            ),
+        ),
+        (f"{DECIDED}::test_no_rung_goes_out_while_a_person_has_the_position_left_unprotected",),
+    ),
+    Guard(
+        "each order that turns up late gets an exit of its own",
+        "P4",
+        "a second rung turns up late, and the exit of the first one is taken for its own: nobody closes it",
+        (
+            Removal(
+                "orders/domain/decision/unwind.py",
+                "    if trio.ended_at is not None and exit_order.submitted_at < trio.ended_at:\n",
+                "    if False:\n",
+            ),
+        ),
+        (f"{DECIDED}::test_each_order_that_turns_up_late_gets_an_exit_of_its_own",),
+    ),
 )

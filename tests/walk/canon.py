@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from orders.domain.enums import RequestKind, Role
-from orders.domain.snapshot import TrioSnapshot
+from orders.domain.snapshot import LegView, TrioSnapshot
 from tests.walk.world import Event, LegRow, World
 
 # fmt: off
@@ -78,6 +78,8 @@ def snapshot_key(trio: TrioSnapshot) -> Hashable:
                     leg.filled,
                     leg.acknowledged,
                     leg.late,
+                    leg.settled,
+                    _since_end(trio, leg),
                     leg.submit,
                     leg.cancel,
                     leg.refused_code,
@@ -118,6 +120,7 @@ def world_key(world: World) -> Hashable:
             len(world.answered),
             world.forced,
             _wishes_key(world, now),
+            _late_key(world),
             world.undisturbed,
             world.held,
             away(_hold_until(world), ts),
@@ -194,6 +197,24 @@ def _wishes_key(world: World, now: int) -> Hashable:
         world.followed,
         world.wishes,
     )
+
+
+def _since_end(trio: TrioSnapshot, leg: LegView) -> bool:
+    """Was this exit sent after the trio's end, for what turned up late?"""
+    exits = leg.role is Role.EXIT and trio.ended_at is not None
+    return exits and leg.submitted_at >= (trio.ended_at or 0)
+
+
+def _late_key(world: World) -> Hashable:
+    """What tells the quantity that came late from what was known at the end."""
+    if world.ended_at is None or not any(leg.facts.late and leg.role.opens for leg in world.legs):
+        return None
+    exits = [
+        request.client_id
+        for request in world.requests
+        if request.kind is RequestKind.SUBMIT and request.begun_at >= world.ended_at
+    ]
+    return world.settled, tuple(sorted(set(exits)))
 
 
 def _hold_until(world: World) -> int | None:

@@ -73,6 +73,7 @@ def snapshot(world: World) -> TrioSnapshot:
         now=OurMs(world.now),
         now_ts=ExchangeMs(world.now_ts),
         stem="walk-1",
+        ended_at=world.ended_at,
         cause=world.cause,
         reason=world.reason,
         legs=tuple([_leg_view(world, leg) for leg in world.legs]),
@@ -165,6 +166,7 @@ def _leg_view(world: World, leg: LegRow) -> LegView:
         looked_ts=leg.looked_ts,
         looks=leg.looks,
         late=facts.late,
+        settled=dict(world.settled).get(leg.client_id, ZERO) if facts.late else ZERO,
     )
 
 
@@ -240,7 +242,10 @@ def _settle(world: World, decision: Decision) -> None:
     if after is not world.state:
         world.state, world.cause, world.reason = after, settled.cause, settled.reason
         if after.is_end:
-            world.question = None
+            world.question, world.ended_at = None, world.now
+            world.settled = tuple(
+                (leg.client_id, leg.facts.filled) for leg in world.legs if leg.role.opens and leg.facts.filled
+            )
     world.uncovered_known_at = settled.uncovered_known_at if decision.uncovered else None
     if settled.ended_moves or settled.moves != world.level_moves:
         world.spec, world.moved = settled.spec, settled.moved

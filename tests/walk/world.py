@@ -204,6 +204,8 @@ class World:
     sizes: tuple[SizeWish, ...] = ()
     followed: int = 0
     wishes: int = 0  # how many a person, or a target that executed, has made
+    ended_at: int | None = None
+    settled: tuple[tuple[str, Decimal], ...] = ()  # what was known to have opened when it last ended
     observing_since: int | None = None
     uncovered_known_at: int | None = None
     wake_at: int | None = START

@@ -259,8 +259,14 @@ def late_leg_matters(trio: TrioSnapshot, leg: LegView) -> bool:
 
 
 def late_quantity(trio: TrioSnapshot) -> Decimal:
-    """Return the entry quantity that filled after all and has not been closed yet."""
-    return trio.ours if any(leg.late for leg in trio.entries) else Decimal(0)
+    """Return the entry quantity that showed itself after the trio's end and has not been closed since.
+
+    Only what of it our orders had not closed before that, as part of the position.
+    """
+    late = sum((leg.filled - leg.settled for leg in trio.entries if leg.late), Decimal(0))
+    ended = trio.ended_at
+    exits = (leg for leg in trio.of(Role.EXIT) if ended is not None and leg.submitted_at >= ended)
+    return max(Decimal(0), min(trio.ours, late - sum((leg.filled for leg in exits), Decimal(0))))
 
 
 def refusal_facts(trio: TrioSnapshot, leg: LegView) -> dict[str, str | int]:

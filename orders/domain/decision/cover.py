@@ -20,6 +20,7 @@ from orders.domain.decision.conditions import (
 from orders.domain.decision.drifts import (
     enlarged_from_outside,
     enlargement_gone,
+    left_unprotected,
     protected_again,
     reduced_outside,
     reduction_gone,
@@ -202,10 +203,15 @@ def entry_in_doubt(trio: TrioSnapshot) -> Step | None:
 
 
 def rungs_sent_again(trio: TrioSnapshot) -> Step | None:
-    """A rung that never reached the book goes out again under the same id, while its ladder stands; until ``place_before``."""
+    """A rung that never reached the book goes out again under the same id, while its ladder stands; until ``place_before``.
+
+    None goes while a person has the position left unprotected: what it filled would be without a stop.
+    """
     unsent = rungs_unsent(trio)
     if not unsent:
         return None
+    if left_unprotected(trio):
+        return Rest(earliest(trio.unprotected_until, trio.place_before, after=trio.now))
     if not (trio.worker_alive and trio.slot.placeable):
         return Rest(earliest(trio.now + trio.policies.look_again, trio.place_before, after=trio.now))
     if all(must_wait(trio, leg) for leg in unsent):

@@ -16,7 +16,7 @@ from typing import Final
 
 from exchange.refusals import Refusal
 from exchange.types import ZERO, NewOrder, OrderType, PositionMode
-from orders.domain.decision.conditions import vain_pause_of
+from orders.domain.decision.conditions import entry_over, vain_pause_of
 from orders.domain.decision.lookups import must_wait, position_read_since, read_position
 from orders.domain.decision.moves import flat_is_asked, position_read_after
 from orders.domain.decision.order_plans import client_id, generation
@@ -39,7 +39,7 @@ def trail_kept(trio: TrioSnapshot) -> Step | None:
     wish, legs = trio.exchange_trail, trio.every(Role.TRAIL)
     strays = [leg for leg in legs if wish is None or leg.number != wish.number]
     steps = [cleared(trio, strays) if strays else None]
-    if wish is not None and trio.position > 0 and all(leg.state.is_final for leg in trio.entries):
+    if wish is not None and trio.position > 0 and entry_over(trio):
         steps.append(_completed(trio, wish))
     return soonest(steps)
 

@@ -20,7 +20,7 @@ from orders.domain.decision.lookups import (
 from orders.domain.decision.moves import levels_moved
 from orders.domain.decision.order_plans import entry_plans, leg_plan
 from orders.domain.decision.rules import LegRule, Rule, decided_by, first_that_applies, soonest
-from orders.domain.decision.steps import Done, Plan, Rest, Step, Submit
+from orders.domain.decision.steps import Confirm, Done, Plan, Rest, Step, Submit
 from orders.domain.decision.stuck import put_to_person, stuck_no_more
 from orders.domain.decision.unwind import cleared
 from orders.domain.enums import Form, LegState, Role
@@ -56,10 +56,12 @@ def dry_run_checked(trio: TrioSnapshot) -> Step | None:
     """A dry run has the exchange check the entry and sends nothing else."""
     if not trio.dry_run:
         return None
-    if plans := entry_plans(trio)[trio.tested :]:
+    checked = {leg.client_id for leg in trio.rungs if leg.tested}
+    plans = [plan for plan in entry_plans(trio) if plan.order.client_id not in checked]
+    if plans:
         return Submit((plans[0],), test=True)  # the rungs of a ladder one after the other
-    last = trio.rungs[-1]
-    return Rest(earliest(last.submitted_at + trio.policies.patience, last.retry_at, after=trio.now))
+    waits = (leg.retry_at for leg in trio.rungs)
+    return Rest(earliest(*waits, trio.place_before, after=trio.now))
 
 
 def begin_awaited(trio: TrioSnapshot) -> Step:
@@ -76,11 +78,17 @@ QUEUE: Final[tuple[Rule, ...]] = (
 # --- placing ----------------------------------------------------------------------------------
 
 
+def rungs_read(trio: TrioSnapshot) -> Step | None:
+    """A rung that rests is looked up when its price was reached, also while another one is still to be placed."""
+    step = _rungs_followed(trio)
+    return step if isinstance(step, Confirm) else None
+
+
 def entry_is_out(trio: TrioSnapshot) -> Step | None:
     """The entry was sent, a ladder with all its rungs. While its fate is open it is looked up; it is never sent twice."""
     if entry_plans(trio, now=False):
         return None
-    return _rungs_awaited(trio) or Rest(None)
+    return _rungs_followed(trio) or Rest(None)
 
 
 def armed_legs_sent(trio: TrioSnapshot) -> Step | None:
@@ -110,7 +118,7 @@ def watcher_awaited(trio: TrioSnapshot) -> Step | None:
         return None
     look_again = trio.now + trio.policies.look_again
     rest = Rest(earliest(look_again, trio.place_before, armed_until(trio), after=trio.now))
-    return soonest((_rungs_awaited(trio), rest))
+    return soonest((_rungs_followed(trio), rest))
 
 
 def entry_held_back(trio: TrioSnapshot) -> Step | None:
@@ -119,7 +127,7 @@ def entry_held_back(trio: TrioSnapshot) -> Step | None:
         return None
     again = (leg.retry_at for leg in trio.rungs if must_wait(trio, leg))
     rest = Rest(earliest(*again, trio.place_before, armed_until(trio), after=trio.now))
-    return soonest((_rungs_awaited(trio), rest))
+    return soonest((_rungs_followed(trio), rest))
 
 
 def entry_sent(trio: TrioSnapshot) -> Step:
@@ -127,11 +135,17 @@ def entry_sent(trio: TrioSnapshot) -> Step:
     return Submit(tuple(entry_plans(trio)))
 
 
-def _rungs_awaited(trio: TrioSnapshot) -> Step | None:
-    return soonest(awaited(trio, leg) for leg in trio.rungs if leg.pending)
+def _rungs_followed(trio: TrioSnapshot) -> Step | None:
+    """Look up the rungs whose fate is not known, and those that rest and may have filled; or wait for the first of them."""
+    return soonest(
+        awaited(trio, leg) if leg.pending else look_up_if_due(trio, leg)
+        for leg in trio.rungs
+        if leg.pending or leg.live
+    )
 
 
 PLACE: Final[tuple[Rule, ...]] = (
+    rungs_read,
     entry_is_out,
     armed_legs_sent,
     armed_legs_awaited,

@@ -137,11 +137,11 @@ def dry_run_untested(trio: TrioSnapshot) -> Implied | None:
 
 
 def dry_run_refused(trio: TrioSnapshot) -> Implied | None:
-    """The exchange checked the entry of a dry run and would have refused it."""
-    entry = trio.entry
-    if trio.dry_run and entry is not None and entry.state is LegState.REJECTED:
-        return Implied(Transition.REFUSED, Cause.ENTRY_REFUSED, _refused("entry", entry))
-    return None
+    """The exchange checked the entry of a dry run, or a rung of it, and would have refused it."""
+    entry = _refused_rung(trio)
+    if not trio.dry_run or entry is None:
+        return None
+    return Implied(Transition.REFUSED, Cause.ENTRY_REFUSED, _refused(_entry_words(entry), entry))
 
 
 def slot_taken(trio: TrioSnapshot) -> Implied | None:
@@ -429,8 +429,7 @@ def entry_refused(trio: TrioSnapshot) -> Implied | None:
     entry = _refused_rung(trio)
     if entry is None:
         return None
-    what = "entry" if entry.role is Role.ENTRY else f"entry's rung {entry.number}"
-    return _without(trio, Cause.ENTRY_REFUSED, _refused(what, entry))
+    return _without(trio, Cause.ENTRY_REFUSED, _refused(_entry_words(entry), entry))
 
 
 def entry_lost(trio: TrioSnapshot) -> Implied | None:
@@ -732,6 +731,10 @@ TRANSITION_RULES: Final[Mapping[S, tuple[TransitionRule, ...]]] = {
     S.EXITING: EXITING,
     **dict.fromkeys(ENDS, ENDED),
 }
+
+
+def _entry_words(leg: LegView) -> str:
+    return "entry" if leg.role is Role.ENTRY else f"entry's rung {leg.number}"
 
 
 def _refused(what: str, leg: LegView) -> str:

@@ -262,6 +262,8 @@ def _late_exit_answered(trio: TrioSnapshot, exit_order: LegView | None) -> bool:
     """Did an exit sent after the late fill execute, or find the slot flat? One exit is all it gets."""
     if exit_order is None or not exit_order.state.is_final or exit_order.state is LegState.WRITTEN_OFF:
         return False
+    if trio.ended_at is not None and exit_order.submitted_at < trio.ended_at:
+        return False  # it was for what was known then
     filled_ts = max((leg.filled_ts or 0 for leg in trio.entries), default=0)
     refused = exit_order.state is LegState.REJECTED and exit_order.refusal is not Refusal.NOT_WHILE_FLAT
     return exit_order.submitted_ts >= filled_ts and not refused and not _is_one_of_several(trio, exit_order)

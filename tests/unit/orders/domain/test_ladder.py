@@ -8,23 +8,24 @@ from typing import Any
 
 import pytest
 
-from exchange.types import Side
+from exchange.types import Side, WorkingType
 from orders.domain.decision.amendments import most_entry
 from orders.domain.decision.conditions import entry_over, from_outside
 from orders.domain.decision.decide import decide
-from orders.domain.decision.steps import Cancel, Confirm, Done, Rest, Submit
+from orders.domain.decision.steps import Cancel, Confirm, Done, Exit, Rest, Submit
 from orders.domain.enums import Cause, LegState, Role, TrioState
 from orders.domain.fitting import entry_misfit, fitted, orders_needed
 from orders.domain.ladder import ladder_misfit, rung_quantities, smallest_ladder
 from orders.domain.limits import Entry, LimitRule, Limits, Usage, breach
 from orders.domain.preview import orders_in_words, preview
-from orders.domain.snapshot import LegView, Rules, Rung, Spec, TrioSnapshot
+from orders.domain.snapshot import ExchangeTrail, LegView, RequestStatus, Rules, Rung, Spec, TrioSnapshot
 from orders.domain.validation import Market, margin_needed
 from tests.unit.orders.domain.snapshots import (
     LIMIT,
     NOW,
     NOW_TS,
     entry,
+    exit_order,
     holding,
     leg,
     stop,
@@ -288,3 +289,182 @@ def test_sound_ladders_break_no_rule() -> None:
     spec: Spec
     for spec in (LADDER, SHORT):
         assert entry_misfit(spec, RULES) == ""
+
+
+# --- placing that lasts ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        rung(2, LegState.SUBMITTED),
+        rung(2, PLANNED, retry_at=NOW + 900),
+        rung(2, PLANNED),
+    ],
+    ids=["in doubt", "throttled", "to go again"],
+)
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_rung_whose_price_was_reached_is_read_while_another_is_still_to_be_placed(
+    second: LegView, alive: bool
+) -> None:
+    # Given a ladder of which one rung rests and another is not placed yet
+    reached = rung(1, look_at=NOW - 1)
+    seen = trio(
+        TrioState.PLACING, reached, second, rung(3), spec=LADDER, rules=RULES, place_before=NOW + 50_000
+    )
+    # When the price reaches the one that rests, then it is looked up before anything else
+    assert decide(replace(seen, worker_alive=alive)).step == Confirm("test-1-e1")
+
+    # And while that reading is under way, what is to go is not held up, and what waits does not sleep longer
+    reading = replace(reached, looking_since=NOW - 100)
+    waits = decide(replace(seen, legs=(reading, *seen.legs[1:]), worker_alive=alive)).step
+    if isinstance(waits, Rest):
+        assert waits.until is not None
+        assert waits.until <= NOW + 500
+    else:
+        assert alive
+        assert second.state is PLANNED
+        assert isinstance(waits, Submit)
+
+
+# --- orders that turn up late ---------------------------------------------------------------------
+
+
+def late_rung(number: int, **said: Any) -> LegView:
+    return rung(number, FILLED, **({"late": True, "filled_ts": NOW_TS - 300} | said))
+
+
+def test_only_what_a_late_rung_filled_is_closed_whatever_became_of_the_others() -> None:
+    # Given a ladder whose position somebody closed outside, and a rung written off that turned up filled after its end
+    ended = NOW - 5000
+    first = rung(1, FILLED, filled_ts=NOW_TS - 60_000)
+    seen = trio(
+        TrioState.CLOSED, first, late_rung(2), spec=LADDER, rules=RULES, slot=holding(), ended_at=ended
+    )
+
+    # When it decides, then exactly what came late is closed: the rest of the slot is somebody else's
+    decision = decide(replace(seen, cause=Cause.OUTSIDE))
+    assert decision.trio.state is TrioState.LATE
+    assert isinstance(decision.step, Exit)
+    assert decision.step.plan.order.quantity == D("0.003")
+
+    # And once that is closed, nothing more is
+    out = exit_order(quantity=D("0.003"), filled=D("0.003"), submitted_at=NOW - 50, submitted_ts=NOW_TS - 50)
+    closed = replace(seen, state=TrioState.LATE, legs=(*seen.legs, out))
+    assert decide(closed).step == Done(TrioState.CLOSED)
+
+
+def test_only_what_a_late_rung_filled_after_the_end_is_closed() -> None:
+    # Given a rung written off when 0.001 of it was known, which turned up filled whole
+    late = late_rung(2, settled=D("0.001"))
+    seen = trio(TrioState.CLOSED, rung(1, FILLED), late, spec=LADDER, rules=RULES, slot=holding())
+    step = decide(replace(seen, ended_at=NOW - 5000)).step
+    assert isinstance(step, Exit)
+    assert step.plan.order.quantity == D("0.002")
+
+
+def test_what_our_orders_closed_before_the_end_is_not_closed_again() -> None:
+    # Given a ladder closed by its exit, and a rung that turned up filled later
+    out = exit_order(filled=D("0.005"), submitted_at=NOW - 9000, submitted_ts=NOW_TS - 9000)
+    seen = trio(
+        TrioState.CLOSED, rung(1, FILLED), out, late_rung(2), spec=LADDER, rules=RULES, slot=holding("0.003")
+    )
+    step = decide(replace(seen, ended_at=NOW - 5000)).step
+    assert isinstance(step, Exit)
+    assert step.plan.order.quantity == D("0.003")
+
+    # But where the stop closed it too, as part of the position, nothing is left of it
+    stopped = stop(FILLED, filled=D("0.008"), submitted_at=NOW - 9000)
+    whole = replace(seen, legs=(*seen.legs[:1], stopped, seen.legs[2]), ended_at=NOW - 5000)
+    assert decide(whole).step == Done(TrioState.CLOSED)
+
+
+def test_a_rung_that_came_back_while_its_trio_was_open_is_not_late_after_the_end() -> None:
+    # Given a rung that was written off, turned up while the trio was open, and closed with the rest outside
+    back = late_rung(2, settled=QUANTITIES[1])
+    seen = trio(
+        TrioState.CLOSED, rung(1, FILLED), back, spec=LADDER, rules=RULES, slot=holding(), ended_at=NOW
+    )
+    decision = decide(replace(seen, cause=Cause.OUTSIDE))
+    assert decision.trio.state is TrioState.CLOSED
+    assert decision.step == Done(TrioState.CLOSED)
+
+
+# --- a dry run ------------------------------------------------------------------------------------
+
+
+def tried(*legs: LegView, **said: Any) -> TrioSnapshot:
+    made = tuple(replace(one, submit=RequestStatus.NONE, submitted_at=0, submitted_ts=0) for one in legs)
+    return trio(TrioState.QUEUED, *made, spec=LADDER, rules=RULES, dry_run=True, **said)
+
+
+def test_a_dry_run_checks_each_rung_once() -> None:
+    checked = tried(rung(1, PLANNED, tested=True))
+    step = decide(checked).step
+    assert isinstance(step, Submit)
+    assert (step.test, [plan.order.client_id for plan in step.plans]) == (True, ["test-1-r2"])
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_dry_run_of_which_any_rung_is_refused_ends_refused(number: int) -> None:
+    states = [rung(one, PLANNED, tested=True) for one in range(1, number)]
+    refused = rung(number, REJECTED, refused_code=-2019, refused_text="Margin is insufficient.")
+    decision = decide(tried(*states, refused))
+    assert (decision.trio.state, decision.trio.cause) == (TrioState.REFUSED, Cause.ENTRY_REFUSED)
+    assert "-2019" in decision.trio.reason
+
+
+def test_a_rung_that_waits_is_not_overtaken_again_and_again_in_a_dry_run() -> None:
+    # Given a dry run whose second rung met a limit of requests, and whose third is checked
+    waits = rung(2, PLANNED, retry_at=NOW + 1000)
+    seen = tried(rung(1, PLANNED, tested=True), waits, rung(3, PLANNED, tested=True), place_before=NOW + 9000)
+    assert decide(seen).step == Rest(NOW + 1000)
+    # Then it is that rung which is checked after its pause
+    due = replace(seen, legs=(seen.legs[0], replace(seen.legs[1], retry_at=NOW), seen.legs[2]))
+    step = decide(due).step
+    assert isinstance(step, Submit)
+    assert [plan.order.client_id for plan in step.plans] == ["test-1-r2"]
+
+
+# --- beside a position ----------------------------------------------------------------------------
+
+
+def test_the_exchanges_trailing_order_goes_out_though_a_rung_never_reached_the_book() -> None:
+    wish = ExchangeTrail(7, D("1.5"), None, WorkingType.MARK_PRICE)
+    seen = opened(FILLED, PLANNED, FILLED, place_before=NOW, exchange_trail=wish)
+    step = decide(seen).step
+    assert isinstance(step, Submit)
+    assert [(plan.role, plan.order.quantity) for plan in step.plans] == [(Role.TRAIL, D("0.007"))]
+
+
+def test_no_rung_goes_out_while_a_person_has_the_position_left_unprotected() -> None:
+    # Given a ladder of which a rung never reached the book, and a stop that a person cancelled as announced
+    gone = stop(LegState.CANCELLED, acknowledged=True, ended_ts=NOW_TS - 700)
+    until = NOW + 30_000
+    seen = opened(
+        FILLED,
+        PLANNED,
+        ACCEPTED,
+        others=(gone, target()),
+        place_before=NOW + 50_000,
+        unprotected_until=until,
+        question=None,
+    )
+    # Then nothing goes that would be without a stop, until protection is back
+    step = decide(seen).step
+    assert step == Rest(until), step
+
+
+def test_each_order_that_turns_up_late_gets_an_exit_of_its_own() -> None:
+    # Given a rung that turned up late and was closed, and another, executed at the same time, that shows itself later
+    out = exit_order(
+        quantity=D("0.003"), filled=D("0.003"), submitted_at=NOW - 9000, submitted_ts=NOW_TS - 9000
+    )
+    executed = NOW_TS - 20_000
+    known = late_rung(2, filled_ts=executed, settled=D("0.003"))
+    seen = trio(TrioState.CLOSED, rung(1, LegState.CANCELLED), known, out, late_rung(3, filled_ts=executed))
+    decision = decide(replace(seen, spec=LADDER, rules=RULES, slot=holding("0.002"), ended_at=NOW - 8000))
+    # Then the exit of the first does not stand for the second
+    assert decision.trio.state is TrioState.LATE
+    assert isinstance(decision.step, Exit)
+    assert decision.step.plan.order.quantity == D("0.002")

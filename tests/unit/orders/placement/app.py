@@ -53,3 +53,12 @@ def _traded_in_the_app(desk: Desk, order_side: Side, quantity: str) -> None:
     )
     exchange = exchange_for(desk.account.pk)
     exchange.send(exchange.submit_request(order), stamp=_stamp(), timeout_ms=2000)
+
+
+def arrives_late(desk: Desk, client_id: str, quantity: str) -> None:
+    """Have an order of ours that was given up as never arrived reach the exchange after all, and fill at market."""
+    order = NewOrder(
+        client_id, "BTCUSDT", Side.BUY, OrderType.MARKET, PositionSide.BOTH, quantity=Decimal(quantity)
+    )
+    exchange = exchange_for(desk.account.pk)
+    exchange.send(exchange.submit_request(order), stamp=_stamp(), timeout_ms=2000)

@@ -8,16 +8,26 @@ from typing import Any
 
 import pytest
 
+from exchange.types import Side
 from orders import services
 from orders.domain.enums import LegState, Protection, Role
 from orders.domain.errors import IllegalTransition, LimitBroken, RuleBroken
+from orders.domain.statistics import planned_risk
+from orders.follow_rows import trails_followed
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
-from orders.models import Leg, Request, RiskLimit, TrioOrder
+from orders.models import Fill, Leg, Request, RiskLimit, TrioOrder
 from orders.placement.perform import SendCall, perform_all
+from orders.results import Wanted, planned_of, trades_wanted
 from orders.specs import rungs_read
 from tests.builders import Desk, due_ids, story, the, until
-from tests.unit.orders.placement.app import cancelled_in_the_app
+from tests.unit.orders.placement.app import (
+    arrives_late,
+    bought_in_the_app,
+    cancelled_in_the_app,
+    sold_in_the_app,
+)
+from worker.price_watch import schedule_read
 
 BOTH = [Protection.PRE_ARMED, Protection.ON_FIRST_FILL]
 LADDERS = {"BUY": "99000:50, 98000:30, 97000:20", "SELL": "101000:50, 102000:30, 103000:20"}
@@ -478,3 +488,114 @@ def test_place_again_makes_the_same_ladder(desk: Desk) -> None:
     desk.carry_until(trio, "CANCELLED")
     draft = services.trio_place_again(trio_id=trio.pk, by="test")
     assert (draft.ladder, draft.price, draft.quantity) == (trio.ladder, D("99000"), D("0.010"))
+
+
+# --- what turns up late, and what pages and trails make of it ------------------------------------
+
+
+def test_a_rung_that_fills_after_the_end_is_closed_and_nobody_elses_position_with_it(desk: Desk) -> None:
+    # Given a ladder whose first rung filled and whose second was proved absent, closed by a person in the app
+    lost = {"do": "answer", "status": 503, "body": "", "execute": False}
+    desk.simulator.fault({"method": "POST", "client_id": "-r2$"}, lost, 1)
+    trio = desk.queued(a_ladder(desk, rungs=rungs_read("100010:50, 98000:50")))
+    desk.advance(trio)
+    carried(desk, trio, lambda: states(trio) == ["FILLED", "WRITTEN_OFF"])
+    carried(desk, trio, lambda: covers(trio))
+    sold_in_the_app(desk, "0.005")
+    desk.carry_until(trio, "CLOSED")
+    assert (trio.result, position(desk, trio)) == ("OUTSIDE", D(0)), story(trio)
+
+    # When that person has a position of their own there, and the second rung arrives after all and fills
+    bought_in_the_app(desk, "0.004")
+    second = rungs(trio)[1].client_id
+    arrives_late(desk, second, "0.005")
+    assert position(desk, trio) == D("0.009")
+
+    # Then what came late is closed, and theirs is left to them
+    carried(desk, trio, lambda: (the(trio).state, trio.result) == ("CLOSED", "LATE"))
+    assert position(desk, trio) == D("0.004"), story(trio)
+
+
+def test_a_rung_that_came_back_while_its_trio_lived_opens_nothing_after_the_end(desk: Desk) -> None:
+    # Given a ladder whose second rung was proved absent, and arrives while the position is there
+    lost = {"do": "answer", "status": 503, "body": "", "execute": False}
+    desk.simulator.fault({"method": "POST", "client_id": "-r2$"}, lost, 1)
+    trio = desk.queued(a_ladder(desk, rungs=rungs_read("100010:50, 98000:50")))
+    desk.advance(trio)
+    carried(desk, trio, lambda: states(trio) == ["FILLED", "WRITTEN_OFF"])
+    carried(desk, trio, lambda: covers(trio))
+    arrives_late(desk, rungs(trio)[1].client_id, "0.005")
+    carried(desk, trio, lambda: states(trio) == ["FILLED", "FILLED"])
+    carried(desk, trio, lambda: not due_ids())
+
+    # When a person closes all of it in the app and opens something of their own, and there is news of the trio
+    sold_in_the_app(desk, "0.010")
+    desk.carry_until(trio, "CLOSED")
+    bought_in_the_app(desk, "0.004")
+    carried(desk, trio, lambda: not due_ids())
+    desk.advance(trio)
+
+    # Then nothing is late, and theirs is left alone
+    assert (the(trio).state, trio.result) == ("CLOSED", "OUTSIDE"), story(trio)
+    assert position(desk, trio) == D("0.004")
+
+
+def test_a_rung_that_fills_unheard_while_another_is_kept_waiting_is_covered_within_the_bound(
+    desk: Desk,
+) -> None:
+    # Given a ladder of which one rung rests, while the exchange stays too busy for another and the stream is silent
+    busy = {
+        "do": "answer",
+        "status": 503,
+        "body": {"code": 0, "msg": "Service Unavailable."},
+        "execute": False,
+    }
+    desk.simulator.fault({"method": "POST", "client_id": "-r2$"}, busy)
+    trio = desk.queued(a_ladder(desk, rungs=rungs_read("99000:50, 98000:50"), protection="ON_FIRST_FILL"))
+    carried(desk, trio, lambda: states(trio) == ["ACCEPTED", "PLANNED"])
+    desk.deaf = True
+
+    # When the price goes through the first, and the price watch says so
+    desk.simulator.set_price("BTCUSDT", "98900")
+    first = rungs(trio)[0]
+    schedule_read(first.pk, trio.pk, in_ms=0)
+
+    # Then it is read, and what it filled is covered
+    carried(desk, trio, lambda: trio.legs.filter(role=Role.STOP_LOSS, state="ACCEPTED").exists())
+    assert [gap for gap in desk.simulator.verdict()["uncovered"] if gap["ms"] > 2000] == []
+
+
+def test_planned_risk_of_a_ladder_is_that_of_all_its_rungs(desk: Desk) -> None:
+    # Given a ladder in halves, of which both have filled and the stop has executed
+    trio = working(desk, rungs=rungs_read("99000:50, 98000:50"))
+    desk.simulator.set_price("BTCUSDT", "98000")
+    carried(desk, trio, lambda: states(trio) == ["FILLED", "FILLED"])
+    desk.simulator.set_price("BTCUSDT", "94000")
+    desk.carry_until(trio, "CLOSED")
+    carried(desk, trio, lambda: Fill.objects.filter(trio=trio).count() == 3)
+
+    # Then statistics and the trio's page reckon with the same, the whole quantity at its average price
+    (trade,) = trades_wanted(Wanted()).trades["USDT"]
+    legs = rungs(trio)
+    average = sum((leg.filled * (leg.average_price or 0) for leg in legs), D(0)) / D("0.010")
+    assert trade.planned == planned_of(the(trio), list(trio.legs.all()))
+    assert trade.planned == planned_risk(Side.BUY, entry=average, first_stop=D("95000"), quantity=D("0.010"))
+
+
+def test_a_trail_on_a_ladder_counts_prices_from_the_first_fill_of_any_rung(desk: Desk) -> None:
+    # Given a ladder with a trail, whose first rung was cancelled in the app before anything filled
+    trio = working(desk, rungs=rungs_read("99000:50, 98000:50"))
+    services.trio_trail(trio_id=trio.pk, by="test", percent=D(1))
+    cancelled_in_the_app(desk, rungs(trio)[0].client_id, conditional=False)
+    carried(desk, trio, lambda: states(trio) == ["CANCELLED", "ACCEPTED"])
+
+    # When its second fills
+    desk.simulator.set_price("BTCUSDT", "98000")
+    desk.carry_until(trio, "OPEN")
+    carried(desk, trio, lambda: states(trio)[1] == "FILLED")
+
+    # Then nothing of what the price did before that counts
+    (trail,) = trails_followed([desk.account.pk])
+    filled_ts = rungs(trio)[1].filled_ts
+    assert filled_ts is not None
+    assert trail.since_ts == trail.heard_ts == filled_ts

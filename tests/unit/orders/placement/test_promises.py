@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -21,11 +22,13 @@ from orders.exchange_data.symbol_sync import symbols_sync
 from orders.models import Heartbeat, Outcome, Request, TrioOrder
 from orders.placement.perform import InsideTransaction
 from orders.risk_gates import living_behind_switches
+from orders.specs import rungs_read
 from simulator import Simulator
 from simulator.transport import InProcessAdapter
 from tests.builders import Desk, story, the
 
 KEY, SECRET = "testnet-key-for-tests", "testnet-secret-for-tests"
+LADDER: dict[str, Any] = {"entry_type": "LIMIT", "rungs": rungs_read("99000:50, 98000:30, 97000:20")}
 
 
 @pytest.fixture
@@ -101,6 +104,38 @@ def test_a_dry_run_the_exchange_refuses_ends_refused_with_its_reason(testnet: De
     trio = testnet.placed(testnet.a_trio())
     assert (trio.state, trio.holds_slot) == ("REFUSED", False)
     assert "-2019" in trio.reason
+
+
+def test_a_dry_run_of_a_ladder_has_every_rung_checked_once(testnet: Desk, settings: object) -> None:
+    settings.DRY_RUN_MODE = True  # type: ignore[attr-defined]
+    trio = testnet.placed(testnet.a_trio(**LADDER))
+    assert trio.state == "DRY_RUN", story(trio)
+    assert [r.leg.number for r in trio.requests.order_by("id")] == [0, 2, 3]
+
+
+def test_a_dry_run_of_a_ladder_ends_refused_with_what_the_exchange_says_of_any_rung(
+    testnet: Desk, settings: object
+) -> None:
+    settings.DRY_RUN_MODE = True  # type: ignore[attr-defined]
+    testnet.simulator.fault(
+        {"path": "/fapi/v1/order/test", "client_id": "-r2$"}, {"do": "refuse", "code": -2019}
+    )
+    trio = testnet.placed(testnet.a_trio(**LADDER))
+    assert (trio.state, trio.holds_slot) == ("REFUSED", False), story(trio)
+    assert "rung 2" in trio.reason
+    assert "-2019" in trio.reason
+
+
+def test_a_dry_run_of_a_ladder_pauses_where_the_exchange_is_busy(testnet: Desk, settings: object) -> None:
+    # Given an exchange that is too busy to check the second rung, once
+    settings.DRY_RUN_MODE = True  # type: ignore[attr-defined]
+    busy = {"do": "answer", "status": 503, "body": {"code": 0, "msg": "Service Unavailable."}}
+    testnet.simulator.fault({"path": "/fapi/v1/order/test", "client_id": "-r2$"}, busy, 1)
+    trio = testnet.placed(testnet.a_trio(**LADDER))
+    # Then it is asked once more after a pause, and the others are not asked again
+    assert trio.state == "DRY_RUN", story(trio)
+    asked = [request.leg.number for request in trio.requests.order_by("id")]
+    assert sorted(asked) == [0, 2, 2, 3]
 
 
 def test_on_testnet_the_legs_go_on_first_fill_unless_asked_otherwise(testnet: Desk, settings: object) -> None:
