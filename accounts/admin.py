@@ -321,8 +321,12 @@ class ExchangeAccountAdmin(DialogActions, AccountBase):
     def _offered(self, request: HttpRequest, object_id: Any, *, archived: bool) -> bool:
         if not request.user.has_perm("accounts.change_exchangeaccount"):
             return False
-        fits = ExchangeAccount.objects.filter(pk=object_id, archived_at__isnull=not archived)
-        return request.method == "POST" or (str(object_id).isdigit() and fits.exists())
+        if request.method == "POST":
+            return True
+        number = str(object_id)
+        if not (number.isascii() and number.isdigit()):
+            return False
+        return ExchangeAccount.objects.filter(pk=number, archived_at__isnull=not archived).exists()
 
     def _run(
         self, request: HttpRequest, object_id: str, perform: Callable[[ExchangeAccount], str]

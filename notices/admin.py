@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import unfold.admin
@@ -407,7 +408,7 @@ class AlertForm(AlertFormBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if (value := self.initial.get("level")) is not None:  # not with sixteen decimals
+        if isinstance(value := self.initial.get("level"), Decimal):  # not with sixteen decimals
             self.initial["level"] = plain(value)
 
     def clean_symbol(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import unfold.admin
@@ -40,7 +41,7 @@ class LimitForm(FormBase):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in ("notional_order", "notional_open", "daily_loss", "collar_percent"):
-            if (value := self.initial.get(name)) is not None:  # not with sixteen decimals
+            if isinstance(value := self.initial.get(name), Decimal):  # not with sixteen decimals
                 self.initial[name] = plain(value)
 
     def clean_symbols(self) -> str:

@@ -80,7 +80,7 @@ def _account(request: HttpRequest) -> ExchangeAccount | None:
     name = request.POST.get("on", "") if request.method == "POST" else request.GET.get("on", "")
     if not name:
         return None
-    account = ExchangeAccount.objects.filter(name=name).first()
+    account = None if "\0" in name else ExchangeAccount.objects.filter(name=name).first()
     if account is None:  # never all of them instead
         raise Http404("There is no such account.")
     return account

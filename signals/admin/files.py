@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import unfold.admin
@@ -197,7 +198,7 @@ class RuleForm(RuleFormBase):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in ("value", "slippage"):
-            if (value := self.initial.get(name)) is not None:  # not with sixteen decimals
+            if isinstance(value := self.initial.get(name), Decimal):  # not with sixteen decimals
                 self.initial[name] = plain(value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import unfold.admin
@@ -56,7 +57,7 @@ class SourceForm(FormBase):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for _, name in (*PAIRS, ("", "slippage")):
-            if (value := self.initial.get(name)) is not None:  # not with sixteen decimals
+            if isinstance(value := self.initial.get(name), Decimal):  # not with sixteen decimals
                 self.initial[name] = plain(value)
         if "mapping" in self.fields:
             self.fields["mapping"].help_text = (
