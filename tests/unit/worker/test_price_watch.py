@@ -148,7 +148,9 @@ def test_a_level_reached_while_the_order_is_being_read_has_it_read_again(
     trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
     prices.poll()
     desk.deaf = True
-    desk.simulator.fault({"method": "GET", "path": "/fapi/v1/order"}, {"do": "delay", "ms": 400}, occurrence=1)
+    desk.simulator.fault(
+        {"method": "GET", "path": "/fapi/v1/order"}, {"do": "delay", "ms": 400}, occurrence=1
+    )
     until(lambda: the(trio).wake_at is not None and the(trio).wake_at <= db_now(), why=lambda: story(trio))
     reading = threading.Thread(target=in_thread, args=(desk, trio))
     reading.start()
