@@ -233,7 +233,9 @@ def test_each_line_is_rounded_as_the_server_rounds_it(desk: Desk, signed_in: Pag
                     quantity=Decimal("0.010"),
                     entry_type=OrderType.LIMIT,
                     protection=Protection.ON_FIRST_FILL,
-                    **levels,
+                    price=levels["price"],
+                    stop_loss=levels["stop_loss"],
+                    take_profit=levels["take_profit"],
                 ),
                 Rules("BTCUSDT", tick_size=Decimal("0.1"), step_size=Decimal("0.001")),
             )

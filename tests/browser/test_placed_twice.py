@@ -41,7 +41,11 @@ def asked(page: Page, address: str, trio: TrioOrder) -> None:
 def test_two_taps_and_a_second_tab_place_one_trio(desk: Desk, phone: Page, live_server: Any) -> None:
     # Given a draft whose question is open in two tabs of a phone, and an answer that takes its time
     desk.simulator.set_price("ETHUSDT", "2500")
-    terms = {"quantity": Decimal("0.010"), "stop_loss": Decimal("2300"), "take_profit": Decimal("2800")}
+    terms: dict[str, Any] = {
+        "quantity": Decimal("0.010"),
+        "stop_loss": Decimal("2300"),
+        "take_profit": Decimal("2800"),
+    }
     trio = desk.a_trio("ETHUSDT", **terms)
     second = phone.context.new_page()
     for page in (phone, second):

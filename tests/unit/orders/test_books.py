@@ -331,7 +331,12 @@ def test_fees_that_the_exchange_took_in_bnb_are_converted_each_at_its_own_price(
             protection="ON_FIRST_FILL",
         )
     )
-    until(lambda: desk.carry() or len(desk.resting) == 2, why=lambda: story(trio))
+
+    def stands() -> bool:
+        desk.carry()
+        return len(desk.resting) == 2
+
+    until(stands, why=lambda: story(trio))
 
     # When its target fills @ 2006.00 with BNB at 610, minutes later
     market.set_price("BNBUSDT", "610")

@@ -194,6 +194,11 @@ def test_what_lowers_the_risk_is_done_in_a_dry_run_and_with_the_days_loss_reache
     # Given a position on the testnet, then DRY_RUN_MODE, and the day's loss reached by its entry's fee
     settings.DRY_RUN_MODE = False
     market = Market(testnet, loop)
+
+    def worked() -> bool:
+        market.work()
+        return True
+
     try:
         market.is_at("1999.99")
         trio = opened(market)
@@ -209,12 +214,12 @@ def test_what_lowers_the_risk_is_done_in_a_dry_run_and_with_the_days_loss_reache
         # When its stop is to lose nothing, then to trail, and a part of it is to be closed
         market.goes_to("2015.00")
         services.trio_break_even(trio_id=trio.pk, by="ann")
-        until(lambda: market.work() or moves_of(trio)[0][1] == MoveEnd.DONE, why=lambda: story(trio))
+        until(lambda: worked() and moves_of(trio)[0][1] == MoveEnd.DONE, why=lambda: story(trio))
         services.trio_trail(trio_id=trio.pk, by="ann", distance=D("30"), activation=D("2040"))
         market.goes_to("2040.00")
         market.stop_at("2010", trio)
         services.trio_close_part(trio_id=trio.pk, by="ann", quantity=D("0.200"))
-        until(lambda: market.work() or trio.size_changes.get().end, why=lambda: story(trio))
+        until(lambda: worked() and trio.size_changes.get().end, why=lambda: story(trio))
 
         # Then each is done, for real, and the position was covered all the while
         assert [(move.wanted_by, move.end) for move in trio.level_moves.order_by("id")] == [
