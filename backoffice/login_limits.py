@@ -12,6 +12,7 @@ from django.db.models import Sum
 from django.http import HttpRequest
 
 NAME_MAX: Final = 150  # of Django's user names: a longer one is nobody's
+TOO_LONG: Final = f"A user name has at most {NAME_MAX} characters: nobody has the one that was sent. Go back and type yours."
 ADDRESS_FAILURES_MAX: Final = 20  # from one address, whatever the names
 
 
@@ -19,6 +20,11 @@ def name_tried(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
     """Return the name that is tried, no longer than a name may be."""
     given = (credentials or request.POST).get("username") or ""
     return str(given).replace("\0", "")[: NAME_MAX + 1]
+
+
+def is_nobodys(request: HttpRequest) -> bool:
+    """Is the name that is tried too long to be anybody's?"""
+    return request.method == "POST" and len(request.POST.get("username") or "") > NAME_MAX
 
 
 class LoginLimits(AxesDatabaseHandler):  # type: ignore[misc]  # axes ships no types

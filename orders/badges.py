@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -73,6 +73,11 @@ def result_colour(result: str, nets: Iterable[Decimal], together: Decimal | None
     if any(net < 0 for net in nets) and all(net <= 0 for net in nets):
         return "danger"
     return RESULT_COLOURS.get(result, "default")
+
+
+def utc_text(moment: datetime) -> str:
+    """Show a moment in UTC: what stands on hover beside the viewer's own time."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def age(since: datetime, *, now: datetime | None = None) -> str:

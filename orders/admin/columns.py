@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.timezone import localtime
 from unfold.decorators import display
 
+from orders.badges import utc_text
 from orders.domain.rounding import plain
 from orders.exchange_data.clock import from_ms
 
@@ -26,24 +29,30 @@ def amount(field: str, description: str) -> Any:
     return column
 
 
-def time(field: str, description: str) -> Any:
-    """Return a column that shows a time to the millisecond, in UTC: a journal needs more than minutes."""
+def time_shown(moment: datetime, more: str = "") -> str:
+    """Return a time in the viewer's zone, with UTC on hover."""
+    shown = f"{localtime(moment):%Y-%m-%d %H:%M:%S}{more}"
+    return format_html('<time title="{}">{}</time>', utc_text(moment), shown)
 
-    @display(description=f"{description} (UTC)", ordering=field)
+
+def time(field: str, description: str) -> Any:
+    """Return a column that shows a time to the millisecond: a journal needs more than minutes. In the viewer's zone, UTC on hover."""
+
+    @display(description=description, ordering=field)
     def column(self: Any, row: Any) -> str:
         value = getattr(row, field)
-        return f"{value:%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03d}" if value else NOTHING
+        return time_shown(value, f".{value.microsecond // 1000:03d}") if value else NOTHING
 
     return column
 
 
 def exchange_time(field: str, description: str) -> Any:
-    """Return a column that shows exchange milliseconds as a time in UTC."""
+    """Return a column that shows exchange milliseconds as a time in the viewer's zone, UTC on hover."""
 
-    @display(description=f"{description} (UTC)", ordering=field)
+    @display(description=description, ordering=field)
     def column(self: Any, row: Any) -> str:
         value = getattr(row, field)
-        return f"{from_ms(value):%Y-%m-%d %H:%M:%S}" if value else NOTHING
+        return time_shown(from_ms(value)) if value else NOTHING
 
     return column
 

@@ -90,6 +90,7 @@ def _trio(trio: TrioOrder) -> dict[str, Any]:
         "latencies": latencies(trio, legs, requests, fills),
         "uncovered": uncovered_now(trio),
         "printed_at": timezone.now(),
+        "zone": timezone.get_current_timezone_name(),
     }
 
 

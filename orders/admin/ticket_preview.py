@@ -191,12 +191,13 @@ def _figures(found: Preview, trio: TrioOrder, hand: AtHand) -> Iterable[Figure]:
         yield Figure("Quantity", f"{own(found.spec.quantity, symbol.step_size)} {symbol.base_asset}")
     if found.notional is not None:
         yield Figure("Notional", f"{plain(found.notional)} {symbol.quote_asset}")
-    if found.margin is not None:
+    if found.margin is not None and found.needed is not None:
         free = NOT_KNOWN if found.free is None else f"{_cents(found.free)} {asset}"
         kind = "isolated" if market.isolated else "crossed"
         at = f"at {market.leverage}x {kind}" if market.leverage else "leverage not known: all of it counts"
-        short = found.free is not None and found.margin > found.free
-        yield Figure("Margin needed", f"{plain(found.margin)} {asset}", f"free {free}; {at}", is_bad=short)
+        short = found.free is not None and found.needed > found.free
+        note = f"with the fee {plain(found.needed)}; free {free}; {at}"
+        yield Figure("Margin needed", f"{plain(found.margin)} {asset}", note, is_bad=short)
     if found.entry_fee is not None:
         stop = "" if found.exit_fee is None else f"; {plain(found.exit_fee)} at the stop"
         yield Figure("Fees", f"{plain(found.entry_fee)} {asset}", f"for the entry, as a taker{stop}")

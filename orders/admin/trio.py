@@ -59,7 +59,7 @@ from orders.admin.trio_list import (
     searched,
     sorted_cheaply,
 )
-from orders.badges import SIDE_COLOURS, STATE_COLOURS, age, result_colour
+from orders.badges import SIDE_COLOURS, STATE_COLOURS, age, result_colour, utc_text
 from orders.desk import OpenTrio
 from orders.domain.enums import TrioState
 from orders.domain.rounding import plain, signed
@@ -498,8 +498,14 @@ class TrioOrderAdmin(TicketAdmin, TemplatesAdmin, TrioActions, RemarksAdmin, Bas
         return f"{ms} ms" if trio.holds_slot or trio.ended_at or ms else "–"
 
     @display(description="Age", ordering="created_at")
-    def age_text(self, trio: TrioOrder) -> str:
-        return age(trio.queued_at or trio.created_at)
+    def age_text(self, trio: Any) -> str:
+        old = age(trio.queued_at or trio.created_at)
+        if trio.closed_at is None:
+            return old
+        closed = f"{timezone.localtime(trio.closed_at):%Y-%m-%d %H:%M}"
+        return format_html(
+            '{}<br><small>closed <time title="{}">{}</time></small>', old, utc_text(trio.closed_at), closed
+        )
 
     if TYPE_CHECKING:
         # unfold is untyped; these come from its ModelAdmin.

@@ -146,6 +146,7 @@ def chart_of(trio: TrioOrder) -> dict[str, Any]:
     return {
         "timeframe": span.timeframe,
         "tick": plain(tick),
+        "side": trio.side,
         "bars": bars_shown(bars),
         "read": bars is not None,
         "levels": [

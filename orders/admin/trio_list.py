@@ -377,8 +377,12 @@ def _word(word: str) -> Q:
 
 
 def figures_put(trios: list[Any]) -> None:
-    """Give each trio of a page its ``figures`` and ``tag_names``."""
-    tags = tags_of([trio.pk for trio in trios])
+    """Give each trio of a page its ``figures``, its ``tag_names``, and ``closed_at``: its last execution, once it has ended."""
+    keys = [trio.pk for trio in trios]
+    tags = tags_of(keys)
+    last = dict(Fill.objects.filter(trio__in=keys).order_by("time_ts").values_list("trio", "time_ts"))
+    for trio in trios:
+        trio.closed_at = from_ms(last[trio.pk]) if trio.is_over and trio.pk in last else None
     for row in open_trios(trios):
         row.trio.figures = row  # type: ignore[attr-defined]
         row.trio.tag_names = tags.get(row.trio.pk, [])  # type: ignore[attr-defined]
@@ -400,17 +404,12 @@ def exported(queryset: QuerySet[Any], zone: tzinfo) -> Iterator[list[Cell]]:
         if not chunk:
             return
         figures_put(chunk)
-        closed = dict(
-            Fill.objects.filter(trio__in=[trio.pk for trio in chunk])
-            .order_by("time_ts")
-            .values_list("trio", "time_ts")
-        )
         for trio in chunk:
-            yield _line(trio, closed.get(trio.pk), zone)
+            yield _line(trio, zone)
         last, done = chunk[-1].pk, done + len(chunk)
 
 
-def _line(trio: Any, closed_ts: int | None, zone: tzinfo) -> list[Cell]:
+def _line(trio: Any, zone: tzinfo) -> list[Cell]:
     row: OpenTrio = trio.figures
     parts = "; ".join(f"{plain(part.net)} {part.asset} (fees {plain(part.fees)})" for part in row.parts)
     ended, tick, step = trio.is_over, trio.symbol.tick_size, trio.symbol.step_size
@@ -422,7 +421,7 @@ def _line(trio: Any, closed_ts: int | None, zone: tzinfo) -> list[Cell]:
         *(figure(row.booked), row.asset if row.booked is not None else ""),
         *(figure(row.booked_r, CENT) if ended else None, parts, trio.uncovered_ms, trio.source),
         *(trio.created_at, trio.begun_at, trio.ended_at),
-        *_closed(from_ms(closed_ts) if closed_ts and ended else None, zone),
+        *_closed(trio.closed_at, zone),
         *(trio.reason, tags_text(trio.tag_names)),
     ]
 

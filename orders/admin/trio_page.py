@@ -8,6 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from django.utils import timezone
+
 from exchange.redaction import redact
 from exchange.types import ZERO
 from orders import risk_gates
@@ -305,7 +307,7 @@ def _unanswered(request: Request) -> bool:
 
 
 def _at(moment: datetime | None, word: str = "at") -> str:
-    return f" {word} {moment:%H:%M:%S} UTC" if moment else ""
+    return f" {word} {timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}" if moment else ""
 
 
 def _text(value: Any) -> str:

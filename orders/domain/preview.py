@@ -23,7 +23,7 @@ from orders.domain.shares import last_share, notional_judged, part_quantities, p
 from orders.domain.sizing import loss_per_unit
 from orders.domain.snapshot import Rules, Spec
 from orders.domain.understood import own
-from orders.domain.validation import TAKER_FEE, Market, liquidation_price, margin_needed
+from orders.domain.validation import TAKER_FEE, Market, initial_margin, liquidation_price, margin_needed
 
 HUNDREDTH: Final = Decimal("0.01")
 MONEY: Final = Decimal("1E-8")
@@ -74,7 +74,8 @@ class Preview:
     spec: Spec  # as it will be sent: on the tick and in whole steps
     entry: Decimal | None  # the price it is reckoned at: the limit, the trigger, or the mark price
     notional: Decimal | None = None
-    margin: Decimal | None = None  # that the entry needs, its fee included
+    margin: Decimal | None = None  # that the position binds at first
+    needed: Decimal | None = None  # of the free margin, by the entry: its margin and its fee
     free: Decimal | None = None
     entry_fee: Decimal | None = None
     exit_fee: Decimal | None = None  # at the stop
@@ -132,7 +133,7 @@ def preview(
     worse = costs.slippage / HUNDRED
     stop = _stop(spec, entry, costs, equity=equity)
     risk = None if stop is None or stop.net >= 0 else -stop.net
-    margin = margin_needed(spec, market)
+    margin, needed = initial_margin(spec, market), margin_needed(spec, market)
     targets = tuple(_targets(spec, rules, market, entry, costs, equity=equity, risk=risk))
     liquidation = liquidation_price(spec, market, entry)
     if liquidation is not None:
@@ -142,6 +143,7 @@ def preview(
         found,
         notional=_money(spec.quantity * entry),
         margin=None if margin is None else _money(margin),
+        needed=None if needed is None else _money(needed),
         entry_fee=_money(spec.quantity * entry * (1 + worse) * costs.fee),
         exit_fee=None if stop is None else _money(spec.quantity * stop.level * (1 - worse) * costs.fee),
         stop=stop,

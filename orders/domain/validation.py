@@ -316,16 +316,19 @@ def _margin(spec: Spec, market: Market) -> Iterable[RuleBroken]:
 
 
 def margin_needed(spec: Spec, market: Market) -> Decimal | None:
-    """Return what the entry takes of the free margin: its initial margin, and its fee as a taker; None: not known.
+    """Return what the entry takes of the free margin: its initial margin, and its fee as a taker; None: not known."""
+    margin, price = initial_margin(spec, market), spec.worst_price(market.mark_price)
+    return None if margin is None or price is None else margin + price * spec.quantity * TAKER_FEE
+
+
+def initial_margin(spec: Spec, market: Market) -> Decimal | None:
+    """Return what the exchange binds of the margin for the position; None: not known.
 
     The exchange takes a limit price as it is, but a sale never below the mark price, and a market order at about
     that; of a stop entry it asks for nothing before the trigger. Without a known leverage the whole notional counts.
     """
     price = spec.worst_price(market.mark_price)
-    if price is None:
-        return None
-    notional = price * spec.quantity
-    return notional / (market.leverage or 1) + notional * TAKER_FEE
+    return None if price is None else price * spec.quantity / (market.leverage or 1)
 
 
 def _money(value: Decimal) -> str:

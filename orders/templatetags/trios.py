@@ -9,8 +9,9 @@ from typing import Any
 
 from django import template
 from django.utils.safestring import mark_safe
+from django.utils.timezone import localtime
 
-from orders.badges import COLOURS, VERDICT_COLOURS, age, lasted
+from orders.badges import COLOURS, VERDICT_COLOURS, age, lasted, utc_text
 from orders.domain.rounding import money as money_shown
 from orders.domain.rounding import plain as plain_number
 from orders.domain.rounding import signed as signed_number
@@ -89,20 +90,23 @@ def how_old(value: datetime | None) -> str:
 
 @register.filter
 def moment(value: datetime | int | None) -> str:
-    """Show a time of day (UTC) to the millisecond; exchange times are ms."""
+    """Show a time of day in the viewer's zone, to the millisecond; exchange times are ms."""
+    return when(value)[11:] if value else "–"
+
+
+@register.filter
+def when(value: datetime | int | None) -> str:
+    """Show a date and time in the viewer's zone, to the millisecond."""
     if not value:
         return "–"
-    at = from_ms(value) if isinstance(value, int) else value
-    return f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
+    at = localtime(from_ms(value) if isinstance(value, int) else value)
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}"
 
 
 @register.filter
 def day(value: datetime | int | None) -> str:
-    """Show the date and time a moment stands for, for its tooltip."""
-    if not value:
-        return ""
-    at = from_ms(value) if isinstance(value, int) else value
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    """Show the date and time a moment stands for in UTC, for its tooltip."""
+    return utc_text(from_ms(value) if isinstance(value, int) else value) if value else ""
 
 
 @register.filter

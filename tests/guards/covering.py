@@ -112,6 +112,19 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{DECIDE}::test_a_triggered_stop_covers_only_as_long_as_a_fill_may_take",),
     ),
     Guard(
+        "the bound leaves the exit its time",
+        "P4",
+        "a position without cover is given up at the bound itself, and closed after it",
+        (
+            Removal(
+                "orders/domain/decision/conditions.py",
+                "uncovered_since_ts(trio) + policies.naked_limit - 500,",
+                "uncovered_since_ts(trio) + policies.naked_limit,",
+            ),
+        ),
+        (f"{STEPS}::test_a_stop_that_waits_for_its_window_is_given_up_500_ms_before_the_bound[1500-True]",),
+    ),
+    Guard(
         "a hedge stop above the position covers nothing",
         "P4",
         "the exchange refuses the stop of a partial fill whole, at its trigger",

@@ -9,8 +9,14 @@
     const [, part = ""] = String(tick || "").split(".");
     return part.length;
   };
-  // On the grid of the market, in its own decimals: what a field takes.
-  const onTick = (price, tick) => (Math.round(price / Number(tick)) * Number(tick)).toFixed(decimals(tick));
+  // On the grid of the market, in its own decimals, and towards safety as the server rounds (orders/domain/fitting.py): a
+  // long's stop up, its target and entry down; a short's mirrored.
+  const onTick = (price, tick, kind, side) => {
+    const ticks = price / Number(tick);
+    const near = Math.round(ticks);
+    const whole = Math.abs(ticks - near) < 1e-6 ? near : (kind === "stop") === (side === "BUY") ? Math.ceil(ticks) : Math.floor(ticks);
+    return (whole * Number(tick)).toFixed(decimals(tick));
+  };
   const hour = (at, timeframe) => {
     const moment = new Date(at);
     return timeframe === "1d"
@@ -46,6 +52,19 @@
     },
   });
 
+  // The axis stays while all of it fits: what moved is the price, not the picture under the hand.
+  const axisOf = (prices, host) => {
+    const low = Math.min(...prices);
+    const high = Math.max(...prices);
+    if (host.axis) {
+      const { min, max } = host.axis;
+      const hair = (max - min) * 0.002;
+      if (low >= min - hair && high <= max + hair) return host.axis;
+    }
+    const air = (high - low || Math.abs(high) || 1) * (host.drags ? 0.2 : 0.06);
+    return { min: low - air, max: high + air };
+  };
+
   const make = (host, data) => {
     const bars = data.bars.map((bar) => [bar[0], ...bar.slice(1).map(Number)]);
     const quiet = css(host.canvas, "--quiet");
@@ -75,9 +94,7 @@
     const levels = host.levels.map((level) => Number(level.price));
     for (const path of data.paths || []) for (const point of path.points) levels.push(Number(point[1]));
     const all = [...prices, ...levels, ...(data.fills || []).map((fill) => Number(fill.price))].filter(Number.isFinite);
-    const low = Math.min(...all);
-    const high = Math.max(...all);
-    const air = (high - low || Math.abs(high) || 1) * 0.06;
+    host.axis = axisOf(all, host);
     const chart = new window.Chart(host.canvas, {
       type: "bar",
       data: {
@@ -108,7 +125,7 @@
         },
         scales: {
           x: { type: "linear", offset: false, grid: { display: false }, ticks: { color: quiet, maxTicksLimit: 6, maxRotation: 0, callback: (value) => hour(value, data.timeframe) } },
-          y: { min: low - air, max: high + air, position: "right", grid: { color: css(host.canvas, "--line") }, ticks: { color: quiet, maxTicksLimit: 7, callback: (value) => Number(value).toFixed(decimals(data.tick)) } },
+          y: { ...host.axis, position: "right", grid: { color: css(host.canvas, "--line") }, ticks: { color: quiet, maxTicksLimit: 7, callback: (value) => Number(value).toFixed(decimals(data.tick)) } },
         },
       },
       plugins: [lines(host)],
@@ -182,6 +199,7 @@
     const canvas = place.querySelector("canvas");
     const host = { canvas, levels: [] };
     let tick = "";
+    let side = "";
     let moves = {};
     const said = place.querySelector(".chart-said");
     const show = async () => {
@@ -190,6 +208,7 @@
         const data = await ask(place.dataset.url);
         if (host.held) throw new Error("a line is held"); // it is not drawn anew under the hand
         tick = data.tick;
+        side = data.side;
         moves = data.moves;
         host.levels = data.levels.map((level) => ({ ...level, drags: Boolean(tick && moves[level.kind]) }));
         draw(host, data);
@@ -217,7 +236,7 @@
     };
     drags(host, {
       tick: () => tick,
-      to: (level, price) => (level.price = onTick(price, tick)),
+      to: (level, price) => (level.price = onTick(price, tick, level.kind, side)),
       end: (level, was) => {
         const price = level.price;
         level.price = was; // where it is until the exchange has it
@@ -240,7 +259,26 @@
     const host = { canvas, levels: [], drags: true };
     const FIELDS = { entry: ["price", "Entry"], stop: ["stop_loss", "Stop-loss"], target: ["take_profit", "Take-profit"] };
     let data = null;
-    let known = "";
+    let known = ""; // the market that data is of
+    let carried = false;
+    const value = (field) => {
+      const input = form.elements.namedItem(field);
+      return input && input.value ? input.value : "";
+    };
+    const market = () => (value("account") && value("symbol") ? `${value("account")} ${value("symbol")}` : "");
+    const tickNow = () => (data && known === market() && data.tick) || "";
+    // What is drawn is of the market that the form names, or nothing is.
+    const clear = () => {
+      if (!data || known === market()) return;
+      data = null;
+      host.held = null;
+      host.axis = null;
+      host.levels = [];
+      if (host.chart) host.chart.destroy();
+      host.chart = null;
+      canvas.setAttribute("aria-label", "Prices");
+      said.textContent = "The market was changed: its lines can be dragged once its rules are here.";
+    };
     // What the server understood is beside the field; a plain number is one already.
     const understood = (field) => {
       const input = form.elements.namedItem(field);
@@ -255,67 +293,75 @@
       for (const [kind, [field, name]] of Object.entries(FIELDS)) {
         if (kind === "entry" && form.elements.namedItem("entry_type") && form.elements.namedItem("entry_type").value !== "LIMIT") continue;
         const price = understood(field);
-        if (price) found.push({ kind, name, price, field, drags: true });
+        if (price) found.push({ kind, name, price, field, drags: Boolean(tickNow()) });
       }
       if (data && data.mark) found.push({ kind: "mark", name: "Mark", price: data.mark });
       return found;
     };
-    const show = () => {
+    const show = ({ typed = false } = {}) => {
       if (!data || host.held) return;
       const now = levels();
       const was = JSON.stringify(host.levels);
       if (JSON.stringify(now) === was && host.chart) return;
       host.levels = now;
-      host.text = ""; // its scale follows the levels
+      host.text = "";
+      if (typed) host.axis = null; // what is typed is shown whole
       draw(host, data);
       canvas.setAttribute("aria-label", `Prices, with ${now.map((level) => `${level.name} ${level.price}`).join(", ") || "no level yet"}`);
     };
     const refresh = async () => {
-      const account = form.elements.namedItem("account").value;
-      const symbol = form.elements.namedItem("symbol").value;
-      if (account && symbol) {
-        try {
-          const fresh = await ask(`${place.dataset.url}?account=${encodeURIComponent(account)}&symbol=${encodeURIComponent(symbol)}`);
-          if (!host.held) {
-            if (known !== `${account} ${symbol}`) host.levels = [];
-            known = `${account} ${symbol}`;
-            data = fresh;
-            host.levels = [];
-            place.hidden = false;
-            show();
-            said.textContent = data.bars.length
-              ? "Drag a line: its field takes the price, on the market's tick. Arrow keys in a field do the same by one tick."
-              : "The exchange shows no bars yet; the lines can be dragged all the same.";
-          }
-        } catch (error) {
-          said.textContent = "The picture could not be refreshed: the back office does not answer.";
-        }
+      clear();
+      const asked = market();
+      if (!asked) return;
+      try {
+        const fresh = await ask(`${place.dataset.url}?account=${encodeURIComponent(value("account"))}&symbol=${encodeURIComponent(value("symbol"))}`);
+        if (host.held || asked !== market()) return;
+        data = fresh;
+        known = asked;
+        host.levels = [];
+        place.hidden = false;
+        show();
+        said.textContent = !tickNow()
+          ? "This market's tick is not known: no line can be dragged."
+          : data.bars.length
+            ? "Drag a line: its field takes the price, on the market's tick. Arrow keys in a field do the same by one tick."
+            : "The exchange shows no bars yet; the lines can be dragged all the same.";
+      } catch (error) {
+        if (asked !== market()) return;
+        said.textContent = data
+          ? "The picture could not be refreshed: the back office does not answer."
+          : "No line can be dragged: the rules of this market could not be read.";
       }
     };
     const put = (level, price) => {
+      const tick = tickNow();
+      if (!tick) return;
       const input = form.elements.namedItem(level.field);
-      input.value = onTick(price, data.tick);
+      input.value = onTick(price, tick, level.kind, value("side"));
       level.price = input.value;
+      carried = true;
       input.dispatchEvent(new Event("input", { bubbles: true }));
+      carried = false;
     };
-    drags(host, { tick: () => data && data.tick, to: put, end: () => {} });
+    drags(host, { tick: tickNow, to: put, end: () => {} });
     form.addEventListener("keydown", (event) => {
       const step = { ArrowUp: 1, ArrowDown: -1 }[event.key];
-      const level = step && data && data.tick && levels().find((one) => one.drags && one.field === event.target.name);
+      const tick = step && tickNow();
+      const level = tick && levels().find((one) => one.drags && one.field === event.target.name);
       if (!level || form.elements.namedItem(level.field).value.trim() !== level.price) return;
       event.preventDefault();
-      put(level, Number(level.price) + step * Number(data.tick));
+      put(level, Number(level.price) + step * Number(tick));
       show();
     });
-    form.addEventListener("input", () => setTimeout(show, 0));
+    form.addEventListener("input", () => setTimeout(show, 0, { typed: !carried }));
     new MutationObserver(() => setTimeout(show, 0)).observe(document.getElementById("ticket-preview"), { childList: true });
     const $ = window.django && window.django.jQuery;
     if ($) $(form).on("change", "select", refresh);
     form.addEventListener("change", show);
-    const tick = async () => {
+    const again = async () => {
       if (!document.hidden) await refresh();
-      setTimeout(tick, 3000);
+      setTimeout(again, 3000);
     };
-    tick();
+    again();
   });
 })();

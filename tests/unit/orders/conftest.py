@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.builders import Desk
 
 KEY, SECRET = "paper-key-for-tests", "paper-secret-for-tests"
+TESTNET_KEY, TESTNET_SECRET = "testnet-key-for-tests", "testnet-secret-for-tests"
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +58,28 @@ def desk(simulator: Simulator, transactional_db: None) -> Desk:
 @pytest.fixture
 def hedge_desk(simulator: Simulator, transactional_db: None) -> Desk:
     return _desk(simulator, "HEDGE")
+
+
+@pytest.fixture
+def testnet(transactional_db: None) -> Iterator[Desk]:
+    """The same desk on TESTNET: only the addresses differ, and what is asked of a person's money."""
+    from accounts import endpoints
+    from accounts.services import account_add
+    from orders.exchange_data.symbol_sync import symbols_sync
+    from simulator import Simulator
+    from simulator.transport import InProcessAdapter
+    from tests.builders import Desk
+
+    simulated = Simulator(symbols={"BTCUSDT", "ETHUSDT"})
+    simulated.set_price("BTCUSDT", "100000")
+    simulated.add_account("desk", TESTNET_KEY, TESTNET_SECRET, balance="100000")
+    endpoints.use_transport("TESTNET", InProcessAdapter(simulated))
+    symbols_sync("TESTNET")
+    account = account_add(
+        name="testnet", environment="TESTNET", api_key=TESTNET_KEY, api_secret=TESTNET_SECRET
+    )
+    yield Desk(simulated, account, TESTNET_KEY).watched()
+    endpoints.use_transport("TESTNET", None)
 
 
 @pytest.fixture(params=["ONE_WAY", "HEDGE"])

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal as D
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -20,13 +21,14 @@ from django.urls import reverse
 from accounts import endpoints
 from accounts.models import ExchangeAccount
 from accounts.services import account_add
-from exchange.types import ZERO
+from exchange.types import ZERO, ExchangeMs
 from orders import desk as figures
 from orders import selectors, services
+from orders.cli.document import trio_document
 from orders.equity import equity_store
 from orders.exchange_data.clock import db_now
 from orders.exchange_data.symbol_sync import symbols_sync
-from orders.income import income_read, income_sums
+from orders.income import fee_prices_read, income_read, income_sums
 from orders.models import EquityDay, Fill, TrioOrder
 from orders.proof import trio_totals
 from orders.results import Wanted, trades_wanted
@@ -49,6 +51,7 @@ SIZES: Final = {
     "XRPUSDT": D(600),
     "DOGEUSDT": D(6000),
 }
+MINUTE_MS: Final = 60_000
 EIGHT_HOURS_MS: Final = 8 * 3_600_000
 Sums = Mapping[tuple[str, str], D]  # by asset and kind
 
@@ -300,3 +303,61 @@ def test_the_books_of_all_trios_are_the_exchanges_ledger(desks: list[Desk], mark
     (asset,) = page.json()["assets"]
     usdt = next(desk for desk in desks if desk.account.name == "usdt")
     assert D(asset["net"]) == sum((line.amount for line in ledger(market, usdt.account)), ZERO)
+
+
+class Bars:
+    """An exchange that shows one-minute bars of BNBUSDT: what each minute closed at."""
+
+    def __init__(self, closes: Mapping[int, str]) -> None:
+        self.closes = closes
+
+    def klines(self, symbol: str, timeframe: str, *, since: int, limit: int) -> list[Any]:
+        assert (symbol, timeframe) == ("BNBUSDT", "1m")
+        return [SimpleNamespace(open_time=since, close=D(self.closes[since]))] if since in self.closes else []
+
+
+def test_fees_that_the_exchange_took_in_bnb_are_converted_each_at_its_own_price(
+    market: Simulator, desks: list[Desk]
+) -> None:
+    # Given an account whose fees are paid in BNB: ETHUSDT long 0.500 @ 2000.00 with BNB at 600
+    desk = desks[1]
+    market.set_price("ETHUSDT", "1999.99")  # a market order pays the other side of the spread
+    trio = desk.placed(
+        desk.a_trio(
+            "ETHUSDT",
+            quantity=D("0.500"),
+            stop_loss=D("1960"),
+            take_profit=D("2006"),
+            protection="ON_FIRST_FILL",
+        )
+    )
+
+    def stands() -> bool:
+        desk.carry()
+        return len(desk.resting) == 2
+
+    until(stands, why=lambda: story(trio))
+
+    # When its target fills @ 2006.00 with BNB at 610, minutes later
+    market.set_price("BNBUSDT", "610")
+    market.set_price("ETHUSDT", "2006.00")
+    desk.carry_until(trio, "CLOSED")
+    bought, sold = (trio.fills.get(side=side) for side in ("BUY", "SELL"))
+    Fill.objects.filter(pk=bought.pk).update(time_ts=bought.time_ts - 3 * MINUTE_MS)
+
+    # Then the exchange's own fees are in the books, and both assets apart
+    assert (bought.price, sold.price) == (D(2000), D(2006))
+    assert [(fill.commission, fill.commission_asset) for fill in (bought, sold)] == [
+        (D("0.00075"), "BNB"),
+        (D("0.00073992"), "BNB"),  # 0.45135 at 610
+    ]
+    parts = {part.asset: part.net for part in selectors.net_pnl([trio.pk])[trio.pk]}
+    assert parts == {"USDT": D(3), "BNB": D("-0.00148992")}
+    assert trio_document(trio)["net_converted"] == {"asset": "USDT", "net": None}
+
+    # And together each fee is worth what BNB was at its own fill
+    minutes = [fill.time_ts // MINUTE_MS * MINUTE_MS for fill in (bought, sold)]
+    closes = {minutes[0] - 3 * MINUTE_MS: "600", minutes[1]: "610"}
+    later = ExchangeMs(sold.time_ts + 2 * MINUTE_MS)
+    fee_prices_read(desk.account, Bars(closes), at=later)  # type: ignore[arg-type]
+    assert trio_document(trio)["net_converted"] == {"asset": "USDT", "net": "2.0986488"}

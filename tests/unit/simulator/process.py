@@ -54,8 +54,12 @@ class Venue:
         return answer.json()
 
     def sim(self, method: str, path: str, body: Any = None) -> Any:
+        return self.control(method, path, body)[1]
+
+    def control(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Return the status and what was answered at the control door."""
         answer = self.session.request(method, f"{self.url}/sim/{path}", data=json.dumps(body), timeout=20)
-        return answer.json()
+        return answer.status_code, answer.json()
 
     def kill(self) -> None:
         self.process.kill()

@@ -325,7 +325,9 @@ def test_control_mistakes_get_a_sentence(venue: Venue) -> None:
         ("POST", "faults", {"then": {"do": "answer", "status": 7}}, "status is a whole number between 100"),
         ("POST", "ban", {"seconds": 10**17}, "seconds is a whole number between 0 and three days"),
     ):
-        assert sentence in venue.sim(method, path, body)["error"], (path, body)
+        status, answer = venue.control(method, path, body)
+        assert (status, sentence in answer["error"]) == (400, True), (path, body, status, answer)
+        assert venue.session.get(f"{venue.url}/fapi/v1/premiumIndex", timeout=20).status_code == 200
     assert venue.sim("POST", "accounts", {"name": "x", "api_key": KEY, "api_secret": "other"})["error"]
     assert venue.session.post(f"{venue.url}/sim/price", data="{nonsense").status_code == 400
 

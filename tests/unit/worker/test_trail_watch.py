@@ -15,12 +15,13 @@ from exchange.rate_limits import Priority
 from exchange.types import PriceKind, PriceTick
 from orders import risk_gates, services
 from orders.domain.enums import Role
-from orders.domain.errors import IllegalTransition, RuleBroken
+from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
 from orders.domain.snapshot import MoveEnd
 from orders.domain.trailing import FollowEnd
 from orders.exchange_data.clock import exchange_now_ms
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
+from orders.limits import breach_of
 from orders.models import Fill, RiskLimit, Slot, Trail, TrioOrder
 from orders.placement.perform import SendCall, perform_all
 from orders.selectors import net_pnl
@@ -48,11 +49,12 @@ class Market:
     def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop, symbol: str = "ETHUSDT") -> None:
         self.desk, self.symbol, self.now = desk, symbol, 0.0
         self._loop = loop
+        self.environment = desk.account.environment
         self.watch = self._watch()
 
     def _watch(self) -> PriceWatch:
         accounts = lambda: [self.desk.account.pk]  # noqa: E731
-        return PriceWatch("PAPER", accounts=accounts, loop=self._loop, clock=lambda: self.now)
+        return PriceWatch(self.environment, accounts=accounts, loop=self._loop, clock=lambda: self.now)
 
     def is_at(self, price: str) -> None:
         """Move the market, which nobody hears of."""
@@ -60,7 +62,7 @@ class Market:
 
     def hear(self, price: str, kind: PriceKind = PriceKind.MARK) -> None:
         self.now += 3.0
-        self.watch.handle(PriceTick(self.symbol, kind, D(price), exchange_now_ms("PAPER")))
+        self.watch.handle(PriceTick(self.symbol, kind, D(price), exchange_now_ms(self.environment)))
         self.work()
 
     def goes_to(self, price: str, kind: PriceKind = PriceKind.MARK) -> None:
@@ -140,7 +142,7 @@ def uncovered_ms(desk: Desk) -> list[int]:
 
 
 def test_a_stop_follows_the_mark_price_also_while_nothing_new_may_be_opened(
-    market: Market, settings: Any
+    market: Market,
 ) -> None:
     # Given a long at 2000 with its stop at 1960, and a trail of 30 from 2020 on
     market.is_at("1999.99")  # a market order pays the other side of the spread: 2000.00
@@ -159,7 +161,6 @@ def test_a_stop_follows_the_mark_price_also_while_nothing_new_may_be_opened(
     # And then new risk is paused, and the daily limit reached
     desk.account.is_active = False
     desk.account.save()
-    settings.DRY_RUN_MODE = True
     RiskLimit.objects.create(account=desk.account, daily_loss=D("0.01"))
     assert risk_gates.new_risk_refusal(the(trio))
     market.goes_to("2026.00")
@@ -185,6 +186,57 @@ def test_a_stop_follows_the_mark_price_also_while_nothing_new_may_be_opened(
     assert "active at 2020" in story(trio)
     assert not journal_verify(trio_id=trio.pk).breaks
     assert not trio_replay(trio).differences
+
+
+def test_what_lowers_the_risk_is_done_in_a_dry_run_and_with_the_days_loss_reached(
+    testnet: Desk, loop: asyncio.AbstractEventLoop, settings: Any
+) -> None:
+    # Given a position on the testnet, then DRY_RUN_MODE, and the day's loss reached by its entry's fee
+    settings.DRY_RUN_MODE = False
+    market = Market(testnet, loop)
+
+    def worked() -> bool:
+        market.work()
+        return True
+
+    try:
+        market.is_at("1999.99")
+        trio = opened(market)
+        before = uncovered_ms(testnet)
+        settings.DRY_RUN_MODE = True
+        limit = RiskLimit.objects.create(account=testnet.account, daily_loss=D("0.01"))
+        assert risk_gates.is_dry_run(the(trio))
+        reached = breach_of(
+            trio, limited=True, mark=None, now_ts=exchange_now_ms(testnet.account.environment), lock=False
+        )
+        assert reached is not None
+
+        # When its stop is to lose nothing, then to trail, and a part of it is to be closed
+        market.goes_to("2015.00")
+        services.trio_break_even(trio_id=trio.pk, by="ann")
+        until(lambda: worked() and moves_of(trio)[0][1] == MoveEnd.DONE, why=lambda: story(trio))
+        services.trio_trail(trio_id=trio.pk, by="ann", distance=D("30"), activation=D("2040"))
+        market.goes_to("2040.00")
+        market.stop_at("2010", trio)
+        services.trio_close_part(trio_id=trio.pk, by="ann", quantity=D("0.200"))
+        until(lambda: worked() and trio.size_changes.get().end, why=lambda: story(trio))
+
+        # Then each is done, for real, and the position was covered all the while
+        assert [(move.wanted_by, move.end) for move in trio.level_moves.order_by("id")] == [
+            ("ann", MoveEnd.DONE),
+            ("trail", MoveEnd.DONE),
+        ]
+        assert trio.size_changes.get().end == "DONE", story(trio)
+        assert testnet.simulator.position("ETHUSDT").quantity == D("0.300")
+        assert uncovered_ms(testnet) == before, story(trio)
+
+        # And nothing new is opened: for the day's loss, and without the limit it is a dry run
+        with pytest.raises(TrioRefused, match="daily loss"):
+            testnet.queued(testnet.a_trio())
+        limit.delete()
+        assert testnet.placed(testnet.a_trio()).state == "DRY_RUN"
+    finally:
+        market.close()
 
 
 def targets_of(trio: TrioOrder) -> list[tuple[D, str, str]]:

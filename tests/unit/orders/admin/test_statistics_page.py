@@ -57,6 +57,11 @@ def test_the_page_says_what_the_trades_came_to_in_every_grouping(desk: Desk) -> 
     assert groups["source"]["strategy:swing"]["no_losses"] is True
     assert set(groups["weekday"]) == {"Sunday", "Monday"}
 
+    # And the picture's days are the viewer's
+    page = client.get(reverse(URL), days).content.decode()
+    for label in ("21 Jun 14:00", "21 Jun 22:00", "22 Jun 00:30"):
+        assert label in page
+
     # And one day, one side, one source alone
     assert asked(client, since="2026-06-22", until="2026-06-22")["assets"][0]["trades"] == 1
     assert asked(client, side="SELL", **days)["assets"] == []

@@ -15,6 +15,8 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
+from accounts.models import SymbolSetting
+from accounts.services import account_add
 from orders.admin import ticket
 from orders.exchange_data.clock import db_now, to_exchange_ms
 from orders.models import Clock, RiskLimit, Slot, Symbol, TrioEvent, TrioOrder
@@ -72,7 +74,7 @@ def test_it_says_what_the_trio_comes_to(desk: Desk, operator: Client) -> None:
     text = " ".join(re.sub(r"<[^>]*>", " ", response.content.decode()).split())
     assert "Entry 100000.0 at market; the mark price" in text
     assert "Notional 1000 USDT" in text
-    assert "Margin needed 50.5 USDT free 100000.00 USDT; at 20x crossed" in text
+    assert "Margin needed 50 USDT with the fee 50.5; free 100000.00 USDT; at 20x crossed" in text
     assert "Stop-loss 95000.0 0.010 -50 0.975 -50.975 -0.05 % -1.00 R" in text
     assert "Take-profit 110000.0 0.010 +100 1.05 +98.95 +0.10 % +1.94 R" in text
     assert "Break-even 100100.1" in text
@@ -82,6 +84,29 @@ def test_it_says_what_the_trio_comes_to(desk: Desk, operator: Client) -> None:
         in text
     )
     assert not TrioOrder.objects.exists()
+
+
+def test_margin_and_fee_are_apart_and_the_fee_is_in_the_size(desk: Desk, operator: Client) -> None:
+    # Given an account of 10000.00 USDT at 10×, and a ticket that risks 1 % of it
+    desk.simulator.add_account("small", "small-key-for-tests", "small-secret-for-tests", balance="10000")
+    account = account_add(
+        name="small",
+        environment="PAPER",
+        api_key="small-key-for-tests",
+        api_secret="small-secret-for-tests",
+    )
+    small = Desk(desk.simulator, account, "small-key-for-tests").watched()
+    desk.simulator.set_price("ETHUSDT", "2010")
+    SymbolSetting.objects.filter(account=account, symbol="ETHUSDT").update(leverage=10)
+    terms = {"entry_type": "LIMIT", "price": "2000.00", "stop_loss": "1960.00", "take_profit": "2100.00"}
+
+    text = answer(operator, typed(small, "ETHUSDT", quantity="1% risk", **terms))
+
+    # Then the size counts both fees, and the margin is what the position binds
+    assert "Quantity 2.382 ETH" in text
+    assert "Margin needed 476.4 USDT with the fee 478.782; free 10000.00 USDT; at 10x crossed" in text
+    assert "Fees 2.382 USDT for the entry, as a taker; 2.33436 at the stop" in text
+    assert "-99.99636" in text
 
 
 def test_with_the_streams_price_at_hand_the_exchange_is_not_asked(desk: Desk, operator: Client) -> None:

@@ -116,6 +116,37 @@ def test_the_day_is_the_viewers_in_list_and_file(desk: Desk, operator: Client) -
     assert listed(operator, closed="nonsense") == {first.pk, second.pk}
 
 
+def test_the_day_is_the_viewers_on_every_screen_and_utc_is_beside_it(desk: Desk, operator: Client) -> None:
+    # Given one that was executed at 22:30 UTC on 21 June, and a viewer in Paris, where that is 22 June
+    trio = ended(desk, "94000")
+    moment = datetime(2026, 6, 21, 22, 30, tzinfo=UTC)
+    Fill.objects.filter(trio=trio).update(time_ts=to_ms(moment))
+    trio.events.update(at=moment)
+    TrioOrder.objects.filter(pk=trio.pk).update(ended_at=moment)
+    operator.cookies["zone"] = "Europe/Paris"
+    list_page = operator.get(reverse(LIST)).content.decode()
+    trio_page = operator.get(reverse("admin:orders_trioorder_change", args=[trio.pk])).content.decode()
+    sheet = operator.get(reverse("admin:orders_trioorder_proof", args=[trio.pk])).content.decode()
+
+    # Then the list, the trio's page and its proof have it on 22 June, with UTC on hover
+    utc = 'title="2026-06-21 22:30:00 UTC"'
+    assert f"<time {utc}>2026-06-22 00:30</time>" in list_page
+    for page in (trio_page, sheet):
+        assert page.count(f"{utc}>2026-06-22 00:30:00.000<") == trio.fills.count() + min(
+            trio.events.count(), 200
+        )
+        assert "22:30:00" not in page.replace(utc, "")
+        assert "UTC)" not in page, "no column's head names another zone"
+    assert "Ended at 2026-06-22 00:30:00 CEST" in trio_page
+
+    # And what is printed says whose day it is
+    assert "Times are those of Europe/Paris" in sheet
+    operator.cookies["zone"] = "UTC"
+    sheet = operator.get(reverse("admin:orders_trioorder_proof", args=[trio.pk])).content.decode()
+    assert "2026-06-21 22:30:00" in sheet
+    assert "Times are those of UTC" in sheet
+
+
 def exported(client: Client, **query: Any) -> list[dict[str, str]]:
     answer = client.get(reverse(EXPORT), query)
     assert answer.status_code == 200

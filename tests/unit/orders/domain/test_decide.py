@@ -331,6 +331,26 @@ def test_past_the_bound_the_position_is_closed_at_market() -> None:
     assert isinstance(decision.step, Exit)
 
 
+@pytest.mark.parametrize(("gap_ms", "exits"), [(1499, False), (1500, True)])
+def test_a_stop_that_waits_for_its_window_is_given_up_500_ms_before_the_bound(
+    gap_ms: int, exits: bool
+) -> None:
+    # Given a stop that was refused for the account's window, and may be tried again in a second
+    refused = {"submitted_at": NOW - 1400, "submitted_ts": NOW_TS - 1400, "retry_at": NOW + 1000}
+    filled = entry(filled_ts=NOW_TS - gap_ms)
+    decision = decide(
+        trio(
+            S.OPEN, filled, stop(LegState.PLANNED, **refused), target(), uncovered_known_at=NOW - gap_ms + 10
+        )
+    )
+
+    if exits:
+        assert (decision.trio.state, decision.trio.cause) == (S.EXITING, Cause.UNCOVERED)
+        assert isinstance(decision.step, Exit)
+    else:
+        assert (decision.trio.state, decision.step) == (S.OPEN, Rest(NOW + 1))
+
+
 def test_who_finds_the_gap_late_still_makes_one_attempt() -> None:
     filled = entry(filled_ts=NOW_TS - 60_000)
     decision = decide(trio(S.OPEN, filled, slot=holding(as_of=NOW_TS - 100)))

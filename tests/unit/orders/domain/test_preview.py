@@ -71,7 +71,7 @@ def test_risk_is_what_the_stop_loses_with_its_fees(leverage: int) -> None:
     assert (figures.stop.net, figures.stop.percent, figures.stop.r) == (
         D("-99.99636"), D("-1.00"), D("-1.00"),
     )  # fmt: skip
-    assert figures.margin == D("4764") / leverage + D("2.382")  # and the fee of the entry
+    assert (figures.margin, figures.needed) == (D("4764") / leverage, D("4764") / leverage + D("2.382"))
 
 
 def test_levels_by_percent_and_r_become_prices_on_the_tick() -> None:
@@ -121,7 +121,8 @@ def test_a_long_at_each_level() -> None:
         brackets=BRACKETS, margin_asset="USDT",
     )  # fmt: skip
     figures = preview(LONG, ETH, market, equity=D("1000"), conditionals=(6, 2))
-    assert (figures.notional, figures.margin, figures.free) == (D("1000"), D("100.5"), D("800"))
+    assert (figures.notional, figures.margin, figures.needed) == (D("1000"), D("100"), D("100.5"))
+    assert figures.free == D("800")
     assert (figures.entry_fee, figures.exit_fee) == (D("0.5"), D("0.49"))
     assert figures.stop is not None
     assert (figures.stop.gross, figures.stop.fees, figures.stop.net) == (D("-20"), D("0.99"), D("-20.99"))

@@ -24,6 +24,7 @@ from orders.placement import admission
 from tests.builders import Desk, story, the, until
 
 BAN_SECONDS = 2
+ROUND_TRIP_MS = 250  # on a busy machine, a look of the test's own desk included
 
 
 @pytest.fixture
@@ -152,7 +153,9 @@ def test_a_stop_refused_for_the_accounts_window_holds_back_its_entries_at_once(
         until(lambda: carried(desk) or len(desk.resting) == 2, why=lambda: story(trio))
     else:
         desk.carry_until(trio, "CLOSED", "ROLLED_BACK")
-        assert closed(desk)[0].ms - first.ms < settings.NAKED_LIMIT_MS, story(trio)
+        filled = trio.fills.filter(leg__role="ENTRY").earliest("time_ts")
+        bound = settings.NAKED_LIMIT_MS - 500 + ROUND_TRIP_MS
+        assert closed(desk)[0].ms - filled.time_ts <= bound, story(trio)
     assert 0 < the(trio).uncovered_refused_ms <= trio.uncovered_ms
 
     # And no entry of the account has left before the window's end: each waits, and says what for

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,37 +10,19 @@ import pytest
 from django.db import connection, transaction
 from django.db.utils import DatabaseError
 
-from accounts import endpoints, gateways
-from accounts.services import account_add
+from accounts import gateways
 from exchange.types import NewOrder, OrderType, Side, Stamp, TimeInForce
 from orders import services
 from orders.domain.enums import RequestKind
 from orders.domain.errors import TrioRefused
 from orders.exchange_data.clock import db_now, exchange_now_ms
-from orders.exchange_data.symbol_sync import symbols_sync
 from orders.models import Heartbeat, Outcome, Request, TrioOrder
 from orders.placement.perform import InsideTransaction
 from orders.risk_gates import living_behind_switches
 from orders.specs import rungs_read
-from simulator import Simulator
-from simulator.transport import InProcessAdapter
 from tests.builders import Desk, story, the
 
-KEY, SECRET = "testnet-key-for-tests", "testnet-secret-for-tests"
 LADDER: dict[str, Any] = {"entry_type": "LIMIT", "rungs": rungs_read("99000:50, 98000:30, 97000:20")}
-
-
-@pytest.fixture
-def testnet(transactional_db: None) -> Iterator[Desk]:
-    """The same story on TESTNET: only the addresses differ."""
-    simulated = Simulator(symbols={"BTCUSDT"})
-    simulated.set_price("BTCUSDT", "100000")
-    simulated.add_account("desk", KEY, SECRET, balance="100000")
-    endpoints.use_transport("TESTNET", InProcessAdapter(simulated))
-    symbols_sync("TESTNET")
-    account = account_add(name="testnet", environment="TESTNET", api_key=KEY, api_secret=SECRET)
-    yield Desk(simulated, account, KEY).watched()
-    endpoints.use_transport("TESTNET", None)
 
 
 def test_p1_what_is_sent_is_what_was_committed(desk: Desk) -> None:
