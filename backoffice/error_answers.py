@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import TO_FIELD_VAR
 from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.db.models import DateField, Field, Model
@@ -123,9 +124,15 @@ class RefuseBadKeys:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        if any("\0" in value for _, values in request.GET.lists() for value in values):
+            return refused(
+                400, NOT_UNDERSTOOD
+            )  # no column holds it, and a list is filtered by what it is asked
         model = _model_of(request)
         if model is None:
             return None
+        if "" in (request.GET.get(TO_FIELD_VAR), request.POST.get(TO_FIELD_VAR)):
+            return refused(400, NOT_UNDERSTOOD)  # Django takes it for the name of a field
         if _dates_given(request, model):
             return refused(400, "A date cannot be filled in by an address: enter it in the form.")
         for field, value in _keys_named(request, model, args, kwargs):
