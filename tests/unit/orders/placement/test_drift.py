@@ -349,6 +349,7 @@ def test_a_reversed_position_is_adopted_by_the_policy(desk: Desk) -> None:
     trio = reversed_outside(desk)
 
     seen_to(desk)
+    assert the(trio).question == "", "answered with the adoption, not withdrawn some time later"
     seen_to(desk)  # by another process, say
 
     assert_adopted(desk, trio)
