@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ pytestmark = pytest.mark.slow
 LINE = shlex.split(
     "smoke_order --symbol BTCUSDT --price 10000 --qty 0.001 --side BUY --type LIMIT --timeInForce GTC"
 )
-BOUND_SECONDS = 20
 ATTEMPTS = 5
 
 
@@ -99,10 +97,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 def test_the_literal_line_succeeds_with_nothing_there_and_again(checkout: Checkout) -> None:
     for _ in range(2):
-        began = time.monotonic()
         code, out, err = checkout.manage(*LINE)
         assert code == 0, out + err
-        assert time.monotonic() - began < BOUND_SECONDS
 
         # It says that it raised the quantity, what the exchange says, and that nothing is left
         assert "raised to 0.010, the next valid one" in out

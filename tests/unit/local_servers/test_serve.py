@@ -60,6 +60,7 @@ def test_the_web_serves_and_dies_with_its_parent() -> None:
         "last_heartbeat": None,
         "degraded": [],
         "unprotected": [],
+        "uncovered": [],
         "notices": [],
         "problems": ["No runworker is alive: nobody watches what is open."],
         "ok": False,
