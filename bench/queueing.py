@@ -108,7 +108,7 @@ def symbols_priced(counted: Counted, count: int) -> list[Symbol]:
     from orders.models import Symbol
 
     fine = Symbol.objects.filter(
-        status="TRADING", margin_asset="USDT", step_size__lte=1, tick_size__lte="0.1"
+        status="TRADING", margin_asset="USDT", step_size__lte=1, tick_size__lte="0.1", orders_max__gt=1
     )
     found = list(fine.filter(market_quantity_min__lte=2).order_by("pk")[:count])
     for symbol in found:

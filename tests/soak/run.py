@@ -165,7 +165,9 @@ class Run:
         marks = self.stage.venue.ask("GET", "/fapi/v1/premiumIndex")
         self._prices = {row["symbol"]: Decimal(row["markPrice"]) for row in marks}
         rows = Symbol.objects.filter(environment="PAPER", symbol__endswith="USDT").order_by("symbol")
-        self._symbols = [row for row in rows if row.is_trading and row.symbol in self._prices]
+        self._symbols = [
+            row for row in rows if row.is_trading and row.symbol in self._prices and (row.orders_max or 0) > 1
+        ]
         self._install = install_row().token
         self._free = {(n, m) for n in range(ACCOUNTS) for m in range(SYMBOLS)}
 
