@@ -12,10 +12,10 @@ from redis.exceptions import RedisError
 
 from accounts.models import ExchangeAccount
 from exchange.binance.mapping.user_events import read_user_event
-from exchange.types import ConfigEvent, OrderEvent, PositionEvent
+from exchange.types import ConfigEvent, ExchangeMs, OrderEvent, PositionEvent
 from orders import services
 from orders.domain.decision.steps import Step
-from orders.exchange_data.clock import clock_measure, db_now
+from orders.exchange_data.clock import clock_measure, db_now, exchange_now_ms
 from orders.models import Heartbeat, TrioOrder, Watch
 from orders.placement import admission
 from orders.placement.ingest import record_order_event, record_position
@@ -25,7 +25,13 @@ from worker.due_poll import due_begun, due_queued
 from worker.sweep import sweep
 
 PATIENCE_SECONDS = 10.0
+MOMENT_MS = 500  # the exchange refuses a request that is dated a second ahead
 WATCH = "the test's own watch"
+
+
+def a_moment_later_ms(environment: str) -> ExchangeMs:
+    """Return when everything the exchange has dated is past, however late our measure of its clock is."""
+    return ExchangeMs(exchange_now_ms(environment) + MOMENT_MS)
 
 
 def until(

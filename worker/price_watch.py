@@ -1,7 +1,8 @@
 """Watching by price: when the market reaches an order's level, an event about that order is due.
 
 That costs no request while nothing happens, however many orders rest. Only an entry is read once when it is
-first watched, for what traded before the first price came in. When the event does not come within half a second,
+first watched, for what traded before; and once more with the first price of its symbol, if that came in later:
+what traded between the two showed no price. When the event does not come within half a second,
 the order is read (a due read; ``orders.domain.decision.decide`` does it), and again each second until the
 exchange has shown its state. While the price stream itself is silent, some orders are read each second instead.
 """
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db import connection
 from django.db.models import F, Q
@@ -53,6 +54,7 @@ STORE_MARKS = """
       AND (slot.mark_as_of < tick.time OR slot.mark_as_of > tick.time + %(step_ms)s)
 """
 NOT_TRIGGERED = (LegState.ACCEPTED, LegState.PARTIALLY_FILLED)
+Feed: TypeAlias = tuple[str, PriceKind]  # the prices of one kind of a symbol
 # A look-up that has left already does not see what happens now.
 NOT_CALLED_FOR = Q(look_at=None) | Q(looking_since__gte=F("look_at"))
 
@@ -82,6 +84,7 @@ class PriceWatch:
         self._levels: dict[str, list[PriceLevel]] = {}  # by symbol
         self._reached: set[LevelKey] = set()
         self._entries: set[LevelKey] = set()  # entries that were read when we first watched them there
+        self._heard: set[Feed] = set()  # prices that came in since something was first watched by them
         self._refresh_at = 0.0
         self._refresh_pause = REFRESH_SECONDS
         self._heard_at = clock()
@@ -144,6 +147,7 @@ class PriceWatch:
         self._heard_at = self._clock()
         if not isinstance(event, PriceTick):
             return
+        self._schedule_reads(self._entries_unheard(event), in_ms=0)
         self._schedule_reads(self._newly_reached(event), in_ms=EVENT_DUE_MS)
         if event.kind is PriceKind.MARK and event.symbol in self._levels:
             self._keep_mark_price(event)
@@ -151,6 +155,15 @@ class PriceWatch:
             self._have_done(self._trails.act)
         if self._chases.hear(event):
             self._have_done(self._chases.act)
+
+    def _entries_unheard(self, tick: PriceTick) -> list[PriceLevel]:
+        """Return the entries that waited for a price of which this is the first that came in."""
+        feed = (tick.symbol, tick.kind)
+        watched = [level for level in self._levels.get(tick.symbol, ()) if level.kind is tick.kind]
+        if not watched or feed in self._heard:
+            return []
+        self._heard.add(feed)
+        return [level for level in watched if level.is_entry]
 
     def _newly_reached(self, tick: PriceTick) -> list[PriceLevel]:
         """Return the levels this price reaches that the one before did not."""
@@ -175,6 +188,7 @@ class PriceWatch:
         self._levels = by_symbol
         levels = [level for watched in by_symbol.values() for level in watched]
         self._reached &= {level.key for level in levels}
+        self._heard &= {(level.symbol, level.kind) for level in levels}
         followed = self._trails.refresh() | self._chases.refresh()
         self._loop.call_soon_threadsafe(self._stream.watch, list(followed.union(by_symbol)))
         entries = {level.key for level in levels if level.is_entry}

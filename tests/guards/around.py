@@ -305,6 +305,19 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{PRICES}::test_a_fill_before_the_price_was_ever_heard_is_found",),
     ),
     Guard(
+        "fills between the first read and the first price are asked for",
+        "P4",
+        "an entry that trades between its one read and the first price of its symbol waits for the next sweep",
+        (
+            Removal(
+                "worker/price_watch.py",
+                "self._schedule_reads(self._entries_unheard(event), in_ms=0)",
+                "pass",
+            ),
+        ),
+        (f"{PRICES}::test_a_fill_between_that_read_and_the_first_price_is_found",),
+    ),
+    Guard(
         "an order that never rests is read",
         "P4",
         "a market entry acknowledged before it filled is covered with the next event, or the next sweep",

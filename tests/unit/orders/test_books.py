@@ -36,7 +36,7 @@ from simulator import Simulator
 from simulator.engine.ledger import deposit
 from simulator.engine.records import Income
 from simulator.transport import InProcessAdapter
-from tests.builders import Desk, due_ids, story, the, until
+from tests.builders import Desk, a_moment_later_ms, due_ids, story, the, until
 from tests.unit.orders.operators import a_superuser
 
 TRIOS: Final = int(os.environ.get("BOOKS_TRIOS", "40"))
@@ -58,8 +58,9 @@ Sums = Mapping[tuple[str, str], D]  # by asset and kind
 
 @pytest.fixture
 def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    for name in ("SETTLED_MS", "LATE_MS"):
+    for name in ("SETTLED_MS", "LATE_MS"):  # judged at once
         monkeypatch.setattr(f"orders.income.{name}", 0)
+    monkeypatch.setattr("orders.income.exchange_now_ms", a_moment_later_ms)
     simulated = Simulator(symbols={*NAMES, "BNBUSDT"}, enforce_rates=False)
     simulated.set_price("BNBUSDT", "600")
     endpoints.use_transport("PAPER", InProcessAdapter(simulated))

@@ -22,7 +22,7 @@ from orders.exchange_data.clock import exchange_now_ms
 from orders.income import LATE_MS, SETTLED_MS, differences, fee_prices_read, income_read, income_sums
 from orders.models import Fill, Income, IncomeReading, IncomeShare, TrioOrder
 from orders.results import Wanted, trades_wanted
-from tests.builders import Desk, story, the, until
+from tests.builders import Desk, a_moment_later_ms, story, the, until
 from tests.unit.orders.operators import a_superuser
 
 EIGHT_HOURS_MS = 8 * 3_600_000
@@ -30,8 +30,12 @@ EIGHT_HOURS_MS = 8 * 3_600_000
 
 @pytest.fixture(autouse=True)
 def _judged_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines are judged at once, so that no test waits for half a minute; a position counts as of its own moment."""
+    """Lines are judged at once, so that no test waits for half a minute; a position counts as of its own moment.
+
+    It is read a moment later, for what is dated by the exchange's clock: our measure of it may be late.
+    """
     monkeypatch.setattr("orders.income.SETTLED_MS", 0)
+    monkeypatch.setattr("orders.income.exchange_now_ms", a_moment_later_ms)
     monkeypatch.setattr("orders.income.LATE_MS", 0)
     assert SETTLED_MS >= LATE_MS > 0
 
@@ -153,7 +157,7 @@ def test_what_belongs_to_no_trio_stays_with_the_account(desk: Desk) -> None:
     income_read(desk.account)
     sums = {
         (found.asset, found.kind): found
-        for found in income_sums(desk.account.pk, since=0, until=exchange_now_ms("PAPER"))
+        for found in income_sums(desk.account.pk, since=0, until=a_moment_later_ms("PAPER"))
     }
     assert sums["USDT", "FUNDING_FEE"].of_account == D("-0.1")
     assert sums["USDT", "TRANSFER"].of_account == D(100000)
@@ -180,7 +184,7 @@ def test_only_what_was_read_is_compared(desk: Desk) -> None:
     trio = closed(desk, opened(desk))
     reading = income_read(desk.account)
     Fill.objects.filter(trio=trio).update(time_ts=reading.since_ts - 1)
-    assert differences(desk.account, reading, at=exchange_now_ms("PAPER")) == {}
+    assert differences(desk.account, reading, at=a_moment_later_ms("PAPER")) == {}
 
 
 def test_an_adopted_position_has_its_funding_too(desk: Desk) -> None:
@@ -331,6 +335,6 @@ def test_all_trios_and_the_account_add_up_to_the_exchanges_wallet(hedge_desk: De
     assert reading.differences == {}
     results = [part for parts in selectors.net_pnl([trio.pk for trio in trios]).values() for part in parts]
     assert sum((part.net for part in results), D(0)) == desk.simulator.wallet() - before
-    sums = income_sums(desk.account.pk, since=0, until=exchange_now_ms("PAPER"))
+    sums = income_sums(desk.account.pk, since=0, until=a_moment_later_ms("PAPER"))
     assert {found.kind for found in sums if found.of_account} == {"TRANSFER"}
     assert any(part.funding for part in results)

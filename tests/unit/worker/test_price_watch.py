@@ -13,6 +13,7 @@ import pytest
 from django.db import connection
 
 from exchange.types import Connected, PriceKind, PriceTick
+from orders import services
 from orders.domain.enums import LegState, Protection, Role
 from orders.exchange_data.clock import db_now
 from orders.models import Slot, TrioOrder
@@ -54,8 +55,9 @@ class Prices:
         assert self.watch._follows.wait_until_idle(timeout=5)
 
     def begin(self, trio: TrioOrder) -> None:
-        """Watch a resting entry until it has had the one read that every entry gets."""
+        """Watch a resting entry, its price coming in, until it has had the one read that every entry gets."""
         self.poll()
+        self.hear("99900")
         assert trio.legs.get(role=Role.ENTRY).look_at is not None
 
         def read() -> bool:
@@ -97,6 +99,44 @@ def test_a_resting_entry_is_read_once(desk: Desk, prices: Prices) -> None:
     prices.poll()
 
     assert trio.legs.get(role=Role.ENTRY).look_at is None
+
+
+def test_a_fill_between_that_read_and_the_first_price_is_found(desk: Desk, prices: Prices) -> None:
+    # Given a resting entry that was read once, before any price of its symbol came in
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
+    prices.poll()
+    until(lambda: desk.carry() or trio.legs.get(role=Role.ENTRY).look_at is None, why=lambda: story(trio))  # type: ignore[func-returns-value]
+
+    # When it trades in silence, and the first price is far from its level again
+    desk.deaf = True
+    desk.simulator.set_price("BTCUSDT", "98990")
+    desk.simulator.set_price("BTCUSDT", "99500")
+    prices.hear("99500")
+
+    # Then it is read once more, and the position covered
+    desk.carry_until(trio, "OPEN", seconds=3)
+
+
+def test_a_price_that_comes_in_again_after_nothing_was_watched_counts_as_the_first(
+    desk: Desk, prices: Prices
+) -> None:
+    # Given an entry that was watched, and has ended
+    first = desk.placed(
+        desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL)
+    )
+    prices.begin(first)
+    services.trio_cancel(trio_id=first.pk, by="test")
+    desk.carry_until(first, "CANCELLED")
+    prices.poll()
+
+    # When another one rests, is read, and its first price comes in
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
+    prices.poll()
+    until(lambda: desk.carry() or trio.legs.get(role=Role.ENTRY).look_at is None, why=lambda: story(trio))  # type: ignore[func-returns-value]
+    prices.hear("99500")
+
+    # Then it is read once more
+    assert trio.legs.get(role=Role.ENTRY).look_at is not None
 
 
 def test_a_fill_the_stream_hides_is_found_by_the_price_within_the_bound(desk: Desk, prices: Prices) -> None:
@@ -147,6 +187,7 @@ def test_a_level_reached_while_the_order_is_being_read_has_it_read_again(
     settings.PROTECT_TIMEOUT_MS = 2000
     trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection=Protection.ON_FIRST_FILL))
     prices.poll()
+    prices.hear("99900")
     desk.deaf = True
     desk.simulator.fault(
         {"method": "GET", "path": "/fapi/v1/order"}, {"do": "delay", "ms": 400}, occurrence=1
