@@ -22,13 +22,14 @@ from orders.placement.service import INCARNATION, OrderPlacementService
 from worker.anchor_timer import AnchorTimer
 from worker.due_poll import AdvancePool, advance_due
 from worker.notice_poll import NoticePoll
-from worker.signal_poll import BulkExitPoll, BulkPoll, ReversalPoll, ReversedPoll, SignalPoll
+from worker.polls import BulkExitPoll, BulkPoll, Poll, ReversalPoll, ReversedPoll, SignalPoll
 from worker.strategy_loop import StrategyLoop
 from worker.watch_manager import WatchManager
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
+POLLS = (SignalPoll, ReversalPoll, ReversedPoll, BulkExitPoll, BulkPoll)
 BEAT = "UPDATE orders_heartbeat SET beat = clock_timestamp(), note = %s WHERE process = %s"
 
 
@@ -55,11 +56,7 @@ class WorkerLoop:
             shares=full,
         )
         self.anchor_timer = AnchorTimer()
-        self.signal_poll = SignalPoll()
-        self.reversal_poll = ReversalPoll()
-        self.reversed_poll = ReversedPoll()
-        self.bulk_exit_poll = BulkExitPoll(stopping=self.stopping)
-        self.bulk_poll = BulkPoll(stopping=self.stopping)
+        self.polls: tuple[Poll, ...] = tuple(made(stopping=self.stopping) for made in POLLS)
         self.strategy_loop = StrategyLoop(holder=self.process) if full else None
         self.notice_poll = NoticePoll() if full else None
         prepare()  # importing the exchange library takes most of a second, and no position must wait for that
@@ -78,11 +75,8 @@ class WorkerLoop:
                 "watching the accounts failed; due trios are advanced, the next pass tries again"
             )
         self.anchor_timer.poll()
-        self.signal_poll.poll()
-        self.reversal_poll.poll()
-        self.reversed_poll.poll()
-        self.bulk_exit_poll.poll()
-        self.bulk_poll.poll()
+        for poll in self.polls:
+            poll.poll()
         if self.strategy_loop is not None:
             self.strategy_loop.poll()
         if self.notice_poll is not None:
@@ -121,14 +115,11 @@ class WorkerLoop:
             Heartbeat.objects.filter(process=self.process).update(shares=False)
             if self.strategy_loop is not None:
                 self.strategy_loop.stop()
-            self.signal_poll.stop()
-            self.reversal_poll.stop()
-            self.reversed_poll.stop()
+            self.watch_manager.stop()
+            for poll in self.polls:  # they only record wishes, and nobody's watch waits for that
+                poll.stop()
             if self.notice_poll is not None:
                 self.notice_poll.stop()
-            self.watch_manager.stop()
-            self.bulk_exit_poll.stop()  # they only record wishes, and nobody's watch waits for that
-            self.bulk_poll.stop()
             self.advance_pool.stop()
             self.anchor_timer.stop()
             Heartbeat.objects.filter(process=self.process).delete()

@@ -61,7 +61,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "each run has a slice of the time",
         "P10",
         "a run of a thousand trios holds up all others for minutes",
-        (Removal("worker/signal_poll.py", "for_seconds=SLICE_SECONDS, ", ""),),
+        (Removal("worker/polls.py", "for_seconds=SLICE_SECONDS, ", ""),),
         (f"{RUNS}::test_each_run_has_a_slice_and_then_the_next_its_turn",),
     ),
     Guard(
@@ -76,14 +76,14 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (f"{RUNS}::test_a_process_that_is_to_end_gives_back_what_it_has_not_begun",),
     ),
     Guard(
-        "watches are given back before a bulk run is waited for",
+        "watches are given back before a bulk run or a signal is waited for",
         "P4",
         "a worker that ends keeps its accounts from others for as long as a set takes to be queued",
         (
             Removal(
                 "worker/loop.py",
                 "            self.watch_manager.stop()\n",
-                "            self.bulk_poll.stop()\n            self.watch_manager.stop()\n",
+                "            for poll in self.polls:\n                poll.stop()\n            self.watch_manager.stop()\n",
             ),
         ),
         (f"{RUNS}::test_a_worker_that_ends_gives_its_watches_back_before_it_waits_for_a_run",),
@@ -108,7 +108,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "one reversal, reversed position or run that meets a fault each time holds up all that come after it",
         (
             Removal(
-                "worker/signal_poll.py",
+                "worker/polls.py",
                 '    except Exception:\n        logger.exception("%s could not',
                 '    except KeyboardInterrupt:\n        logger.exception("%s could not',
             ),

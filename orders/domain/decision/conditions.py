@@ -19,7 +19,8 @@ from orders.domain.snapshot import LegView, TrioSnapshot
 LEVEL_OFF_THE_RULES: Final = (Refusal.BAD_STEP, Refusal.PRICE_OUT_OF_RANGE)
 SHORT_LIFE_MS: Final = 5000
 VAIN_PAUSE_MS: Final = 200
-VAIN_PAUSE_MAX_MS: Final = {Role.STOP_LOSS: 1000, Role.TAKE_PROFIT: 5000}
+VAIN_PAUSE_MAX_MS: Final = 5000
+VAIN_PAUSE_STOP_MAX_MS: Final = 1000  # what covers is tried more often
 
 
 def entry_over(trio: TrioSnapshot) -> bool:
@@ -184,11 +185,11 @@ def vain_pause_ms(trio: TrioSnapshot, role: Role) -> int:
 
     The first replacement goes out immediately; what keeps ending at once is placed with growing pauses.
     """
-    return vain_pause_of(trio, trio.of(role), VAIN_PAUSE_MAX_MS[role])
+    return vain_pause_of(trio, trio.of(role))
 
 
-def vain_pause_of(trio: TrioSnapshot, legs: Sequence[LegView], most: int) -> int:
-    """Return the same for some legs, oldest first; ``most``: the longest pause, in milliseconds."""
+def vain_pause_of(trio: TrioSnapshot, legs: Sequence[LegView]) -> int:
+    """Return the same for some legs of one role, oldest first."""
     vain = 0
     for leg in reversed(legs):
         if (
@@ -204,6 +205,7 @@ def vain_pause_of(trio: TrioSnapshot, legs: Sequence[LegView], most: int) -> int
         vain += 1
     if vain < 2:
         return 0
+    most = VAIN_PAUSE_STOP_MAX_MS if legs[-1].role is Role.STOP_LOSS else VAIN_PAUSE_MAX_MS
     pause = min(VAIN_PAUSE_MS << min(vain - 2, 8), most)
     return max(0, (legs[-1].ended_ts or 0) + pause - trio.now_ts)
 

@@ -30,7 +30,6 @@ from orders.domain.rounding import quantity_down
 from orders.domain.shares import notional_judged
 from orders.domain.snapshot import ExchangeTrail, LegView, TrioSnapshot
 
-VAIN_PAUSE_MAX_MS: Final = 5000
 AT_WORK: Final = (LegState.TRIGGERED, LegState.PARTIALLY_FILLED)
 
 
@@ -83,7 +82,7 @@ def _held_back(trio: TrioSnapshot, newest: LegView, legs: tuple[LegView, ...]) -
         return read_position(trio)
     if newest.state is LegState.EXPIRED and trio.slot.quantity <= 0:
         return Rest(trio.now + trio.policies.look_again)
-    pause = vain_pause_of(trio, legs, VAIN_PAUSE_MAX_MS)
+    pause = vain_pause_of(trio, legs)
     return Rest(trio.now + pause) if pause else None
 
 

@@ -56,7 +56,6 @@ from orders.domain.validation import TAKER_FEE
 
 RESIZE_MS: Final = 1000  # an order for a share rests at least so long before another size takes its place
 UNSENT_MS: Final = 30_000  # a wish that could not be sent for so long is not what the person meant any more
-VAIN_PAUSE_MAX_MS: Final = 5000
 MARK_FRESH_MS: Final = 5000  # an older mark price does not say whether a stop would trigger at once
 WAITS: Final = frozenset({S.DRAFT, S.QUEUED, S.PLACING, S.WORKING, S.OPEN})
 
@@ -160,7 +159,7 @@ def _completed(trio: TrioSnapshot, target: PartTarget, quantity: Decimal) -> Ste
             return read_position(trio)
         if trio.slot.quantity <= 0:
             return Rest(trio.now + trio.policies.look_again)
-    if pause := vain_pause_of(trio, legs, VAIN_PAUSE_MAX_MS):
+    if pause := vain_pause_of(trio, legs):
         return Rest(trio.now + pause)
     return Submit((part_target_plan(trio, target, quantity),))
 

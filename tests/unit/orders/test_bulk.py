@@ -16,9 +16,9 @@ from orders.domain.enums import BulkEnd, BulkVerb
 from orders.models import BulkItem, BulkRun, TrioOrder
 from orders.specs import spec_shown
 from tests.builders import Desk, the, until
-from worker import signal_poll
+from worker import polls
 from worker.loop import WorkerLoop
-from worker.signal_poll import BulkExitPoll, BulkPoll
+from worker.polls import BulkExitPoll, BulkPoll
 
 
 def three_drafts(desk: Desk) -> list[TrioOrder]:
@@ -169,7 +169,7 @@ def test_a_run_that_cannot_be_carried_on_keeps_no_other_from_its_turn(
             raise KeyError(run_id)
         carry(run_id, **said)
 
-    monkeypatch.setattr(signal_poll, "bulk_carry", faulty)
+    monkeypatch.setattr(polls, "bulk_carry", faulty)
     poll = BulkPoll()
     poll._look()
     poll.stop()
@@ -229,7 +229,7 @@ def test_a_run_that_closes_does_not_wait_for_one_that_is_placing(
 
 def test_each_run_has_a_slice_and_then_the_next_its_turn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "AT_ONCE", 1)
-    monkeypatch.setattr(signal_poll, "SLICE_SECONDS", 0)
+    monkeypatch.setattr(polls, "SLICE_SECONDS", 0)
     runs = [begun(BulkVerb.CANCEL, [desk.a_trio(), desk.a_trio()]) for _ in range(2)]
     poll = BulkPoll()
     poll._look()
@@ -271,7 +271,7 @@ def test_a_worker_that_ends_gives_its_watches_back_before_it_waits_for_a_run(
     run = begun(BulkVerb.PLACE, [desk.a_trio()])
     has_begun, go_on = held
     loop = WorkerLoop()
-    loop.bulk_poll.poll()
+    next(poll for poll in loop.polls if poll.name == BulkPoll.name).poll()
     assert has_begun.wait(20)
     monkeypatch.setattr(loop.watch_manager, "stop", go_on.set)
 

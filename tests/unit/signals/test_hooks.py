@@ -473,9 +473,9 @@ def test_killed_before_the_commit_nothing_is_there_and_the_repeat_is_the_first(
 
 
 def test_a_silent_queue_loses_no_post(sender: Sender, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    from worker.signal_poll import SignalPoll
+    from worker.polls import SignalPoll
 
-    monkeypatch.setattr("worker.signal_poll.HEAD_START_SECONDS", 0)
+    monkeypatch.setattr("worker.polls.HEAD_START_SECONDS", 0)
     monkeypatch.setattr("infrastructure.job_queue._enqueue", _refuse)
     assert sender.post(BUY).status_code == 202
 

@@ -24,8 +24,8 @@ from signals.models import Signal, SignalResult
 from signals.services import drafts_claim, result_end, signal_record, signals_waiting
 from tests.builders import Desk
 from worker.order_executor import OrderExecutor
+from worker.polls import SignalPoll
 from worker.signal_execution import intent_of, signals_execute
-from worker.signal_poll import SignalPoll
 
 D = Decimal
 PERCENT = LevelKind.PERCENT
@@ -319,7 +319,7 @@ def test_a_trigger_that_was_reached_already_is_refused_with_the_nearest(
 
 
 def test_the_poll_finds_a_signal_whose_job_was_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.signal_poll.HEAD_START_SECONDS", 0)
+    monkeypatch.setattr("worker.polls.HEAD_START_SECONDS", 0)
     signal = a_signal(desk.account)
     poll = SignalPoll()
     poll.poll()

@@ -15,7 +15,7 @@ from signals.models import Signal, SignalResult, Strategy, StrategyBar, Strategy
 from signals.strategy_services import strategy_enable, strategy_stop
 from tests.builders import Desk, until
 from tests.unit.worker.charts import MINUTE, Chart, FakeExchange, FakeKlineStream, minutes_ago
-from worker.signal_poll import SignalPoll
+from worker.polls import SignalPoll
 from worker.strategy_loop import StrategyLoop
 from worker.strategy_runner import Decider, Setup
 
