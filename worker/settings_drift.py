@@ -29,7 +29,7 @@ from exchange.types import PositionMode
 from orders.domain.enums import TrioState
 from orders.domain.fitting import fitted, misfit
 from orders.domain.operator_questions import Question, QuestionKind
-from orders.exchange_data.clock import exchange_now_ms
+from orders.exchange_data.clock import db_now, exchange_now_ms
 from orders.exchange_data.symbol_sync import symbols_renew
 from orders.models import Outcome, Symbol, TrioOrder
 from orders.specs import rules_of, rungs_of, spec_of
@@ -151,7 +151,7 @@ def _position_limit_refused(account: ExchangeAccount, *, since: datetime | None)
 
 def symbols_look(account: ExchangeAccount) -> set[int]:
     """Read the trading rules if they are old. Returns the trios that ask now. Raises AccountsError."""
-    symbols_renew(account.environment, older_than_seconds=settings.SYMBOLS_SECONDS)
+    symbols_renew(account.environment, asked_since=db_now() - timedelta(seconds=settings.SYMBOLS_SECONDS))
     asks = _misfits_ask(account)
     held = TrioOrder.objects.filter(account=account, holds_slot=True).values("symbol")
     for symbol in Symbol.objects.filter(pk__in=held).exclude(status="TRADING").order_by("symbol"):

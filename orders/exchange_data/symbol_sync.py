@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from django.db import connection, transaction
 from django.db.models import Max
-from django.utils import timezone
 
 from accounts import endpoints, gateways
 from accounts.error_messages import exchange_errors_translated
 from accounts.errors import AccountsError, ExchangeUnreachable
 from accounts.models import Environment
+from orders.exchange_data.clock import db_now
 from orders.models import Symbol
 
 # Ours, not the exchange's: a symbol it no longer lists. Nothing may be placed there.
 DELISTED: Final = "DELISTED"
+
+RENEWAL_AWAITED_SECONDS: Final = 0.5
+_renewing = threading.Lock()
 
 # What the column holds: 38 digits, 16 of them behind the point.
 AMOUNT_LIMIT: Final = Decimal(10) ** 22
@@ -93,6 +97,7 @@ def symbols_sync(environment: str) -> SyncResult:
     Raises AccountsError when the exchange does not answer or lists nothing; our table then stays as it was.
     """
     place = _environment(environment)
+    asked_at = db_now()  # what changes while the answer is on its way is not in it
     with exchange_errors_translated(place):
         info = gateways.public_exchange(place).exchange_info()
     listed = info.get("symbols")
@@ -101,14 +106,28 @@ def symbols_sync(environment: str) -> SyncResult:
             f"The exchange at {endpoints.stream_endpoints(place).rest} lists no symbols: what we know is kept."
             " Check the address and try again."
         )
-    return _store(place, listed)
+    return _store(place, listed, asked_at)
 
 
-def symbols_renew(environment: str, *, older_than_seconds: float) -> None:
-    """Read the trading rules anew unless somebody did so lately. Raises AccountsError."""
+def symbols_renew(environment: str, *, asked_since: datetime) -> None:
+    """Read the trading rules anew unless that was asked for since then. Raises AccountsError.
+
+    Whoever finds that another thread is at it waits for what that one reads, though not for long.
+    """
+    if not _is_older(environment, asked_since):
+        return
+    ours = _renewing.acquire(timeout=RENEWAL_AWAITED_SECONDS)
+    try:
+        if _is_older(environment, asked_since):
+            symbols_sync(environment)
+    finally:
+        if ours:
+            _renewing.release()
+
+
+def _is_older(environment: str, asked_since: datetime) -> bool:
     known = Symbol.objects.filter(environment=environment).aggregate(Max("synced_at"))["synced_at__max"]
-    if known is None or timezone.now() - known > timedelta(seconds=older_than_seconds):
-        symbols_sync(environment)
+    return known is None or known < asked_since
 
 
 def symbol_columns(item: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -133,11 +152,10 @@ def symbol_columns(item: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 @transaction.atomic
-def _store(environment: Environment, listed: Sequence[Any]) -> SyncResult:
+def _store(environment: Environment, listed: Sequence[Any], now: datetime) -> SyncResult:
     # One sync after the other: workers that meet a changed rule read all rules anew in the same moment.
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"symbols of {environment}"])
-    now = timezone.now()
     known = {row.symbol: row for row in Symbol.objects.filter(environment=environment)}
     wanted: dict[str, dict[str, Any]] = {}
     skipped = 0

@@ -54,7 +54,6 @@ logger = logging.getLogger(__name__)
 
 INCARNATION = f"{socket.gethostname()[:40]}:{os.getpid()}"
 WARN_AGAIN_SECONDS = 60.0
-RULES_AGE_SECONDS = 2  # so old they are read anew when an order was off them
 ROOM_AWAITED_SECONDS = 0.25  # a job behind this one may be about protection
 ASK_FOR_ROOM_SECONDS = 0.02
 TOGETHER_SECONDS = 0.005  # answers that come so soon after one another are recorded by one turn
@@ -234,8 +233,8 @@ class OrderPlacementService:
         while True:
             if any(known.clock_refused for known in answers):
                 context = self._with_clock_measured(context)
-            if any(known.rules_refused for known in answers):
-                self._rules_read_anew(context)
+            if refused := _off_the_rules(answers):
+                self._rules_read_anew(context, refused)
             turn = self._turn(trio_id, context, answers=answers, inbox=inbox, if_due=if_due)
             asked |= perform_all(turn.calls, context.exchange, later)
             for known in answers:
@@ -423,10 +422,11 @@ class OrderPlacementService:
         except ExchangeError:
             return context
 
-    def _rules_read_anew(self, context: TurnContext) -> None:
-        """An order was off the rules: read them before deciding again, unless somebody has just done so."""
+    def _rules_read_anew(self, context: TurnContext, refused: Sequence[SendCall]) -> None:
+        """Orders were off the rules: read them before deciding again, unless that was asked for since these left."""
+        left = max(call.stamp.timestamp for call in refused)
         try:
-            symbols_renew(context.environment, older_than_seconds=RULES_AGE_SECONDS)
+            symbols_renew(context.environment, asked_since=from_ms(left - context.offset_ms))
         except AccountsError as error:
             logger.warning("the symbols' rules could not be read anew: %s", error)
 
@@ -464,6 +464,10 @@ def _awaited(asked: set[Future[Answer]], inbox: Inbox) -> set[Future[Answer]]:
         wait(others, timeout=ALL_WELL_SECONDS, return_when=FIRST_COMPLETED)
         done = {future for future in asked if future.done()}
     return done
+
+
+def _off_the_rules(answers: Sequence[Answer]) -> list[SendCall]:
+    return [known.call for known in answers if known.rules_refused and isinstance(known.call, SendCall)]
 
 
 def _accepted(rows: TurnRows, answers: Sequence[Answer]) -> tuple[Leg, ...]:

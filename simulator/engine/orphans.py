@@ -63,7 +63,7 @@ def orphans(
         if now - since >= excusable_ms:
             found.append(
                 {"account": name, "symbol": algo.symbol, "client_id": algo.client_id, "stem": stem,
-                 "stop": algo.type in STOPS, "since": since, "ms": now - since}
+                 "stop": algo.type in STOPS, "since": since, "ms": now - since, "excusable_ms": excusable_ms}
             )  # fmt: skip
     return found
 

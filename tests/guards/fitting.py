@@ -83,8 +83,21 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 "orders/placement/service.py",
-                "if any(known.rules_refused for known in answers):",
-                "if False:",
+                "if refused := _off_the_rules(answers):",
+                "if refused := _off_the_rules(()):",
+            ),
+        ),
+        (MANY,),
+    ),
+    Guard(
+        "rules that were read just before an order was off them are read again",
+        "P4",
+        "for as long as the last reading counts as new every exit is refused as too large",
+        (
+            Removal(
+                "orders/placement/service.py",
+                "asked_since=from_ms(left - context.offset_ms)",
+                "asked_since=from_ms(left - context.offset_ms - 2000)",
             ),
         ),
         (MANY,),

@@ -16,6 +16,7 @@ from orders import services
 from orders.domain.client_ids import stem
 from orders.domain.enums import ENDS, LegState, Role
 from orders.domain.errors import IllegalTransition, OrdersError, TrioRefused
+from orders.exchange_data.clock import db_now
 from orders.exchange_data.symbol_sync import symbols_renew
 from orders.models import Symbol, TrioOrder
 from tests.crash.cells import CANCELLED, MARKET, PARTIAL
@@ -273,7 +274,7 @@ class Life:
         self._lot("", self.symbol.market_quantity_max or self.levels.quantity * 1000)
         for _ in range(TRIES):  # or the next trio would be refused
             try:
-                symbols_renew(self.account.environment, older_than_seconds=0)
+                symbols_renew(self.account.environment, asked_since=db_now())
             except AccountsError:  # our address is barred just now
                 time.sleep(0.5)
             else:

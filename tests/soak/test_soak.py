@@ -120,10 +120,26 @@ def test_what_belongs_to_no_trio_is_a_violation_too(changes: dict[str, Any]) -> 
     assert found.violations == 1
 
 
+def orphan(client_id: str, ms: int = 8501) -> dict[str, Any]:
+    return {"client_id": client_id, "since": 20_000, "ms": ms, "excusable_ms": 8500}
+
+
 def test_an_orphan_that_was_cleared_away_late_is_one_all_the_same() -> None:
-    ((at_fault, _),) = judge_all(CLAIMS, *records(), orphans={"ab12-2-p1"}).unsound
+    ((at_fault, _),) = judge_all(CLAIMS, *records(), orphans=[orphan("ab12-2-p1")]).unsound
     assert at_fault.stem == "ab12-2"
-    assert judge_all(CLAIMS, *records(), orphans={"zz99-7-p1"}).violations == 1
+    assert judge_all(CLAIMS, *records(), orphans=[orphan("zz99-7-p1")]).violations == 1
+
+
+def test_an_orphan_is_excused_for_as_long_as_nothing_could_be_sent() -> None:
+    bans = [Trouble(start, start + 1000, watching=False, barred=True) for start in (25_000, 25_400, 28_000)]
+    death = Trouble(24_000, 24_000, watching=True)
+
+    def violations(ms: int) -> int:
+        found = judge_all(CLAIMS, *records(), orphans=[orphan("ab12-2-p1", ms)], troubles=[*bans, death])
+        return found.violations
+
+    assert violations(8500 + 1400 + 1000) == 0
+    assert violations(8500 + 1400 + 1001) == 1
 
 
 def test_a_trio_without_an_end_is_lost() -> None:

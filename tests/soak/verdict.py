@@ -58,17 +58,31 @@ def more_ms(troubles: Iterable[Trouble], start: int, end: int) -> int:
     return takeover + barred + FURTHER_MS * max(0, len(met) - 1)
 
 
+def _barred_ms(troubles: Iterable[Trouble], start: int, end: int) -> int:
+    """For how long of a time nothing could be sent, so that nothing could be cancelled either."""
+    barred = 0
+    for trouble in sorted((trouble for trouble in troubles if trouble.barred), key=lambda met: met.start):
+        start = max(start, trouble.start)
+        if start < min(end, trouble.end):
+            barred += min(end, trouble.end) - start
+            start = min(end, trouble.end)
+    return barred
+
+
 def judge_all(
     claims: Sequence[Claim],
     verdict: Row,
     state: Row,
     *,
     log: Iterable[Row] = (),
-    orphans: Iterable[str] = (),
+    orphans: Iterable[Row] = (),
     troubles: Sequence[Trouble] = (),
     bound_ms: int = NAKED_LIMIT_MS,
 ) -> Verdict:
-    """Judge every trio by what its account and symbol saw, and everything that belongs to none of them."""
+    """Judge every trio by what its account and symbol saw, and everything that belongs to none of them.
+
+    ``orphans``: as the exchange last showed each of them, also those that were cleared away since.
+    """
     log = list(log)
     troubles = [*troubles, *_refused_address(log)]
     found = Verdict()
@@ -88,8 +102,9 @@ def judge_all(
             for order in account[kind]:
                 resting[stem_of(order[word])][kind].append(order)
     orphaned: dict[str, list[str]] = defaultdict(list)
-    for client_id in orphans:
-        orphaned[stem_of(client_id)].append(client_id)
+    for row in orphans:
+        if row["ms"] > row["excusable_ms"] + _barred_ms(troubles, row["since"], row["since"] + row["ms"]):
+            orphaned[stem_of(row["client_id"])].append(row["client_id"])
     for claim in claims:
         judged = judge(
             claim,

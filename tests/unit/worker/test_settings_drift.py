@@ -223,7 +223,7 @@ def test_a_symbol_that_stops_again_later_is_asked_about_again(
     texts = []
     for minute, status in enumerate(("SETTLING", "TRADING", "SETTLING")):
         seen = db_now() - timedelta(hours=1) + timedelta(minutes=minute)
-        monkeypatch.setattr(symbol_sync, "timezone", SimpleNamespace(now=lambda seen=seen: seen))
+        monkeypatch.setattr(symbol_sync, "db_now", lambda seen=seen: seen)
         desk.simulator.ex.catalogue.set_status("BTCUSDT", status)
         Symbol.objects.update(synced_at=db_now() - timedelta(hours=2))
         assert symbols_look(desk.account) == ({trio.pk} if status == "SETTLING" else set())

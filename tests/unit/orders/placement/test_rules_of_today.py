@@ -18,20 +18,22 @@ from worker.settings_drift import symbols_look
 D = Decimal
 
 
-@pytest.mark.parametrize("is_known", [True, False], ids=["synced", "not synced yet"])
+@pytest.mark.parametrize("known", ["synced", "synced long before", "synced just before"])
 @pytest.mark.parametrize("verb", [services.trio_close, services.trio_panic])
 def test_a_position_above_the_market_maximum_is_closed_in_as_many_exits_as_it_takes(
-    any_desk: Desk, verb: object, is_known: bool
+    any_desk: Desk, verb: object, known: str
 ) -> None:
     desk = any_desk
     # Given a trio whose position a person made larger than one market order may be
     trio = desk.placed(desk.a_trio(quantity=D("0.080"), protection="ON_FIRST_FILL"))
     bought_in_the_app(desk, "0.070")
     desk.carry()
-    desk.simulator.set_filters("BTCUSDT", MARKET_LOT_SIZE={"maxQty": "0.100"})
-    if is_known:
+    if known == "synced just before":
         symbols_sync("PAPER")
-    else:
+    desk.simulator.set_filters("BTCUSDT", MARKET_LOT_SIZE={"maxQty": "0.100"})
+    if known == "synced":
+        symbols_sync("PAPER")
+    elif known == "synced long before":
         Symbol.objects.update(synced_at="2026-01-01T00:00:00Z")
 
     # When it is closed
@@ -42,7 +44,7 @@ def test_a_position_above_the_market_maximum_is_closed_in_as_many_exits_as_it_ta
     sent = [(leg.quantity, leg.filled) for leg in trio.legs.filter(role=Role.EXIT)]
     taken = [filled for _, filled in sent if filled]
     assert taken == [D("0.100"), D("0.050")], story(trio)
-    assert len(sent) == (2 if is_known else 3), sent
+    assert len(sent) == (2 if known == "synced" else 3), sent
     assert desk.resting == []
 
 
