@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace, house: House) -> Table:
     desk = Desk(house, options.accounts, weight=options.weight, orders_10s=options.orders_10s)
     idle, active = desk.accounts[: options.idle], desk.accounts[options.idle :]
     house.start_workers(options.runworkers, options.rqworkers)
-    desk.watched(seconds=120)
+    desk.watched(seconds=300)  # half of a small limit is spent on first sweeps for minutes
     standing = desk.open_trios(active, options.trios // len(active))
     began = now_ms()
     watch = Intervals()
