@@ -201,14 +201,11 @@ class Budget:
         self._meter = Meter()  # what this process sent: all there is to go by while Valkey is silent
         self._closure: Closure | None = None
         self._silent_until = self._loaded_at = 0.0
-        self._spared_until = (
-            0.0  # the same for what protects, which finds out for nobody whether it answers again
-        )
+        # The same for what protects, which finds out for nobody whether it answers again.
+        self._spared_until = 0.0
         self._silences = 0  # in a row
-        self._vague, self._vague_at = (
-            0,
-            0.0,
-        )  # refusals that did not say for how long, in a row, and the last of them
+        # Refusals that did not say for how long: how many in a row, and when the last was.
+        self._vague, self._vague_at = 0, 0.0
         self._weight: tuple[int, float] | None = None  # the exchange's last figure, not passed on yet
         self._orders: dict[str, tuple[int, int, float]] = {}
         self._enter = valkey.Script(ENTER)
