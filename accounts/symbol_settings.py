@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.conf import settings
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts import gateways
@@ -71,6 +72,12 @@ def settings_store(account: ExchangeAccount, configs: Iterable[SymbolConfig]) ->
         update_fields=["leverage", "leverage_was", "margin_type", "margin_type_was", "read_at"],
     )
     return len(configs)
+
+
+def leverage_store(account: ExchangeAccount, symbol: str, leverage: int) -> None:
+    """Store a leverage that the exchange told of by itself, and what it was before, until trios have asked about it."""
+    rows = SymbolSetting.objects.filter(account=account, symbol=symbol).exclude(leverage=leverage)
+    rows.update(leverage=leverage, leverage_was=Coalesce("leverage_was", "leverage"), read_at=timezone.now())
 
 
 def symbol_setting_want(

@@ -19,7 +19,6 @@ class Refusal(enum.StrEnum):
     TOO_LARGE = "TOO_LARGE"  # quantity above the symbol's maximum
     BAD_STEP = "BAD_STEP"  # off the tick, the step or the precision
     PRICE_OUT_OF_RANGE = "PRICE_OUT_OF_RANGE"  # outside the symbol's limits or the band around the mark price
-    TRIGGER_INVALID = "TRIGGER_INVALID"
     THIN_BOOK = "THIN_BOOK"  # the best price lies outside the band that a MARKET order may reach
     NO_DEPTH = "NO_DEPTH"  # nothing to trade against
     NOT_FILLED_AT_ONCE = "NOT_FILLED_AT_ONCE"  # FOK could not fill whole
@@ -72,7 +71,6 @@ SENTENCES: Final[Mapping[Refusal, str]] = {
     Refusal.TOO_LARGE: "The order is larger than the exchange takes at once.",
     Refusal.BAD_STEP: "Price or quantity does not fit the symbol's tick or step. Sync the symbols.",
     Refusal.PRICE_OUT_OF_RANGE: "The price lies outside what the exchange accepts for this symbol now.",
-    Refusal.TRIGGER_INVALID: "The exchange does not accept this trigger price.",
     Refusal.THIN_BOOK: "The book is too thin for an order at market.",
     Refusal.NO_DEPTH: "There is nothing to trade against.",
     Refusal.NOT_FILLED_AT_ONCE: "It could not be filled whole at once.",

@@ -24,7 +24,7 @@ from django.db.models import QuerySet
 
 from accounts.errors import AccountsError, CredentialsUnreadable, KeyRefused
 from accounts.gateways import exchange_for, user_stream
-from accounts.models import ExchangeAccount, SymbolSetting
+from accounts.models import ExchangeAccount
 from exchange.errors import CredentialsRefused, ExchangeError
 from exchange.port import Exchange
 from exchange.rate_limits import Limits, Priority, spending
@@ -48,7 +48,7 @@ from orders.placement.ingest import leg_find, record_order_event, record_positio
 from orders.placement.news import News, NoNews, order_news, position_news
 from worker.income_reading import IncomeReader
 from worker.pools import WatchPools
-from worker.settings_drift import brackets_look, margins_look, modes_look, symbols_look
+from worker.settings_drift import brackets_look, leverage_told, margins_look, modes_look, symbols_look
 from worker.sweep import sweep, sweep_and_record
 
 logger = logging.getLogger(__name__)
@@ -272,9 +272,7 @@ class AccountWatch:
             case PositionEvent():
                 woken = [self._on_position(view, as_of=event.time) for view in event.positions]
             case ConfigEvent():
-                SymbolSetting.objects.filter(account=self.account, symbol=event.symbol).update(
-                    leverage=event.leverage, read_at=db_now()
-                )
+                woken = list(leverage_told(self.account, event.symbol, event.leverage))
             case SettingsEvent():
                 self._settings_at = min(self._settings_at, self._settings_from + SETTINGS_AGAIN_SECONDS)
             case _:

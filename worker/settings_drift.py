@@ -1,4 +1,4 @@
-"""What changes on the exchange without an event: settings of the account, symbols that stop trading.
+"""What changes on the exchange mostly without an event: settings of the account, symbols that stop trading.
 
 Open trios keep their orders, and each trio concerned asks a person, once for each change. Nothing new is opened where the
 position mode changed, a symbol stopped trading, or its leverage or margin type is not the one that is wanted; multi-assets
@@ -22,7 +22,7 @@ from accounts.leverage_brackets import brackets_read_at, brackets_store
 from accounts.models import ExchangeAccount, SymbolSetting
 from accounts.position_modes import modes_take_in
 from accounts.restrictions import restriction_facts
-from accounts.symbol_settings import symbol_settings_read
+from accounts.symbol_settings import leverage_store, symbol_settings_read
 from exchange.errors import OrderRejected
 from exchange.refusals import Refusal
 from exchange.types import PositionMode
@@ -89,6 +89,13 @@ def margins_look(account: ExchangeAccount) -> set[int]:
     for setting in changed.filter(account=account):
         asks |= _margin_type_asked(account, setting) | _leverage_asked(account, setting)
     return asks
+
+
+def leverage_told(account: ExchangeAccount, symbol: str, leverage: int) -> set[int]:
+    """Take in a leverage that an event tells of. Returns the trios that ask now."""
+    leverage_store(account, symbol, leverage)
+    setting = SymbolSetting.objects.filter(account=account, symbol=symbol).first()
+    return set() if setting is None else _leverage_asked(account, setting)
 
 
 def _margin_type_asked(account: ExchangeAccount, setting: SymbolSetting) -> set[int]:

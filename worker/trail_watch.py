@@ -50,7 +50,7 @@ GAP_MS: Final = 3000  # after a longer pause some may be missing
 SILENT_SECONDS: Final = 5.0
 READ_EVERY_SECONDS: Final = 10.0
 MINUTE_MS: Final = 60_000
-BARS_MAX: Final = 1500
+BARS_MAX: Final = 1000  # in one request: of more it is not certain that the exchange takes it
 RECENT_MAX: Final = 256
 
 Submit = Callable[[Hashable, Callable[[], object]], None]

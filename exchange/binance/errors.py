@@ -63,7 +63,7 @@ def _span(highest: int, lowest: int) -> tuple[int, ...]:
 
 # fmt: off
 _TABLE: Final[tuple[tuple[Refusal, Kind, tuple[int, ...]], ...]] = (
-    (R.LEVEL_PASSED,       Kind.REFUSED,   (-2021,)),
+    (R.LEVEL_PASSED,       Kind.REFUSED,   (-2021, -4135, -4142)),
     (R.NOT_WHILE_FLAT,     Kind.RECONCILE, (-2022, -4118, -4129, -4509)),
     (R.CLOSE_EXISTS,       Kind.RECONCILE, (-4130,)),
     (R.DUPLICATE_ID,       Kind.RECONCILE, (-4116,)),
@@ -73,7 +73,6 @@ _TABLE: Final[tuple[tuple[Refusal, Kind, tuple[int, ...]], ...]] = (
     (R.BAD_STEP,           Kind.MALFORMED, (-1111, -4014, -4023)),
     (R.PRICE_OUT_OF_RANGE, Kind.MALFORMED, (-4001, -4002, -4006, -4007, -4013, -4016, -4024)),
     (R.PRICE_OUT_OF_RANGE, Kind.REFUSED,   (-4183, -4184, -4210, -4211)),
-    (R.TRIGGER_INVALID,    Kind.REFUSED,   (-4135, -4142)),
     (R.THIN_BOOK,          Kind.REFUSED,   (-4131,)),
     (R.NO_DEPTH,           Kind.REFUSED,   (-1112, -2020, -5041)),
     (R.NOT_FILLED_AT_ONCE, Kind.REFUSED,   (-5021,)),

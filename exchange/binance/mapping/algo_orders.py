@@ -17,7 +17,7 @@ from exchange.binance.mapping.fields import (
     positive_or_none,
     text,
 )
-from exchange.binance.mapping.orders import order_state
+from exchange.binance.mapping.orders import order_state, trigger_price
 from exchange.types import ZERO, OrderState, OrderType, OrderView, PositionSide, Side
 
 _TRIGGERED: Final = (OrderState.TRIGGERING, OrderState.TRIGGERED, OrderState.FINISHED)
@@ -27,12 +27,13 @@ CHILD_NOT_VISIBLE: Final = "its child order is not visible yet"
 def read_algo_order(body: object) -> OrderView:
     """Read a conditional order. What its child executed cannot be read here reliably: see ``with_child``."""
     order = as_object(body)
+    kind = enum_or_none(OrderType, order.get("orderType", order.get("type")))
     # `actualQty` shows the wanted quantity even on orders that never triggered, so it is not believed.
     return OrderView(
         client_id=text(order, "clientAlgoId"),
         symbol=text(order, "symbol"),
         side=enum_member(Side, order.get("side")),
-        type=enum_or_none(OrderType, order.get("orderType", order.get("type"))),
+        type=kind,
         state=order_state(text(order, "algoStatus")),
         position_side=position_side(order, "positionSide"),
         quantity=decimal(order, "quantity", fallback=ZERO),
@@ -42,7 +43,7 @@ def read_algo_order(body: object) -> OrderView:
         order_id=integer(order, "actualOrderId", fallback=0) or None,
         algo_id=integer(order, "algoId"),
         price=positive_or_none(order, "price"),
-        trigger_price=positive_or_none(order, "triggerPrice"),
+        trigger_price=trigger_price(order, "triggerPrice", kind),
         close_position=boolean(order, "closePosition"),
         reduce_only=boolean(order, "reduceOnly"),
         raw=order,

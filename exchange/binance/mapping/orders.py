@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
-from exchange.binance.mapping.body import as_object
+from exchange.binance.mapping.body import Body, as_object
 from exchange.binance.mapping.fields import (
     boolean,
     decimal,
@@ -30,15 +31,20 @@ def order_state(status: object) -> OrderState:
     return STATES.get(status, OrderState.UNKNOWN) if isinstance(status, str) else OrderState.UNKNOWN
 
 
+def trigger_price(body: Body, name: str, kind: OrderType | None) -> Decimal | None:
+    """Read a trigger price. Of a trailing order the field means nothing, whatever stands there."""
+    return None if kind is OrderType.TRAILING_STOP_MARKET else positive_or_none(body, name)
+
+
 def read_order(body: object) -> OrderView:
     """Read an ordinary order, from an answer or a list."""
     order = as_object(body)
-    client_id = text(order, "clientOrderId")
+    client_id, kind = text(order, "clientOrderId"), enum_or_none(OrderType, order.get("type"))
     return OrderView(
         client_id=client_id,
         symbol=text(order, "symbol"),
         side=enum_member(Side, order.get("side")),
-        type=enum_or_none(OrderType, order.get("type")),
+        type=kind,
         state=order_state(text(order, "status")),
         position_side=position_side(order, "positionSide"),
         quantity=decimal(order, "origQty", fallback=ZERO),
@@ -47,7 +53,7 @@ def read_order(body: object) -> OrderView:
         conditional=False,
         order_id=integer(order, "orderId"),
         price=positive_or_none(order, "price"),
-        trigger_price=positive_or_none(order, "stopPrice"),
+        trigger_price=trigger_price(order, "stopPrice", kind),
         average_price=positive_or_none(order, "avgPrice"),
         close_position=boolean(order, "closePosition"),
         reduce_only=boolean(order, "reduceOnly"),

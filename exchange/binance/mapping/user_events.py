@@ -17,7 +17,7 @@ from exchange.binance.mapping.fields import (
     text,
     text_or_empty,
 )
-from exchange.binance.mapping.orders import order_state
+from exchange.binance.mapping.orders import order_state, trigger_price
 from exchange.binance.reserved_ids import closed_by
 from exchange.types import (
     ZERO,
@@ -74,12 +74,12 @@ def read_user_event(body: Body) -> StreamEvent:
 
 def _order_event(body: Body, time: int) -> OrderEvent:
     fields = as_object(body.get("o"))
-    client_id = text_or_empty(fields, "c")
+    client_id, kind = text_or_empty(fields, "c"), enum_or_none(OrderType, fields.get("o"))
     order = OrderView(
         client_id=client_id,
         symbol=text(fields, "s"),
         side=enum_member(Side, fields.get("S")),
-        type=enum_or_none(OrderType, fields.get("o")),
+        type=kind,
         state=order_state(text(fields, "X")),
         position_side=position_side(fields, "ps"),
         quantity=decimal(fields, "q", fallback=ZERO),
@@ -88,7 +88,7 @@ def _order_event(body: Body, time: int) -> OrderEvent:
         conditional=False,
         order_id=integer(fields, "i"),
         price=positive_or_none(fields, "p"),
-        trigger_price=positive_or_none(fields, "sp"),
+        trigger_price=trigger_price(fields, "sp", kind),
         average_price=positive_or_none(fields, "ap"),
         close_position=boolean(fields, "cp"),
         reduce_only=boolean(fields, "R"),
@@ -128,7 +128,7 @@ def _trade(fields: Body, order: OrderView) -> TradeView | None:
 
 
 def _algo_order(fields: Body, body: Body) -> OrderView:
-    state = order_state(text(fields, "X"))
+    state, kind = order_state(text(fields, "X")), enum_or_none(OrderType, fields.get("o"))
     average = positive_or_none(fields, "ap")
     # Only a triggered order has a child whose figures `aq` and `ap` can be.
     has_child = average is not None or state in (OrderState.TRIGGERED, OrderState.FINISHED)
@@ -136,7 +136,7 @@ def _algo_order(fields: Body, body: Body) -> OrderView:
         client_id=text(fields, "caid"),
         symbol=text(fields, "s"),
         side=enum_member(Side, fields.get("S")),
-        type=enum_or_none(OrderType, fields.get("o")),
+        type=kind,
         state=state,
         position_side=position_side(fields, "ps"),
         quantity=decimal(fields, "q", fallback=ZERO),
@@ -146,7 +146,7 @@ def _algo_order(fields: Body, body: Body) -> OrderView:
         order_id=integer(fields, "ai", fallback=0) or None,
         algo_id=integer(fields, "aid"),
         price=positive_or_none(fields, "p"),
-        trigger_price=positive_or_none(fields, "tp"),
+        trigger_price=trigger_price(fields, "tp", kind),
         average_price=average,
         close_position=boolean(fields, "cp"),
         reduce_only=boolean(fields, "R"),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from exchange.types import Endpoints
 
 STREAMS_MAX: Final = 800  # a connection carries 1024
 STREAMS_PER_MESSAGE: Final = 100
+NAMES_MAX: Final = 4000  # characters of them in an address: Binance, and most routers, take some 8,000
 
 _Event = TypeVar("_Event")
 
@@ -50,9 +52,10 @@ class SubscribedStream(ReconnectingSocket[_Event]):
             await self._changed.wait()
             self._changed.clear()
         self._changed.clear()
-        self._subscribed = self._wanted
-        names = (quote(name, safe="@") for name in self._subscribed)
-        return f"{self._root}/market/stream?streams=" + "/".join(names)
+        self._subscribed = _that_fit(self._wanted)
+        if len(self._subscribed) < len(self._wanted):
+            self._changed.set()  # the rest is asked for on the open connection
+        return f"{self._root}/market/stream?streams=" + "/".join(map(_quoted, self._subscribed))
 
     def _read(self, frame: str) -> _Event | None:
         body = read_frame(frame)
@@ -97,6 +100,16 @@ class SubscribedStream(ReconnectingSocket[_Event]):
                     await self._answered.wait()
                     self._answered.clear()
         return self._accepted.pop(message_id, False)
+
+
+def _quoted(stream: str) -> str:
+    return quote(stream, safe="@")
+
+
+def _that_fit(streams: Sequence[str]) -> tuple[str, ...]:
+    """Return the first of these streams, as many as an address takes."""
+    lengths = accumulate(len(_quoted(name)) + 1 for name in streams)
+    return tuple(name for name, length in zip(streams, lengths, strict=True) if length <= NAMES_MAX)
 
 
 def _without(streams: Iterable[str], others: Sequence[str]) -> list[str]:

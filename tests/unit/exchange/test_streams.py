@@ -433,6 +433,35 @@ def test_other_symbols_are_watched_on_the_open_connection() -> None:
     run(story())
 
 
+def test_more_symbols_than_an_address_takes_are_watched_on_one_connection() -> None:
+    async def story() -> None:
+        asked: list[str] = []
+
+        async def takes_changes(socket: web.WebSocketResponse) -> None:
+            async for message in socket:
+                change = json.loads(message.data)
+                asked.extend(change["params"])
+                await socket.send_json({"result": None, "id": change["id"]})
+                if len(asked) > 500:
+                    await socket.send_str(framed("mark_price_live"))
+
+        # Given as many symbols as one connection may carry
+        symbols = [f"S{number:03}USDT" for number in range(400)]
+        venue = Venue(takes_changes)
+        async with venue.running() as endpoints:
+            stream = MarketStream(endpoints, symbols, timing=replace(QUICK, between_messages=0.0))
+            await until(stream, count(PriceTick, 1))
+
+        # Then the address is one that servers take, and all the others are asked for behind it
+        (address,) = venue.asked
+        assert len(address) < 8000
+        first = address.partition("streams=")[2].split("/")
+        kinds = ("markPrice@1s", "aggTrade")
+        assert first + asked == [f"{name.lower()}@{kind}" for name in symbols for kind in kinds]
+
+    run(story())
+
+
 @pytest.mark.parametrize("answer", ["", '{"error": {"code": 2, "msg": "Invalid request"}, "id": 1}'])
 def test_a_server_that_takes_no_change_is_connected_to_anew(answer: str) -> None:
     async def story() -> None:

@@ -12,14 +12,15 @@ from django.db.models import QuerySet
 
 from accounts import position_modes
 from accounts.errors import ExchangeUnreachable
+from accounts.gateways import exchange_for, user_event
 from accounts.models import LeverageBrackets, SymbolSetting
 from accounts.symbol_settings import symbol_settings_read
-from exchange.types import MarginType
+from exchange.types import ConfigEvent, MarginType, Stamp
 from orders import services
 from orders.domain.errors import OrdersError
 from orders.domain.operator_questions import Question, QuestionKind
 from orders.exchange_data import symbol_sync
-from orders.exchange_data.clock import db_now
+from orders.exchange_data.clock import db_now, exchange_now_ms
 from orders.models import Symbol, TrioEvent, TrioOrder
 from tests.builders import WATCH, Desk, story, the
 from worker import account_watch
@@ -139,6 +140,39 @@ def test_a_margin_type_that_was_changed_asks(desk: Desk) -> None:
     assert margins_look(desk.account) == {trio.pk}
     assert f"is {shown} now, it was {kept}" in the(trio).question
     assert setting.get().margin_type == shown
+
+
+def test_a_leverage_that_an_event_tells_of_asks_once(desk: Desk) -> None:
+    # Given a trio, and the leverage as it was read
+    trio = desk.placed(desk.a_trio())
+    margins_look(desk.account)
+    desk.hear()
+    setting = SymbolSetting.objects.filter(account=desk.account, symbol="BTCUSDT")
+    before = setting.get().leverage
+    assert before is not None
+
+    # When it is changed in the app, and the event says so before anybody reads it
+    exchange, env = exchange_for(desk.account.pk), desk.account.environment
+    exchange.set_leverage("BTCUSDT", before + 5, stamp=Stamp(exchange_now_ms(env), 5000))
+    told = [user_event(body) for body in desk.simulator.drain_events(desk.api_key)]
+    assert [type(event) for event in told] == [ConfigEvent]
+    pools = WatchPools()
+    advanced: list[int] = []
+    watch = AccountWatch(desk.account, WATCH, pools=pools, advance=advanced.append)
+    try:
+        for event in (*told, *told):
+            watch._on_event(event)
+    finally:
+        pools.shutdown()
+        gc.collect()
+
+    # Then the trio asks about it at once, and what is read later says nothing new
+    assert advanced == [trio.pk]
+    assert f"has {before + 5} now, it had {before}" in the(trio).question
+    assert setting.get().leverage == before + 5
+    services.trio_answer(trio_id=trio.pk, by="test")
+    assert margins_look(desk.account) == set()
+    assert the(trio).question == ""
 
 
 def test_what_a_trio_asks_already_comes_first(desk: Desk) -> None:

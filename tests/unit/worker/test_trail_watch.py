@@ -7,12 +7,14 @@ import gc
 import threading
 from collections.abc import Iterator
 from decimal import Decimal as D
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from exchange.errors import OrderRejected
 from exchange.rate_limits import Priority
-from exchange.types import PriceKind, PriceTick
+from exchange.types import Kline, PriceKind, PriceTick
 from orders import risk_gates, services
 from orders.domain.enums import Role
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
@@ -26,7 +28,9 @@ from orders.models import Fill, RiskLimit, Slot, Trail, TrioOrder
 from orders.placement.perform import SendCall, perform_all
 from orders.selectors import net_pnl
 from tests.builders import Desk, story, the, until
+from worker import trail_watch
 from worker.price_watch import PriceWatch
+from worker.trail_watch import TrailWatch
 
 MINUTE_MS = 60_000
 STOP, TARGET = "STOP_MARKET", "TAKE_PROFIT_MARKET"
@@ -443,6 +447,28 @@ def test_a_silent_stream_is_made_up_for_by_bars(market: Market) -> None:
     market.is_at("2040.00")
     market.now += 12.0  # and nothing is heard
     market.stop_at("2010", trio)
+
+
+def test_a_day_that_was_missed_is_read_by_a_thousand_bars_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an exchange that takes no more for one request, and a day of silence
+    now = 1_790_000_000_000 // MINUTE_MS * MINUTE_MS
+
+    def klines(symbol: str, timeframe: str, *, since: int, limit: int) -> list[Kline]:
+        if limit > 1000:
+            raise OrderRejected("Data sent for parameter 'limit' is not valid.", code=-1130, status=400)
+        price = D(2000)
+        return [
+            Kline(symbol, timeframe, ts, ts + MINUTE_MS - 1, price, price, price, price, D(1), 1)
+            for ts in range(-(-since // MINUTE_MS) * MINUTE_MS, now, MINUTE_MS)[:limit]
+        ]
+
+    exchange = SimpleNamespace(klines=klines)
+    monkeypatch.setattr(trail_watch, "public_exchange", lambda environment: exchange)
+    watch = TrailWatch("PAPER", accounts=list, submit=lambda key, work: None, clock=lambda: 0.0)
+
+    # Then every bar of it is read, once
+    bars = watch._bars("ETHUSDT", PriceKind.LAST, now - 1440 * MINUTE_MS, now)
+    assert [bar.open_time for bar in bars] == list(range(now - 1440 * MINUTE_MS, now, MINUTE_MS))
 
 
 def test_one_move_at_a_time_and_the_newest_level_next(

@@ -31,6 +31,11 @@ def test_a_conditional_order() -> None:
     assert view.order_id is None
 
 
+def test_a_trailing_orders_trigger_price_means_nothing() -> None:
+    view = read_algo_order(placed_algo(orderType="TRAILING_STOP_MARKET", triggerPrice="99000.0"))
+    assert (view.type, view.trigger_price) == (OrderType.TRAILING_STOP_MARKET, None)
+
+
 def test_the_wanted_quantity_of_an_untriggered_order_is_not_taken_for_a_fill() -> None:
     # Binance's own sample of a cancelled order says actualQty 0.01
     view = with_child(read_algo_order(read("query_algo_order")), None)

@@ -35,7 +35,14 @@ def test_a_queried_order_tells_its_average_price_once_there_is_one() -> None:
 
 def test_a_cancelled_order_may_carry_fills() -> None:
     view = read_order({**read("cancel_order"), "executedQty": "3"})
-    assert (view.state, view.executed, view.trigger_price) == (OrderState.CANCELED, D(3), D(9300))
+    assert (view.state, view.executed) == (OrderState.CANCELED, D(3))
+
+
+def test_a_trailing_orders_stop_price_means_nothing() -> None:
+    trailing = read("cancel_order")
+    assert (trailing["type"], trailing["stopPrice"]) == ("TRAILING_STOP_MARKET", "9300")
+    assert read_order(trailing).trigger_price is None
+    assert read_order({**trailing, "type": "STOP_MARKET"}).trigger_price == D(9300)
 
 
 @pytest.mark.parametrize(

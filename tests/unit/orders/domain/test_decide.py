@@ -110,10 +110,11 @@ def test_a_refused_armed_stop_rolls_back_and_takes_the_other_leg_off(code: int) 
     assert decision.step == Cancel(("test-1-p1",))
 
 
-def test_an_armed_target_whose_level_is_passed_goes_on_first_fill_instead() -> None:
+@pytest.mark.parametrize("code", [-2021, -4142])
+def test_an_armed_target_whose_level_is_passed_goes_on_first_fill_instead(code: int) -> None:
     armed = [
         stop(form=Form.QUANTITY, quantity=D("0.010")),
-        target(LegState.REJECTED, form=Form.QUANTITY, refused_code=-2021),
+        target(LegState.REJECTED, form=Form.QUANTITY, refused_code=code),
     ]
     step = decide(trio(S.PLACING, *armed, spec=ARMED)).step
 
@@ -287,12 +288,13 @@ def test_a_stop_refused_in_both_forms_rolls_the_trio_back_by_exit() -> None:
     assert (decision.step.plan.order.type, decision.step.plan.order.reduce_only) == (OrderType.MARKET, True)
 
 
+@pytest.mark.parametrize("code", [-2021, -4142])
 @pytest.mark.parametrize("role", [Role.STOP_LOSS, Role.TAKE_PROFIT])
-def test_a_level_passed_after_the_fill_means_exit_now(role: Role) -> None:
+def test_a_level_passed_after_the_fill_means_exit_now(role: Role, code: int) -> None:
     legs = (
-        [stop(LegState.REJECTED, refused_code=-2021), target()]
+        [stop(LegState.REJECTED, refused_code=code), target()]
         if role is Role.STOP_LOSS
-        else [stop(), target(LegState.REJECTED, refused_code=-2021)]
+        else [stop(), target(LegState.REJECTED, refused_code=code)]
     )
     decision = decide(trio(S.OPEN, entry(), *legs))
 

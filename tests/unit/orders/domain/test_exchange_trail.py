@@ -134,8 +134,9 @@ def test_refused_at_its_trigger_it_ends_the_wish_and_the_stop_still_stands() -> 
     assert not isinstance(decided.step, (Exit, Submit))
 
 
-def test_an_activation_that_was_reached_meanwhile_is_left_out_once() -> None:
-    passed = trail(LegState.REJECTED, refused_code=-2021)
+@pytest.mark.parametrize("code", [-2021, -4135])
+def test_an_activation_that_was_reached_meanwhile_is_left_out_once(code: int) -> None:
+    passed = trail(LegState.REJECTED, refused_code=code)
     first = decide(opened(passed, wish=LATER))
     assert isinstance(first.step, Submit)
     assert first.step.plans[0].order.activation_price is None

@@ -179,8 +179,9 @@ def test_refused_at_its_trigger_it_is_taken_back_with_the_reason(state: TrioStat
     assert decision.step.state is TrioState.ROLLED_BACK  # type: ignore[union-attr]
 
 
-def test_a_price_past_the_trigger_is_no_refusal_for_good_but_an_entry_that_was_missed() -> None:
-    passed = entry(LegState.REJECTED, refused_code=-2021, trigger_price=D("101000"))
+@pytest.mark.parametrize("code", [-2021, -4142])
+def test_a_price_past_the_trigger_is_no_refusal_for_good_but_an_entry_that_was_missed(code: int) -> None:
+    passed = entry(LegState.REJECTED, refused_code=code, trigger_price=D("101000"))
     decision = decide(trio(TrioState.PLACING, passed, spec=BREAKOUT))
     assert decision.trio.cause is Cause.ENTRY_ENDED
     assert decision.step.state is TrioState.EXPIRED  # type: ignore[union-attr]

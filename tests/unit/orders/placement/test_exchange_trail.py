@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from exchange.types import PriceKind
+from accounts.gateways import user_event
+from exchange.types import OrderEvent, PriceKind
 from orders import services
 from orders.domain.enums import LegState, Role
 from orders.domain.errors import RuleBroken, TrioRefused
@@ -18,6 +19,7 @@ from orders.follow_rows import following, trails_followed
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
 from orders.models import Leg, Trail, TrioOrder, Watch
+from orders.placement.ingest import record_order_event
 from orders.placement.perform import SendCall, perform_all
 from orders.placement.snapshot_loader import conditionals_beside
 from orders.wishes import seen_now
@@ -164,6 +166,41 @@ def test_one_whose_activation_was_passed_on_its_way_goes_out_active(any_desk: De
     services.trio_trail(trio_id=trio.pk, by="ann", percent=D(2), activation=D(101000), by_exchange=True)
     carried(desk, trio, lambda: own(desk) and Leg.objects.filter(role=Role.TRAIL, active_ts__gt=0))
     assert Leg.objects.get(role=Role.TRAIL, generation=1).refused_code == -2021
+
+
+def test_a_trigger_price_that_moves_with_the_market_is_no_change_by_a_person(any_desk: Desk) -> None:
+    # Given the exchange's own trailing order, of which the exchange tells a trigger price
+    desk, trio = any_desk, opened(any_desk)
+    services.trio_trail(trio_id=trio.pk, by="ann", percent=D(2), by_exchange=True)
+    carried(desk, trio, lambda: own(desk))
+    leg = Leg.objects.get(role=Role.TRAIL)
+    seen_ts = leg.seen_ts or 0
+
+    # When that price follows the market
+    for number, price in enumerate(("98000.0", "98100.0", "98200.0"), start=1):
+        told = {
+            "e": "ALGO_UPDATE",
+            "E": seen_ts + number,
+            "T": seen_ts + number,
+            "o": {
+                "caid": leg.client_id,
+                "aid": leg.algo_id,
+                "at": "CONDITIONAL",
+                "o": OWN,
+                "s": "BTCUSDT",
+                "S": "SELL",
+                "ps": trio.position_side,
+                "q": "0.010",
+                "X": "NEW",
+                "tp": price,
+            },
+        }
+        event = user_event(told)
+        assert isinstance(event, OrderEvent), event
+        record_order_event(desk.account.pk, event)
+
+    # Then nobody is asked whether somebody changed it
+    assert the(trio).question == "", story(trio)
 
 
 def test_an_answer_that_is_lost_is_looked_up_and_nothing_is_doubled(any_desk: Desk) -> None:
