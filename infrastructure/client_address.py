@@ -26,8 +26,13 @@ def client_address(request: HttpRequest) -> str:
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    host = text.strip()
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:  # with a port, as some proxies write it
+        host = host.partition(":")[0]
     try:
-        found = ipaddress.ip_address(text.strip())
+        found = ipaddress.ip_address(host)
     except ValueError:
         return None
     return getattr(found, "ipv4_mapped", None) or found

@@ -13,6 +13,7 @@ from exchange.refusals import Refusal
 from exchange.types import PriceKind, PriceTick, Side, WorkingType
 from infrastructure import job_queue
 from orders import jobs, limits, risk_gates
+from orders.domain.average import entered
 from orders.domain.chasing import ChaseTerms, chase_check, is_spent, next_price, step_check
 from orders.domain.coverage import would_cover
 from orders.domain.decision.amendments import amend_open
@@ -579,16 +580,14 @@ def _refused_lately(trio: TrioOrder, role: Role = Role.STOP_LOSS, *, now: dateti
 
 
 def _price_at_r(trio: TrioOrder, multiple: Decimal) -> Decimal:
-    entry = trio.legs.filter(role=Role.ENTRY).order_by("-generation").first()
+    entry = entered(trio.legs.all())
     assert entry is not None  # what it cost is known by now
-    assert entry.average_price is not None
+    _, average = entry
     first_move = trio.level_moves.filter(role=Role.STOP_LOSS).order_by("id").first()
     first = trio.stop_loss if first_move is None else first_move.level_before
     assert first is not None
     tick = trio.symbol.tick_size or TINY
-    return r_level(
-        Side(trio.side), average=entry.average_price, first_stop=first, multiple=multiple, tick=tick
-    )
+    return r_level(Side(trio.side), average=average, first_stop=first, multiple=multiple, tick=tick)
 
 
 def _awaited_check(seen: TrioSnapshot, price: Decimal, level: Decimal, field: str) -> None:

@@ -13,7 +13,8 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from accounts.models import ExchangeAccount
-from exchange.types import ZERO, Side
+from exchange.types import Side
+from orders.domain.average import entered
 from orders.domain.enums import ENDS, OPENING, Role, TrioState
 from orders.domain.statistics import Trade, planned_risk
 from orders.exchange_data.clock import from_ms, to_ms
@@ -217,15 +218,11 @@ def _trade(row: _Row) -> Trade:
 
 def planned_of(trio: TrioOrder, legs: Sequence[Leg]) -> Decimal | None:
     """Return what the first stop would have lost on what the entry filled (what was added later is not in it)."""
-    stop = first_stop(trio)
-    entries = [
-        leg for leg in legs if leg.role in (Role.ENTRY, Role.RUNG) and leg.filled and leg.average_price
-    ]
-    quantity = sum((leg.filled for leg in entries), ZERO)
-    if stop is None or not quantity:
+    stop, entry = first_stop(trio), entered(legs)
+    if stop is None or entry is None:
         return None
-    paid = sum((leg.filled * (leg.average_price or ZERO) for leg in entries), ZERO)
-    return planned_risk(Side(trio.side), entry=paid / quantity, first_stop=stop, quantity=quantity)
+    quantity, average = entry
+    return planned_risk(Side(trio.side), entry=average, first_stop=stop, quantity=quantity)
 
 
 def first_stop(trio: TrioOrder) -> Decimal | None:

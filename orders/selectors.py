@@ -252,21 +252,27 @@ class EntryCost:
 
 
 def trio_cost(trio: TrioOrder) -> EntryCost | None:
-    """Return what a trio's open position cost when what the trio has earned and paid so far is counted on it.
+    """Return what a trio's open position cost when what the trio has earned and paid so far, funding too, is counted on it.
 
-    ``None`` while not every execution is booked, or where a fee was paid in another asset.
+    ``None`` while not every execution is booked, or while it is not known what a fee in another asset was worth.
     """
-    cost, fills = entry_cost(trio), list(trio.fills.select_related("leg"))
-    legs = list(trio.legs.all())
+    cost, fills, legs = entry_cost(trio), list(trio.fills.all()), list(trio.legs.all())
     signs = {leg.pk: 1 if Role(leg.role).opens else -1 for leg in legs}
     left = sum((signs[leg.pk] * leg.filled for leg in legs), ZERO)
     booked = sum((signs[fill.leg_id] * fill.quantity for fill in fills), ZERO)
     if cost is None or left <= 0 or booked != left:
         return None
-    if any(_is_foreign(fill, trio) for fill in fills):
-        return None
-    paid = sum((fill.commission - fill.realized_pnl for fill in fills), ZERO)
-    return EntryCost(cost.average, paid / left)
+    net = _net_of(trio)
+    return None if net is None else EntryCost(cost.average, -net / left)
+
+
+def _net_of(trio: TrioOrder) -> Decimal | None:
+    """Return what a trio has brought so far in its margin asset; ``None``: a fee in another asset has no price yet."""
+    parts = net_pnl([trio.pk])
+    if (converted := net_converted([trio.pk], parts).get(trio.pk)) is not None:
+        return converted.net
+    own = (part.net for part in parts.get(trio.pk, ()) if part.asset == trio.symbol.margin_asset)
+    return next(own, ZERO)
 
 
 def entry_cost(trio: TrioOrder) -> EntryCost | None:

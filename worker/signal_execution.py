@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q
@@ -24,13 +25,15 @@ from exchange.types import PositionSide, Side
 from orders import services
 from orders.domain.enums import Role, TrioState
 from orders.domain.errors import IllegalTransition, OrdersError
-from orders.domain.rounding import plain
+from orders.domain.level_moves import level_on_tick
+from orders.domain.rounding import plain, quantity_down
 from orders.exchange_data.clock import db_now
 from orders.models import TrioOrder
 from orders.placement.service import service
+from orders.specs import grid_of
 from signals.domain.enums import TIME, Origin, Outcome, Policy, Verb
 from signals.domain.refusals import RefusalKind, SignalRefused
-from signals.domain.terms import Terms, TermsError, decimal
+from signals.domain.terms import Level, Terms, TermsError, decimal
 from signals.models import HookSource, Signal, SignalResult, SizingRule
 from signals.services import result_end, result_superseded, results_pending, signals_end
 from worker.order_executor import Execution, Intent, OrderExecutor
@@ -237,18 +240,29 @@ class _Share:
         assert terms.size is not None  # a post without one is refused at the door
         quantity = terms.size.value
         change = services.trio_add if verb is Verb.ADD else services.trio_reduce
+        if verb is Verb.ADD:  # less than a step is refused as it was said
+            quantity = quantity_down(quantity, step=grid_of(trio.symbol).step) or quantity
         change(trio_id=trio.pk, quantity=quantity, by=by, reference=_reference(result))
 
     def _move(self, trio: TrioOrder, terms: Terms, *, by: str) -> None:
-        """Move its levels; a stop-loss only nearer."""
-        if terms.stop is not None:
-            agreed, level = trio.stop_loss, terms.stop.value
-            if agreed is not None and (level < agreed if trio.side == Side.BUY else level > agreed):
+        """Move its levels, on the tick; a stop-loss only nearer."""
+        stop = _level_of(trio, Role.STOP_LOSS, terms.stop)
+        target = _level_of(trio, Role.TAKE_PROFIT, terms.target)
+        agreed = trio.stop_loss
+        moves_stop = stop is not None and stop != agreed
+        if stop is not None and moves_stop:
+            if agreed is not None and (stop < agreed if trio.side == Side.BUY else stop > agreed):
                 raise SignalRefused(RefusalKind.LOOSER, trio=str(trio.pk), agreed=plain(agreed))
-            if level != agreed:
-                services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=level, by=by)
-        if terms.target is not None and terms.target.value != trio.take_profit:
-            services.trio_move(trio_id=trio.pk, role=Role.TAKE_PROFIT, level=terms.target.value, by=by)
+            services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=stop, by=by)
+        if target is None or target == trio.take_profit:
+            return
+        try:
+            services.trio_move(trio_id=trio.pk, role=Role.TAKE_PROFIT, level=target, by=by)
+        except OrdersError as error:
+            if not moves_stop:
+                raise
+            text = f"{error} Its stop-loss goes to {plain(stop)} all the same."
+            raise SignalRefused(RefusalKind.CHANGE_REFUSED, text=text) from error
 
     # --- entering -------------------------------------------------------------------------------------
 
@@ -337,6 +351,13 @@ class _Share:
 def matter_of(result: SignalResult) -> Matter:
     """Return what a result is about: its source, and the symbol on its account."""
     return result.signal.trio_source, result.signal.symbol
+
+
+def _level_of(trio: TrioOrder, role: Role, level: Level | None) -> Decimal | None:
+    """Return where a post wants a level, on the tick; ``None``: it does not say."""
+    if level is None:
+        return None
+    return level_on_tick(level.value, role, side=Side(trio.side), tick=grid_of(trio.symbol).tick)
 
 
 def _reference(result: SignalResult) -> str:

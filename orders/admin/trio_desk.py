@@ -20,6 +20,7 @@ from orders.models import Clock, Fill, Leg, LevelMove, Request, Symbol, TrioOrde
 from orders.placement.uncovered import TrioSeen, trio_seen
 from orders.queueing.market_at_hand import bars_seen, mark_seen
 from orders.results import first_stop, planned_of
+from orders.selectors import entry_cost
 
 MOVES_SHOWN: Final = 200
 FILLS_SHOWN: Final = 200
@@ -53,8 +54,8 @@ def at_levels(row: OpenTrio) -> list[AtLevel]:
     standing, trio = row.standing, row.trio
     if standing is None:
         return []
-    planned = planned_of(trio, list(trio.legs.all()))
-    tick = trio.symbol.tick_size
+    planned, cost = planned_of(trio, list(trio.legs.all())), entry_cost(trio)
+    tick, fee_each = trio.symbol.tick_size, None if cost is None else cost.fee_each
     parts = [
         (f"Part target {place}", Decimal(str(part["level"])))
         for place, part in enumerate(trio.part_targets or (), start=1)
@@ -66,7 +67,7 @@ def at_levels(row: OpenTrio) -> list[AtLevel]:
         *parts,
         ("Take-profit", trio.take_profit),
         ("Break-even of the trio", row.even),
-        ("Break-even of what is left", standing.even_of_rest(tick=tick or ZERO)),
+        ("Break-even of what is left", standing.even_of_rest(tick=tick or ZERO, fee_each=fee_each)),
     ]
     found = []
     for name, price in prices:

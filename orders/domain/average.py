@@ -38,6 +38,22 @@ def average_of(orders: Iterable[Executed]) -> Decimal | None:
     )
 
 
+def entered(orders: Iterable[Executed]) -> tuple[Decimal, Decimal] | None:
+    """Return how much the entry of a trio has filled, all rungs of a ladder together, and its average price; ``None``: nothing yet.
+
+    What was added later is not in it.
+    """
+    filled = [
+        (order.filled, order.average_price)
+        for order in orders
+        if order.role in (Role.ENTRY, Role.RUNG) and order.filled and order.average_price
+    ]
+    if not filled:
+        return None
+    quantity = sum((of for of, _ in filled), ZERO)
+    return quantity, sum((of * price for of, price in filled), ZERO) / quantity
+
+
 def running_average(executions: Iterable[tuple[Decimal, Decimal]]) -> Decimal | None:
     """Return the average price of what is held after these executions, oldest first; ``None`` while nothing was bought.
 

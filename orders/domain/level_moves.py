@@ -29,6 +29,12 @@ def is_looser(trio: TrioSnapshot, role: Role, level: Decimal) -> bool:
     return level < agreed if trio.spec.exit_side is Side.SELL else level > agreed
 
 
+def level_on_tick(level: Decimal, role: Role, *, side: Side, tick: Decimal) -> Decimal:
+    """Return a level on the tick, towards safety: what waits below the price goes up, what waits above it down."""
+    below = (side is Side.BUY) == (role is Role.STOP_LOSS)
+    return to_grid(level, tick, ROUND_CEILING if below else ROUND_FLOOR)
+
+
 def seen_check(trio: TrioSnapshot, role: Role, level: Decimal, seen: Decimal | None) -> None:
     """Raise TrioRefused when the level has gone elsewhere since a person saw it, and this would take that back.
 
@@ -155,8 +161,7 @@ def level_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
     tick = rules.tick_size
     if not on_grid(level, tick):
         assert tick is not None
-        # Towards safety: what waits below the price goes up, what waits above it down.
-        near = to_grid(level, tick, ROUND_CEILING if below else ROUND_FLOOR)
+        near = level_on_tick(level, role, side=trio.spec.side, tick=tick)
         raise RuleBroken(field, f"The {what} must be in ticks of {plain(tick)}: {plain(near)} would be.")
     low, high = rules.price_min or ZERO, rules.price_max
     if level <= 0 or level < low or (high and level > high):

@@ -45,9 +45,14 @@ class Standing:
         booked = self.realized - self.fees + self.funding
         return self._even(self.quantity * self.average - self._direction * booked, tick, fee)
 
-    def even_of_rest(self, *, tick: Decimal, fee: Decimal = TAKER_FEE) -> Decimal | None:
-        """The price at which what is left pays for itself, what it cost to enter included."""
-        paid = fee * self.quantity * self.average
+    def even_of_rest(
+        self, *, tick: Decimal, fee: Decimal = TAKER_FEE, fee_each: Decimal | None = None
+    ) -> Decimal | None:
+        """The price at which what is left pays for itself, what it cost to enter included.
+
+        ``fee_each``: what a unit of it cost in fees; ``None``: what a taker pays.
+        """
+        paid = self.quantity * (fee * self.average if fee_each is None else fee_each)
         return self._even(self.quantity * self.average + self._direction * paid, tick, fee)
 
     def _even(self, worth: Decimal, tick: Decimal, fee: Decimal) -> Decimal | None:

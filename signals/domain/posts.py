@@ -124,7 +124,10 @@ def verb_of(action: str, position: str = "", before: str = "") -> tuple[Verb, Si
         known = ", ".join(ACTIONS)
         raise TermsError("action", f"action is {action[:40]!r}: one of {known} is meant.")
     if isinstance(meant, Verb):
-        return meant, _position("market_position", position) if position else None
+        side = _position("market_position", position) if position else None
+        if meant is Verb.CLOSE and side is None and before:
+            side = _position("prev_market_position", before)
+        return meant, side
     if not position:
         assert meant is not None
         return Verb.ENTER, meant

@@ -19,7 +19,7 @@ from local_servers import manager
 from orders import services
 from orders.domain.enums import LegState, Role
 from orders.exchange_data.clock import to_ms
-from orders.models import Fill, Heartbeat, TrioOrder
+from orders.models import Fill, Heartbeat, TrioOrder, Watch
 from tests.acceptance.conftest import Stack, watched
 from tests.builders import story, the, until
 
@@ -37,9 +37,8 @@ def draft(account: ExchangeAccount, **fields: Any) -> TrioOrder:
         "stop_loss": D("95000"),
         "take_profit": D("110000"),
     }
-    trio = services.trio_draft(
-        account=account, symbol=services.symbol_get("PAPER", "BTCUSDT"), side="BUY", **(usual | fields)
-    )
+    usual["symbol"] = services.symbol_get("PAPER", "BTCUSDT")
+    trio = services.trio_draft(account=account, side="BUY", **(usual | fields))
     trio.save()
     return trio
 
@@ -165,6 +164,51 @@ def whole_stops(stack: Stack) -> list[str]:
     accounts = stack.ask("GET", "/sim/state")["accounts"]
     orders = [o for row in accounts for o in row["algo_orders"] if o["orderType"] == "STOP_MARKET"]
     return [o["triggerPrice"] if o["closePosition"] else "?" for o in orders]
+
+
+def test_a_target_that_filled_while_the_runworker_was_dead_is_never_placed_again(manned: Manned) -> None:
+    stack, account = manned
+    stack.price("ETHUSDT", "2000")
+    symbol = services.symbol_get("PAPER", "ETHUSDT")
+    parts = [{"number": 1, "level": "2030", "share": "50"}, {"number": 2, "level": "2060", "share": "30"}]
+    levels = {"stop_loss": D("1900"), "take_profit": D("2090"), "part_targets": parts}
+    trio = queue(draft(account, symbol=symbol, quantity=D("1.000"), protection="ON_FIRST_FILL", **levels))
+    three = [("2030.00", "0.500"), ("2060.00", "0.300"), ("2090.00", "all")]
+    until(lambda: resting_targets(stack) == three, why=lambda: story(trio))
+
+    # Given that its worker dies, and the first target fills while nobody looks
+    stack.stop("runworker", kill=True)
+    stack.price("ETHUSDT", "2030")
+    begun = Heartbeat.objects.latest("beat").beat
+
+    # When another is started, which sweeps every second
+    stack.start_worker("second", SWEEP_SECONDS="1")
+    until(lambda: trio.legs.filter(role="PART_TARGET", state="FILLED").exists(), seconds=30, why=stack.logs)
+    swept: set[object] = set()
+
+    def swept_often() -> bool:
+        swept.add(Watch.objects.get(account=account).swept_at)
+        assert resting_targets(stack) == three[1:], story(trio)
+        return len([at for at in swept if at is not None and at > begun]) > 3  # type: ignore[operator]
+
+    # Then after each of its sweeps the two others stand as they were, and the stop for what is left
+    until(swept_often, seconds=30, every=0.1, why=stack.logs)
+    assert whole_stops(stack) == ["1900.00"]
+    placed = [row["params"].get("triggerPrice") for row in stack.log() if row["method"] == "POST"]
+    assert len([level for level in placed if level and D(level) == 2030]) == 1
+    verdict = stack.ask("GET", "/sim/verdict")
+    assert all(gap["ms"] <= 2000 for gap in verdict["uncovered"]), story(trio)
+    stack.price("ETHUSDT", "1900")
+    assert reaches(trio, "CLOSED").result == "STOP_LOSS", story(trio)
+    sold = {leg.role: leg.filled for leg in trio.legs.exclude(role="ENTRY") if leg.filled}
+    assert sold == {"PART_TARGET": D("0.500"), "STOP_LOSS": D("0.500")}
+
+
+def resting_targets(stack: Stack) -> list[tuple[str, str]]:
+    """Return level and quantity of each target that rests, the nearest first."""
+    accounts = stack.ask("GET", "/sim/state")["accounts"]
+    orders = [o for row in accounts for o in row["algo_orders"] if o["orderType"] == "TAKE_PROFIT_MARKET"]
+    return sorted((o["triggerPrice"], "all" if o["closePosition"] else o["quantity"]) for o in orders)
 
 
 def test_a_killed_exchange_comes_back_with_everything_it_had_answered(manned: Manned) -> None:

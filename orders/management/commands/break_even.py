@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from typing import Any
 
 from accounts.cli import CommandResult, whole
@@ -59,6 +60,11 @@ class Command(MoveCommand):
             )
         if not off and at_r is None and at_price is None and not after_target:
             return super().run(**options)
+        if _of_trio(options):
+            raise TrioRefused(
+                "--of TRIO is for a stop that moves now: what waits is the break-even of the position that is left. Leave one"
+                " of them out."
+            )
         self.refuse_on_a_copy()
         since = Baseline.of(trio_get(options["trio"]))
         if off:
@@ -76,7 +82,10 @@ class Command(MoveCommand):
         return self.outcome(options["trio"], options, since=since)
 
     def wish(self, by: str, **options: Any) -> LevelMove:
-        of_trio = word(options["of"], ("REST", "TRIO"), "way to count") == "TRIO"
         return trio_break_even(
-            trio_id=options["trio"], by=by, offset_ticks=options["offset"], of_trio=of_trio
+            trio_id=options["trio"], by=by, offset_ticks=options["offset"], of_trio=_of_trio(options)
         )
+
+
+def _of_trio(options: Mapping[str, Any]) -> bool:
+    return word(options["of"], ("REST", "TRIO"), "way to count") == "TRIO"

@@ -16,7 +16,7 @@ from orders.domain.rounding import plain, signed
 from orders.exchange_data.clock import from_ms
 from orders.models import Slot, TrioOrder
 from orders.results import holders_of, positions_wanted
-from orders.selectors import NetPnl, net_pnl
+from orders.selectors import NetPnl, entry_cost, net_pnl
 
 
 class Command(TrioCommand):
@@ -86,18 +86,26 @@ def _row(slot: Slot, trio: TrioOrder | None, results: dict[int, tuple[NetPnl, ..
     if (
         slot.entry_price and slot.mark_price and len(parts) == 1
     ):  # in one asset, or it would have to be converted
-        row |= _standing(slot, slot.entry_price, slot.mark_price, parts[0], tick)
+        cost = entry_cost(trio)
+        fee_each = None if cost is None else cost.fee_each
+        row |= _standing(slot, slot.entry_price, slot.mark_price, parts[0], tick, fee_each=fee_each)
     return row
 
 
 def _standing(
-    slot: Slot, average: Decimal, mark: Decimal, part: NetPnl, tick: Decimal | None
+    slot: Slot,
+    average: Decimal,
+    mark: Decimal,
+    part: NetPnl,
+    tick: Decimal | None,
+    *,
+    fee_each: Decimal | None,
 ) -> dict[str, str | None]:
     side = Side.BUY if slot.quantity > 0 else Side.SELL
     standing = Standing(side, abs(slot.quantity), average, part.realized, part.fees, part.funding)
     even, rest = (
         standing.even_of_trio(tick=tick or Decimal(0)),
-        standing.even_of_rest(tick=tick or Decimal(0)),
+        standing.even_of_rest(tick=tick or Decimal(0), fee_each=fee_each),
     )
     return {
         "net_now": plain(standing.net(mark)),

@@ -74,6 +74,11 @@ def test_one_password_on_many_names_locks_the_address(boss: User) -> None:
         (PROXY, f"{DESK}, nonsense", "10.0.0.0/24", PROXY),
         ("::ffff:10.0.0.2", DESK, "10.0.0.0/24", DESK),
         ("::1", "2001:db8::7", "::1/128", "2001:db8::7"),
+        # some proxies append the port as well
+        (PROXY, f"{DESK}:51234", "10.0.0.2/32", DESK),
+        (PROXY, f"{DESK}:51234, 10.0.0.9:443", "10.0.0.0/24", DESK),
+        ("::1", "[2001:db8::7]:51234", "::1/128", "2001:db8::7"),
+        (PROXY, ":51234", "10.0.0.0/24", PROXY),
     ],
 )
 def test_the_clients_address(settings: Any, peer: str, forwarded: str, trusted: str, found: str) -> None:

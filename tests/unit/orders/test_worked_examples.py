@@ -134,6 +134,30 @@ def test_what_was_realised_counts_and_only_the_rest_is_open(
     assert re.search(r"Break-even of what is left\W+2002\.01", page), page
 
 
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_what_is_left_breaks_even_where_a_break_even_stop_goes_whatever_its_entry_paid(
+    desk: Desk, side: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given an entry at 2000.00 that rested, and paid 0.02 % as a maker, of which nothing was closed
+    desk.simulator.set_price("ETHUSDT", "2010" if side == "BUY" else "1990")
+    levels = {"stop_loss": D("1900"), "take_profit": D("2200")}
+    if side == "SELL":
+        levels = {"stop_loss": D("2100"), "take_profit": D("1800")}
+    words = {"entry_type": "LIMIT", "price": D("2000"), "protection": "ON_FIRST_FILL", "quantity": D("0.500")}
+    trio = desk.placed(desk.a_trio("ETHUSDT", side, **words, **levels))
+    desk.simulator.set_price("ETHUSDT", "1999.99" if side == "BUY" else "2000.01")
+    worked(desk, trio, lambda: len(desk.resting) >= 2 and trio.fills.exists())
+    desk.simulator.set_price("ETHUSDT", "2050" if side == "BUY" else "1950")
+    desk.sweep()
+
+    # Then the command, the page and the stop that goes there all say 2000 × 1.0002 / 0.9995, up; or the short's mirror
+    level = "2001.41" if side == "BUY" else "1998.6"
+    (row,) = document(capsys, "list_positions", "--symbol", "ETHUSDT")["positions"]
+    assert (D(row["break_even_of_trio"]), D(row["break_even_of_rest"])) == (D(level), D(level))
+    assert re.search(rf"Break-even of what is left\W+{level}", text_of(a_superuser(), live_url(trio)))
+    assert services.trio_break_even(trio_id=trio.pk, by="test").level == D(level)
+
+
 def ended(desk: Desk, number: int, *exits: str, fees: str = "0", source: str = "admin") -> TrioOrder:
     """Return a trio that has closed as the given one, with these results of its exits."""
     trio = opened(desk, source=source)

@@ -17,6 +17,7 @@ from signals.models import HookSource, Signal, SignalResult
 from tests.builders import Desk, the, until
 from tests.unit.signals.hooks import BUY, Sender, a_sender
 from worker.signal_execution import signals_execute
+from worker.signal_poll import SignalPoll
 
 D = Decimal
 SELL = {"symbol": "BTCUSDT.P", "action": "sell"}
@@ -152,6 +153,62 @@ def test_a_post_adds_reduces_and_moves_what_its_source_holds(desk: Desk, sender:
     desk.carry_until(trio, "CLOSED")
 
 
+@pytest.mark.parametrize(
+    ("body", "stop", "target"),
+    [(BUY, "98000.1", "101999.9"), (SELL, "101999.9", "98000.1")],
+    ids=["long", "short"],
+)
+def test_levels_and_what_is_added_come_to_the_tick_and_the_step_as_an_entrys_do(
+    desk: Desk, sender: Sender, body: dict[str, Any], stop: str, target: str
+) -> None:
+    # Given a source whose numbers have more decimals than the exchange takes
+    trio = opened(desk, sender, body)
+    long = body is BUY
+    below, above = "98000.0123", "101999.9876"
+
+    said = {"stop": below if long else above, "target": above if long else below}
+    moved = sender.sends({"symbol": "BTCUSDT", "action": "move", **said})
+    assert moved.outcome == "CHANGING", moved.facts
+    until(lambda: carried(desk) or (the(trio).stop_loss, trio.take_profit) == (D(stop), D(target)))
+    # the same again, and a stop that comes to where it is: there is nothing to move
+    assert (
+        sender.sends({"symbol": "BTCUSDT", "action": "move", **said, "comment": "again"}).outcome
+        == "CHANGING"
+    )
+    assert trio.level_moves.count() == 2
+
+    until(lambda: carried(desk) or not the(trio).moves_wanted)
+    added = sender.sends({"symbol": "BTCUSDT", "action": "add", "quantity": "0.0049"})
+    assert added.outcome == "CHANGING", added.facts
+    size = D("0.010")  # the source's own counts instead
+    assert SizeChange.objects.get().quantity == size
+
+
+def test_what_is_added_by_the_posts_own_quantity_is_rounded_down(desk: Desk) -> None:
+    sender = a_sender(desk, size_kind="", size_value=None)
+    trio = opened(desk, sender, {**BUY, "quantity": "0.010"})
+    small = sender.sends({"symbol": "BTCUSDT", "action": "add", "quantity": "0.0004"})
+    assert small.outcome == "REFUSED"
+    assert "0.0004" in sentence(small.refusal, small.facts)
+
+    added = sender.sends({"symbol": "BTCUSDT", "action": "add", "quantity": "0.0049"})
+
+    assert added.outcome == "CHANGING", added.facts
+    assert SizeChange.objects.get().quantity == D("0.004")
+    until(lambda: carried(desk) or desk.simulator.position("BTCUSDT").quantity == D("0.014"))
+    assert the(trio).state == "OPEN"
+
+
+def test_a_move_whose_target_cannot_be_says_that_its_stop_goes_all_the_same(
+    desk: Desk, sender: Sender
+) -> None:
+    trio = opened(desk, sender)
+    moved = sender.sends({"symbol": "BTCUSDT", "action": "move", "stop": "98000", "target": "90000"})
+    assert moved.outcome == "REFUSED"
+    assert sentence(moved.refusal, moved.facts).endswith("Its stop-loss goes to 98000 all the same.")
+    until(lambda: carried(desk) or the(trio).stop_loss == D("98000"))
+
+
 def test_a_change_that_does_not_say_what_is_refused_at_the_door(desk: Desk, sender: Sender) -> None:
     trio = opened(desk, sender)
     for body, field in (
@@ -173,6 +230,40 @@ def test_ignore_leaves_what_is_there(desk: Desk, sender: Sender) -> None:
     result = sender.sends(SELL)
     assert (result.outcome, result.facts["trio"]) == ("SLOT_TAKEN", str(trio.pk))
     assert the(trio).close_wanted_at is None
+
+
+@pytest.mark.parametrize("whose", ["its own", "its own other side", "somebody's"])
+def test_a_slot_that_was_taken_when_the_bar_closed_is_not_entered_when_its_stop_fills(
+    desk: Desk, sender: Sender, whose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a trio in the slot, and a bar that closes with a signal to buy
+    bodies = {"its own": BUY, "its own other side": SELL}
+    holder = opened(desk, sender, bodies[whose]) if whose in bodies else desk.placed(desk.a_trio())
+    bar = {**BUY, "id": "4h 04:00", "comment": "bar 04:00"}
+    result = sender.sends(bar)
+    assert result.outcome == "SLOT_TAKEN", result.facts
+    decided = SignalResult.objects.filter(pk=result.pk).values().get()
+    entries = len(desk.requests("POST", "/fapi/v1/order"))
+
+    # When its stop fills within the next bar, while whoever comes looks again, and the alert comes once more
+    Signal.objects.update(act_before=db_now() + timedelta(hours=4), status="WAITING")
+    desk.simulator.set_price("BTCUSDT", str(the(holder).stop_loss))
+    desk.carry_until(holder, "CLOSED")
+    assert holder.result == "STOP_LOSS"
+    monkeypatch.setattr("worker.signal_poll.HEAD_START_SECONDS", 0)
+    poll = SignalPoll()
+    poll.poll()
+    poll.stop()
+    signals_execute([result.signal_id])
+    again = sender.post(bar)
+
+    # Then there is one decision about that bar, as it was made then, and nothing was placed
+    assert (again.status_code, again.headers["Idempotent-Replay"]) == (202, "true")
+    assert SignalResult.objects.filter(pk=result.pk).values().get() == decided
+    assert Signal.objects.filter(reason="bar 04:00").count() == 1
+    assert list(TrioOrder.objects.all()) == [holder]
+    assert len(desk.requests("POST", "/fapi/v1/order")) == entries
+    assert desk.simulator.position("BTCUSDT").is_flat
 
 
 def test_close_closes_and_enters_nothing(desk: Desk) -> None:
@@ -322,6 +413,21 @@ def test_an_exit_that_comes_after_the_entry_that_followed_it_does_not_close_that
     assert the(short).close_wanted_at is None
     assert desk.simulator.position("BTCUSDT").quantity == D("-0.010")
     assert sender.sends({**CLOSE, "action": "buy", "prev_market_position": "short"}).outcome == "CLOSING"
+    desk.carry_until(short, "CLOSED")
+
+
+def test_a_late_exit_in_a_word_closes_the_side_it_was_on_before_and_no_other(
+    desk: Desk, sender: Sender
+) -> None:
+    # Given a short, entered after the long whose exit is late; neither post says when it was sent
+    short = opened(desk, sender, SHORT)
+    leaves = {"symbol": "BTCUSDT", "action": "close", "market_position": "flat"}
+
+    late = sender.sends({**leaves, "prev_market_position": "long"})
+
+    assert (late.outcome, late.refusal) == ("NOTHING_TO_DO", "NOTHING_THERE")
+    assert the(short).close_wanted_at is None
+    assert sender.sends({**leaves, "prev_market_position": "short"}).outcome == "CLOSING"
     desk.carry_until(short, "CLOSED")
 
 

@@ -529,6 +529,7 @@ def test_a_script_has_a_stop_follow_the_price_and_break_even_wait(world: World) 
         (("break_even", trio, "--at-r", "1", "--at-price", "109000"), "exclude each other"),
         (("break_even", trio, "--after-target", "--off"), "exclude each other"),
         (("break_even", trio, "--after-target"), "no part target"),
+        (("break_even", trio, "--of", "TRIO", "--at-r", "1"), "--of TRIO is for a stop that moves now"),
     ):
         answer = run(*refused, "--json")
         assert answer.code == 2, answer

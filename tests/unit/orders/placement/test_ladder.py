@@ -582,6 +582,32 @@ def test_planned_risk_of_a_ladder_is_that_of_all_its_rungs(desk: Desk) -> None:
     assert trade.planned == planned_risk(Side.BUY, entry=average, first_stop=D("95000"), quantity=D("0.010"))
 
 
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_r_of_a_ladder_counts_from_the_average_of_all_its_rungs(desk: Desk, side: str) -> None:
+    # Given a ladder in halves, 1000 apart, of which both have filled: 98500 on the average, 3500 from its stop
+    long = side == "BUY"
+    prices = ("99000", "98000") if long else ("101000", "102000")
+    trio = working(desk, side, rungs=rungs_read(f"{prices[0]}:50, {prices[1]}:50"))
+    desk.simulator.set_price("BTCUSDT", prices[1])
+    carried(desk, trio, lambda: states(trio) == ["FILLED", "FILLED"] and covers(trio))
+
+    waiting = services.trio_break_even_arm(trio_id=trio.pk, by="test", at_r=D(2))
+
+    assert waiting.at_price == (D("105500") if long else D("94500"))
+
+
+def test_r_of_a_ladder_is_known_where_its_first_rung_never_filled(desk: Desk) -> None:
+    trio = working(desk, rungs=rungs_read("99000:50, 98000:50"))
+    cancelled_in_the_app(desk, rungs(trio)[0].client_id, conditional=False)
+    carried(desk, trio, lambda: states(trio) == ["CANCELLED", "ACCEPTED"])
+    desk.simulator.set_price("BTCUSDT", "98000")
+    carried(desk, trio, lambda: states(trio)[1] == "FILLED" and covers(trio))
+
+    waiting = services.trio_break_even_arm(trio_id=trio.pk, by="test", at_r=D(2))
+
+    assert waiting.at_price == D("104000")
+
+
 def test_a_trail_on_a_ladder_counts_prices_from_the_first_fill_of_any_rung(desk: Desk) -> None:
     # Given a ladder with a trail, whose first rung was cancelled in the app before anything filled
     trio = working(desk, rungs=rungs_read("99000:50, 98000:50"))

@@ -383,34 +383,67 @@ def test_break_even_is_refused_where_the_stop_would_trigger_or_is_better(desk: D
         services.trio_break_even(trio_id=trio.pk, by="test")
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "the new stop comes late"])
+@pytest.mark.parametrize(
+    ("side", "mark", "level", "net"),
+    [
+        ("BUY", "60500.0", "60060.1", "0.006995"),  # 60000 × 1.0005 / 0.9995 = 60060.03…, up
+        ("SELL", "59500.0", "59940.0", "0.003"),  # 60000 × 0.9995 / 1.0005 = 59940.02…, down
+    ],
+)
 def test_break_even_is_where_nothing_is_lost_fees_included_whatever_the_stop_was_before(
-    any_desk: Desk,
+    any_desk: Desk, side: str, mark: str, level: str, net: str, late: bool
 ) -> None:
-    # Given a long of 0.100 at 60000.0 with its stop at 59000.0, and the mark price at 60500.0
-    desk = any_desk
-    desk.simulator.set_price("BTCUSDT", "59999.9")  # a market order pays the other side of the spread
-    levels = {"stop_loss": D("59000"), "take_profit": D("70000"), "quantity": D("0.100")}
-    trio = opened(desk, protection="ON_FIRST_FILL", **levels)
+    # Given 0.100 at 60000.0 with its stop 1000 away, and a mark price at which break-even would trigger at once
+    desk, long, tick = any_desk, side == "BUY", D("0.1")
+    desk.simulator.set_price("BTCUSDT", "59999.9" if long else "60000.0")  # the other side of the spread
+    levels = {"stop_loss": D("59000"), "take_profit": D("70000")}
+    if not long:
+        levels = {"stop_loss": D("61000"), "take_profit": D("50000")}
+    trio = opened(desk, side=side, quantity=D("0.100"), protection="ON_FIRST_FILL", **levels)
     until(lambda: carried(desk) or trio.fills.exists(), why=lambda: story(trio))
-    desk.simulator.set_price("BTCUSDT", "60500.0")
-    marked(desk, trio, "60500.0")
+    desk.simulator.set_price("BTCUSDT", level)
+    marked(desk, trio, level)
+    with pytest.raises(RuleBroken, match="is the nearest valid level"):
+        services.trio_break_even(trio_id=trio.pk, by="test")
+    desk.simulator.set_price("BTCUSDT", mark)
+    marked(desk, trio, mark)
     before, asked = uncovered_ms(desk), len(desk.simulator.log)
+    (old,) = resting(desk, Role.STOP_LOSS)
+    if late:
+        desk.simulator.fault(
+            {"method": "POST", "type": "STOP_MARKET"}, {"do": "execute_late", "ms": 400}, [1]
+        )
 
     # When it goes to break-even, without an offset
     move = services.trio_break_even(trio_id=trio.pk, by="test")
-    until(lambda: carried(desk) or (ended(move) and settled(desk, trio)), why=lambda: story(trio))
 
-    # Then one stop sells the whole position at 60060.1: 60000 × 1.0005 / 0.9995 = 60060.03…, up
+    def has_moved() -> bool:
+        desk.carry()
+        stops = {D(stop["triggerPrice"]) for stop in resting(desk, Role.STOP_LOSS)}
+        assert stops & {D(old["triggerPrice"]), D(level)}, story(trio)
+        return ended(move) and settled(desk, trio)
+
+    until(has_moved, why=lambda: story(trio))
+
+    # Then one stop closes the whole position there
     (stop,) = resting(desk, Role.STOP_LOSS)
-    assert (stop["side"], D(stop["triggerPrice"]), stop["closePosition"]) == ("SELL", D("60060.1"), True)
+    closes = "SELL" if long else "BUY"
+    assert (stop["side"], D(stop["triggerPrice"]), stop["closePosition"]) == (closes, D(level), True)
     assert move.end == MoveEnd.DONE, story(trio)
     assert uncovered_ms(desk) == before, story(trio)
     # … and the old one left after a new one was acknowledged
-    sent = [entry.method for entry in desk.simulator.log[asked:] if entry.method in ("POST", "DELETE")]
-    assert sent[0] == "POST"
+    sent = [entry for entry in desk.simulator.log[asked:] if entry.method in ("POST", "DELETE")]
+    removed = next(
+        n for n, entry in enumerate(sent) if entry.params.get("clientAlgoId") == old["clientAlgoId"]
+    )
+    assert sent[removed].method == "DELETE"
+    assert any(
+        entry.method == "POST" and D(entry.params["triggerPrice"]) == D(level) for entry in sent[:removed]
+    )
 
-    # When it triggers there, 0.006995 are left, fees paid
-    desk.simulator.set_price("BTCUSDT", "60060.1")
+    # When it triggers there, so much is left, fees paid
+    desk.simulator.set_price("BTCUSDT", str(D(level) - (0 if long else tick)), mark=level)
     desk.carry_until(trio, "CLOSED")
     until(lambda: carried(desk) or trio.fills.count() == 2, why=lambda: story(trio))
-    assert net_pnl([trio.pk])[trio.pk][0].net == D("0.006995")
+    assert net_pnl([trio.pk])[trio.pk][0].net == D(net)

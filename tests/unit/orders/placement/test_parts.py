@@ -6,10 +6,12 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from django.db.models import F
 
 from accounts.gateways import exchange_for
 from exchange.types import NewOrder, OrderType, PositionSide, Side, Stamp
 from orders import services
+from orders.desk import open_trios
 from orders.domain import client_ids
 from orders.domain.enums import Role
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
@@ -18,7 +20,7 @@ from orders.exchange_data.clock import exchange_now_ms
 from orders.installation import install_row
 from orders.journal.replay import trio_replay
 from orders.journal.verify import journal_verify
-from orders.models import RiskLimit, SizeChange, TrioOrder
+from orders.models import FeePrice, Income, IncomeShare, RiskLimit, SizeChange, TrioOrder
 from orders.selectors import net_pnl
 from tests.builders import Desk, story, the, until
 
@@ -299,6 +301,44 @@ def test_break_even_of_the_rest_and_of_the_trio_are_two_prices(desk: Desk) -> No
     worked(desk, trio, lambda: stops(desk) == [(D("1983.34"), None)])
     services.trio_break_even(trio_id=trio.pk, by="test")
     worked(desk, trio, lambda: stops(desk) == [(D("2002.01"), None)])
+
+
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+@pytest.mark.parametrize("asset", ["USDT", "BNB"])
+def test_break_even_of_the_trio_is_where_its_page_says_whatever_it_has_paid(
+    desk: Desk, side: str, asset: str
+) -> None:
+    # Given half of it closed 30 better, funding that was paid for it, and fees in this asset
+    long = side == "BUY"
+    desk.simulator.set_price("ETHUSDT", "1999.99" if long else "2000")  # the other side of the spread
+    words: dict[str, Any] = {
+        "stop_loss": D("1900" if long else "2100"),
+        "take_profit": D("2080" if long else "1920"),
+        "protection": "ON_FIRST_FILL",
+    }
+    trio = desk.placed(desk.a_trio("ETHUSDT", side, quantity=D("0.500"), **words))
+    worked(desk, trio, lambda: len(targets(desk)) == 1 and len(stops(desk)) == 1)
+    desk.simulator.set_price("ETHUSDT", "2030" if long else "1969.99")
+    services.trio_close_part(trio_id=trio.pk, by="test", quantity=D("0.200"))
+    worked(desk, trio, lambda: not SizeChange.objects.filter(end="").exists() and trio.fills.count() == 2)
+    line = Income.objects.create(
+        account=desk.account, kind="FUNDING_FEE", amount=D("-1.50"), asset="USDT", symbol="ETHUSDT", tran_id=1,
+        time_ts=exchange_now_ms("PAPER"),
+    )  # fmt: skip
+    IncomeShare.objects.create(income=line, trio=trio, amount=line.amount)
+    if asset == "BNB":
+        trio.fills.update(commission=F("commission") / 600, commission_asset="BNB")
+        with pytest.raises(IllegalTransition, match="not known yet"):
+            services.trio_break_even(trio_id=trio.pk, by="test", of_trio=True)
+        for fill in trio.fills.all():
+            FeePrice.objects.create(fill=fill, price=D(600))
+    desk.sweep()
+    (row,) = open_trios([TrioOrder.objects.select_related("account", "symbol", "slot").get(pk=trio.pk)])
+
+    move = services.trio_break_even(trio_id=trio.pk, by="test", of_trio=True)
+
+    # (0.300 × 2000 − (6 − 0.703 − 1.50)) / (0.300 × 0.9995) = 1988.3375…, up; the short's mirror
+    assert move.level == row.even == (D("1988.34") if long else D("2011.67"))
 
 
 def test_two_targets_gapped_over_at_once_close_the_position_once(eth: Desk) -> None:

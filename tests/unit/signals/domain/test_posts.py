@@ -61,6 +61,13 @@ def test_what_is_no_symbol_of_this_exchange_is_refused(text: str) -> None:
         ("buy", "flat", "flat", Verb.CLOSE, Side.SELL),
         ("", "flat", "", Verb.CLOSE, None),
         ("close", "flat", "", Verb.CLOSE, None),
+        # so it does where it is said in a word
+        ("close", "flat", "long", Verb.CLOSE, Side.BUY),
+        ("exit", "flat", "short", Verb.CLOSE, Side.SELL),
+        ("flat", "", "long", Verb.CLOSE, Side.BUY),
+        ("close", "flat", "flat", Verb.CLOSE, None),
+        ("close", "long", "short", Verb.CLOSE, Side.BUY),
+        ("cancel", "flat", "long", Verb.CANCEL, None),
         # case 19: it sells towards a position that is to be long, so it can only reduce
         ("sell", "long", "long", Verb.REDUCE, Side.BUY),
         ("sell", "long", "", Verb.REDUCE, Side.BUY),
