@@ -213,6 +213,21 @@ def test_a_target_that_fills_while_the_bridge_rests_alone_leaves_the_rest_covere
     assert is_sound(eth, trio)
 
 
+@pytest.mark.parametrize("how", ["close", "panic"])
+def test_a_trio_that_is_closed_as_its_target_fills_is_closed(eth: Desk, how: str) -> None:
+    # Given a target that fills, whose stop is to follow, in the moment in which a person closes
+    trio = opened(eth, quantity=D("1.000"), part_targets=part_targets(("2040", "50")), follow="BREAK_EVEN")
+    marked(eth, trio, "2041")
+    verb = services.trio_close if how == "close" else services.trio_panic
+    verb(trio_id=trio.pk, by="test")
+
+    eth.carry_until(trio, "CLOSED")
+
+    assert (held(eth, trio), eth.resting, the(trio).question_kind) == (D(0), [], "")
+    assert not trio.level_moves.exists()
+    assert is_sound(eth, trio)
+
+
 # --- targets --------------------------------------------------------------------------------------
 
 
