@@ -182,7 +182,8 @@ def wants_cover_while_leaving(trio: TrioSnapshot) -> bool:
 def vain_pause_ms(trio: TrioSnapshot, role: Role) -> int:
     """Return how long to wait before another leg of a role whose last ones the exchange ended at once.
 
-    The first replacement goes out immediately; what keeps ending at once is placed with growing pauses.
+    The first replacement goes out immediately; what keeps ending at once, or but for a stop being refused, is placed with
+    growing pauses.
     """
     return vain_pause_of(trio, trio.of(role), VAIN_PAUSE_MAX_MS[role])
 
@@ -191,13 +192,10 @@ def vain_pause_of(trio: TrioSnapshot, legs: Sequence[LegView], most: int) -> int
     """Return the same for some legs, oldest first; ``most``: the longest pause, in milliseconds."""
     vain = 0
     for leg in reversed(legs):
-        if (
-            before_entry(trio, leg)
-            or leg.live
-            or leg.executed
-            or not leg.acknowledged
-            or leg.ended_ts is None
-        ):
+        if before_entry(trio, leg) or leg.live or leg.executed or leg.ended_ts is None:
+            break
+        refused = leg.state is LegState.REJECTED and leg.role is not Role.STOP_LOSS
+        if not (leg.acknowledged or refused):
             break
         if leg.ended_ts - (leg.accepted_ts or leg.ended_ts) > SHORT_LIFE_MS:
             break

@@ -228,6 +228,25 @@ def test_a_trio_that_is_closed_as_its_target_fills_is_closed(eth: Desk, how: str
     assert is_sound(eth, trio)
 
 
+@pytest.mark.parametrize("code", [-2022, -4509])
+@pytest.mark.parametrize("role", [Role.TAKE_PROFIT, Role.PART_TARGET])
+def test_a_target_refused_as_if_there_were_no_position_is_not_sent_without_end(
+    eth: Desk, role: Role, code: int
+) -> None:
+    trio = opened(eth, quantity=D("1.000"), part_targets=part_targets(("2040", "50")))
+    eth.simulator.refuses(TARGET, code=code)
+    asked = len(eth.simulator.log)
+    eth.simulator.expire(trio.legs.get(role=role).client_id)
+    over = db_now() + timedelta(seconds=3)
+    worked(eth, trio, lambda: db_now() > over)
+    assert len(eth.simulator.log) - asked < 30, len(eth.simulator.log) - asked
+    assert the(trio).state == "OPEN"
+
+    # And it is there as soon as the exchange takes it
+    eth.simulator.clear_faults()
+    worked(eth, trio, lambda: len(targets(eth)) == 2)
+
+
 # --- targets --------------------------------------------------------------------------------------
 
 
