@@ -524,9 +524,9 @@ def _sizes_ended(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> di
         row.end, row.ended_at, row.refused_text = ended.end, now, ended.why
         if order is not None:
             row.filled = order.filled
-            if ended.end is SizeEnd.REFUSED:
+            if ended.end is SizeEnd.REFUSED and not ended.why:
                 row.refused_code, row.refused_text = order.refused_code, order.refused_text
-            if wish.role is Role.ADD and order.state.is_final:
+            if wish.role is Role.ADD:
                 changes["quantity"] = trio.quantity - (order.quantity - order.filled)
         row.save()
         note(trio, "size", size_sentence(row), at=now, role=wish.role, end=ended.end)
