@@ -139,7 +139,8 @@ def trio_leave_unprotected(*, trio_id: int, minutes: int, typed: str, by: str) -
             )
         if trio.is_followed or trio.moves_wanted:
             raise IllegalTransition(
-                "Something moves its stop-loss: end the trail, the break-even or the move first. It stays protected."
+                "Something moves its stop-loss or its entry: end the trail, the break-even, the chase or the move first. It stays "
+                "protected."
             )
         until = now + timedelta(minutes=minutes)
         said = {"by": by, "since": to_ms(now), "until": to_ms(until)}

@@ -56,8 +56,9 @@ TARGETS_FILLED = """
     JOIN orders_trioorder trio ON trio.id = waiting.trio_id
     WHERE waiting."end" = '' AND waiting.after_first_target AND trio.account_id = ANY (%s) AND trio.state = 'OPEN'
       AND EXISTS (
-          SELECT FROM orders_leg WHERE trio_id = trio.id AND role = 'PART_TARGET' AND filled > 0
-          AND state IN ('FILLED', 'CANCELLED', 'EXPIRED', 'REJECTED') AND filled_ts >= waiting.since_ts)
+          SELECT FROM orders_leg leg JOIN jsonb_to_recordset(trio.part_targets) AS part (number int) ON part.number = leg.number
+          WHERE leg.trio_id = trio.id AND leg.role = 'PART_TARGET' AND leg.filled > 0
+          AND leg.state IN ('FILLED', 'CANCELLED', 'EXPIRED', 'REJECTED'))
     ORDER BY waiting.id
 """
 # While its entry rests, what it chases; ``price`` is the entry's. Once that has ended there is nothing to follow any more.
@@ -239,6 +240,17 @@ def _of_exchange(trio: TrioOrder, trail: Trail) -> str:
     quantity = plain(sum((leg.quantity - leg.filled for leg in resting), Decimal(0)))
     since = min((leg.active_ts for leg in resting if leg.active_ts is not None), default=None)
     return f"it rests for {quantity}, {'not active yet' if since is None else 'active'}"
+
+
+def waits_again(trio: TrioOrder) -> bool:
+    """Have break-even wait on, its move refused, unless another one has taken its place; return whether the row is to be saved."""
+    last = trio.break_evens.order_by("-id").first()
+    if last is None or last.end != FollowEnd.DONE:
+        return False
+    last.end, last.ended_at = "", None
+    last.save(update_fields=["end", "ended_at"])
+    trio.follows_put(BREAK_EVEN, True)
+    return True
 
 
 def followers_end(trio: TrioOrder, *, now: datetime) -> bool:

@@ -28,8 +28,10 @@ from orders.installation import install_row
 from orders.models import Clock, Reversal, TrioOrder
 from orders.placement.snapshot_loader import snapshot_of
 from orders.placement.turn_rows import rows_read
+from orders.queueing.check import slot_check
 from orders.queueing.market import marks_read
 from orders.queueing.queue import PLACE_BEFORE_SECONDS, trios_queue
+from orders.queueing.surroundings import surroundings
 from orders.specs import rules_of, spec_of
 from orders.story import note
 from orders.trio_lock import PERSON_WAITS_SECONDS, short_transaction
@@ -115,6 +117,14 @@ def _wish_check(wish: Reversal, mark: Decimal | None) -> None:
     if refusal := risk_gates.new_risk_refusal(draft, settings_as_wanted=False):
         raise TrioRefused(f"The trio the other way would be refused: {refusal} Nothing was closed.")
     validation.check(spec_of(draft), rules_of(draft.symbol), validation.Market(mark_price=mark))
+    if draft.position_side != wish.trio.position_side:  # in hedge mode the other side is another slot
+        (around,) = surroundings([draft])
+        try:
+            slot_check(draft, around, None)
+        except TrioRefused as error:
+            raise TrioRefused(
+                f"The trio the other way would be refused: {error} Nothing was closed."
+            ) from None
 
 
 def _successor(wish: Reversal) -> TrioOrder:

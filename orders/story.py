@@ -60,6 +60,8 @@ def move_sentence(move: LevelMove) -> str:
         case MoveEnd.REFUSED:
             code = f" (code {move.refused_code})" if move.refused_code else ""
             said = f"the exchange refused it: {move.refused_text.rstrip('.') or 'no reason given'}{code}"
+            if not (move.refused_code or move.refused_text):
+                said = "its order does not rest on the exchange"
             near = "" if move.nearest is None else f" The nearest valid level is {plain(move.nearest)}."
             return f"{what} stays at {plain(move.level_before)}, not moved to {level}; {said}.{near}"
 
@@ -75,7 +77,7 @@ def size_sentence(change: SizeChange) -> str:
             return f"{quantity} not {verb}: the trio is being closed."
         case SizeEnd.REFUSED:
             code = f" (code {change.refused_code})" if change.refused_code else ""
-            why = change.refused_text.rstrip(".") or "no reason given"
+            why = change.refused_text.rstrip(".") or "nothing of its order executed"
             return f"{quantity} not {verb}: {why}{code}."
 
 

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from infrastructure.connections import UNANSWERED
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.amendments import amend_open
+from orders.domain.decision.conditions import is_dropped
 from orders.domain.decision.decide import decide
 from orders.domain.decision.rungs import rungs_unsent
 from orders.domain.decision.steps import Rest
@@ -91,7 +92,7 @@ def at_rest(trio: TrioSnapshot) -> bool:
         return False  # there is something to do, only nobody has done it yet
     if trio.state not in (TrioState.WORKING, TrioState.OPEN):
         return False
-    if any(_in_flight(leg) for leg in trio.legs) or rungs_unsent(trio) or _wish_outstanding(trio):
+    if any(_in_flight(trio, leg) for leg in trio.legs) or rungs_unsent(trio) or _wish_outstanding(trio):
         return False
     if trio.state is TrioState.OPEN:
         unsure = trio.slot_is_newer and trio.slot.quantity == 0  # flat against a known fill
@@ -99,7 +100,7 @@ def at_rest(trio: TrioSnapshot) -> bool:
     return True
 
 
-def _in_flight(leg: LegView) -> bool:
+def _in_flight(trio: TrioSnapshot, leg: LegView) -> bool:
     if (
         leg.pending
         or leg.look_at is not None
@@ -109,10 +110,9 @@ def _in_flight(leg: LegView) -> bool:
         return True
     if leg.state is LegState.TRIGGERED:
         return True  # its child order is at the market
-    return leg.state is LegState.PLANNED and leg.role not in (
-        Role.ENTRY,
-        Role.RUNG,
-    )  # refused for now, sent again soon
+    if leg.role in (Role.ENTRY, Role.RUNG) or is_dropped(trio, leg):
+        return False
+    return leg.state is LegState.PLANNED  # refused for now, sent again soon
 
 
 def _wish_outstanding(trio: TrioSnapshot) -> bool:

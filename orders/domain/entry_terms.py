@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from exchange.types import OrderType, Side, TimeInForce
 from orders.domain import validation
+from orders.domain.decision.drifts import left_unprotected
 from orders.domain.decision.entry_changes import slot_trouble_of
 from orders.domain.enums import TrioState as S
 from orders.domain.errors import IllegalTransition, RuleBroken, TrioRefused
@@ -26,6 +27,10 @@ def resting_entry(trio: TrioSnapshot) -> LegView:
         raise IllegalTransition(f"Its entry is not on the book yet ({trio.state}): try again in a moment.")
     if trio.state not in (S.WORKING, S.OPEN) or trio.cancel_wanted or trio.close_wanted or trio.panic_wanted:
         raise IllegalTransition(f"Its entry is being taken back ({trio.state}): it is not changed any more.")
+    if left_unprotected(trio):
+        raise IllegalTransition(
+            "It is left unprotected, so its entry is not changed: protect it again, then change it."
+        )
     entry = trio.entry
     if entry is None or entry.state.is_final:
         what = "has filled" if entry is not None and entry.filled == entry.quantity else "has ended"

@@ -6,7 +6,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from exchange.types import ZERO, OrderType, Side
 from orders.domain.decision.amendments import position_to_come
-from orders.domain.decision.conditions import entry_over
+from orders.domain.decision.conditions import entry_over, is_dropped
+from orders.domain.decision.moves import is_being_added
 from orders.domain.decision.parts import is_spent
 from orders.domain.enums import Form, Protection, Role
 from orders.domain.enums import TrioState as S
@@ -87,7 +88,7 @@ def stands_alone(trio: TrioSnapshot, role: Role) -> bool:
     Several rest there where an armed one was joined by one for the whole position, or one that was in doubt turned up; a
     bridge beside the order that follows it is still to be taken down.
     """
-    legs = [leg for leg in trio.every(role) if not leg.state.is_final]
+    legs = [leg for leg in trio.every(role) if not (leg.state.is_final or is_dropped(trio, leg))]
     if not legs or any(move.role is role for move in trio.moves):
         return False
     if len(legs) > 1 and any(leg.for_move for leg in legs):
@@ -125,7 +126,7 @@ def standing_check(trio: TrioSnapshot, role: Role) -> None:
     if role is Role.STOP_LOSS and until is not None and trio.now < until:
         raise IllegalTransition("It is left unprotected for now: protect it again, then move its stop-loss.")
     adds = any(wish.role is Role.ADD for wish in trio.sizes)
-    if adds or not all(leg.state.is_final for leg in trio.every(Role.ADD)):
+    if adds or is_being_added(trio):
         raise IllegalTransition(
             f"Something is being added to it: its {what} can be moved when that has ended."
         )

@@ -27,7 +27,7 @@ from orders.domain.rounding import plain
 from orders.domain.snapshot import PROTECTIVE, Move, MoveEnd, SizeEnd, TrioSnapshot
 from orders.domain.trailing import FollowEnd
 from orders.exchange_data.clock import from_ms, to_exchange_ms, to_ms
-from orders.follow_rows import followers_end
+from orders.follow_rows import BREAK_EVEN, followers_end, waits_again
 from orders.journal.append import journal_append
 from orders.leg_facts import facts_of, facts_put
 from orders.models import (
@@ -470,6 +470,8 @@ def _moves_ended(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> di
             row.refused_code, row.refused_text = order.refused_code, order.refused_text
             row.nearest = nearest_level(settled, move.role)
         row.save()
+        if ended.end is MoveEnd.REFUSED and row.wanted_by == BREAK_EVEN and waits_again(trio):
+            note(trio, "follow", "Break-even: it waits on, for its move was refused.", at=now)
         if ended.end is MoveEnd.DONE:
             changes["stop_loss" if move.role is Role.STOP_LOSS else "take_profit"] = move.level
         note(trio, "move", move_sentence(row), at=now, role=move.role, end=ended.end)
@@ -522,9 +524,9 @@ def _sizes_ended(trio: TrioOrder, settled: TrioSnapshot, *, now: datetime) -> di
         row.end, row.ended_at, row.refused_text = ended.end, now, ended.why
         if order is not None:
             row.filled = order.filled
-            if ended.end is SizeEnd.REFUSED:
+            if ended.end is SizeEnd.REFUSED and not ended.why:
                 row.refused_code, row.refused_text = order.refused_code, order.refused_text
-            if wish.role is Role.ADD and order.state.is_final:
+            if wish.role is Role.ADD:
                 changes["quantity"] = trio.quantity - (order.quantity - order.filled)
         row.save()
         note(trio, "size", size_sentence(row), at=now, role=wish.role, end=ended.end)

@@ -30,7 +30,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         (
             Removal(
                 PARTS,
-                "if (step := whole_stop_first(trio, grows=wish.role.opens)) is not None:",
+                "if (step := whole_stop_first(trio, adds=wish if wish.role.opens else None)) is not None:",
                 "if (step := None) is not None:",
             ),
         ),

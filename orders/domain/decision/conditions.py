@@ -27,7 +27,29 @@ def entry_over(trio: TrioSnapshot) -> bool:
     """Has everything that enlarges the position ended? A rung that never reached the book, and will not go any more, has."""
     dropped = [leg for leg in trio.rungs if leg.state is LegState.PLANNED] if trio.spec.rungs else []
     waits = rungs_unsent(trio)
-    return all(leg.state.is_final or (leg in dropped and leg not in waits) for leg in trio.entries)
+    return all(
+        leg.state.is_final or is_dropped(trio, leg) or (leg in dropped and leg not in waits)
+        for leg in trio.entries
+    )
+
+
+def is_dropped(trio: TrioSnapshot, leg: LegView) -> bool:
+    """Did this order never reach the book, and is what it was for over, so that nobody sends it any more?"""
+    if leg.state is not LegState.PLANNED:
+        return False
+    match leg.role:
+        case Role.ADD | Role.PART_CLOSE:
+            return all(wish.number != leg.number for wish in trio.sizes)
+        case Role.PART_TARGET:
+            return all(part.number != leg.number for part in trio.spec.part_targets)
+        case Role.TRAIL:
+            return trio.exchange_trail is None or trio.exchange_trail.number != leg.number
+        case Role.STOP_LOSS | Role.TAKE_PROFIT:
+            newest = trio.newest(leg.role)
+            wished = any(move.role is leg.role and move.level == leg.trigger_price for move in trio.moves)
+            return not wished and (newest is None or newest.client_id != leg.client_id)
+        case _:
+            return False
 
 
 def before_entry(trio: TrioSnapshot, leg: LegView) -> bool:
@@ -183,7 +205,8 @@ def wants_cover_while_leaving(trio: TrioSnapshot) -> bool:
 def vain_pause_ms(trio: TrioSnapshot, role: Role) -> int:
     """Return how long to wait before another leg of a role whose last ones the exchange ended at once.
 
-    The first replacement goes out immediately; what keeps ending at once is placed with growing pauses.
+    The first replacement goes out immediately; what keeps ending at once, or but for a stop being refused, is placed with
+    growing pauses.
     """
     return vain_pause_of(trio, trio.of(role))
 
@@ -192,13 +215,10 @@ def vain_pause_of(trio: TrioSnapshot, legs: Sequence[LegView]) -> int:
     """Return the same for some legs of one role, oldest first."""
     vain = 0
     for leg in reversed(legs):
-        if (
-            before_entry(trio, leg)
-            or leg.live
-            or leg.executed
-            or not leg.acknowledged
-            or leg.ended_ts is None
-        ):
+        if before_entry(trio, leg) or leg.live or leg.executed or leg.ended_ts is None:
+            break
+        refused = leg.state is LegState.REJECTED and leg.role is not Role.STOP_LOSS
+        if not (leg.acknowledged or refused):
             break
         if leg.ended_ts - (leg.accepted_ts or leg.ended_ts) > SHORT_LIFE_MS:
             break
@@ -227,7 +247,7 @@ def from_outside(trio: TrioSnapshot) -> Decimal | None:
         return None
     if not all(leg.acknowledged or leg.state.is_final for leg in sent):
         return None
-    if not all(leg.state.is_final for leg in trio.every(Role.ADD)):
+    if not all(leg.state.is_final or is_dropped(trio, leg) for leg in trio.every(Role.ADD)):
         return None
     most = trio.entry_filled + sum(
         (most_of(trio, leg) - leg.filled for leg in sent if not leg.state.is_final), Decimal(0)

@@ -12,7 +12,7 @@ from typing import Final
 
 from exchange.types import ZERO
 from orders.domain.coverage import is_uncovered
-from orders.domain.decision.conditions import from_outside
+from orders.domain.decision.conditions import from_outside, is_dropped
 from orders.domain.decision.lookups import read_position
 from orders.domain.decision.steps import AnswerByPolicy, AskPerson, Rest, Step, WithdrawQuestion
 from orders.domain.drift import SETTINGS_QUESTIONS, Drift, Response
@@ -35,7 +35,7 @@ CLOSES_FOR: Final = {
 
 def stop_cancelled_outside(trio: TrioSnapshot) -> bool:
     """Is the position without a stop because somebody cancelled ours? What we cancel leaves only when another one stands."""
-    stops = trio.every(Role.STOP_LOSS)
+    stops = [leg for leg in trio.every(Role.STOP_LOSS) if not is_dropped(trio, leg)]
     if trio.position <= 0 or any(leg.live or leg.pending or leg.state is LegState.PLANNED for leg in stops):
         return False
     last = max((leg for leg in stops if leg.acknowledged), key=lambda leg: leg.ended_ts or 0, default=None)

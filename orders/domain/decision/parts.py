@@ -189,26 +189,28 @@ def _resized(
 # --- a stop for whatever the position becomes ---------------------------------------------------
 
 
-def whole_stop_first(trio: TrioSnapshot, *, grows: bool = False) -> Step | None:
+def whole_stop_first(trio: TrioSnapshot, *, adds: SizeWish | None = None) -> Step | None:
     """Before the position changes in size by an order of ours, a closePosition stop is acknowledged.
 
     A quantity stop above the position counts for nothing in hedge mode, and one below it covers a part only. Nothing when
-    such a stop stands, or where the exchange takes none: then the stop follows the size.
+    such a stop stands, or where the exchange takes none: then the stop follows the size. ``adds``: what makes it larger.
     """
-    if not grows and (trio.spec.mode is PositionMode.ONE_WAY or left_unprotected(trio)):
+    if adds is None and (trio.spec.mode is PositionMode.ONE_WAY or left_unprotected(trio)):
         return None
-    if grows and any(move.role is Role.STOP_LOSS for move in trio.moves):
+    if adds is not None and any(move.role is Role.STOP_LOSS for move in trio.moves):
         return Rest(
             trio.now + trio.policies.look_again
         )  # no bridge holds for what is added: its level is settled first
     stops = [leg for leg in trio.of(Role.STOP_LOSS) if leg.form is Form.CLOSE_POSITION]
     if any(_stays(trio, leg) for leg in stops):
         return None
+    if doubted := [leg for leg in stops if _rests(trio, leg)]:
+        return look_up_if_due(trio, doubted[0])  # the exchange takes one at a time
     if stop_moves(trio):
         return Rest(
             trio.now + trio.policies.look_again
         )  # the exchange takes one at a time, and the move places it
-    if no_whole_stop(trio):
+    if no_whole_stop(trio, since=adds.since if adds is not None else 0):
         return None
     if under_way := [leg for leg in stops if leg.pending]:
         return awaited(trio, under_way[-1])
@@ -224,14 +226,20 @@ def whole_stop_first(trio: TrioSnapshot, *, grows: bool = False) -> Step | None:
 
 
 def _stays(trio: TrioSnapshot, stop: LegView) -> bool:
-    """Does this stop rest at the agreed level, and is nobody taking it back?"""
-    rests = stop.live and stop.acknowledged and stop.look_at is None
-    return rests and stop.cancel is RequestStatus.NONE and stop.trigger_price == trio.level(Role.STOP_LOSS)
+    """Does this stop rest at the agreed level, does nobody doubt it, and is nobody taking it back?"""
+    return _rests(trio, stop) and stop.look_at is None
 
 
-def no_whole_stop(trio: TrioSnapshot) -> bool:
-    """Does the exchange take no closePosition stop here: a stranger's is there, say?"""
-    return Form.CLOSE_POSITION in refused_forms(trio, Role.STOP_LOSS)
+def _rests(trio: TrioSnapshot, stop: LegView) -> bool:
+    kept = stop.live and stop.acknowledged and stop.cancel is RequestStatus.NONE
+    return kept and stop.trigger_price == trio.level(Role.STOP_LOSS)
+
+
+def no_whole_stop(trio: TrioSnapshot, *, since: int = 0) -> bool:
+    """Does the exchange take no closePosition stop here: a stranger's is there, say? By what it said after ``since`` (our clock)."""
+    said = (leg for leg in trio.of(Role.STOP_LOSS) if leg.state is LegState.REJECTED)
+    asked = any(leg.form is Form.CLOSE_POSITION and leg.submitted_at >= since for leg in said)
+    return asked and Form.CLOSE_POSITION in refused_forms(trio, Role.STOP_LOSS)
 
 
 def changes_in_size(trio: TrioSnapshot) -> bool:
@@ -292,7 +300,7 @@ def _size_step(trio: TrioSnapshot, wish: SizeWish) -> Step | None:
     if order is None or order.state is LegState.PLANNED:
         if order is not None and must_wait(trio, order):
             return Rest(order.retry_at)
-        if (step := whole_stop_first(trio, grows=wish.role.opens)) is not None:
+        if (step := whole_stop_first(trio, adds=wish if wish.role.opens else None)) is not None:
             return step
         return Submit((market_plan(trio, wish.role, quantity_of(trio, wish), wish.number, order),))
     return first_that_applies(SIZE_ORDER, trio, order)
@@ -343,19 +351,27 @@ def _ended(trio: TrioSnapshot, wish: SizeWish) -> EndedSize | None:
     unsent = order is None or order.state is LegState.PLANNED
     if order is not None and order.state.is_final:
         return EndedSize(wish, SizeEnd.DONE if order.executed else SizeEnd.REFUSED, order)
-    if trio.state not in WAITS or trio.close_wanted or trio.panic_wanted:
-        return EndedSize(wish, SizeEnd.DROPPED, order)
     if not unsent:
         return None
+    if trio.state not in WAITS or trio.close_wanted or trio.panic_wanted:
+        return EndedSize(wish, SizeEnd.DROPPED, order)
+    why = _not_to_be_sent(trio, wish)
+    return EndedSize(wish, SizeEnd.REFUSED, order, why) if why else None
+
+
+def _not_to_be_sent(trio: TrioSnapshot, wish: SizeWish) -> str:
+    """Say why a wish whose order is not on the exchange is not sent (any more), or nothing."""
     if wish.role.opens and trio.size_refusal:
-        return EndedSize(wish, SizeEnd.REFUSED, None, trio.size_refusal)
-    if wish.role.opens and no_whole_stop(trio):
-        return EndedSize(wish, SizeEnd.REFUSED, None, NO_COVER)
+        return trio.size_refusal
+    if wish.role.opens and trio.cancel_wanted:
+        return "What is unfilled of the trio was cancelled on request."
+    if wish.role.opens and no_whole_stop(trio, since=wish.since):
+        return NO_COVER
     if trio.now - wish.since >= UNSENT_MS:
-        return EndedSize(wish, SizeEnd.REFUSED, None, f"It could not be sent within {UNSENT_MS // 1000} s.")
+        return f"It could not be sent within {UNSENT_MS // 1000} s."
     if trio.state is S.OPEN and quantity_of(trio, wish) < lot_of(trio.rules, OrderType.MARKET).smallest:
-        return EndedSize(wish, SizeEnd.REFUSED, None, "It is less than the exchange takes in one order now.")
-    return None
+        return "It is less than the exchange takes in one order now."
+    return ""
 
 
 NO_COVER: Final = (

@@ -17,7 +17,7 @@ from orders.domain.snapshot import MoveEnd
 from orders.domain.trailing import FollowEnd
 from orders.exchange_data.clock import exchange_now_ms
 from orders.journal.replay import trio_replay
-from orders.models import Request, SizeChange, Trail, TrioOrder
+from orders.models import Request, SizeChange, Slot, Trail, TrioOrder
 from tests.builders import story, the, until
 from tests.unit.worker.test_chase_watch import changes, chased, comes_to, entry_of, resting, worked
 from tests.unit.worker.test_trail_watch import (
@@ -210,6 +210,18 @@ def test_break_even_after_the_first_target_moves_when_a_part_target_has_filled(m
     assert not the(trio).is_followed
 
 
+def test_break_even_after_a_first_target_that_has_filled_unheard_moves_the_stop(market: Market) -> None:
+    # Given a first target that has executed, of which nobody has heard when break-even is asked for
+    trio = with_parts(market, ("2030", "50"), ("2060", "30"))
+    market.is_at("2031.00")
+    market.desk.simulator.tick()
+    services.trio_break_even_arm(trio_id=trio.pk, by="ann", after_first_target=True)
+
+    market.hear("2031.00")
+
+    market.stop_at("2002.02", trio)
+
+
 def test_break_even_after_the_first_target_needs_one_that_leaves_something(market: Market) -> None:
     trio = opened(market)
     with pytest.raises(RuleBroken, match="no part target that leaves something"):
@@ -292,3 +304,45 @@ def test_another_good_till_leaves_the_chase_alone(market: Market) -> None:
     assert chase.end == ""
     market.hear("2001.00", LAST)
     comes_to(market, trio, "1996")
+
+
+@pytest.mark.parametrize(
+    "when", [{"at_price": D("2040")}, {"after_first_target": True}], ids=["price", "target"]
+)
+def test_break_even_whose_move_is_refused_waits_on_and_is_done_later(
+    market: Market, when: dict[str, Any]
+) -> None:
+    # Given break-even whose order the exchange refuses, as the price has come back for a moment
+    trio = with_parts(market, ("2040", "50"))
+    waiting = services.trio_break_even_arm(trio_id=trio.pk, by="ann", **when)
+    market.desk.simulator.fault({"method": "POST", "type": STOP}, {"do": "refuse", "code": -2021}, [1])
+    market.goes_to("2040.00")
+
+    def refused() -> bool:
+        Slot.objects.filter(account=market.desk.account).update(mark_as_of=exchange_now_ms("PAPER"))
+        market.work()
+        return (D("2002.02"), MoveEnd.REFUSED) in moves_of(trio)
+
+    until(refused, why=lambda: story(trio))
+
+    # Then it waits on, and the stop is there as soon as the exchange takes it
+    market.stop_at("2002.02", trio)
+    waiting.refresh_from_db()
+    assert (waiting.end, the(trio).is_followed) == (FollowEnd.DONE, False)
+    assert moves_of(trio)[-1] == (D("2002.02"), MoveEnd.DONE)
+
+
+def test_a_move_that_never_reached_the_book_and_was_replaced_holds_up_no_trail(market: Market) -> None:
+    # Given a move that the exchange was too busy for, and another one that took its place
+    desk, trio = market.desk, opened(market)
+    desk.simulator.fault({"method": "POST", "type": STOP}, {"do": "refuse", "code": -1008}, [1])
+    services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("1970"), by="ann")
+    desk.advance(trio)
+    assert trio.legs.filter(role=Role.STOP_LOSS, state="PLANNED").count() == 1, story(trio)
+    services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("1980"), by="ann")
+    market.stop_at("1980", trio)
+
+    # Then a trail moves it on
+    services.trio_trail(trio_id=trio.pk, by="ann", distance=D("30"))
+    market.goes_to("2020.00")
+    market.stop_at("1990", trio)

@@ -68,6 +68,12 @@ def test_a_resting_entry_and_a_covered_position_are_at_rest() -> None:
     assert at_rest(replace(OPEN, legs=(PARTLY, STOP, TARGET)))
 
 
+def test_an_order_that_never_went_out_for_a_move_that_is_over_is_not_waited_for() -> None:
+    unsent = leg(Role.STOP_LOSS, LegState.PLANNED, for_move=True, trigger_price=Decimal(96), generation=2)
+    unsent = replace(unsent, client_id="test-1-s2", acknowledged=False)
+    assert at_rest(replace(OPEN, legs=(FILLED, STOP, TARGET, unsent)))
+
+
 @pytest.mark.parametrize(
     "unrest",
     [

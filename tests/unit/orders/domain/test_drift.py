@@ -54,6 +54,12 @@ def test_a_stop_that_we_took_back_is_nobodys_cancel() -> None:
     assert isinstance(decision.step, Submit)
 
 
+def test_an_order_that_never_went_out_for_a_move_that_is_over_speaks_not_against_a_cancel() -> None:
+    unsent = stop(LegState.PLANNED, generation=2, acknowledged=False, for_move=True, trigger_price=D("96000"))
+    decision = decide(open_with(cancelled(), unsent))
+    assert (decision.trio.state, decision.trio.cause) == (S.EXITING, Cause.DRIFT)
+
+
 @pytest.mark.parametrize(
     "other",
     [

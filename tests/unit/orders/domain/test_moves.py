@@ -11,7 +11,7 @@ import pytest
 from exchange.types import OurMs, Side
 from orders.domain.coverage import is_uncovered
 from orders.domain.decision.decide import Decision, decide
-from orders.domain.decision.steps import Cancel, Observe, Rest, Submit
+from orders.domain.decision.steps import Cancel, Confirm, Observe, Rest, Submit
 from orders.domain.enums import Follow, Form, LegState, Role
 from orders.domain.enums import TrioState as S
 from orders.domain.errors import RuleBroken
@@ -299,6 +299,10 @@ def test_what_is_added_waits_until_the_stop_has_arrived() -> None:
         sized(LEAVING, bridge()), Rest
     )  # no second order for the whole position beside the old one
     assert sends(sized(stop(trigger_price=NEW, generation=3))) == [Role.ADD]
+
+
+def test_what_is_added_waits_for_the_look_up_of_a_doubted_stop_and_sends_no_second_one() -> None:
+    assert sized(stop(trigger_price=NEW, generation=3, look_at=NOW)) == Confirm("test-1-s3")
 
 
 def test_a_stop_waits_until_what_is_added_has_filled() -> None:

@@ -265,6 +265,11 @@ def test_a_stop_stands_alone_only_when_nothing_of_a_move_is_left() -> None:
     assert not alone(replace(whole, state=LegState.SUBMITTED, acknowledged=False))
     assert not alone(replace(bridge, trigger_price=D("1990")))
     assert alone(replace(whole, state=LegState.CANCELLED), stop(generation=3, trigger_price=D("1960.00")))
+    # What never went out for a wish that is over is nobody's any more; what is still to go is under way
+    unsent = replace(bridge, state=LegState.PLANNED, acknowledged=False)
+    assert alone(whole, unsent)
+    assert not alone(whole, unsent, moves=(Move(1, Role.STOP_LOSS, D("1990"), NOW),))
+    assert not alone(replace(unsent, for_move=False, trigger_price=D("1960.00")))
 
 
 # --- R ----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Each story is small and exact: what rests, what is held and what was sold afterw
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal as D
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from accounts.gateways import exchange_for
-from exchange.types import NewOrder, OrderType, PositionSide, Side, Stamp, WorkingType
+from exchange.types import NewOrder, OrderRef, OrderType, PositionSide, Side, Stamp, WorkingType
 from orders import reversal, services
 from orders.domain.adoption import Level
 from orders.domain.enums import Role
@@ -213,7 +214,137 @@ def test_a_target_that_fills_while_the_bridge_rests_alone_leaves_the_rest_covere
     assert is_sound(eth, trio)
 
 
+@pytest.mark.parametrize("how", ["close", "panic"])
+def test_a_trio_that_is_closed_as_its_target_fills_is_closed(eth: Desk, how: str) -> None:
+    # Given a target that fills, whose stop is to follow, in the moment in which a person closes
+    trio = opened(eth, quantity=D("1.000"), part_targets=part_targets(("2040", "50")), follow="BREAK_EVEN")
+    marked(eth, trio, "2041")
+    verb = services.trio_close if how == "close" else services.trio_panic
+    verb(trio_id=trio.pk, by="test")
+
+    eth.carry_until(trio, "CLOSED")
+
+    assert (held(eth, trio), eth.resting, the(trio).question_kind) == (D(0), [], "")
+    assert not trio.level_moves.exists()
+    assert is_sound(eth, trio)
+
+
+def too_busy(desk: Desk, trio: TrioOrder, change: SizeChange) -> None:
+    """Have the exchange too busy for what is wished, which is tried until its time is over."""
+    desk.simulator.refuses("MARKET", code=-1008)
+    worked(desk, trio, lambda: trio.legs.filter(role=change.role, state="PLANNED").exists())
+    wished = [replace(wish, since=wish.since - 31_000) for wish in the(trio).sizes_wanted]
+    trio.sizes_put(wished)
+    trio.wake_at = db_now()
+    trio.save(update_fields=["moves", "wake_at"])
+    worked(desk, trio, lambda: SizeChange.objects.get(pk=change.pk).end)
+    desk.simulator.clear_faults()
+
+
+def test_what_could_not_be_added_in_time_holds_up_nothing_afterwards(eth: Desk) -> None:
+    trio = opened(eth, quantity=D("0.300"))
+    too_busy(eth, trio, change := services.trio_add(trio_id=trio.pk, by="test", quantity=D("0.200")))
+    change.refresh_from_db()
+    assert (change.end, change.refused_text) == (SizeEnd.REFUSED, "It could not be sent within 30 s.")
+    assert the(trio).quantity == D("0.300")
+
+    # Then the stop is moved, and something is added, as if it had never been wished for
+    services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("1950"), by="test")
+    worked(eth, trio, lambda: stops(eth) == [(D("1950"), None)] and not the(trio).moves_wanted)
+    again = services.trio_add(trio_id=trio.pk, by="test", quantity=D("0.100"))
+    worked(eth, trio, lambda: SizeChange.objects.get(pk=again.pk).end)
+    assert SizeChange.objects.get(pk=again.pk).end == SizeEnd.DONE, story(trio)
+    assert (held(eth, trio), the(trio).quantity) == (D("0.400"), D("0.400"))
+    assert is_sound(eth, trio)
+
+
+def test_what_is_not_sent_yet_is_not_added_after_a_cancel(eth: Desk) -> None:
+    trio = opened(eth, quantity=D("0.300"))
+    eth.simulator.refuses("MARKET", code=-1008)
+    change = services.trio_add(trio_id=trio.pk, by="test", quantity=D("0.200"))
+    worked(eth, trio, lambda: trio.legs.filter(role="ADD", state="PLANNED").exists())
+    services.trio_cancel(trio_id=trio.pk, by="test")
+    eth.simulator.clear_faults()
+
+    worked(eth, trio, lambda: SizeChange.objects.get(pk=change.pk).end)
+
+    change.refresh_from_db()
+    assert (change.end, change.refused_text) == (
+        SizeEnd.REFUSED,
+        "What is unfilled of the trio was cancelled on request.",
+    )
+    assert (held(eth, trio), the(trio).quantity, the(trio).state) == (D("0.300"), D("0.300"), "OPEN")
+    assert is_sound(eth, trio)
+
+
+def test_what_could_not_be_added_beside_a_strangers_stop_is_added_once_that_is_gone(eth: Desk) -> None:
+    # Given a stop for the quantity, and one for the whole position that a person has beside it
+    trio = opened(eth, quantity=D("0.300"), protection="PRE_ARMED")
+    theirs = by_hand(
+        eth,
+        Side.SELL,
+        holds=Side.BUY,
+        type=OrderType.STOP_MARKET,
+        trigger_price=D("1800"),
+        working_type=WorkingType.MARK_PRICE,
+        close_position=True,
+    )
+    first = services.trio_add(trio_id=trio.pk, by="test", quantity=D("0.100"))
+    worked(eth, trio, lambda: SizeChange.objects.get(pk=first.pk).end)
+    first.refresh_from_db()
+    assert "Cancel that order, then add again" in first.refused_text
+
+    # When they have cancelled it, as they were told
+    exchange = exchange_for(eth.account.pk)
+    gone = exchange.cancel_request(OrderRef("ETHUSDT", theirs, conditional=True))
+    exchange.send(gone, stamp=Stamp(exchange_now_ms("PAPER"), 5000), timeout_ms=2000)
+    again = services.trio_add(trio_id=trio.pk, by="test", quantity=D("0.100"))
+    worked(eth, trio, lambda: SizeChange.objects.get(pk=again.pk).end)
+
+    assert SizeChange.objects.get(pk=again.pk).end == SizeEnd.DONE, story(trio)
+    assert held(eth, trio) == D("0.400")
+    assert is_sound(eth, trio)
+
+
+@pytest.mark.parametrize("verb", ["part", "add"])
+def test_what_becomes_of_an_order_on_its_way_is_said_also_when_the_trio_closes(eth: Desk, verb: str) -> None:
+    # Given another size whose order is in the air when a person closes
+    trio = opened(eth, quantity=D("0.300"))
+    eth.simulator.fault({"method": "POST", "type": "MARKET"}, {"do": "execute_late", "ms": 400}, [1])
+    wish = services.trio_close_part if verb == "part" else services.trio_add
+    change = wish(trio_id=trio.pk, by="test", quantity=D("0.100"))
+    eth.advance(trio)
+    services.trio_close(trio_id=trio.pk, by="test")
+
+    eth.carry_until(trio, "CLOSED")
+
+    change.refresh_from_db()
+    came = (SizeEnd.DONE, D("0.100")) if verb == "add" else (SizeEnd.REFUSED, D(0))  # the exit was first
+    assert (change.end, change.filled) == came, story(trio)
+    assert (held(eth, trio), eth.resting) == (D(0), [])
+    assert is_sound(eth, trio)
+
+
 # --- targets --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [-2022, -4509])
+@pytest.mark.parametrize("role", [Role.TAKE_PROFIT, Role.PART_TARGET])
+def test_a_target_refused_as_if_there_were_no_position_is_not_sent_without_end(
+    eth: Desk, role: Role, code: int
+) -> None:
+    trio = opened(eth, quantity=D("1.000"), part_targets=part_targets(("2040", "50")))
+    eth.simulator.refuses(TARGET, code=code)
+    asked = len(eth.simulator.log)
+    eth.simulator.expire(trio.legs.get(role=role).client_id)
+    over = db_now() + timedelta(seconds=3)
+    worked(eth, trio, lambda: db_now() > over)
+    assert len(eth.simulator.log) - asked < 30, len(eth.simulator.log) - asked
+    assert the(trio).state == "OPEN"
+
+    # And it is there as soon as the exchange takes it
+    eth.simulator.clear_faults()
+    worked(eth, trio, lambda: len(targets(eth)) == 2)
 
 
 @pytest.mark.parametrize("side", ["BUY", "SELL"])

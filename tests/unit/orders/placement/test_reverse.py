@@ -115,6 +115,14 @@ def test_an_account_that_may_open_nothing_is_not_reversed(desk: Desk) -> None:
     assert the(trio).close_wanted_at is None
 
 
+def test_a_side_that_another_trio_holds_closes_nothing(hedge_desk: Desk) -> None:
+    first = opened(hedge_desk)
+    other = opened(hedge_desk, side="SELL")
+    with pytest.raises(TrioRefused, match=rf"taken by trio {other.pk} .*Nothing was closed"):
+        reversed_by(first)
+    assert (the(first).close_wanted_at, Reversal.objects.count()) == (None, 0)
+
+
 def test_only_an_open_trio_is_reversed(desk: Desk) -> None:
     working = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000")))
     with pytest.raises(IllegalTransition, match="Nothing of trio"):

@@ -242,3 +242,27 @@ def test_only_a_person_who_types_it_for_at_most_a_day_leaves_it_unprotected(desk
         services.trio_move(trio_id=trio.pk, role=Role.STOP_LOSS, level=D("96000"), by="test")
     with pytest.raises(IllegalTransition, match="left unprotected for now"):
         services.trio_trail(trio_id=trio.pk, by="test", distance=D("4000"))
+
+
+def test_nothing_changes_an_entry_while_what_has_filled_of_it_is_left_unprotected(desk: Desk) -> None:
+    # Given an entry that has filled in part, what is filled left without a stop
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection="ON_FIRST_FILL"))
+    desk.simulator.fill(trio.legs.get(role=Role.ENTRY).client_id, "0.004")
+    desk.carry_until(trio, "OPEN")
+    carried(desk, trio, lambda: len(stops(trio)) == 1)
+    naked(desk, trio)
+
+    with pytest.raises(IllegalTransition, match="left unprotected, so its entry is not changed"):
+        services.trio_change_entry(trio_id=trio.pk, by="test", price=D("98000"))
+    with pytest.raises(IllegalTransition, match="left unprotected, so its entry is not changed"):
+        services.trio_chase(trio_id=trio.pk, by="test", bound=D("99500"))
+    assert not stops(trio)
+
+
+def test_what_chases_is_named_where_it_keeps_a_trio_from_being_left_unprotected(desk: Desk) -> None:
+    trio = desk.placed(desk.a_trio(entry_type="LIMIT", price=D("99000"), protection="ON_FIRST_FILL"))
+    services.trio_chase(trio_id=trio.pk, by="test", bound=D("99500"))
+    desk.simulator.fill(trio.legs.get(role=Role.ENTRY).client_id, "0.004")
+    desk.carry_until(trio, "OPEN")
+    with pytest.raises(IllegalTransition, match="the chase"):
+        left(trio)
