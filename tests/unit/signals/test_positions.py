@@ -16,8 +16,8 @@ from signals.domain.refusals import sentence
 from signals.models import HookSource, Signal, SignalResult
 from tests.builders import Desk, the, until
 from tests.unit.signals.hooks import BUY, Sender, a_sender
+from worker.polls import SignalPoll
 from worker.signal_execution import signals_execute
-from worker.signal_poll import SignalPoll
 
 D = Decimal
 SELL = {"symbol": "BTCUSDT.P", "action": "sell"}
@@ -250,7 +250,7 @@ def test_a_slot_that_was_taken_when_the_bar_closed_is_not_entered_when_its_stop_
     desk.simulator.set_price("BTCUSDT", str(the(holder).stop_loss))
     desk.carry_until(holder, "CLOSED")
     assert holder.result == "STOP_LOSS"
-    monkeypatch.setattr("worker.signal_poll.HEAD_START_SECONDS", 0)
+    monkeypatch.setattr("worker.polls.HEAD_START_SECONDS", 0)
     poll = SignalPoll()
     poll.poll()
     poll.stop()
