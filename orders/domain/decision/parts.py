@@ -375,7 +375,7 @@ def _not_to_be_sent(trio: TrioSnapshot, wish: SizeWish) -> str:
 
 
 NO_COVER: Final = (
-    "The exchange takes no stop-loss for the whole position beside the one that somebody else has there, so what is added "
+    "The exchange takes no stop-loss for the whole position now: most often somebody else has one there. What is added "
     "would stand uncovered for a moment. Cancel that order, then add again."
 )
 
