@@ -121,7 +121,7 @@ def _first_steps(*, worker_alive: bool) -> list[dict[str, Any]]:
     return [
         {
             "title": "Add an account",
-            "words": "A paper account trades on the simulator: without keys, without money.",
+            "words": "A paper account trades on the simulator: no keys, no money.",
             "done": account is not None,
             "link": reverse("admin:accounts_exchangeaccount_add"),
         },
@@ -132,20 +132,20 @@ def _first_steps(*, worker_alive: bool) -> list[dict[str, Any]]:
             "link": own_page,
         },
         {
-            "title": "Know the symbols",
+            "title": "Sync the symbols",
             "words": "Ticks, steps and minimums of every contract are read once, and kept up to date by a runworker.",
             "done": symbols,
             "link": reverse("admin:orders_symbol_changelist"),
         },
         {
             "title": "Start a runworker",
-            "words": "“manage.py runworker” watches accounts and carries trios; without one nothing is placed.",
+            "words": "“manage.py runworker” watches accounts and manages trios; without one nothing is placed.",
             "done": worker_alive,
             "link": None,
         },
         {
             "title": "Place the first trio",
-            "words": "Entry, stop-loss and take-profit: the form says what it comes to while you type.",
+            "words": "Entry, stop-loss and take-profit: the form shows risk and reward as you type.",
             "done": False,
             "link": reverse("admin:orders_trioorder_add") if account is not None else None,
         },

@@ -105,7 +105,7 @@ class RecipientForm(RecipientFormBase):
         cleaned = super().clean() or self.cleaned_data
         if (cleaned.get("quiet_from") is None) != (cleaned.get("quiet_until") is None):
             self.add_error(
-                "quiet_until", "Quiet hours need both a beginning and an end; leave both empty for none."
+                "quiet_until", "Quiet hours need both a start and an end; leave both empty for none."
             )
         owner = cleaned.get("user") or getattr(self.instance, "user", None)
         if owner is not None and cleaned.get("escalate_to") == owner:
@@ -125,7 +125,7 @@ def _mode_field(kind: Kind) -> forms.ChoiceField:
         required=False,
         choices=[(mode.value, mode.words) for mode in Mode],
         widget=UnfoldAdminSelectWidget,
-        help_text="It matters at any hour." if form.severity.value == "URGENT" else "",
+        help_text="Urgent: sent at any hour." if form.severity.value == "URGENT" else "",
     )
 
 
@@ -150,14 +150,14 @@ class RecipientAdmin(OwnRows):
                 "When",
                 {
                     "fields": ("zone", ("quiet_from", "quiet_until"), "digest_at"),
-                    "description": "Quiet hours hold back all but what matters; what was held back comes after them in one message.",
+                    "description": "Quiet hours hold back all but urgent notices; the rest comes afterwards in one message.",
                 },
             ),
             (
-                "When nobody acknowledges what matters",
+                "When nobody acknowledges an urgent notice",
                 {"fields": ("escalate_to", "escalate_minutes")},
             ),
-            ("Of what", {"fields": tuple(MODE + kind.value for kind in Kind)}),
+            ("Notify me of", {"fields": tuple(MODE + kind.value for kind in Kind)}),
         )
 
     def save_model(self, request: HttpRequest, obj: Recipient, form: Any, change: bool) -> None:
@@ -308,7 +308,7 @@ class NoticeAdmin(DialogActions, OwnRows, ReadOnlyAdmin):
     actions_detail: ClassVar = ["acknowledge"]
     shown = ("made", "what_kind", "says", "about", "person", "due", "came_of_it", "answered", "escalation")
     made = columns.time("made_at", "Recorded")
-    due = columns.time("due_at", "To be told")
+    due = columns.time("due_at", "Due")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -354,7 +354,7 @@ class NoticeAdmin(DialogActions, OwnRows, ReadOnlyAdmin):
         if notice.acknowledged_at:
             return f"by {notice.acknowledged_by}, {notice.acknowledged_at:%Y-%m-%d %H:%M:%S} UTC"
         if notice.over_at:
-            return "over by itself"
+            return "resolved"
         return "not yet" if notice.is_urgent else columns.NOTHING
 
     @display(description="Deliveries")
@@ -364,11 +364,7 @@ class NoticeAdmin(DialogActions, OwnRows, ReadOnlyAdmin):
             for row in notice.deliveries.select_related("destination")
         ]
         if not rows:
-            return (
-                "waits for its time"
-                if notice.queued_at is None
-                else "nowhere: there is no active destination"
-            )
+            return "scheduled" if notice.queued_at is None else "nowhere: there is no active destination"
         return format_html_join("", "<div>{}: {}, attempts {}. {}</div>", rows)
 
     @display(description="Escalated")
@@ -384,7 +380,7 @@ class NoticeAdmin(DialogActions, OwnRows, ReadOnlyAdmin):
         permissions=["acknowledge"],
         dialog=dialog(
             "Acknowledge?",
-            "Says that you take care of it: nobody else is told any more. It changes nothing about the trio.",
+            "You take care of it: nobody else is notified. The trio is not changed.",
             "Acknowledge",
         ),
     )
@@ -393,7 +389,7 @@ class NoticeAdmin(DialogActions, OwnRows, ReadOnlyAdmin):
             if notice.acknowledged_at is not None:
                 raise NoticesError(f"{notice.acknowledged_by} has acknowledged it already.")
             notice_acknowledge(notice, by=request.user.get_username())
-            return "Acknowledged: nobody else is told of it any more."
+            return "Acknowledged: nobody else is notified."
 
         return self.on_page(request, object_id, lambda notice: self.run(request, notice, perform))
 

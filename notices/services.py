@@ -62,7 +62,7 @@ def destination_test(destination: Destination) -> Failure | None:
 def tested(destination: Destination, failure: Failure | None) -> str:
     """Say what came of a test."""
     if failure is None:
-        return f"{destination.name}: the test message was taken by {destination.service}. Look whether it has arrived."
+        return f"{destination.name}: the test message was accepted by {destination.service}. Check that it has arrived."
     return f"{destination.name}: {failure.sentence}"
 
 

@@ -112,8 +112,8 @@ FORMS: Final[Mapping[Kind, Form]] = {
         f"({f['cause']}). What has no stop asks on its page."
     )),
     Kind.STRATEGY_DISABLED: Form("A strategy was disabled", Severity.URGENT, Mode.AT_ONCE, lambda f: (
-        f"Strategy {f['strategy']} was disabled: {say_fault(Fault(f['fault']), f['detail'])} Its trios live on, protected "
-        "as before."
+        f"Strategy {f['strategy']} was disabled: {say_fault(Fault(f['fault']), f['detail'])} Its trios stay open and "
+        "protected."
     )),
     Kind.LIMIT_BREACHED: Form("A limit refused new risk", Severity.NORMAL, Mode.AT_ONCE, _limit),
     Kind.PRICE_ALERT: Form("A price was reached", Severity.NORMAL, Mode.AT_ONCE, _alert),

@@ -76,8 +76,8 @@ class UrlRefused:
 
 _SENTENCES: Final[Mapping[UrlFault, str]] = {
     UrlFault.EMPTY: "Enter the URL, such as jsons://hooks.example.com/path for a webhook.",
-    UrlFault.TOO_LONG: "A URL may have {most} characters.",
-    UrlFault.NO_SCHEME: "This is no URL of apprise: it begins with the service, as in tgram://, slack:// or jsons://.",
+    UrlFault.TOO_LONG: "A URL may have at most {most} characters.",
+    UrlFault.NO_SCHEME: "This is not an apprise URL: it begins with the service, as in tgram://, slack:// or jsons://.",
     UrlFault.SCHEME: "“{what}” is not among the services that notices go to: {schemes}. A webhook is jsons://host/path.",
     UrlFault.OPTION: "The option “{what}” is not allowed here: take it out of the URL.",
     UrlFault.PRIVATE: "It leads to an address that is not public. Notices are sent to public addresses only.",

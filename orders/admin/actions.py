@@ -118,7 +118,7 @@ def refresh(trio: TrioOrder, by: str) -> str:
 
 def answer(trio: TrioOrder, by: str, question: str = "") -> str:
     services.trio_answer(trio_id=trio.pk, by=by, shown=question)
-    return f"{trio}: left as it is; it goes on."
+    return f"{trio}: left as it is."
 
 
 def answer_close(trio: TrioOrder, by: str, question: str = "") -> str:
@@ -145,7 +145,7 @@ def drift_policy(trio: TrioOrder, by: str, **chosen: Any) -> str:
         for drift in DRIFTS_WITH_CHOICE
         if drift.field in row.chosen
     )
-    return f"{trio}: its drift policy holds now. {said or 'It is its account’s'}."
+    return f"{trio}: drift policy saved. {said or 'It follows its account’s'}."
 
 
 def leave_unprotected(trio: TrioOrder, by: str, minutes: int | str = "", typed: str = "") -> str:
@@ -296,7 +296,7 @@ def reverse_trio(
 
 def place_again(trio: TrioOrder, by: str) -> str:
     draft = services.trio_place_again(trio_id=trio.pk, by=by)
-    return f"Draft #{draft.pk} has the terms of {trio}: look at it, then place it."
+    return f"Draft #{draft.pk} has the terms of {trio}: review it, then place it."
 
 
 def change_entry(
@@ -318,7 +318,7 @@ def change_entry(
     chased = trio.chases.filter(end=FollowEnd.OFF, ended_at=change.wanted_at).exists()
     return (
         f"{trio}: change of the entry from {plain(change.quantity_before)} at {plain(change.price_before)} to "
-        f"{plain(change.quantity)} at {plain(change.price)} requested.{' Its chase is ended with that.' if chased else ''}"
+        f"{plain(change.quantity)} at {plain(change.price)} requested.{' Its chase has ended.' if chased else ''}"
     )
 
 
@@ -426,7 +426,7 @@ ANSWER: Final = TrioAction(
     label="Leave it as it is",
     icon="done",
     question="Leave it as it is?",
-    explanation="The question is answered with “as it is”, and the trio goes on.",
+    explanation="Answers the question; the trio continues unchanged.",
     button="Leave it",
     form=AnswerForm,
     carries="question",
@@ -465,7 +465,7 @@ ANSWER_ADOPT: Final = TrioAction(
     label="Answer: adopt the position",
     icon="add_moderator",
     question="Answer with “adopt the position”?",
-    explanation="The position that is there now becomes a trio, its stop-loss and take-profit as far from its entry, in percent, as this trio's were at first.",
+    explanation="The current position becomes a trio, its stop-loss and take-profit at this trio's original distances in percent.",
     button="Adopt it",
     form=AnswerForm,
     carries="question",
@@ -476,8 +476,8 @@ DRIFT_POLICY: Final = TrioAction(
     permission="move",
     label="Drift policy",
     icon="alt_route",
-    question="What is done when somebody acts outside?",
-    explanation="For this trio alone, whatever its account has. It holds at once. What is chosen never leaves the position without a stop-loss.",
+    question="What happens on changes made outside this system?",
+    explanation="Applies at once, to this trio only, overriding its account's policy. No choice leaves the position without a stop-loss.",
     button="Choose",
     form=DriftPolicyForm,
     carries=" ".join(drift.field for drift in DRIFTS_WITH_CHOICE),
@@ -492,7 +492,7 @@ LEAVE_UNPROTECTED: Final = TrioAction(
     icon="gpp_bad",
     variant=ActionVariant.DANGER,
     question="Leave it unprotected for a time?",
-    explanation="A stop-loss that you cancel in the exchange's app is not placed again until the time is over. Nothing is cancelled by this. The position can lose all of its margin meanwhile; the trio is shown as unprotected all the while, and protected again the moment the time is over.",
+    explanation="A stop-loss that you cancel in the exchange's app is not placed again until the time is over. This cancels nothing. Meanwhile the position can lose all of its margin, and the trio is shown as unprotected. When the time is over it is protected again.",
     button="Leave it unprotected",
     form=LeaveUnprotectedForm,
     carries="minutes typed",
@@ -505,13 +505,13 @@ PROTECT_AGAIN: Final = TrioAction(
     icon="gpp_good",
     variant=ActionVariant.PRIMARY,
     question="Protect it again now?",
-    explanation="A stop-loss goes out at once where none rests.",
+    explanation="Places a stop-loss at once if none is open.",
     button="Protect it",
 )
 
 
 MAKE_BEFORE_BREAK: Final = (
-    "The new order goes out first; the old one leaves when the exchange has acknowledged it. If it is refused, the old one "
+    "The new order goes out first; the old one is cancelled once the exchange has acknowledged it. If it is refused, the old one "
     "stays."
 )
 MOVE_STOP: Final = TrioAction(
@@ -533,7 +533,7 @@ BREAK_EVEN: Final = TrioAction(
     label="Break even",
     icon="balance",
     question="Move the stop-loss to break-even?",
-    explanation="To the first price at which the stop loses nothing, the fees of the entry and its own included. The old stop leaves when the exchange has acknowledged the new one.",
+    explanation="Moves it to the first price that loses nothing after entry and exit fees. The old stop is cancelled once the exchange has acknowledged the new one.",
     button="Move it",
     form=BreakEvenForm,
     carries="offset at_r at_price after_target",
@@ -544,8 +544,8 @@ TRAIL: Final = TrioAction(
     permission="move",
     label="Trail",
     icon="trending_up",
-    question="Have the stop-loss follow the price?",
-    explanation="The stop stays this far behind the best price and is only ever moved nearer. Each time the new stop goes out first; the old one leaves when the exchange has acknowledged it. A runworker moves it, not the exchange: while none runs, the stop stays where it is.",
+    question="Trail the stop-loss?",
+    explanation="The stop stays this far behind the best price and only ever moves nearer. Each time the old stop is cancelled once the exchange has acknowledged the new one. A runworker moves it, not the exchange: while none runs, the stop stays where it is.",
     button="Follow",
     form=TrailForm,
     carries="distance percent atr timeframe activation step watches let_run by_exchange",
@@ -566,7 +566,7 @@ CHASE: Final = TrioAction(
     permission="move",
     label="Chase",
     icon="directions_run",
-    question="Have the entry follow the price?",
+    question="Chase the price?",
     explanation="It is changed toward the last price, never away from it and never beyond the bound, and keeps its id and what it has filled. A runworker changes it: while none runs, it stays where it is.",
     button="Follow",
     form=ChaseForm,
@@ -627,7 +627,7 @@ SET_TARGETS: Final = TrioAction(
     label="Part targets",
     icon="stairs",
     question="Set the part targets?",
-    explanation="Each takes a share of what remains of the position; the take-profit closes whatever they leave. Those that have executed stay spent.",
+    explanation="Each closes a share of the remaining position; the take-profit closes the rest. Those that have filled are not placed again.",
     button="Set them",
     form=TargetsForm,
     carries="targets",
@@ -639,7 +639,7 @@ REVERSE: Final = TrioAction(
     label="Reverse",
     icon="swap_horiz",
     variant=ActionVariant.DANGER,
-    question="Close it, and open a trio the other way?",
+    question="Close and reverse?",
     explanation="The position is closed at market now. Once its side is verified flat, the second trio is checked as new risk and placed at market; if it is refused, or a minute has passed, the close stays and nothing follows.",
     button="Reverse now",
     form=ReverseForm,
@@ -651,8 +651,8 @@ PLACE_AGAIN: Final = TrioAction(
     permission="again",
     label="Place again",
     icon="content_copy",
-    question="Make a draft with its terms?",
-    explanation="A new draft gets the terms with which this trio was placed. Nothing is placed: look at the draft, then place it.",
+    question="Copy it to a new draft?",
+    explanation="Creates a draft with this trio's original terms. Nothing is placed: review the draft, then place it.",
     button="Make the draft",
 )
 CHANGE_ENTRY: Final = TrioAction(
@@ -661,8 +661,8 @@ CHANGE_ENTRY: Final = TrioAction(
     permission="move",
     label="Change entry",
     icon="edit",
-    question="Change the entry that rests?",
-    explanation="You can change its price, its whole quantity (the filled part included) and until when it rests. It keeps its id and loses its place in the queue. A larger quantity is covered first; one that has filled already cancels the unfilled part.",
+    question="Change the resting entry?",
+    explanation="You can change its price, its total quantity (filled part included) and its good-till time. It keeps its id but loses its queue position. A larger quantity is protected first; a quantity already filled cancels the unfilled part.",
     button="Change it",
     form=ChangeEntryForm,
     carries="price quantity good_till",

@@ -26,7 +26,7 @@ from orders.models import BulkItem, BulkRun, TrioOrder
 
 TITLES: Final = {
     BulkVerb.PLACE: "Place",
-    BulkVerb.CANCEL: "Cancel what is unfilled",
+    BulkVerb.CANCEL: "Cancel the unfilled part",
     BulkVerb.CLOSE: "Close at market",
 }
 ON_ITS_WAY: Final = (TrioState.QUEUED, TrioState.PLACING)
@@ -48,7 +48,7 @@ class Row:
 class BulkRunAdmin(ReadOnlyAdmin):
     list_display = ("name", "wanted", "wanted_by", "counts")
     ordering = ("-id",)
-    wanted = columns.time("wanted_at", "Asked for")
+    wanted = columns.time("wanted_at", "Requested")
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return any(request.user.has_perm(f"orders.{verb}_trioorder") for verb in ("view", "change"))
@@ -90,7 +90,7 @@ class BulkRunAdmin(ReadOnlyAdmin):
     ) -> Any:
         """Show how far a run is, from the rows alone: whoever opens it, whenever, sees the same."""
         if request.method not in ("GET", "HEAD"):
-            raise PermissionDenied("A run is only looked at here: nothing was changed.")
+            raise PermissionDenied("Bulk runs are read-only. Nothing was changed.")
         if not self.has_view_permission(request):
             raise PermissionDenied("You may not see trios.")
         run = self.get_object(request, object_id or "")
@@ -119,12 +119,14 @@ class BulkRunAdmin(ReadOnlyAdmin):
         """Take back what is not begun; what lives stays protected."""
         run = self._run(run_id)
         if not self._may_stop(request, run):
-            raise PermissionDenied("You may not stop this run: it takes the right that it was begun with.")
+            raise PermissionDenied(
+                "You may not stop this run: that takes the permission it was started with."
+            )
         bulk_stop(run.pk, by=request.user.get_username())
         back = run.items.filter(end=BulkEnd.TAKEN_BACK).count()
         messages.success(
             request,
-            f"Stopped: {back} of {run.items.count()} were not begun and are taken back. What was begun goes on.",
+            f"Stopped: {back} of {run.items.count()} were not started and are withdrawn. What had started continues.",
         )
         return HttpResponseRedirect(reverse("admin:orders_bulkrun_change", args=[run.pk]))
 
@@ -188,14 +190,14 @@ def _row(verb: BulkVerb, item: BulkItem) -> Row:
         case BulkEnd.ASKED:
             return _asked(verb, item, trio)
         case _:
-            words = "not begun" if item.begun_at is None else "being asked"
+            words = "not started" if item.begun_at is None else "being asked"
             return Row(item, trio, words, "info", settled=False)
 
 
 def _asked(verb: BulkVerb, item: BulkItem, trio: TrioOrder) -> Row:
     state = trio.trio_state
     if trio.asked is not None:
-        return Row(item, trio, "asks a person", "warning", settled=True, why=trio.question)
+        return Row(item, trio, "needs an answer", "warning", settled=True, why=trio.question)
     if verb is BulkVerb.PLACE:
         if state in ON_ITS_WAY:
             return Row(item, trio, "on its way", "info", settled=False)

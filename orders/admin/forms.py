@@ -57,8 +57,8 @@ LABELS: Final = {
     "follow": "Stop follows the targets",
     "percent": "Or percent",
     "step": "Smallest move",
-    "at_r": "When it has won, in R",
-    "at_price": "Or when the mark price is",
+    "at_r": "At a profit of, in R",
+    "at_price": "Or at the mark price",
     "flat_at": "Flat by (UTC)",
 }
 HELPS: Final = {
@@ -70,7 +70,7 @@ HELPS: Final = {
     "price": "For LIMIT and STOP entries; leave it empty for the others.",
     "trigger_price": "For STOP_MARKET and STOP entries: the mark price that they wait for, above the market to buy, below it to sell.",
     "rungs": "Several limit orders instead of one: price and share in percent, nearest to the market first, like 62000:50, 61500:30, 61000:20. Leave the entry price empty then. The quantity is that of all together.",
-    "time_in_force": "For LIMIT and STOP entries: GTC rests until filled, IOC and FOK fill at once or end, GTX only rests.",
+    "time_in_force": "For LIMIT and STOP entries: GTC rests until filled; IOC fills what it can at once; FOK fills in full at once or not at all; GTX is post-only.",
     "stop_loss": "Closes the position at market when the mark price reaches this level. Required.",
     "take_profit": "Closes the position at market when the last price reaches this level. Required.",
     "part_targets": "Take-profits for a share each, nearest first: price and percent, like 62000:50, 63000:25. The take-profit closes whatever they leave. Leave empty for none.",
@@ -79,7 +79,7 @@ HELPS: Final = {
     "hold_seconds": "Closes the position at market this long after its first fill. Leave empty for no limit.",
     "distance": "Keeps the stop this far behind the best price, in the quote asset.",
     "atr": "Multiples of the current ATR of that timeframe.",
-    "bound": "The highest price to pay (BUY), or the lowest to take (SELL).",
+    "bound": "The highest price to pay (BUY), or the lowest to accept (SELL).",
     "percent": "Keeps the stop this far behind the best price, in percent of it.",
     "activation": "The stop starts to follow once the price has reached this. Leave empty to start at once.",
     "step": "In the quote asset. Leave empty for one tick.",
@@ -151,7 +151,7 @@ class TrioOrderForm(WrittenForm, ModelFormBase):
         required=False,
         choices=[("", "By the account's position mode"), *((s.value, s.value) for s in PositionSide)],
         widget=UnfoldAdminSelectWidget(),
-        help_text="BOTH in one-way mode; LONG or SHORT in hedge mode. Filled in for you when left alone.",
+        help_text="BOTH in one-way mode; LONG or SHORT in hedge mode. Leave empty to use the right one.",
     )
     protection = forms.ChoiceField(
         required=False,
@@ -161,13 +161,13 @@ class TrioOrderForm(WrittenForm, ModelFormBase):
             (Protection.ON_FIRST_FILL.value, "ON_FIRST_FILL: both legs with the first fill"),
         ],
         widget=UnfoldAdminSelectWidget(),
-        help_text="Default: PRE_ARMED on Paper, ON_FIRST_FILL elsewhere. Live takes ON_FIRST_FILL only.",
+        help_text="Default: PRE_ARMED on Paper, ON_FIRST_FILL elsewhere. Live accepts ON_FIRST_FILL only.",
     )
     target_policy = forms.ChoiceField(
         label=LABELS["target_policy"],
         choices=[
             (TargetPolicy.ROLL_BACK.value, "Roll back: close the position"),
-            (TargetPolicy.KEEP_STOP.value, "Keep the stop and ask a person"),
+            (TargetPolicy.KEEP_STOP.value, "Keep the stop and ask me"),
         ],
         initial=TargetPolicy.ROLL_BACK.value,
         widget=UnfoldAdminSelectWidget(),
@@ -197,7 +197,7 @@ class TrioOrderForm(WrittenForm, ModelFormBase):
             self.initial["position_side"] = ""
         self._narrow_account()
         self.fields["symbol"].error_messages["invalid_choice"] = (
-            "This is not a symbol we know. Choose one from the list, or sync the symbols first."
+            "Unknown symbol. Choose one from the list, or sync the symbols first."
         )
         if not Symbol.objects.exists():
             self.fields[
@@ -355,7 +355,7 @@ class BreakEvenForm(ActionForm):
     """Asks how many ticks better than break-even."""
 
     offset = forms.IntegerField(
-        label="Ticks better than that",
+        label="Offset in ticks",
         required=False,
         initial=0,
         min_value=-1_000_000,
@@ -392,7 +392,7 @@ class TrailForm(ActionForm):
             widget=UnfoldAdminSelectWidget(),
         )
         self.fields["watches"] = forms.ChoiceField(
-            label="Behind the",
+            label="Follows the",
             required=False,
             choices=[("MARK", "mark price"), ("LAST", "last price")],
             widget=UnfoldAdminSelectWidget(),
@@ -400,15 +400,18 @@ class TrailForm(ActionForm):
         self.fields["by_exchange"] = forms.ChoiceField(
             label="Moved by",
             required=False,
-            choices=[("", "us: the stop-loss itself"), ("True", "the exchange: its own order beside it")],
-            help_text="The exchange's own order takes 0.1 to 20 %, and counts for no protection: the stop-loss stays.",
+            choices=[
+                ("", "this system: the stop-loss itself"),
+                ("True", "the exchange: its own order beside it"),
+            ],
+            help_text="The exchange's own order accepts 0.1 to 20 % and does not count as protection: the stop-loss stays.",
             widget=UnfoldAdminSelectWidget(),
         )
         self.fields["let_run"] = forms.ChoiceField(
             label="Take-profit",
             required=False,
             choices=[("", "stays where it is"), ("True", "makes way once the stop loses nothing")],
-            help_text="Making way needs an activation before it: there the stop begins to follow.",
+            help_text="That needs an activation before the target, where trailing starts.",
             widget=UnfoldAdminSelectWidget(),
         )
 
@@ -500,7 +503,7 @@ class LeaveUnprotectedForm(ActionForm):
     minutes = forms.IntegerField(
         min_value=1,
         max_value=24 * 60,
-        help_text="From 1 to 1440, which is a day.",
+        help_text="1 to 1440 (one day).",
         widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric", "autocomplete": "off"}),
     )
     typed = forms.CharField(

@@ -33,7 +33,7 @@ class IncomeReadingAdmin(ReadOnlyAdmin):
         return days_page(request, self.admin_site.each_context)
 
     begins = columns.exchange_time("since_ts", "Read from")
-    read = columns.time("read_at", "Read last")
+    read = columns.time("read_at", "Last read")
 
     @display(description="Against our executions")
     def equality(self, reading: IncomeReading) -> str:
@@ -71,7 +71,7 @@ class IncomeAdmin(ReadOnlyAdmin):
     time = columns.exchange_time("time_ts", "Time")
     amount_text = columns.amount("amount", "Amount")
 
-    @display(description="Allotted to")
+    @display(description="Allocated to")
     def trios(self, line: Income) -> str:
         found = [f"trio {share.trio_id}: {signed(share.amount)}" for share in line.shares.order_by("trio_id")]
         return ", ".join(found) or columns.NOTHING

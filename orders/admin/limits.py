@@ -56,7 +56,7 @@ class LimitForm(FormBase):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if not self.errors and not any(cleaned.get(name) not in (None, "") for name in RULES):
-            raise forms.ValidationError("Set at least one limit: a row without any would limit nothing.")
+            raise forms.ValidationError("Set at least one limit.")
         return cleaned
 
 

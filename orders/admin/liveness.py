@@ -33,7 +33,7 @@ class WatchAdmin(ReadOnlyAdmin):
     stream = columns.time("stream_since", "Stream connected since")
     reconciled = columns.time("swept_at", "Reconciled")
     listed = columns.time("full_at", "All orders listed")
-    retry = columns.time("retry_at", "Tried again not before")
+    retry = columns.time("retry_at", "Next retry")
 
     @display(description="Every", ordering="interval_ms")
     def interval(self, watch: Watch) -> str:
@@ -59,7 +59,7 @@ class ClockAdmin(ReadOnlyAdmin):
     shown = ("environment", "offset", "round_trip", "measured")
     measured = columns.time("measured_at", "Measured")
 
-    @display(description="Exchange is ahead by", ordering="offset_ms")
+    @display(description="Exchange clock ahead by", ordering="offset_ms")
     def offset(self, clock: Clock) -> str:
         return f"{clock.offset_ms:+d} ms"
 

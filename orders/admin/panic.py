@@ -100,9 +100,7 @@ def _confirmed(
         return HttpResponseRedirect(ask)
     shown = request.POST.get("seen", "")
     if shown != ",".join(str(trio.pk) for trio in living) or not living:
-        messages.error(
-            request, "The list of open trios has changed meanwhile: look again. Nothing was requested."
-        )
+        messages.error(request, "The list of open trios has changed: review it again. Nothing was requested.")
         return HttpResponseRedirect(ask)
     if " ".join(request.POST.get("typed", "").lower().split()) != words.lower():
         messages.error(request, f"Type “{words}” to close them. Nothing was requested.")
@@ -136,7 +134,7 @@ def release(request: HttpRequest) -> HttpResponse:
         names = ", ".join(found.name for found in released)
         messages.success(request, f"Released: {names}. New trios are accepted again.")
     else:
-        messages.info(request, "Nothing is held (any more): somebody else has released it.")
+        messages.info(request, "Nothing is held: somebody else has released it.")
     return HttpResponseRedirect(reverse("admin:orders_panic_progress"))
 
 

@@ -68,7 +68,7 @@ def day_sheet(request: HttpRequest) -> HttpResponse:
 
 def _may_see(request: HttpRequest) -> None:
     if not request.user.has_perm("orders.view_trioorder"):
-        raise PermissionDenied("You may not see what trios brought.")
+        raise PermissionDenied("You may not see the results of trios.")
 
 
 def _trio(trio: TrioOrder) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class RemarksAdmin(MixinBase):
         except RuleBroken as broken:
             return self._refused(request, trio, {"note_typed": typed[:10_000], "note_wrong": str(broken)})
         self.log_change(request, trio, "A note was written.")
-        messages.success(request, f"{trio}: the note is kept.")
+        messages.success(request, f"{trio}: the note is saved.")
         return self._back(trio)
 
     def _asked(self, request: HttpRequest, trio_id: int) -> TrioOrder:
@@ -97,7 +97,7 @@ class RemarksAdmin(MixinBase):
         if trio is None:
             raise Http404("There is no such trio.")
         if not self._may_write(request):
-            raise PermissionDenied("You may not write about trios.")
+            raise PermissionDenied("You may not add notes and tags to trios.")
         return trio
 
     def _refused(self, request: HttpRequest, trio: TrioOrder, wrong: dict[str, str]) -> HttpResponse:

@@ -114,7 +114,7 @@ class HoldsFilter(admin.SimpleListFilter):
     parameter_name = "holds"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("open", "Open"), ("ours", "Held by a trio"), ("external", "Not ours"), ("flat", "Flat")]
+        return [("open", "Open"), ("ours", "Held by a trio"), ("external", "External"), ("flat", "Flat")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         held = TrioOrder.objects.filter(slot=OuterRef("pk"), holds_slot=True).exclude(state="QUEUED")
@@ -201,7 +201,7 @@ class SlotAdmin(DialogActions, ReadOnlyAdmin):
             return columns.NOTHING
         if standing.stops:
             return "; ".join(standing.stops)
-        words = "no stop from here" if standing.trio is None else "nothing: unprotected now"
+        words = "no stop of ours" if standing.trio is None else "nothing: unprotected now"
         return format_html('<b class="trio-bad">{}</b>', words)
 
     @display(description="Net now")

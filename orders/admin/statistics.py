@@ -117,7 +117,7 @@ def statistics(
 ) -> HttpResponseBase:
     """Answer with the page, or the same figures as CSV, XLSX or JSON (``format``)."""
     if not request.user.has_perm("orders.view_trioorder"):
-        raise PermissionDenied("You may not see what trios brought.")
+        raise PermissionDenied("You may not see the results of trios.")
     asked = asked_of(request)
     found = trades_wanted(asked.wanted)
     groups = {asset: _groups(trades, asked) for asset, trades in sorted(found.trades.items())}
@@ -253,7 +253,7 @@ def _curve(asset: str, trades: list[Trade], zone: tzinfo) -> dict[str, str]:
     step = max(1, len(sums) // POINTS_MAX)
     kept = sorted({*range(0, len(sums), step), len(sums) - 1})
     return {
-        "label": f"Running net PnL of {len(sums)} trades, {asset}",
+        "label": f"Cumulative net PnL of {len(sums)} trades, {asset}",
         "days": json.dumps(
             ["", *(f"{ordered[place].closed_at.astimezone(zone):%d %b %H:%M}" for place in kept)]
         ),

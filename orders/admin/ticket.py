@@ -130,7 +130,7 @@ class TicketAdmin(MixinBase):
     def sent_already(self, request: HttpRequest, trio_id: int) -> HttpResponse:
         messages.info(
             request,
-            f"This form was sent already: it made trio #{trio_id}, which is shown here. Nothing was added. For another one "
+            f"This form was already sent: it made trio #{trio_id}, shown here. Nothing was added. For another one "
             "open a new form.",
         )
         return HttpResponseRedirect(reverse("admin:orders_trioorder_change", args=[trio_id]))

@@ -193,14 +193,14 @@ def _figures(found: Preview, trio: TrioOrder, hand: AtHand) -> Iterable[Figure]:
         yield Figure("Notional", f"{plain(found.notional)} {symbol.quote_asset}")
     if found.margin is not None and found.needed is not None:
         free = NOT_KNOWN if found.free is None else f"{_cents(found.free)} {asset}"
-        kind = "isolated" if market.isolated else "crossed"
+        kind = "isolated" if market.isolated else "cross"
         at = f"at {market.leverage}x {kind}" if market.leverage else "leverage not known: all of it counts"
         short = found.free is not None and found.needed > found.free
         note = f"with the fee {plain(found.needed)}; free {free}; {at}"
         yield Figure("Margin needed", f"{plain(found.margin)} {asset}", note, is_bad=short)
     if found.entry_fee is not None:
         stop = "" if found.exit_fee is None else f"; {plain(found.exit_fee)} at the stop"
-        yield Figure("Fees", f"{plain(found.entry_fee)} {asset}", f"for the entry, as a taker{stop}")
+        yield Figure("Fees", f"{plain(found.entry_fee)} {asset}", f"for the entry, at the taker rate{stop}")
     if found.break_even is not None:
         yield Figure("Break-even", own(found.break_even, tick), "both fees included")
     if found.notional is not None:
@@ -220,7 +220,7 @@ def _kind_words(spec: Spec) -> str:
     if spec.rungs:
         return f"limit, on the average of {len(spec.rungs)} rungs"
     return {
-        OrderType.STOP_MARKET: "at market from this trigger on",
+        OrderType.STOP_MARKET: "at market once triggered",
         OrderType.STOP: "limit, once triggered",
     }.get(spec.entry_type, "limit")
 
@@ -229,7 +229,7 @@ def _liquidation(found: Preview, tick: Decimal | None) -> Figure:
     if found.liquidation is None:
         return Figure("Liquidation", NOT_KNOWN, "estimated")
     if found.liquidation <= 0:
-        return Figure("Liquidation", "at no price", "estimated: the wallet carries all of it")
+        return Figure("Liquidation", "none", "estimated: the wallet covers the whole position")
     away = found.liquidation_distance
     if away is None:
         return Figure("Liquidation", own(found.liquidation, tick), "estimated")

@@ -63,7 +63,7 @@ class TemplatesAdmin(MixinBase):
                 if name in chosen.terms and _gone(name, chosen.terms[name]):
                     messages.warning(
                         request,
-                        f"The {name} of “{chosen}” is not there any more or switched off: choose another.",
+                        f"The {name} of “{chosen}” no longer exists or is switched off: choose another.",
                     )
         templates = list(TicketTemplate.objects.all())
         symbols = dict(
@@ -94,7 +94,7 @@ class TemplatesAdmin(MixinBase):
         self._allowed(request)
         found = TicketTemplate.objects.filter(pk=template_id).first()
         if found is None:
-            raise Http404("There is no such template (any more).")
+            raise Http404("There is no such template.")
         found.delete()
         messages.success(request, f"The template “{found}” is removed.")
         return HttpResponseRedirect(reverse("admin:orders_trioorder_add"))

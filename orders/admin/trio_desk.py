@@ -67,7 +67,7 @@ def at_levels(row: OpenTrio) -> list[AtLevel]:
         *parts,
         ("Take-profit", trio.take_profit),
         ("Break-even of the trio", row.even),
-        ("Break-even of what is left", standing.even_of_rest(tick=tick or ZERO, fee_each=fee_each)),
+        ("Break-even of the remaining position", standing.even_of_rest(tick=tick or ZERO, fee_each=fee_each)),
     ]
     found = []
     for name, price in prices:
@@ -85,7 +85,7 @@ def latencies(
     """Return how long the steps of a trio took, of those that were taken."""
     found = []
     if trio.queued_at and trio.begun_at:
-        found.append(Latency("Queued until begun", _ms(trio.queued_at, trio.begun_at)))
+        found.append(Latency("In the queue", _ms(trio.queued_at, trio.begun_at)))
     for request in sorted(requests, key=lambda request: request.pk):
         outcome = getattr(request, "outcome", None)
         if (
@@ -94,15 +94,15 @@ def latencies(
             and Role(request.leg.role).opens
             and request.kind == "SUBMIT"
         ):
-            found.append(Latency("Entry sent until answered", outcome.latency_ms))
+            found.append(Latency("Entry sent to acknowledged", outcome.latency_ms))
             break
     entered = [fill.time_ts for fill in fills if Role(fill.leg.role).opens]
     stops = [leg.accepted_ts for leg in legs if leg.role == Role.STOP_LOSS and leg.accepted_ts]
     if entered and stops:
-        found.append(Latency("First fill until a stop stood", max(0, min(stops) - min(entered))))
+        found.append(Latency("First fill to stop acknowledged", max(0, min(stops) - min(entered))))
     for leg in legs:
         if leg.role == Role.STOP_LOSS and leg.triggered_ts and leg.filled_ts and leg.state == LegState.FILLED:
-            found.append(Latency("Stop triggered until filled", max(0, leg.filled_ts - leg.triggered_ts)))
+            found.append(Latency("Stop triggered to filled", max(0, leg.filled_ts - leg.triggered_ts)))
     return found
 
 

@@ -90,7 +90,7 @@ class LifeFilter(admin.SimpleListFilter):
     parameter_name = "life"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("alive", "Alive"), ("asks", "Asks a person"), ("draft", "Draft"), ("ended", "Ended")]
+        return [("alive", "Alive"), ("asks", "Needs an answer"), ("draft", "Draft"), ("ended", "Ended")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         wanted = {

@@ -181,14 +181,14 @@ def trio_job(
     """
     state = trio.trio_state
     if state is TrioState.DRAFT:
-        return Job("", "A draft: nothing was asked of the exchange yet.")
+        return Job("", "A draft: nothing has been sent to the exchange yet.")
     if trio.is_over:
         return Job("done", f"Ended{_at(trio.ended_at)}.")
     if state is TrioState.QUEUED:
-        limit = f" Placed{_at(trio.place_before, 'by')} or not at all." if trio.place_before else ""
+        limit = f" Expires{_at(trio.place_before)}." if trio.place_before else ""
         return Job("queued", f"Waiting for a worker{_at(trio.queued_at, 'since')}.{limit}")
     if asked := outstanding_wish(trio, legs):
-        return Job("running", f"{asked}, under way.")
+        return Job("running", f"{asked}; in progress.")
     open_requests = sum(_unanswered(request) for request in requests)
     if open_requests:
         what = "One request waits" if open_requests == 1 else f"{open_requests} requests wait"
@@ -196,12 +196,12 @@ def trio_job(
     if any(leg.looking_since or (leg.look_at and leg.look_at <= now) for leg in legs):
         return Job("running", "Being looked up on the exchange.")
     if state in BUSY:
-        return Job("running", "A worker carries it on.")
+        return Job("running", "A worker is processing it.")
     if trio.wake_at and trio.wake_at <= now:
         return Job("queued", "A worker is about to look at it.")
     if not watched:
-        return Job("unwatched", "Nobody watches its account now: what happens there is not seen.")
-    return Job("done", "Nothing is under way; it is watched until it ends.")
+        return Job("unwatched", "Its account is not monitored now: fills are not seen.")
+    return Job("done", "Nothing to do; it is monitored until it ends.")
 
 
 def outstanding_wish(trio: TrioOrder, legs: Sequence[Leg]) -> str:
@@ -250,7 +250,7 @@ def adoption_sentence(adoption: dict[str, Any]) -> str:
     beside = "; ".join(f"{order['text']} ({words[order['end']]})" for order in adoption["orders"])
     return (
         f"Adopted by {adoption['by']}{_at(from_ms(adoption['at']))}: {adoption['quantity']} at {adoption['entry_price']}, "
-        f"whose fee is in no figure here. Orders beside it that are not ours: {beside or 'none'}."
+        f"its entry fee is not included here. External orders: {beside or 'none'}."
     )
 
 

@@ -23,8 +23,8 @@ from orders.specs import grid_of
 WRITTEN: Final = ("quantity", "stop_loss", "take_profit")
 HELPS: Final = {
     "quantity": "A quantity in the base asset, “250 USDT”, “1% risk” (lost at the stop) or “5% equity”.",
-    "stop_loss": "A price, or a distance from the entry: “2%”. Closes the position at market when the mark price is there. Required.",
-    "take_profit": "A price, “3%”, or “1.5R” (R: the way from the entry to the stop). Closes at market when the last price is there. Required.",
+    "stop_loss": "A price, or a distance from the entry: “2%”. Closes the position at market when the mark price reaches it. Required.",
+    "take_profit": "A price, “3%”, or “1.5R” (R: the distance from the entry to the stop). Closes at market when the last price reaches it. Required.",
 }
 
 
@@ -43,7 +43,7 @@ class WrittenField(forms.DecimalField):
             help_text=HELPS[name],
             widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
             error_messages={
-                "invalid": "Enter a number, with a point for decimals, like 0.010, or one of what stands below."
+                "invalid": "Enter a number, with a point for decimals, like 0.010, or one of the forms below."
             },
         )
 

@@ -115,7 +115,7 @@ ALLOWED: Final[Mapping[Drift, tuple[Allowed, ...]]] = {
     ),
     Drift.SETTINGS_CHANGED: (
         Allowed(R.ASK, "nothing new is opened where it no longer fits, what rests stays, and a person is asked", _QUESTION),
-        Allowed(R.CLOSE, "the position is closed at market, what is unfilled is withdrawn", _CLOSED),
+        Allowed(R.CLOSE, "the position is closed at market, the unfilled part is cancelled", _CLOSED),
     ),
     Drift.OWN_ORDERS: (
         Allowed(R.LEAVE, "they are left alone", "shown on the slot's page"),

@@ -47,7 +47,7 @@ def seen_check(trio: TrioSnapshot, role: Role, level: Decimal, seen: Decimal | N
     if role is Role.STOP_LOSS and not is_looser(trio, role, level):
         return
     raise TrioRefused(
-        f"The {role.words} is at {plain(agreed)} by now, not at {plain(seen)} as it was shown. Nothing was moved: look again, then "
+        f"The {role.words} is at {plain(agreed)} now, not at {plain(seen)} as shown. Nothing was moved: check it again, then "
         "move it."
     )
 
@@ -182,7 +182,7 @@ def level_check(trio: TrioSnapshot, role: Role, level: Decimal) -> None:
         side = "below" if below else "above"
         raise RuleBroken(
             field,
-            f"The {what} must be {side} the mark price {plain(trio.slot.mark_price)}, else it would trigger at once: "
+            f"The {what} must be {side} the mark price {plain(trio.slot.mark_price)}, or it would trigger at once: "
             f"{plain(nearest)} is the nearest valid level.",
         )
     if role is Role.TAKE_PROFIT:
@@ -202,7 +202,7 @@ def _part_targets_check(trio: TrioSnapshot, level: Decimal) -> None:
         side, near = ("above", part.level + tick) if long else ("below", part.level - tick)
         raise RuleBroken(
             FIELDS[Role.TAKE_PROFIT],
-            f"The take-profit must be {side} the part target at {plain(part.level)}, which would never be met else: "
+            f"The take-profit must be {side} the part target at {plain(part.level)}, which would otherwise never be reached: "
             f"{plain(near)} is the nearest valid level. Or set the part targets anew first.",
         )
 

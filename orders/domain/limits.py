@@ -127,16 +127,16 @@ class Breach:
 
 
 _SENTENCES: Final[Mapping[LimitRule, str]] = {
-    LimitRule.NO_LIMITS: "{whose} has no limits. Trios that no person decides about are placed on {limit} only within limits: "
+    LimitRule.NO_LIMITS: "{whose} has no limits. Automated trios are placed on {limit} only within limits: "
     "set them under “Limits”.",
     LimitRule.SYMBOL: "Limit of {whose}: {value} is not among the allowed symbols ({limit}).",
     LimitRule.MARK_UNKNOWN: "Limit of {whose}: the mark price of {value} is not known, so the limit cannot be checked.",
-    LimitRule.COLLAR: "Limit of {whose}: the entry price is {value} % away from the mark price, {limit} % are allowed.",
-    LimitRule.ORDER_NOTIONAL: "Limit of {whose}: the order is worth {value}, {limit} are allowed for one.",
-    LimitRule.OPEN_NOTIONAL: "Limit of {whose}: with it {value} would be open, {limit} are allowed.",
-    LimitRule.OPEN_TRIOS: "Limit of {whose}: it would be trio number {value}, {limit} may be open.",
-    LimitRule.ORDERS_A_MINUTE: "Limit of {whose}: it would be entry number {value} within a minute, {limit} are allowed.",
-    LimitRule.DAILY_LOSS: "Limit of {whose}: daily loss, {value} of {limit} since midnight UTC. It is free again at the "
+    LimitRule.COLLAR: "Limit of {whose}: the entry price is {value} % away from the mark price; the maximum is {limit} %.",
+    LimitRule.ORDER_NOTIONAL: "Limit of {whose}: the order's notional is {value}; the maximum is {limit}.",
+    LimitRule.OPEN_NOTIONAL: "Limit of {whose}: open notional would be {value}; the maximum is {limit}.",
+    LimitRule.OPEN_TRIOS: "Limit of {whose}: it would make {value} open trios; the maximum is {limit}.",
+    LimitRule.ORDERS_A_MINUTE: "Limit of {whose}: it would make {value} entries within a minute; the maximum is {limit}.",
+    LimitRule.DAILY_LOSS: "Limit of {whose}: daily loss, {value} of {limit} since midnight UTC. It resets at the "
     "next midnight UTC.",
     LimitRule.DUPLICATE: "Limit of {whose}: trio {value} is the same and was placed within the last {limit} s.",
 }

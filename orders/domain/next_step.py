@@ -121,8 +121,8 @@ def _words(step: Step) -> str:
         case Done():
             return "Nothing more: it has ended"
         case AskPerson():
-            return "Puts a question to a person"
+            return "Asks you a question"
         case AnswerByPolicy():
-            return "Writes down what has happened outside, and what the drift policy answers"
+            return "Records what was changed outside, and the drift policy's response"
         case WithdrawQuestion():
-            return "Takes back its question: the facts are gone"
+            return "Withdraws its question: the reason is gone"

@@ -66,7 +66,7 @@ class _Form:
 
 _CLOSE_NOW: Final = (
     Choice.CLOSE,
-    "the position is closed at market now, and the unfilled part is withdrawn",
+    "the position is closed at market now, and the unfilled part is cancelled",
 )
 _AS_IT_IS: Final = "the trio goes on as it is"
 
@@ -122,7 +122,7 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         _CLOSE_NOW,
     ), ("position_mode", "placed_in", "seen")),
     QuestionKind.MULTI_ASSETS_ON: _Form(
-        "Multi-assets mode was switched on for “{account}” on the exchange: all its assets carry all its positions now, "
+        "Multi-assets mode was switched on for “{account}” on the exchange: all its assets are now margin for all its positions, "
         "so the liquidation price of this one is an estimate over the portfolio. It stays covered. (Seen {seen}.)", (
         (Choice.LEAVE, _AS_IT_IS),
         _CLOSE_NOW,
@@ -146,15 +146,15 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         (Choice.CLOSE, "closing is retried; the exchange accepts it when the symbol trades again"),
     ), ("symbol", "status", "since")),
     QuestionKind.RULES_CHANGED: _Form(
-        "{symbol} on “{account}”: {text} The entry still rests and nothing has filled. Withdraw it, or leave it?", (
-        (Choice.CLOSE, "the entry is withdrawn; what should have filled meanwhile is closed at market"),
+        "{symbol} on “{account}”: {text} The entry still rests and nothing has filled. Cancel it, or leave it?", (
+        (Choice.CLOSE, "the entry is cancelled; anything that fills meanwhile is closed at market"),
         (Choice.LEAVE, "the entry stays; if it fills and cannot be protected, it is closed at market at once"),
     ), ("symbol", "text")),
     QuestionKind.ORDER_AMENDED: _Form(
         "The {what} ({client_id}) of {symbol} on “{account}” was changed on the exchange, not here: {changes}. It is "
-        "followed as it is there now. Is that as you want it?", (
+        "followed as it is there now. Is that what you want?", (
         (Choice.LEAVE, "the trio goes on with the order as it is on the exchange now"),
-        (Choice.CLOSE, "the trio is closed: what rests is withdrawn, what has filled is closed at market"),
+        (Choice.CLOSE, "the trio is closed: open orders are cancelled, what has filled is closed at market"),
     ), ("client_id", "changes")),
     QuestionKind.POSITION_ENLARGED: _Form(
         "{symbol} on “{account}”: the position is {position} and this trio's orders made {ours} of it; the difference came from "
@@ -169,7 +169,7 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         _CLOSE_NOW,
     ), ("position",)),
     QuestionKind.POSITION_REVERSED: _Form(
-        "{symbol} on “{account}”: the position was reversed outside. This trio is closed; the position of {position} the "
+        "{symbol} on “{account}”: the position was reversed outside this system. This trio is closed; the position of {position} the "
         "other way is not ours: nothing here covers it or closes it.{refused}", (
         (Choice.LEAVE, "it stays yours, and nothing here protects it"),
         (Choice.ADOPT, "it becomes a trio, its stop-loss and take-profit as far from its entry, in percent, as they were"),
@@ -182,7 +182,7 @@ _FORMS: Final[Mapping[QuestionKind, _Form]] = {
         _CLOSE_NOW,
     ), ("ids",)),
     QuestionKind.LEG_STUCK: _Form(
-        "The {what} {client_id} of {symbol} on “{account}” was triggered and neither executes nor is it gone. It may still "
+        "The {what} {client_id} of {symbol} on “{account}” was triggered but has neither filled nor ended. It may still "
         "execute and hit whatever position there is then, so the slot stays taken. Look for the order in the exchange's app "
         "and cancel it there; this trio goes on, or ends, by itself when the exchange says what became of it.", (
         (Choice.LEAVE, "the order is looked up, with pauses; this trio goes on, or ends, when its fate is known"),

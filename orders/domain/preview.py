@@ -285,15 +285,15 @@ def _headroom(
     for limits, usage in limited:
         whose = limits.source or limits.account
         if limits.notional_order is not None and notional is not None:
-            yield _room("value of one order", limits.notional_order, ZERO, notional, whose)
+            yield _room("order notional", limits.notional_order, ZERO, notional, whose)
         if limits.notional_open is not None and notional is not None:
-            yield _room("value open", limits.notional_open, usage.notional_open, notional, whose)
+            yield _room("open notional", limits.notional_open, usage.notional_open, notional, whose)
         if limits.trios_open is not None:
-            yield _counted("trios open", limits.trios_open, usage.trios_open, whose)
+            yield _counted("open trios", limits.trios_open, usage.trios_open, whose)
         if limits.orders_minute is not None:
-            yield _counted("entries within a minute", limits.orders_minute, usage.begun_minute, whose)
+            yield _counted("entries per minute", limits.orders_minute, usage.begun_minute, whose)
         if limits.daily_loss is not None:
-            yield _room("loss of the day (UTC)", limits.daily_loss, max(ZERO, -usage.day_result), ZERO, whose)
+            yield _room("daily loss (UTC)", limits.daily_loss, max(ZERO, -usage.day_result), ZERO, whose)
 
 
 def _room(name: str, allowed: Decimal, used: Decimal, takes: Decimal, whose: str) -> Headroom:

@@ -68,7 +68,7 @@ def level_read(field: str, text: str) -> Level | None:
     if kind is LevelKind.R and field == "stop_loss":
         raise RuleBroken(
             field,
-            "R is the way from the entry to the stop-loss, so it cannot say where that is: write a price, or a distance "
+            "R is the distance from the entry to the stop-loss, so it cannot say where that is: write a price, or a distance "
             "like “2%”.",
         )
     return Level(kind, value)
@@ -95,7 +95,7 @@ def level_words(level: Level) -> str:
         case LevelKind.PERCENT:
             return f"{plain(level.value)} % from the entry"
         case LevelKind.R:
-            return f"{plain(level.value)} × the way from the entry to the stop-loss"
+            return f"{plain(level.value)} × the distance from the entry to the stop-loss"
         case _:
             return f"price {plain(level.value)}"
 

@@ -148,7 +148,7 @@ class TrioFileAdmin(DialogActions, FileBase):
         permissions=["place"],
         dialog=dialog(
             "Place these trios?",
-            "All of them, or none: a row that is wrong places nothing. A row is placed once, however often its file comes.",
+            "All or none: if one row is wrong, nothing is placed. A row is placed once, however often its file is uploaded.",
             "Place them",
             ConfirmForm,
         ),
@@ -167,7 +167,7 @@ class TrioFileAdmin(DialogActions, FileBase):
         description="Export trios",
         url_path="export",
         permissions=["export"],
-        dialog=dialog("Export trios?", "The newest ones, in the form in which a file is read.", "Export"),
+        dialog=dialog("Export trios?", "The newest trios, in the import format.", "Export"),
     )
     def export(self, request: HttpRequest, form: Any) -> HttpResponse:
         return redirect(request, reverse("admin:signals_triofile_download"))

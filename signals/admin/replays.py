@@ -45,7 +45,7 @@ class ReplayRunAdmin(Base):
     def net(self, run: ReplayRun) -> str:
         return str(run.report["statistics"]["net"])
 
-    @display(description="Largest drawdown")
+    @display(description="Max drawdown")
     def drawdown(self, run: ReplayRun) -> str:
         return str(run.report["statistics"]["largest_drawdown"])
 

@@ -77,7 +77,7 @@ def why(result: SignalResult) -> str:
 
 class ResultInline(ReadOnly, InlineBase):
     model = SignalResult
-    verbose_name_plural = "what became of it"
+    verbose_name_plural = "results"
     fields = readonly_fields = ("account", "outcome", "why", "trio_page", "at")
     extra = 0
 

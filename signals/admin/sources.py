@@ -61,7 +61,7 @@ class SourceForm(FormBase):
                 self.initial[name] = plain(value)
         if "mapping" in self.fields:
             self.fields["mapping"].help_text = (
-                f"Say at which dotted path of a post a field stands, if that is not the field's own name. Fields: {', '.join(FIELDS)}. "
+                f"Maps a field to its dotted path in the post, where the names differ. Fields: {', '.join(FIELDS)}. "
                 f'As in {{"symbol": "ticker", "stop": "order.stop"}}. A TradingView alert without a mapping: {EXAMPLE}'
             )
 
@@ -101,9 +101,9 @@ class SourceForm(FormBase):
         cleaned = super().clean() or self.cleaned_data
         for kind, value in PAIRS:
             if bool(cleaned.get(kind)) != (cleaned.get(value) is not None) and value not in self.errors:
-                self.add_error(value, "Kind and value belong together: give both, or neither.")
+                self.add_error(value, "Enter both kind and value, or neither.")
         if cleaned.get("stop_kind") == "R":
-            self.add_error("stop_kind", "R is the distance to the stop itself: for a target.")
+            self.add_error("stop_kind", "R is the distance to the stop, so it is for targets only.")
         return cleaned
 
 

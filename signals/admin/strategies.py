@@ -138,13 +138,13 @@ class StrategyAdmin(DialogActions, Base):
         permissions=["change"],
         dialog=dialog(
             "Disable this strategy?",
-            "It decides about no further bar. The trios it has placed live on, protected as before.",
+            "It acts on no further bars. Its trios stay open and protected.",
             "Disable",
         ),
     )
     def disable(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         def perform(strategy: Strategy) -> str:
             strategy_stop(strategy.pk, by=request.user.get_username())
-            return f"{strategy} is disabled. Its trios live on."
+            return f"{strategy} is disabled. Its trios stay open and protected."
 
         return self.on_page(request, object_id, lambda strategy: self.run(request, strategy, perform))

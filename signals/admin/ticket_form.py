@@ -61,11 +61,9 @@ class TicketForm(DialogForm):
         "Size by", SizeKind, required=False, hint="Leave empty to use each account's own sizing."
     )
     size_value = _text("Size", required=False)
-    protection = _choice("Protection", Protection, required=False, hint="Leave empty for the usual one.")
+    protection = _choice("Protection", Protection, required=False, hint="Leave empty for the default.")
     cap = forms.BooleanField(label="Cap at the free margin", required=False, widget=UnfoldBooleanWidget())
-    dry_run = forms.BooleanField(
-        label="Work out only, place nothing", required=False, widget=UnfoldBooleanWidget()
-    )
+    dry_run = forms.BooleanField(label="Dry run: place nothing", required=False, widget=UnfoldBooleanWidget())
     ticket: dict[str, Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -111,7 +109,7 @@ class TicketForm(DialogForm):
     @staticmethod
     def _size(cleaned: dict[str, Any]) -> Size | None:
         if bool(cleaned["size_kind"]) != bool(cleaned["size_value"]):
-            raise TermsError("size_value", "Kind and size belong together: give both, or neither.")
+            raise TermsError("size_value", "Enter both kind and size, or neither.")
         if not cleaned["size_kind"]:
             return None
         return Size(

@@ -31,7 +31,7 @@ def read(body: bytes) -> dict[str, Any]:
     except (UnicodeDecodeError, ValueError, ArithmeticError, RecursionError) as error:
         raise SignalRefused(RefusalKind.MALFORMED, what=_said(error)) from None
     if not isinstance(found, dict):
-        raise SignalRefused(RefusalKind.MALFORMED, what="an object is meant, as in {…}")
+        raise SignalRefused(RefusalKind.MALFORMED, what="it must be an object, as in {…}")
     if _depth(found) > DEPTH_MAX:
         raise SignalRefused(RefusalKind.MALFORMED, what="it is nested too deeply")
     return found

@@ -122,7 +122,7 @@ def verb_of(action: str, position: str = "", before: str = "") -> tuple[Verb, Si
     meant = ACTIONS.get(action.strip().lower())
     if meant is None and (action or not position):
         known = ", ".join(ACTIONS)
-        raise TermsError("action", f"action is {action[:40]!r}: one of {known} is meant.")
+        raise TermsError("action", f"action is {action[:40]!r}: use one of {known}.")
     if isinstance(meant, Verb):
         side = _position("market_position", position) if position else None
         if meant is Verb.CLOSE and side is None and before:
@@ -203,7 +203,7 @@ def _quantity(said: Mapping[str, Any], what: str) -> Size:
 def _one_level(said: Mapping[str, Any], kinds: Mapping[str, LevelKind], what: str) -> Level | None:
     names = [name for name in kinds if name in said]
     if len(names) > 1:
-        raise TermsError(what, f"{' and '.join(names)} are both given: one {what} is meant.")
+        raise TermsError(what, f"{' and '.join(names)} are both given: give one {what}.")
     return Level(kinds[names[0]], positive(names[0], said[names[0]])) if names else None
 
 
@@ -213,7 +213,7 @@ def _size(said: Mapping[str, Any], verb: Verb, defaults: Defaults) -> Size | Non
         return Size(SizeKind.QUANTITY, quantity, defaults.cap, defaults.slippage)
     names = [name for name in SIZES if name in said]
     if len(names) > 1:
-        raise TermsError("quantity", f"{' and '.join(names)} are both given: one size is meant.")
+        raise TermsError("quantity", f"{' and '.join(names)} are both given: give one size.")
     if verb is Verb.REVERSE and names == ["quantity"]:
         raise TermsError(
             "position_size",
@@ -234,7 +234,7 @@ def _unsigned(value: Any) -> Any:
 def _position(field: str, text: str) -> Side | None:
     word = text.strip().lower()
     if word not in POSITIONS:
-        raise TermsError(field, f"{field} is {text[:40]!r}: one of long, short, flat is meant.")
+        raise TermsError(field, f"{field} is {text[:40]!r}: use long, short or flat.")
     return POSITIONS[word]
 
 

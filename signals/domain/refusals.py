@@ -59,7 +59,9 @@ class SignalRefused(Exception):
 def _closed(facts: Facts) -> str:
     """Say which trios on the other side a signal has closed although it enters nothing."""
     return (
-        f" What it turns round, trio {facts['closed']}, is closed all the same." if "closed" in facts else ""
+        f" Trio {facts['closed']}, which it was to reverse, is closed all the same."
+        if "closed" in facts
+        else ""
     )
 
 
@@ -70,7 +72,7 @@ _SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
     ),
     RefusalKind.SIZE_ABOVE_MARGIN: lambda f: (
         f"{f['quantity']} {f['symbol']} would need {f['needed']} {f['asset']} of margin and fees, but only {f['free']} are "
-        "free. It is not made smaller: the sizing does not say “cap”."
+        "free. It is not reduced: the sizing does not say “cap”."
     ),
     RefusalKind.SIZE_UNKNOWN: lambda f: f"The size cannot be worked out: {f['missing']} is not known.",
     RefusalKind.LEVEL_UNKNOWN: lambda f: (
@@ -84,7 +86,7 @@ _SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
     RefusalKind.MALFORMED: lambda f: f"The body is not valid JSON: {f['what']}.",
     RefusalKind.FIELD_WRONG: lambda f: f["text"],
     RefusalKind.STALE: lambda f: (
-        f"Its time {f['time']} is {f['seconds']} s away from now; {f['window']} s are allowed. Nothing was placed."
+        f"Its time {f['time']} is {f['seconds']} s off; the maximum is {f['window']} s. Nothing was placed."
     ),
     RefusalKind.TIME_MISSING: lambda f: "It has no time, and this source asks for one ({{timenow}}).",
     RefusalKind.SYMBOL_UNKNOWN: lambda f: f"{f['symbol']} is not a symbol of {f['environment']}.",
@@ -101,17 +103,17 @@ _SENTENCES: Final[Mapping[RefusalKind, Callable[[Facts], str]]] = {
         f"{f['rows']} rows are wrong: nothing was placed. Correct the file and upload it again."
     ),
     RefusalKind.NOTHING_THERE: lambda f: (
-        f"{f['verb']}: this source has nothing on {f['symbol']} that it could be about. Nothing was done."
+        f"{f['verb']}: this source has no trio on {f['symbol']} to act on. Nothing was done."
     ),
     RefusalKind.POLICY: lambda f: (
         f"Trio {f['trio']} of this source holds the slot on the other side; the policy of this source is “{f['policy']}”."
     ),
     RefusalKind.CHANGE_REFUSED: lambda f: f["text"],
     RefusalKind.LOOSER: lambda f: (
-        f"A source moves a stop-loss nearer and never away: that of trio {f['trio']} is at {f['agreed']}. It stays there."
+        f"A source may only tighten a stop-loss: that of trio {f['trio']} is at {f['agreed']}. It stays there."
     ),
     RefusalKind.TOO_LATE: lambda f: (
-        f"It could act until {f['until']} and was looked at {f['late_ms']} ms later: nothing was placed.{_closed(f)}"
+        f"It expired at {f['until']} and was processed {f['late_ms']} ms later: nothing was placed.{_closed(f)}"
     ),
     RefusalKind.CLAIMED: lambda f: "Another process carries it out, or has done so.",
     RefusalKind.SUPERSEDED: lambda f: (

@@ -48,7 +48,7 @@ def test_a_trios_page_shows_its_picture_its_money_and_what_comes_next(
     panel = page.locator("#trio-live")
     expect(panel).to_contain_text("Net PnL now")
     expect(panel).to_contain_text("Break-even of the trio")
-    expect(panel).to_contain_text("First fill until a stop stood")
+    expect(panel).to_contain_text("First fill to stop acknowledged")
     expect(panel).to_contain_text("Waits")
     expect(panel.locator(".cover rect.cover--COVERED")).to_be_visible()
     expect(panel.locator(".cover svg")).to_have_attribute("aria-label", re.compile("covered from"))

@@ -43,7 +43,7 @@ def test_the_first_page_says_how_the_desk_stands_and_keeps_itself_fresh(
     page.goto(f"{live_server.url}/admin/")
     expect(page.locator("[data-part=accounts] [data-name=Wallet]")).to_contain_text("99948")
     expect(page.locator("[data-part=open]")).to_contain_text("BTCUSDT")
-    expect(page.locator("[data-part=protection]")).to_contain_text("every position of a trio has its stop")
+    expect(page.locator("[data-part=protection]")).to_contain_text("every trio's position has its stop")
     expect(page.locator(".desk-nets dd.trio-bad").first).to_contain_text("-")
     expect(page.locator("[data-part=earned] canvas[data-from=first]")).to_be_visible()
     assert page.locator("[role=main]").count() == 1

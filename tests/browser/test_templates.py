@@ -51,13 +51,13 @@ def test_notes_and_tags_beneath_a_trio(
     page = signed_in
     page.goto(f"{live_server.url}/admin/orders/trioorder/{trio.pk}/change/")
     page.fill("#remark-tags", "breakout, <late>")
-    page.click("text=Keep tags")
+    page.click("text=Save tags")
     expect(page.locator("#remark-tags-wrong")).to_contain_text("is no tag")
     assert page.input_value("#remark-tags") == "breakout, <late>"
     page.fill("#remark-tags", "breakout, late-entry")
-    page.click("text=Keep tags")
+    page.click("text=Save tags")
     page.fill("#remark-note", "Entered late, after the second candle.\nWait for the retest next time.")
-    page.click("text=Keep note")
+    page.click("text=Save note")
     expect(page.locator(".remarks__notes")).to_contain_text("Wait for the retest")
     looked_at(page, picture, "94-remarks")
     page.click(".remarks__tags >> text=breakout")

@@ -364,7 +364,7 @@ def _not_to_be_sent(trio: TrioSnapshot, wish: SizeWish) -> str:
     if wish.role.opens and trio.size_refusal:
         return trio.size_refusal
     if wish.role.opens and trio.cancel_wanted:
-        return "What is unfilled of the trio was cancelled on request."
+        return "The trio's unfilled part was cancelled on request."
     if wish.role.opens and no_whole_stop(trio, since=wish.since):
         return NO_COVER
     if trio.now - wish.since >= UNSENT_MS:

@@ -71,7 +71,7 @@ CLOSED_BY: Final[Mapping[str, Cause]] = {
 NOT_TAKEN: Final[Mapping[Refusal | None, str]] = {
     Refusal.LEVEL_PASSED: "The price had already passed the entry's trigger, so it was not placed.",
     Refusal.WOULD_TAKE: "The entry was post-only (GTX) and would have traded at once, so it was not placed.",
-    Refusal.NOT_FILLED_AT_ONCE: "The entry was to fill whole at once or not at all (FOK), and could not.",
+    Refusal.NOT_FILLED_AT_ONCE: "The entry (FOK) could not fill in full at once.",
 }
 TransitionRule: TypeAlias = Callable[[TrioSnapshot], Implied | None]
 
@@ -108,9 +108,7 @@ def overdue(trio: TrioSnapshot) -> Implied | None:
 def flat_before_placing(trio: TrioSnapshot) -> Implied | None:
     """The moment by which it was to be flat has come already: it is not opened."""
     if trio.flat_ts is not None and trio.now_ts >= trio.flat_ts:
-        return Implied(
-            Transition.OVERDUE, Cause.PLACE_BEFORE, "The time by which it was to be flat has come."
-        )
+        return Implied(Transition.OVERDUE, Cause.PLACE_BEFORE, "Its flat-by time has come.")
     return None
 
 
@@ -132,7 +130,7 @@ def dry_run_untested(trio: TrioSnapshot) -> Implied | None:
     """The exchange tries out no order that waits for a trigger: a dry run of one ends with what was checked here."""
     if not trio.dry_run or not trio.spec.entry_type.is_conditional:
         return None
-    reason = "Dry run: checked here; the exchange tries out no stop entry. Nothing was placed."
+    reason = "Dry run: checked here; the exchange cannot test a stop entry. Nothing was placed."
     return Implied(Transition.TESTED, None, reason)
 
 
@@ -299,7 +297,7 @@ def good_till_passed(trio: TrioSnapshot) -> Implied | None:
 def flat_before_fill(trio: TrioSnapshot) -> Implied | None:
     """The moment by which it was to be flat has come without a fill: nothing is to fill any more."""
     if trio.flat_ts is not None and trio.now_ts >= trio.flat_ts:
-        reason = "The time by which it was to be flat came before anything was filled."
+        reason = "Its flat-by time came before anything was filled."
         return Implied(Transition.WITHDRAW, Cause.GOOD_TILL, reason)
     return None
 
@@ -494,7 +492,7 @@ def parts_closed_all(trio: TrioSnapshot) -> Implied | None:
         return None
     last = max(parts, key=lambda leg: leg.filled_ts or 0)
     if last.role is Role.PART_TARGET:
-        return Implied(Transition.EXIT, Cause.TAKE_PROFIT, "Its part targets have taken all of it.")
+        return Implied(Transition.EXIT, Cause.TAKE_PROFIT, "Its part targets closed the whole position.")
     return Implied(Transition.EXIT, Cause.MANUAL, "All of it was closed in parts.")
 
 
@@ -545,7 +543,7 @@ def holding_time_over(trio: TrioSnapshot) -> Implied | None:
 def flat_moment_reached(trio: TrioSnapshot) -> Implied | None:
     """The moment by which it was to be flat has come."""
     if trio.flat_ts is not None and trio.now_ts >= trio.flat_ts:
-        return Implied(Transition.EXIT, Cause.TIME, "The time by which it was to be flat has come.")
+        return Implied(Transition.EXIT, Cause.TIME, "Its flat-by time has come.")
     return None
 
 
@@ -635,7 +633,7 @@ def leg_refused_as_passed(trio: TrioSnapshot) -> Implied | None:
 def stop_passed_uncovered(trio: TrioSnapshot) -> Implied | None:
     """The mark price passed the stop's level while nothing covered: a stop would have triggered already."""
     if level_passed(trio):
-        reason = "The price passed the stop-loss while nothing covered."
+        reason = "The price passed the stop-loss while no stop was in place."
         return Implied(Transition.EXIT, Cause.LEVEL_PASSED, reason)
     return None
 
@@ -660,9 +658,7 @@ def stop_refused_in_both_forms(trio: TrioSnapshot) -> Implied | None:
 def bound_passed(trio: TrioSnapshot) -> Implied | None:
     """The bound passed without cover. One attempt is always made first, however late the gap was found."""
     if trio.now_ts >= cover_deadline_ts(trio) and stop_attempted(trio):
-        return Implied(
-            Transition.EXIT, Cause.UNCOVERED, "The position could not be covered within its bound."
-        )
+        return Implied(Transition.EXIT, Cause.UNCOVERED, "The position could not be protected in time.")
     return None
 
 

@@ -20,7 +20,7 @@ from orders.services import ForeignOrders, position_adopt, position_find, symbol
 
 class Command(TrioCommand):
     help = (
-        "Make a trio of a position that was opened elsewhere, in the exchange's app say: its entry is what is there, and a"
+        "Make a trio of a position opened elsewhere, such as in the exchange's app: its entry is the position, and a"
         " stop-loss and a take-profit go out at once. --show only says what is there. Somebody else's orders beside it are"
         " left, or with --foreign cancel cancelled by their ids once ours stand."
         " Example: manage.py adopt desk XRPUSDT --stop 2% --target 5% --wait 10"

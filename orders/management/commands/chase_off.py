@@ -12,7 +12,7 @@ from orders.services import trio_chase_off
 
 
 class Command(VerbCommand):
-    help = "Have the resting entry of a trio follow the price no more; it stays where it is. Example: manage.py chase_off 12"
+    help = "Stop chasing the price with a trio's entry; it stays where it is. Example: manage.py chase_off 12"
 
     def run(self, **options: Any) -> CommandResult:
         self.refuse_on_a_copy()

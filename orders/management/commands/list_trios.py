@@ -21,7 +21,7 @@ from orders.selectors import NetPnl, net_pnl
 
 class Command(TrioCommand):
     help = (
-        "List trios, newest first, with what they brought. --since and --until are when they were made."
+        "List trios, newest first, with their results. --since and --until are when they were made."
         " Example: manage.py list_trios --state OPEN --json"
     )
 

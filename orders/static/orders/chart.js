@@ -223,7 +223,7 @@
         place.dataset.drawn = "yes";
         if (!data.live && data.read) again = 0;
       } catch (error) {
-        if (!host.held) said.textContent = "The picture could not be refreshed: the back office does not answer.";
+        if (!host.held) said.textContent = "The chart could not be refreshed: the back office does not answer.";
       }
       if (again) setTimeout(() => (document.hidden ? setTimeout(show, again) : show()), again);
     };
@@ -329,7 +329,7 @@
       } catch (error) {
         if (asked !== market()) return;
         said.textContent = data
-          ? "The picture could not be refreshed: the back office does not answer."
+          ? "The chart could not be refreshed: the back office does not answer."
           : "No line can be dragged: the rules of this market could not be read.";
       }
     };

@@ -29,7 +29,7 @@ document.addEventListener("htmx:responseError", (event) => {
   const status = event.detail.xhr.status;
   tell(
     status === 403
-      ? "You may not do this (any more), so nothing was done. Reload the page, or ask for the permission."
+      ? "You may not do this. Nothing was done. Reload the page, or ask for the permission."
       : `That did not work (HTTP ${status}). Reload the page and look at what happened before you try again.`,
   );
 });

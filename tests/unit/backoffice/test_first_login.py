@@ -55,4 +55,4 @@ def test_who_tries_too_often_is_told_how_long_it_lasts(transactional_db: None) -
     page = answer.content.decode()
     assert answer.status_code == 429
     assert "Wait a quarter of an hour" in page
-    assert "Back to the first page" in page
+    assert ">Dashboard</a>" in page

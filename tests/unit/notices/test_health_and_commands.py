@@ -50,7 +50,7 @@ def test_health_and_the_dashboard_say_who_cannot_be_told_and_stay_well(
         name: before[name] for name in ("ok", "problems")
     }
     boss = signed_in(User.objects.create_superuser("boss"))
-    assert "Somebody cannot be told" in boss.get(reverse("admin:index")).content.decode()
+    assert "Notifications are not being delivered" in boss.get(reverse("admin:index")).content.decode()
 
     receiver.status = 200
     hurry()

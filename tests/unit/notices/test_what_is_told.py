@@ -135,7 +135,7 @@ def test_a_strategy_that_is_disabled_is_told(desk: Desk, told: Person) -> None:
 
     (notice,) = told.notices
     assert notice.sentence == (
-        "Strategy swing was disabled: It raised an error. (KeyError: 'x') Its trios live on, protected as before."
+        "Strategy swing was disabled: It raised an error. (KeyError: 'x') Its trios stay open and protected."
     )
 
 

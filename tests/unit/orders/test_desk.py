@@ -168,7 +168,7 @@ def test_the_first_page_takes_few_statements(desk: Desk) -> None:
         page = client.get(reverse("admin:index"))
     assert len(one) <= 30
     assert len(two) <= 32
-    assert "At risk to the stops" in page.content.decode()
+    assert "Risk to stops" in page.content.decode()
 
 
 def test_the_parts_are_for_who_may_see_them(desk: Desk) -> None:

@@ -129,9 +129,9 @@ def test_what_was_realised_counts_and_only_the_rest_is_open(
     # And so does the page, whose labels say which is which
     page = text_of(a_superuser(), live_url(trio))
     assert "Net PnL now +2.00 USDT if closed at the mark price 1990, fees included" in page
-    assert "Booked so far +5.297 USDT realised +6, fees 0.703" in page
+    assert "Net realised so far +5.297 USDT realised +6, fees 0.703" in page
     assert re.search(r"Break-even of the trio\W+1983\.34", page), page
-    assert re.search(r"Break-even of what is left\W+2002\.01", page), page
+    assert re.search(r"Break-even of the remaining position\W+2002\.01", page), page
 
 
 @pytest.mark.parametrize("side", ["BUY", "SELL"])
@@ -154,7 +154,9 @@ def test_what_is_left_breaks_even_where_a_break_even_stop_goes_whatever_its_entr
     level = "2001.41" if side == "BUY" else "1998.6"
     (row,) = document(capsys, "list_positions", "--symbol", "ETHUSDT")["positions"]
     assert (D(row["break_even_of_trio"]), D(row["break_even_of_rest"])) == (D(level), D(level))
-    assert re.search(rf"Break-even of what is left\W+{level}", text_of(a_superuser(), live_url(trio)))
+    assert re.search(
+        rf"Break-even of the remaining position\W+{level}", text_of(a_superuser(), live_url(trio))
+    )
     assert services.trio_break_even(trio_id=trio.pk, by="test").level == D(level)
 
 
@@ -203,7 +205,7 @@ def test_six_trades_a_cancelled_one_and_two_winners_alone(
     client = a_superuser()
     days = {"since": "2026-06-21", "until": "2026-06-21"}
     page = text_of(client, reverse("admin:orders_statistics"), **days)
-    for words in (r"33\.33", r"40(\.00)?", r"1\.1325", r"0\.3217", r"8\.57", "without even"):
+    for words in (r"33\.33", r"40(\.00)?", r"1\.1325", r"0\.3217", r"8\.57", "Win rate excl. break-even"):
         assert re.search(words, page), (words, page)
 
     # And of two winners alone there is no factor: null, and never Infinity

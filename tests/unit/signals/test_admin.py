@@ -109,7 +109,7 @@ def test_a_secret_is_made_by_a_post_alone(operator: Client, sender: Sender) -> N
 @pytest.mark.parametrize(
     ("payload", "words"),
     [
-        ('{"symbol": "BTCUSDT.P", "action": "buy"}', "It would be taken (202)"),
+        ('{"symbol": "BTCUSDT.P", "action": "buy"}', "It would be accepted (202)"),
         ('{"symbol": "BTCUSDT.P", "action": "<b>"}', "It would be refused (422)"),
         ("buy", "It would be refused (400)"),
     ],

@@ -62,7 +62,7 @@ def test_a_secret_is_made_a_payload_tried_and_a_signal_read(
     expect(page.get_by_text("It would be refused (422).")).to_be_visible()
     page.fill("textarea[name=payload]", '{"symbol": "BTCUSDT.P", "action": "buy"}')
     page.get_by_role("button", name="Try", exact=True).click()
-    expect(page.get_by_text("It would be taken (202).")).to_be_visible()
+    expect(page.get_by_text("It would be accepted (202).")).to_be_visible()
 
     # What became of the signal stands on its page
     signal = Signal.objects.get()
@@ -90,7 +90,7 @@ def test_a_file_is_placed_and_a_ticket_sent(
     page.set_input_files("input[name=upload]", str(file))
     page.click("button[name=_save]")
     page.goto(url(live_server, "triofile_change", TrioFile.objects.get().pk))
-    expect(page.get_by_text("All rows could be placed as they stand.")).to_be_visible()
+    expect(page.get_by_text("All rows are valid.")).to_be_visible()
     page.get_by_role("link", name="Place these trios").click()
     page.get_by_role("button", name="Place them").click()
     expect(page.get_by_text("1 trio is on the way")).to_be_visible()

@@ -58,7 +58,7 @@ def test_a_selection_is_placed_and_closed_and_each_trio_says_what_became_of_it(
         str(twin.pk): "refused",
     }
     body = page.content.decode()
-    assert "Asked for by operator" in body
+    assert "Requested by operator" in body
     assert f"taken by trio {first.pk}" in body
     assert "1 of 3" in body
     assert LogEntry.objects.filter(change_message__contains="bulk run").count() == 3

@@ -48,7 +48,7 @@ def shown(client: Client, url: str, **query: Any) -> str:
 
 def test_a_trio_whose_account_nobody_watches_says_so(desk: Desk, operator: Client) -> None:
     trio = desk.placed(desk.a_trio())
-    assert "Nobody watches" not in shown(operator, page_of(trio))
+    assert "is not monitored" not in shown(operator, page_of(trio))
     assert "not watched now" not in shown(operator, reverse("admin:index"))
 
     # Given a runworker that is alive, but does not watch this account any more
@@ -56,8 +56,8 @@ def test_a_trio_whose_account_nobody_watches_says_so(desk: Desk, operator: Clien
 
     # Then neither its page nor the first page looks as if all were well
     page = shown(operator, page_of(trio))
-    assert "Nobody watches this account" in page
-    assert "it is watched until it ends" not in page
+    assert "This account is not monitored" in page
+    assert "it is monitored until it ends" not in page
     assert "not watched now" in shown(operator, reverse("admin:index"))
 
 

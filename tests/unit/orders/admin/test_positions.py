@@ -52,7 +52,7 @@ def test_a_position_that_is_not_ours_can_be_adopted_from_here(desk: Desk, operat
     page = shown(operator, holds="external")
     assert "Adopt …" in page
     assert reverse("admin:orders_slot_change", args=[slot.pk]) in page
-    assert "no stop from here" in page
+    assert "no stop of ours" in page
     assert "short 2" in page
     assert "+20.00" in page
     assert "ETHUSDT" not in shown(operator, holds="ours")

@@ -77,7 +77,7 @@ def test_who_may_only_look_reads_them_and_writes_nothing(desk: Desk, operator: C
     looker = a_clerk("view")
     page = looker.get(page_of(trio)).content.decode()
     assert "fomo" in page
-    assert "Keep note" not in page
+    assert "Save note" not in page
     for what in ("tags", "notes"):
         address = reverse(f"admin:orders_trioorder_{what}", args=[trio.pk])
         assert looker.post(address, {"tags": "x", "note": "x"}).status_code == 403

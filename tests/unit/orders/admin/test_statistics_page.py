@@ -88,7 +88,7 @@ def test_the_page_says_what_the_trades_came_to_in_every_grouping(desk: Desk) -> 
         "strategy:swing",
         "no losses",
         "Profit factor",
-        "Held on average",
+        "Average holding time",
         "in Europe/Paris",
         "trio-bad",
     ):

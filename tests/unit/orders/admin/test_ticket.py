@@ -105,7 +105,7 @@ def test_margin_and_fee_are_apart_and_the_fee_is_in_the_size(desk: Desk, operato
     # Then the size counts both fees, and the margin is what the position binds
     assert "Quantity 2.382 ETH" in text
     assert "Margin needed 476.4 USDT with the fee 478.782; free 10000.00 USDT; at 10x crossed" in text
-    assert "Fees 2.382 USDT for the entry, as a taker; 2.33436 at the stop" in text
+    assert "Fees 2.382 USDT for the entry, at the taker rate; 2.33436 at the stop" in text
     assert "-99.99636" in text
 
 
@@ -188,7 +188,7 @@ def test_a_stop_entry_is_reckoned_at_its_trigger(desk: Desk, operator: Client) -
             desk, entry_type="STOP_MARKET", trigger_price="101000", stop_loss="2%", protection="ON_FIRST_FILL"
         ),
     )
-    assert "Entry 101000.0 at market from this trigger on" in text
+    assert "Entry 101000.0 at market once triggered" in text
     assert "2 % from the entry (101000.0)" in text
     assert "Entry: BUY 0.010 BTCUSDT stop at market, trigger 101000.0 (mark price)" in text
     assert "it is below the trigger price 101000.0" in text
@@ -227,7 +227,7 @@ def test_levels_and_size_are_shown_back_as_they_were_understood_and_saved_as_num
         in text
     )
     assert "Understood as 98000.0: 2 % from the entry (100000.0)." in text
-    assert "Understood as 103000.0: 1.5 × the way from the entry to the stop-loss." in text
+    assert "Understood as 103000.0: 1.5 × the distance from the entry to the stop-loss." in text
     assert "-999.124" in text
 
     response = operator.post(reverse(ADD), form)
@@ -258,8 +258,8 @@ def test_limits_the_slot_and_switches_are_told_before_anything_is_saved(desk: De
     assert (
         "Would be refused now: Limit of desk: the order is worth 1000.00, 500.00 are allowed for one." in text
     )
-    assert "value of one order: 0 of 500 used, this takes 1000; it does not fit." in text
-    assert "trios open: 0 of 3 used, this takes 1; 2 left." in text
+    assert "order notional: 0 of 500 used, this takes 1000; it does not fit." in text
+    assert "open trios: 0 of 3 used, this takes 1; 2 left." in text
 
     RiskLimit.objects.all().delete()
     desk.placed(desk.a_trio())

@@ -36,7 +36,7 @@ def test_each_level_says_what_the_trio_comes_to(desk: Desk) -> None:
     assert levels["Take-profit"].net == page.money.at_target
     assert levels["Stop-loss"].r == D("-1.00")
     assert levels["Break-even of the trio"].net >= 0
-    assert {row.name for row in page.latencies} >= {"Queued until begun", "First fill until a stop stood"}
+    assert {row.name for row in page.latencies} >= {"In the queue", "First fill to stop acknowledged"}
     assert page.next is not None
     assert page.next.words
 

@@ -185,10 +185,10 @@ def test_the_limits_say_what_they_leave() -> None:
     usage = Usage(notional_open=D("1200"), trios_open=1, day_result=D("-50"))
     figures = preview(LONG, ETH, Market(), limited=[(limits, usage)])
     assert [(room.limit, room.left) for room in figures.headroom] == [
-        ("value of one order", D("-500")),
-        ("value open", D("2800")),
-        ("trios open", D("1")),
-        ("loss of the day (UTC)", D("150")),
+        ("order notional", D("-500")),
+        ("open notional", D("2800")),
+        ("open trios", D("1")),
+        ("daily loss (UTC)", D("150")),
     ]
 
 

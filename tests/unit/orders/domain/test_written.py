@@ -89,7 +89,7 @@ def _size(text: str) -> Size:
 
 
 def test_it_is_shown_back_as_it_was_understood() -> None:
-    assert level_words(Level(LevelKind.R, D("1.50"))) == "1.5 × the way from the entry to the stop-loss"
+    assert level_words(Level(LevelKind.R, D("1.50"))) == "1.5 × the distance from the entry to the stop-loss"
     assert level_words(Level(LevelKind.PRICE, D("0.0000001"))) == "price 0.0000001"
     assert size_words(Size(SizeKind.RISK, D("1")), base="BTC", quote="USDT") == (
         "1 % of the equity lost at the stop-loss, fees included"

@@ -149,7 +149,7 @@ def test_a_partly_filled_rung_is_covered_and_its_rest_withdrawn(
     carried(desk, trio, lambda: covers(trio))
     assert position(desk, trio) == D("0.001")
 
-    # When the unfilled part is withdrawn, then all rungs are; the position stays covered
+    # When the unfilled part is cancelled, then all rungs are; the position stays covered
     services.trio_cancel(trio_id=trio.pk, by="test")
     carried(desk, trio, lambda: states(trio) == ["CANCELLED"] * 3)
     carried(desk, trio, lambda: not due_ids())

@@ -271,7 +271,7 @@ def test_what_is_not_sent_yet_is_not_added_after_a_cancel(eth: Desk) -> None:
     change.refresh_from_db()
     assert (change.end, change.refused_text) == (
         SizeEnd.REFUSED,
-        "What is unfilled of the trio was cancelled on request.",
+        "The trio's unfilled part was cancelled on request.",
     )
     assert (held(eth, trio), the(trio).quantity, the(trio).state) == (D("0.300"), D("0.300"), "OPEN")
     assert is_sound(eth, trio)
