@@ -120,6 +120,8 @@ def symbol_settings_apply(account: ExchangeAccount, symbol: str) -> SymbolSettin
         except OutcomeUnknown:
             pass  # what is read back decides
         row = _read_back(account, exchange, symbol, exchange_time(account.environment))
+    # Nothing was open meanwhile: no trio is asked about what was changed at our own wish.
+    SymbolSetting.objects.filter(pk=row.pk).update(leverage_was=None, margin_type_was="")
     if sentence := setting_mismatch(row, account):
         raise SettingsRefused(sentence)
     return row

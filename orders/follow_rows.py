@@ -55,10 +55,10 @@ TARGETS_FILLED = """
     SELECT waiting.trio_id FROM orders_breakeventrigger waiting
     JOIN orders_trioorder trio ON trio.id = waiting.trio_id
     WHERE waiting."end" = '' AND waiting.after_first_target AND trio.account_id = ANY (%s) AND trio.state = 'OPEN'
-      AND EXISTS (
+      AND (waiting.reached_ts IS NOT NULL OR EXISTS (
           SELECT FROM orders_leg leg JOIN jsonb_to_recordset(trio.part_targets) AS part (number int) ON part.number = leg.number
           WHERE leg.trio_id = trio.id AND leg.role = 'PART_TARGET' AND leg.filled > 0
-          AND leg.state IN ('FILLED', 'CANCELLED', 'EXPIRED', 'REJECTED'))
+          AND leg.state IN ('FILLED', 'CANCELLED', 'EXPIRED', 'REJECTED')))
     ORDER BY waiting.id
 """
 # While its entry rests, what it chases; ``price`` is the entry's. Once that has ended there is nothing to follow any more.

@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from django.db import connection, transaction
-from django.db.models import Max
 
 from accounts import endpoints, gateways
 from accounts.error_messages import exchange_errors_translated
@@ -23,6 +22,7 @@ from orders.models import Symbol
 DELISTED: Final = "DELISTED"
 
 RENEWAL_AWAITED_SECONDS: Final = 0.5
+AHEAD_MAX: Final = timedelta(minutes=1)
 _renewing = threading.Lock()
 
 # What the column holds: 38 digits, 16 of them behind the point.
@@ -114,20 +114,22 @@ def symbols_renew(environment: str, *, asked_since: datetime) -> None:
 
     Whoever finds that another thread is at it waits for what that one reads, though not for long.
     """
-    if not _is_older(environment, asked_since):
+    if _was_asked(environment, asked_since):
         return
     ours = _renewing.acquire(timeout=RENEWAL_AWAITED_SECONDS)
     try:
-        if _is_older(environment, asked_since):
+        if not _was_asked(environment, asked_since):
             symbols_sync(environment)
     finally:
         if ours:
             _renewing.release()
 
 
-def _is_older(environment: str, asked_since: datetime) -> bool:
-    known = Symbol.objects.filter(environment=environment).aggregate(Max("synced_at"))["synced_at__max"]
-    return known is None or known < asked_since
+def _was_asked(environment: str, since: datetime) -> bool:
+    """Were the rules asked for since then? What is dated ahead of now is dated by a clock that was set back."""
+    return Symbol.objects.filter(
+        environment=environment, synced_at__gte=since, synced_at__lte=db_now() + AHEAD_MAX
+    ).exists()
 
 
 def symbol_columns(item: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -157,6 +159,10 @@ def _store(environment: Environment, listed: Sequence[Any], now: datetime) -> Sy
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"symbols of {environment}"])
     known = {row.symbol: row for row in Symbol.objects.filter(environment=environment)}
+    if any(
+        now < row.synced_at <= now + AHEAD_MAX for row in known.values()
+    ):  # somebody asked later, and was quicker
+        return SyncResult(environment.value, len(known), 0, 0, len(known), 0, 0)
     wanted: dict[str, dict[str, Any]] = {}
     skipped = 0
     for item in listed:

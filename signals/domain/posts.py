@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -126,7 +127,8 @@ def verb_of(action: str, position: str = "", before: str = "") -> tuple[Verb, Si
     if isinstance(meant, Verb):
         side = _position("market_position", position) if position else None
         if meant is Verb.CLOSE and side is None and before:
-            side = _position("prev_market_position", before)
+            with suppress(TermsError):  # a word that says nothing holds up no exit
+                side = _position("prev_market_position", before)
         return meant, side
     if not position:
         assert meant is not None

@@ -117,7 +117,7 @@ class Run:
         self._fault_kinds: dict[int, Life] = {}
         self._told_fired: Counter[int] = Counter()  # faults on events: the log of requests does not name them
         self._spent: list[Life] = []
-        self._orphans: dict[str, dict[str, Any]] = {}  # as last seen, by client id
+        self._orphans: dict[tuple[str, int], dict[str, Any]] = {}  # as last seen, by client id and beginning
 
     def go(self) -> Soaked:
         began = time.monotonic()
@@ -283,7 +283,7 @@ class Run:
         words = "&".join(f"{name}={value}" for name, value in ANSWERS.items())
         while not over.wait(LOOK_SECONDS):
             for row in self.stage.venue.ask("GET", f"/sim/orphans?{words}"):
-                self._orphans[row["client_id"]] = row
+                self._orphans[row["client_id"], row["since"]] = row
 
     # --- after ------------------------------------------------------------------------------------
 

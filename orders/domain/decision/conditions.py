@@ -12,6 +12,7 @@ from orders.domain.coverage import is_uncovered, uncovered_since_ts
 from orders.domain.decision.amendments import most_of
 from orders.domain.decision.rungs import rungs_unsent
 from orders.domain.enums import Form, LegState, Protection, Role
+from orders.domain.enums import TrioState as S
 from orders.domain.fitting import lot_of, split
 from orders.domain.rounding import plain
 from orders.domain.snapshot import LegView, TrioSnapshot
@@ -45,11 +46,20 @@ def is_dropped(trio: TrioSnapshot, leg: LegView) -> bool:
         case Role.TRAIL:
             return trio.exchange_trail is None or trio.exchange_trail.number != leg.number
         case Role.STOP_LOSS | Role.TAKE_PROFIT:
+            if any(move.role is leg.role and move.level == leg.trigger_price for move in trio.moves):
+                return False
             newest = trio.newest(leg.role)
-            wished = any(move.role is leg.role and move.level == leg.trigger_price for move in trio.moves)
-            return not wished and (newest is None or newest.client_id != leg.client_id)
+            is_newest = newest is not None and newest.client_id == leg.client_id
+            return not is_newest or _is_spare_stop(trio, leg)
         case _:
             return False
+
+
+def _is_spare_stop(trio: TrioSnapshot, leg: LegView) -> bool:
+    """Was this stop meant for a larger position that nobody wants any more, and does another one cover what there is?"""
+    wanted = trio.sizes or trio.change is not None or trio.spec.part_targets or leg.role in trio.moved
+    covered = trio.state is S.OPEN and trio.position > 0 and not is_uncovered(trio)
+    return leg.role is Role.STOP_LOSS and covered and not wanted
 
 
 def before_entry(trio: TrioSnapshot, leg: LegView) -> bool:

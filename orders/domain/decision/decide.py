@@ -41,7 +41,7 @@ def decide(trio: TrioSnapshot) -> Decision:
     """Take the trio through the transitions its facts imply, then choose the next step."""
     trio = gap_known(trio)
     trio = wishes_ended(apply_transitions(wishes_ended(trio)))
-    trio = sizes_ended(stop_follows(trio))  # only what stays open has a stop that follows
+    trio = stop_follows(sizes_ended(trio))  # only what stays open has a stop that follows
     trio = trail_ended(strangers_named(trio))
     return Decision(trio, next_step(trio))
 

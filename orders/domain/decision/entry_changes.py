@@ -23,6 +23,7 @@ from orders.domain.decision.amendments import (
     taken_off,
 )
 from orders.domain.decision.conditions import armed_roles, from_outside, refused_forms
+from orders.domain.decision.drifts import left_unprotected
 from orders.domain.decision.lookups import earliest, look_up, must_wait
 from orders.domain.decision.order_plans import leg_plan
 from orders.domain.decision.steps import Amend, Rest, Step, Submit
@@ -128,6 +129,8 @@ def _given_up(trio: TrioSnapshot, change: EntryChange) -> EndedChange | None:
     """Nothing was executed, and it is not sent (any more): the trio leaves, a rule forbids it, or too much time passed."""
     if _leaves(trio):
         return EndedChange(change, ChangeEnd.DROPPED)
+    if left_unprotected(trio):  # its stop would be placed again for it
+        return EndedChange(change, ChangeEnd.REFUSED, "It is left unprotected.")
     if change.opens and trio.refusal:
         return EndedChange(change, ChangeEnd.REFUSED, trio.refusal, breach=trio.breach)
     if change.opens and (trouble := slot_trouble_of(trio)):

@@ -106,3 +106,12 @@ def test_applying_all_sets_what_it_may_and_names_the_rest(add: Add, venue: Venue
     assert [row.symbol for row in done] == ["BTCUSDT"]
     assert len(refused) == 1
     assert "ETHUSDT" in refused[0]
+
+
+def test_what_was_set_at_our_own_wish_is_no_change_that_a_trio_asks_about(add: Add, venue: Venue) -> None:
+    account = add()
+    symbol_settings_read(account)
+    symbol_setting_want(account, "BTCUSDT", leverage=5, margin_type="ISOLATED")
+    symbol_settings_apply(account, "BTCUSDT")
+    row = SymbolSetting.objects.get(account=account, symbol="BTCUSDT")
+    assert (row.leverage, row.leverage_was, row.margin_type_was) == (5, None, "")

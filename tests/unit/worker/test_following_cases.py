@@ -346,3 +346,44 @@ def test_a_move_that_never_reached_the_book_and_was_replaced_holds_up_no_trail(m
     services.trio_trail(trio_id=trio.pk, by="ann", distance=D("30"))
     market.goes_to("2020.00")
     market.stop_at("1990", trio)
+
+
+def test_a_stop_for_what_was_not_added_after_all_holds_up_no_trail(market: Market) -> None:
+    # Given something to be added whose stop the exchange is too busy for, until that is cancelled
+    desk, trio = market.desk, opened(market, protection="PRE_ARMED")
+    desk.simulator.refuses(STOP, code=-1008)
+    change = services.trio_add(trio_id=trio.pk, by="ann", quantity=D("0.200"))
+    planned = trio.legs.filter(role=Role.STOP_LOSS, state="PLANNED")
+    worked(market, trio, planned.exists)
+    services.trio_cancel(trio_id=trio.pk, by="ann")
+    worked(market, trio, lambda: bool(SizeChange.objects.get(pk=change.pk).end))
+    desk.simulator.clear_faults()
+
+    # Then a trail moves the stop that is there
+    services.trio_trail(trio_id=trio.pk, by="ann", distance=D("30"))
+    market.goes_to("2020.00")
+    worked(market, trio, lambda: the(trio).stop_loss == D("1990"))
+
+
+def test_break_even_that_was_reached_is_not_forgotten_when_the_targets_are_set_anew(market: Market) -> None:
+    # Given a first target that has filled, and a price that came back below break-even before anything could move
+    trio = with_parts(market, ("2030", "50"), ("2060", "30"))
+    waiting = services.trio_break_even_arm(trio_id=trio.pk, by="ann", after_first_target=True)
+    market.is_at("2031.00")
+    market.desk.simulator.tick()
+    market.goes_to("2001.00")
+
+    def reached() -> bool:
+        market.work()
+        waiting.refresh_from_db()
+        return waiting.reached_ts is not None
+
+    until(reached, why=lambda: story(trio))
+    assert the(trio).stop_loss == D("1960")
+
+    # When the targets are set anew, and the price rises
+    services.trio_targets(trio_id=trio.pk, by="ann", text="2070:50")
+    market.goes_to("2040.00")
+
+    # Then the stop is at break-even
+    market.stop_at("2002.02", trio)

@@ -132,6 +132,17 @@ def test_the_older_stop_leaves_once_the_change_is_done_and_the_newer_when_it_is_
     assert (ended(found), found.step) == (ChangeEnd.REFUSED, Cancel(("test-1-s2",)))
 
 
+def test_a_change_that_waits_places_no_stop_where_a_person_wants_none() -> None:
+    # Given a stop that was cancelled in the exchange's app, of a trio that is left unprotected for now
+    gone = armed(state=LegState.CANCELLED, acknowledged=True, ended_ts=NOW_TS - 500)
+    wanted: dict[str, Any] = {"spec": ARMED_LIMIT, "slot": holding("0.004"), "change": LARGER}
+    found = decide(trio(S.OPEN, gone, part(), target(), unprotected_until=NOW + 60_000, **wanted))
+
+    # Then the change ends, and nothing goes out for it
+    assert ended(found) == ChangeEnd.REFUSED
+    assert not isinstance(found.step, Submit | Amend)
+
+
 def test_a_stop_never_leaves_while_the_fate_of_the_request_is_open() -> None:
     newer = armed("0.015", generation=2, for_move=True, submitted_at=NOW - 2000)
     open_ = asked(quantity=D("0.015"), price=D("99000"))

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ import simulator
 from accounts import endpoints
 from accounts.errors import AccountsError, ExchangeUnreachable
 from accounts.models import ExchangeAccount
-from orders.exchange_data.symbol_sync import DELISTED, symbol_columns, symbols_sync
+from orders.exchange_data import symbol_sync
+from orders.exchange_data.clock import db_now
+from orders.exchange_data.symbol_sync import DELISTED, symbol_columns, symbols_renew, symbols_sync
 from orders.models import Symbol
 from tests.unit.accounts.conftest import venue as venue
 from tests.unit.accounts.venue import Venue
@@ -126,6 +129,27 @@ def test_only_what_changed_is_written_and_each_environment_has_its_own(listed: d
     assert row.quantity_min == Decimal("0.002")
     assert row.first_seen_at == first_seen
     assert Symbol.objects.get(environment="TESTNET", symbol="BTCUSDT").quantity_min == Decimal("0.001")
+
+
+def test_an_answer_that_was_asked_for_earlier_takes_nothing_back(
+    listed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given rules that have been read
+    symbols_sync("PAPER")
+
+    # When somebody who asked before that is answered only now, with what was true then
+    lot = next(f for f in by_name(listed, "BTCUSDT")["filters"] if f["filterType"] == "LOT_SIZE")
+    lot["minQty"] = "0.002"
+    earlier = db_now() - timedelta(seconds=5)
+    with monkeypatch.context() as patched:
+        patched.setattr(symbol_sync, "db_now", lambda: earlier)
+        symbols_sync("PAPER")
+
+    # Then the newer rules stand; and what a clock dated that was set back since holds up nothing
+    assert Symbol.objects.get(environment="PAPER", symbol="BTCUSDT").quantity_min == Decimal("0.001")
+    Symbol.objects.update(synced_at=db_now() + timedelta(hours=1))
+    symbols_renew("PAPER", asked_since=db_now() - timedelta(minutes=10))
+    assert Symbol.objects.get(environment="PAPER", symbol="BTCUSDT").quantity_min == Decimal("0.002")
 
 
 def test_a_symbol_no_longer_listed_stays_and_trades_no_more(listed: dict[str, Any]) -> None:

@@ -84,6 +84,10 @@ def test_the_verb_is_what_the_positions_imply(
     assert verb_of(action, position, before) == (verb, side)
 
 
+def test_a_word_that_says_nothing_holds_up_no_exit() -> None:
+    assert verb_of("close", before="{{strategy.prev_market_position}}") == (Verb.CLOSE, None)
+
+
 @pytest.mark.parametrize(
     ("action", "position", "before"),
     [("", "", ""), ("hold", "", ""), ("buy", "up", ""), ("buy", "long", "up")],
