@@ -74,7 +74,7 @@ def test_a_trio_is_filled_moved_by_its_line_closed_in_part_and_proved(
     expect(modal).to_contain_text("Move the stop-loss?")
     TrioOrder.objects.filter(pk=trio.pk).update(stop_loss=level + 500)
     page.click("#modal button[type=submit]")
-    expect(page.locator("body")).to_contain_text("by now, not at")
+    expect(page.locator("body")).to_contain_text("now, not at")
     TrioOrder.objects.filter(pk=trio.pk).update(stop_loss=level)
     assert LevelMove.objects.count() == 1
 

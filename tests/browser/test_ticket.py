@@ -21,7 +21,7 @@ def test_the_figures_follow_what_is_typed(
     page = signed_in
     page.goto(f"{live_server.url}/admin/orders/trioorder/add/")
     figures = page.locator("#ticket-preview")
-    expect(figures).to_contain_text("Choose symbol to see what this comes to")
+    expect(figures).to_contain_text("Choose symbol to see the preview")
     choose_symbol(page, "BTCUSDT")
     page.fill("#id_quantity", "1% risk")
     page.fill("#id_stop_loss", "2%")

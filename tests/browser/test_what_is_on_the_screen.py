@@ -32,7 +32,7 @@ def test_a_panel_that_is_not_refreshed_says_so(
     desk_beat.beat = db_now() + timedelta(seconds=60)
     desk_beat.save()
     expect(page.locator(".trio-question")).to_contain_text("This account is not monitored", timeout=15_000)
-    assert "it is watched until it ends" not in page.content()
+    assert "it is monitored until it ends" not in page.content()
     page.goto(f"{live_server.url}/admin/")
     expect(page.locator("#content")).to_contain_text("not watched now")
     expect(page.locator(".trio-age")).to_contain_text("Live: refreshed")

@@ -71,7 +71,7 @@ def test_a_test_message_says_what_came_of_it(
     anna: Person, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call_command("send_test_notice", "anna")
-    assert "the test message was taken by Webhook (JSON)" in capsys.readouterr().out
+    assert "the test message was accepted by Webhook (JSON)" in capsys.readouterr().out
     assert receiver.titles == ["Test of the notices"]
 
     receiver.status = 404
@@ -86,7 +86,7 @@ def test_a_test_message_says_what_came_of_it(
     assert "“nobody” has no such active destination" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("status", "says"), [(200, "was taken by"), (500, "The service answered 500")])
+@pytest.mark.parametrize(("status", "says"), [(200, "was accepted by"), (500, "The service answered 500")])
 def test_the_test_button_gives_a_clear_answer(
     anna: Person, receiver: Receiver, status: int, says: str
 ) -> None:

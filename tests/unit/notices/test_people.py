@@ -165,7 +165,7 @@ def test_somebody_without_the_right_to_see_trios_reaches_none_of_it(transactiona
     ("typed", "field", "says"),
     [
         ({"zone": "Mars/Olympus"}, "zone", "is no time zone"),
-        ({"quiet_from": "22:00"}, "quiet_until", "need both a beginning and an end"),
+        ({"quiet_from": "22:00"}, "quiet_until", "need both a start and an end"),
         ({"escalate_minutes": "0"}, "escalate_minutes", "greater than or equal to 1"),
     ],
 )

@@ -88,7 +88,7 @@ def pages(browser: Client, destination: Destination) -> list[str]:
         ("https://example.com/{}", "“https” is not among the services"),
         ("jsons://10.0.0.1/{}", "an address that is not public"),
         ("jsons://example.com/{}?verify=no", "The option “verify” is not allowed"),
-        ("{}", "This is no URL of apprise"),
+        ("{}", "This is not an apprise URL"),
     ],
 )
 def test_a_url_that_is_refused_is_explained_beside_its_field_and_not_shown(

@@ -98,7 +98,7 @@ def test_a_limit_that_refuses_is_told_once_a_day(desk: Desk, told: Person) -> No
 
     (notice,) = told.notices
     assert notice.kind == "LIMIT_BREACHED"
-    assert "Limit of desk: the order is worth" in notice.sentence
+    assert "Limit of desk: the order's notional is" in notice.sentence
 
     # When a post breaks the same limit
     desk.beat()

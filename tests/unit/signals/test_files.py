@@ -200,7 +200,7 @@ def test_a_file_is_uploaded_seen_confirmed_and_followed(market: Desk) -> None:
         1,
         "anna",
     )
-    assert "All rows could be placed" in anna.get(page("triofile_change", file.pk)).content.decode()
+    assert "All rows are valid" in anna.get(page("triofile_change", file.pk)).content.decode()
 
     dialog = anna.get(page("triofile_confirm", file.pk))
     assert "ADAUSDT" in dialog.content.decode()
@@ -231,13 +231,13 @@ def test_on_the_pages_a_wrong_row_places_nothing_and_a_repeated_file_says_so(mar
     for row, says in (('"13,75"', "Write 13.75"), ("13.75", "use 13.7 or 13.8")):
         shown, confirm = upload(row)
         assert says in shown
-        assert "All rows could be placed" not in shown
+        assert "All rows are valid" not in shown
         anna.post(confirm, SUBMITTED | {"token": file_preview(TrioFile.objects.latest("pk")).token})
         assert (Signal.objects.count(), TrioOrder.objects.count()) == (0, 0)
 
     # When it is mended and confirmed, then three trios are placed; the same file again places none and says so
     shown, confirm = upload("13.7")
-    assert "All rows could be placed" in shown
+    assert "All rows are valid" in shown
     answer = anna.post(confirm, SUBMITTED | {"token": token_of(anna.get(confirm))})
     assert told(answer) == ["3 trios are on the way: reload this page to see what became of each."]
     signals_execute(list(Signal.objects.values_list("pk", flat=True)))

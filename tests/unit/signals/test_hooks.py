@@ -340,7 +340,7 @@ def test_the_window_is_exact_at_both_ends_and_its_sentence_fits(
     with pytest.raises(SignalRefused) as refused:
         hooks._meant(sender.source, body, now)
     said = sentence(refused.value.kind, refused.value.facts)
-    assert "is 61 s away from now; 60 s are allowed" in said  # not “60 s away, 60 allowed”
+    assert "is 61 s off; the maximum is 60 s" in said  # not “60 s away, 60 allowed”
 
 
 def test_a_time_of_another_zone_is_shown_in_utc(sender: Sender) -> None:

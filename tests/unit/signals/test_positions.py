@@ -145,7 +145,7 @@ def test_a_post_adds_reduces_and_moves_what_its_source_holds(desk: Desk, sender:
     until(lambda: carried(desk) or the(trio).stop_loss == D("98000"))
     looser = sender.sends({"symbol": "BTCUSDT", "action": "move", "stop": "90000"})
     assert (looser.outcome, looser.refusal) == ("REFUSED", "LOOSER")
-    assert "nearer and never away" in sentence(looser.refusal, looser.facts)
+    assert "may only tighten a stop-loss" in sentence(looser.refusal, looser.facts)
 
     # All that is left, or more, is a close
     closing = sender.sends({**SELL, **long, "quantity": "5"})
@@ -693,7 +693,9 @@ def test_a_reversal_that_is_let_go_has_closed_what_it_reverses(
     # Then nothing is bought for a long, and the short is closed as both posts want it
     assert outcome(turned) == ("NOTHING_TO_DO", "SUPERSEDED")
     result = SignalResult.objects.get(signal=turned)
-    assert f"trio {short.pk}, is closed all the same" in sentence(result.refusal, result.facts)
+    assert f"rio {short.pk}, which it was to reverse, is closed all the same" in sentence(
+        result.refusal, result.facts
+    )
     desk.carry_until(short, "CLOSED")
     assert desk.simulator.position("BTCUSDT").is_flat
     assert TrioOrder.objects.count() == 1
@@ -721,7 +723,9 @@ def test_a_reversal_that_comes_after_its_close_closes_what_it_reverses(desk: Des
     late = sender.sends(dated(TURN_LONG))
 
     assert (late.outcome, late.refusal) == ("NOTHING_TO_DO", "OVERTAKEN")
-    assert f"trio {short.pk}, is closed all the same" in sentence(late.refusal, late.facts)
+    assert f"rio {short.pk}, which it was to reverse, is closed all the same" in sentence(
+        late.refusal, late.facts
+    )
     desk.carry_until(short, "CLOSED")
     assert desk.simulator.position("BTCUSDT").is_flat
 
@@ -736,7 +740,9 @@ def test_a_reversal_that_is_looked_at_too_late_closes_what_it_reverses(desk: Des
 
     assert outcome(turned)[0] == "TOO_LATE"
     result = SignalResult.objects.get(signal=turned)
-    assert f"trio {short.pk}, is closed all the same" in sentence(result.refusal, result.facts)
+    assert f"rio {short.pk}, which it was to reverse, is closed all the same" in sentence(
+        result.refusal, result.facts
+    )
     desk.carry_until(short, "CLOSED")
     assert desk.simulator.position("BTCUSDT").is_flat
 

@@ -150,7 +150,7 @@ def test_its_page_says_what_it_saw_decided_and_why_it_was_disabled(desk: Desk, o
 
     shown = operator.get(page("strategy_change", strategy.pk)).content.decode()
 
-    assert "It raised an error. (RuntimeError: no idea) Its trios live on" in shown
+    assert "It raised an error. (RuntimeError: no idea) Its trios stay open" in shown
     for words in (
         "closed above the high of 20 bars",
         "0.0021",

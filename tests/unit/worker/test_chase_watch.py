@@ -235,7 +235,7 @@ def test_what_it_may_come_to_is_checked_when_it_is_asked_for(market: Market) -> 
     with pytest.raises(RuleBroken, match="the nearest"):
         services.trio_chase(trio_id=trio.pk, by="ann", bound=D("1980"))
     RiskLimit.objects.create(account=market.desk.account, notional_order=D("996"))
-    with pytest.raises(LimitBroken, match="the order is worth 999"):
+    with pytest.raises(LimitBroken, match="order's notional is 999"):
         services.trio_chase(trio_id=trio.pk, by="ann", bound=D("1998"))
     at_market = market.desk.a_trio("BTCUSDT")
     with pytest.raises(IllegalTransition):

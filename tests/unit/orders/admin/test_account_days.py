@@ -64,4 +64,4 @@ def test_days_of_nobody_and_for_nobody(desk: Desk) -> None:
     assert a_superuser().get(reverse(DAYS), {"account": "dsek"}).status_code == 404
     assert a_clerk("view", "close").get(reverse(DAYS), {"account": "desk"}).status_code == 403
     page = a_superuser("second").get(reverse(DAYS), {"account": "desk", "since": "x", "until": "2020-01-01"})
-    assert "Nothing was read of desk" in page.content.decode()
+    assert "There is no data for desk" in page.content.decode()

@@ -102,7 +102,7 @@ def test_the_rest_is_stopped_from_the_page_by_who_may(
 
     # When it is stopped
     answer = a_clerk("view", "cancel", name="ben").post(stop)
-    assert "3 of 3 were not begun" in told(answer)[-1]
+    assert "3 of 3 were not started" in told(answer)[-1]
     body = operator.get(answer["Location"]).content.decode()
 
     # Then all is taken back, by whom is said, and there is nothing more to stop

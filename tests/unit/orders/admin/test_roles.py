@@ -159,7 +159,7 @@ def test_nobody_rewrites_a_row_from_its_history(world: World, role: str) -> None
 
     # Then nothing is changed, for nobody
     assert answer.status_code == 403
-    assert "only looked at" in answer.content.decode()
+    assert "read-only" in answer.content.decode()
     assert ExchangeAccount.objects.filter(pk=account.pk).values().get() == before
 
 

@@ -97,7 +97,7 @@ def test_the_page_says_what_the_trades_came_to_in_every_grouping(desk: Desk) -> 
 
 def test_nothing_to_show_says_what_to_do_and_nonsense_is_no_filter(desk: Desk) -> None:
     client = a_superuser()
-    assert "Widen the days" in client.get(reverse(URL)).content.decode()
+    assert "Widen the dates" in client.get(reverse(URL)).content.decode()
     assert (
         client.get(
             reverse(URL), {"since": "x", "until": "9999-99-99", "by": "moon", "side": "UP"}

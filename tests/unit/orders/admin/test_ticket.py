@@ -74,7 +74,7 @@ def test_it_says_what_the_trio_comes_to(desk: Desk, operator: Client) -> None:
     text = " ".join(re.sub(r"<[^>]*>", " ", response.content.decode()).split())
     assert "Entry 100000.0 at market; the mark price" in text
     assert "Notional 1000 USDT" in text
-    assert "Margin needed 50 USDT with the fee 50.5; free 100000.00 USDT; at 20x crossed" in text
+    assert "Margin needed 50 USDT with the fee 50.5; free 100000.00 USDT; at 20x cross" in text
     assert "Stop-loss 95000.0 0.010 -50 0.975 -50.975 -0.05 % -1.00 R" in text
     assert "Take-profit 110000.0 0.010 +100 1.05 +98.95 +0.10 % +1.94 R" in text
     assert "Break-even 100100.1" in text
@@ -104,7 +104,7 @@ def test_margin_and_fee_are_apart_and_the_fee_is_in_the_size(desk: Desk, operato
 
     # Then the size counts both fees, and the margin is what the position binds
     assert "Quantity 2.382 ETH" in text
-    assert "Margin needed 476.4 USDT with the fee 478.782; free 10000.00 USDT; at 10x crossed" in text
+    assert "Margin needed 476.4 USDT with the fee 478.782; free 10000.00 USDT; at 10x cross" in text
     assert "Fees 2.382 USDT for the entry, at the taker rate; 2.33436 at the stop" in text
     assert "-99.99636" in text
 
@@ -256,7 +256,8 @@ def test_limits_the_slot_and_switches_are_told_before_anything_is_saved(desk: De
     RiskLimit.objects.create(account=desk.account, notional_order=D("500"), trios_open=3)
     text = answer(operator, typed(desk))
     assert (
-        "Would be refused now: Limit of desk: the order is worth 1000.00, 500.00 are allowed for one." in text
+        "Would be refused now: Limit of desk: the order&#x27;s notional is 1000.00; the maximum is 500.00."
+        in text
     )
     assert "order notional: 0 of 500 used, this takes 1000; it does not fit." in text
     assert "open trios: 0 of 3 used, this takes 1; 2 left." in text
@@ -305,7 +306,7 @@ def test_the_same_form_sent_again_shows_the_trio_it_made(desk: Desk, operator: C
 
     again = operator.post(reverse(ADD), form)
     assert again.headers["Location"] == page_of(trio)
-    assert "was sent already" in told(again)[-1]
+    assert "was already sent" in told(again)[-1]
     assert TrioOrder.objects.count() == 1
 
     # A newly opened form with the same in it is another one

@@ -100,7 +100,7 @@ def test_what_is_not_there_any_more_is_left_to_be_chosen(desk: Desk, operator: C
     page = saved(operator, "one", terms(desk))["Location"]
     ExchangeAccount.objects.update(is_active=False)
     answer = operator.get(page)
-    assert "The account of “one” is not there any more or switched off" in answer.content.decode()
+    assert "The account of “one” no longer exists or is switched off" in answer.content.decode()
     assert value_of(answer.content.decode(), "quantity") == "1% risk"
     for asked in ("999", "x", "9" * 30, ""):
         assert operator.get(reverse(ADD), {"template": asked}).status_code == 200

@@ -510,7 +510,7 @@ def test_more_is_new_risk_and_less_at_the_same_price_always_passes(desk: Desk) -
 def test_a_limit_refuses_with_rule_value_and_limit_when_asked_and_again_when_it_is_sent(desk: Desk) -> None:
     trio = working(desk)
     limit = RiskLimit.objects.create(account=desk.account, notional_order=D("1500"))
-    with pytest.raises(LimitBroken, match=r"the order is worth 1980\.00, 1500\.00 are allowed"):
+    with pytest.raises(LimitBroken, match=r"order's notional is 1980\.00; the maximum is 1500\.00"):
         services.trio_change_entry(trio_id=trio.pk, by="test", quantity=D("0.020"))
 
     # When the limit comes after the wish, it is found in the transaction that would commit the request

@@ -253,7 +253,7 @@ def test_a_level_that_went_elsewhere_since_it_was_shown_is_not_taken_back(desk: 
         (Role.STOP_LOSS, D("96000"), D("94000")),
         (Role.TAKE_PROFIT, D("109000"), D("108000")),
     ):
-        with pytest.raises(TrioRefused, match=f"by now, not at {seen} as it was shown"):
+        with pytest.raises(TrioRefused, match=f"now, not at {seen} as shown"):
             services.trio_move(trio_id=trio.pk, role=role, level=level, by="test", seen=seen)
     assert not LevelMove.objects.exists()
 

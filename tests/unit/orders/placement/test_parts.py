@@ -418,7 +418,7 @@ def test_what_is_added_meets_the_limits_again_when_it_is_sent(eth: Desk) -> None
     # Then it never goes out, and says which limit
     change.refresh_from_db()
     assert change.end == SizeEnd.REFUSED
-    assert "would be open, 900.00 are allowed" in change.refused_text
+    assert "; the maximum is 900.00" in change.refused_text
     assert not trio.legs.filter(role="ADD").exists()
     with pytest.raises(TrioRefused, match=r"900\.00 are allowed"):
         services.trio_add(trio_id=trio.pk, by="test", quantity=D("0.100"))

@@ -75,7 +75,7 @@ def test_a_dry_run_of_a_stop_entry_ends_with_what_was_checked_here(testnet: Desk
     settings.DRY_RUN_MODE = True  # type: ignore[attr-defined]
     trio = testnet.placed(testnet.a_trio(entry_type="STOP_MARKET", trigger_price=Decimal("101000")))
     assert trio.state == "DRY_RUN", story(trio)
-    assert "tries out no stop entry" in trio.reason
+    assert "cannot test a stop entry" in trio.reason
     assert [entry.path for entry in testnet.requests("POST")] == []
 
 
