@@ -90,6 +90,6 @@ class ReadOnlyHistory(HistoryBase):
 
     def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
-            raise PermissionDenied("History is only looked at: nothing was changed.")
+            raise PermissionDenied("History is read-only. Nothing was changed.")
         page: HttpResponse = super().history_form_view(request, *args, **kwargs)  # type: ignore[misc,unused-ignore]
         return page

@@ -34,7 +34,7 @@ def test_fifty_are_cancelled_with_a_bar_and_the_rest_is_stopped(
     page.click("button:has-text('Yes, do it')")
     part = page.locator("[data-part=bulk]")
     expect(part).to_contain_text(f"0 of {FIFTY}")
-    expect(part).to_contain_text(f"{FIFTY} not begun")
+    expect(part).to_contain_text(f"{FIFTY} not started")
 
     # When a worker does some of them, the bar moves by itself, and the focus stays where it was
     run = BulkRun.objects.get()
@@ -80,7 +80,7 @@ def test_it_is_begun_watched_and_stopped_without_javascript(
     plain.select_option("select[name=action]", "cancel_selected")
     plain.locator("#changelist-actions button[type=submit]").click()
     plain.click("button:has-text('Yes, do it')")
-    expect(plain.locator("[data-part=bulk]")).to_contain_text("3 not begun")
+    expect(plain.locator("[data-part=bulk]")).to_contain_text("3 not started")
     plain.reload()
     plain.click("#bulk-stop-now")
     expect(plain.locator("[data-part=bulk]")).to_contain_text("Done: 3 taken back")

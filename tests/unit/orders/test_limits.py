@@ -128,7 +128,7 @@ def test_a_limit_is_refused_when_queueing_and_the_draft_stays(desk: Desk) -> Non
     limit_set(desk, notional_order=D(999))
     trio = desk.a_trio()
 
-    with pytest.raises(LimitBroken, match=r"worth 1000\.00, 999\.00 are allowed") as refused:
+    with pytest.raises(LimitBroken, match=r"notional is 1000\.00; the maximum is 999\.00") as refused:
         desk.queued(trio)
 
     assert refused.value.breach.facts == {

@@ -504,7 +504,7 @@ def test_a_stop_is_moved_from_the_trios_page(desk: Desk, operator: Client) -> No
 
     # And one that was shown elsewhere is looked at again first
     assert 'name="shown" value="96000"' in operator.get(verb_url("move_stop", trio)).content.decode()
-    assert "not at 95000 as it was shown" in do(operator, "move_stop", trio, level="94000", shown="95000")[0]
+    assert "not at 95000 as shown" in do(operator, "move_stop", trio, level="94000", shown="95000")[0]
 
 
 def test_a_part_is_taken_off_and_added_and_targets_are_set_from_the_trios_page(

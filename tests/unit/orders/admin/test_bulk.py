@@ -88,7 +88,7 @@ def test_the_rest_is_stopped_from_the_page_by_who_may(
     monkeypatch.setattr(actions, "bulk_carry", lambda run_id, for_seconds: None)
     trios = three_drafts(desk)
     page = confirmed(operator, "cancel_selected", trios)
-    assert set(outcomes(page).values()) == {"not begun"}
+    assert set(outcomes(page).values()) == {"not started"}
     assert re.search(r'<button[^>]*form="bulk-stop"', page.content.decode())
     run = BulkRun.objects.get()
     stop = reverse("admin:orders_bulkrun_stop", args=[run.pk])

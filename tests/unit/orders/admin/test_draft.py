@@ -110,7 +110,7 @@ def test_a_hedge_account_gets_its_position_side(hedge_desk: Desk, operator: Clie
             "exactly on the trigger price",
         ),
         ({"position_side": "LONG"}, "position_side", "one-way mode"),
-        ({"symbol": "987654321"}, "symbol", "not a symbol we know"),
+        ({"symbol": "987654321"}, "symbol", "Unknown symbol"),
         ({"symbol": ""}, "symbol", "required"),
         ({"account": "987654321"}, "account", "does not exist or is switched off"),
         ({"good_till_0": "2020-01-01", "good_till_1": "00:00:00"}, "good_till", "passed already"),

@@ -533,7 +533,7 @@ def test_while_its_fate_is_open_the_larger_entry_counts_against_the_limit(desk: 
     desk.advance(trio)
     assert the(trio).amending_notional == D("1980")
     other = desk.a_trio(symbol="ETHUSDT", quantity=D("0.6"), stop_loss=D("2000"), take_profit=D("3000"))
-    with pytest.raises(LimitBroken, match="would be open"):
+    with pytest.raises(LimitBroken, match="open notional would be"):
         desk.queued(other)
 
 

@@ -420,7 +420,7 @@ def test_what_is_added_meets_the_limits_again_when_it_is_sent(eth: Desk) -> None
     assert change.end == SizeEnd.REFUSED
     assert "; the maximum is 900.00" in change.refused_text
     assert not trio.legs.filter(role="ADD").exists()
-    with pytest.raises(TrioRefused, match=r"900\.00 are allowed"):
+    with pytest.raises(TrioRefused, match=r"the maximum is 900\.00"):
         services.trio_add(trio_id=trio.pk, by="test", quantity=D("0.100"))
     # And what reduces is not asked
     part = services.trio_close_part(trio_id=trio.pk, by="test", quantity=D("0.100"))
