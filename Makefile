@@ -39,7 +39,7 @@ BOOKS ?= 500
 BENCH ?=
 FULL ?= 0
 
-.PHONY: help setup demo run test test-fast check guards crash soak load books fuzz contract contract-env bench lint format lock clean
+.PHONY: help setup demo run test test-fast check guards crash soak load books fuzz pictures contract contract-env bench lint format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -81,6 +81,9 @@ books: setup ## compare the books of many trios with the exchange's ledger, to t
 
 fuzz: setup ## type nonsense into every address and field of the web; REQUESTS=n, SEED=n
 	@FUZZ_REQUESTS=$(REQUESTS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -q -n 0 tests/unit/orders/admin/test_fuzz.py
+
+pictures: setup ## make the pictures that the documentation shows, by the browser tests; needs Chromium
+	@$(BIN)/python -m tests.browser.pictures
 
 contract-env: ## the exchange's clients that nobody here wrote, in an environment of their own
 	@test -x .tool/contract/bin/python || $(PY) -m venv .tool/contract

@@ -76,7 +76,7 @@ class ExchangeAccount(models.Model):
         max_length=24,
         blank=True,
         editable=False,
-        help_text="What most of its money is in.",
+        help_text="The asset with the largest balance.",
     )
     multi_assets_since = models.DateTimeField(
         "multi-assets mode seen since", null=True, blank=True, editable=False

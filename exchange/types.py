@@ -429,6 +429,24 @@ class SettingsEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class AtLiquidation:
+    """A position that the exchange warns of. ``mark_price`` and ``maintenance`` (in the margin asset): where it said so."""
+
+    symbol: str
+    position_side: PositionSide
+    mark_price: Decimal | None
+    maintenance: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class MarginCallEvent:
+    """MARGIN_CALL: these positions are near their liquidation."""
+
+    positions: tuple[AtLiquidation, ...]
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class StreamExpired:
     """The listen key is dead; the socket stays open and silent. Reconnect."""
 
@@ -444,7 +462,9 @@ class OtherEvent:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-StreamEvent = OrderEvent | PositionEvent | ConfigEvent | SettingsEvent | StreamExpired | OtherEvent
+StreamEvent = (
+    OrderEvent | PositionEvent | ConfigEvent | SettingsEvent | MarginCallEvent | StreamExpired | OtherEvent
+)
 
 
 class PriceKind(StrEnum):

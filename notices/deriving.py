@@ -26,6 +26,7 @@ from orders.domain.enums import TrioState
 from orders.domain.rounding import signed
 from orders.exchange_data.clock import db_now, to_ms
 from orders.models import TrioEvent, TrioOrder, Watch
+from orders.placement.ingest import MARGIN_CALL
 from orders.selectors import net_pnl
 from signals.domain.enums import Outcome, Status
 from signals.domain.refusals import RefusalKind
@@ -163,7 +164,9 @@ def notice_of(cause: Cause, person: Recipient, now: datetime) -> Notice | None:
 
 def _story(position: int, now: datetime) -> Read:
     settled = _settled(TrioEvent, position, now)  # before the lines are read, or one might appear in between
-    rows = TrioEvent.objects.filter(id__gt=position, kind__in=("question", "state")).order_by("id")
+    rows = TrioEvent.objects.filter(id__gt=position, kind__in=("question", "state", MARGIN_CALL)).order_by(
+        "id"
+    )
     lines = list(rows.select_related("trio__account", "trio__symbol")[:ROWS_MAX])
     if len(lines) == ROWS_MAX:
         settled = min(settled, lines[-1].pk)
@@ -182,6 +185,10 @@ def _of_story(lines: Iterable[TrioEvent], nets: Mapping[int, Any], now: datetime
             if asked := line.data.get("question"):
                 facts |= {"question": asked, "question_facts": line.data.get("facts", {})}
                 yield Cause(Kind.TRIO_ASKS, f"question:{line.pk}", facts)
+        elif line.kind == MARGIN_CALL:
+            yield Cause(
+                Kind.MARGIN_CALL, f"margin-call:{line.pk}", facts | {"mark": line.data.get("mark", "")}
+            )
         elif (cause := _of_end(line, facts, nets)) is not None:
             yield cause
 

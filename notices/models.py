@@ -50,7 +50,7 @@ class Recipient(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="+",
-        help_text="Who is told next of what matters when nobody has acknowledged it.",
+        help_text="Who is notified next if nobody acknowledges an urgent notice.",
     )
     escalate_minutes = models.PositiveIntegerField(
         default=10,

@@ -12,13 +12,13 @@ from redis.exceptions import RedisError
 
 from accounts.models import ExchangeAccount
 from exchange.binance.mapping.user_events import read_user_event
-from exchange.types import ConfigEvent, ExchangeMs, OrderEvent, PositionEvent
+from exchange.types import ConfigEvent, ExchangeMs, MarginCallEvent, OrderEvent, PositionEvent
 from orders import services
 from orders.domain.decision.steps import Step
 from orders.exchange_data.clock import clock_measure, db_now, exchange_now_ms
 from orders.models import Heartbeat, TrioOrder, Watch
 from orders.placement import admission
-from orders.placement.ingest import record_order_event, record_position
+from orders.placement.ingest import record_margin_call, record_order_event, record_position
 from orders.placement.service import OrderPlacementService
 from simulator import Simulator
 from worker.due_poll import due_begun, due_queued
@@ -114,6 +114,8 @@ class Desk:
                 case PositionEvent() as event:
                     for view in event.positions:
                         record_position(self.account.pk, view, as_of=event.time, from_event=True)
+                case MarginCallEvent() as event:
+                    record_margin_call(self.account.pk, event)
                 case ConfigEvent():
                     pass
         return len(events)

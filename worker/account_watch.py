@@ -33,6 +33,7 @@ from exchange.types import (
     ConfigEvent,
     Connected,
     Disconnected,
+    MarginCallEvent,
     OrderEvent,
     OrderState,
     PositionEvent,
@@ -44,7 +45,7 @@ from infrastructure.connections import connection_look_after
 from orders.domain.sweep_schedule import EARLY, IDLE_TIMES, SweepPlan, listing, plan_sweeps
 from orders.exchange_data.clock import clock_measure, db_now
 from orders.models import Watch
-from orders.placement.ingest import leg_find, record_order_event, record_position
+from orders.placement.ingest import leg_find, record_margin_call, record_order_event, record_position
 from orders.placement.news import News, NoNews, order_news, position_news
 from worker.income_reading import IncomeReader
 from worker.pools import WatchPools
@@ -273,6 +274,9 @@ class AccountWatch:
                 woken = [self._on_position(view, as_of=event.time) for view in event.positions]
             case ConfigEvent():
                 woken = list(leverage_told(self.account, event.symbol, event.leverage))
+            case MarginCallEvent():
+                logger.warning("account %s: %s", self.account.pk, event)
+                record_margin_call(self.account.pk, event)
             case SettingsEvent():
                 self._settings_at = min(self._settings_at, self._settings_from + SETTINGS_AGAIN_SECONDS)
             case _:

@@ -42,6 +42,7 @@ class Kind(enum.StrEnum):
 
     TRIO_ASKS = "TRIO_ASKS"
     UNCOVERED = "UNCOVERED"
+    MARGIN_CALL = "MARGIN_CALL"
     TRIO_FORCED = "TRIO_FORCED"
     ACCOUNT_UNWATCHED = "ACCOUNT_UNWATCHED"
     ACCOUNT_RESTRICTED = "ACCOUNT_RESTRICTED"
@@ -95,9 +96,13 @@ def _alert(f: Facts) -> str:
 
 # fmt: off
 FORMS: Final[Mapping[Kind, Form]] = {
-    Kind.TRIO_ASKS: Form("A trio asks a person", Severity.URGENT, Mode.AT_ONCE, _asks),
+    Kind.TRIO_ASKS: Form("A trio needs an answer", Severity.URGENT, Mode.AT_ONCE, _asks),
     Kind.UNCOVERED: Form("A position is not protected", Severity.URGENT, Mode.AT_ONCE, lambda f: (
         f"{_trio(f)}: its position has had no acknowledged stop since {f['since']} UTC. A worker is at it."
+    )),
+    Kind.MARGIN_CALL: Form("A position is near liquidation", Severity.URGENT, Mode.AT_ONCE, lambda f: (
+        f"{_trio(f)}: the exchange warns that its position is near liquidation (mark price {f['mark'] or 'not said'}). Add margin, "
+        "or close a part."
     )),
     Kind.TRIO_FORCED: Form("A position was closed unexpectedly", Severity.URGENT, Mode.AT_ONCE, _closed),
     Kind.ACCOUNT_UNWATCHED: Form("An account cannot be watched", Severity.URGENT, Mode.AT_ONCE, lambda f: (
@@ -118,7 +123,7 @@ FORMS: Final[Mapping[Kind, Form]] = {
     Kind.LIMIT_BREACHED: Form("A limit refused new risk", Severity.NORMAL, Mode.AT_ONCE, _limit),
     Kind.PRICE_ALERT: Form("A price was reached", Severity.NORMAL, Mode.AT_ONCE, _alert),
     Kind.TRIO_CLOSED: Form("A trio was closed", Severity.NORMAL, Mode.AT_ONCE, _closed),
-    Kind.TRIO_FAILED: Form("A trio was not placed, or taken back", Severity.NORMAL, Mode.AT_ONCE, _failed),
+    Kind.TRIO_FAILED: Form("A trio was not placed, or was rolled back", Severity.NORMAL, Mode.AT_ONCE, _failed),
     Kind.SIGNAL_MISSED: Form("A signal came too late", Severity.NORMAL, Mode.DIGEST, lambda f: (
         f"{f['source']} wanted {f['verb']} {f['side']} {f['symbol']} on “{f['account']}” and was looked at too late: nothing was "
         "placed."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -23,7 +25,12 @@ DELISTED: Final = "DELISTED"
 
 RENEWAL_AWAITED_SECONDS: Final = 0.5
 AHEAD_MAX: Final = timedelta(minutes=1)
+RENEWALS_MAX: Final = (
+    2  # within so many seconds, in one process: what no reading explains is refused again and again
+)
+RENEWALS_SECONDS: Final = 2.0
 _renewing = threading.Lock()
+_renewed: deque[float] = deque(maxlen=RENEWALS_MAX)  # when, monotonic
 
 # What the column holds: 38 digits, 16 of them behind the point.
 AMOUNT_LIMIT: Final = Decimal(10) ** 22
@@ -110,7 +117,7 @@ def symbols_sync(environment: str) -> SyncResult:
 
 
 def symbols_renew(environment: str, *, asked_since: datetime) -> None:
-    """Read the trading rules anew unless that was asked for since then. Raises AccountsError.
+    """Read the trading rules anew unless that was asked for since then, or twice within two seconds. Raises AccountsError.
 
     Whoever finds that another thread is at it waits for what that one reads, though not for long.
     """
@@ -118,11 +125,19 @@ def symbols_renew(environment: str, *, asked_since: datetime) -> None:
         return
     ours = _renewing.acquire(timeout=RENEWAL_AWAITED_SECONDS)
     try:
-        if not _was_asked(environment, asked_since):
+        if not _was_asked(environment, asked_since) and _may_renew():
             symbols_sync(environment)
     finally:
         if ours:
             _renewing.release()
+
+
+def _may_renew() -> bool:
+    now = time.monotonic()
+    if len(_renewed) == RENEWALS_MAX and now - _renewed[0] < RENEWALS_SECONDS:
+        return False
+    _renewed.append(now)
+    return True
 
 
 def _was_asked(environment: str, since: datetime) -> bool:

@@ -26,7 +26,7 @@ class RiskLimit(models.Model):
     source = models.CharField(
         max_length=64,
         blank=True,
-        help_text="As trios name it: “hook:NAME”, “strategy:NAME”, “file:NAME”, “admin”. Empty: all of the account.",
+        help_text="As trios name it: “hook:NAME”, “strategy:NAME”, “file:csv”, “admin”. Empty: all of the account.",
     )
     is_active = models.BooleanField("active", default=True)
     notional_order = amount(
@@ -50,7 +50,7 @@ class RiskLimit(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(Decimal("0.001"))],
-        help_text="How many percent a LIMIT entry may lie away from the mark price.",
+        help_text="Maximum distance of a LIMIT entry from the mark price, in percent.",
     )
     duplicate_seconds = models.PositiveIntegerField(
         "duplicate guard",

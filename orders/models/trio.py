@@ -144,7 +144,9 @@ class TrioOrder(models.Model):
         help_text="The part of it in which the exchange refused or lost a stop or exit of this trio.",
     )
     forced = models.CharField(
-        max_length=24, blank=True, help_text="How the exchange itself closed position: liquidation, ADL, …"
+        max_length=24,
+        blank=True,
+        help_text="How the exchange itself closed the position: liquidation, ADL, …",
     )
     failures = models.PositiveIntegerField(default=0)
     # The head of the trio's journal: the hash of its last line, how many lines, when the last was written.
@@ -443,7 +445,7 @@ class SizeChange(models.Model):
         max_length=64,
         null=True,
         unique=True,
-        help_text="By which who wished it knows it: a wish is made once.",
+        help_text="Idempotency key of whoever asked: a request is made once.",
     )
     # Why nothing of it executed: what the exchange said, or a refusal of our own.
     refused_code = models.IntegerField(default=0)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 from django.conf import settings
 from django.db import connection
@@ -17,6 +18,8 @@ from django.db.models import Q
 
 from exchange.types import (
     ZERO,
+    AtLiquidation,
+    MarginCallEvent,
     OrderEvent,
     OrderType,
     OrderView,
@@ -34,11 +37,13 @@ from orders.domain.snapshot import Stranger
 from orders.domain.stepped_clock import is_ahead
 from orders.journal.append import facts_of_view, journal_append
 from orders.leg_facts import facts_of, facts_put
-from orders.models import Fill, Leg, Sighting, Slot, TrioOrder
+from orders.models import Fill, Leg, Sighting, Slot, TrioEvent, TrioOrder
 from orders.story import note, question_ask, wake, wake_with_head
 from orders.trio_lock import locked
 
 POSITION_LAG_MS = 2000
+MARGIN_CALL = "margin_call"  # a kind of line in a trio's story
+WARNED_AGAIN = timedelta(hours=1)
 NEVER_RESTS = (TimeInForce.IOC, TimeInForce.FOK)
 BY_CLIENT_ID = """
     SELECT leg.id, trio.id FROM orders_leg leg JOIN orders_trioorder trio ON trio.id = leg.trio_id
@@ -351,3 +356,29 @@ def _is_dated_ahead(slot: Slot) -> bool:
 def flat_view(symbol: str, position_side: str) -> PositionView:
     """Return the position of a slot that the exchange's list left out: none."""
     return PositionView(symbol, PositionSide(position_side), Decimal(0), ZERO)
+
+
+def record_margin_call(account_id: int, event: MarginCallEvent) -> list[int]:
+    """Write into the story of each trio concerned that its position is near liquidation; return which, told anew each hour."""
+    warned = []
+    for position in event.positions:
+        found = TrioOrder.objects.filter(
+            account_id=account_id,
+            symbol__symbol=position.symbol,
+            position_side=position.position_side,
+            holds_slot=True,
+        )
+        for trio_id in found.values_list("pk", flat=True):
+            what = f"trio {trio_id}: a margin call"
+            if locked(partial(_margin_call_note, trio_id, position), trio_id=trio_id, what=what):
+                warned.append(trio_id)
+    return warned
+
+
+def _margin_call_note(trio_id: int, position: AtLiquidation, now: datetime) -> bool:
+    if TrioEvent.objects.filter(trio=trio_id, kind=MARGIN_CALL, at__gt=now - WARNED_AGAIN).exists():
+        return False
+    mark = "" if position.mark_price is None else plain(position.mark_price)
+    text = f"The exchange warns that its position is near liquidation (mark price {mark or 'not said'})."
+    note(TrioOrder(pk=trio_id), MARGIN_CALL, f"{text} Add margin, or close a part.", at=now, mark=mark)
+    return True

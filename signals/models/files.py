@@ -47,9 +47,7 @@ class SizingRule(models.Model):
         validators=[MinValueValidator(Decimal("1E-16"), "must be greater than zero")],
         help_text="EQUITY and RISK are percent.",
     )
-    cap = models.BooleanField(
-        default=False, help_text="Make it smaller where the free margin does not suffice."
-    )
+    cap = models.BooleanField(default=False, help_text="Reduce it if free margin is too low.")
     slippage = models.DecimalField(
         max_digits=6,
         decimal_places=3,

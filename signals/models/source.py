@@ -47,14 +47,12 @@ class HookSource(models.Model):
         max_length=8,
         blank=True,
         choices=[(k.value, k.value) for k in SizeKind],
-        help_text="When set, it counts instead of the post's. EQUITY and RISK are percent.",
+        help_text="Overrides the post's. EQUITY and RISK are percent.",
     )
     size_value = models.DecimalField(
         max_digits=38, decimal_places=16, null=True, blank=True, validators=POSITIVE
     )
-    size_cap = models.BooleanField(
-        "cap", default=False, help_text="Make it smaller where the free margin does not suffice."
-    )
+    size_cap = models.BooleanField("cap", default=False, help_text="Reduce it if free margin is too low.")
     slippage = models.DecimalField(
         max_digits=6,
         decimal_places=3,
@@ -84,7 +82,7 @@ class HookSource(models.Model):
         "replay window",
         default=60,
         validators=[MinValueValidator(1)],
-        help_text="How many seconds its time may be away from now.",
+        help_text="How many seconds its time may differ from now.",
     )
     time_required = models.BooleanField(default=False, help_text="Refuse a post without a time.")
     repeat_seconds = models.PositiveIntegerField(

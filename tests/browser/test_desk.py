@@ -63,7 +63,7 @@ def test_the_first_page_says_how_the_desk_stands_and_keeps_itself_fresh(
     # A worker that falls silent is named within seconds, and so is a network that is cut
     page.set_viewport_size({"width": 1440, "height": 900})
     Heartbeat.objects.update(beat=db_now() - timedelta(seconds=4))
-    expect(page.locator("[data-part=alerts]")).to_contain_text("fallen silent", timeout=5000)
+    expect(page.locator("[data-part=alerts]")).to_contain_text("is not responding", timeout=5000)
     page.context.set_offline(True)
     expect(page.locator(".trio-age--stale")).to_contain_text("Not refreshed for", timeout=8000)
     page.context.set_offline(False)

@@ -21,7 +21,9 @@ from exchange.binance.mapping.orders import order_state, trigger_price
 from exchange.binance.reserved_ids import closed_by
 from exchange.types import (
     ZERO,
+    AtLiquidation,
     ConfigEvent,
+    MarginCallEvent,
     OrderEvent,
     OrderState,
     OrderType,
@@ -66,6 +68,9 @@ def read_user_event(body: Body) -> StreamEvent:
             return ConfigEvent(symbol=text(changed, "s"), leverage=integer(changed, "l"), time=time)
         case "ACCOUNT_CONFIG_UPDATE":
             return SettingsEvent(time=time)
+        case "MARGIN_CALL":
+            called = tuple(_at_liquidation(as_object(row)) for row in as_list(body.get("p") or []))
+            return MarginCallEvent(positions=called, time=time)
         case "listenKeyExpired":
             return StreamExpired(time=time)
         case _:
@@ -171,4 +176,13 @@ def _position(fields: Body, at: int) -> PositionView:
         quantity=decimal(fields, "pa"),
         entry_price=decimal(fields, "ep", fallback=ZERO),
         updated_at=at,
+    )
+
+
+def _at_liquidation(fields: Body) -> AtLiquidation:
+    return AtLiquidation(
+        symbol=text(fields, "s"),
+        position_side=position_side(fields, "ps"),
+        mark_price=positive_or_none(fields, "mp"),
+        maintenance=positive_or_none(fields, "mm"),
     )

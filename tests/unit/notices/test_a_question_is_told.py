@@ -35,7 +35,7 @@ def test_a_trio_that_asks_is_told_at_a_webhook(desk: Desk, anna: Person, receive
 
     # Then the message says which trio asks what, and that it matters
     (message,) = receiver.messages
-    assert message["title"] == "URGENT: A trio asks a person"
+    assert message["title"] == "URGENT: A trio needs an answer"
     assert f"Trio {trio.pk} (BUY BTCUSDT on “desk”) asks: The entry was changed." in message["message"]
     assert "Acknowledge it" in message["message"]
     delivery = Delivery.objects.get()

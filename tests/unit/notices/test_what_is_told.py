@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from accounts.models import EgressLimits, ExchangeAccount
+from exchange.types import AtLiquidation, MarginCallEvent, PositionSide
 from notices.deriving import SETTLED, notices_derive
 from notices.models import Condition, Notice, Progress
 from orders import services
 from orders.exchange_data.clock import db_now, to_ms
 from orders.models import RiskLimit, TrioEvent, TrioOrder, Watch
+from orders.placement.ingest import record_margin_call
 from signals.domain.faults import Fault
 from signals.models import Signal, Strategy
 from signals.strategy_services import strategy_disable
@@ -281,3 +283,29 @@ def test_a_gap_that_a_person_asked_for_is_told_once_its_time_is_over(desk: Desk,
     TrioOrder.objects.filter(pk=trio.pk).update(**gap)
     look()
     assert told.kinds == ["UNCOVERED"]
+
+
+def test_a_margin_call_is_told_once_an_hour_to_whoever_holds_the_position(
+    hedge_desk: Desk, anna: Person
+) -> None:
+    # Given a long and a short, of which the exchange says that the long is near liquidation
+    desk = hedge_desk
+    look()
+    long, short = desk.placed(desk.a_trio()), desk.placed(desk.a_trio(side="SELL"))
+    call = MarginCallEvent((AtLiquidation("BTCUSDT", PositionSide.LONG, D("96000.5"), D("12")),), time=1)
+
+    # When it says so twice
+    assert record_margin_call(desk.account.pk, call) == [long.pk]
+    assert record_margin_call(desk.account.pk, call) == []
+    look()
+
+    # Then its story has it once, the other's not, and people are told
+    assert [event.trio_id for event in TrioEvent.objects.filter(kind="margin_call")] == [long.pk]
+    assert not short.events.filter(kind="margin_call").exists()
+    (notice,) = anna.notices
+    assert (notice.kind, notice.severity) == ("MARGIN_CALL", "URGENT")
+    assert "is near liquidation (mark price 96000.5). Add margin, or close a part." in notice.sentence
+
+    # And again an hour later
+    TrioEvent.objects.filter(kind="margin_call").update(at=db_now() - timedelta(minutes=61))
+    assert record_margin_call(desk.account.pk, call) == [long.pk]

@@ -182,7 +182,7 @@ def test_days_are_the_viewers(desk: Desk) -> None:
     client = a_superuser()
     desk.placed(desk.a_trio())
     client.cookies["zone"] = "Europe/Paris"
-    assert "Days of Europe/Paris" in client.get(reverse("admin:index")).content.decode()
+    assert "Days in Europe/Paris" in client.get(reverse("admin:index")).content.decode()
     for nonsense in ("Moon/Base", "../../etc/passwd", "x" * 200):
         client.cookies["zone"] = nonsense
-        assert "Days of UTC" in client.get(reverse("admin:index")).content.decode()
+        assert "Days in UTC" in client.get(reverse("admin:index")).content.decode()

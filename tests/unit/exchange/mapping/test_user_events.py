@@ -9,7 +9,9 @@ import pytest
 from exchange.binance.mapping.body import ForeignShape, read_frame
 from exchange.binance.mapping.user_events import read_user_event
 from exchange.types import (
+    AtLiquidation,
     ConfigEvent,
+    MarginCallEvent,
     OrderEvent,
     OrderState,
     OrderType,
@@ -124,6 +126,35 @@ def test_an_account_update_says_whether_it_is_about_funding() -> None:
     told = read_user_event(body)
     assert isinstance(told, PositionEvent)
     assert told.is_funding
+
+
+def test_a_margin_call_names_the_positions_that_are_near_liquidation() -> None:
+    row = {
+        "s": "ETHUSDT",
+        "ps": "LONG",
+        "pa": "1.327",
+        "mt": "CROSS",
+        "iw": "0",
+        "mp": "187.17127",
+        "up": "-1.16",
+        "mm": "1.61",
+    }
+    told = read_user_event(
+        {
+            "e": "MARGIN_CALL",
+            "E": 1587727187525,
+            "cw": "3.16812045",
+            "p": [row, {"s": "BTCUSDT", "ps": "BOTH"}],
+        }
+    )
+    assert told == MarginCallEvent(
+        positions=(
+            AtLiquidation("ETHUSDT", PositionSide.LONG, D("187.17127"), D("1.61")),
+            AtLiquidation("BTCUSDT", PositionSide.BOTH, None, None),
+        ),
+        time=1587727187525,
+    )
+    assert read_user_event({"e": "MARGIN_CALL", "E": 5}) == MarginCallEvent(positions=(), time=5)
 
 
 def test_the_other_events() -> None:

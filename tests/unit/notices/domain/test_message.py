@@ -7,10 +7,10 @@ from notices.domain.message import BODY_MAX, Item, message_of
 
 
 def test_one_that_matters_asks_to_be_acknowledged_where_its_page_is() -> None:
-    item = Item("A trio asks a person", "Trio 1 asks.", is_urgent=True, link="https://desk.example/n/1/")
-    assert message_of([item]).title == "URGENT: A trio asks a person"
+    item = Item("A trio needs an answer", "Trio 1 asks.", is_urgent=True, link="https://desk.example/n/1/")
+    assert message_of([item]).title == "URGENT: A trio needs an answer"
     assert message_of([item]).body == "Trio 1 asks.\n\nAcknowledge it: https://desk.example/n/1/"
-    without = Item("A trio asks a person", "Trio 1 asks.", is_urgent=True)
+    without = Item("A trio needs an answer", "Trio 1 asks.", is_urgent=True)
     assert message_of([without]).body.endswith("Acknowledge it on its page, under Notices.")
 
 

@@ -225,7 +225,7 @@ def test_a_trio_is_placed_refreshed_and_closed(desk: Desk, operator: Client, red
     # Then it can be looked up again, and closed
     assert "refresh requested" in do(operator, "refresh", trio)[0]
     assert "close at market requested" in do(operator, "close", trio)[0]
-    assert "under way" in operator.get(live_url(trio)).content.decode()
+    assert "in progress" in operator.get(live_url(trio)).content.decode()
     desk.carry_until(trio, "CLOSED")
     assert trio.result == "MANUAL"
     assert desk.simulator.position("BTCUSDT").is_flat
