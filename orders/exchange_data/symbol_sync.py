@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -25,12 +23,8 @@ DELISTED: Final = "DELISTED"
 
 RENEWAL_AWAITED_SECONDS: Final = 0.5
 AHEAD_MAX: Final = timedelta(minutes=1)
-RENEWALS_MAX: Final = (
-    2  # within so many seconds, in one process: what no reading explains is refused again and again
-)
-RENEWALS_SECONDS: Final = 2.0
+
 _renewing = threading.Lock()
-_renewed: deque[float] = deque(maxlen=RENEWALS_MAX)  # when, monotonic
 
 # What the column holds: 38 digits, 16 of them behind the point.
 AMOUNT_LIMIT: Final = Decimal(10) ** 22
@@ -86,6 +80,10 @@ class SyncResult:
         return asdict(self)
 
     @property
+    def is_news(self) -> bool:
+        return bool(self.created or self.updated or self.gone)
+
+    @property
     def sentence(self) -> str:
         text = (
             f"{self.environment}: {self.total} symbols, {self.created} new, {self.updated} changed,"
@@ -116,28 +114,19 @@ def symbols_sync(environment: str) -> SyncResult:
     return _store(place, listed, asked_at)
 
 
-def symbols_renew(environment: str, *, asked_since: datetime) -> None:
-    """Read the trading rules anew unless that was asked for since then, or twice within two seconds. Raises AccountsError.
+def symbols_renew(environment: str, *, asked_since: datetime) -> SyncResult | None:
+    """Read the trading rules anew unless that was asked for since then; return what came of it. Raises AccountsError.
 
     Whoever finds that another thread is at it waits for what that one reads, though not for long.
     """
     if _was_asked(environment, asked_since):
-        return
+        return None
     ours = _renewing.acquire(timeout=RENEWAL_AWAITED_SECONDS)
     try:
-        if not _was_asked(environment, asked_since) and _may_renew():
-            symbols_sync(environment)
+        return None if _was_asked(environment, asked_since) else symbols_sync(environment)
     finally:
         if ours:
             _renewing.release()
-
-
-def _may_renew() -> bool:
-    now = time.monotonic()
-    if len(_renewed) == RENEWALS_MAX and now - _renewed[0] < RENEWALS_SECONDS:
-        return False
-    _renewed.append(now)
-    return True
 
 
 def _was_asked(environment: str, since: datetime) -> bool:

@@ -54,6 +54,7 @@ logger = logging.getLogger(__name__)
 
 INCARNATION = f"{socket.gethostname()[:40]}:{os.getpid()}"
 WARN_AGAIN_SECONDS = 60.0
+VAIN_SECONDS = 2.0
 ROOM_AWAITED_SECONDS = 0.25  # a job behind this one may be about protection
 ASK_FOR_ROOM_SECONDS = 0.02
 TOGETHER_SECONDS = 0.005  # answers that come so soon after one another are recorded by one turn
@@ -423,10 +424,17 @@ class OrderPlacementService:
             return context
 
     def _rules_read_anew(self, context: TurnContext, refused: Sequence[SendCall]) -> None:
-        """Orders were off the rules: read them before deciding again, unless that was asked for since these left."""
-        left = max(call.stamp.timestamp for call in refused)
+        """Orders were off the rules: read them before deciding again, unless that was asked for since these left.
+
+        What a reading does not explain is refused again and again: after one in vain none is made for a while.
+        """
+        environment, left = context.environment, max(call.stamp.timestamp for call in refused)
+        if time.monotonic() - _read_in_vain.get(environment, -VAIN_SECONDS) < VAIN_SECONDS:
+            return
         try:
-            symbols_renew(context.environment, asked_since=from_ms(left - context.offset_ms))
+            found = symbols_renew(environment, asked_since=from_ms(left - context.offset_ms))
+            if found is not None and not found.is_news:
+                _read_in_vain[environment] = time.monotonic()
         except AccountsError as error:
             logger.warning("the symbols' rules could not be read anew: %s", error)
 
@@ -488,6 +496,9 @@ def _carried_on_meanwhile(trio: TrioOrder, now: datetime) -> TurnResult:
 
 
 _warned_at: dict[str, float] = {}
+_read_in_vain: dict[
+    str, float
+] = {}  # by environment: when rules were read that explained no refusal, monotonic
 
 
 def warn_throttled(what: str) -> None:

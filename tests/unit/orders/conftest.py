@@ -42,8 +42,10 @@ def simulator() -> Iterator[Simulator]:
 def _desk(simulator: Simulator, mode: str) -> Desk:
     from accounts.services import account_add
     from orders.exchange_data.symbol_sync import symbols_sync
+    from orders.placement import service
     from tests.builders import Desk
 
+    service._read_in_vain.clear()  # of another test
     simulator.add_account("desk", KEY, SECRET, balance="100000", position_mode=mode)
     symbols_sync("PAPER")
     account = account_add(name="desk", environment="PAPER", api_key=KEY, api_secret=SECRET)

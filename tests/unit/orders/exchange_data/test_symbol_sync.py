@@ -152,15 +152,6 @@ def test_an_answer_that_was_asked_for_earlier_takes_nothing_back(
     assert Symbol.objects.get(environment="PAPER", symbol="BTCUSDT").quantity_min == Decimal("0.002")
 
 
-def test_rules_that_explain_no_refusal_are_not_read_again_and_again(
-    listed: dict[str, Any], venue: Venue
-) -> None:
-    symbol_sync._renewed.clear()
-    for _ in range(5):
-        symbols_renew("PAPER", asked_since=db_now())
-    assert [path for _, path in venue.requests].count("/fapi/v1/exchangeInfo") == 2
-
-
 def test_a_symbol_no_longer_listed_stays_and_trades_no_more(listed: dict[str, Any]) -> None:
     symbols_sync("PAPER")
     gone = by_name(listed, "ETHUSDT")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 
 import pytest
@@ -11,7 +12,8 @@ from orders.domain.enums import Role
 from orders.domain.operator_questions import QuestionKind
 from orders.exchange_data.symbol_sync import symbols_sync
 from orders.models import Symbol
-from tests.builders import Desk, story, the
+from orders.placement.service import VAIN_SECONDS
+from tests.builders import Desk, story, the, until
 from tests.unit.orders.placement.app import bought_in_the_app
 from worker.settings_drift import symbols_look
 
@@ -123,3 +125,21 @@ def test_a_resting_entry_that_could_not_be_protected_any_more_asks_before_it_fil
     services.trio_answer(trio_id=trio.pk, by="test")
     assert symbols_look(desk.account) == set()
     assert the(trio).state == "WORKING"
+
+
+def test_rules_that_explain_no_refusal_are_not_read_again_and_again(desk: Desk) -> None:
+    # Given an exchange that refuses every exit for its size, whatever its rules say
+    trio = desk.placed(desk.a_trio(protection="ON_FIRST_FILL"))
+    desk.simulator.refuses("MARKET", code=-4005)
+    asked = readings(desk)
+    began = time.monotonic()
+    services.trio_close(trio_id=trio.pk, by="test")
+    until(lambda: desk.carry() or trio.legs.filter(role=Role.EXIT).count() >= 5, why=lambda: story(trio))  # type: ignore[func-returns-value]
+
+    # Then they are read once in two seconds at most
+    read = readings(desk) - asked
+    assert 1 <= read <= 1 + (time.monotonic() - began) / VAIN_SECONDS
+
+
+def readings(desk: Desk) -> int:
+    return sum(entry.path == "/fapi/v1/exchangeInfo" for entry in desk.simulator.log)
