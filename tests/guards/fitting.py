@@ -100,7 +100,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
                 "asked_since=from_ms(left - context.offset_ms - 2000)",
             ),
         ),
-        (MANY,),
+        (f"{STORY}::test_rules_that_were_read_just_before_they_changed_are_read_again",),
     ),
     Guard(
         "an entry that does not fit any more is not sent",

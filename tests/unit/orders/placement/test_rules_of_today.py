@@ -11,7 +11,7 @@ from orders import services
 from orders.domain.enums import Role
 from orders.domain.operator_questions import QuestionKind
 from orders.exchange_data.symbol_sync import symbols_sync
-from orders.models import Symbol
+from orders.models import Symbol, TrioOrder
 from orders.placement.service import VAIN_SECONDS
 from tests.builders import Desk, story, the, until
 from tests.unit.orders.placement.app import bought_in_the_app
@@ -20,22 +20,17 @@ from worker.settings_drift import symbols_look
 D = Decimal
 
 
-@pytest.mark.parametrize("known", ["synced", "synced long before", "synced just before"])
+@pytest.mark.parametrize("is_known", [True, False], ids=["synced", "not synced yet"])
 @pytest.mark.parametrize("verb", [services.trio_close, services.trio_panic])
 def test_a_position_above_the_market_maximum_is_closed_in_as_many_exits_as_it_takes(
-    any_desk: Desk, verb: object, known: str
+    any_desk: Desk, verb: object, is_known: bool
 ) -> None:
     desk = any_desk
     # Given a trio whose position a person made larger than one market order may be
-    trio = desk.placed(desk.a_trio(quantity=D("0.080"), protection="ON_FIRST_FILL"))
-    bought_in_the_app(desk, "0.070")
-    desk.carry()
-    if known == "synced just before":
+    trio = larger_than_the_market_maximum(desk)
+    if is_known:
         symbols_sync("PAPER")
-    desk.simulator.set_filters("BTCUSDT", MARKET_LOT_SIZE={"maxQty": "0.100"})
-    if known == "synced":
-        symbols_sync("PAPER")
-    elif known == "synced long before":
+    else:
         Symbol.objects.update(synced_at="2026-01-01T00:00:00Z")
 
     # When it is closed
@@ -43,10 +38,31 @@ def test_a_position_above_the_market_maximum_is_closed_in_as_many_exits_as_it_ta
     desk.carry_until(trio, "CLOSED")
 
     # Then each exit fits
+    closed_in(desk, trio, exits=2 if is_known else 3)
+
+
+def test_rules_that_were_read_just_before_they_changed_are_read_again(desk: Desk) -> None:
+    symbols_sync("PAPER")
+    trio = larger_than_the_market_maximum(desk)
+    services.trio_close(trio_id=trio.pk, by="test")
+    desk.carry_until(trio, "CLOSED")
+    closed_in(desk, trio, exits=3)
+
+
+def larger_than_the_market_maximum(desk: Desk) -> TrioOrder:
+    """A position of 0.150, of which one market order may be 0.100 from now on."""
+    trio = desk.placed(desk.a_trio(quantity=D("0.080"), protection="ON_FIRST_FILL"))
+    bought_in_the_app(desk, "0.070")
+    desk.carry()
+    desk.simulator.set_filters("BTCUSDT", MARKET_LOT_SIZE={"maxQty": "0.100"})
+    return trio
+
+
+def closed_in(desk: Desk, trio: TrioOrder, *, exits: int) -> None:
     sent = [(leg.quantity, leg.filled) for leg in trio.legs.filter(role=Role.EXIT)]
     taken = [filled for _, filled in sent if filled]
     assert taken == [D("0.100"), D("0.050")], story(trio)
-    assert len(sent) == (2 if known == "synced" else 3), sent
+    assert len(sent) == exits, sent
     assert desk.resting == []
 
 
