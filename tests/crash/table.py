@@ -49,7 +49,9 @@ def _woken(rows: list[Row]) -> str:
         late = [
             row
             for row in lived.log
-            if row["ms"] >= lived.woken_ms and row["method"] == "POST" and "-e" in row["client_id"]
+            if row["ms"] >= lived.woken_ms
+            and row["method"] == "POST"
+            and row["client_id"].rpartition("-")[2].startswith("e")
         ]
         said = ", ".join(f"an entry that was {row['effect']} ({row['code']})" for row in late)
         sent[said or "nothing"] += 1

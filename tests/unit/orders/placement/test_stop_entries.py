@@ -46,7 +46,8 @@ def entries_sent(desk: Desk) -> list[Any]:
     return [
         e
         for e in sent
-        if e.params.get("type") in ("STOP", "STOP_MARKET") and "-e" in e.params["clientAlgoId"]
+        if e.params.get("type") in ("STOP", "STOP_MARKET")
+        and e.params["clientAlgoId"].rpartition("-")[2].startswith("e")
     ]
 
 
