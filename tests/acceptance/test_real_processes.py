@@ -146,6 +146,7 @@ def test_a_trail_goes_on_where_a_killed_runworker_left_it(manned: Manned) -> Non
     # When its worker dies, the price rises and comes back, and another worker is started
     stack.stop("runworker", kill=True)
     stack.price("BTCUSDT", "103000")
+    until(lambda: D(stack.ask("GET", "/fapi/v1/premiumIndex?symbol=BTCUSDT")["markPrice"]) == D("103000"))
     stack.price("BTCUSDT", "102500")
     stack.start_worker("second")
 
