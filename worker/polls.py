@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -27,7 +28,7 @@ SLICE_SECONDS = 1.0  # of one bulk run, then the next has its turn
 HEAD_START_SECONDS = 1.0  # for the job, or the strategy's thread, that is at it
 
 
-class Poll:
+class Poll(ABC):
     """Looks for what is due, in a thread of its own, so that protection never waits for it.
 
     ``stopping``: set when the process is about to end; then nothing more is begun.
@@ -66,9 +67,9 @@ class Poll:
                 return
             _run_logged(carry, what=what)
 
+    @abstractmethod
     def _due(self) -> Iterable[Work]:
         """Return what is due now."""
-        raise NotImplementedError
 
 
 class SignalPoll(Poll):
