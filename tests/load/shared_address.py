@@ -7,7 +7,7 @@ import itertools
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,21 +164,15 @@ class Intervals:
     @contextmanager
     def noted(self, desk: Desk) -> Iterator[None]:
         """Look once a second, in a thread of its own."""
-        over = threading.Event()
 
-        def look() -> None:
+        def look(over: threading.Event) -> None:
             while not over.wait(1.0):
                 for name, interval in desk.intervals().items():
                     self.seen[name].append((now_ms(), interval))
             desk.close()
 
-        looker = threading.Thread(target=look)
-        looker.start()
-        try:
+        with _meanwhile(look):
             yield
-        finally:
-            over.set()
-            looker.join()
 
     def shown(self) -> dict[int, int]:
         """The intervals shown at last, and for how many accounts."""
@@ -226,11 +220,23 @@ def _fill(house: House, desk: Desk, trio: TrioOrder) -> None:
 
 
 @contextmanager
+def _meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Have work go on in a thread of its own until its event is set, which is when the block ends."""
+    over = threading.Event()
+    worker = threading.Thread(target=work, args=(over,))
+    worker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        worker.join()
+
+
+@contextmanager
 def _starved(house: House, limit: int) -> Iterator[None]:
     """Let somebody else on the address use up what pollers could: it stays at nine tenths of the limit."""
-    over = threading.Event()
 
-    def use_up() -> None:
+    def use_up(over: threading.Event) -> None:
         with requests.Session() as session:
             session.trust_env = False
             used = 0
@@ -240,13 +246,8 @@ def _starved(house: House, limit: int) -> Iterator[None]:
                 answer = session.get(house.venue.url + path, timeout=5)
                 used = int(answer.headers.get("X-MBX-USED-WEIGHT-1M", used))
 
-    eater = threading.Thread(target=use_up)
-    eater.start()
-    try:
+    with _meanwhile(use_up):
         yield
-    finally:
-        over.set()
-        eater.join()
 
 
 @contextmanager
@@ -254,9 +255,7 @@ def _asking(account: int, waits: list[int]) -> Iterator[None]:
     """Ask the budget five times a second what a stop would, and note how long its answer took; a refusal is a second."""
     from accounts.rate_budget import gate_for
 
-    over = threading.Event()
-
-    def ask() -> None:
+    def ask(over: threading.Event) -> None:
         gate = gate_for("PAPER", str(account))
         while not over.wait(0.2):
             began = time.monotonic()
@@ -267,13 +266,8 @@ def _asking(account: int, waits: list[int]) -> Iterator[None]:
             else:
                 waits.append(round((time.monotonic() - began) * 1000))
 
-    asker = threading.Thread(target=ask)
-    asker.start()
-    try:
+    with _meanwhile(ask):
         yield
-    finally:
-        over.set()
-        asker.join()
 
 
 def _fill_among_entries(options: argparse.Namespace, house: House, desk: Desk) -> list[TrioOrder]:
